@@ -1,0 +1,1 @@
+"""The configuration: what can be set (`schema`), how a value is written (`values`), and how it is read (`loading`)."""

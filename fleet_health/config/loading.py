@@ -1,0 +1,205 @@
+"""From a TOML file to `Settings`, or to a `ConfigError` that names every problem at once."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.config.schema import (
+    ATTRIBUTES,
+    HOSTS_KEY,
+    KEYS,
+    LIMITS,
+    OVERRIDABLE,
+    IndexSettings,
+    JournalSettings,
+    Key,
+    Settings,
+)
+from fleet_health.domain.limits import HostLimits, Override
+from fleet_health.errors import ConfigError, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
+
+_FOUND_LENGTH = 60
+
+
+def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None) -> Settings:
+    """Read a configuration file; None stands for an empty one, which is all defaults.
+
+    Args:
+        path: The file. Relative paths in it are relative to its directory.
+        options: Key -> (the command-line option's name, its value as it would be written in TOML); they prevail.
+
+    Raises:
+        ConfigError: With every problem of the file and the options.
+
+    """
+    document = _read(path) if path else {}
+    problems: list[Problem] = []
+    raw_overrides = document.pop("overrides", [])
+    found = _Reader(problems, KEYS, "").read(document)
+    if path:
+        found = {
+            key: path.parent / value if isinstance(value, Path) else value  # an absolute path stays as it is
+            for key, value in found.items()
+        }
+    for key, (option, raw) in (options or {}).items():
+        try:
+            found[key] = KEYS[key].read(raw)
+        except ValueError as error:
+            problems.append(Problem(option, str(error), _show(raw)))
+    overrides = _read_overrides(raw_overrides, problems)
+    for key, entry in KEYS.items():
+        found.setdefault(key, None if entry.default is None else entry.read(entry.default))
+    settings = _assemble(found, overrides)
+    problems += _contradictions(settings)
+    if problems:
+        raise ConfigError(path or "command line", problems)
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
+    except OSError as error:
+        problem = Problem("file", "a readable file", error.strerror or str(error), "give another one with --config")
+    except UnicodeDecodeError as error:
+        problem = Problem(f"byte {error.start}", "UTF-8", f"0x{error.object[error.start]:02x}")
+    except tomllib.TOMLDecodeError as error:
+        message, _, place = str(error).partition(" (at ")
+        problem = Problem(place.rstrip(")") or "file", "TOML", message)
+    raise ConfigError(path, [problem]) from None
+
+
+class _Reader:
+    """Reads a table against the keys known for it, and collects what is wrong."""
+
+    def __init__(self, problems: list[Problem], keys: Mapping[str, Key], place: str) -> None:
+        self._problems = problems
+        self._keys = keys
+        self._tables = {key.rpartition(".")[0] for key in keys} | {""}
+        self._tables |= {table.rpartition(".")[0] for table in self._tables}
+        self._place = place
+
+    def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Give each key that is set, with its value; keys with problems are left out."""
+        return dict(self._read_table("", document))
+
+    def _read_table(self, table: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        for name, raw in document.items():
+            key = f"{table}.{name}" if table else name
+            if key in self._keys:
+                try:
+                    yield key, self._keys[key].read(raw)
+                except ValueError as error:
+                    self._report(key, str(error), _show(raw))
+            elif key not in self._tables:
+                self._report_unknown(table, key, name)
+            elif isinstance(raw, dict):
+                yield from self._read_table(key, raw)
+            else:
+                self._report(key, f"a table, [{key}]", _show(raw))
+
+    def _report(self, key: str, expected: str, found: str, hint: str = "") -> None:
+        self._problems.append(Problem(self._place + key, expected, found, hint))
+
+    def _report_unknown(self, table: str, key: str, name: str) -> None:
+        prefix = f"{table}." if table else ""
+        known = sorted(
+            {
+                other.removeprefix(prefix).split(".")[0]
+                for other in (*self._keys, *self._tables)
+                if other and other.startswith(prefix)
+            }
+            | ({"overrides"} if not table and not self._place else set())
+        )
+        close = get_close_matches(name, known, n=1)
+        elsewhere = [other for other in self._keys if other.rpartition(".")[2] == name]
+        if close:
+            hint = f"did you mean {prefix}{close[0]}?"
+        elif elsewhere:
+            hint = f"did you mean {elsewhere[0]}?"
+        else:
+            hint = ""
+        self._report(key, "one of " + ", ".join(known), "an unknown key", hint)
+
+
+def _read_overrides(raw_overrides: Any, problems: list[Problem]) -> dict[str, list[Override]]:
+    """Read `[[overrides]]`: symptom -> the changes to its limits, in the file's order."""
+    overrides: dict[str, list[Override]] = {symptom: [] for symptom in LIMITS}
+    if not isinstance(raw_overrides, list) or not all(isinstance(entry, dict) for entry in raw_overrides):
+        problems.append(Problem("overrides", "tables, each headed [[overrides]]", _show(raw_overrides)))
+        return overrides
+    keys = {"hosts": HOSTS_KEY, **OVERRIDABLE}
+    for number, entry in enumerate(raw_overrides, start=1):
+        place = f"overrides[{number}]."
+        found = _Reader(problems, keys, place).read(entry)
+        globs = found.pop("hosts", ())
+        if "hosts" not in entry:
+            problems.append(Problem(place + "hosts", 'a list of host globs, such as ["bench-*"]', "nothing"))
+        changes: dict[str, dict[str, Any]] = {}
+        for key, value in found.items():
+            symptom, attribute = ATTRIBUTES[key]
+            changes.setdefault(symptom, {})[attribute] = value
+        for symptom, changed in changes.items():
+            overrides[symptom] += [Override(glob, changed) for glob in globs]
+    return overrides
+
+
+def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> Settings:
+    limits: dict[str, dict[str, Any]] = {symptom: {} for symptom in LIMITS}
+    for key, (symptom, attribute) in ATTRIBUTES.items():
+        limits[symptom][attribute] = found[key]
+    host_limits = {symptom: HostLimits(kind(**limits[symptom]), overrides[symptom]) for symptom, kind in LIMITS.items()}
+    return Settings(
+        tick_us=found["tick"],
+        index=IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"]),
+        journal=JournalSettings(
+            unit=found["journal.unit"],
+            directory=found["journal.directory"],
+            namespace=found["journal.namespace"],
+            response=found["journal.response"],
+            unstamped_marker=found["journal.unstamped.contains"],
+            unstamped_host=found["journal.unstamped.host"],
+        ),
+        alerts_path=found["alerts.path"],
+        silent=host_limits["silent"],
+        fatal_only=host_limits["fatal-only"],
+        unstamped=host_limits["unstamped"],
+    )
+
+
+def _contradictions(settings: Settings) -> Iterator[Problem]:
+    """Find settings that are right each by itself and impossible together."""
+    if any(limits.after_us >= limits.lookback_us for limits in settings.silent.every()):
+        yield Problem(
+            "detectors.silent.lookback",
+            "longer than detectors.silent.after, also with each override",
+            "one that is not",
+            "a host is forgotten before it could count as silent",
+        )
+    if settings.journal.directory is not None and settings.journal.namespace is not None:
+        yield Problem("journal.namespace", "only one of directory and namespace", "both")
+    if settings.alerts_path == settings.index.path:
+        yield Problem("alerts.path", "a file of its own", "the path of the index")
+    if settings.index.host_field == settings.index.time_field:
+        yield Problem("index.time_field", "another key than index.host_field", _show(settings.index.time_field))
+
+
+def _show(raw: Any) -> str:
+    if isinstance(raw, str):
+        text = '"' + re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", raw) + '"'
+    elif isinstance(raw, dict):
+        text = "a table"
+    elif isinstance(raw, bool):
+        text = str(raw).lower()
+    else:
+        text = str(raw)
+    return text if len(text) <= _FOUND_LENGTH else text[:_FOUND_LENGTH] + "…"

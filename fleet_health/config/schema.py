@@ -1,0 +1,156 @@
+"""Every setting: its key, its kind, its default. Key names and defaults are a contract with operators' files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.config import values
+from fleet_health.domain.detectors import fatal_only, silent, unstamped
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from fleet_health.domain.detectors.contract import Detector
+    from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
+    from fleet_health.domain.detectors.silent import SilentLimits
+    from fleet_health.domain.detectors.unstamped import UnstampedLimits
+    from fleet_health.domain.limits import HostLimits
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting.
+
+    Attributes:
+        read: Turns what TOML gave into the value; raises ValueError with what was expected.
+        default: As it would be written in the file; None if the key is absent by default.
+
+    """
+
+    read: Callable[[Any], Any]
+    default: Any
+
+
+KEYS: dict[str, Key] = {
+    "tick": Key(values.duration(at_least="1s"), "5m"),
+    "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
+    "index.host_field": Key(values.text, "host_id"),
+    "index.time_field": Key(values.text, "received_at_wall"),
+    "journal.unit": Key(values.unit, "cis490-receiver.service"),
+    "journal.directory": Key(values.path, None),
+    "journal.namespace": Key(values.namespace, None),
+    "journal.response": Key(
+        values.pattern("host", "status"),
+        r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})',
+    ),
+    "journal.unstamped.contains": Key(values.text, "missing X-Cis490-Code-Commit"),
+    "journal.unstamped.host": Key(values.pattern("host"), r"host=(?P<host>\S+)"),
+    "alerts.path": Key(values.path, "/var/lib/cis490/alerts.jsonl"),
+    "detectors.silent.after": Key(values.duration(), "30m"),
+    "detectors.silent.lookback": Key(values.duration(), "24h"),
+    "detectors.silent.suggested_fix": Key(
+        values.suggested_fix,
+        "On $host: look at `systemctl status cis490-shipper cis490-orchestrator` and start what is inactive;"
+        " if one of them keeps failing, follow FIXYOURSELF.md.",
+    ),
+    "detectors.fatal-only.window": Key(values.duration(), "30m"),
+    "detectors.fatal-only.min_count": Key(values.count, 10),
+    "detectors.fatal-only.ratio": Key(values.ratio, 0.95),
+    "detectors.fatal-only.suggested_fix": Key(
+        values.suggested_fix,
+        "On $host: read `journalctl -u cis490-shipper --since -5min`;"
+        " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
+    ),
+    "detectors.fatal-only.suggested_fix_5xx": Key(
+        values.suggested_fix,
+        "Most answers were 5xx, so look at the receiver before $host: its state and its own journal say what fails.",
+    ),
+    "detectors.unstamped.window": Key(values.duration(), "30m"),
+    "detectors.unstamped.min_count": Key(values.count, 10),
+    "detectors.unstamped.suggested_fix": Key(
+        values.suggested_fix,
+        "On $host: run `scripts/install-lab-host.sh` to stamp VERSION again, then restart cis490-orchestrator;"
+        " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
+    ),
+}
+
+OVERRIDABLE = {key: KEYS[key] for key in KEYS if key.startswith("detectors.")}
+"""What `[[overrides]]` may set for some hosts, beside `hosts` itself."""
+
+HOSTS_KEY = Key(values.globs, None)
+"""The key `hosts` of an override."""
+
+ATTRIBUTES: dict[str, tuple[str, str]] = {
+    key: (key.split(".")[1], attribute)
+    for key, attribute in {
+        "detectors.silent.after": "after_us",
+        "detectors.silent.lookback": "lookback_us",
+        "detectors.silent.suggested_fix": "suggested_fix",
+        "detectors.fatal-only.window": "window_us",
+        "detectors.fatal-only.min_count": "min_count",
+        "detectors.fatal-only.ratio": "ratio",
+        "detectors.fatal-only.suggested_fix": "suggested_fix",
+        "detectors.fatal-only.suggested_fix_5xx": "suggested_fix_5xx",
+        "detectors.unstamped.window": "window_us",
+        "detectors.unstamped.min_count": "min_count",
+        "detectors.unstamped.suggested_fix": "suggested_fix",
+    }.items()
+}
+"""A detector's key -> its symptom, and the attribute of its limits."""
+
+LIMITS: dict[str, type[Any]] = {
+    silent.SYMPTOM: silent.SilentLimits,
+    fatal_only.SYMPTOM: fatal_only.FatalOnlyLimits,
+    unstamped.SYMPTOM: unstamped.UnstampedLimits,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class IndexSettings:
+    """Where the index is, and the two keys of a row that matter."""
+
+    path: Path
+    host_field: str
+    time_field: str
+
+
+@dataclass(frozen=True, slots=True)
+class JournalSettings:
+    """Which journal, which unit in it, and how its lines are read.
+
+    Attributes:
+        unit: The receiver's unit.
+        directory: A directory of journal files, instead of this machine's journal.
+        namespace: A journal namespace, instead of the default one; not together with a directory.
+        response: Finds an access line.
+        unstamped_marker: Marks a line that reports an unstamped upload.
+        unstamped_host: Finds the host in such a line.
+
+    """
+
+    unit: str
+    directory: Path | None
+    namespace: str | None
+    response: re.Pattern[str]
+    unstamped_marker: str
+    unstamped_host: re.Pattern[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A whole configuration, valid."""
+
+    tick_us: int
+    index: IndexSettings
+    journal: JournalSettings
+    alerts_path: Path
+    silent: HostLimits[SilentLimits]
+    fatal_only: HostLimits[FatalOnlyLimits]
+    unstamped: HostLimits[UnstampedLimits]
+
+    def detectors(self) -> tuple[Detector, ...]:
+        """Make the detectors, each with its limits."""
+        return (silent.Silent(self.silent), fatal_only.FatalOnly(self.fatal_only), unstamped.Unstamped(self.unstamped))

@@ -1,0 +1,125 @@
+"""Each kind of value that a configuration holds: how it is written, and what is said of one that is not right.
+
+A reader takes what TOML gave and returns the value the program uses. It raises `ValueError`, whose text says what
+was expected.
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.parsing.receiver_log import compile_pattern
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_UNITS_US = {
+    "ms": SECOND_US // 1000,
+    "s": SECOND_US,
+    "m": 60 * SECOND_US,
+    "h": 3_600 * SECOND_US,
+    "d": 86_400 * SECOND_US,
+}
+_is_duration = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII).fullmatch
+_duration_parts = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII).findall
+_LONGEST_US = 3_650 * _UNITS_US["d"]
+
+_is_unit_name = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}", re.ASCII).fullmatch
+_is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
+
+
+def duration(*, at_least: str = "1ms") -> Callable[[Any], int]:
+    """Read a duration such as `"90s"`, `"1h30m"` or `"0.5h"`; gives microseconds."""
+    least_us = parse_duration(at_least)
+
+    def read(raw: Any) -> int:
+        if not isinstance(raw, str) or not _is_duration(raw):
+            raise ValueError('a duration with a unit, such as "90s", "5m", "1h30m" or "24h"')
+        value = parse_duration(raw)
+        if not least_us <= value <= _LONGEST_US:
+            raise ValueError(f'a duration from "{at_least}" to "3650d"')
+        return value
+
+    return read
+
+
+def parse_duration(text: str) -> int:
+    """Convert a well-formed duration to microseconds, rounded to the nearest."""
+    # Decimal, because 0.1 h must be exactly 6 min.
+    return round(sum(Decimal(number) * _UNITS_US[unit] for number, unit in _duration_parts(text)))
+
+
+def count(raw: Any) -> int:
+    """Read a whole number of 1 or more."""
+    if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
+        raise ValueError("a whole number of 1 or more")
+    return raw
+
+
+def ratio(raw: Any) -> float:
+    """Read a share, greater than 0 and at most 1."""
+    if not isinstance(raw, (int, float)) or isinstance(raw, bool) or not 0 < raw <= 1:
+        raise ValueError("a number greater than 0 and at most 1")
+    return float(raw)
+
+
+def path(raw: Any) -> Path:
+    """Read a path. A relative one is left so; who loads the file knows what it is relative to."""
+    if not isinstance(raw, str) or not raw or "\0" in raw:
+        raise ValueError("a path, in quotes")
+    return Path(raw)
+
+
+def text(raw: Any) -> str:
+    """Read a string that is not empty."""
+    if not isinstance(raw, str) or not raw:
+        raise ValueError("a string that is not empty")
+    return raw
+
+
+def unit(raw: Any) -> str:
+    """Read the name of a systemd unit; like systemctl, take one without a suffix to be a service."""
+    if not isinstance(raw, str) or not _is_unit_name(raw):
+        raise ValueError('the name of a systemd unit, such as "receiver.service"')
+    return raw if "." in raw else f"{raw}.service"
+
+
+def namespace(raw: Any) -> str:
+    """Read the name of a journal namespace."""
+    if not isinstance(raw, str) or not _is_namespace(raw):
+        raise ValueError("the name of a journal namespace, as in LogNamespace=")
+    return raw
+
+
+def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
+    """Read a regular expression that has the named groups given."""
+    wanted = " and ".join(f"(?P<{group}>…)" for group in groups)
+
+    def read(raw: Any) -> re.Pattern[str]:
+        expected = f"a regular expression with {wanted}"
+        try:
+            return compile_pattern(text(raw), *groups)
+        except ValueError as error:
+            raise ValueError(f"{expected}; this one is {error}" if isinstance(raw, str) and raw else expected) from None
+
+    return read
+
+
+def suggested_fix(raw: Any) -> SuggestedFix:
+    """Read the text of a suggested fix."""
+    try:
+        return SuggestedFix(text(raw))
+    except ValueError as error:
+        raise ValueError(f"a text in which only $host stands for something; it has {error}") from None
+
+
+def globs(raw: Any) -> tuple[str, ...]:
+    """Read a list of host globs."""
+    if not isinstance(raw, list) or not raw or not all(isinstance(glob, str) and glob for glob in raw):
+        raise ValueError('a list of host globs, such as ["bench-*"]')
+    return tuple(raw)

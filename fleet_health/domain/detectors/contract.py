@@ -1,0 +1,53 @@
+"""What a detector is, and what it finds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A host shows a symptom at the instant of an evaluation.
+
+    Attributes:
+        host: The host.
+        symptom: The detector's symptom, such as `silent`.
+        detail: One sentence with the figures, on one line.
+        suggested_fix: One or two sentences for the person who will mend it.
+
+    """
+
+    host: str
+    symptom: str
+    detail: str
+    suggested_fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How far back a detector looks from the instant of an evaluation, in microseconds; 0 if not at all."""
+
+    ships_us: int = 0
+    traffic_us: int = 0
+
+
+class Detector(Protocol):
+    """Finds the hosts with one symptom. It keeps nothing from one evaluation to the next."""
+
+    @property
+    def symptom(self) -> str:
+        """The symptom's name, as it stands in the alerts."""
+
+    @property
+    def reach(self) -> Reach:
+        """How far back the fleet must be known for `find` to be exact."""
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
+        """Say which hosts show the symptom at `now`, each at most once, in any order."""

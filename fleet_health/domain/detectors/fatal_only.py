@@ -1,0 +1,79 @@
+"""`fatal-only`: a host tries, and is refused every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.instant import describe
+from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.limits import HostLimits
+    from fleet_health.domain.suggested_fix import SuggestedFix
+
+SYMPTOM = "fatal-only"
+
+
+@dataclass(frozen=True, slots=True)
+class FatalOnlyLimits:
+    """When a host counts as refused every time.
+
+    Attributes:
+        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        min_count: Fewer answers than this say nothing.
+        ratio: The share of refusals among the answers, from which on it is a finding; 0 to 1.
+        suggested_fix: What to do when the host is at fault.
+        suggested_fix_5xx: What to do when most refusals are 5xx, which the receiver has to answer for.
+
+    """
+
+    window_us: int
+    min_count: int
+    ratio: float
+    suggested_fix: SuggestedFix
+    suggested_fix_5xx: SuggestedFix
+
+
+class FatalOnly:
+    """Finds hosts with enough answers in the window, of which none is a success."""
+
+    symptom = SYMPTOM
+
+    def __init__(self, limits: HostLimits[FatalOnlyLimits]) -> None:
+        self._limits = limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the longest window."""
+        return Reach(traffic_us=max(limits.window_us for limits in self._limits.every()))
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`."""
+        for host, window in fleet.traffic.items():
+            limits = self._limits.of(host)
+            by_status = window.count_by_status(now - limits.window_us, now)
+            total = sum(by_status.values())
+            if total < limits.min_count or _of_class(SUCCESS, by_status):
+                continue
+            server_errors = _of_class(SERVER_ERROR, by_status)
+            refused = _of_class(CLIENT_ERROR, by_status) + server_errors
+            if refused / total < limits.ratio:
+                continue
+            fix = limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
+            figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
+            yield Finding(
+                host=host,
+                symptom=SYMPTOM,
+                detail=f"all {refused} uploads of the last {describe(limits.window_us)} were refused: {figures}",
+                suggested_fix=fix.render(host),
+            )
+
+
+def _of_class(status_class: int, by_status: dict[int, int]) -> int:
+    return sum(count for status, count in by_status.items() if status // 100 == status_class)

@@ -1,0 +1,65 @@
+"""`unstamped`: a host runs code too old to be accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.instant import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.limits import HostLimits
+    from fleet_health.domain.suggested_fix import SuggestedFix
+
+SYMPTOM = "unstamped"
+
+
+@dataclass(frozen=True, slots=True)
+class UnstampedLimits:
+    """When a host counts as unstamped.
+
+    Attributes:
+        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        min_count: From this many unstamped rejections on it is a finding.
+        suggested_fix: What to do.
+
+    """
+
+    window_us: int
+    min_count: int
+    suggested_fix: SuggestedFix
+
+
+class Unstamped:
+    """Finds hosts whose uploads were refused for want of a code stamp."""
+
+    symptom = SYMPTOM
+
+    def __init__(self, limits: HostLimits[UnstampedLimits]) -> None:
+        self._limits = limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the longest window."""
+        return Reach(traffic_us=max(limits.window_us for limits in self._limits.every()))
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each host with at least `min_count` unstamped rejections in the window."""
+        for host, window in fleet.traffic.items():
+            limits = self._limits.of(host)
+            count = window.unstamped.count(now - limits.window_us, now)
+            if count >= limits.min_count:
+                yield Finding(
+                    host=host,
+                    symptom=SYMPTOM,
+                    detail=(
+                        f"{count} uploads of the last {describe(limits.window_us)}"
+                        " were refused because they carry no code stamp"
+                    ),
+                    suggested_fix=limits.suggested_fix.render(host),
+                )

@@ -1,0 +1,69 @@
+"""One tick: what every detector finds at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import Reach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.domain.detectors.contract import Detector, Finding
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFailure:
+    """A detector raised; what it would have found is not known."""
+
+    symptom: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one evaluation gave.
+
+    Attributes:
+        at: Its instant; every count and every alert of it goes by this one.
+        findings: Sorted by host, then symptom.
+        failures: The detectors that raised, in their order.
+
+    """
+
+    at: Instant
+    findings: tuple[Finding, ...]
+    failures: tuple[DetectorFailure, ...] = ()
+
+
+def evaluate(fleet: Fleet, detectors: Iterable[Detector], now: Instant) -> Evaluation:
+    """Run every detector over the fleet as it stood at `now`. One that raises does not stop the others."""
+    findings: list[Finding] = []
+    failures: list[DetectorFailure] = []
+    for detector in detectors:
+        try:
+            found = list(detector.find(fleet, now))
+        except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
+            failures.append(DetectorFailure(detector.symptom, error))
+        else:
+            findings += found
+    findings.sort(key=lambda finding: (finding.host, finding.symptom))
+    return Evaluation(now, tuple(findings), tuple(failures))
+
+
+def reach_of(detectors: Sequence[Detector]) -> Reach:
+    """Say how far back the fleet must be known for all detectors to be exact."""
+    reaches = [detector.reach for detector in detectors]
+    return Reach(
+        ships_us=max((reach.ships_us for reach in reaches), default=0),
+        traffic_us=max((reach.traffic_us for reach in reaches), default=0),
+    )
+
+
+def evict(fleet: Fleet, reach: Reach, now: Instant) -> None:
+    """Forget what no evaluation at `now` or later will ask for."""
+    fleet.ships.evict(now - reach.ships_us)
+    fleet.traffic.evict(now - reach.traffic_us)

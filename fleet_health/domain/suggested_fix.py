@@ -1,0 +1,49 @@
+"""What to do about a symptom: one or two sentences, in which `$host` stands for the host."""
+
+from __future__ import annotations
+
+import shlex
+from string import Template
+
+NAMES = frozenset({"host"})
+"""What a template may name."""
+
+
+class SuggestedFix:
+    """A text with `$host` in it. Between backticks stands a command, and there the host is quoted for the shell."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        """Take a text.
+
+        Raises:
+            ValueError: It has a lone `$`, or names something other than the host.
+
+        """
+        template = Template(text)
+        if not template.is_valid():
+            raise ValueError("a $ that starts no name; write $$ for a plain dollar sign")
+        if unknown := sorted(set(template.get_identifiers()) - NAMES):
+            raise ValueError(f"${unknown[0]}, which is not known here; $host is the only name")
+        self.text = text
+
+    def __eq__(self, other: object) -> bool:
+        """Two are equal if their texts are."""
+        return isinstance(other, SuggestedFix) and other.text == self.text
+
+    def __hash__(self) -> int:
+        """Go with equality."""
+        return hash(self.text)
+
+    def __repr__(self) -> str:
+        """Show the text."""
+        return f"SuggestedFix({self.text!r})"
+
+    def render(self, host: str) -> str:
+        """Write the text for one host."""
+        parts = self.text.split("`")
+        # With the backticks as separators, every second part is a command.
+        parts[::2] = [Template(part).substitute(host=host) for part in parts[::2]]
+        parts[1::2] = [Template(part).substitute(host=shlex.quote(host)) for part in parts[1::2]]
+        return "`".join(parts)

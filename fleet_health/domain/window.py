@@ -1,0 +1,78 @@
+"""What the receiver answered to one host of late: exact counts over any stretch of time.
+
+Each timeline is a sorted array of instants, 8 bytes an event, counted by bisection when somebody asks. Nothing
+is bucketed, so a count is exact to the microsecond; nothing expires by itself, so `evict` must be called with
+the present: a quiet host shrinks like any other.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left, bisect_right, insort
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
+
+SUCCESS, CLIENT_ERROR, SERVER_ERROR = 2, 4, 5
+"""The classes of HTTP status that say something about a host: the status divided by 100."""
+
+
+class Timeline:
+    """Instants in ascending order, in whatever order they arrive."""
+
+    __slots__ = ("_instants",)
+
+    def __init__(self) -> None:
+        self._instants = array("q")
+
+    def __len__(self) -> int:
+        return len(self._instants)
+
+    def add(self, at: Instant) -> None:
+        """Add one event."""
+        instants = self._instants
+        if not instants or at >= instants[-1]:  # as good as always: a journal is read in order
+            instants.append(at)
+        else:
+            insort(instants, at)
+
+    def count(self, since: Instant, until: Instant) -> int:
+        """Count the events with `since <= t <= until`; both ends belong to the window."""
+        instants = self._instants
+        return bisect_right(instants, until) - bisect_left(instants, since)
+
+    def evict(self, before: Instant) -> None:
+        """Forget the events with `t < before`."""
+        del self._instants[: bisect_left(self._instants, before)]
+
+
+class HostWindow:
+    """The receiver's answers to one host: a timeline for each status, and one of unstamped rejections."""
+
+    __slots__ = ("_responses", "unstamped")
+
+    def __init__(self) -> None:
+        self._responses: dict[int, Timeline] = {}
+        self.unstamped = Timeline()
+
+    def add_response(self, at: Instant, status: int) -> None:
+        """Add one answer with an HTTP status."""
+        timeline = self._responses.get(status)
+        if timeline is None:
+            timeline = self._responses[status] = Timeline()
+        timeline.add(at)
+
+    def count_by_status(self, since: Instant, until: Instant) -> dict[int, int]:
+        """Count the answers with `since <= t <= until` by HTTP status; a status with none is left out."""
+        counts = {status: line.count(since, until) for status, line in self._responses.items()}
+        return {status: count for status, count in sorted(counts.items()) if count}
+
+    def evict(self, before: Instant) -> bool:
+        """Forget the events with `t < before`; True if nothing is left."""
+        self.unstamped.evict(before)
+        for status, timeline in list(self._responses.items()):
+            timeline.evict(before)
+            if not timeline:
+                del self._responses[status]
+        return not self._responses and not self.unstamped

@@ -1,0 +1,54 @@
+"""What can go wrong, as types. Bad *input* is not here: it is a counted `Rejection`, never an exception."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+
+class FleetHealthError(Exception):
+    """Everything that this package raises on purpose."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing wrong in a configuration file.
+
+    Attributes:
+        place: The key, dotted as in TOML (`detectors.silent.after`), or `line 3, column 7`.
+        expected: What would have been right.
+        found: What stands there, as written.
+        hint: What to do about it; empty if that is plain.
+
+    """
+
+    place: str
+    expected: str
+    found: str
+    hint: str = ""
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        hint = f" ({self.hint})" if self.hint else ""
+        return f"{self.place}: expected {self.expected}, found {self.found}{hint}"
+
+
+class ConfigError(FleetHealthError):
+    """A configuration cannot be used. It holds every problem, not only the first."""
+
+    def __init__(self, path: Path | str, problems: Sequence[Problem]) -> None:
+        self.path = path
+        self.problems = tuple(problems)
+        super().__init__("\n".join(f"{path}: {problem}" for problem in self.problems))
+
+
+class SourceUnavailable(FleetHealthError):  # noqa: N818 - it names a state that passes, not a mistake
+    """A source cannot be read now. It is tried again; `str()` says what is wrong and what would mend it."""
+
+
+class SinkUnavailable(FleetHealthError):  # noqa: N818 - as above
+    """Alerts cannot be written now. They are kept and tried again."""

@@ -1,0 +1,1 @@
+"""From bytes to observations, or to a counted rejection. Pure: no file, no clock."""

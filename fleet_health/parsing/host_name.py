@@ -1,0 +1,28 @@
+"""Host names that are safe wherever they go: a terminal, a log line, a shell command, a file.
+
+Names come from the network. One of 1 to 128 characters of `[A-Za-z0-9._:-]` is kept as it is. Any other is escaped
+(`%` and two hex digits for each byte of its UTF-8), and a long one is cut and closed with a hash of the whole. Neither
+`%` nor `~` stands in a name that is kept, so that an altered name is never that of another host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sys
+
+_MAX_LENGTH = 128
+_is_plain = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII).fullmatch
+_unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]")
+
+
+def host_name(raw: str) -> str:
+    """Make a name safe: the same raw name gives the same result, two different ones never do."""
+    if _is_plain(raw):
+        return sys.intern(raw)
+    octets = raw.encode("utf-8", "surrogatepass")
+    escaped = _unsafe_byte.sub(lambda match: b"%%%02X" % match[0][0], octets[: _MAX_LENGTH + 1]).decode("ascii")
+    if len(octets) <= _MAX_LENGTH and len(escaped) <= _MAX_LENGTH:
+        return escaped
+    digest = hashlib.sha256(octets).hexdigest()[:16]
+    return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"

@@ -1,0 +1,89 @@
+"""The receiver's log: an access line, or a warning that an upload carries no code stamp.
+
+Which line is which is configuration, so that another receiver can be watched.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, TypeAlias
+
+from fleet_health.domain.observation import Response, Unstamped
+from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
+from fleet_health.parsing.host_name import host_name
+from fleet_health.parsing.rejection import Rejection, rejection
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
+
+LogObservation: TypeAlias = Response | Unstamped
+
+# No pattern sees more of a line than this, and no more of a message is looked at than that: what a stranger can
+# write into the journal must not decide how long we think about it.
+_LINE_LIMIT = 2_048
+_MESSAGE_LIMIT = 1 << 20
+
+_COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
+
+
+class LogParser:
+    """Reads the messages of one receiver.
+
+    Args:
+        response: Finds an access; has the groups `host` and `status`.
+        unstamped_marker: A line that contains this, in any case, is an unstamped rejection and never an access.
+        unstamped_host: Finds the host in such a line; has the group `host`.
+
+    """
+
+    def __init__(self, response: re.Pattern[str], unstamped_marker: str, unstamped_host: re.Pattern[str]) -> None:
+        self._response = response.search
+        self._marker = unstamped_marker.lower()
+        self._unstamped_host = unstamped_host.search
+
+    def parse(self, message: bytes, at: Instant) -> tuple[list[LogObservation], list[Rejection]]:
+        """Read one journal entry's message, line by line. `at` is the entry's realtime timestamp."""
+        observations: list[LogObservation] = []
+        rejections: list[Rejection] = []
+        for line in message[:_MESSAGE_LIMIT].decode("utf-8", "backslashreplace").split("\n"):
+            result = self._parse_line(line[:_LINE_LIMIT], at)
+            if isinstance(result, Rejection):
+                rejections.append(result)
+            elif result is not None:
+                observations.append(result)
+        return observations, rejections
+
+    def _parse_line(self, line: str, at: Instant) -> LogObservation | Rejection | None:
+        if self._marker in line.lower():
+            named = self._unstamped_host(line)
+            host = named["host"].rstrip(",") if named and named["host"] else ""
+            return Unstamped(host_name(host), at) if host else rejection("unstamped rejection names no host", line)
+        access = self._response(line)
+        if access is None:
+            return None
+        host, status_text = access["host"], access["status"]
+        try:
+            status = int(status_text)
+        except (TypeError, ValueError):
+            return rejection("status is not a number", line)
+        if not host:
+            return rejection("access names no host", line)
+        if status // 100 not in _COUNTED_CLASSES:
+            return None
+        return Response(host_name(host), at, status)
+
+
+def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:
+    """Compile a pattern from the configuration.
+
+    Raises:
+        ValueError: It is not a regular expression, or lacks a named group.
+
+    """
+    try:
+        pattern = re.compile(text)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from None
+    if missing := [group for group in groups if group not in pattern.groupindex]:
+        raise ValueError("without the group " + " and ".join(f"(?P<{group}>…)" for group in missing))
+    return pattern

@@ -1,0 +1,55 @@
+"""Input that could not be read, and the count of it."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+_EXCERPT_LENGTH = 120
+_control = re.compile(r"[\x00-\x1f\x7f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """A line that gave no observation although it should have.
+
+    Attributes:
+        reason: Why, in words that are the same for every such line, so that they can be counted.
+        excerpt: The beginning of the line, with everything but printable ASCII escaped.
+
+    """
+
+    reason: str
+    excerpt: str
+
+
+def rejection(reason: str, line: bytes | str) -> Rejection:
+    """Make a rejection that quotes the beginning of a line safely."""
+    octets = line.encode("utf-8", "backslashreplace") if isinstance(line, str) else line
+    text = octets[:_EXCERPT_LENGTH].decode("ascii", "backslashreplace")
+    text = _control.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    return Rejection(reason, text + "…" if len(octets) > _EXCERPT_LENGTH else text)
+
+
+class RejectionCount:
+    """How many lines were rejected, by reason, with the latest example of each."""
+
+    def __init__(self) -> None:
+        self.by_reason: Counter[str] = Counter()
+        self.latest: dict[str, str] = {}
+
+    def add(self, rejections: Iterable[Rejection]) -> None:
+        """Count rejections."""
+        for one in rejections:
+            self.by_reason[one.reason] += 1
+            self.latest[one.reason] = one.excerpt
+
+    @property
+    def total(self) -> int:
+        """The number of rejections of any reason."""
+        return self.by_reason.total()

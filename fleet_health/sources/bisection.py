@@ -1,0 +1,63 @@
+"""Finding the place in a file of dated lines from which on a time must be read, without reading what is before.
+
+The order of the lines is nearly, not strictly, by time: two uploads may finish in another order than they were
+stamped, and a clock may be stepped. So a probe goes by the *latest* time in a block of lines rather than by one line,
+and aims `SLACK_US` earlier than asked. Where a probe finds nothing to go by, it decides for reading more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.instant import SECOND_US
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.instant import Instant
+
+SLACK_US = 600 * SECOND_US
+"""A line further out of order than this may be missed."""
+
+WHOLE_SIZE = 1 << 20
+"""A file up to this size is read whole: that takes milliseconds, and is exact in any order of the lines."""
+
+_PROBE_SIZE = 16 << 10
+
+
+def entry_offset(
+    read_at: Callable[[int, int], bytes],
+    size: int,
+    time_of: Callable[[bytes], Instant | None],
+    since: Instant,
+) -> int:
+    """Find the offset of a line such that all lines before it are dated before `since`.
+
+    Args:
+        read_at: Gives up to so many bytes (second) from an offset (first).
+        size: The file's size.
+        time_of: Gives a line's time; None if the line is not dated.
+        since: The instant that matters.
+
+    """
+    if size <= WHOLE_SIZE:
+        return 0
+    target = since - SLACK_US
+    before, behind = 0, size  # up to `before` all is too old; what is from `behind` on must be read
+    while behind - before > _PROBE_SIZE:
+        middle = (before + behind) // 2
+        latest = _latest_time(read_at(middle, _PROBE_SIZE), time_of)
+        if latest is not None and latest < target:
+            before = middle
+        else:
+            behind = middle
+    if before == 0:
+        return 0
+    newline = read_at(before, _PROBE_SIZE).find(b"\n")
+    return before + newline + 1 if newline >= 0 else 0
+
+
+def _latest_time(block: bytes, time_of: Callable[[bytes], Instant | None]) -> Instant | None:
+    # The first and the last piece are parts of lines.
+    times = [at for line in block.split(b"\n")[1:-1] if (at := time_of(line)) is not None]
+    return max(times, default=None)
