@@ -18,17 +18,14 @@ from __future__ import annotations
 import os
 import stat
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.errors import SourceUnavailable
-from fleet_health.sources.bisection import entry_offset
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
-
-    from fleet_health.domain.instant import Instant
 
 LINE_LIMIT = 1 << 20
 """A longer line is skipped, and counted."""
@@ -38,6 +35,18 @@ _FINGERPRINT_SIZE = 256
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
+
+
+ReadAt: TypeAlias = Callable[[int, int], bytes]
+"""Gives up to so many bytes (second) from an offset (first)."""
+
+Entry: TypeAlias = Callable[[ReadAt, int], int]
+"""Gives the offset of the line to begin with, in a file that can be read so and has the size given."""
+
+
+def from_start(_read_at: ReadAt, _size: int) -> int:
+    """Begin with the first line."""
+    return 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,27 +70,22 @@ class Block:
 class Tail:
     """Reads on from where it stopped in the file at a path, whichever file that is."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, entry: Entry = from_start) -> None:
+        """Take a path; the file need not be there yet.
+
+        Args:
+            path: Where the file is.
+            entry: Decides where to begin in a file that was not read before, or has been rewritten.
+
+        """
         self.path = path
+        self._entry = entry
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._offset = 0
         self._fingerprint = b""  # the bytes just before the offset
         self._seen = (0, 0)  # size and mtime when the fingerprint was last compared
         self._is_skipping = False  # in the middle of an overlong line
-
-    def enter(self, time_of: Callable[[bytes], Instant | None], since: Instant) -> None:
-        """Open the file, and go to the place from which on its lines may be dated `since` or later.
-
-        Raises:
-            SourceUnavailable: There is no file that can be read.
-
-        """
-        with self._lock:
-            self._close()
-            fd = self._open()
-            size = os.fstat(fd).st_size
-            self._go_to(entry_offset(lambda offset, count: os.pread(fd, count, offset), size, time_of, since))
 
     def read(self) -> Block:
         """Read on: up to some hundred kilobytes of whole lines.
@@ -108,56 +112,55 @@ class Tail:
             self._close()
 
     def _read(self) -> Block:
-        if self._fd is None:
-            self._open()
-            return self._read_on("opened")
-        event = self._check_in_place()
-        block = self._read_on(event)
+        fd = self._fd
+        if fd is None:
+            return self._read_on(self._open(), "opened")
+        event = self._check_in_place(fd)
+        block = self._read_on(fd, event)
         if block.lines or not block.is_end or event:
             return block
         current = self._stat_path()
-        own = os.fstat(self._fd)
+        own = os.fstat(fd)
         if current is None:
             if own.st_nlink == 0:
-                return self._leave("deleted")
+                return self._leave(fd, "deleted")
             return block  # renamed, and nothing in its place yet
         if (current.st_dev, current.st_ino) == (own.st_dev, own.st_ino):
             return block
         # Rows may have been written between our last read and the rename; nothing comes after it but by a writer
         # that has not noticed, and that one is heard until the new file appears.
-        block = self._read_on("")
-        return block if block.lines or not block.is_end else self._leave("replaced")
+        block = self._read_on(fd, "")
+        return block if block.lines or not block.is_end else self._leave(fd, "replaced")
 
-    def _leave(self, event: str) -> Block:
+    def _leave(self, fd: int, event: str) -> Block:
         """Close a file that has been read to its end. A last line without newline can get none any more."""
-        assert self._fd is not None  # noqa: S101
-        last = b"" if self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
+        last = b"" if self._is_skipping else os.pread(fd, LINE_LIMIT, self._offset)
         self._close()
         return Block(last + b"\n" if last else b"", is_end=False, event=event)
 
-    def _check_in_place(self) -> str:
+    def _check_in_place(self, fd: int) -> str:
         """Go back to the start if the open file was truncated or rewritten since the last read."""
-        assert self._fd is not None  # noqa: S101
-        state = os.fstat(self._fd)
+        state = os.fstat(fd)
         if state.st_size < self._offset:
-            self._go_to(0)
+            self._begin(fd)
             return "truncated"
         seen = (state.st_size, state.st_mtime_ns)
         if seen != self._seen:
             length = len(self._fingerprint)
-            if os.pread(self._fd, length, self._offset - length) != self._fingerprint:
-                self._go_to(0)
+            if os.pread(fd, length, self._offset - length) != self._fingerprint:
+                self._begin(fd)
                 return "rewritten"
             self._seen = seen
         return ""
 
-    def _read_on(self, event: str) -> Block:
+    def _read_on(self, fd: int, event: str) -> Block:
         """Read whole lines from our place on."""
-        assert self._fd is not None  # noqa: S101
-        data = os.pread(self._fd, _READ_SIZE, self._offset)
+        size = _READ_SIZE
+        data = os.pread(fd, size, self._offset)
         end = data.rfind(b"\n") + 1
-        if not end and len(data) == _READ_SIZE:
-            data = os.pread(self._fd, LINE_LIMIT, self._offset)
+        if not end and len(data) == size:
+            size = LINE_LIMIT
+            data = os.pread(fd, size, self._offset)
             end = data.rfind(b"\n") + 1
         start, overlong = 0, 0
         if self._is_skipping:
@@ -168,13 +171,13 @@ class Tail:
                 self._advance(data)
                 return Block(event=event)
             self._is_skipping = False
-        elif not end and len(data) >= LINE_LIMIT:
+        elif not end and len(data) == LINE_LIMIT:
             self._is_skipping = True
             self._advance(data)
             return Block(overlong=1, event=event)
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             start = len(_BYTE_ORDER_MARK)
-        is_end = len(data) < _READ_SIZE
+        is_end = len(data) < size
         self._advance(data[:end])
         return Block(data[start:end], is_end, overlong, event)
 
@@ -182,11 +185,12 @@ class Tail:
         self._offset += len(data)
         self._fingerprint = (self._fingerprint + data)[-_FINGERPRINT_SIZE:]
 
-    def _go_to(self, offset: int) -> None:
-        assert self._fd is not None  # noqa: S101
-        length = min(offset, _FINGERPRINT_SIZE)
-        self._offset = offset
-        self._fingerprint = os.pread(self._fd, length, offset - length)
+    def _begin(self, fd: int) -> None:
+        """Go to where a file is entered."""
+        size = os.fstat(fd).st_size
+        self._offset = self._entry(lambda offset, count: os.pread(fd, count, offset), size)
+        length = min(self._offset, _FINGERPRINT_SIZE)
+        self._fingerprint = os.pread(fd, length, self._offset - length)
         self._seen = (0, 0)
         self._is_skipping = False
 
@@ -197,7 +201,6 @@ class Tail:
             return None
 
     def _open(self) -> int:
-        """Open the file at the path, at its start."""
         try:
             # Without O_NONBLOCK a FIFO at the path would hang us until somebody writes to it.
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -207,22 +210,27 @@ class Tail:
             ) from None
         except OSError as error:
             raise SourceUnavailable(f"{self.path}: {error.strerror}") from None
-        try:
-            if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise SourceUnavailable(f"{self.path}: expected a regular file, found {_kind(os.fstat(fd).st_mode)}")
-            if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
-                raise SourceUnavailable(f"{self.path}: expected lines of JSON, found a gzip file")
-        except BaseException:
-            os.close(fd)
-            raise
         self._fd = fd
-        self._go_to(0)
+        try:
+            _refuse_unreadable(self.path, fd)
+            self._begin(fd)
+        except BaseException:
+            self._close()
+            raise
         return fd
 
     def _close(self) -> None:
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
+
+
+def _refuse_unreadable(path: Path, fd: int) -> None:
+    mode = os.fstat(fd).st_mode
+    if not stat.S_ISREG(mode):
+        raise SourceUnavailable(f"{path}: expected a regular file, found {_kind(mode)}")
+    if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
+        raise SourceUnavailable(f"{path}: expected lines of JSON, found a gzip file")
 
 
 def _kind(mode: int) -> str:

@@ -1,0 +1,1 @@
+"""Where alerts go. A sink never decides whether there is something to say."""

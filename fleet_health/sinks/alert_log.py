@@ -1,0 +1,167 @@
+"""`alerts.jsonl`: the record of every alert, and the memory of which were given.
+
+Whatever was synced here was given, and nothing else was. So the file decides, under its lock, whether an alert is
+written: two writers (a service, and a check by hand beside it) never give the same alert twice, and a process killed
+at any instant leaves nothing to repair but perhaps an unfinished last line.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fleet_health.domain.instant import HOUR_US, utc_hour
+from fleet_health.errors import SinkUnavailable
+from fleet_health.parsing.alert_row import parse_alert_row
+from fleet_health.parsing.bisection import entry_offset
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from fleet_health.domain.alert import Alert
+    from fleet_health.domain.instant import Instant
+
+_MODE = 0o644
+_COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
+
+_LOCK_PATIENCE = 5.0
+_LOCK_RETRY = 0.05
+
+
+class AlertLog:
+    """The alert log at a path. Nothing is kept open: each batch goes to the file that is at the path by then."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def given(self, now: Instant) -> list[tuple[str, Instant]]:
+        """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
+
+        Raises:
+            SinkUnavailable: The file is there, and cannot be read.
+
+        """
+        since = now - now % HOUR_US
+        try:
+            return [row for path in self._files(since) for row in _rows(path, since)]
+        except OSError as error:
+            raise SinkUnavailable(f"{error.filename}: {error.strerror}") from error
+
+    def append(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
+
+        Returns:
+            The alerts that were written.
+
+        Raises:
+            SinkUnavailable: None of them was.
+
+        """
+        if not alerts:
+            return []
+        hour = utc_hour(alerts[0].detected_at)
+        try:
+            with self._opened() as fd:
+                given = {key for key, at in self.given(alerts[0].detected_at) if utc_hour(at) == hour}
+                due = [alert for alert in alerts if alert.dedup_key not in given]
+                if due:
+                    is_new = os.fstat(fd).st_size == 0
+                    _append(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
+                    if is_new:
+                        _sync_directory(self.path.parent)
+        except OSError as error:
+            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+        return due
+
+    def probe(self) -> None:
+        """See whether alerts could be written.
+
+        Raises:
+            SinkUnavailable: They could not.
+
+        """
+        try:
+            with self._opened():
+                pass
+        except OSError as error:
+            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+
+    def _files(self, since: Instant) -> list[Path]:
+        """Give the log, and what it may have been rotated to in the meantime."""
+        rotated = [
+            path
+            for path in self.path.parent.glob(f"{self.path.name}[.-]*")
+            if path.suffix not in _COMPRESSED and path.stat().st_mtime_ns // 1000 >= since
+        ]
+        return [path for path in (*rotated, self.path) if path.is_file()]
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """Open the file at the path, made if need be, and hold its lock."""
+        patience_ends = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, _MODE)
+            try:
+                if not stat.S_ISREG(os.fstat(fd).st_mode):
+                    raise SinkUnavailable(f"{self.path}: expected a regular file")
+                if self._is_locked(fd):
+                    yield fd
+                    return
+            finally:
+                os.close(fd)
+            if time.monotonic() > patience_ends:
+                raise SinkUnavailable(f"{self.path}: another process has kept it locked for {_LOCK_PATIENCE:.0f} s")
+            time.sleep(_LOCK_RETRY)
+
+    def _is_locked(self, fd: int) -> bool:
+        """Lock the open file; False if that cannot be had now, or it is no longer the file at the path."""
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.path.samestat(os.fstat(fd), self.path.stat())
+        except (BlockingIOError, FileNotFoundError):
+            return False
+
+
+def _rows(path: Path, since: Instant) -> Iterator[tuple[str, Instant]]:
+    """Read a file's rows from about `since` on. What is not a row is passed over: it must never stop an alert."""
+
+    def time_of(line: bytes) -> Instant | None:
+        row = parse_alert_row(line)
+        return row[1] if row else None
+
+    with path.open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
+        for line in file:
+            if row := parse_alert_row(line):
+                yield row
+
+
+def _append(fd: int, data: bytes) -> None:
+    """Write all of `data` at the end and sync it, or leave the file as it was."""
+    size = os.fstat(fd).st_size
+    if size and os.pread(fd, 1, size - 1) != b"\n":
+        data = b"\n" + data  # somebody was stopped in the middle of a line
+    try:
+        if os.write(fd, data) < len(data):
+            raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is an error like the others
+        os.fsync(fd)
+    except OSError:
+        os.ftruncate(fd, size)
+        raise
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make the name of a new file last, too."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,146 @@
+"""Following the receiver's index: entered by bisection on time, then tailed.
+
+inotify only hints. What correctness rests on is a look at the file every two seconds: events overflow, some
+filesystems send none, and a symlink may be swapped in a directory that nobody watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from aiofiles.os import wrap
+from asyncinotify import Event, Inotify, Mask
+
+from fleet_health.domain.intake import admit_live
+from fleet_health.parsing.bisection import entry_offset
+from fleet_health.parsing.index_row import IndexParser
+from fleet_health.parsing.rejection import Rejection
+from fleet_health.sources.follower import Follower
+from fleet_health.sources.tail import LINE_LIMIT, Block, Entry, ReadAt, Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fleet_health.config.schema import IndexSettings
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.observation import Ship
+
+_LOOK_AGAIN = 2.0
+_DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
+_HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
+
+_OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
+_FUTURE = Rejection("row from the future, taken as now", "")
+
+_log = structlog.get_logger("fleet_health.sources")
+
+
+class IndexFollower(Follower):
+    """Follows the index, and hands on the ships in it."""
+
+    def __init__(
+        self,
+        settings: IndexSettings,
+        *,
+        reach_us: int,
+        deliver: Callable[[Iterable[Ship]], None],
+        clock: Callable[[], Instant],
+    ) -> None:
+        """Prepare to follow.
+
+        Args:
+            settings: Where the index is, and how a row is read.
+            reach_us: How far back from the present to begin.
+            deliver: Takes the ships.
+            clock: Tells the present.
+
+        """
+        super().__init__("index", clock)
+        self._parser = parser_of(settings)
+        self._deliver = deliver
+        self._path = settings.path
+        self._tail = Tail(settings.path, entry_by_time(self._parser, lambda: clock() - reach_us))
+        # In a thread, because a read may wait for the disk, and a whole block a call, because a thread costs a hop.
+        self._read_block = wrap(self._tail.read)
+        self._close_tail = wrap(self._tail.close)
+        self._inotify: Inotify | None = None
+        self._is_inotify_missed = False
+
+    async def _read_to_end(self) -> None:
+        while True:
+            block: Block = await self._read_block()
+            if block.event:
+                _log.info("index " + block.event, path=str(self._path))
+            self._take_in(block)
+            if block.is_end and not block.event:
+                return
+            self.on_progress()
+
+    def _take_in(self, block: Block) -> None:
+        rows, rejections = self._parser.parse_block(block.lines)
+        ships, ahead = admit_live(rows, self._clock())
+        rejections += [_OVERLONG] * block.overlong + [_FUTURE] * ahead
+        self.state.read += len(rows)
+        self.state.rejections.add(rejections)
+        self._deliver(ships)
+
+    async def _wait_for_hint(self) -> None:
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN):
+                if self._inotify is None and not self._watch():
+                    await asyncio.sleep(_LOOK_AGAIN)
+                elif self._inotify is not None:
+                    self._drain(await self._inotify.get())
+        except TimeoutError:
+            pass
+
+    def _drain(self, event: Event | None) -> None:
+        """Take all hints that are there: many of them mean no more than one."""
+        inotify = self._inotify
+        while inotify is not None and event is not None:
+            if event.mask & _DIRECTORY_GONE:
+                # Another directory may stand at the path by now. It is watched at the next turn.
+                inotify.close()
+                inotify = self._inotify = None
+            else:
+                event = inotify.sync_get()
+
+    def _watch(self) -> bool:
+        """Watch the directory of the index, and of the file that it is a link to; False if that cannot be."""
+        inotify = None
+        try:
+            inotify = Inotify(sync_timeout=0)
+            for directory in {self._path.parent, self._path.resolve().parent}:
+                inotify.add_watch(directory, _HINTS)
+        except OSError as error:
+            if inotify is not None:
+                inotify.close()
+            if not self._is_inotify_missed:
+                self._is_inotify_missed = True
+                _log.warning("inotify not available, looking every two seconds instead", reason=error.strerror)
+            return False
+        self._inotify = inotify
+        return True
+
+    async def close(self) -> None:
+        """Close the index."""
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
+        await self._close_tail()
+
+
+def parser_of(settings: IndexSettings) -> IndexParser:
+    """Make the parser that an index's settings ask for."""
+    return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
+
+
+def entry_by_time(parser: IndexParser, since: Callable[[], Instant]) -> Entry:
+    """Enter a file where its rows may be dated `since` or later; `since` is asked each time that a file is entered."""
+
+    def entry(read_at: ReadAt, size: int) -> int:
+        return entry_offset(read_at, size, parser.time_of, since())
+
+    return entry

@@ -1,0 +1,129 @@
+"""Following the receiver's journal, in the event loop: no thread, no child."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+from fleet_health.parsing.receiver_log import LogParser
+from fleet_health.parsing.rejection import Rejection
+from fleet_health.sources.follower import Follower
+from fleet_health.sources.reader import JournalReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fleet_health.config.schema import JournalSettings
+    from fleet_health.domain.instant import Instant
+    from fleet_health.parsing.receiver_log import LogObservation
+
+# No longer than this is the loop held up, however long the backlog.
+_SLICE = 0.01
+# Entries can be readable without a sign from the descriptor.
+_LOOK_AGAIN = 5.0
+
+_DAMAGED = Rejection("damaged journal entry", "")
+
+
+class JournalFollower(Follower):
+    """Follows the messages of the receiver's unit, and hands on what they say."""
+
+    def __init__(
+        self,
+        settings: JournalSettings,
+        *,
+        reach_us: int,
+        deliver: Callable[[Iterable[LogObservation]], None],
+        clock: Callable[[], Instant],
+    ) -> None:
+        """Prepare to follow.
+
+        Args:
+            settings: Which journal, which unit, and how its lines are read.
+            reach_us: How far back from the present to begin.
+            deliver: Takes the observations.
+            clock: Tells the present.
+
+        """
+        super().__init__("journal", clock)
+        self._settings = settings
+        self._reach_us = reach_us
+        self._deliver = deliver
+        self._parse = parser_of(settings).parse
+        self._reader: JournalReader | None = None
+        self._cursor: str | None = None
+
+    async def _read_to_end(self) -> None:
+        reader = self._reader or self._open()
+        reader.process()
+        entries = reader.read()
+        while self._read_slice(reader, entries):
+            self.on_progress()
+            await asyncio.sleep(0)
+
+    def _read_slice(self, reader: JournalReader, entries: Iterator[tuple[bytes | None, Instant]]) -> bool:
+        """Read on for one slice of time; False if the end was reached."""
+        until = time.monotonic() + _SLICE
+        observations: list[LogObservation] = []
+        rejections: list[Rejection] = []
+        count = 0
+        try:
+            for message, at in entries:
+                count += 1
+                if message is None:
+                    rejections.append(_DAMAGED)
+                else:
+                    found, rejected = self._parse(message, at)
+                    observations += found
+                    rejections += rejected
+                if count % 64 == 0 and time.monotonic() > until:
+                    return True
+            return False
+        finally:
+            # Also when the reader failed: what came before is good. But only together with the place behind it, or
+            # it would be read and counted again; if that cannot be had, all of the slice is read again instead.
+            if count:
+                self._cursor = reader.cursor()
+                self.state.read += count
+                self.state.rejections.add(rejections)
+                self._deliver(observations)
+
+    def _open(self) -> JournalReader:
+        reader = JournalReader(self._settings)
+        if self._cursor is None:
+            reader.seek(self._clock() - self._reach_us)
+        else:
+            reader.seek_cursor(self._cursor)
+        self._reader = reader
+        return reader
+
+    async def _wait_for_hint(self) -> None:
+        reader = self._reader
+        if reader is None:
+            return
+        loop, hint = asyncio.get_running_loop(), asyncio.Event()
+        timeout = reader.timeout()
+        # Watched only while we wait: the descriptor becomes readable whenever any unit logs anything.
+        loop.add_reader(reader.fd, hint.set)
+        try:
+            async with asyncio.timeout(_LOOK_AGAIN if timeout is None else min(timeout, _LOOK_AGAIN)):
+                await hint.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if reader is self._reader:  # else it was closed meanwhile, and its descriptor may be somebody else's
+                loop.remove_reader(reader.fd)
+
+    async def close(self) -> None:
+        """Close the journal."""
+        if self._reader is not None:
+            # In this order: the loop must never watch a descriptor that is closed.
+            asyncio.get_running_loop().remove_reader(self._reader.fd)
+            self._reader.close()
+            self._reader = None
+
+
+def parser_of(settings: JournalSettings) -> LogParser:
+    """Make the parser that a receiver's settings ask for."""
+    return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)

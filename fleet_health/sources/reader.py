@@ -1,0 +1,167 @@
+"""One open journal, filtered to a receiver's unit, and read without ever raising for what an entry holds.
+
+`systemd.journal.Reader` is used by its low-level calls only. Iterating over it converts every field of every entry:
+that is fifteen times slower, and a single odd field (a COREDUMP_TIMESTAMP of thirty nines) makes it raise and stay
+where it is. What else is worth knowing:
+
+* Its descriptor must be asked for at once. Journal files that were opened before it are not watched, and stay open
+  after they were deleted (systemd#14695).
+* `process()` must be called now and then while reading, or a vacuum makes every further read fail (loki#4053).
+* It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
+* To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from systemd import journal
+
+from fleet_health.errors import SourceUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.config.schema import JournalSettings
+    from fleet_health.domain.instant import Instant
+
+_ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
+_MACHINE_ID = Path("/etc/machine-id")
+
+# What is read between two calls of `process()`.
+_BATCH = 1_024
+
+
+class JournalReader:
+    """Reads the messages by a unit, and PID 1's messages about it.
+
+    Raises:
+        SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
+
+    """
+
+    def __init__(self, settings: JournalSettings) -> None:
+        _refuse_unreadable(settings)
+        try:
+            self._reader: Any = journal.Reader(
+                path=None if settings.directory is None else str(settings.directory), namespace=settings.namespace
+            )
+            self.fd: int = self._reader.fileno()
+        except OSError as error:
+            raise _unavailable(error) from error
+        self._is_on_unread = False
+        # The same two that make up most of `journalctl -u`. Both ends are fixed: a message that merely claims to be
+        # about the unit does not match, nor does anything that we ourselves send.
+        self._reader.add_match(_SYSTEMD_UNIT=settings.unit)
+        self._reader.add_disjunction()
+        self._reader.add_match(_PID="1", UNIT=settings.unit)
+
+    def seek(self, since: Instant) -> None:
+        """Go before the first entry with `t >= since`."""
+        try:
+            # Not the method of the same name in `journal.Reader`: that one takes seconds, and rounds them.
+            journal._Reader.seek_realtime(self._reader, max(since, 0))  # noqa: SLF001
+        except OSError as error:
+            raise _unavailable(error) from error
+        self._is_on_unread = False
+
+    def seek_cursor(self, cursor: str) -> None:
+        """Go behind the entry of a cursor, or before the next one if that entry is gone."""
+        try:
+            self._reader.seek_cursor(cursor)
+            # Only after a step can it be asked whether the entry that was read last is still there.
+            has_entry = self._reader._next()  # noqa: SLF001
+            self._is_on_unread = has_entry and not self._reader.test_cursor(cursor)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def read(self) -> Iterator[tuple[bytes | None, Instant]]:
+        """Read on to the present end: each entry's message with its realtime timestamp.
+
+        The message is None where the entry is damaged. May be left at any point, and called again.
+        """
+        reader = self._reader
+        get_next = reader._next  # noqa: SLF001
+        since_process = 0
+        try:
+            while self._is_on_unread or get_next():
+                self._is_on_unread = False
+                yield self._entry()
+                since_process += 1
+                if since_process == _BATCH:
+                    since_process = 0
+                    reader.process()
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def _entry(self) -> tuple[bytes | None, Instant]:
+        at: Instant = 0
+        try:
+            at = self._reader._get_realtime()  # noqa: SLF001
+            message: bytes = self._reader._get("MESSAGE")  # noqa: SLF001
+        except KeyError:
+            return b"", at
+        except OSError:  # this entry alone; a journal that is out of order altogether fails at the next step
+            return None, at
+        return message, at
+
+    def cursor(self) -> str:
+        """Name the entry read last; there must be one."""
+        try:
+            name: str = self._reader._get_cursor()  # noqa: SLF001
+        except OSError as error:
+            raise _unavailable(error) from error
+        return name
+
+    def timeout(self) -> float | None:
+        """Say after how many seconds `process` is due even without a sign from the descriptor; None for never."""
+        at_us: int | None = self._reader.get_timeout()
+        return None if at_us is None else max(0.0, at_us / 1e6 - time.monotonic())
+
+    def process(self) -> None:
+        """Take note of what happened to the journal's files. To be called when the descriptor is readable."""
+        try:
+            self._reader.process()
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def close(self) -> None:
+        """Close the journal. The loop must have let go of the descriptor before."""
+        self._reader.close()
+
+
+def _unavailable(error: OSError) -> SourceUnavailable:
+    return SourceUnavailable(f"the journal cannot be read: {error.strerror or error}")
+
+
+def _refuse_unreadable(settings: JournalSettings) -> None:
+    directories = _directories(settings)
+    try:
+        files = [file for directory in directories for file in directory.glob("*.journal")]
+    except OSError as error:
+        raise SourceUnavailable(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
+    if not files:
+        places = " or ".join(str(directory) for directory in directories)
+        raise SourceUnavailable(f"there is no journal in {places}")
+    # Who may read only the entries of his own user sees nothing of a service's.
+    unreadable = [file for file in files if file.name == "system.journal" and not os.access(file, os.R_OK)]
+    if unreadable or not any(os.access(file, os.R_OK) for file in files):
+        file = (unreadable or files)[0]
+        raise SourceUnavailable(f"{file}: permission denied; add the user of this service to group systemd-journal")
+
+
+def _directories(settings: JournalSettings) -> list[Path]:
+    """Give the directories in which libsystemd looks for the journal's files."""
+    if settings.directory is not None:
+        if not settings.directory.is_dir():
+            return [settings.directory]
+        return [settings.directory, *sorted(entry for entry in settings.directory.iterdir() if entry.is_dir())]
+    try:
+        machine = _MACHINE_ID.read_text("ascii").strip()
+    except OSError:
+        machine = "machine-id"  # there is none, so there is no journal of this machine
+    suffix = "" if settings.namespace is None else f".{settings.namespace}"
+    return [root / f"{machine}{suffix}" for root in _ROOTS]
