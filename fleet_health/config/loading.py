@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 
+ABSENT = object()
+"""Given as an option's value, it takes a key of the file back."""
+
 _FOUND_LENGTH = 60
 
 
@@ -52,7 +55,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
         }
     for key, (option, raw) in (options or {}).items():
         try:
-            found[key] = KEYS[key].read(raw)
+            found[key] = None if raw is ABSENT else KEYS[key].read(raw)
         except ValueError as error:
             problems.append(Problem(option, str(error), _show(raw)))
     overrides = _read_overrides(raw_overrides, problems)

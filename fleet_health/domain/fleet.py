@@ -33,6 +33,11 @@ class Ships:
             if last_at.get(ship.host, ship.at - 1) < ship.at:
                 last_at[ship.host] = ship.at
 
+    def merge(self, other: Ships) -> None:
+        """Take in what another table knows."""
+        for host, at in other.items():
+            self._last_at[host] = max(at, self._last_at.get(host, at))
+
     def last_at(self, host: str) -> Instant | None:
         """Say when a host last shipped; None if it is not known to have shipped."""
         return self._last_at.get(host)

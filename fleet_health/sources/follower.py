@@ -36,6 +36,8 @@ class Follower(ABC):
         """Set once the input has been read to its end, or is known to be absent."""
         self.on_progress: Callable[[], None] = lambda: None
         """Called whenever it has moved: read something, or seen that there is nothing to read."""
+        self.longest_wait = _REST + _RETRY
+        """The longest time between two signs of progress, in seconds, if all is well."""
         self._clock = clock
         self._turn = asyncio.Lock()
 

@@ -58,7 +58,8 @@ class IndexFollower(Follower):
 
         """
         super().__init__("index", clock)
-        self._parser = parser_of(settings)
+        self.longest_wait += _LOOK_AGAIN
+        self._parser = index_parser(settings)
         self._deliver = deliver
         self._path = settings.path
         self._tail = Tail(settings.path, entry_by_time(self._parser, lambda: clock() - reach_us))
@@ -132,7 +133,7 @@ class IndexFollower(Follower):
         await self._close_tail()
 
 
-def parser_of(settings: IndexSettings) -> IndexParser:
+def index_parser(settings: IndexSettings) -> IndexParser:
     """Make the parser that an index's settings ask for."""
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 

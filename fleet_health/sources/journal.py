@@ -47,10 +47,11 @@ class JournalFollower(Follower):
 
         """
         super().__init__("journal", clock)
+        self.longest_wait += _LOOK_AGAIN
         self._settings = settings
         self._reach_us = reach_us
         self._deliver = deliver
-        self._parse = parser_of(settings).parse
+        self._parse = log_parser(settings).parse
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
 
@@ -124,6 +125,6 @@ class JournalFollower(Follower):
             self._reader = None
 
 
-def parser_of(settings: JournalSettings) -> LogParser:
+def log_parser(settings: JournalSettings) -> LogParser:
     """Make the parser that a receiver's settings ask for."""
     return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)

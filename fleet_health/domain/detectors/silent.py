@@ -58,8 +58,8 @@ class Silent:
                     host=host,
                     symptom=SYMPTOM,
                     detail=(
-                        f"no accepted upload for {describe(quiet_us)}: the last one was at"
-                        f" {isoformat(last_at)}, and {describe(limits.after_us)} is the limit"
+                        f"no accepted upload for {describe(quiet_us)}, longer than {describe(limits.after_us)}:"
+                        f" the last one was at {isoformat(last_at)}"
                     ),
                     suggested_fix=limits.suggested_fix.render(host),
                 )

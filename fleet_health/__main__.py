@@ -1,0 +1,22 @@
+"""The command line's way in."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; give its exit status."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["run"]:
+        # Before the slow imports: a reload asked for while we start would otherwise kill us. The daemon takes the
+        # signal over as soon as it can, and reads its configuration only then.
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    from fleet_health.cli.parser import run_command  # noqa: PLC0415 - see above
+
+    return run_command(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,246 @@
+"""`fleet-health check`: the same judgement once, by hand or from a timer."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, refuse
+from fleet_health.config.loading import ABSENT, load
+from fleet_health.domain.alert import Alert
+from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.instant import SECOND_US, from_datetime
+from fleet_health.domain.intake import admit_live, admit_until
+from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
+from fleet_health.service import clock, logs
+from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.sinks.journal import JournalSink
+from fleet_health.sources.index import entry_by_time, index_parser
+from fleet_health.sources.journal import log_parser
+from fleet_health.sources.reader import JournalReader
+from fleet_health.sources.tail import Tail
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.domain.instant import Instant
+
+_EXIT_BROKEN = 1
+_JOURNAL_PATIENCE = 1.0
+
+_log = structlog.get_logger("fleet_health.check")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "check",
+        help="judge the fleet once, by hand or from a timer",
+        description="Judge the fleet once. The options prevail over the configuration file. Exit status: 0 when it ran"
+        " cleanly, with or without alerts; 1 when something in it failed, which is said; 2 for a bad configuration,"
+        " or an index that is missing or unreadable.",
+    )
+    add_common_options(parser)
+    parser.add_argument("--index-path", metavar="FILE", help="the index")
+    parser.add_argument("--alerts-path", metavar="FILE", help="the alert log")
+    parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
+    parser.add_argument("--lookback-hours", type=_number, metavar="H", help="watch hosts that shipped so lately (24)")
+    parser.add_argument("--silent-threshold-min", type=_number, metavar="M", help="silent when quiet for longer (30)")
+    parser.add_argument("--recent-window-min", type=_number, metavar="M", help="count answers of so many minutes (30)")
+    parser.add_argument(
+        "--fatal-ratio-threshold", type=float, metavar="R", help="share of refusals, from which on (0.95)"
+    )
+    parser.add_argument("--fatal-min-count", type=int, metavar="N", help="answers needed, also for unstamped (10)")
+    parser.add_argument(
+        "--now",
+        type=_instant,
+        metavar="TIME",
+        help="judge as of then: ISO 8601 with offset, or seconds since the epoch",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
+    parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge once; give the exit status."""
+    logs.configure(options.log_level)
+    try:
+        settings = load(config_path(options), _overrides(options))
+    except ConfigError as error:
+        return refuse(error)
+    now: Instant = clock.now() if options.now is None else options.now
+    fleet = Fleet()
+    try:
+        _read_index(settings, fleet, now, is_live=options.now is None)
+    except SourceUnavailable as error:
+        print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+    try:
+        _read_journal(settings, fleet, now)
+    except SourceUnavailable as error:
+        _log.warning("without the journal only silent hosts are found", reason=str(error))
+    evaluation = _judge(settings, fleet, now)
+    alerts, is_broken = _emit(settings, evaluation, is_dry_run=options.dry_run)
+    _print(evaluation, alerts, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    return _EXIT_BROKEN if is_broken or evaluation.failures else 0
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
+    """Give the settings that the options make: key -> (option, value as in TOML)."""
+    given: list[tuple[str, str, Any]] = []
+    for key, name in (
+        ("index.path", "index_path"),
+        ("alerts.path", "alerts_path"),
+        ("journal.directory", "journal_directory"),
+        ("detectors.fatal-only.ratio", "fatal_ratio_threshold"),
+        ("detectors.fatal-only.min_count", "fatal_min_count"),
+        ("detectors.unstamped.min_count", "fatal_min_count"),
+    ):
+        given.append((key, name, getattr(options, name)))
+    if options.journal_directory is not None:
+        given.append(("journal.namespace", "journal_directory", ABSENT))
+    for key, name, unit in (
+        ("detectors.silent.lookback", "lookback_hours", "h"),
+        ("detectors.silent.after", "silent_threshold_min", "m"),
+        ("detectors.fatal-only.window", "recent_window_min", "m"),
+        ("detectors.unstamped.window", "recent_window_min", "m"),
+    ):
+        number: Decimal | None = getattr(options, name)
+        given.append((key, name, None if number is None else f"{number:f}{unit}"))
+    return {key: ("--" + name.replace("_", "-"), raw) for key, name, raw in given if raw is not None}
+
+
+def _read_index(settings: Settings, fleet: Fleet, now: Instant, *, is_live: bool) -> None:
+    parser = index_parser(settings.index)
+    since = now - reach_of(settings.detectors()).ships_us
+    tail = Tail(settings.index.path, entry_by_time(parser, lambda: since))
+    admit = admit_live if is_live else admit_until
+    is_end = False
+    while not is_end:
+        block = tail.read()
+        is_end = block.is_end
+        # Nobody will come back for a last line that is not ended yet.
+        ships, rejections = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
+        fleet.ships.record(admit(ships, now)[0])
+        for one in rejections:
+            _log.debug("row rejected", reason=one.reason, excerpt=one.excerpt)
+    tail.close()
+
+
+def _read_journal(settings: Settings, fleet: Fleet, now: Instant) -> None:
+    parser = log_parser(settings.journal)
+    reader = JournalReader(settings.journal)
+    reader.seek(now - reach_of(settings.detectors()).traffic_us)
+    for message, at in reader.read():
+        if message is None or at > now:
+            continue
+        observations, rejections = parser.parse(message, at)
+        fleet.traffic.record(observations)
+        for one in rejections:
+            _log.debug("line rejected", reason=one.reason, excerpt=one.excerpt)
+    reader.close()
+
+
+def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:
+    detectors = settings.detectors()
+    evict(fleet, reach_of(detectors), now)
+    evaluation = evaluate(fleet, detectors, now)
+    for failure in evaluation.failures:
+        _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
+    return evaluation
+
+
+def _emit(settings: Settings, evaluation: Evaluation, *, is_dry_run: bool) -> tuple[list[Alert], bool]:
+    """Write the alerts that are due; give them, and whether the alert log failed."""
+    log, incidents = AlertLog(settings.alerts_path), Incidents()
+    try:
+        for key, at in log.given(evaluation.at):
+            incidents.remember(key, at)
+        alerts = incidents.alerts(evaluation)
+        if not is_dry_run:
+            alerts = log.append(alerts)
+            _send(alerts)
+    except SinkUnavailable as error:
+        _log.error("the alert log cannot be used; the alerts go to the journal only", reason=str(error))
+        alerts = incidents.alerts(evaluation)
+        if not is_dry_run:
+            _send(alerts)
+        return alerts, True
+    return alerts, False
+
+
+def _send(alerts: Sequence[Alert]) -> None:
+    sink = JournalSink()
+    sink.send(alerts)
+    patience_ends = time.monotonic() + _JOURNAL_PATIENCE
+    while sink.has_pending and time.monotonic() < patience_ends:
+        time.sleep(0.05)
+        sink.flush()
+    sink.close()
+
+
+def _print(evaluation: Evaluation, new: Sequence[Alert], *, host_count: int, options: argparse.Namespace) -> None:
+    new_keys = {alert.dedup_key for alert in new}
+    for finding in evaluation.findings:
+        alert = Alert(finding, evaluation.at)
+        is_new = alert.dedup_key in new_keys
+        if options.json:
+            _say(_json({**alert.row(), "is_new": is_new}))
+        else:
+            _say(f"{finding.host}: {finding.symptom}{'' if is_new else ' (alerted before in this hour)'}")
+            _say(f"    {finding.detail}")
+            _say(f"    {finding.suggested_fix}")
+    if options.json:
+        _say(_json({"hosts_checked": host_count, "new_alerts": len(new), "dry_run": options.dry_run}))
+    else:
+        note = " (dry run: none was written)" if options.dry_run and new else ""
+        _say(f"{_plural(host_count, 'host')} checked, {_plural(len(new), 'new alert')}{note}")
+
+
+def _say(line: str) -> None:
+    print(line)  # noqa: T201 - stdout is what this command is for
+
+
+def _json(document: dict[str, Any]) -> str:
+    return msgspec.json.encode(document).decode()
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not (number.is_finite() and number > 0):
+        raise argparse.ArgumentTypeError(f"expected a number greater than 0, found {text!r}")
+    return number
+
+
+def _instant(text: str) -> Instant:
+    try:
+        return round(Decimal(text) * SECOND_US)
+    except (InvalidOperation, ValueError, OverflowError):
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise argparse.ArgumentTypeError(
+            f"expected a time with its offset such as 2026-11-23T18:55:00Z, or seconds since the epoch, found {text!r}"
+        )
+    return from_datetime(moment)

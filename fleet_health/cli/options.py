@@ -1,0 +1,46 @@
+"""What several commands share: the options, and what is said of a configuration that cannot be used."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+from fleet_health.config.loading import DEFAULT_PATH
+from fleet_health.service.logs import LEVELS
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fleet_health.errors import ConfigError
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
+
+EXIT_CONFIG = 2
+"""The exit status for a configuration that cannot be used; the unit file counts on it."""
+
+
+def add_common_options(parser: argparse.ArgumentParser) -> None:
+    """Add `--config` and `--log-level`."""
+    parser.add_argument(
+        "--config",
+        type=Path,
+        metavar="FILE",
+        help=f"the configuration; by default {DEFAULT_PATH}, or all defaults where that does not exist",
+    )
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
+
+
+def config_path(options: argparse.Namespace) -> Path | None:
+    """Give the configuration file to read; None for an empty one."""
+    chosen: Path | None = options.config
+    if chosen is None and DEFAULT_PATH.exists():
+        return DEFAULT_PATH
+    return chosen
+
+
+def refuse(error: ConfigError) -> int:
+    """Say every problem of a configuration; give the exit status for it."""
+    for problem in error.problems:
+        print(f"{error.path}: {problem}", file=sys.stderr)  # noqa: T201
+    return EXIT_CONFIG

@@ -1,0 +1,122 @@
+"""The simulated hosts: each uploads over real HTTP in its own, more or less healthy, way.
+
+Owns what a host does and what it was answered. Knows neither the journal nor fleet-health.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+
+from fleet_health.demo.receiver import STAMP_HEADER
+
+EPISODE_SIZE = 20_000
+ANSWER_WITHIN_S = 10
+COMMIT = "3f786850e387550fdab836ed7e6dc881de23001b"
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedHost:
+    """One host and its way of life.
+
+    Attributes:
+        name: As in the path of its uploads.
+        story: What it does, in a few words.
+        pause_s: Seconds between two uploads.
+        uploads: How many it sends before it falls silent; None: it never does.
+        stamped_every: One upload in so many carries the commit of the code that made it, the first one does.
+        symptom: What fleet-health is to find; empty for a healthy host.
+
+    """
+
+    name: str
+    story: str
+    pause_s: float
+    uploads: int | None = None
+    stamped_every: int = 1
+    symptom: str = ""
+
+
+REFUSED_HOST = "pi-03"
+
+HOSTS = (
+    SimulatedHost("pi-01", "ships all the time", pause_s=1.0),
+    SimulatedHost("pi-02", "ships, goes silent", pause_s=0.9, uploads=5, symptom="silent"),
+    SimulatedHost(REFUSED_HOST, "is always refused", pause_s=0.8, symptom="fatal-only"),
+    # One upload in four is accepted: the host's second worker runs an old checkout, its first one does not.
+    SimulatedHost("pi-04", "has one old worker", pause_s=0.6, stamped_every=4, symptom="unstamped"),
+)
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a host was answered so far.
+
+    Attributes:
+        accepted: Uploads answered 201.
+        unstamped: Uploads answered 412, for want of a stamp.
+        refused: Uploads answered anything else.
+        unanswered: Uploads without an answer.
+        last_ship_at: When the last one was accepted, by `time.monotonic()`; None before the first.
+
+    """
+
+    accepted: int = 0
+    unstamped: int = 0
+    refused: int = 0
+    unanswered: int = 0
+    last_ship_at: float | None = None
+
+    def count(self, status: int) -> None:
+        """Enter one answer."""
+        if status == HTTPStatus.CREATED:
+            self.accepted += 1
+            self.last_ship_at = time.monotonic()
+        elif status == HTTPStatus.PRECONDITION_FAILED:
+            self.unstamped += 1
+        else:
+            self.refused += 1
+
+
+async def simulate(host: SimulatedHost, port: int, tally: Tally) -> None:
+    """Live the life of `host`, uploading to the receiver on `port`, until it falls silent or is cancelled."""
+    numbers = itertools.count() if host.uploads is None else range(host.uploads)
+    for number in numbers:
+        episode = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{number:04d}"
+        stamp = COMMIT if number % host.stamped_every == 0 else ""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                status = await upload(port, f"/v1/episodes/{host.name}/{episode}", os.urandom(EPISODE_SIZE), stamp)
+        except OSError:
+            tally.unanswered += 1
+        else:
+            tally.count(status)
+        await asyncio.sleep(host.pause_s)
+
+
+async def upload(port: int, path: str, body: bytes, stamp: str = "") -> int:
+    """PUT `body` to the receiver on this machine and return the status of its answer.
+
+    Raises:
+        OSError: There was no answer, or none that is HTTP.
+
+    """
+    head = [f"PUT {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(body)}", "Connection: close"]
+    if stamp:
+        head.append(f"{STAMP_HEADER}: {stamp}")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write("\r\n".join([*head, "", ""]).encode() + body)
+        await writer.drain()
+        answer = (await reader.read()).split(maxsplit=2)
+    finally:
+        writer.close()
+    try:
+        return int(answer[1])
+    except (IndexError, ValueError):
+        raise ConnectionError(f"not an answer: {answer!r}") from None

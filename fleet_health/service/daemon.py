@@ -1,0 +1,207 @@
+"""The composition root: which parts run, in which order they start and stop, and how they are told of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+
+from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.incidents import Incidents
+from fleet_health.errors import ConfigError, Problem, SinkUnavailable
+from fleet_health.service import clock
+from fleet_health.service.delivery import Delivery
+from fleet_health.service.evaluator import Evaluator
+from fleet_health.service.intake import Intake
+from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
+from fleet_health.service.status import starting_line, status_line
+from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.sinks.journal import JournalSink
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.config.schema import Settings
+
+_REPORT_EVERY = 5.0
+_REPORT_EVERY_STARTING = 1.0
+_SETTLE_TIME = 1.5
+_EXTENSION_US = 30_000_000
+_PATIENCE_WITHOUT_WATCHDOG = 30.0
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+class _Stopped(Exception):  # noqa: N818 - no error, but how a task group is left
+    """The service was asked to stop."""
+
+
+class Daemon:
+    """The service, from its start to its end."""
+
+    def __init__(self, load: Callable[[], Settings]) -> None:
+        """Take the way to load the configuration: now, and at each reload.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+
+        """
+        self._load = load
+        self._settings = load()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._reload_problem = ""
+        self._is_ready = False
+        self._watchdog = watchdog_interval()
+        patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
+        self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
+        self._parts = asyncio.TaskGroup()
+        self._journal_sink = JournalSink()
+        self._delivery = Delivery(AlertLog(self._settings.alerts_path), self._journal_sink, self._pulses["writer"])
+        self._incidents = Incidents()
+        self._intake = Intake(
+            clock=clock.now,
+            start=self._parts.create_task,
+            index_pulse=self._pulses["index"],
+            journal_pulse=self._pulses["journal"],
+        )
+        self._evaluator = Evaluator(
+            intake=self._intake,
+            incidents=self._incidents,
+            delivery=self._delivery,
+            pulse=self._pulses["evaluator"],
+            clock=clock.now,
+            detectors=self._settings.detectors(),
+            tick_us=self._settings.tick_us,
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised."""
+        self._handle_signals()
+        async with asyncio.TaskGroup() as writers:
+            delivery = writers.create_task(self._delivery.run())
+            try:
+                async with self._parts:
+                    await self._start()
+                    await self._stop.wait()
+                    raise _Stopped  # noqa: TRY301 - cancels the parts
+            except* _Stopped:
+                pass
+            notify("STOPPING=1", "STATUS=Stopping: writing the last alerts")
+            _log.info("stopping")
+            # The parts have ended by now, so nothing comes after what is written here.
+            try:
+                async with asyncio.timeout(_SETTLE_TIME):
+                    await self._delivery.settle()
+            except TimeoutError:
+                _log.error("stopped before the last alerts were written", reason="the alert log takes too long")
+            delivery.cancel()
+        self._journal_sink.close()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._handle_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _handle_stop(self) -> None:
+        self._stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one ends us at once
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    async def _start(self) -> None:
+        """Start every part; return when the service is ready."""
+        start = self._parts.create_task
+        if self._watchdog is not None:
+            start(feed_watchdog(self._watchdog, self._pulses.values()))
+        start(self._report_for_ever())
+        self._pulses["evaluator"].rest()
+        self._recall_alerts()
+        await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
+        self._is_ready = True
+        notify("READY=1", f"STATUS={self._status()}")
+        _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
+        start(self._evaluator.run())
+        start(self._reload_for_ever())
+
+    def _recall_alerts(self) -> None:
+        """Read back which alerts were given this hour."""
+        try:
+            for key, at in self._delivery.log.given(clock.now()):
+                self._incidents.remember(key, at)
+            self._delivery.log.probe()
+        except SinkUnavailable as error:
+            _log.error("the alert log cannot be used; alerts will wait, and go to the journal", reason=str(error))
+
+    async def _report_for_ever(self) -> NoReturn:
+        """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
+        read_before = -1
+        while True:
+            if self._is_ready:
+                notify(f"STATUS={self._status()}")
+                await asyncio.sleep(_REPORT_EVERY)
+                continue
+            states = self._intake.states
+            assignments = [f"STATUS={starting_line(states, clock.now())}"]
+            if (read := sum(state.read for state in states)) > read_before:
+                read_before = read
+                assignments.append(f"EXTEND_TIMEOUT_USEC={_EXTENSION_US}")
+            notify(*assignments)
+            await asyncio.sleep(_REPORT_EVERY_STARTING)
+
+    def _status(self) -> str:
+        problems = [self._reload_problem] if self._reload_problem else []
+        if self._delivery.problem:
+            problems.append(f"alerts wait to be written: {self._delivery.problem}")
+        return status_line(
+            host_count=sum(1 for _ in self._intake.fleet.hosts()),
+            sources=self._intake.states,
+            last=self._evaluator.last,
+            next_at=self._evaluator.next_at,
+            unseen=self._evaluator.unseen,
+            problems=problems,
+            now=clock.now(),
+        )
+
+    async def _reload_for_ever(self) -> NoReturn:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()  # those that came meanwhile are one
+            notify(
+                "RELOADING=1",
+                f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}",
+                "STATUS=Reloading the configuration",
+            )
+            try:
+                await self._adopt(self._load())
+            except ConfigError as error:
+                for problem in error.problems:
+                    _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))
+                more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
+                self._reload_problem = f"reload refused: {error.problems[0]}{more}"
+            else:
+                self._reload_problem = ""
+                _log.info("configuration reloaded")
+            # systemd waits for this whether or not the new configuration was taken.
+            notify("READY=1", f"STATUS={self._status()}")
+
+    async def _adopt(self, settings: Settings) -> None:
+        """Change over to other settings: to all of them, or by a ConfigError to none."""
+        log = AlertLog(settings.alerts_path)
+        if settings.alerts_path != self._settings.alerts_path:
+            try:
+                log.probe()
+            except SinkUnavailable as error:
+                problem = Problem("alerts.path", "a file that can be written", str(error))
+                raise ConfigError("configuration", [problem]) from error
+        detectors = settings.detectors()
+        await self._intake.adopt(settings, reach_of(detectors))
+        # From here on nothing can fail.
+        self._settings = settings
+        if log.path != self._delivery.log.path:
+            self._delivery.log = log
+            self._recall_alerts()
+        self._evaluator.retune(detectors, settings.tick_us)

@@ -1,0 +1,107 @@
+"""Delivering alerts: to the alert log, which is the record, then to the journal.
+
+An alert that cannot be written goes to the journal all the same, waits, and is written when there is room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+from aiofiles.os import wrap
+
+from fleet_health.errors import SinkUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.domain.alert import Alert
+    from fleet_health.service.notify import Pulse
+    from fleet_health.sinks.alert_log import AlertLog
+    from fleet_health.sinks.journal import JournalSink
+
+_BATCHES = 1_000
+_RETRY_FIRST, _RETRY_LAST = 1.0, 60.0
+# A sync on a worn SD card takes seconds; so does the lock, if somebody holds it.
+_WRITE_TIME = 10.0
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+@dataclass(slots=True)
+class _Batch:
+    alerts: Sequence[Alert]
+    is_in_journal: bool = False
+
+
+class Delivery:
+    """Takes alerts, and sees to it that they arrive. One batch is written at a time, off the loop."""
+
+    def __init__(self, log: AlertLog, journal: JournalSink, pulse: Pulse) -> None:
+        self.log = log
+        self.problem = ""
+        """Why alerts wait to be written; empty if none do."""
+        self._journal = journal
+        self._pulse = pulse
+        self._batches: deque[_Batch] = deque()
+        self._retry = _RETRY_FIRST
+        self._work = asyncio.Event()
+        self._settled = asyncio.Event()
+        self._settled.set()
+        pulse.rest()
+
+    def deliver(self, alerts: Sequence[Alert]) -> None:
+        """Take the alerts of one evaluation."""
+        if not alerts:
+            return
+        if len(self._batches) == _BATCHES:
+            dropped = self._batches.popleft()
+            _log.error("alerts given up: too many wait", alerts=[alert.line() for alert in dropped.alerts])
+        self._batches.append(_Batch(alerts))
+        self._settled.clear()
+        self._work.set()
+
+    async def run(self) -> NoReturn:
+        """Deliver for ever."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            await self._write()
+            self._journal.flush()
+            self._pulse.rest()
+            self._settled.set()
+            if self._batches or self._journal.has_pending:
+                asyncio.get_running_loop().call_later(self._retry, self._work.set)
+
+    async def settle(self) -> None:
+        """Wait until everything taken so far has arrived, or was tried."""
+        await self._settled.wait()
+
+    async def _write(self) -> None:
+        while self._batches:
+            batch = self._batches[0]
+            self._pulse.beat(_WRITE_TIME)
+            try:
+                written = await wrap(self.log.append)(batch.alerts)
+            except SinkUnavailable as error:
+                self._postpone(str(error))
+                return
+            self._batches.popleft()
+            if not batch.is_in_journal:
+                self._journal.send(written)
+            if self.problem:
+                _log.info("alert log written again", path=str(self.log.path))
+            self.problem, self._retry = "", _RETRY_FIRST
+
+    def _postpone(self, problem: str) -> None:
+        if problem != self.problem:
+            _log.error("alerts wait: the alert log cannot be written", reason=problem)
+        self.problem = problem
+        self._retry = min(self._retry * 2, _RETRY_LAST)
+        for batch in self._batches:
+            if not batch.is_in_journal:
+                batch.is_in_journal = True
+                self._journal.send(batch.alerts)

@@ -1,0 +1,143 @@
+"""The sources that fill the fleet: opened, followed, and replaced when the configuration asks for other ones."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.domain.fleet import Fleet, Ships, Traffic
+from fleet_health.sources.index import IndexFollower
+from fleet_health.sources.journal import JournalFollower
+from fleet_health.sources.state import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
+    from fleet_health.domain.detectors.contract import Reach
+    from fleet_health.domain.instant import Instant
+    from fleet_health.service.notify import Pulse
+    from fleet_health.sources.follower import Follower
+    from fleet_health.sources.state import SourceState
+
+# Before an evaluation the sources are read once more; one that hangs must not keep the other's verdicts back.
+_POLL_TIME = 5.0
+
+
+@dataclass(slots=True)
+class _Source:
+    """A follower, what it was opened for, and the table that it fills."""
+
+    follower: Follower
+    settings: IndexSettings | JournalSettings
+    reach_us: int
+    table: Ships | Traffic
+    task: asyncio.Task[Any] | None = None
+
+
+class Intake:
+    """Feeds a fleet from the index and the journal."""
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], Instant],
+        start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
+        index_pulse: Pulse,
+        journal_pulse: Pulse,
+    ) -> None:
+        """Prepare to feed a fleet that is empty so far.
+
+        Args:
+            clock: Tells the present.
+            start: Starts a task that ends the service if it fails.
+            index_pulse: Where the index shows that it is alive.
+            journal_pulse: Where the journal does.
+
+        """
+        self.fleet = Fleet()
+        self._clock = clock
+        self._start = start
+        self._index_pulse = index_pulse
+        self._journal_pulse = journal_pulse
+        self._index: _Source | None = None
+        self._journal: _Source | None = None
+        self._first: list[_Source] = []
+
+    @property
+    def states(self) -> list[SourceState]:
+        """How well each source sees."""
+        sources = [source for source in (self._index, self._journal) if source is not None] or self._first
+        return [source.follower.state for source in sources]
+
+    def is_seen(self, reach: Reach) -> bool:
+        """Say whether everything that a detector looks at is to be seen at present."""
+        return (not reach.ships_us or _is_following(self._index)) and (
+            not reach.traffic_us or _is_following(self._journal)
+        )
+
+    async def adopt(self, settings: Settings, reach: Reach) -> None:
+        """Open the sources that are new or must look further back, read them to their end, then put them to use.
+
+        A source that does not change goes on untouched, and the old one goes on until the new one has caught up.
+        """
+        index, journal = self._index, self._journal
+        if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
+            index = self._open_index(settings.index, reach.ships_us)
+        if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
+            journal = self._open_journal(settings.journal, reach.traffic_us)
+        self._first = [index, journal]
+        await asyncio.gather(*(source.follower.poll() for source in (index, journal) if source.task is None))
+        # From here on nothing can fail.
+        old = [source for source in (self._index, self._journal) if source not in (None, index, journal)]
+        self._index, self._journal = index, journal
+        if isinstance(index.table, Ships) and isinstance(journal.table, Traffic):
+            self.fleet.ships, self.fleet.traffic = index.table, journal.table
+        for source in (index, journal):
+            if source.task is None:
+                source.task = self._start(source.follower.follow())
+        await asyncio.gather(*(_end(source) for source in old if source is not None))
+
+    async def poll(self) -> None:
+        """Read what has come in since the last look."""
+        polls = [asyncio.ensure_future(source.follower.poll()) for source in (self._index, self._journal) if source]
+        if polls:
+            done, late = await asyncio.wait(polls, timeout=_POLL_TIME)
+            for poll in late:
+                poll.cancel()
+            for poll in done:
+                poll.result()
+
+    async def close(self) -> None:
+        """Let go of the sources; their tasks have been cancelled."""
+        await asyncio.gather(*(source.follower.close() for source in (self._index, self._journal) if source))
+
+    def _open_index(self, settings: IndexSettings, reach_us: int) -> _Source:
+        table = Ships()
+        if self._index is not None and self._index.settings == settings:
+            # Only the lookback has grown. A last ship is a maximum, so the old table may stand under the new rows:
+            # it also knows what was in files that have been rotated away.
+            table.merge(self.fleet.ships)
+        follower = IndexFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
+        return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
+
+    def _open_journal(self, settings: JournalSettings, reach_us: int) -> _Source:
+        table = Traffic()
+        follower = JournalFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
+        return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
+
+    def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
+        follower.on_progress = lambda: pulse.beat(follower.longest_wait)
+        return follower
+
+
+def _is_following(source: _Source | None) -> bool:
+    return source is not None and source.follower.state.phase is Phase.FOLLOWING
+
+
+async def _end(source: _Source) -> None:
+    if source.task is not None:
+        source.task.cancel()
+        await asyncio.wait([source.task])
+    await source.follower.close()

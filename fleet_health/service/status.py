@@ -1,0 +1,50 @@
+"""What an operator wants to see in `systemctl status`, in one line."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.instant import isoformat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.domain.instant import Instant
+    from fleet_health.sources.state import SourceState
+
+
+def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
+    """Say how far the sources have caught up."""
+    return "Starting: " + "; ".join(source.summary(now) for source in sources)
+
+
+def status_line(
+    *,
+    host_count: int,
+    sources: Iterable[SourceState],
+    last: Evaluation | None,
+    next_at: Instant | None,
+    unseen: Sequence[str],
+    problems: Sequence[str],
+    now: Instant,
+) -> str:
+    """Say what is watched, how well, what is wrong, and when the next look is."""
+    parts = [f"Watching {host_count} host{'' if host_count == 1 else 's'}"]
+    parts += [source.summary(now) for source in sources]
+    if last is not None:
+        by_symptom = Counter(finding.symptom for finding in last.findings)
+        figures = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
+        parts.append(f"{len(last.findings)} firing" + (f" ({figures})" if figures else ""))
+        if unseen:
+            parts.append(f"not judged: {', '.join(unseen)}")
+        parts.append(f"last tick {_time_of_day(last.at)}")
+    if next_at is not None:
+        parts.append(f"next {_time_of_day(next_at)} UTC")
+    # Before everything else, for a line may be cut off at its end.
+    return "; ".join([*problems, *parts])
+
+
+def _time_of_day(at: Instant) -> str:
+    return isoformat(at)[11:19]
