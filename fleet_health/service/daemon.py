@@ -76,6 +76,7 @@ class Daemon:
             clock=clock.now,
             detectors=self._settings.detectors(),
             tick_us=self._settings.tick_us,
+            on_scheduled=self._report,
         )
 
     async def run(self) -> None:
@@ -85,7 +86,7 @@ class Daemon:
             delivery = writers.create_task(self._delivery.run())
             try:
                 async with self._parts:
-                    await self._start()
+                    self._parts.create_task(self._start())
                     await self._stop.wait()
                     raise _Stopped  # noqa: TRY301 - cancels the parts
             except* _Stopped:
@@ -113,7 +114,7 @@ class Daemon:
             asyncio.get_running_loop().remove_signal_handler(number)
 
     async def _start(self) -> None:
-        """Start every part; return when the service is ready."""
+        """Start every part, the evaluation last of all: it must see everything that is there."""
         start = self._parts.create_task
         if self._watchdog is not None:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
@@ -132,16 +133,15 @@ class Daemon:
         try:
             for key, at in self._delivery.log.given(clock.now()):
                 self._incidents.remember(key, at)
-            self._delivery.log.probe()
         except SinkUnavailable as error:
-            _log.error("the alert log cannot be used; alerts will wait, and go to the journal", reason=str(error))
+            _log.error("which alerts were given this hour cannot be read back", reason=str(error))
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
         read_before = -1
         while True:
             if self._is_ready:
-                notify(f"STATUS={self._status()}")
+                self._report()
                 await asyncio.sleep(_REPORT_EVERY)
                 continue
             states = self._intake.states
@@ -152,10 +152,13 @@ class Daemon:
             notify(*assignments)
             await asyncio.sleep(_REPORT_EVERY_STARTING)
 
+    def _report(self) -> None:
+        notify(f"STATUS={self._status()}")
+
     def _status(self) -> str:
         problems = [self._reload_problem] if self._reload_problem else []
         if self._delivery.problem:
-            problems.append(f"alerts wait to be written: {self._delivery.problem}")
+            problems.append(f"the alert log cannot be written: {self._delivery.problem}")
         return status_line(
             host_count=sum(1 for _ in self._intake.fleet.hosts()),
             sources=self._intake.states,

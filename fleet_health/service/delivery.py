@@ -43,7 +43,7 @@ class Delivery:
     def __init__(self, log: AlertLog, journal: JournalSink, pulse: Pulse) -> None:
         self.log = log
         self.problem = ""
-        """Why alerts wait to be written; empty if none do."""
+        """Why the alert log cannot be written; empty if it can."""
         self._journal = journal
         self._pulse = pulse
         self._batches: deque[_Batch] = deque()
@@ -54,13 +54,12 @@ class Delivery:
         pulse.rest()
 
     def deliver(self, alerts: Sequence[Alert]) -> None:
-        """Take the alerts of one evaluation."""
-        if not alerts:
-            return
-        if len(self._batches) == _BATCHES:
-            dropped = self._batches.popleft()
-            _log.error("alerts given up: too many wait", alerts=[alert.line() for alert in dropped.alerts])
-        self._batches.append(_Batch(alerts))
+        """Take the alerts of one evaluation. With none, the alert log is tried, so that a fault is known in time."""
+        if alerts:
+            if len(self._batches) == _BATCHES:
+                dropped = self._batches.popleft()
+                _log.error("alerts given up: too many wait", alerts=[alert.line() for alert in dropped.alerts])
+            self._batches.append(_Batch(alerts))
         self._settled.clear()
         self._work.set()
 
@@ -69,10 +68,17 @@ class Delivery:
         while True:
             await self._work.wait()
             self._work.clear()
-            await self._write()
+            self._pulse.beat(_WRITE_TIME)
+            try:
+                await self._write()
+            except SinkUnavailable as error:
+                self._postpone(str(error))
+            else:
+                self._recover()
             self._journal.flush()
             self._pulse.rest()
-            self._settled.set()
+            if not self._work.is_set():
+                self._settled.set()
             if self._batches or self._journal.has_pending:
                 asyncio.get_running_loop().call_later(self._retry, self._work.set)
 
@@ -81,27 +87,27 @@ class Delivery:
         await self._settled.wait()
 
     async def _write(self) -> None:
+        if not self._batches:
+            await wrap(self.log.probe)()
         while self._batches:
             batch = self._batches[0]
-            self._pulse.beat(_WRITE_TIME)
-            try:
-                written = await wrap(self.log.append)(batch.alerts)
-            except SinkUnavailable as error:
-                self._postpone(str(error))
-                return
+            written = await wrap(self.log.append)(batch.alerts)
             self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.send(written)
-            if self.problem:
-                _log.info("alert log written again", path=str(self.log.path))
-            self.problem, self._retry = "", _RETRY_FIRST
+            self._pulse.beat(_WRITE_TIME)
 
     def _postpone(self, problem: str) -> None:
         if problem != self.problem:
-            _log.error("alerts wait: the alert log cannot be written", reason=problem)
+            _log.error("the alert log cannot be written; alerts wait, and go to the journal", reason=problem)
         self.problem = problem
         self._retry = min(self._retry * 2, _RETRY_LAST)
         for batch in self._batches:
             if not batch.is_in_journal:
                 batch.is_in_journal = True
                 self._journal.send(batch.alerts)
+
+    def _recover(self) -> None:
+        if self.problem:
+            _log.info("the alert log can be written again", path=str(self.log.path))
+        self.problem, self._retry = "", _RETRY_FIRST

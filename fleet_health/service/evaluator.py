@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
-from fleet_health.service.clock import STRIDE, sleep_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from fleet_health.service.delivery import Delivery
     from fleet_health.service.intake import Intake
     from fleet_health.service.notify import Pulse
+
+# The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
+_STRIDE = 15.0
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -38,6 +41,7 @@ class Evaluator:
         clock: Callable[[], Instant],
         detectors: Sequence[Detector],
         tick_us: int,
+        on_scheduled: Callable[[], None],
     ) -> None:
         self.last: Evaluation | None = None
         self.next_at: Instant | None = None
@@ -50,10 +54,11 @@ class Evaluator:
         self._clock = clock
         self._detectors = detectors
         self._tick_us = tick_us
+        self._on_scheduled = on_scheduled
         self._retuned = asyncio.Event()
 
     def retune(self, detectors: Sequence[Detector], tick_us: int) -> None:
-        """Go on with other detectors and another tick."""
+        """Go on with other detectors and another tick; the next evaluation is at the next multiple of it."""
         self._detectors, self._tick_us = detectors, tick_us
         self._retuned.set()
 
@@ -64,7 +69,7 @@ class Evaluator:
             await self._sleep_until_tick()
 
     async def _evaluate(self) -> None:
-        self._pulse.beat(STRIDE)
+        self._pulse.beat(_STRIDE)
         now = self._clock()
         await self._intake.poll()
         seen = [detector for detector in self._detectors if self._intake.is_seen(detector.reach)]
@@ -85,15 +90,16 @@ class Evaluator:
         )
 
     async def _sleep_until_tick(self) -> None:
-        while True:
-            self._retuned.clear()
-            self.next_at = next_tick_at(self._clock(), self._tick_us)
-            sleep = asyncio.ensure_future(sleep_until(self.next_at, self._clock, lambda: self._pulse.beat(STRIDE)))
-            retuned = asyncio.ensure_future(self._retuned.wait())
+        self.next_at = next_tick_at(self._clock(), self._tick_us)
+        self._on_scheduled()
+        while (remaining_us := self.next_at - self._clock()) > 0:
+            self._pulse.beat(_STRIDE)
             try:
-                await asyncio.wait({sleep, retuned}, return_when=asyncio.FIRST_COMPLETED)
-                if sleep.done():
-                    return
-            finally:
-                sleep.cancel()
-                retuned.cancel()
+                async with asyncio.timeout(min(remaining_us / SECOND_US, _STRIDE)):
+                    await self._retuned.wait()
+            except TimeoutError:
+                pass
+            # Asked anew, for the clock may have been set back and the tick changed; unless it has just come.
+            if (now := self._clock()) < self.next_at:
+                self._retuned.clear()
+                self.next_at = next_tick_at(now, self._tick_us)

@@ -32,8 +32,6 @@ class Follower(ABC):
 
     def __init__(self, name: str, clock: Callable[[], Instant]) -> None:
         self.state = SourceState(name)
-        self.settled = asyncio.Event()
-        """Set once the input has been read to its end, or is known to be absent."""
         self.on_progress: Callable[[], None] = lambda: None
         """Called whenever it has moved: read something, or seen that there is nothing to read."""
         self.longest_wait = _REST + _RETRY
@@ -52,7 +50,6 @@ class Follower(ABC):
             else:
                 self._gain(started_at)
             self.on_progress()
-            self.settled.set()
 
     async def follow(self) -> NoReturn:
         """Follow the input for ever."""
