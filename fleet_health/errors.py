@@ -50,5 +50,17 @@ class SourceUnavailable(FleetHealthError):  # noqa: N818 - it names a state that
     """A source cannot be read now. It is tried again; `str()` says what is wrong and what would mend it."""
 
 
+class SourceMissing(SourceUnavailable):
+    """There is nothing to read: no such file, no journal yet."""
+
+
+class SourceRefused(SourceUnavailable):
+    """There is something that may not be read, or is not what it should be. Somebody has to mend that."""
+
+
+class SourceFailing(SourceUnavailable):
+    """Reading failed, which it should not."""
+
+
 class SinkUnavailable(FleetHealthError):  # noqa: N818 - as above
     """Alerts cannot be written now. They are kept and tried again."""

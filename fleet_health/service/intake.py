@@ -128,7 +128,7 @@ class Intake:
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
-        follower.on_progress = lambda: pulse.beat(follower.longest_wait)
+        follower.on_progress = lambda: pulse.beat(follower.rest)
         return follower
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from fleet_health.errors import SourceUnavailable
+from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
 from fleet_health.sources.state import Phase, SourceState
 
 if TYPE_CHECKING:
@@ -20,24 +20,47 @@ if TYPE_CHECKING:
 
     from fleet_health.domain.instant import Instant
 
-# Rests between two looks: a burst of hints costs one, and a source that is away is soon found again.
+# A burst of hints costs one look; a source that is away is soon found again; one that fails is not hammered.
 _REST = 0.25
-_RETRY = 2.0
+_LOOK_AGAIN = 2.0
+_RETRY_FIRST, _RETRY_LAST = 1.0, 60.0
+
+_PHASES = {SourceMissing: Phase.WAITING, SourceRefused: Phase.REFUSED, SourceFailing: Phase.FAILING}
 
 _log = structlog.get_logger("fleet_health.sources")
 
 
 class Follower(ABC):
-    """Follows one input."""
+    """Follows one input.
+
+    Attributes:
+        state: How well it sees.
+        on_progress: Called whenever it has moved: read something, or seen that there is nothing to read.
+        longest_wait: After how many seconds it looks again though nothing hinted at it.
+
+    """
+
+    longest_wait: float
 
     def __init__(self, name: str, clock: Callable[[], Instant]) -> None:
         self.state = SourceState(name)
         self.on_progress: Callable[[], None] = lambda: None
-        """Called whenever it has moved: read something, or seen that there is nothing to read."""
-        self.longest_wait = _REST + _RETRY
-        """The longest time between two signs of progress, in seconds, if all is well."""
         self._clock = clock
+        self._retry = _RETRY_FIRST
         self._turn = asyncio.Lock()
+
+    @property
+    def rest(self) -> float:
+        """How many seconds at most it rests before it looks again, if all is well."""
+        match self.state.phase:
+            case Phase.CATCHING_UP:
+                return 0.0
+            case Phase.FOLLOWING:
+                return self.longest_wait + _REST
+            case Phase.FAILING:
+                return self._retry
+            case _:
+                return _LOOK_AGAIN
 
     async def poll(self) -> None:
         """Read everything that is there now, or see that there is nothing to read."""
@@ -46,7 +69,7 @@ class Follower(ABC):
             try:
                 await self._read_to_end()
             except SourceUnavailable as error:
-                await self._lose(str(error))
+                await self._lose(error)
             else:
                 self._gain(started_at)
             self.on_progress()
@@ -55,11 +78,14 @@ class Follower(ABC):
         """Follow the input for ever."""
         while True:
             await self.poll()
-            if self.state.phase is Phase.WAITING:
-                await asyncio.sleep(_RETRY)
-            else:
+            if self.state.phase is Phase.FOLLOWING:
                 await self._wait_for_hint()
                 await asyncio.sleep(_REST)
+            elif self.state.phase is Phase.FAILING:
+                await asyncio.sleep(self.rest)
+                self._retry = min(self._retry * 2, _RETRY_LAST)
+            else:
+                await asyncio.sleep(self.rest)
 
     @abstractmethod
     async def _read_to_end(self) -> None:
@@ -67,7 +93,7 @@ class Follower(ABC):
 
     @abstractmethod
     async def _wait_for_hint(self) -> None:
-        """Wait until there may be more; return after some seconds in any case."""
+        """Wait until there may be more; return after `longest_wait` in any case."""
 
     @abstractmethod
     async def close(self) -> None:
@@ -78,10 +104,11 @@ class Follower(ABC):
         if state.phase is not Phase.FOLLOWING:
             _log.info("source followed", source=state.name, read=state.read, rejected=dict(state.rejections.by_reason))
         state.phase, state.reason, state.seen_until = Phase.FOLLOWING, "", seen_until
+        self._retry = _RETRY_FIRST
 
-    async def _lose(self, reason: str) -> None:
-        state = self.state
-        if (state.phase, state.reason) != (Phase.WAITING, reason):
-            _log.warning("source not available", source=state.name, reason=reason, retry_seconds=_RETRY)
-        state.phase, state.reason = Phase.WAITING, reason
+    async def _lose(self, error: SourceUnavailable) -> None:
+        state, phase, reason = self.state, _PHASES[type(error)], str(error)
+        if (state.phase, state.reason) != (phase, reason):
+            _log.warning("source not available", source=state.name, state=str(phase), reason=reason)
+        state.phase, state.reason = phase, reason
         await self.close()

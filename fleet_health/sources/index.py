@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import Ship
 
-_LOOK_AGAIN = 2.0
 _DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
 _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
 
@@ -39,6 +38,8 @@ _log = structlog.get_logger("fleet_health.sources")
 
 class IndexFollower(Follower):
     """Follows the index, and hands on the ships in it."""
+
+    longest_wait = 2.0
 
     def __init__(
         self,
@@ -58,7 +59,6 @@ class IndexFollower(Follower):
 
         """
         super().__init__("index", clock)
-        self.longest_wait += _LOOK_AGAIN
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._path = settings.path
@@ -89,9 +89,9 @@ class IndexFollower(Follower):
 
     async def _wait_for_hint(self) -> None:
         try:
-            async with asyncio.timeout(_LOOK_AGAIN):
+            async with asyncio.timeout(self.longest_wait):
                 if self._inotify is None and not self._watch():
-                    await asyncio.sleep(_LOOK_AGAIN)
+                    await asyncio.sleep(self.longest_wait)
                 elif self._inotify is not None:
                     self._drain(await self._inotify.get())
         except TimeoutError:

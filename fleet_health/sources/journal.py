@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 # No longer than this is the loop held up, however long the backlog.
 _SLICE = 0.01
-# Entries can be readable without a sign from the descriptor.
-_LOOK_AGAIN = 5.0
 
 _DAMAGED = Rejection("damaged journal entry", "")
 
 
 class JournalFollower(Follower):
     """Follows the messages of the receiver's unit, and hands on what they say."""
+
+    longest_wait = 5.0  # entries can be readable without a sign from the descriptor
 
     def __init__(
         self,
@@ -47,7 +47,6 @@ class JournalFollower(Follower):
 
         """
         super().__init__("journal", clock)
-        self.longest_wait += _LOOK_AGAIN
         self._settings = settings
         self._reach_us = reach_us
         self._deliver = deliver
@@ -108,7 +107,7 @@ class JournalFollower(Follower):
         # Watched only while we wait: the descriptor becomes readable whenever any unit logs anything.
         loop.add_reader(reader.fd, hint.set)
         try:
-            async with asyncio.timeout(_LOOK_AGAIN if timeout is None else min(timeout, _LOOK_AGAIN)):
+            async with asyncio.timeout(self.longest_wait if timeout is None else min(timeout, self.longest_wait)):
                 await hint.wait()
         except TimeoutError:
             pass

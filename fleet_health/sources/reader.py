@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from systemd import journal
 
-from fleet_health.errors import SourceUnavailable
+from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +134,7 @@ class JournalReader:
 
 
 def _unavailable(error: OSError) -> SourceUnavailable:
-    return SourceUnavailable(f"the journal cannot be read: {error.strerror or error}")
+    return SourceFailing(f"the journal cannot be read: {error.strerror or error}")
 
 
 def _refuse_unreadable(settings: JournalSettings) -> None:
@@ -142,15 +142,15 @@ def _refuse_unreadable(settings: JournalSettings) -> None:
     try:
         files = [file for directory in directories for file in directory.glob("*.journal")]
     except OSError as error:
-        raise SourceUnavailable(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
+        raise SourceRefused(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
     if not files:
         places = " or ".join(str(directory) for directory in directories)
-        raise SourceUnavailable(f"there is no journal in {places}")
+        raise SourceMissing(f"there is no journal in {places}")
     # Who may read only the entries of his own user sees nothing of a service's.
     unreadable = [file for file in files if file.name == "system.journal" and not os.access(file, os.R_OK)]
     if unreadable or not any(os.access(file, os.R_OK) for file in files):
         file = (unreadable or files)[0]
-        raise SourceUnavailable(f"{file}: permission denied; add the user of this service to group systemd-journal")
+        raise SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
 
 
 def _directories(settings: JournalSettings) -> list[Path]:

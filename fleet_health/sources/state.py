@@ -21,7 +21,11 @@ class Phase(StrEnum):
     FOLLOWING = "following"
     """It has seen everything, and waits for more."""
     WAITING = "waiting"
-    """There is nothing to read, or it may not be read; it looks again and again."""
+    """There is nothing to read; it looks again and again."""
+    REFUSED = "refused"
+    """It may not read what is there, or that is not what it should be; it looks again and again."""
+    FAILING = "failing"
+    """Reading fails; it tries again, less and less often."""
 
 
 @dataclass(slots=True)
@@ -31,7 +35,7 @@ class SourceState:
     Attributes:
         name: `journal` or `index`.
         phase: What it is doing.
-        reason: Why it is waiting; empty otherwise.
+        reason: Why it cannot be read; empty if it can.
         seen_until: Everything up to this instant has been seen; None if that was never so.
         read: How many entries or rows were read.
         rejections: What could not be read, by reason.

@@ -15,6 +15,7 @@ is no other state to lose. A `Tail` may be used from any thread, but only from o
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import threading
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from fleet_health.errors import SourceUnavailable
+from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -99,7 +100,7 @@ class Tail:
                 return self._read()
             except OSError as error:
                 self._close()
-                raise SourceUnavailable(f"{self.path}: {error.strerror}") from error
+                raise SourceFailing(f"{self.path}: {error.strerror}") from error
 
     def rest(self) -> bytes:
         """Give what stands behind the last newline: a line that is not ended yet, or never will be."""
@@ -205,11 +206,15 @@ class Tail:
             # Without O_NONBLOCK a FIFO at the path would hang us until somebody writes to it.
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
         except PermissionError:
-            raise SourceUnavailable(
+            raise SourceRefused(
                 f"{self.path}: permission denied; let the user of this service read it, and enter its directory"
             ) from None
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise SourceMissing(f"{self.path}: {error.strerror}") from None
         except OSError as error:
-            raise SourceUnavailable(f"{self.path}: {error.strerror}") from None
+            if error.errno not in (errno.ENXIO, errno.ELOOP):
+                raise
+            raise SourceRefused(f"{self.path}: expected a regular file: {error.strerror}") from None
         self._fd = fd
         try:
             _refuse_unreadable(self.path, fd)
@@ -228,9 +233,9 @@ class Tail:
 def _refuse_unreadable(path: Path, fd: int) -> None:
     mode = os.fstat(fd).st_mode
     if not stat.S_ISREG(mode):
-        raise SourceUnavailable(f"{path}: expected a regular file, found {_kind(mode)}")
+        raise SourceRefused(f"{path}: expected a regular file, found {_kind(mode)}")
     if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
-        raise SourceUnavailable(f"{path}: expected lines of JSON, found a gzip file")
+        raise SourceRefused(f"{path}: expected lines of JSON, found a gzip file")
 
 
 def _kind(mode: int) -> str:
