@@ -2,8 +2,8 @@ r"""Following a file of lines at a path: what has been appended, through everyth
 
 The writer appends whole lines, mostly. Meanwhile the file may be
 
-* **renamed**, and another created at the path: the old one is read to its end, then the new one from its start. Until
-  there is a new one the old one is still followed, for its writer may not have noticed yet.
+* **renamed**, and another created at the path: the old one is read to its end, then the new one from its start. The old
+  one is still followed until there is a new one, and for a minute more, for its writer may not have noticed yet.
 * **truncated** in place: it is read again from its start. What was written and cut off between two reads is lost.
   A file that has regrown past our place meanwhile does not *look* truncated; so the bytes just before our place are
   remembered, and compared before reading on.
@@ -19,6 +19,7 @@ import errno
 import os
 import stat
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -32,6 +33,7 @@ LINE_LIMIT = 1 << 20
 """A longer line is skipped, and counted."""
 
 _READ_SIZE = 256 << 10
+_REPLACED_TIME = 60.0
 _FINGERPRINT_SIZE = 256
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -68,100 +70,47 @@ class Block:
     event: str = ""
 
 
-class Tail:
-    """Reads on from where it stopped in the file at a path, whichever file that is."""
+class _File:
+    """An open file, and our place in it."""
 
-    def __init__(self, path: Path, entry: Entry = from_start) -> None:
-        """Take a path; the file need not be there yet.
-
-        Args:
-            path: Where the file is.
-            entry: Decides where to begin in a file that was not read before, or has been rewritten.
-
-        """
-        self.path = path
+    def __init__(self, fd: int, entry: Entry) -> None:
+        self._fd = fd
         self._entry = entry
-        self._lock = threading.Lock()
-        self._fd: int | None = None
         self._offset = 0
         self._fingerprint = b""  # the bytes just before the offset
         self._seen = (0, 0)  # size and mtime when the fingerprint was last compared
         self._is_skipping = False  # in the middle of an overlong line
-
-    def read(self) -> Block:
-        """Read on: up to some hundred kilobytes of whole lines.
-
-        Raises:
-            SourceUnavailable: There is no file that can be read, now.
-
-        """
-        with self._lock:
-            try:
-                return self._read()
-            except OSError as error:
-                self._close()
-                raise SourceFailing(f"{self.path}: {error.strerror}") from error
-
-    def rest(self) -> bytes:
-        """Give what stands behind the last newline: a line that is not ended yet, or never will be."""
-        with self._lock:
-            return b"" if self._fd is None or self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
+        self._begin()
 
     def close(self) -> None:
-        """Close the file."""
-        with self._lock:
-            self._close()
+        os.close(self._fd)
 
-    def _read(self) -> Block:
-        fd = self._fd
-        if fd is None:
-            return self._read_on(self._open(), "opened")
-        event = self._check_in_place(fd)
-        block = self._read_on(fd, event)
-        if block.lines or not block.is_end or event:
-            return block
-        current = self._stat_path()
-        own = os.fstat(fd)
-        if current is None:
-            if own.st_nlink == 0:
-                return self._leave(fd, "deleted")
-            return block  # renamed, and nothing in its place yet
-        if (current.st_dev, current.st_ino) == (own.st_dev, own.st_ino):
-            return block
-        # Rows may have been written between our last read and the rename; nothing comes after it but by a writer
-        # that has not noticed, and that one is heard until the new file appears.
-        block = self._read_on(fd, "")
-        return block if block.lines or not block.is_end else self._leave(fd, "replaced")
+    def state(self) -> os.stat_result:
+        return os.fstat(self._fd)
 
-    def _leave(self, fd: int, event: str) -> Block:
-        """Close a file that has been read to its end. A last line without newline can get none any more."""
-        last = b"" if self._is_skipping else os.pread(fd, LINE_LIMIT, self._offset)
-        self._close()
-        return Block(last + b"\n" if last else b"", is_end=False, event=event)
-
-    def _check_in_place(self, fd: int) -> str:
-        """Go back to the start if the open file was truncated or rewritten since the last read."""
-        state = os.fstat(fd)
+    def check_in_place(self) -> str:
+        """Begin again if the file was truncated or rewritten since the last read; say which."""
+        state = self.state()
         if state.st_size < self._offset:
-            self._begin(fd)
+            self._begin()
             return "truncated"
         seen = (state.st_size, state.st_mtime_ns)
         if seen != self._seen:
             length = len(self._fingerprint)
-            if os.pread(fd, length, self._offset - length) != self._fingerprint:
-                self._begin(fd)
+            if os.pread(self._fd, length, self._offset - length) != self._fingerprint:
+                self._begin()
                 return "rewritten"
             self._seen = seen
         return ""
 
-    def _read_on(self, fd: int, event: str) -> Block:
+    def read_on(self, event: str = "") -> Block:
         """Read whole lines from our place on."""
         size = _READ_SIZE
-        data = os.pread(fd, size, self._offset)
+        data = os.pread(self._fd, size, self._offset)
         end = data.rfind(b"\n") + 1
         if not end and len(data) == size:
             size = LINE_LIMIT
-            data = os.pread(fd, size, self._offset)
+            data = os.pread(self._fd, size, self._offset)
             end = data.rfind(b"\n") + 1
         start, overlong = 0, 0
         if self._is_skipping:
@@ -182,18 +131,99 @@ class Tail:
         self._advance(data[:end])
         return Block(data[start:end], is_end, overlong, event)
 
+    def rest(self) -> bytes:
+        """Give what stands behind the last newline."""
+        return b"" if self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
+
+    def _begin(self) -> None:
+        """Go to where the file is entered."""
+        self._offset = self._entry(lambda offset, count: os.pread(self._fd, count, offset), self.state().st_size)
+        length = min(self._offset, _FINGERPRINT_SIZE)
+        self._fingerprint = os.pread(self._fd, length, self._offset - length)
+        self._seen = (0, 0)
+        self._is_skipping = False
+
     def _advance(self, data: bytes) -> None:
         self._offset += len(data)
         self._fingerprint = (self._fingerprint + data)[-_FINGERPRINT_SIZE:]
 
-    def _begin(self, fd: int) -> None:
-        """Go to where a file is entered."""
-        size = os.fstat(fd).st_size
-        self._offset = self._entry(lambda offset, count: os.pread(fd, count, offset), size)
-        length = min(self._offset, _FINGERPRINT_SIZE)
-        self._fingerprint = os.pread(fd, length, self._offset - length)
-        self._seen = (0, 0)
-        self._is_skipping = False
+
+class Tail:
+    """Reads on from where it stopped in the file at a path, whichever file that is."""
+
+    def __init__(self, path: Path, entry: Entry = from_start) -> None:
+        """Take a path; the file need not be there yet.
+
+        Args:
+            path: Where the file is.
+            entry: Decides where to begin in a file that was not read before, or has been rewritten.
+
+        """
+        self.path = path
+        self._entry = entry
+        self._lock = threading.Lock()
+        self._file: _File | None = None
+        self._replaced: _File | None = None
+        self._replaced_until = 0.0
+
+    def read(self) -> Block:
+        """Read on: up to some hundred kilobytes of whole lines.
+
+        Raises:
+            SourceUnavailable: There is no file that can be read, now.
+
+        """
+        with self._lock:
+            try:
+                return self._read()
+            except OSError as error:
+                self._close()
+                raise SourceFailing(f"{self.path}: {error.strerror}") from error
+
+    def rest(self) -> bytes:
+        """Give what stands behind the last newline: a line that is not ended yet, or never will be."""
+        with self._lock:
+            return b"" if self._file is None else self._file.rest()
+
+    def close(self) -> None:
+        """Close everything that is open."""
+        with self._lock:
+            self._close()
+
+    def _read(self) -> Block:
+        if self._replaced is not None:
+            block = self._read_replaced(self._replaced)
+            if block.lines or not block.is_end:
+                return block
+        if self._file is None:
+            self._file = self._open()
+            return self._file.read_on("opened")
+        block = self._file.read_on(self._file.check_in_place())
+        is_quiet = block.is_end and not block.lines and not block.event
+        return self._look_at_path(self._file, block) if is_quiet else block
+
+    def _look_at_path(self, file: _File, nothing: Block) -> Block:
+        """See whether the file that has been read to its end is still the one at the path."""
+        current, own = self._stat_path(), file.state()
+        if current is None:
+            if own.st_nlink:
+                return nothing  # renamed, and nothing in its place yet
+            self._file = None
+            return _last_block(file, "deleted")
+        if os.path.samestat(current, own):
+            return nothing
+        if self._replaced is not None:
+            self._replaced.close()
+        self._file, self._replaced, self._replaced_until = None, file, time.monotonic() + _REPLACED_TIME
+        return Block(event="replaced")
+
+    def _read_replaced(self, file: _File) -> Block:
+        """Read what the writer of a file that was replaced still adds to it, for a while."""
+        block = file.read_on(file.check_in_place())
+        if block.lines or not block.is_end or time.monotonic() < self._replaced_until:
+            return block
+        self._replaced = None
+        return _last_block(file)
 
     def _stat_path(self) -> os.stat_result | None:
         try:
@@ -201,7 +231,7 @@ class Tail:
         except FileNotFoundError:
             return None
 
-    def _open(self) -> int:
+    def _open(self) -> _File:
         try:
             # Without O_NONBLOCK a FIFO at the path would hang us until somebody writes to it.
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -215,19 +245,25 @@ class Tail:
             if error.errno not in (errno.ENXIO, errno.ELOOP):
                 raise
             raise SourceRefused(f"{self.path}: expected a regular file: {error.strerror}") from None
-        self._fd = fd
         try:
             _refuse_unreadable(self.path, fd)
-            self._begin(fd)
+            return _File(fd, self._entry)
         except BaseException:
-            self._close()
+            os.close(fd)
             raise
-        return fd
 
     def _close(self) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
+        for file in (self._file, self._replaced):
+            if file is not None:
+                file.close()
+        self._file = self._replaced = None
+
+
+def _last_block(file: _File, event: str = "") -> Block:
+    """Close a file that has been read to its end. A last line without newline can get none any more."""
+    last = file.rest()
+    file.close()
+    return Block(last + b"\n" if last else b"", event=event)
 
 
 def _refuse_unreadable(path: Path, fd: int) -> None:
