@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet = Fleet()
+    fleet = Fleet(settings.host_limit)
     try:
         _read_index(settings, fleet, now, is_live=options.now is None)
     except SourceUnavailable as error:

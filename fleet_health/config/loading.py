@@ -163,6 +163,8 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
     host_limits = {symptom: HostLimits(kind(**limits[symptom]), overrides[symptom]) for symptom, kind in LIMITS.items()}
     return Settings(
         tick_us=found["tick"],
+        blind_after_us=found["blind_after"],
+        host_limit=found["hosts.limit"],
         index=IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"]),
         journal=JournalSettings(
             unit=found["journal.unit"],

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config import values
-from fleet_health.domain.detectors import fatal_only, silent, unstamped
+from fleet_health.domain.detectors import blind, fatal_only, silent, too_many_hosts, unstamped
+from fleet_health.domain.fleet import HOST_LIMIT
 
 if TYPE_CHECKING:
     import re
@@ -36,6 +37,8 @@ class Key:
 
 KEYS: dict[str, Key] = {
     "tick": Key(values.duration(at_least="1s"), "5m"),
+    "blind_after": Key(values.duration(), "15m"),
+    "hosts.limit": Key(values.count, HOST_LIMIT),
     "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
     "index.host_field": Key(values.text, "host_id"),
     "index.time_field": Key(values.text, "received_at_wall"),
@@ -144,6 +147,8 @@ class Settings:
     """A whole configuration, valid."""
 
     tick_us: int
+    blind_after_us: int
+    host_limit: int
     index: IndexSettings
     journal: JournalSettings
     alerts_path: Path
@@ -153,4 +158,10 @@ class Settings:
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors, each with its limits."""
-        return (silent.Silent(self.silent), fatal_only.FatalOnly(self.fatal_only), unstamped.Unstamped(self.unstamped))
+        return (
+            silent.Silent(self.silent),
+            fatal_only.FatalOnly(self.fatal_only),
+            unstamped.Unstamped(self.unstamped),
+            blind.Blind(self.blind_after_us),
+            too_many_hosts.TooManyHosts(),
+        )

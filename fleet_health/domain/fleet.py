@@ -6,6 +6,7 @@ Two tables rather than one record a host: each is fed by one kind of source, so 
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.observation import Response
@@ -14,23 +15,61 @@ from fleet_health.domain.window import HostWindow
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from fleet_health.domain.coverage import Coverage
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import Ship, Unstamped
 
 
+HOST_LIMIT = 10_000
+"""How many hosts a table knows at most, unless told otherwise."""
+
+
+@dataclass(slots=True)
+class LeftOut:
+    """What a full table did not take in.
+
+    Attributes:
+        count: How many observations.
+        host: The host of the latest of them.
+        latest_at: Its instant.
+
+    """
+
+    count: int = 0
+    host: str = ""
+    latest_at: Instant = -(1 << 63)
+
+    def add(self, host: str, at: Instant) -> None:
+        """Leave one out."""
+        self.count += 1
+        self.host, self.latest_at = host, max(at, self.latest_at)
+
+
 class Ships:
-    """When each host last shipped: the maximum over its rows, in whatever order they came."""
+    """When each host last shipped: the maximum over its rows, in whatever order they came.
 
-    __slots__ = ("_last_at",)
+    A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
+    left out until others are forgotten.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_last_at", "left_out", "limit")
+
+    def __init__(self, limit: int = HOST_LIMIT) -> None:
         self._last_at: dict[str, Instant] = {}
+        self.limit = limit
+        self.left_out = LeftOut()
 
     def record(self, ships: Iterable[Ship]) -> None:
         """Take note of accepted uploads."""
         last_at = self._last_at
         for ship in ships:
-            if last_at.get(ship.host, ship.at - 1) < ship.at:
+            known = last_at.get(ship.host)
+            if known is None:
+                if len(last_at) < self.limit:
+                    last_at[ship.host] = ship.at
+                else:
+                    self.left_out.add(ship.host, ship.at)
+            elif known < ship.at:
                 last_at[ship.host] = ship.at
 
     def merge(self, other: Ships) -> None:
@@ -53,12 +92,14 @@ class Ships:
 
 
 class Traffic:
-    """What the receiver answered each host: one window a host."""
+    """What the receiver answered each host: one window a host, for as many hosts as the limit allows."""
 
-    __slots__ = ("_windows",)
+    __slots__ = ("_windows", "left_out", "limit")
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = HOST_LIMIT) -> None:
         self._windows: dict[str, HostWindow] = {}
+        self.limit = limit
+        self.left_out = LeftOut()
 
     def record(self, observations: Iterable[Response | Unstamped]) -> None:
         """Take note of the receiver's answers."""
@@ -66,6 +107,9 @@ class Traffic:
         for observation in observations:
             window = windows.get(observation.host)
             if window is None:
+                if len(windows) >= self.limit:
+                    self.left_out.add(observation.host, observation.at)
+                    continue
                 window = windows[observation.host] = HostWindow()
             if type(observation) is Response:
                 window.add_response(observation.at, observation.status)
@@ -87,13 +131,18 @@ class Traffic:
 
 
 class Fleet:
-    """Everything known about the hosts. `ships` and `traffic` may be replaced whole."""
+    """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
 
-    __slots__ = ("ships", "traffic")
+    __slots__ = ("coverage", "ships", "traffic")
 
-    def __init__(self) -> None:
-        self.ships = Ships()
-        self.traffic = Traffic()
+    def __init__(self, host_limit: int = HOST_LIMIT) -> None:
+        self.ships = Ships(host_limit)
+        self.traffic = Traffic(host_limit)
+        self.coverage: tuple[Coverage, ...] = ()
+
+    def limit_hosts(self, limit: int) -> None:
+        """Allow so many hosts from now on; those that are known stay."""
+        self.ships.limit = self.traffic.limit = limit
 
     def hosts(self) -> Iterator[str]:
         """Give each host that is known from any source, once."""

@@ -74,8 +74,10 @@ class Evaluator:
         await self._intake.poll()
         seen = [detector for detector in self._detectors if self._intake.is_seen(detector.reach)]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in seen)
-        evict(self._intake.fleet, reach_of(self._detectors), now)
-        evaluation = evaluate(self._intake.fleet, seen, now)
+        fleet = self._intake.fleet
+        fleet.coverage = tuple(state.coverage() for state in self._intake.states)
+        evict(fleet, reach_of(self._detectors), now)
+        evaluation = evaluate(fleet, seen, now)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         alerts = self._incidents.alerts(evaluation)

@@ -84,9 +84,9 @@ class Intake:
         """
         index, journal = self._index, self._journal
         if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
-            index = self._open_index(settings.index, reach.ships_us)
+            index = self._open_index(settings.index, reach.ships_us, settings.host_limit)
         if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
-            journal = self._open_journal(settings.journal, reach.traffic_us)
+            journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit)
         self._first = [index, journal]
         await asyncio.gather(*(source.follower.poll() for source in (index, journal) if source.task is None))
         # From here on nothing can fail.
@@ -94,6 +94,7 @@ class Intake:
         self._index, self._journal = index, journal
         if isinstance(index.table, Ships) and isinstance(journal.table, Traffic):
             self.fleet.ships, self.fleet.traffic = index.table, journal.table
+        self.fleet.limit_hosts(settings.host_limit)
         for source in (index, journal):
             if source.task is None:
                 source.task = self._start(source.follower.follow())
@@ -113,8 +114,8 @@ class Intake:
         """Let go of the sources; their tasks have been cancelled."""
         await asyncio.gather(*(source.follower.close() for source in (self._index, self._journal) if source))
 
-    def _open_index(self, settings: IndexSettings, reach_us: int) -> _Source:
-        table = Ships()
+    def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _Source:
+        table = Ships(host_limit)
         if self._index is not None and self._index.settings == settings:
             # Only the lookback has grown. A last ship is a maximum, so the old table may stand under the new rows:
             # it also knows what was in files that have been rotated away.
@@ -122,8 +123,8 @@ class Intake:
         follower = IndexFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
 
-    def _open_journal(self, settings: JournalSettings, reach_us: int) -> _Source:
-        table = Traffic()
+    def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _Source:
+        table = Traffic(host_limit)
         follower = JournalFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fleet_health.domain.detectors import fatal_only, silent, unstamped
+from fleet_health.domain.detectors import blind, fatal_only, silent, too_many_hosts, unstamped
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -25,6 +25,8 @@ MESSAGE_IDS = {
     silent.SYMPTOM: "3c283656215742d5a6013298166c7df4",
     fatal_only.SYMPTOM: "b754f37758a04a9cbd924be11a8bbfbc",
     unstamped.SYMPTOM: "6bb2e4a15ec3496cacc5fce2e0a6aaaf",
+    blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
+    too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
 }
 """Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""
 

@@ -103,7 +103,7 @@ class Follower(ABC):
         state = self.state
         if state.phase is not Phase.FOLLOWING:
             _log.info("source followed", source=state.name, read=state.read, rejected=dict(state.rejections.by_reason))
-        state.phase, state.reason, state.seen_until = Phase.FOLLOWING, "", seen_until
+        state.phase, state.reason, state.unseen_since, state.seen_until = Phase.FOLLOWING, "", None, seen_until
         self._retry = _RETRY_FIRST
 
     async def _lose(self, error: SourceUnavailable) -> None:
@@ -111,4 +111,6 @@ class Follower(ABC):
         if (state.phase, state.reason) != (phase, reason):
             _log.warning("source not available", source=state.name, state=str(phase), reason=reason)
         state.phase, state.reason = phase, reason
+        if state.unseen_since is None:
+            state.unseen_since = self._clock()
         await self.close()

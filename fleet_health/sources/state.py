@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from fleet_health.domain.coverage import Coverage
 from fleet_health.domain.instant import describe
 from fleet_health.parsing.rejection import RejectionCount
 
@@ -36,6 +37,7 @@ class SourceState:
         name: `journal` or `index`.
         phase: What it is doing.
         reason: Why it cannot be read; empty if it can.
+        unseen_since: Since when it cannot be read; None while it can.
         seen_until: Everything up to this instant has been seen; None if that was never so.
         read: How many entries or rows were read.
         rejections: What could not be read, by reason.
@@ -45,9 +47,14 @@ class SourceState:
     name: str
     phase: Phase = Phase.CATCHING_UP
     reason: str = ""
+    unseen_since: Instant | None = None
     seen_until: Instant | None = None
     read: int = 0
     rejections: RejectionCount = field(default_factory=RejectionCount)
+
+    def coverage(self) -> Coverage:
+        """Say what an evaluation must know."""
+        return Coverage(self.name, self.unseen_since, self.reason)
 
     def summary(self, now: Instant) -> str:
         """Say it in a few words: `journal following, 0 s behind`."""

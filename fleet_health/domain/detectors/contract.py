@@ -12,12 +12,16 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
 
+EVERY_HOST = "*"
+"""The host of a finding that concerns no host in particular. No host is named so: names are made safe."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """A host shows a symptom at the instant of an evaluation.
 
     Attributes:
-        host: The host.
+        host: The host, or `EVERY_HOST`.
         symptom: The detector's symptom, such as `silent`.
         detail: One sentence with the figures, on one line.
         suggested_fix: One or two sentences for the person who will mend it.

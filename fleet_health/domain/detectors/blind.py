@@ -1,0 +1,47 @@
+"""`blind`: we ourselves cannot see. Nothing is wrong with a host, and nothing would be found if it were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.instant import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+SYMPTOM = "blind"
+
+_SUGGESTED_FIX = (
+    "On the machine where fleet-health runs: mend what `systemctl status fleet-health` says of its sources;"
+    " it goes on by itself."
+)
+
+
+class Blind:
+    """Finds out whether a source could not be read for too long."""
+
+    symptom = SYMPTOM
+    reach = Reach()
+
+    def __init__(self, after_us: int) -> None:
+        """Take the microseconds for which a source may be away; a finding is what lasts longer, strictly."""
+        self._after_us = after_us
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all sources together."""
+        unseen = [
+            f"the {coverage.source} for {describe(now - coverage.unseen_since)} ({coverage.reason})"
+            for coverage in fleet.coverage
+            if coverage.unseen_since is not None and now - coverage.unseen_since > self._after_us
+        ]
+        if unseen:
+            yield Finding(
+                host=EVERY_HOST,
+                symptom=SYMPTOM,
+                detail="cannot read " + ", nor ".join(unseen),
+                suggested_fix=_SUGGESTED_FIX,
+            )

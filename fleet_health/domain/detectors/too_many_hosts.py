@@ -1,0 +1,44 @@
+"""`too-many-hosts`: more names turn up than are watched. Somebody invents them, or the limit is too small."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.instant import HOUR_US
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+SYMPTOM = "too-many-hosts"
+
+_SUGGESTED_FIX = (
+    "Look in the receiver's journal for who uploads under ever new names;"
+    " if all of them are yours, raise `limit` under [hosts] in the configuration."
+)
+
+
+class TooManyHosts:
+    """Finds out whether hosts were left out within the last hour."""
+
+    symptom = SYMPTOM
+    reach = Reach()
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all names together."""
+        crowds = [table.left_out for table in (fleet.ships, fleet.traffic) if table.left_out.latest_at >= now - HOUR_US]
+        if crowds:
+            count = sum(crowd.count for crowd in crowds)
+            latest = max(crowds, key=lambda crowd: crowd.latest_at)
+            yield Finding(
+                host=EVERY_HOST,
+                symptom=SYMPTOM,
+                detail=(
+                    f"{count} observations of hosts beyond the limit of {fleet.ships.limit} were left out,"
+                    f" the latest of {latest.host}; the hosts known before are watched as ever"
+                ),
+                suggested_fix=_SUGGESTED_FIX,
+            )
