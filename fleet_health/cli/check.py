@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
-from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +18,9 @@ from fleet_health.domain.alert import Alert
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.instant import SECOND_US, from_datetime
 from fleet_health.domain.intake import admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
+from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 _EXIT_BROKEN = 1
 _JOURNAL_PATIENCE = 1.0
+
+_is_number = re.compile(r"[+-]?[\d.]+(?:[eE]\d+)?", re.ASCII).fullmatch
 
 _log = structlog.get_logger("fleet_health.check")
 
@@ -232,15 +234,9 @@ def _number(text: str) -> Decimal:
 
 def _instant(text: str) -> Instant:
     try:
-        return round(Decimal(text) * SECOND_US)
-    except (InvalidOperation, ValueError, OverflowError):
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+        return parse_epoch(text) if _is_number(text) else parse_time(text)
+    except TimeError as error:
         raise argparse.ArgumentTypeError(
-            f"expected a time with its offset such as 2026-11-23T18:55:00Z, or seconds since the epoch, found {text!r}"
-        )
-    return from_datetime(moment)
+            "expected a time with its offset such as 2026-11-23T18:55:00Z, or seconds since the epoch,"
+            f" found {text!r}: {error}"
+        ) from None

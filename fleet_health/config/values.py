@@ -29,6 +29,7 @@ _is_duration = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII).fullmatc
 _duration_parts = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII).findall
 _LONGEST_US = 3_650 * _UNITS_US["d"]
 
+_is_field = re.compile(r'[^"\\\x00-\x1f]+').fullmatch
 _is_unit_name = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}", re.ASCII).fullmatch
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
@@ -79,6 +80,13 @@ def text(raw: Any) -> str:
     """Read a string that is not empty."""
     if not isinstance(raw, str) or not raw:
         raise ValueError("a string that is not empty")
+    return raw
+
+
+def field(raw: Any) -> str:
+    """Read the name of a field in a row of JSON."""
+    if not isinstance(raw, str) or not _is_field(raw):
+        raise ValueError("the name of a field, without quotes, backslashes and control characters")
     return raw
 
 

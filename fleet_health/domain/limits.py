@@ -33,7 +33,7 @@ class Override:
     @property
     def specificity(self) -> int:
         """The number of characters that the glob spells out: the more, the more specific."""
-        return len(re.sub(r"\[[^]]*\]|[*?]", "", self.glob))
+        return len(re.sub(r"\[!?\]?[^]]*\]|[*?]", "", self.glob))
 
 
 class HostLimits(Generic[Limits]):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from fleet_health.domain.instant import Instant, from_datetime
+from fleet_health.parsing.timestamp import parse_time
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
 
 
 class _AlertRow(msgspec.Struct, gc=False):
@@ -21,7 +24,6 @@ def parse_alert_row(line: bytes) -> tuple[str, Instant] | None:
     """Give a row's dedup key and its instant; None if the line is not such a row."""
     try:
         row = _decode(line)
-        moment = datetime.fromisoformat(row.detected_at_wall)
-    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: no UTF-8, or no date
+        return row.dedup_key, parse_time(row.detected_at_wall)
+    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: no UTF-8, or no time
         return None
-    return (row.dedup_key, from_datetime(moment)) if moment.tzinfo else None

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fleet_health.domain.instant import Instant, from_datetime
 from fleet_health.domain.observation import Ship
 from fleet_health.parsing.host_name import host_name
 from fleet_health.parsing.rejection import Rejection, rejection
+from fleet_health.parsing.timestamp import TimeError, parse_time
 
-# Later than any clock that can be believed. It keeps a nonsense year from counting as "just shipped".
-_IMPLAUSIBLE_YEAR = 2200
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from fleet_health.domain.instant import Instant
 
 
 class IndexParser:
@@ -30,19 +31,14 @@ class IndexParser:
         """Read one line, without its newline."""
         try:
             row: Any = self._decode(line)
+            if not line.isascii():
+                line.decode("utf-8")  # the decoder does not look into what it skips
+            at = parse_time(row.time)
+        except TimeError as error:
+            return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return rejection(_reason(error, line), line)
-        if not row.host:
-            return rejection("empty host", line)
-        try:
-            moment = datetime.fromisoformat(row.time)
-        except ValueError:
-            return rejection("time not in ISO 8601", line)
-        if moment.tzinfo is None:
-            return rejection("time without offset", line)
-        if moment.year >= _IMPLAUSIBLE_YEAR:
-            return rejection("implausible time", line)
-        return Ship(host_name(row.host), from_datetime(moment))
+        return Ship(host_name(row.host), at) if row.host else rejection("empty host", line)
 
     def parse_block(self, block: bytes) -> tuple[list[Ship], list[Rejection]]:
         r"""Read a block of whole lines, each ended by `\n`."""
@@ -52,12 +48,9 @@ class IndexParser:
         lines = block.split(b"\n")
         if not lines[-1]:
             del lines[-1]
+        if b"\0" in block:
+            lines = list(_without_nul(lines, rejections))
         for line in lines:
-            if line[:1] == b"\0":  # a file grown before a power cut, but not filled: what follows may be whole
-                rejections.append(rejection("NUL bytes", line))
-                line = line.lstrip(b"\0")  # noqa: PLW2901
-                if not line:
-                    continue
             result = parse(line)
             if type(result) is Ship:
                 ships.append(result)
@@ -69,6 +62,16 @@ class IndexParser:
         """Give a row's time; None if the line is not a row."""
         result = self.parse(line)
         return result.at if isinstance(result, Ship) else None
+
+
+def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterator[bytes]:
+    """Give what stands between runs of NUL. They come from a power cut: the file had grown, but was not filled yet."""
+    for line in lines:
+        if b"\0" in line:
+            rejections.append(rejection("NUL bytes", line))
+            yield from (piece for piece in line.split(b"\0") if piece)
+        else:
+            yield line
 
 
 def _reason(error: Exception, line: bytes) -> str:

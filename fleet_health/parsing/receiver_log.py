@@ -45,7 +45,8 @@ class LogParser:
         """Read one journal entry's message, line by line. `at` is the entry's realtime timestamp."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
-        for line in message[:_MESSAGE_LIMIT].decode("utf-8", "backslashreplace").split("\n"):
+        # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
+        for line in message[:_MESSAGE_LIMIT].decode("utf-8", "surrogateescape").split("\n"):
             result = self._parse_line(line[:_LINE_LIMIT], at)
             if isinstance(result, Rejection):
                 rejections.append(result)
@@ -55,9 +56,7 @@ class LogParser:
 
     def _parse_line(self, line: str, at: Instant) -> LogObservation | Rejection | None:
         if self._marker in line.lower():
-            named = self._unstamped_host(line)
-            host = named["host"].rstrip(",") if named and named["host"] else ""
-            return Unstamped(host_name(host), at) if host else rejection("unstamped rejection names no host", line)
+            return self._parse_unstamped(line, at)
         access = self._response(line)
         if access is None:
             return None
@@ -72,6 +71,13 @@ class LogParser:
             return None
         return Response(host_name(host), at, status)
 
+    def _parse_unstamped(self, line: str, at: Instant) -> LogObservation | Rejection:
+        named = self._unstamped_host(line)
+        if named and named.end("host") == _LINE_LIMIT:
+            return rejection("host cut off by the limit on a line", line)
+        host = named["host"].rstrip(",") if named and named["host"] else ""
+        return Unstamped(host_name(host), at) if host else rejection("unstamped rejection names no host", line)
+
 
 def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:
     """Compile a pattern from the configuration.
@@ -82,7 +88,7 @@ def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:
     """
     try:
         pattern = re.compile(text)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     if missing := [group for group in groups if group not in pattern.groupindex]:
         raise ValueError("without the group " + " and ".join(f"(?P<{group}>…)" for group in missing))

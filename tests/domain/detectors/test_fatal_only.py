@@ -1,0 +1,139 @@
+"""`fatal-only`, against the rule: enough answers in the window, no 2xx, and a share of refusals of at least `ratio`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.domain.instant import HOUR_US, SECOND_US
+from fleet_health.domain.limits import HostLimits, Override
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+WINDOW_US = 30 * 60 * SECOND_US
+LIMITS = FatalOnlyLimits(WINDOW_US, 3, 0.95, SuggestedFix("Mend $host."), SuggestedFix("Mend the receiver of $host."))
+
+Answers = list[tuple[int, int]]
+"""Age and status of each answer."""
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_found"),
+    [
+        pytest.param([], False, id="no answer at all says nothing"),
+        pytest.param([(1, 412)] * 2, False, id="one refusal fewer than min_count says nothing"),
+        pytest.param([(1, 412)] * 3, True, id="exactly min_count refusals are a finding"),
+        pytest.param([(1, 412)] * 4, True, id="more than min_count refusals are a finding"),
+        pytest.param([(1, 412), (1, 400), (1, 503)], True, id="4xx and 5xx count together"),
+        pytest.param([(1, 400), (1, 499), (1, 599)], True, id="the first and the last status of a class belong to it"),
+        pytest.param([(1, 412)] * 99 + [(1, 201)], False, id="a single success among 99 refusals is enough"),
+        pytest.param([(1, 201)] * 5, False, id="successes alone are no finding"),
+        pytest.param([(1, 412)] * 3 + [(1, 299)], False, id="any 2xx is a success"),
+        pytest.param([(WINDOW_US, 412)] * 3, True, id="refusals exactly at the window's beginning count"),
+        pytest.param([(WINDOW_US + 1, 412)] * 3, False, id="refusals a microsecond before the window do not count"),
+        pytest.param([(0, 412)] * 3, True, id="refusals exactly at now count"),
+        pytest.param([(-1, 412)] * 3, False, id="refusals a microsecond after now have not happened yet"),
+        pytest.param([(WINDOW_US + 1, 412), (1, 412), (1, 412)], False, id="one of three just outside is one too few"),
+        pytest.param([(1, 412)] * 3 + [(WINDOW_US, 201)], False, id="a success exactly at the beginning prevents it"),
+        pytest.param([(1, 412)] * 3 + [(WINDOW_US + 1, 201)], True, id="a success just before the window does not"),
+        pytest.param([(1, 412)] * 3 + [(0, 201)], False, id="a success exactly at now prevents it"),
+        pytest.param([(1, 412)] * 3 + [(-1, 201)], True, id="a success just after now does not"),
+    ],
+)
+def test_only_refusals_and_enough_of_them_are_a_finding(
+    answers: Answers, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """A host is found when the window holds enough answers and no success, to the microsecond."""
+    fleet = fleet_of(responses=[("pi-1", age, status) for age, status in answers])
+
+    assert [finding.host for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
+
+
+@pytest.mark.parametrize("ratio", [0.000001, 0.5, 0.95, 1.0])
+def test_without_a_success_any_ratio_is_reached(ratio: float, fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Of the answers that count, those that are no success are refusals, all of them."""
+    limits = FatalOnlyLimits(WINDOW_US, 3, ratio, LIMITS.suggested_fix, LIMITS.suggested_fix_5xx)
+    fleet = fleet_of(responses=[("pi-1", 1, 412)] * 2 + [("pi-1", 1, 500)])
+
+    assert len(list(FatalOnly(HostLimits(limits)).find(fleet, now))) == 1
+
+
+@pytest.mark.parametrize(
+    ("statuses", "fix"),
+    [
+        pytest.param([412, 412, 412], "Mend pi-1.", id="4xx alone: the host"),
+        pytest.param([412, 412, 500], "Mend pi-1.", id="mostly 4xx: the host"),
+        pytest.param([412, 412, 500, 500], "Mend pi-1.", id="half and half is not most: the host"),
+        pytest.param(
+            [412, 412, 500, 502, 503], "Mend the receiver of pi-1.", id="mostly 5xx, of any kind: the receiver"
+        ),
+        pytest.param([500, 500, 500], "Mend the receiver of pi-1.", id="5xx alone: the receiver"),
+    ],
+)
+def test_the_fix_points_at_the_receiver_when_most_refusals_are_5xx(
+    statuses: list[int], fix: str, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Who answers 5xx most of the time is at fault, not the host."""
+    fleet = fleet_of(responses=[("pi-1", 1, status) for status in statuses])
+
+    assert [finding.suggested_fix for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == [fix]
+
+
+def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """What is found says how many were refused, over which time, and with which statuses in ascending order."""
+    fleet = fleet_of(responses=[("pi-1", 1, status) for status in (503, 412, 400, 412, 412)])
+
+    assert list(FatalOnly(HostLimits(LIMITS)).find(fleet, now)) == [
+        Finding(
+            host="pi-1",
+            symptom="fatal-only",
+            detail="all 5 uploads of the last 30 min were refused: 1 x 400, 3 x 412, 1 x 503",
+            suggested_fix="Mend pi-1.",
+        )
+    ]
+
+
+def test_an_empty_fleet_has_nobody_refused(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Nobody is found where nobody is known."""
+    assert list(FatalOnly(HostLimits(LIMITS)).find(fleet_of(), now)) == []
+
+
+def test_neither_ships_nor_unstamped_rejections_are_answers(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Only access lines count, however much else is known of a host."""
+    fleet = fleet_of(
+        ships=[("pi-1", 1)],
+        unstamped=[("pi-1", 1)] * 5 + [("pi-2", 1)] * 5,
+        responses=[("pi-1", 1, 412)] * 3 + [("pi-2", 1, 412)] * 2,
+    )
+
+    assert [finding.host for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"]
+
+
+def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Hosts that an override names have its window and count, the others the default ones."""
+    overrides = [Override("bench-*", {"window_us": HOUR_US, "min_count": 5}), Override("bench-1", {"min_count": 1})]
+    refused = {"pi-1": (WINDOW_US + 1, 9), "pi-2": (1, 3), "bench-1": (HOUR_US, 1), "bench-2": (HOUR_US, 4)}
+    fleet = fleet_of(responses=[(host, age, 412) for host, (age, count) in refused.items() for _ in range(count)])
+
+    found = FatalOnly(HostLimits(LIMITS, overrides)).find(fleet, now)
+
+    assert {finding.host: finding.detail for finding in found} == {
+        "pi-2": "all 3 uploads of the last 30 min were refused: 3 x 412",
+        "bench-1": "all 1 uploads of the last 1 h were refused: 1 x 412",
+    }
+
+
+def test_the_reach_is_the_longest_window() -> None:
+    """The journal must be known as far back as any host's window; rows are not needed."""
+    overrides = [Override("a*", {"window_us": 2 * HOUR_US}), Override("b*", {"window_us": 1})]
+
+    assert FatalOnly(HostLimits(LIMITS)).reach == Reach(traffic_us=WINDOW_US)
+    assert FatalOnly(HostLimits(LIMITS, overrides)).reach == Reach(traffic_us=2 * HOUR_US)

@@ -1,0 +1,127 @@
+"""`silent`, against the rule: active, and `now - last ship > after`, strictly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.silent import Silent, SilentLimits
+from fleet_health.domain.instant import HOUR_US, SECOND_US
+from fleet_health.domain.limits import HostLimits, Override
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+MINUTE_US = 60 * SECOND_US
+AFTER_US, LOOKBACK_US = 30 * MINUTE_US, 24 * HOUR_US
+LIMITS = SilentLimits(AFTER_US, LOOKBACK_US, SuggestedFix("Look at $host."))
+
+
+@pytest.mark.parametrize(
+    ("ages", "is_found"),
+    [
+        pytest.param([], False, id="a host that never shipped is not silent"),
+        pytest.param([0], False, id="a host that ships at this instant is not silent"),
+        pytest.param([AFTER_US - 1], False, id="a microsecond less than allowed is not silent"),
+        pytest.param([AFTER_US], False, id="exactly as long as allowed is not silent"),
+        pytest.param([AFTER_US + 1], True, id="a microsecond longer than allowed is silent"),
+        pytest.param([12 * HOUR_US], True, id="half the lookback is silent"),
+        pytest.param([LOOKBACK_US - 1], True, id="a microsecond within the lookback is silent"),
+        pytest.param([LOOKBACK_US], True, id="exactly at the lookback is active, so silent"),
+        pytest.param([LOOKBACK_US + 1], False, id="a microsecond beyond the lookback is not active"),
+        pytest.param([-1], False, id="a last ship after now is not silent"),
+        pytest.param([AFTER_US, AFTER_US + 1], False, id="the latest of several rows decides, read first"),
+        pytest.param([AFTER_US + 1, AFTER_US], False, id="the latest of several rows decides, read last"),
+        pytest.param([LOOKBACK_US + 1, LOOKBACK_US], True, id="one row within the lookback makes a host active"),
+    ],
+)
+def test_silence_begins_after_its_boundary_and_ends_with_the_lookback(
+    ages: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """An active host is found when its last ship is longer ago than allowed, to the microsecond."""
+    fleet = fleet_of(ships=[("pi-1", age) for age in ages])
+
+    assert [finding.host for finding in Silent(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
+
+
+def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """What is found says for how long, against which limit, since when, and what to do."""
+    fleet = fleet_of(ships=[("pi-1", 31 * MINUTE_US + 20 * SECOND_US)])
+
+    assert list(Silent(HostLimits(LIMITS)).find(fleet, now)) == [
+        Finding(
+            host="pi-1",
+            symptom="silent",
+            detail="no accepted upload for 31 min 20 s, longer than 30 min: the last one was at"
+            " 2026-11-23T18:23:40+00:00",
+            suggested_fix="Look at pi-1.",
+        )
+    ]
+
+
+def test_an_empty_fleet_has_nothing_silent(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Nobody is found where nobody is known."""
+    assert list(Silent(HostLimits(LIMITS)).find(fleet_of(), now)) == []
+
+
+def test_a_host_known_from_the_journal_alone_is_not_active(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Answers of the receiver are no ships."""
+    fleet = fleet_of(responses=[("pi-1", 10 * HOUR_US, 201)], unstamped=[("pi-1", 10 * HOUR_US)])
+
+    assert list(Silent(HostLimits(LIMITS)).find(fleet, now)) == []
+
+
+def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Hosts that an override names have its boundaries, the others the default ones."""
+    overrides = [
+        Override("bench-*", {"after_us": 2 * HOUR_US}),
+        Override("bench-1", {"lookback_us": 3 * HOUR_US, "suggested_fix": SuggestedFix("Leave $host alone.")}),
+    ]
+    ages = {
+        "pi-1": AFTER_US + 1,
+        "pi-2": AFTER_US,
+        "bench-1": 2 * HOUR_US + 1,
+        "bench-2": 2 * HOUR_US,
+        "bench-3": LOOKBACK_US,
+    }
+
+    found = list(Silent(HostLimits(LIMITS, overrides)).find(fleet_of(ships=ages.items()), now))
+
+    assert {finding.host: finding.suggested_fix for finding in found} == {
+        "pi-1": "Look at pi-1.",
+        "bench-1": "Leave bench-1 alone.",
+        "bench-3": "Look at bench-3.",
+    }
+
+
+@pytest.mark.parametrize(
+    ("age", "is_found"),
+    [
+        pytest.param(2 * HOUR_US, False, id="exactly the longer silence of one override"),
+        pytest.param(2 * HOUR_US + 1, True, id="a microsecond more than that"),
+        pytest.param(3 * HOUR_US, True, id="exactly the shorter lookback of the other"),
+        pytest.param(3 * HOUR_US + 1, False, id="a microsecond more than that as well"),
+    ],
+)
+def test_two_overrides_of_one_host_add_up(
+    age: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """A host may have one boundary from each of two overrides."""
+    overrides = [Override("bench-*", {"after_us": 2 * HOUR_US}), Override("*-1", {"lookback_us": 3 * HOUR_US})]
+    fleet = fleet_of(ships=[("bench-1", age)])
+
+    assert bool(list(Silent(HostLimits(LIMITS, overrides)).find(fleet, now))) == is_found
+
+
+def test_the_reach_is_the_longest_lookback() -> None:
+    """Rows must be known as far back as any host is watched; the journal is not needed."""
+    overrides = [Override("a*", {"lookback_us": 48 * HOUR_US}), Override("b*", {"lookback_us": HOUR_US})]
+
+    assert Silent(HostLimits(LIMITS)).reach == Reach(ships_us=LOOKBACK_US)
+    assert Silent(HostLimits(LIMITS, overrides)).reach == Reach(ships_us=48 * HOUR_US)

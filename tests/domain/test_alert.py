@@ -1,0 +1,55 @@
+"""The alert's row and key, which others rely on."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.domain.alert import Alert, dedup_key
+from fleet_health.domain.detectors.contract import Finding
+
+AT = 1_795_460_100_000_000
+"""2026-11-23T18:55:00Z."""
+HOUR_BEGINS, HOUR_ENDS = 1_795_456_800_000_000, 1_795_460_399_999_999
+FINDING = Finding("pi-01", "silent", "no accepted upload for 31 min", "On pi-01: look at the shipper.")
+
+
+@pytest.mark.parametrize(
+    ("host", "symptom", "at", "key"),
+    [
+        # printf 'pi-01|silent|2026-11-23T18' | sha256sum | cut -c1-16, and so on.
+        pytest.param("pi-01", "silent", AT, "3df592a352c1c5ce", id="pi-01|silent|2026-11-23T18"),
+        pytest.param("pi-01", "silent", HOUR_BEGINS, "3df592a352c1c5ce", id="the first microsecond of the hour"),
+        pytest.param("pi-01", "silent", HOUR_ENDS, "3df592a352c1c5ce", id="the last microsecond of the hour"),
+        pytest.param("pi-01", "silent", HOUR_ENDS + 1, "0b92378af2326044", id="pi-01|silent|2026-11-23T19"),
+        pytest.param("pi-01", "fatal-only", AT, "ee07c1c4fe91b049", id="pi-01|fatal-only|2026-11-23T18"),
+        pytest.param("bench-2", "unstamped", 0, "1d0983480b739d40", id="bench-2|unstamped|1970-01-01T00"),
+        pytest.param(
+            "lab%20x", "unstamped", 1_798_761_599_000_000, "e6e540b6d9b40f9a", id="lab%20x|unstamped|2026-12-31T23"
+        ),
+    ],
+)
+def test_the_key_is_what_sha256sum_says(host: str, symptom: str, at: int, key: str) -> None:
+    """The key is the first 16 hex digits of the SHA-256 of host, symptom and UTC hour."""
+    assert dedup_key(host, symptom, at) == key
+
+
+def test_the_row_has_the_six_keys() -> None:
+    """Programs that read `alerts.jsonl` find these keys, in this order, all of them strings."""
+    assert list(Alert(FINDING, AT).row().items()) == [
+        ("host", "pi-01"),
+        ("symptom", "silent"),
+        ("detail", "no accepted upload for 31 min"),
+        ("suggested_fix", "On pi-01: look at the shipper."),
+        ("detected_at_wall", "2026-11-23T18:55:00+00:00"),
+        ("dedup_key", "3df592a352c1c5ce"),
+    ]
+
+
+def test_the_row_keeps_the_microseconds() -> None:
+    """A tick that is not on a whole second is written as it was."""
+    assert Alert(FINDING, AT + 1).row()["detected_at_wall"] == "2026-11-23T18:55:00.000001+00:00"
+
+
+def test_the_line_is_easy_to_grep() -> None:
+    """The journal's MESSAGE begins with host and symptom, and is one line."""
+    assert Alert(FINDING, AT).line() == "ALERT host=pi-01 symptom=silent no accepted upload for 31 min"

@@ -1,0 +1,94 @@
+"""One tick: every detector is asked, whatever the others do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.evaluation import DetectorFailure, Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.incidents import Incidents
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleet_health.domain.instant import Instant
+
+
+def finding(host: str, symptom: str) -> Finding:
+    """Make a finding without any figures."""
+    return Finding(host, symptom, "detail", "fix")
+
+
+@dataclass(frozen=True)
+class Finds:
+    """A detector that finds what it is told to, then raises if it is told to."""
+
+    symptom: str
+    hosts: tuple[str, ...] = ()
+    error: Exception | None = None
+    reach: Reach = field(default_factory=Reach)
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find the hosts."""
+        assert (type(fleet), type(now)) == (Fleet, int)
+        yield from (finding(host, self.symptom) for host in self.hosts)
+        if self.error:
+            raise self.error
+
+
+def test_findings_are_sorted_by_host_then_symptom(now: Instant) -> None:
+    """The order of the detectors, and of what they find, does not show."""
+    detectors = [Finds("x", ("b", "a")), Finds("w", ("b",))]
+
+    assert evaluate(Fleet(), detectors, now) == Evaluation(
+        now, (finding("a", "x"), finding("b", "w"), finding("b", "x"))
+    )
+
+
+def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
+    """The others' findings stand, in front of it and behind it; its own half of an answer does not."""
+    first, second = RuntimeError("first"), ValueError("second")
+    detectors = [Finds("v", ("a",)), Finds("w", ("a",), first), Finds("x", ("a",)), Finds("y", (), second)]
+
+    assert evaluate(Fleet(), detectors, now) == Evaluation(
+        now, (finding("a", "v"), finding("a", "x")), (DetectorFailure("w", first), DetectorFailure("y", second))
+    )
+
+
+def test_without_detectors_nothing_is_found(now: Instant) -> None:
+    """An evaluation by nobody is empty, and looks back nowhere."""
+    assert evaluate(Fleet(), [], now) == Evaluation(now, ())
+    assert reach_of([]) == Reach()
+
+
+def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
+    """The second time the findings are the same, and none of them is an alert again."""
+    incidents, detectors = Incidents(), [Finds("x", ("a", "b")), Finds("y", ("a",))]
+
+    first, second = (evaluate(Fleet(), detectors, now) for _ in range(2))
+
+    assert first == second
+    assert [len(incidents.alerts(evaluation)) for evaluation in (first, second)] == [3, 0]
+
+
+def test_the_reach_is_the_longest_of_each_source() -> None:
+    """Each source is read back as far as the detector that looks back farthest in it."""
+    detectors = [Finds("x", reach=Reach(5, 1)), Finds("y", reach=Reach(2, 7)), Finds("z")]
+
+    assert reach_of(detectors) == Reach(5, 7)
+
+
+def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """What is exactly as old as the reach stays; a microsecond more is forgotten, in each source by its own reach."""
+    fleet = fleet_of(
+        ships=[("kept", 50), ("gone", 51)],
+        responses=[("kept", 20, 201), ("gone", 21, 201)],
+        unstamped=[("kept too", 20), ("gone", 21)],
+    )
+
+    evict(fleet, Reach(ships_us=50, traffic_us=20), now)
+
+    assert dict(fleet.ships.items()) == {"kept": now - 50}
+    assert sorted(host for host, _ in fleet.traffic.items()) == ["kept", "kept too"]

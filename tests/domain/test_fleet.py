@@ -1,0 +1,139 @@
+"""The fleet: a host's last ship is the maximum over its rows, and each host has one window."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.domain.fleet import Fleet, Ships, Traffic
+from fleet_health.domain.observation import Response, Ship, Unstamped
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PROPERTY = settings(deadline=None, max_examples=200)
+INSTANTS = st.integers(-20, 20)
+HOSTS = st.sampled_from(["a", "b", "c"])
+SHIPS = st.lists(st.builds(Ship, HOSTS, INSTANTS), max_size=20)
+FACTS = st.lists(
+    st.builds(Response, HOSTS, INSTANTS, st.sampled_from([201, 412, 500])) | st.builds(Unstamped, HOSTS, INSTANTS),
+    max_size=20,
+)
+
+
+def ships_of(*batches: list[Ship]) -> Ships:
+    """Make a table of batches of rows."""
+    ships = Ships()
+    for batch in batches:
+        ships.record(batch)
+    return ships
+
+
+def latest(rows: list[Ship]) -> dict[str, int]:
+    """Give the maximum of each host's rows, by hand."""
+    return {row.host: max(other.at for other in rows if other.host == row.host) for row in rows}
+
+
+@PROPERTY
+@given(rows=SHIPS, cut=st.integers(0, 20))
+def test_the_last_ship_is_the_maximum(rows: list[Ship], cut: int) -> None:
+    """Neither the order of the rows nor their batches matter."""
+    assert dict(ships_of(rows[cut:], rows[:cut]).items()) == latest(rows)
+
+
+@PROPERTY
+@given(rows=SHIPS, before=INSTANTS)
+def test_eviction_forgets_hosts_that_shipped_earlier_only(rows: list[Ship], before: int) -> None:
+    """A host whose last ship is exactly at the instant stays."""
+    ships = ships_of(rows)
+
+    ships.evict(before)
+
+    assert dict(ships.items()) == {host: at for host, at in latest(rows).items() if at >= before}
+
+
+@PROPERTY
+@given(one=SHIPS, other=SHIPS)
+def test_merged_tables_know_what_either_knew(one: list[Ship], other: list[Ship]) -> None:
+    """Merging is the same as reading both."""
+    merged = ships_of(one)
+
+    merged.merge(ships_of(other))
+
+    assert dict(merged.items()) == latest(one + other)
+
+
+def test_a_host_that_is_not_known_has_no_last_ship() -> None:
+    """None stands for a host that never shipped; the epoch is an instant like any other."""
+    ships = ships_of([Ship("a", 0)])
+
+    assert (ships.last_at("a"), ships.last_at("b")) == (0, None)
+
+
+def count_by_hand(facts: list[Response | Unstamped], since: int, until: int) -> dict[str, tuple[dict[int, int], int]]:
+    """Count each host's answers by status, and its unstamped rejections."""
+    counts: dict[str, tuple[dict[int, int], int]] = {}
+    for host in {fact.host for fact in facts}:
+        inside = [fact for fact in facts if fact.host == host and since <= fact.at <= until]
+        statuses = [fact.status for fact in inside if isinstance(fact, Response)]
+        by_status = {status: statuses.count(status) for status in statuses}
+        counts[host] = (by_status, sum(isinstance(fact, Unstamped) for fact in inside))
+    return counts
+
+
+@PROPERTY
+@given(facts=FACTS, before=INSTANTS, since=INSTANTS, until=INSTANTS)
+def test_traffic_counts_as_by_hand_and_shrinks_with_time(
+    facts: list[Response | Unstamped], before: int, since: int, until: int
+) -> None:
+    """After an eviction each host counts as before in any later stretch, and only hosts with something left remain."""
+    before, since, until = sorted((before, since, until))
+    traffic = Traffic()
+    traffic.record(facts)
+
+    traffic.evict(before)
+
+    known = {fact.host for fact in facts if fact.at >= before}
+    assert {
+        host: (window.count_by_status(since, until), window.unstamped.count(since, until))
+        for host, window in traffic.items()
+    } == {host: counts for host, counts in count_by_hand(facts, since, until).items() if host in known}
+
+
+def test_each_host_is_named_once(fleet_of: Callable[..., Fleet]) -> None:
+    """A host is known from rows, from the journal, or from both."""
+    fleet = fleet_of(ships=[("a", 1), ("b", 1)], responses=[("b", 1, 201), ("c", 1, 201)], unstamped=[("d", 1)])
+
+    assert sorted(fleet.hosts()) == ["a", "b", "c", "d"]
+    assert list(Fleet().hosts()) == []
+
+
+def test_a_full_fleet_goes_on_with_the_hosts_it_knows(fleet_of: Callable[..., Fleet], now: int) -> None:
+    """Beyond the limit new hosts are left out of each table; the known ones lose nothing."""
+    fleet = fleet_of(
+        host_limit=2,
+        ships=[("a", 9), ("b", 8), ("new", 7), ("a", 6)],
+        responses=[("a", 9, 201), ("c", 8, 412), ("new", 7, 201), ("c", 6, 412)],
+        unstamped=[("new", 5), ("a", 4)],
+    )
+
+    assert dict(fleet.ships.items()) == {"a": now - 6, "b": now - 8}
+    assert {host: window.count_by_status(0, now) for host, window in fleet.traffic.items()} == {
+        "a": {201: 1},
+        "c": {412: 2},
+    }
+    assert (fleet.ships.left_out.count, fleet.traffic.left_out.count) == (1, 2)
+
+
+def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now: int) -> None:
+    """A host that was left out comes in with its next observation, once there is a place or a larger limit."""
+    fleet = fleet_of(host_limit=1, ships=[("old", 9), ("new", 1)])
+
+    fleet.ships.evict(now - 8)
+    fleet.ships.record([Ship("new", now)])
+    fleet.limit_hosts(2)
+    fleet.ships.record([Ship("newer", now)])
+
+    assert dict(fleet.ships.items()) == {"new": now, "newer": now}

@@ -1,0 +1,75 @@
+"""Rows of `alerts.jsonl` read back: what was given, and when."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.domain.alert import Alert
+from fleet_health.domain.detectors.contract import Finding
+from fleet_health.domain.incidents import Incidents
+from fleet_health.parsing.alert_row import parse_alert_row
+
+AT = 1_795_460_100_000_000
+YEAR_2199 = 7_258_118_399_000_000
+KEY = b'"dedup_key":"0123456789abcdef"'
+
+
+@settings(deadline=None, max_examples=200)
+@given(host=st.text(st.characters(exclude_categories=["Cs"])), detail=st.text(), at=st.integers(0, YEAR_2199))
+def test_what_is_written_is_read_back(host: str, detail: str, at: int) -> None:
+    """A row gives the key and the instant of its alert."""
+    alert = Alert(Finding(host, "silent", detail.encode("utf-8", "replace").decode(), "fix"), at)
+
+    assert parse_alert_row(msgspec.json.encode(alert.row())) == (alert.dedup_key, at)
+
+
+@pytest.mark.parametrize(
+    ("line", "row"),
+    [
+        pytest.param(b'{%s,"detected_at_wall":"2026-11-23T18:55:00+00:00"}', AT, id="in UTC"),
+        pytest.param(b'{%s,"detected_at_wall":"2026-11-23T20:55:00+02:00"}\n', AT, id="in another zone, with newline"),
+        pytest.param(b'{"new":[1],%s,"detected_at_wall":"2026-11-23T18:55:00.000001Z"}', AT + 1, id="with more keys"),
+        pytest.param(b'{%s,"detected_at_wall":"2026-11-23T18:55:00"}', None, id="without offset"),
+        pytest.param(b'{%s,"detected_at_wall":"now"}', None, id="without a date"),
+        pytest.param(b'{%s,"detected_at_wall":1795460100}', None, id="with a number for a date"),
+        pytest.param(b"{%s}", None, id="without an instant"),
+        pytest.param(b'{"detected_at_wall":"2026-11-23T18:55:00Z"}', None, id="without a key"),
+        pytest.param(b'{"dedup_key":7,"detected_at_wall":"2026-11-23T18:55:00Z"}', None, id="with a number for a key"),
+        pytest.param(b'{%s,"detected_at_wall":"2026-11-23T18:5', None, id="torn off"),
+        pytest.param(b"\0\0\0", None, id="NUL bytes"),
+        pytest.param(b"", None, id="nothing"),
+        pytest.param(b"[" * 10_000, None, id="deep nesting"),
+        pytest.param(b'{"dedup_key":"\xff","detected_at_wall":"2026-11-23T18:55:00Z"}', None, id="not UTF-8"),
+    ],
+)
+def test_a_line_is_a_row_or_nothing(line: bytes, row: int | None) -> None:
+    """What is not a row stands for nothing, so that it suppresses nothing."""
+    expected = None if row is None else ("0123456789abcdef", row)
+
+    assert parse_alert_row(line.replace(b"%s", KEY)) == expected
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        pytest.param(b"9999-12-31T23:59:59-23:59", id="behind the end of the calendar in UTC"),
+        pytest.param(b"0001-01-01T00:00:00+23:59", id="before its beginning"),
+    ],
+)
+def test_a_row_from_beyond_the_calendar_never_blocks_the_start(time: bytes) -> None:
+    """Such an instant has no hour in UTC; whatever is made of the row, remembering it must not raise."""
+    row = parse_alert_row(b'{"detected_at_wall":"' + time + b'",' + KEY + b"}")
+
+    incidents = Incidents()
+    if row is not None:
+        incidents.remember(*row)
+
+
+@settings(deadline=None, max_examples=300)
+@given(line=st.binary())
+def test_no_bytes_make_it_raise(line: bytes) -> None:
+    """Any line can be read back."""
+    assert parse_alert_row(line) is None

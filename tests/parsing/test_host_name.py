@@ -1,0 +1,87 @@
+"""Host names come from the network, and go into terminals, commands and files."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from fleet_health.parsing.host_name import host_name
+
+PROPERTY = settings(deadline=None, max_examples=500)
+HASH_OF_129_A = "c12cb024a2e5551c"
+
+# Few characters, so that different names come out alike if they can; all categories, so that nothing is left out.
+NAMES = (
+    st.text(st.sampled_from("aA0-%~_ é\ud800"), min_size=1)
+    | st.text(st.characters(), min_size=1)
+    | st.text(st.sampled_from("ab %"), min_size=120, max_size=140)
+)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["pi-1", "a", "Lab_07.example.org", "10.0.0.7", "[::1]"[1:-1], "a" * 128, "-", "..", "AZaz09._:-"],
+)
+def test_a_plain_name_is_kept(name: str) -> None:
+    """1 to 128 characters of `[A-Za-z0-9._:-]` stay as they are."""
+    assert host_name(name) == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        pytest.param("a b", "a%20b", id="a blank"),
+        pytest.param("a\nb", "a%0Ab", id="a newline"),
+        pytest.param("a\n", "a%0A", id="a newline at the end"),
+        pytest.param("\x1b[31m", "%1B%5B31m", id="a terminal escape"),
+        pytest.param("a%2Fb", "a%252Fb", id="a percent sign"),
+        pytest.param("~", "%7E", id="the mark of what is cut"),
+        pytest.param("a/b", "a%2Fb", id="a slash"),
+        pytest.param("$(reboot)", "%24%28reboot%29", id="a command"),
+        pytest.param("é", "%C3%A9", id="a letter beyond ASCII"),
+        pytest.param("٣", "%D9%A3", id="a digit beyond ASCII"),
+        pytest.param("\u202e", "%E2%80%AE", id="a right-to-left override"),
+        pytest.param("\ud800", "%ED%A0%80", id="a lone surrogate"),
+        pytest.param("\0", "%00", id="a NUL"),
+        pytest.param(" " * 42 + "ab", "%20" * 42 + "ab", id="128 characters with all escapes"),
+        pytest.param("a" * 129, "a" * 111 + "~" + HASH_OF_129_A, id="a plain name that is too long"),
+    ],
+)
+def test_any_other_name_is_escaped_and_cut(raw: str, name: str) -> None:
+    """Each byte that is not safe is written as `%` and two digits; a long name ends in a hash of the whole."""
+    assert host_name(raw) == name
+
+
+@PROPERTY
+@given(raw=NAMES)
+def test_a_name_is_safe_everywhere(raw: str) -> None:
+    """It has 1 to 128 characters, none of which means anything to a terminal or a shell, and ends like that again."""
+    assert re.fullmatch(r"[A-Za-z0-9._:%-]{1,128}|[A-Za-z0-9._:%-]{111}~[0-9a-f]{16}", host_name(raw), re.ASCII)
+
+
+@PROPERTY
+@given(one=NAMES, other=NAMES)
+def test_two_hosts_are_never_merged(one: str, other: str) -> None:
+    """Different names stay different, and the same name comes out the same."""
+    assert (host_name(one) == host_name(other)) == (one == other)
+
+
+@PROPERTY
+@given(raw=NAMES)
+def test_an_altered_name_is_no_other_hosts_name(raw: str) -> None:
+    """Nobody can take another host's name by sending what it was altered to."""
+    altered = host_name(raw)
+    assume(altered != raw)
+
+    assert host_name(altered) != altered
+
+
+def test_long_names_differ_by_their_ends() -> None:
+    """Names of 10 kB that differ in the last character alone are two hosts."""
+    names = {host_name("a" * 10_000 + end) for end in "abc"}
+
+    assert len(names) == 3
+    assert {len(name) for name in names} == {128}

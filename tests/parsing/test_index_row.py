@@ -1,0 +1,227 @@
+"""Rows of the index: a ship, or a rejection that says why."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.domain.observation import Ship
+from fleet_health.parsing.index_row import IndexParser
+from fleet_health.parsing.rejection import Rejection
+
+PROPERTY = settings(deadline=None, max_examples=300)
+PARSER = IndexParser(host_field="host_id", time_field="received_at_wall")
+AT = 1_795_460_100_000_000
+TIME = b'"2026-11-23T18:55:00Z"'
+
+
+def row(host: str = '"pi-1"', time: str = TIME.decode(), rest: str = "") -> bytes:
+    """Write a row of JSON values."""
+    return f'{{"host_id": {host}, "received_at_wall": {time}{rest}}}'.encode("utf-8", "surrogatepass")
+
+
+GOOD = row()
+SHIP = Ship("pi-1", AT)
+
+
+@pytest.mark.parametrize(
+    ("line", "ship"),
+    [
+        pytest.param(row(), SHIP, id="the two keys alone"),
+        pytest.param(row(rest=', "size": 3, "nested": {"host_id": "x"}, "list": [null, 1.5]'), SHIP, id="other keys"),
+        pytest.param(b'{"received_at_wall":' + TIME + b',"host_id":"pi-1"}', SHIP, id="in another order"),
+        pytest.param(b" \t" + GOOD + b" ", SHIP, id="blanks around it"),
+        pytest.param(GOOD + b"\r", SHIP, id="a carriage return behind it"),
+        pytest.param(row(r'"p\u0069-1"'), SHIP, id="escapes in the host"),
+        pytest.param(row('"a b"'), Ship("a%20b", AT), id="a host name that must be made safe"),
+        pytest.param(row('" "'), Ship("%20", AT), id="a blank is a host name like any other"),
+        pytest.param(row('"\u2028"'), Ship("%E2%80%A8", AT), id="a line separator inside a string"),
+        pytest.param(row(time='"2026-11-23T18:55:00+00:00"'), SHIP, id="an offset of zero"),
+        pytest.param(row(time='"2026-11-23T20:55:00+02:00"'), SHIP, id="an offset to the east"),
+        pytest.param(row(time='"2026-11-23T13:25:00-05:30"'), SHIP, id="an offset to the west"),
+        pytest.param(row(time='"2026-11-24T02:55:00+0800"'), SHIP, id="an offset without colon"),
+        pytest.param(row(time='"20261123T185500Z"'), SHIP, id="the basic format"),
+        pytest.param(row(time='"2026-11-23T18:55:00.000001Z"'), Ship("pi-1", AT + 1), id="a microsecond"),
+        pytest.param(
+            row(time='"2026-11-23T18:55:00,5Z"'), Ship("pi-1", AT + 500_000), id="a comma before the fraction"
+        ),
+        pytest.param(row(time='"2026-11-23T18:55:00.000001999Z"'), Ship("pi-1", AT + 1), id="nanoseconds are cut"),
+        pytest.param(row(time='"1969-12-31T23:59:59.999999Z"'), Ship("pi-1", -1), id="before the epoch"),
+        pytest.param(row(time='"2199-12-31T23:59:59Z"'), Ship("pi-1", 7_258_118_399_000_000), id="a late year"),
+    ],
+)
+def test_a_row_is_a_ship(line: bytes, ship: Ship) -> None:
+    """A non-empty host and a time with an offset make a ship, whatever else stands in the row."""
+    assert PARSER.parse(line) == ship
+
+
+MISSING, NOT_JSON, NOT_UTF8 = "host or time missing, or not a string", "not JSON", "not UTF-8"
+NOT_ISO, NO_OFFSET, IMPLAUSIBLE = "time not in ISO 8601", "time without offset", "implausible time"
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(b"", "blank line", id="nothing"),
+        pytest.param(b" \t\r", "blank line", id="blanks"),
+        pytest.param(row('""'), "empty host", id="an empty host"),
+        pytest.param(b'{"received_at_wall":' + TIME + b"}", MISSING, id="no host"),
+        pytest.param(b'{"host_id":"pi-1"}', MISSING, id="no time"),
+        pytest.param(b"{}", MISSING, id="an empty object"),
+        pytest.param(row("null"), MISSING, id="a host of null"),
+        pytest.param(row("7"), MISSING, id="a host that is a number"),
+        pytest.param(row('["pi-1"]'), MISSING, id="a host that is a list"),
+        pytest.param(row(time="null"), MISSING, id="a time of null"),
+        pytest.param(row(time="1795460100"), MISSING, id="a time that is a number"),
+        pytest.param(row("1" * 5000), MISSING, id="a host of 5,000 digits"),
+        pytest.param(row("1e999"), MISSING, id="a host beyond all numbers"),
+        pytest.param(b"[]", MISSING, id="a list"),
+        pytest.param(b'["pi-1",' + TIME + b"]", MISSING, id="a list of the two values"),
+        pytest.param(b"null", MISSING, id="null"),
+        pytest.param(b'"pi-1"', MISSING, id="a string"),
+        pytest.param(b"pi-1", NOT_JSON, id="a word"),
+        pytest.param(GOOD[:-1], NOT_JSON, id="a row that is torn off"),
+        pytest.param(GOOD + b"x", NOT_JSON, id="something behind the row"),
+        pytest.param(GOOD + GOOD, NOT_JSON, id="two rows on one line"),
+        pytest.param(b"\xef\xbb\xbf" + GOOD, NOT_JSON, id="a byte order mark, which is the tail's business"),
+        pytest.param(GOOD.decode().encode("utf-16"), NOT_JSON, id="UTF-16"),
+        pytest.param(b"\x00" * 8, NOT_JSON, id="NUL bytes alone"),
+        pytest.param(row("NaN"), NOT_JSON, id="NaN"),
+        pytest.param(row(rest=', "x": NaN'), NOT_JSON, id="NaN in another key"),
+        pytest.param(row(rest=f', "x": {"[" * 10_000}{"]" * 10_000}'), NOT_JSON, id="deep nesting"),
+        pytest.param(row(r'"\ud800"'), NOT_JSON, id="a lone surrogate"),
+        pytest.param(row('"pi\n1"'), NOT_JSON, id="a control character"),
+        pytest.param(b"\x1f\x8b\x08\x00", NOT_JSON, id="gzip"),
+        pytest.param(b'{"host_id":"\xff","received_at_wall":' + TIME + b"}", NOT_UTF8, id="a host that is not UTF-8"),
+        pytest.param(row('"\ud800"'), NOT_UTF8, id="a surrogate in UTF-8"),
+        pytest.param(row(rest=', "x": "@"').replace(b"@", b"\xff"), NOT_UTF8, id="another key that is not UTF-8"),
+        pytest.param(row(time='""'), NOT_ISO, id="an empty time"),
+        pytest.param(row(time='"yesterday"'), NOT_ISO, id="a time in words"),
+        pytest.param(row(time='"1795460100"'), NOT_ISO, id="seconds since the epoch"),
+        pytest.param(row(time='"2026-11-23T18:55:00 Z"'), NOT_ISO, id="a blank before the offset"),
+        pytest.param(row(time='"2026-02-29T00:00:00Z"'), NOT_ISO, id="a day that does not exist"),
+        pytest.param(row(time='"2026-11-23T18:60:00Z"'), NOT_ISO, id="a minute that does not exist"),
+        pytest.param(row(time='"2026-11-23T18:55:00+24:00"'), NOT_ISO, id="an offset of a day"),
+        pytest.param(row(time='"10000-01-01T00:00:00Z"'), NOT_ISO, id="a year of five digits"),
+        pytest.param(row(time='"2026-11-23x18:55:00Z"'), NOT_ISO, id="any letter between date and time"),
+        pytest.param(row(time=r'"2026-11-23T18:55:00+00:00\u0000"'), NOT_ISO, id="a NUL behind the time"),
+        pytest.param(row(time='"2026-11-23"'), NO_OFFSET, id="a date alone"),
+        pytest.param(row(time='"2026-11-23T18:55:00"'), NO_OFFSET, id="a naive time"),
+        pytest.param(row(time='"2200-01-01T00:00:00Z"'), IMPLAUSIBLE, id="a year that no clock has"),
+        pytest.param(row(time='"9999-12-31T23:59:59-23:59"'), IMPLAUSIBLE, id="the end of the calendar"),
+    ],
+)
+def test_anything_else_is_a_rejection_with_its_reason(line: bytes, reason: str) -> None:
+    """What is not a row is counted under a reason, never raised."""
+    result = PARSER.parse(line)
+
+    assert isinstance(result, Rejection)
+    assert result.reason == reason
+
+
+def test_the_fields_are_configuration() -> None:
+    """Another receiver may name its keys as it likes, even like those of this program."""
+    parser = IndexParser(host_field="time", time_field="Zeit ä")
+
+    assert parser.parse('{"time": "pi-1", "Zeit ä": "2026-11-23T18:55:00Z"}'.encode()) == SHIP
+    assert isinstance(parser.parse(GOOD), Rejection)
+
+
+@pytest.mark.parametrize(
+    ("block", "ships", "reasons"),
+    [
+        pytest.param(b"", [], [], id="nothing"),
+        pytest.param(GOOD, [SHIP], [], id="a last line without its end"),
+        pytest.param(GOOD + b"\n" + GOOD + b"\n", [SHIP, SHIP], [], id="two rows"),
+        pytest.param(GOOD + b"\r\n" + GOOD + b"\r\n", [SHIP, SHIP], [], id="rows ended as on Windows"),
+        pytest.param(GOOD + b"\r" + GOOD + b"\n", [], [NOT_JSON], id="a carriage return ends no line"),
+        pytest.param(b"\n\n" + GOOD + b"\n", [SHIP], ["blank line"] * 2, id="blank lines are counted, the rest kept"),
+        pytest.param(b"x\n" + GOOD + b"\ny\n", [SHIP], [NOT_JSON] * 2, id="bad lines do not hurt the others"),
+        pytest.param(row('"\u2028\u0085"') + b"\n", [Ship("%E2%80%A8%C2%85", AT)], [], id="only a newline ends a line"),
+        pytest.param(b"\0" * 4096 + GOOD + b"\n", [SHIP], ["NUL bytes"], id="a run of NUL before a row"),
+        pytest.param(GOOD + b"\n" + b"\0" * 4096, [SHIP], ["NUL bytes"], id="a run of NUL at the end"),
+        pytest.param(b"\0" * 9 + b"\n" + GOOD + b"\n", [SHIP], ["NUL bytes"], id="a run of NUL on a line of its own"),
+        pytest.param(b"\0\0x\n", [], ["NUL bytes", NOT_JSON], id="a run of NUL before something else"),
+    ],
+)
+def test_a_block_is_read_line_by_line(block: bytes, ships: list[Ship], reasons: list[str]) -> None:
+    """Each line stands for itself; runs of NUL are skipped and counted."""
+    found, rejections = PARSER.parse_block(block)
+
+    assert (found, [rejection.reason for rejection in rejections]) == (ships, reasons)
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        pytest.param(GOOD[:20] + b"\0" * 4096 + GOOD + b"\n", id="between a torn row and a whole one"),
+        pytest.param(GOOD + b"\0" * 4096 + b"\n", id="behind a row"),
+        pytest.param(b"\0" * 512 + GOOD[:20] + b"\0" * 512 + GOOD + b"\n", id="twice in a line"),
+    ],
+)
+def test_a_run_of_nul_inside_a_line_does_not_cost_its_row(block: bytes) -> None:
+    """A row was half written when the power went, and the next was appended to the hole: the whole one is kept."""
+    ships, rejections = PARSER.parse_block(block)
+
+    assert ships == [SHIP]
+    assert "NUL bytes" in {rejection.reason for rejection in rejections}
+
+
+LINES = st.lists(
+    st.sampled_from([GOOD, row('"pi-2"'), row('""'), GOOD + b"\r", b"", b"x", b"\xff", row("7")])
+    | st.binary(max_size=12).map(lambda data: data.replace(b"\n", b"").replace(b"\0", b"")),
+    max_size=12,
+)
+
+
+@PROPERTY
+@given(lines=LINES)
+def test_a_block_is_the_sum_of_its_lines(lines: list[bytes]) -> None:
+    """Reading lines together gives what reading them one by one gives, in their order."""
+    results = [PARSER.parse(line) for line in lines]
+
+    ships, rejections = PARSER.parse_block(b"".join(line + b"\n" for line in lines))
+
+    assert ships == [result for result in results if isinstance(result, Ship)]
+    assert rejections == [result for result in results if isinstance(result, Rejection)]
+
+
+@PROPERTY
+@given(lines=LINES, cut=st.integers(0, 12))
+def test_where_a_block_ends_does_not_matter(lines: list[bytes], cut: int) -> None:
+    """Two blocks of whole lines give together what one gives."""
+    first, second = (PARSER.parse_block(b"".join(line + b"\n" for line in part)) for part in (lines[:cut], lines[cut:]))
+
+    assert PARSER.parse_block(b"".join(line + b"\n" for line in lines)) == (first[0] + second[0], first[1] + second[1])
+
+
+SYNTAX = [bytes([octet]) for octet in b'{}[]:,"-TZ\n\0\xff']
+WORDS = [b'"host_id"', b'"received_at_wall"', TIME, TIME[:-2] + b'"', b"null", b"NaN", b"1e9"]
+UNICODE = [b"\\u", b"d800", b"\xed\xa0\x80", b"\xef\xbb\xbf"]
+FRAGMENTS = st.sampled_from([*SYNTAX, *WORDS, *UNICODE])
+JUNK = st.lists(FRAGMENTS | st.binary(max_size=4), max_size=20).map(b"".join)
+
+
+@PROPERTY
+@given(data=JUNK | st.binary() | st.lists(JUNK, max_size=2).map(lambda junk: GOOD.join([b"", *junk])))
+def test_no_bytes_make_it_raise(data: bytes) -> None:
+    """Every line of any data is a ship or a rejection; what is dated has that date."""
+    result = PARSER.parse(data)
+    ships, rejections = PARSER.parse_block(data)
+
+    assert len(ships) + len(rejections) >= len(data.removesuffix(b"\n").split(b"\n")) * bool(data)
+    assert PARSER.time_of(data) == (result.at if isinstance(result, Ship) else None)
+
+
+@PROPERTY
+@given(time=st.text(st.sampled_from("0123456789-:.,+TWZ \0x\u0664\u2212"), max_size=32))
+def test_no_time_makes_it_raise(time: str) -> None:
+    """A time is read as Python reads it, or rejected."""
+    result = PARSER.parse(json.dumps({"host_id": "pi-1", "received_at_wall": time}).encode())
+
+    if isinstance(result, Ship):
+        assert datetime.fromisoformat(time).tzinfo is not None

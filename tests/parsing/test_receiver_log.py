@@ -1,0 +1,270 @@
+"""The receiver's messages: accesses, unstamped rejections, and the rest, which says nothing."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.domain.observation import Response, Unstamped
+from fleet_health.parsing.receiver_log import LogObservation, LogParser, compile_pattern
+
+PROPERTY = settings(deadline=None, max_examples=300)
+AT = 1_795_460_100_000_000
+# The defaults, as the design gives them.
+RESPONSE = r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})'
+MARKER, MARKED_HOST = "missing X-Cis490-Code-Commit", r"host=(?P<host>\S+)"
+PARSER = LogParser(re.compile(RESPONSE), MARKER, re.compile(MARKED_HOST))
+LINE_LIMIT = 2_048
+
+
+def access(status: int | str = 201, host: str = "pi-1") -> bytes:
+    """Write an access line as uvicorn does."""
+    return f'INFO:     10.0.0.7:51324 - "PUT /v1/episodes/{host}/ep-7.tar HTTP/1.1" {status} Created'.encode()
+
+
+def warning(named: str = "host=pi-1", marker: str = MARKER) -> bytes:
+    """Write the receiver's warning about an unstamped upload."""
+    return f"WARNING:cis490.receiver:refused: {marker} {named}".encode()
+
+
+def response(status: int = 201, host: str = "pi-1") -> Response:
+    """Expect an answer."""
+    return Response(host, AT, status)
+
+
+def unstamped(host: str = "pi-1") -> Unstamped:
+    """Expect an unstamped rejection."""
+    return Unstamped(host, AT)
+
+
+@pytest.mark.parametrize(
+    ("message", "observations"),
+    [
+        pytest.param(access(201), [response(201)], id="a success"),
+        pytest.param(access(200), [response(200)], id="the first 2xx"),
+        pytest.param(access(299), [response(299)], id="the last 2xx"),
+        pytest.param(access(400), [response(400)], id="the first 4xx"),
+        pytest.param(access(499), [response(499)], id="the last 4xx"),
+        pytest.param(access(500), [response(500)], id="the first 5xx"),
+        pytest.param(access(599), [response(599)], id="the last 5xx"),
+        pytest.param(access(100), [], id="1xx counts for nothing"),
+        pytest.param(access(199), [], id="the last 1xx, too"),
+        pytest.param(access(304), [], id="3xx counts for nothing"),
+        pytest.param(access(600), [], id="a status beyond 5xx counts for nothing"),
+        pytest.param(access("000"), [], id="no status at all counts for nothing"),
+        pytest.param(access("٤٠٤"), [response(404)], id="a status in other digits is a number, too"),
+        pytest.param(access().replace(b"PUT", b"GET"), [], id="another method counts for nothing"),
+        pytest.param(access().replace(b"/v1/", b"/v2/"), [], id="another path counts for nothing"),
+        pytest.param(access(host="a%20b"), [response(host="a%2520b")], id="a host that must be made safe"),
+        pytest.param(b"", [], id="an empty message"),
+        pytest.param(b"INFO:     Application startup complete.", [], id="any other message"),
+        pytest.param(warning(), [unstamped()], id="an unstamped rejection"),
+        pytest.param(warning(marker=MARKER.upper()), [unstamped()], id="the marker in capitals"),
+        pytest.param(warning(marker=MARKER.lower()), [unstamped()], id="the marker in small letters"),
+        pytest.param(warning("host=pi-1,"), [unstamped()], id="a trailing comma is not part of the name"),
+        pytest.param(warning("host=pi-1,,, size=3"), [unstamped()], id="nor are several"),
+        pytest.param(warning("host=pi,1"), [unstamped("pi%2C1")], id="a comma inside is part of it"),
+        pytest.param(warning("host=,pi-1"), [unstamped("%2Cpi-1")], id="so is one in front"),
+        pytest.param(warning("host=pi-1\r"), [unstamped()], id="a carriage return is not part of it"),
+        pytest.param(warning("host=pi-1 host=pi-2"), [unstamped()], id="the first name counts"),
+        pytest.param(b"host=pi-1 " + warning(""), [unstamped()], id="the name may stand before the marker"),
+        pytest.param(warning("HOST=pi-2 host=pi-1"), [unstamped()], id="the name's pattern heeds the case"),
+        pytest.param(b"host=pi-1 says nothing by itself", [], id="a name without the marker says nothing"),
+        pytest.param(
+            access(412) + b" " + warning(), [unstamped()], id="a line with the marker is never an access, before it"
+        ),
+        pytest.param(
+            warning() + b" " + access(412), [unstamped()], id="a line with the marker is never an access, behind it"
+        ),
+        pytest.param(
+            access(412) + b"\n" + warning(), [response(412), unstamped()], id="lines of a message stand for themselves"
+        ),
+        pytest.param(
+            b"Traceback:\n" + access(500) + b"\n\n" + access(500, "pi-2") + b"\n",
+            [response(500), response(500, "pi-2")],
+            id="several accesses in one message",
+        ),
+        pytest.param(
+            access(201) + b"\r\n" + warning() + b"\r\n", [response(201), unstamped()], id="lines ended as on Windows"
+        ),
+        pytest.param(
+            warning("")[:-1].replace(b" X", b"\nX") + b"\nhost=pi-1", [], id="a marker over two lines is no marker"
+        ),
+        pytest.param(
+            b"\xff\xfe" + access() + b"\xff\n\xff" + warning(), [response(), unstamped()], id="bytes that are not UTF-8"
+        ),
+        pytest.param(b"\0" + access() + b"\0", [response()], id="NUL bytes around a line"),
+        pytest.param(
+            access(host="pi\udcff".encode("utf-8", "replace").decode()), [response(host="pi%3F")], id="escapes"
+        ),
+    ],
+)
+def test_what_a_message_says(message: bytes, observations: list[LogObservation]) -> None:
+    """Each line is an unstamped rejection, or else an access, or else nothing."""
+    assert PARSER.parse(message, AT) == (observations, [])
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        pytest.param(warning(""), "unstamped rejection names no host", id="no name"),
+        pytest.param(warning("host="), "unstamped rejection names no host", id="an empty name"),
+        pytest.param(warning("host= pi-1"), "unstamped rejection names no host", id="a blank before the name"),
+        pytest.param(warning("host=,,"), "unstamped rejection names no host", id="commas only"),
+        pytest.param(access(412) + warning(""), "unstamped rejection names no host", id="an access is no way out"),
+    ],
+)
+def test_a_warning_without_host_is_a_rejection(message: bytes, reason: str) -> None:
+    """It should have counted for somebody, so it is counted as unread."""
+    observations, rejections = PARSER.parse(message, AT)
+
+    assert (observations, [rejection.reason for rejection in rejections]) == ([], [reason])
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        pytest.param(b"PUT - 201", "access names no host", id="a host that is not there"),
+        pytest.param(b"PUT pi-1 -", "status is not a number", id="a status that is not there"),
+        pytest.param(b"PUT pi-1 2o1", "status is not a number", id="a status in letters"),
+        pytest.param(b"PUT pi-1 " + b"1" * 1_999, None, id="a status of very many digits is another status"),
+        pytest.param("PUT pi-1 ²".encode(), "status is not a number", id="a status in superscript"),
+    ],
+)
+def test_a_pattern_of_ones_own_may_find_too_little(line: bytes, reason: str | None) -> None:
+    """A group that stands for nothing, or for no number, makes a rejection."""
+    parser = LogParser(
+        re.compile(r"PUT (?:(?P<host>[\w-]+\w)|-) (?:(?P<status>\w+)|-)"), MARKER, re.compile(MARKED_HOST)
+    )
+
+    observations, rejections = parser.parse(line, AT)
+
+    assert observations == []
+    assert [rejection.reason for rejection in rejections] == ([reason] if reason else [])
+
+
+def test_the_patterns_are_configuration() -> None:
+    """Another receiver's lines are read by other patterns, its marker in any case as well."""
+    parser = LogParser(
+        re.compile(r"^(?P<host>\S+) -> (?P<status>\d+)"), "Ohne STEMPEL", re.compile(r"von (?P<host>\S+)")
+    )
+
+    assert parser.parse(b"pi-1 -> 412\nohne Stempel: von pi-2,\npi-3 -> 4120", AT) == (
+        [response(412), unstamped("pi-2")],
+        [],
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "observations"),
+    [
+        pytest.param(access(412).rjust(LINE_LIMIT), [response(412)], id="an access that just fits"),
+        pytest.param(access(412) + b"x" * 10_000, [response(412)], id="an access before something long"),
+        pytest.param(b"x" * LINE_LIMIT + access(412), [], id="an access beyond the limit"),
+        pytest.param(
+            access(412).partition(b" Created")[0].rjust(LINE_LIMIT + 1),
+            [],
+            id="an access whose status is cut counts not",
+        ),
+        pytest.param(b"x" * LINE_LIMIT + warning(), [], id="a marker beyond the limit"),
+        pytest.param(
+            b"x" * 10_000 + b"\n" + access(412), [response(412)], id="the limit is each line's, not the message's"
+        ),
+    ],
+)
+def test_no_more_of_a_line_than_two_kibibytes_is_looked_at(line: bytes, observations: list[LogObservation]) -> None:
+    """What lies beyond is as if it were not there, so that no stranger decides how long a pattern takes."""
+    assert PARSER.parse(line, AT) == (observations, [])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param(warning("host=pi-10").rjust(LINE_LIMIT + 1), id="the end of a short name"),
+        pytest.param(warning("host=" + "a" * 10_000), id="the end of a name of 10 kB"),
+    ],
+)
+def test_a_host_that_the_limit_cuts_is_not_taken_for_another(line: bytes) -> None:
+    """A name that is only half seen could be anybody's, so the line counts for nobody."""
+    observations, rejections = PARSER.parse(line, AT)
+
+    assert observations == []
+    assert len(rejections) == 1
+
+
+def test_hosts_that_differ_in_what_is_not_utf8_are_not_merged() -> None:
+    r"""The byte 0xff, and the four characters `\xff`, are different names."""
+    (one, other), _ = PARSER.parse(warning("host=@").replace(b"@", b"\xff") + b"\n" + warning(r"host=\xff"), AT)
+
+    assert one.host != other.host
+
+
+LOG_LINES = [access(201), access(412), access(304), warning(), warning(""), warning("host=,")]
+WORDS = [MARKER.encode(), b"host=", b"pi-2", b"PUT /v1/episodes/", b"HTTP/1.1", b"\xe2\x80\xa8"]
+PIECES = st.sampled_from([*LOG_LINES, *WORDS, *(bytes([octet]) for octet in b'\n\r\0\xff ,"')])
+MESSAGES = st.lists(PIECES | st.binary(max_size=6), max_size=12).map(b"".join)
+
+
+@PROPERTY
+@given(message=MESSAGES | st.binary())
+def test_no_message_makes_it_raise(message: bytes) -> None:
+    """Every line gives at most one observation or rejection, with a host and the entry's own time."""
+    observations, rejections = PARSER.parse(message, AT)
+
+    assert len(observations) + len(rejections) <= message.count(b"\n") + 1
+    assert all(observation.host and observation.at == AT for observation in observations)
+
+
+@PROPERTY
+@given(messages=st.lists(MESSAGES, max_size=4))
+def test_a_message_is_the_sum_of_its_lines(messages: list[bytes]) -> None:
+    """It makes no difference whether lines come in one message or in several."""
+    together = PARSER.parse(b"\n".join(messages), AT)
+    apart = [PARSER.parse(message, AT) for message in messages]
+
+    assert together == (
+        [observation for observations, _ in apart for observation in observations],
+        [rejection for _, rejections in apart for rejection in rejections],
+    )
+
+
+@PROPERTY
+@given(message=MESSAGES)
+def test_a_line_with_the_marker_is_never_an_access(message: bytes) -> None:
+    """Whatever stands around the marker, the line counts as one unstamped rejection, or is rejected."""
+    line = message.replace(b"\n", b" ")
+    observations, rejections = PARSER.parse(line + MARKER.swapcase().encode(), AT)
+
+    assert [type(observation) for observation in observations] + rejections in ([Unstamped], rejections)
+    assert len(observations) + len(rejections) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "groups", "message"),
+    [
+        ("(", ("host",), "not a regular expression: missing ), unterminated subpattern at position 0"),
+        ("x", ("host",), "without the group (?P<host>…)"),
+        ("(?P<host>x)", ("host", "status"), "without the group (?P<status>…)"),
+        ("x", ("host", "status"), "without the group (?P<host>…) and (?P<status>…)"),
+    ],
+)
+def test_a_pattern_that_cannot_be_used_says_why(text: str, groups: tuple[str, ...], message: str) -> None:
+    """It must be a regular expression, and have the named groups that are asked for."""
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        compile_pattern(text, *groups)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param("(?P<host>a){4294967295}", id="a repetition beyond all counting"),
+        pytest.param("(" * 3_000 + "(?P<host>a)" + ")" * 3_000, id="deep nesting"),
+    ],
+)
+def test_a_pattern_that_python_chokes_on_is_no_regular_expression(text: str) -> None:
+    """OverflowError and RecursionError are ways to say so, too."""
+    with pytest.raises(ValueError, match=r"^not a regular expression: "):
+        compile_pattern(text, "host")

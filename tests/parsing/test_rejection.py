@@ -1,0 +1,51 @@
+"""Rejections quote what they reject so that it can be shown anywhere, and are counted by their reasons."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.parsing.rejection import Rejection, RejectionCount, rejection
+
+
+@pytest.mark.parametrize(
+    ("line", "excerpt"),
+    [
+        pytest.param(b"", "", id="nothing"),
+        pytest.param(b'{"a": 1}', '{"a": 1}', id="printable ASCII stays"),
+        pytest.param(b"a\tb\r\0\x7f", r"a\x09b\x0d\x00\x7f", id="control characters are escaped"),
+        pytest.param(b"\x1b[2J", r"\x1b[2J", id="terminal escapes, too"),
+        pytest.param(b"\xff", r"\xff", id="bytes beyond ASCII are escaped"),
+        pytest.param("\u202eé", r"\xe2\x80\xae\xc3\xa9", id="so are characters beyond ASCII"),
+        pytest.param("\ud800", r"\ud800", id="and lone surrogates"),
+        pytest.param(b"x" * 120, "x" * 120, id="120 bytes are shown whole"),
+        pytest.param(b"x" * 121, "x" * 120 + "…", id="a longer line is cut"),
+    ],
+)
+def test_the_excerpt_shows_the_beginning(line: bytes | str, excerpt: str) -> None:
+    """An excerpt is the line's beginning, safe to show."""
+    assert rejection("some reason", line) == Rejection("some reason", excerpt)
+
+
+@settings(deadline=None, max_examples=300)
+@given(line=st.binary(max_size=200) | st.text(st.characters(), max_size=200))
+def test_an_excerpt_is_printable(line: bytes | str) -> None:
+    """Whatever the line, it is short, and holds only printable ASCII and perhaps the ellipsis at its end."""
+    excerpt = rejection("some reason", line).excerpt
+
+    assert re.fullmatch(r"[ -~]*…?", excerpt)
+    assert len(excerpt) <= 4 * 120 + 1
+
+
+def test_rejections_are_counted_by_reason() -> None:
+    """Each reason has its number and its latest example."""
+    count = RejectionCount()
+
+    count.add([Rejection("a", "1"), Rejection("b", "2")])
+    count.add(Rejection("a", example) for example in "34")
+    count.add([])
+
+    assert (count.total, count.by_reason, count.latest) == (4, {"a": 3, "b": 1}, {"a": "4", "b": "2"})
