@@ -88,7 +88,7 @@ class Evaluator:
             "evaluated",
             findings=len(evaluation.findings),
             new_alerts=len(alerts),
-            not_judged=list(self.unseen) or None,
+            not_judged=list(self.unseen),
         )
 
     async def _sleep_until_tick(self) -> None:

@@ -34,6 +34,7 @@ class _Source:
     reach_us: int
     table: Ships | Traffic
     task: asyncio.Task[Any] | None = None
+    poll: asyncio.Task[None] | None = None
 
 
 class Intake:
@@ -102,13 +103,15 @@ class Intake:
 
     async def poll(self) -> None:
         """Read what has come in since the last look."""
-        polls = [asyncio.ensure_future(source.follower.poll()) for source in (self._index, self._journal) if source]
+        polls = []
+        for source in (self._index, self._journal):
+            if source is not None:
+                if source.poll is None or source.poll.done():
+                    source.poll = self._start(source.follower.poll())
+                polls.append(source.poll)
         if polls:
-            done, late = await asyncio.wait(polls, timeout=_POLL_TIME)
-            for poll in late:
-                poll.cancel()
-            for poll in done:
-                poll.result()
+            # A late one is left to itself: what it has read must not be lost.
+            await asyncio.wait(polls, timeout=_POLL_TIME)
 
     async def close(self) -> None:
         """Let go of the sources; their tasks have been cancelled."""
@@ -138,7 +141,9 @@ def _is_following(source: _Source | None) -> bool:
 
 
 async def _end(source: _Source) -> None:
-    if source.task is not None:
-        source.task.cancel()
-        await asyncio.wait([source.task])
+    tasks = [task for task in (source.task, source.poll) if task is not None]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
     await source.follower.close()

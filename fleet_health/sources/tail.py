@@ -34,6 +34,7 @@ LINE_LIMIT = 1 << 20
 
 _READ_SIZE = 256 << 10
 _REPLACED_TIME = 60.0
+_HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
 _FINGERPRINT_SIZE = 256
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -238,9 +239,10 @@ class Tail:
         except PermissionError:
             raise SourceRefused(
                 f"{self.path}: permission denied; let the user of this service read it, and enter its directory"
+                f"{_hidden(self.path)}"
             ) from None
         except (FileNotFoundError, NotADirectoryError) as error:
-            raise SourceMissing(f"{self.path}: {error.strerror}") from None
+            raise SourceMissing(f"{self.path}: {error.strerror}{_hidden(self.path)}") from None
         except OSError as error:
             if error.errno not in (errno.ENXIO, errno.ELOOP):
                 raise
@@ -272,6 +274,14 @@ def _refuse_unreadable(path: Path, fd: int) -> None:
         raise SourceRefused(f"{path}: expected a regular file, found {_kind(mode)}")
     if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
         raise SourceRefused(f"{path}: expected lines of JSON, found a gzip file")
+
+
+def _hidden(path: Path) -> str:
+    """Say what else may be the matter with a path that a unit's hardening can hide."""
+    # INVOCATION_ID is what systemd gives to every service; by hand nothing is hidden.
+    if "INVOCATION_ID" not in os.environ or not any(path.is_relative_to(place) for place in _HIDDEN_PLACES):
+        return ""
+    return "; ProtectHome= or PrivateTmp= in the unit hides such places from a service: see drop-ins/hidden-index.conf"
 
 
 def _kind(mode: int) -> str:

@@ -58,8 +58,8 @@ class Silent:
                     host=host,
                     symptom=SYMPTOM,
                     detail=(
-                        f"no accepted upload for {describe(quiet_us)}, longer than {describe(limits.after_us)}:"
-                        f" the last one was at {isoformat(last_at)}"
+                        f"no accepted upload since {isoformat(last_at)}, {describe(quiet_us)} ago"
+                        f" (the limit is {describe(limits.after_us)})"
                     ),
                     suggested_fix=limits.suggested_fix.render(host),
                 )

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Prepares a machine for running from a checkout.
+#
+#   bootstrap.sh system-packages build|demo|tests   installs what the system lacks for that purpose, with apt-get
+#   bootstrap.sh venv DIR demo|tests                makes DIR a virtual environment with this checkout in it
+#
+# Both say what they do, and do nothing where nothing is missing. PYTHON names the interpreter, if not python3.
+set -euo pipefail
+
+checkout=$(dirname "$(dirname "$(realpath "$0")")")
+
+usage() { sed -n '4,5s/^# */  /p' "$0" >&2; exit 2; }
+say() { printf '%s\n' "$@" >&2; }
+die() { say "$@"; exit 1; }
+
+# --- what there must be: a check, the Debian package that helps, and why --------------------------------------
+
+has() { command -v "$1" >/dev/null; }
+
+python() { # the first interpreter that really runs and is new enough; a name alone may be an empty shim
+  local candidate
+  for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+      command -v "$candidate"
+      return
+    fi
+  done
+  return 1
+}
+
+python_can() { local found; found=$(python) && "$found" -c "$1" 2>/dev/null; }
+has_python_headers() {
+  python_can 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
+}
+can_compile() { has gcc && printf '#include <stdio.h>\n' | gcc -E - >/dev/null 2>&1; }
+has_systemd_program() { [[ -x /lib/systemd/$1 || -x /usr/lib/systemd/$1 ]]; }
+
+check() { # PURPOSE: fills `packages` and `reasons` with what is missing
+  packages=() reasons=()
+  want() { # PACKAGE WHY CHECK…
+    local package=$1 why=$2
+    shift 2
+    "$@" >/dev/null || { packages+=("$package"); reasons+=("$why"); }
+  }
+  want python3 "Python 3.11 or later, which it is written in" python
+  want python3-venv "an environment of its own, apart from the system's Python" python_can 'import venv, ensurepip'
+  want python3-dev "Python's headers, to compile systemd-python" has_python_headers
+  want gcc "a compiler, for systemd-python" has gcc
+  want libc6-dev "the C library's headers, for the compiler" can_compile
+  want pkg-config "finds libsystemd, for the compiler" has pkg-config
+  want libsystemd-dev "libsystemd's headers, to compile systemd-python" pkg-config --exists libsystemd
+  [[ $1 != build ]] || return 0
+  want systemd "journalctl, and a systemd to look at" has journalctl
+  want systemd-journal-remote "writes a real journal without a running systemd" has_systemd_program systemd-journal-remote
+  [[ $1 != demo ]] || return 0
+  want util-linux "unshare and nsenter, to boot a systemd aside from this machine's own" has unshare
+  want mount "mount, for the same" has mount
+  want logrotate "rotates the alert log as packaged" has logrotate
+}
+
+# --- installing it -------------------------------------------------------------------------------------------
+
+logged() { # runs a command quietly; what it said is shown if it fails
+  local log status=0
+  log=$(mktemp)
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  if ((status)); then
+    say "" "This failed: $*" "Its last lines (all of them are in $log):" ""
+    tail -n 25 "$log" >&2
+    return "$status"
+  fi
+  rm -f "$log"
+}
+
+system_packages() { # PURPOSE
+  check "$1" 2>/dev/null
+  ((${#packages[@]})) || return 0
+
+  say "This machine lacks ${#packages[@]} of the packages that running from a checkout needs:"
+  local i
+  for i in "${!packages[@]}"; do printf '  %-24s %s\n' "${packages[i]}" "${reasons[i]}" >&2; done
+
+  local by_hand="apt-get install --no-install-recommends ${packages[*]}"
+  has apt-get || die "There is no apt-get here to install them. The names are Debian's; please install what your" \
+    "system calls them, and start again."
+  local as_root=()
+  if ((EUID != 0)); then
+    has sudo || die "Neither root nor sudo is at hand. Please have an administrator run" "  $by_hand" "and start again."
+    as_root=(sudo)
+    say "Installing them with apt-get, as root through sudo …"
+    sudo -v || die "sudo refused. Please have an administrator run" "  $by_hand" "and start again."
+  else
+    say "Installing them with apt-get …"
+  fi
+  local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
+  logged "${apt[@]}" update || say "Going on with the package lists of last time."
+  logged "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" || die "Please run it by hand:" "  $by_hand"
+
+  check "$1" 2>/dev/null
+  ((${#packages[@]} == 0)) || die "Installed, and yet this is missing: ${packages[*]}" \
+    "Python found: $(python || echo 'none of 3.11 or later'). Another interpreter can be named with PYTHON=…"
+}
+
+venv() { # DIR PURPOSE
+  local dir=$1 purpose=$2 interpreter stamp wanted=("${checkout}[demo]")
+  interpreter=$(python) || die "No Python of 3.11 or later is here; see: $0 system-packages build"
+  if [[ -d $dir && ! -e $dir/pyvenv.cfg ]]; then die "$dir is something else than a virtual environment."; fi
+  stamp=$(
+    { cat "$checkout/pyproject.toml"; "$interpreter" -c 'import sys; print(sys.base_prefix, sys.version)'
+      printf '%s\n' "$checkout" "$purpose"; } | sha256sum
+  )
+  [[ $(cat "$dir/prepared" 2>/dev/null) != "$stamp" ]] || return 0
+
+  say "Preparing $dir …"
+  logged "$interpreter" -m venv --clear "$dir"
+  # Dependency groups are known to pip since 25.1; Debian 12 comes with 23.0.
+  logged "$dir/bin/python" -m pip install --upgrade 'pip>=25.1'
+  if [[ $purpose == tests ]]; then wanted+=(--group "$checkout/pyproject.toml:dev"); fi
+  logged "$dir/bin/python" -m pip install --editable "${wanted[@]}"
+  printf '%s\n' "$stamp" >"$dir/prepared"
+}
+
+case "$# ${1-}" in
+  "2 system-packages") [[ $2 == @(build|demo|tests) ]] || usage; system_packages "$2" ;;
+  "3 venv") [[ $3 == @(demo|tests) ]] || usage; venv "$2" "$3" ;;
+  *) usage ;;
+esac

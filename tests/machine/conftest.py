@@ -1,0 +1,112 @@
+"""Machines to test on. Where this host cannot have one the tests are skipped, except in CI: there that is a failure."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import pytest
+
+from tests.machine.deployment import CHECKOUT, RECEIVER_PACKAGES, WHEELHOUSE, Receiver, Service
+from tests.machine.machine import Machine, MachineUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_ROOT = Path(__file__).resolve().parents[2]
+_SHIPPED = (
+    "LICENSE",
+    "README.md",
+    "config.example.toml",
+    "fleet_health",
+    "packaging",
+    "pyproject.toml",
+    "tests/machine",
+)
+
+# The machine's own, whatever runs the tests.
+_PYTHON = "/usr/bin/python3"
+
+
+def _do_without(reason: str) -> NoReturn:
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"CI has to have a machine: {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+@pytest.fixture(scope="session")
+def _bootable() -> None:
+    """Find out before anything is built."""
+    try:
+        with Machine():
+            pass
+    except MachineUnavailable as unavailable:
+        _do_without(str(unavailable))
+
+
+@pytest.fixture(scope="session")
+def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    """The host's directories that every machine sees: a copy of the checkout, its wheels, the receiver's packages."""
+    base = tmp_path_factory.mktemp("shown")
+    checkout, wheelhouse, receiver, venv = (base / name for name in ("checkout", "wheelhouse", "receiver", "venv"))
+    for name in _SHIPPED:
+        _copy(_ROOT / name, checkout / name)
+
+    subprocess.run([_PYTHON, "-m", "venv", venv], check=True)
+    pip = (venv / "bin/pip", "--quiet", "--disable-pip-version-check")
+    # With what the installer's build needs: a machine has no network.
+    wheels = (f"{_copy(checkout, base / 'build')}[demo]", "setuptools>=77", "wheel")
+    subprocess.run([*pip, "wheel", "--wheel-dir", wheelhouse, *wheels], check=True)
+    offline = ("--no-index", "--find-links", wheelhouse)
+    subprocess.run([*pip, "install", *offline, "--target", receiver, "fleet-health[demo]"], check=True)
+    return {checkout: CHECKOUT, wheelhouse: WHEELHOUSE, receiver: RECEIVER_PACKAGES}
+
+
+def _copy(source: Path, target: Path) -> Path:
+    if source.is_dir():
+        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target)
+    return target
+
+
+@pytest.fixture(scope="session")
+def deployed(shown: dict[Path, str]) -> Iterator[Machine]:
+    """A machine on which the receiver runs and fleet-health is installed."""
+    with Machine(shown) as machine:
+        Receiver(machine).start()
+        Service(machine).install()
+        yield machine
+
+
+@pytest.fixture
+def receiver(deployed: Machine) -> Receiver:
+    """The receiver, running."""
+    return Receiver(deployed)
+
+
+@pytest.fixture
+def disturbed_service(deployed: Machine) -> Service:
+    """The service, just started, in a test that will do it harm."""
+    service = Service(deployed)
+    service.reset()
+    return service
+
+
+@pytest.fixture
+def service(disturbed_service: Service) -> Iterator[Service]:
+    """The service, just started; nothing is to fail or restart it in this test."""
+    yield disturbed_service
+    disturbed_service.assert_undisturbed()
+
+
+@pytest.fixture(scope="session")
+def new_host() -> Callable[[str], str]:
+    """Names of hosts that no other test uses: alerts are told once an hour, and all tests share one machine."""
+    numbers = count(1)
+    return lambda trouble: f"{trouble}-{next(numbers)}"

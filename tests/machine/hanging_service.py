@@ -1,0 +1,51 @@
+"""The service as it is, except that one of its parts hangs as soon as a file exists; to be run as the unit's program.
+
+python hanging_service.py PART FILE
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.__main__ import main
+from fleet_health.service.evaluator import Evaluator
+from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.sources.index import IndexFollower
+from fleet_health.sources.journal import JournalFollower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_STEPS: dict[str, tuple[type, str]] = {
+    "journal": (JournalFollower, "_read_to_end"),
+    "index": (IndexFollower, "_read_to_end"),
+    "evaluator": (Evaluator, "_evaluate"),
+    "writer": (AlertLog, "append"),
+}
+
+
+def hang_in(owner: type, step: str, is_to_hang: Callable[[], bool]) -> None:
+    """Make a method never return once it is to hang: a coroutine in the loop, any other in its thread."""
+    original: Any = getattr(owner, step)
+
+    async def in_loop(*arguments: Any) -> Any:
+        if is_to_hang():
+            await asyncio.Event().wait()
+        return await original(*arguments)
+
+    def in_thread(*arguments: Any) -> Any:
+        if is_to_hang():
+            threading.Event().wait()
+        return original(*arguments)
+
+    setattr(owner, step, in_loop if inspect.iscoroutinefunction(original) else in_thread)
+
+
+if __name__ == "__main__":
+    hang_in(*_STEPS[sys.argv[1]], Path(sys.argv[2]).exists)
+    sys.exit(main(["run"]))

@@ -1,0 +1,98 @@
+"""The main job on a real machine: uploads go wrong, and the alerts stand in the alert log and in the journal."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from fleet_health.sinks.journal import MESSAGE_IDS
+from tests.machine.deployment import ALERTS, REFUSED_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.machine.deployment import Receiver, Service
+
+
+def test_silent_host(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """A host that uploaded once and then no more is told to be silent."""
+    host = new_host("silent")
+
+    assert receiver.upload(host) == ["201"]
+
+    _assert_told_in_full(service, host, "silent")
+
+
+def test_refused_host(service: Service, receiver: Receiver) -> None:
+    """A host whose uploads are all refused is told to be fatal-only."""
+    assert receiver.upload(REFUSED_HOST, times=3) == ["422"] * 3
+
+    _assert_told_in_full(service, REFUSED_HOST, "fatal-only")
+
+
+def test_unstamped_host(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """A host whose uploads lack the stamp is told to be unstamped."""
+    host = new_host("unstamped")
+
+    assert receiver.upload(host, times=3, stamped=False) == ["412"] * 3
+
+    _assert_told_in_full(service, host, "unstamped")
+
+
+def test_healthy_host(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """Of a host that uploads nothing is told, when a sick one that was evaluated with it has its alert."""
+    healthy, sick = new_host("healthy"), new_host("unstamped")
+
+    receiver.upload(sick, times=3, stamped=False)
+    receiver.upload(healthy)
+    service.wait_for_alert(sick, "unstamped")
+
+    assert service.rows(healthy) == []
+
+
+def test_catalog(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """`journalctl --catalog` explains an alert, with its host, its figures and the fix."""
+    host = new_host("unstamped")
+    receiver.upload(host, times=3, stamped=False)
+    row, _ = service.wait_for_alert(host, "unstamped")
+
+    told = service.machine.run("journalctl", "--catalog", "FLEET_SYMPTOM=unstamped", f"FLEET_HOST={host}").stdout
+
+    assert f"Host {host} uploads without saying which code it runs" in told
+    assert row["detail"] in told
+    assert row["suggested_fix"] in told
+
+
+def test_readers_of_the_alert_log(service: Service) -> None:
+    """Who may read the system's journal may read the alert log; others may not."""
+    machine = service.machine
+    machine.run("useradd", "--system", "--groups=adm", "log-reader")
+
+    def can_read(user: str) -> bool:
+        as_user = ("setpriv", f"--reuid={user}", "--regid=nogroup", "--init-groups")
+        return machine.run(*as_user, "cat", ALERTS, check=False).returncode == 0
+
+    assert can_read("log-reader")
+    assert not can_read("nobody")
+
+
+def _assert_told_in_full(service: Service, host: str, symptom: str) -> None:
+    row, entry = service.wait_for_alert(host, symptom)
+
+    hour = row["detected_at_wall"][: len("YYYY-MM-DDTHH")]
+    assert row["dedup_key"] == hashlib.sha256(f"{host}|{symptom}|{hour}".encode()).hexdigest()[:16]
+    assert row.keys() >= {"host", "symptom", "detail", "suggested_fix", "detected_at_wall", "dedup_key"}
+
+    expected = {
+        "MESSAGE": f"ALERT host={host} symptom={symptom} {row['detail']}",
+        "MESSAGE_ID": MESSAGE_IDS[symptom],
+        "PRIORITY": "4",
+        "SYSLOG_IDENTIFIER": "fleet-health",
+        "FLEET_HOST": host,
+        "FLEET_SYMPTOM": symptom,
+        "FLEET_DETAIL": row["detail"],
+        "FLEET_SUGGESTED_FIX": row["suggested_fix"],
+        "FLEET_DEDUP_KEY": row["dedup_key"],
+        "_SYSTEMD_UNIT": "fleet-health.service",
+    }
+    assert {field: entry.get(field) for field in expected} == expected

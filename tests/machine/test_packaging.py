@@ -1,0 +1,49 @@
+"""What the package promises without a machine: it agrees with the program, and it is valid."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from fleet_health.sinks.journal import MESSAGE_IDS
+
+_PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
+
+
+def test_catalog_explains_every_kind_of_alert() -> None:
+    """The message catalog has an entry for each symptom's message id, and for no other."""
+    catalog = (_PACKAGING / "fleet-health.catalog").read_text()
+
+    explained = set(re.findall(r"^-- ([0-9a-f]{32})$", catalog, re.MULTILINE))
+
+    assert explained == set(MESSAGE_IDS.values())
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze to ask")
+def test_unit_is_hardened() -> None:
+    """The unit's exposure is 0.6 or less, of 10."""
+    unit = _PACKAGING / "fleet-health.service"
+
+    result = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--threshold=6", unit],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--unheard-of"], ["--purge"]], ids=["unknown", "purge without uninstall"])
+def test_installer_refuses_arguments(arguments: list[str]) -> None:
+    """What the installer cannot make sense of is exit status 2, with the usage, before anything is done."""
+    result = subprocess.run([_PACKAGING / "install.sh", *arguments], capture_output=True, text=True, check=False)
+
+    assert result.returncode == 2
+    assert arguments[0] in result.stderr
+    assert "usage: install.sh" in result.stderr
+    assert result.stdout == ""

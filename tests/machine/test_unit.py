@@ -1,0 +1,122 @@
+"""The unit as systemd sees it: start, status, reload, stop, and the confinement it runs in."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from tests.machine.deployment import DROP_INS, QUICK_CONFIG, SERVICE
+from tests.machine.machine import eventually
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.machine.deployment import Receiver, Service
+
+
+def test_start_returns_when_ready(disturbed_service: Service) -> None:
+    """`systemctl start` returns with the unit active, and its status already says something."""
+    service = disturbed_service
+    service.control("stop")
+
+    service.control("start")
+
+    seen = service.machine.properties(SERVICE, "ActiveState", "StatusText", "Type")
+    assert seen["ActiveState"] == "active"
+    assert seen["StatusText"]
+    service.assert_undisturbed()
+
+
+def test_status_is_for_operators(service: Service) -> None:
+    """`systemctl status` shows the status text that the service gives."""
+    text = eventually(lambda: service.property("StatusText"), "a status text")
+
+    shown = service.machine.run("systemctl", "status", "--no-pager", SERVICE).stdout
+
+    assert f'Status: "{text[:20]}' in shown
+
+
+def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """After a reload the new limits judge what was seen before it as well."""
+    host, other = new_host("unstamped"), new_host("unstamped")
+    receiver.upload(host, stamped=False)
+    receiver.upload(other, times=3, stamped=False)
+    service.wait_for_alert(other, "unstamped")
+    assert service.rows(host) == []
+
+    service.configure(QUICK_CONFIG.replace("min_count = 3", "min_count = 1"))
+    service.control("reload")
+
+    service.wait_for_alert(host, "unstamped")
+
+
+def test_refused_reload_changes_nothing(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """A bad configuration is refused with every problem in the log and a word in the status; the old one goes on."""
+    service.configure(QUICK_CONFIG.replace('tick = "1s"', 'tick = "soon"\ntock = 1'))
+    service.control("reload")
+
+    eventually(lambda: "refused" in service.property("StatusText"), "a word about it in the status")
+    eventually(lambda: all(key in service.log() for key in ("tick", "tock")), "both problems in the log")
+    host = new_host("unstamped")
+    receiver.upload(host, times=3, stamped=False)
+    service.wait_for_alert(host, "unstamped")
+
+
+def test_stop_is_quick(disturbed_service: Service) -> None:
+    """`systemctl stop` takes no more than two seconds and leaves no failure behind."""
+    service = disturbed_service
+
+    began = time.monotonic()
+    service.control("stop")
+    took = time.monotonic() - began
+
+    assert took < 2
+    seen = service.machine.properties(SERVICE, "ActiveState", "Result", "ExecMainStatus")
+    assert seen == {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
+
+
+def test_bad_configuration_ends_it_for_good(disturbed_service: Service) -> None:
+    """At start a bad configuration is exit status 2, every problem in the log, and no attempt to start again."""
+    service = disturbed_service
+    service.control("stop")
+    service.override("RestartSec=100ms")
+    service.configure('tick = "soon"\ntock = 1\n')
+
+    service.control("start", check=False)
+
+    log = service.log()
+    assert "tick" in log
+    assert "tock" in log
+    time.sleep(1)
+    seen = service.machine.properties(SERVICE, "ActiveState", "ExecMainStatus", "NRestarts")
+    assert seen == {"ActiveState": "failed", "ExecMainStatus": "2", "NRestarts": "0"}
+
+
+def test_confinement(service: Service) -> None:
+    """It runs as a user of its own that cannot write beside the index, in a directory that another user owns."""
+    machine = service.machine
+
+    assert machine.run("stat", "--format=%U %a", "/var/lib/cis490").stdout.split() == ["cis490", "755"]
+    user = machine.run("stat", "--format=%U", f"/proc/{service.property('MainPID')}").stdout.strip()
+    assert user == "fleet-health"
+    as_user = ("setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups")
+    assert machine.run(*as_user, "touch", "/var/lib/cis490/mine", check=False).returncode == 1
+    exposure = machine.run("systemd-analyze", "security", "--threshold=6", SERVICE, check=False)
+    assert exposure.returncode == 0, exposure.stdout
+
+
+def test_hidden_index(service: Service) -> None:
+    """An index below /home, which the unit hides, is named in the status, and followed with the drop-in we ship."""
+    machine = service.machine
+    index = "/home/receiver/data/index.jsonl"
+    machine.write(index, "")
+    service.configure(f'{QUICK_CONFIG}\n[index]\npath = "{index}"\n')
+
+    service.control("restart")
+    assert index in service.property("StatusText")
+
+    drop_in = machine.path("/usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf").read_text()
+    machine.write(f"{DROP_INS}/hidden-index.conf", drop_in)
+    machine.run("systemctl", "daemon-reload")
+    service.control("restart")
+    assert "index following" in service.property("StatusText")
