@@ -77,6 +77,7 @@ class Daemon:
             detectors=self._settings.detectors(),
             tick_us=self._settings.tick_us,
             on_scheduled=self._report,
+            step_watch=clock.StepWatch(),
         )
 
     async def run(self) -> None:

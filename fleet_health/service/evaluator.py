@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from fleet_health.domain.detectors.contract import Detector
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
+    from fleet_health.service.clock import StepWatch
     from fleet_health.service.delivery import Delivery
     from fleet_health.service.intake import Intake
     from fleet_health.service.notify import Pulse
 
 # The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
 _STRIDE = 15.0
+# NTP slews what is less, and nobody's limits are as narrow.
+_STEP_LIMIT_US = 60 * SECOND_US
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -42,11 +45,12 @@ class Evaluator:
         detectors: Sequence[Detector],
         tick_us: int,
         on_scheduled: Callable[[], None],
+        step_watch: StepWatch,
     ) -> None:
         self.last: Evaluation | None = None
         self.next_at: Instant | None = None
         self.unseen: tuple[str, ...] = ()
-        """Symptoms that the last tick did not judge, because their source cannot be seen."""
+        """Symptoms that the last tick did not judge, because it did not see enough for it."""
         self._intake = intake
         self._incidents = incidents
         self._delivery = delivery
@@ -55,6 +59,7 @@ class Evaluator:
         self._detectors = detectors
         self._tick_us = tick_us
         self._on_scheduled = on_scheduled
+        self._step_watch = step_watch
         self._retuned = asyncio.Event()
 
     def retune(self, detectors: Sequence[Detector], tick_us: int) -> None:
@@ -70,9 +75,24 @@ class Evaluator:
 
     async def _evaluate(self) -> None:
         self._pulse.beat(_STRIDE)
+        step_us = self._step_watch.step_us()
         now = self._clock()
-        await self._intake.poll()
-        seen = [detector for detector in self._detectors if self._intake.is_seen(detector.reach)]
+        if is_stepped := abs(step_us) > _STEP_LIMIT_US:
+            # What was read under another clock was taken in and forgotten by that clock.
+            _log.warning(
+                "the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US
+            )
+            self._pulse.rest()  # meanwhile the sources show that they are alive
+            await self._intake.reread()
+            self._pulse.beat(_STRIDE)
+        else:
+            await self._intake.poll()
+        seen = [
+            detector
+            for detector in self._detectors
+            # Who has been away for an hour on no clock but ours gets a tick to show up.
+            if self._intake.is_seen(detector.reach) and not (is_stepped and detector.reach.ships_us)
+        ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in seen)
         fleet = self._intake.fleet
         fleet.coverage = tuple(state.coverage() for state in self._intake.states)

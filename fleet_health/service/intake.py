@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
 from fleet_health.sources.index import IndexFollower
@@ -25,14 +25,18 @@ if TYPE_CHECKING:
 _POLL_TIME = 5.0
 
 
-@dataclass(slots=True)
-class _Source:
+_Settings = TypeVar("_Settings")
+_Table = TypeVar("_Table")
+
+
+@dataclass(eq=False)
+class _Source(Generic[_Settings, _Table]):
     """A follower, what it was opened for, and the table that it fills."""
 
     follower: Follower
-    settings: IndexSettings | JournalSettings
+    settings: _Settings
     reach_us: int
-    table: Ships | Traffic
+    table: _Table
     task: asyncio.Task[Any] | None = None
     poll: asyncio.Task[None] | None = None
 
@@ -62,15 +66,15 @@ class Intake:
         self._start = start
         self._index_pulse = index_pulse
         self._journal_pulse = journal_pulse
-        self._index: _Source | None = None
-        self._journal: _Source | None = None
-        self._first: list[_Source] = []
+        self._index: _IndexSource | None = None
+        self._journal: _JournalSource | None = None
+        self._first: list[SourceState] = []
 
     @property
     def states(self) -> list[SourceState]:
         """How well each source sees."""
-        sources = [source for source in (self._index, self._journal) if source is not None] or self._first
-        return [source.follower.state for source in sources]
+        sources = [source for source in (self._index, self._journal) if source is not None]
+        return [source.follower.state for source in sources] or self._first
 
     def is_seen(self, reach: Reach) -> bool:
         """Say whether everything that a detector looks at is to be seen at present."""
@@ -86,17 +90,34 @@ class Intake:
         index, journal = self._index, self._journal
         if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
             index = self._open_index(settings.index, reach.ships_us, settings.host_limit)
+            if self._index is not None and self._index.settings == settings.index:
+                # Only the lookback has grown. A last ship is a maximum, so what is known may stand under the new
+                # rows; it also comes from files that have been rotated away.
+                index.table.merge(self.fleet.ships)
         if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
             journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit)
-        self._first = [index, journal]
-        await asyncio.gather(*(source.follower.poll() for source in (index, journal) if source.task is None))
-        # From here on nothing can fail.
-        old = [source for source in (self._index, self._journal) if source not in (None, index, journal)]
-        self._index, self._journal = index, journal
-        if isinstance(index.table, Ships) and isinstance(journal.table, Traffic):
-            self.fleet.ships, self.fleet.traffic = index.table, journal.table
+        await self._replace(index, journal)
         self.fleet.limit_hosts(settings.host_limit)
-        for source in (index, journal):
+
+    async def reread(self) -> None:
+        """Read everything anew, as at the start, and forget what was read before."""
+        if self._index is not None and self._journal is not None:
+            limit = self.fleet.ships.limit
+            await self._replace(
+                self._open_index(self._index.settings, self._index.reach_us, limit),
+                self._open_journal(self._journal.settings, self._journal.reach_us, limit),
+            )
+
+    async def _replace(self, index: _IndexSource, journal: _JournalSource) -> None:
+        """Catch up with those of the sources that are new, then go on with them."""
+        sources: tuple[_AnySource, ...] = (index, journal)
+        self._first = [source.follower.state for source in sources]
+        await asyncio.gather(*(source.follower.poll() for source in sources if source.task is None))
+        # From here on nothing can fail.
+        old = [source for source in (self._index, self._journal) if source not in sources]
+        self._index, self._journal = index, journal
+        self.fleet.ships, self.fleet.traffic = index.table, journal.table
+        for source in sources:
             if source.task is None:
                 source.task = self._start(source.follower.follow())
         await asyncio.gather(*(_end(source) for source in old if source is not None))
@@ -104,7 +125,8 @@ class Intake:
     async def poll(self) -> None:
         """Read what has come in since the last look."""
         polls = []
-        for source in (self._index, self._journal):
+        sources: tuple[_AnySource | None, ...] = (self._index, self._journal)
+        for source in sources:
             if source is not None:
                 if source.poll is None or source.poll.done():
                     source.poll = self._start(source.follower.poll())
@@ -113,20 +135,12 @@ class Intake:
             # A late one is left to itself: what it has read must not be lost.
             await asyncio.wait(polls, timeout=_POLL_TIME)
 
-    async def close(self) -> None:
-        """Let go of the sources; their tasks have been cancelled."""
-        await asyncio.gather(*(source.follower.close() for source in (self._index, self._journal) if source))
-
-    def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _Source:
+    def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
         table = Ships(host_limit)
-        if self._index is not None and self._index.settings == settings:
-            # Only the lookback has grown. A last ship is a maximum, so the old table may stand under the new rows:
-            # it also knows what was in files that have been rotated away.
-            table.merge(self.fleet.ships)
         follower = IndexFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
 
-    def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _Source:
+    def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _JournalSource:
         table = Traffic(host_limit)
         follower = JournalFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
@@ -136,11 +150,16 @@ class Intake:
         return follower
 
 
-def _is_following(source: _Source | None) -> bool:
+_IndexSource: TypeAlias = _Source["IndexSettings", Ships]
+_JournalSource: TypeAlias = _Source["JournalSettings", Traffic]
+_AnySource: TypeAlias = _Source[Any, Any]
+
+
+def _is_following(source: _AnySource | None) -> bool:
     return source is not None and source.follower.state.phase is Phase.FOLLOWING
 
 
-async def _end(source: _Source) -> None:
+async def _end(source: _AnySource) -> None:
     tasks = [task for task in (source.task, source.poll) if task is not None]
     for task in tasks:
         task.cancel()
