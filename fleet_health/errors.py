@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+
+# C0, DEL and C1, the line separators, and what turns the direction of writing.
+_unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def printable(text: str) -> str:
+    """Escape what could make a terminal, or the eye, see something else than what is written."""
+    return _unprintable.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 class FleetHealthError(Exception):
@@ -34,7 +44,7 @@ class Problem:
     def __str__(self) -> str:
         """Say it in one line."""
         hint = f" ({self.hint})" if self.hint else ""
-        return f"{self.place}: expected {self.expected}, found {self.found}{hint}"
+        return printable(f"{self.place}: expected {self.expected}, found {self.found}{hint}")
 
 
 class ConfigError(FleetHealthError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
@@ -23,7 +22,7 @@ from fleet_health.domain.limits import HostLimits, Override
 from fleet_health.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 
@@ -62,7 +61,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     for key, entry in KEYS.items():
         found.setdefault(key, None if entry.default is None else entry.read(entry.default))
     settings = _assemble(found, overrides)
-    problems += _contradictions(settings)
+    problems += list(_contradictions(settings, problems))
     if problems:
         raise ConfigError(path or "command line", problems)
     return settings
@@ -78,6 +77,8 @@ def _read(path: Path) -> dict[str, Any]:
     except tomllib.TOMLDecodeError as error:
         message, _, place = str(error).partition(" (at ")
         problem = Problem(place.rstrip(")") or "file", "TOML", message)
+    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
+        problem = Problem("file", "TOML of a reasonable size", str(error))
     raise ConfigError(path, [problem]) from None
 
 
@@ -98,7 +99,9 @@ class _Reader:
     def _read_table(self, table: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         for name, raw in document.items():
             key = f"{table}.{name}" if table else name
-            if key in self._keys:
+            if not name or "." in name:  # in quotes; it is no path through tables
+                self._report_unknown(table, f'{table}."{name}"' if table else f'"{name}"', name)
+            elif key in self._keys:
                 try:
                     yield key, self._keys[key].read(raw)
                 except ValueError as error:
@@ -181,9 +184,17 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
     )
 
 
-def _contradictions(settings: Settings) -> Iterator[Problem]:
+def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
     """Find settings that are right each by itself and impossible together."""
-    if any(limits.after_us >= limits.lookback_us for limits in settings.silent.every()):
+    # Where a value could not be read, its default stands in for it; that contradicts nothing.
+    wrong = {problem.place.rpartition("].")[2] for problem in problems}
+
+    def are_read(*keys: str) -> bool:
+        return wrong.isdisjoint(keys)
+
+    if are_read("detectors.silent.after", "detectors.silent.lookback") and any(
+        limits.after_us >= limits.lookback_us for limits in settings.silent.every()
+    ):
         yield Problem(
             "detectors.silent.lookback",
             "longer than detectors.silent.after, also with each override",
@@ -192,19 +203,22 @@ def _contradictions(settings: Settings) -> Iterator[Problem]:
         )
     if settings.journal.directory is not None and settings.journal.namespace is not None:
         yield Problem("journal.namespace", "only one of directory and namespace", "both")
-    if settings.alerts_path == settings.index.path:
+    if are_read("alerts.path", "index.path") and settings.alerts_path == settings.index.path:
         yield Problem("alerts.path", "a file of its own", "the path of the index")
-    if settings.index.host_field == settings.index.time_field:
+    if are_read("index.host_field", "index.time_field") and settings.index.host_field == settings.index.time_field:
         yield Problem("index.time_field", "another key than index.host_field", _show(settings.index.time_field))
 
 
 def _show(raw: Any) -> str:
     if isinstance(raw, str):
-        text = '"' + re.sub(r"[\x00-\x1f\x7f-\x9f]", lambda match: f"\\x{ord(match[0]):02x}", raw) + '"'
+        text = f'"{raw}"'
     elif isinstance(raw, dict):
         text = "a table"
     elif isinstance(raw, bool):
         text = str(raw).lower()
     else:
-        text = str(raw)
+        try:
+            text = str(raw)
+        except ValueError:
+            text = "a number of thousands of digits"
     return text if len(text) <= _FOUND_LENGTH else text[:_FOUND_LENGTH] + "…"

@@ -31,6 +31,9 @@ _LONGEST_US = 3_650 * _UNITS_US["d"]
 
 _is_field = re.compile(r'[^"\\\x00-\x1f]+').fullmatch
 _is_unit_name = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}", re.ASCII).fullmatch
+_UNIT_TYPES = frozenset(
+    ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope")
+)
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
@@ -94,7 +97,7 @@ def unit(raw: Any) -> str:
     """Read the name of a systemd unit; like systemctl, take one without a suffix to be a service."""
     if not isinstance(raw, str) or not _is_unit_name(raw):
         raise ValueError('the name of a systemd unit, such as "receiver.service"')
-    return raw if "." in raw else f"{raw}.service"
+    return raw if raw.rpartition(".")[2] in _UNIT_TYPES else f"{raw}.service"
 
 
 def namespace(raw: Any) -> str:
@@ -120,8 +123,9 @@ def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
 
 def suggested_fix(raw: Any) -> SuggestedFix:
     """Read the text of a suggested fix."""
+    template = text(raw)
     try:
-        return SuggestedFix(text(raw))
+        return SuggestedFix(template)
     except ValueError as error:
         raise ValueError(f"a text in which only $host stands for something; it has {error}") from None
 
