@@ -74,3 +74,7 @@ class SourceFailing(SourceUnavailable):
 
 class SinkUnavailable(FleetHealthError):  # noqa: N818 - as above
     """Alerts cannot be written now. They are kept and tried again."""
+
+
+class SinkTaken(SinkUnavailable):
+    """Another service writes its alerts there."""

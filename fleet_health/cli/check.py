@@ -134,7 +134,7 @@ def _read_index(settings: Settings, fleet: Fleet, now: Instant, *, is_live: bool
         is_end = block.is_end
         # Nobody will come back for a last line that is not ended yet.
         ships, rejections = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
-        fleet.ships.record(admit(ships, now)[0])
+        fleet.ships.record(admit([ship for ship in ships if ship.at >= since], now)[0])
         for one in rejections:
             _log.debug("row rejected", reason=one.reason, excerpt=one.excerpt)
     tail.close()

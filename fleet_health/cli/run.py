@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.options import Subparsers, add_common_options, config_path, refuse
 from fleet_health.config.loading import load
-from fleet_health.errors import ConfigError
+from fleet_health.errors import ConfigError, SinkTaken
 from fleet_health.service import logs
 from fleet_health.service.daemon import Daemon
 
 if TYPE_CHECKING:
     import argparse
+
+EXIT_TAKEN = 1
+"""The exit status when another service has the alert log. It may be on its way out, so systemd may try again."""
 
 _EXIT_TIME = 0.3
 
@@ -37,6 +41,9 @@ def run(options: argparse.Namespace) -> int:
         asyncio.run(_serve(options))
     except ConfigError as error:
         return refuse(error)
+    except SinkTaken as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_TAKEN
     return 0
 
 

@@ -57,7 +57,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
             found[key] = None if raw is ABSENT else KEYS[key].read(raw)
         except ValueError as error:
             problems.append(Problem(option, str(error), _show(raw)))
-    overrides = _read_overrides(raw_overrides, problems)
+    overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     for key, entry in KEYS.items():
         found.setdefault(key, None if entry.default is None else entry.read(entry.default))
     settings = _assemble(found, overrides)
@@ -75,7 +75,7 @@ def _read(path: Path) -> dict[str, Any]:
     except UnicodeDecodeError as error:
         problem = Problem(f"byte {error.start}", "UTF-8", f"0x{error.object[error.start]:02x}")
     except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).partition(" (at ")
+        message, _, place = str(error).rpartition(" (at ")
         problem = Problem(place.rstrip(")") or "file", "TOML", message)
     except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
         problem = Problem("file", "TOML of a reasonable size", str(error))
@@ -126,19 +126,16 @@ class _Reader:
             }
             | ({"overrides"} if not table and not self._place else set())
         )
-        close = get_close_matches(name, known, n=1)
         elsewhere = [other for other in self._keys if other.rpartition(".")[2] == name]
-        if close:
-            hint = f"did you mean {prefix}{close[0]}?"
-        elif elsewhere:
-            hint = f"did you mean {elsewhere[0]}?"
-        else:
-            hint = ""
+        close = [prefix + other for other in get_close_matches(name, known, n=1)]
+        hint = f"did you mean {(elsewhere or close)[0]}?" if elsewhere or close else ""
         self._report(key, "one of " + ", ".join(known), "an unknown key", hint)
 
 
-def _read_overrides(raw_overrides: Any, problems: list[Problem]) -> dict[str, list[Override]]:
-    """Read `[[overrides]]`: symptom -> the changes to its limits, in the file's order."""
+def _read_overrides(
+    raw_overrides: Any, problems: list[Problem], *, prevailing: frozenset[str]
+) -> dict[str, list[Override]]:
+    """Read `[[overrides]]`: symptom -> the changes to its limits, in order, but for the keys that prevail."""
     overrides: dict[str, list[Override]] = {symptom: [] for symptom in LIMITS}
     if not isinstance(raw_overrides, list) or not all(isinstance(entry, dict) for entry in raw_overrides):
         problems.append(Problem("overrides", "tables, each headed [[overrides]]", _show(raw_overrides)))
@@ -152,6 +149,8 @@ def _read_overrides(raw_overrides: Any, problems: list[Problem]) -> dict[str, li
             problems.append(Problem(place + "hosts", 'a list of host globs, such as ["bench-*"]', "nothing"))
         changes: dict[str, dict[str, Any]] = {}
         for key, value in found.items():
+            if key in prevailing:
+                continue
             symptom, attribute = ATTRIBUTES[key]
             changes.setdefault(symptom, {})[attribute] = value
         for symptom, changed in changes.items():
@@ -193,7 +192,7 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
         return wrong.isdisjoint(keys)
 
     if are_read("detectors.silent.after", "detectors.silent.lookback") and any(
-        limits.after_us >= limits.lookback_us for limits in settings.silent.every()
+        limits.after_us >= limits.lookback_us for limits in settings.silent.each_alone()
     ):
         yield Problem(
             "detectors.silent.lookback",

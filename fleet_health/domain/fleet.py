@@ -42,7 +42,8 @@ class LeftOut:
     def add(self, host: str, at: Instant) -> None:
         """Leave one out."""
         self.count += 1
-        self.host, self.latest_at = host, max(at, self.latest_at)
+        if at >= self.latest_at:
+            self.host, self.latest_at = host, at
 
 
 class Ships:
@@ -61,21 +62,24 @@ class Ships:
 
     def record(self, ships: Iterable[Ship]) -> None:
         """Take note of accepted uploads."""
-        last_at = self._last_at
         for ship in ships:
-            known = last_at.get(ship.host)
-            if known is None:
-                if len(last_at) < self.limit:
-                    last_at[ship.host] = ship.at
-                else:
-                    self.left_out.add(ship.host, ship.at)
-            elif known < ship.at:
-                last_at[ship.host] = ship.at
+            self._take(ship.host, ship.at)
 
     def merge(self, other: Ships) -> None:
         """Take in what another table knows."""
         for host, at in other.items():
-            self._last_at[host] = max(at, self._last_at.get(host, at))
+            self._take(host, at)
+
+    def _take(self, host: str, at: Instant) -> None:
+        last_at = self._last_at
+        known = last_at.get(host)
+        if known is None:
+            if len(last_at) < self.limit:
+                last_at[host] = at
+            else:
+                self.left_out.add(host, at)
+        elif known < at:
+            last_at[host] = at
 
     def last_at(self, host: str) -> Instant | None:
         """Say when a host last shipped; None if it is not known to have shipped."""

@@ -41,7 +41,9 @@ def utc_hour(at: Instant) -> str:
 
 
 def describe(duration_us: int) -> str:
-    """Say a duration as people do, to two units and rounded down: `42 s`, `31 min`, `26 h 5 min`, `12 d 3 h`."""
+    """Say a duration as people do, to two units and rounded down: `250 ms`, `42 s`, `31 min`, `5 h 2 min`."""
+    if 0 < duration_us < SECOND_US:
+        return f"{duration_us // 1000} ms"
     seconds = duration_us // SECOND_US
     for size, unit, smaller_size, smaller_unit in (
         (86_400, "d", 3_600, "h"),

@@ -31,9 +31,10 @@ class Override:
     changes: Mapping[str, Any]
 
     @property
-    def specificity(self) -> int:
-        """The number of characters that the glob spells out: the more, the more specific."""
-        return len(re.sub(r"\[!?\]?[^]]*\]|[*?]", "", self.glob))
+    def specificity(self) -> tuple[bool, int]:
+        """How specific the glob is: a plain name is most so, else the more characters it spells out."""
+        is_plain = not any(character in self.glob for character in "*?[")
+        return is_plain, len(re.sub(r"\[!?\]?[^]]*\]|[*?]", "", self.glob))
 
 
 class HostLimits(Generic[Limits]):
@@ -45,8 +46,10 @@ class HostLimits(Generic[Limits]):
 
     def __init__(self, default: Limits, overrides: Sequence[Override] = ()) -> None:
         self.default = default
-        ranked = sorted(overrides, key=lambda override: override.specificity)  # stable: later ones win ties
-        self._overrides = [(re.compile(translate(override.glob)), override.changes) for override in ranked]
+        by_glob: dict[str, dict[str, Any]] = {}
+        for override in sorted(overrides, key=lambda override: override.specificity):  # stable: later ones win ties
+            by_glob.setdefault(override.glob, {}).update(override.changes)
+        self._overrides = [(re.compile(translate(glob)), changes) for glob, changes in by_glob.items()]
         self._by_host: dict[str, Limits] = {}
 
     def of(self, host: str) -> Limits:
@@ -60,8 +63,8 @@ class HostLimits(Generic[Limits]):
             limits = self._by_host[host] = self._resolve(host)
         return limits
 
-    def every(self) -> list[Limits]:
-        """Give the default and, for each override alone, the limits it makes: all values that can be in force."""
+    def each_alone(self) -> list[Limits]:
+        """Give the default and, for each glob alone, the limits it makes: every value that an attribute can have."""
         return [self.default, *(self._changed(changes) for _, changes in self._overrides)]
 
     def _resolve(self, host: str) -> Limits:

@@ -6,6 +6,7 @@ Which line is which is configuration, so that another receiver can be watched.
 from __future__ import annotations
 
 import re
+import warnings
 from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.domain.observation import Response, Unstamped
@@ -38,7 +39,7 @@ class LogParser:
 
     def __init__(self, response: re.Pattern[str], unstamped_marker: str, unstamped_host: re.Pattern[str]) -> None:
         self._response = response.search
-        self._marker = unstamped_marker.lower()
+        self._marker = unstamped_marker.casefold()
         self._unstamped_host = unstamped_host.search
 
     def parse(self, message: bytes, at: Instant) -> tuple[list[LogObservation], list[Rejection]]:
@@ -47,16 +48,17 @@ class LogParser:
         rejections: list[Rejection] = []
         # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
         for line in message[:_MESSAGE_LIMIT].decode("utf-8", "surrogateescape").split("\n"):
-            result = self._parse_line(line[:_LINE_LIMIT], at)
+            result = self._parse_line(line, at)
             if isinstance(result, Rejection):
                 rejections.append(result)
             elif result is not None:
                 observations.append(result)
         return observations, rejections
 
-    def _parse_line(self, line: str, at: Instant) -> LogObservation | Rejection | None:
-        if self._marker in line.lower():
-            return self._parse_unstamped(line, at)
+    def _parse_line(self, whole_line: str, at: Instant) -> LogObservation | Rejection | None:
+        line = whole_line[:_LINE_LIMIT]
+        if self._marker in line.casefold():
+            return self._parse_unstamped(line, at, is_cut=len(line) < len(whole_line))
         access = self._response(line)
         if access is None:
             return None
@@ -71,9 +73,9 @@ class LogParser:
             return None
         return Response(host_name(host), at, status)
 
-    def _parse_unstamped(self, line: str, at: Instant) -> LogObservation | Rejection:
+    def _parse_unstamped(self, line: str, at: Instant, *, is_cut: bool) -> LogObservation | Rejection:
         named = self._unstamped_host(line)
-        if named and named.end("host") == _LINE_LIMIT:
+        if is_cut and named and named.end("host") == len(line):
             return rejection("host cut off by the limit on a line", line)
         host = named["host"].rstrip(",") if named and named["host"] else ""
         return Unstamped(host_name(host), at) if host else rejection("unstamped rejection names no host", line)
@@ -87,7 +89,9 @@ def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:
 
     """
     try:
-        pattern = re.compile(text)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # Python may one day read `[[` in another way
+            pattern = re.compile(text)
     except (re.error, OverflowError, RecursionError) as error:
         raise ValueError(f"not a regular expression: {error}") from None
     if missing := [group for group in groups if group not in pattern.groupindex]:

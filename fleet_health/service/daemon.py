@@ -11,7 +11,7 @@ import structlog
 
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.incidents import Incidents
-from fleet_health.errors import ConfigError, Problem, SinkUnavailable
+from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.service import clock
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.evaluator import Evaluator
@@ -47,6 +47,7 @@ class Daemon:
 
         Raises:
             ConfigError: The configuration cannot be used.
+            SinkTaken: The alert log belongs to another service.
 
         """
         self._load = load
@@ -60,7 +61,10 @@ class Daemon:
         self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
         self._parts = asyncio.TaskGroup()
         self._journal_sink = JournalSink()
-        self._delivery = Delivery(AlertLog(self._settings.alerts_path), self._journal_sink, self._pulses["writer"])
+        self._delivery = Delivery(
+            AlertLog(self._settings.alerts_path, is_service=True), self._journal_sink, self._pulses["writer"]
+        )
+        self._claim_alert_log()
         self._incidents = Incidents()
         self._intake = Intake(
             clock=clock.now,
@@ -129,6 +133,14 @@ class Daemon:
         start(self._evaluator.run())
         start(self._reload_for_ever())
 
+    def _claim_alert_log(self) -> None:
+        try:
+            self._delivery.log.probe()
+        except SinkTaken:
+            raise
+        except SinkUnavailable:
+            pass  # it is said, and tried again, at every tick
+
     def _recall_alerts(self) -> None:
         """Read back which alerts were given this hour."""
         try:
@@ -194,7 +206,7 @@ class Daemon:
 
     async def _adopt(self, settings: Settings) -> None:
         """Change over to other settings: to all of them, or by a ConfigError to none."""
-        log = AlertLog(settings.alerts_path)
+        log = AlertLog(settings.alerts_path, is_service=True)
         if settings.alerts_path != self._settings.alerts_path:
             try:
                 log.probe()
@@ -206,6 +218,7 @@ class Daemon:
         # From here on nothing can fail.
         self._settings = settings
         if log.path != self._delivery.log.path:
+            self._delivery.log.close()
             self._delivery.log = log
             self._recall_alerts()
         self._evaluator.retune(detectors, settings.tick_us)

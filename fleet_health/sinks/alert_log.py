@@ -10,20 +10,21 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import struct
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from fleet_health.domain.instant import HOUR_US, utc_hour
-from fleet_health.errors import SinkUnavailable
+from fleet_health.errors import SinkTaken, SinkUnavailable
 from fleet_health.parsing.alert_row import parse_alert_row
 from fleet_health.parsing.bisection import entry_offset
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from fleet_health.domain.alert import Alert
     from fleet_health.domain.instant import Instant
@@ -36,10 +37,23 @@ _LOCK_RETRY = 0.05
 
 
 class AlertLog:
-    """The alert log at a path. Nothing is kept open: each batch goes to the file that is at the path by then."""
+    """The alert log at a path. Each batch goes to the file that is at the path by then, so it may be rotated.
 
-    def __init__(self, path: Path) -> None:
+    There are two locks. One is held for a batch, by whoever writes. The other is held for life, by the one service to
+    which the log belongs: two services would each tell the other's alerts as their own.
+    """
+
+    def __init__(self, path: Path, *, is_service: bool = False) -> None:
+        """Take a path; the file need not be there yet.
+
+        Args:
+            path: Where the log is.
+            is_service: Whether it is to belong to us alone, from the first write or `probe` on.
+
+        """
         self.path = path
+        self._is_service = is_service
+        self._owned: int | None = None
 
     def given(self, now: Instant) -> list[tuple[str, Instant]]:
         """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
@@ -84,7 +98,8 @@ class AlertLog:
         """See whether alerts could be written.
 
         Raises:
-            SinkUnavailable: They could not.
+            SinkTaken: The log belongs to another service.
+            SinkUnavailable: They could not, for another reason.
 
         """
         try:
@@ -92,6 +107,12 @@ class AlertLog:
                 pass
         except OSError as error:
             raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Give up the ownership."""
+        if self._owned is not None:
+            os.close(self._owned)
+            self._owned = None
 
     def _files(self, since: Instant) -> list[Path]:
         """Give the log, and what it may have been rotated to in the meantime."""
@@ -112,6 +133,8 @@ class AlertLog:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise SinkUnavailable(f"{self.path}: expected a regular file")
                 if self._is_locked(fd):
+                    if self._is_service:
+                        self._own(fd)
                     yield fd
                     return
             finally:
@@ -123,10 +146,38 @@ class AlertLog:
     def _is_locked(self, fd: int) -> bool:
         """Lock the open file; False if that cannot be had now, or it is no longer the file at the path."""
         try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # A lock of the open file, not of the process: that one would be lost as soon as any descriptor is closed.
+            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
             return os.path.samestat(os.fstat(fd), self.path.stat())
         except (BlockingIOError, FileNotFoundError):
             return False
+
+    def _own(self, fd: int) -> None:
+        """Make the open file ours, if it is not yet; after a rotation it is another one."""
+        if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
+            return
+        owned = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(owned)
+            raise SinkTaken(
+                f"{self.path}: belongs to another service, {_owner(fd)}; give each a log of its own"
+            ) from None
+        self.close()
+        self._owned = owned
+
+
+def _owner(fd: int) -> str:
+    """Say which process holds the lifelong lock of an open file, as far as it is to be seen."""
+    state = os.fstat(fd)
+    file = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}:{state.st_ino}"
+    with suppress(OSError):
+        for line in Path("/proc/locks").read_text("ascii").splitlines():
+            _, kind, _, _, pid, place, *_ = line.split()
+            if (kind, place) == ("FLOCK", file):
+                return f"process {pid}"
+    return "a process that cannot be seen from here"
 
 
 def _rows(path: Path, since: Instant) -> Iterator[tuple[str, Instant]]:

@@ -61,6 +61,7 @@ class IndexFollower(Follower):
         super().__init__("index", clock)
         self._parser = index_parser(settings)
         self._deliver = deliver
+        self._reach_us = reach_us
         self._path = settings.path
         self._tail = Tail(settings.path, entry_by_time(self._parser, lambda: clock() - reach_us))
         # In a thread, because a read may wait for the disk, and a whole block a call, because a thread costs a hop.
@@ -81,7 +82,9 @@ class IndexFollower(Follower):
 
     def _take_in(self, block: Block) -> None:
         rows, rejections = self._parser.parse_block(block.lines)
-        ships, ahead = admit_live(rows, self._clock())
+        now = self._clock()
+        # Who shipped before that is not watched, and must not take the place of who is.
+        ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
         rejections += [_OVERLONG] * block.overlong + [_FUTURE] * ahead
         self.state.read += len(rows)
         self.state.rejections.add(rejections)

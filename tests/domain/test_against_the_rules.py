@@ -5,6 +5,7 @@ All durations are a few microseconds, so that events fall on the boundaries of w
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, TypeAlias
 
@@ -42,11 +43,11 @@ class Rules:
 
 
 class Verdict(NamedTuple):
-    """What matters of a finding: the figure in its detail, and what to do."""
+    """What matters of a finding: the count in its detail, if any, and what to do."""
 
     host: str
     symptom: str
-    figure: str
+    counts: list[str]
     fix: str
 
 
@@ -57,7 +58,7 @@ def judge(rows: list[Ship], entries: list[Entry], rules_of: dict[str, Rules], no
         happened = [row.at for row in rows if row.host == host and row.at <= now]
         is_active = any(at >= now - rules.lookback for at in happened)
         if is_active and now - max(happened) > rules.after:
-            verdicts.append(Verdict(host, "silent", "no accepted upload", f"at {host}"))
+            verdicts.append(Verdict(host, "silent", [], f"at {host}"))
 
         statuses = [
             entry.status
@@ -71,7 +72,7 @@ def judge(rows: list[Ship], entries: list[Entry], rules_of: dict[str, Rules], no
         refused = len(client_errors) + len(server_errors)
         if total >= rules.fatal_min_count and not successes and refused / total >= rules.ratio:
             fix = f"at the receiver of {host}" if len(server_errors) > refused / 2 else f"at {host}"
-            verdicts.append(Verdict(host, "fatal-only", f"all {refused} uploads", fix))
+            verdicts.append(Verdict(host, "fatal-only", [f"{refused} uploads"], fix))
 
         unstamped = [
             entry
@@ -81,7 +82,7 @@ def judge(rows: list[Ship], entries: list[Entry], rules_of: dict[str, Rules], no
             and now - rules.unstamped_window <= entry.at <= now
         ]
         if len(unstamped) >= rules.unstamped_min_count:
-            verdicts.append(Verdict(host, "unstamped", f"{len(unstamped)} uploads", f"at {host}"))
+            verdicts.append(Verdict(host, "unstamped", [f"{len(unstamped)} refusals"], f"at {host}"))
     return sorted(verdicts)
 
 
@@ -113,8 +114,7 @@ def verdicts_of(fleet: Fleet, detectors: tuple[Silent, FatalOnly, Unstamped], no
         Verdict(
             finding.host,
             finding.symptom,
-            finding.detail.partition("uploads" if finding.symptom != "silent" else " for")[0].rstrip()
-            + (" uploads" if finding.symptom != "silent" else ""),
+            re.findall(r"\d+ (?:uploads|refusals)", finding.detail),
             finding.suggested_fix,
         )
         for finding in evaluation.findings

@@ -87,4 +87,4 @@ def test_every_limit_that_can_be_in_force_is_known() -> None:
     """The default comes with what each override makes of it."""
     limits = HostLimits(Pair(), [Override("a", {"first": 1}), Override("b", {"second": 2})])
 
-    assert limits.every() == [Pair(), Pair(1), Pair(0, 2)]
+    assert limits.each_alone() == [Pair(), Pair(1), Pair(0, 2)]

@@ -156,3 +156,11 @@ def test_a_row_far_from_its_place_leads_to_more_reading_only() -> None:
     lines[2_000:3_000] = [line_of(BEGIN + 10**12)] * 1_000
 
     assert Probed(lines).entered(since) <= 9_000 * 400
+
+
+def test_single_rows_dated_far_too_early_lead_nobody_astray() -> None:
+    """A clock that starts in 1970 now and then dates rows early; a probe goes by the latest row that it sees."""
+    lines, since = in_order(10_000), BEGIN + 5_000 * SECOND_US
+    lines[::20] = [line_of(BEGIN - 10**12)] * 500
+
+    assert Probed(lines).entered(since) <= 5_000 * 400

@@ -162,6 +162,7 @@ def test_the_patterns_are_configuration() -> None:
     ("line", "observations"),
     [
         pytest.param(access(412).rjust(LINE_LIMIT), [response(412)], id="an access that just fits"),
+        pytest.param(warning().rjust(LINE_LIMIT), [unstamped()], id="a host at the very end of a line that just fits"),
         pytest.param(access(412) + b"x" * 10_000, [response(412)], id="an access before something long"),
         pytest.param(b"x" * LINE_LIMIT + access(412), [], id="an access beyond the limit"),
         pytest.param(

@@ -51,7 +51,7 @@ class FatalOnly:
     @property
     def reach(self) -> Reach:
         """Look back as far as the longest window."""
-        return Reach(traffic_us=max(limits.window_us for limits in self._limits.every()))
+        return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`."""
@@ -70,7 +70,7 @@ class FatalOnly:
             yield Finding(
                 host=host,
                 symptom=SYMPTOM,
-                detail=f"all {refused} uploads of the last {describe(limits.window_us)} were refused: {figures}",
+                detail=f"{refused} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}",
                 suggested_fix=fix.render(host),
             )
 

@@ -46,7 +46,7 @@ class Silent:
     @property
     def reach(self) -> Reach:
         """Look back as far as the longest lookback."""
-        return Reach(ships_us=max(limits.lookback_us for limits in self._limits.every()))
+        return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with `now - lookback <= last ship < now - after`."""

@@ -37,7 +37,7 @@ class TooManyHosts:
                 host=EVERY_HOST,
                 symptom=SYMPTOM,
                 detail=(
-                    f"{count} observations of hosts beyond the limit of {fleet.ships.limit} were left out,"
+                    f"{count} observations of hosts beyond the limit of {fleet.ships.limit} were left out so far,"
                     f" the latest of {latest.host}; the hosts known before are watched as ever"
                 ),
                 suggested_fix=_SUGGESTED_FIX,

@@ -46,7 +46,7 @@ class Unstamped:
     @property
     def reach(self) -> Reach:
         """Look back as far as the longest window."""
-        return Reach(traffic_us=max(limits.window_us for limits in self._limits.every()))
+        return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` unstamped rejections in the window."""
@@ -58,8 +58,8 @@ class Unstamped:
                     host=host,
                     symptom=SYMPTOM,
                     detail=(
-                        f"{count} uploads of the last {describe(limits.window_us)}"
-                        " were refused because they carry no code stamp"
+                        f"{count} refusals in the last {describe(limits.window_us)}"
+                        " because an upload carries no code stamp"
                     ),
                     suggested_fix=limits.suggested_fix.render(host),
                 )

@@ -95,7 +95,7 @@ def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Inst
         Finding(
             host="pi-1",
             symptom="fatal-only",
-            detail="all 5 uploads of the last 30 min were refused: 1 x 400, 3 x 412, 1 x 503",
+            detail="5 of 5 uploads in the last 30 min were refused: 1 x 400, 3 x 412, 1 x 503",
             suggested_fix="Mend pi-1.",
         )
     ]
@@ -126,8 +126,8 @@ def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], n
     found = FatalOnly(HostLimits(LIMITS, overrides)).find(fleet, now)
 
     assert {finding.host: finding.detail for finding in found} == {
-        "pi-2": "all 3 uploads of the last 30 min were refused: 3 x 412",
-        "bench-1": "all 1 uploads of the last 1 h were refused: 1 x 412",
+        "pi-2": "3 of 3 uploads in the last 30 min were refused: 3 x 412",
+        "bench-1": "1 of 1 uploads in the last 1 h were refused: 1 x 412",
     }
 
 

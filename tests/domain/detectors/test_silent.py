@@ -58,8 +58,7 @@ def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet
         Finding(
             host="pi-1",
             symptom="silent",
-            detail="no accepted upload for 31 min 20 s, longer than 30 min: the last one was at"
-            " 2026-11-23T18:23:40+00:00",
+            detail="no accepted upload since 2026-11-23T18:23:40+00:00, 31 min 20 s ago (the limit is 30 min)",
             suggested_fix="Look at pi-1.",
         )
     ]

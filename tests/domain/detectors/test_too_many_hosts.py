@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def words(count: int, host: str) -> str:
     """Expect a detail."""
     return (
-        f"{count} observations of hosts beyond the limit of 2 were left out, the latest of {host};"
+        f"{count} observations of hosts beyond the limit of 2 were left out so far, the latest of {host};"
         " the hosts known before are watched as ever"
     )
 

@@ -64,7 +64,7 @@ def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet
         Finding(
             host="pi-1",
             symptom="unstamped",
-            detail="4 uploads of the last 30 min were refused because they carry no code stamp",
+            detail="4 refusals in the last 30 min because an upload carries no code stamp",
             suggested_fix="Stamp pi-1.",
         )
     ]

@@ -1,0 +1,177 @@
+"""The defaults are a contract: no file, an empty file and the example are the reference deployment."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.config.schema import KEYS
+from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
+from fleet_health.domain.detectors.silent import SilentLimits
+from fleet_health.domain.detectors.unstamped import UnstampedLimits
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleet_health.config.schema import Settings
+
+MINUTE, HOUR = 60_000_000, 3_600_000_000
+EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
+
+# Written out here once more, because operators' files rely on them. Most come from the design.
+CONTRACT: dict[str, Any] = {
+    "tick": "5m",
+    "blind_after": "15m",
+    "hosts.limit": 10_000,
+    "index.path": "/var/lib/cis490/index.jsonl",
+    "index.host_field": "host_id",
+    "index.time_field": "received_at_wall",
+    "journal.unit": "cis490-receiver.service",
+    "journal.response": r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})',
+    "journal.unstamped.contains": "missing X-Cis490-Code-Commit",
+    "journal.unstamped.host": r"host=(?P<host>\S+)",
+    "alerts.path": "/var/lib/cis490/alerts.jsonl",
+    "detectors.silent.after": "30m",
+    "detectors.silent.lookback": "24h",
+    "detectors.fatal-only.window": "30m",
+    "detectors.fatal-only.min_count": 10,
+    "detectors.fatal-only.ratio": 0.95,
+    "detectors.unstamped.window": "30m",
+    "detectors.unstamped.min_count": 10,
+}
+OPTIONAL = {"journal.directory", "journal.namespace"}
+TEXTS = {
+    "detectors.silent.suggested_fix",
+    "detectors.fatal-only.suggested_fix",
+    "detectors.fatal-only.suggested_fix_5xx",
+    "detectors.unstamped.suggested_fix",
+}
+
+
+def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Give each key of a document, dotted, with its value."""
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def test_the_keys_and_defaults_are_the_contract() -> None:
+    """No key is renamed, none gets another default; the texts of suggested fixes may change."""
+    assert {key: entry.default for key, entry in KEYS.items() if key not in TEXTS | OPTIONAL} == CONTRACT
+    assert {key: entry.default for key, entry in KEYS.items() if key in OPTIONAL} == dict.fromkeys(OPTIONAL)
+    assert set(KEYS) >= TEXTS
+
+
+def test_the_defaults_mean_what_they_say() -> None:
+    """As values of the program, the defaults are the reference deployment's."""
+    settings = load(None)
+    fix = {key: SuggestedFix(KEYS[key].default) for key in TEXTS}
+
+    assert (settings.tick_us, settings.blind_after_us, settings.host_limit) == (5 * MINUTE, 15 * MINUTE, 10_000)
+    assert (settings.index.path, settings.alerts_path) == (
+        Path("/var/lib/cis490/index.jsonl"),
+        Path("/var/lib/cis490/alerts.jsonl"),
+    )
+    assert (settings.index.host_field, settings.index.time_field) == ("host_id", "received_at_wall")
+    assert (settings.journal.unit, settings.journal.directory, settings.journal.namespace) == (
+        "cis490-receiver.service",
+        None,
+        None,
+    )
+    assert settings.journal.response.pattern == CONTRACT["journal.response"]
+    assert settings.journal.unstamped_marker == CONTRACT["journal.unstamped.contains"]
+    assert settings.journal.unstamped_host.pattern == CONTRACT["journal.unstamped.host"]
+    assert settings.silent.each_alone() == [SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"])]
+    assert settings.fatal_only.each_alone() == [
+        FatalOnlyLimits(
+            30 * MINUTE,
+            10,
+            0.95,
+            fix["detectors.fatal-only.suggested_fix"],
+            fix["detectors.fatal-only.suggested_fix_5xx"],
+        )
+    ]
+    assert settings.unstamped.each_alone() == [
+        UnstampedLimits(30 * MINUTE, 10, fix["detectors.unstamped.suggested_fix"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("detectors.silent.suggested_fix", ["cis490-shipper", "cis490-orchestrator", "inactive", "FIXYOURSELF.md"]),
+        (
+            "detectors.unstamped.suggested_fix",
+            ["scripts/install-lab-host.sh", "VERSION", "cis490-orchestrator", "cis490-autoupdate.timer", "30 minutes"],
+        ),
+        ("detectors.fatal-only.suggested_fix", ["cis490-shipper", "-5min", "412", "FIXYOURSELF.md, section B", "HEAD"]),
+        ("detectors.fatal-only.suggested_fix_5xx", ["receiver"]),
+    ],
+)
+def test_the_suggested_fixes_name_what_helps(key: str, words: list[str]) -> None:
+    """Each text says where to look, in words of ours."""
+    text = SuggestedFix(KEYS[key].default).render("pi-1")
+
+    assert [word for word in [*words, "pi-1"] if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n# nothing here\n", "\ufeff", "[index]\n[detectors.silent]\n", "overrides = []"]
+)
+def test_an_empty_file_is_all_defaults(
+    text: str, settings_of: Callable[..., Settings], plain: Callable[[Settings], dict[str, Any]]
+) -> None:
+    """It is the same as no file."""
+    assert plain(settings_of(text)) == plain(load(None))
+
+
+def test_the_example_is_the_defaults(plain: Callable[[Settings], dict[str, Any]]) -> None:
+    """As it stands, it changes nothing, and each value is written as the default is."""
+    assert plain(load(EXAMPLE)) == plain(load(None))
+    assert dict(flat(tomllib.loads(EXAMPLE.read_text()))) == {
+        key: entry.default for key, entry in KEYS.items() if entry.default is not None
+    }
+
+
+# A setting that is off stands right behind its `#`, prose behind a blank. A blank line or prose ends a run of them.
+SETTINGS_OFF = re.findall(r"(?:^#[a-z\[].*\n)+", EXAMPLE.read_text(), re.MULTILINE)
+
+
+@pytest.mark.parametrize("run", SETTINGS_OFF)
+def test_what_is_off_in_the_example_can_be_switched_on(
+    run: str, settings_of: Callable[..., Settings], plain: Callable[[Settings], dict[str, Any]]
+) -> None:
+    """Each of these settings is right when its comment sign is taken away, and makes a difference."""
+    text = EXAMPLE.read_text().replace(run, run.replace("#", ""))
+
+    assert plain(settings_of(text)) != plain(load(None))
+
+
+def test_all_that_is_off_in_the_example_is_known(settings_of: Callable[..., Settings]) -> None:
+    """Both overrides are valid together, too."""
+    text = EXAMPLE.read_text()
+    for run in SETTINGS_OFF:
+        if not run.startswith("#namespace"):
+            text = text.replace(run, run.replace("#", ""))
+
+    assert settings_of(text).silent.of("bench-7").after_us == 3 * 24 * HOUR
+
+
+def test_every_key_is_in_the_example() -> None:
+    """Also those that are off by default, and the overrides."""
+    text = EXAMPLE.read_text()
+    for run in SETTINGS_OFF:
+        text = text.replace(run, run.replace("#", ""))
+
+    document = dict(flat(tomllib.loads(text)))
+
+    assert set(document) - {"overrides"} == set(KEYS)
+    assert [set(override) for override in document["overrides"]] == [{"hosts", "detectors"}] * 2

@@ -1,0 +1,145 @@
+"""Each kind of value: what is right, what it means, and the whole of what is said when it is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.config import values
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("read", "raw", "value"),
+    [
+        (values.duration(), "1ms", 1_000),
+        (values.duration(), "90s", 90 * SECOND),
+        (values.duration(), "5m", 5 * MINUTE),
+        (values.duration(), "24h", 24 * HOUR),
+        (values.duration(), "7d", 7 * DAY),
+        (values.duration(), "3650d", 3650 * DAY),
+        (values.duration(), "1h30m", 90 * MINUTE),
+        (values.duration(), "1m500ms", MINUTE + SECOND // 2),
+        (values.duration(), "0.1h", 6 * MINUTE),
+        (values.duration(), "0.3s", 300_000),
+        (values.duration(), "1.000001s", SECOND + 1),
+        (values.duration(), "007s", 7 * SECOND),
+        (values.duration(at_least="1s"), "1s", SECOND),
+        (values.duration(at_least="1s"), "1000ms", SECOND),
+        (values.count, 1, 1),
+        (values.count, 10**9, 10**9),
+        (values.ratio, 0.95, 0.95),
+        (values.ratio, 1, 1.0),
+        (values.ratio, 5e-324, 5e-324),
+        (values.path, "/a/b", Path("/a/b")),
+        (values.path, "b", Path("b")),
+        (values.path, " ", Path(" ")),
+        (values.text, "x", "x"),
+        (values.text, " ", " "),
+        (values.field, "received at ä", "received at ä"),
+        (values.unit, "cis490-receiver.service", "cis490-receiver.service"),
+        (values.unit, "cis490-receiver", "cis490-receiver.service"),
+        (values.unit, "receiver@lab.service", "receiver@lab.service"),
+        (values.unit, r"a\x2db.service", r"a\x2db.service"),
+        (values.unit, "lab.receiver", "lab.receiver.service"),
+        (values.unit, "cis490.slice", "cis490.slice"),
+        (values.namespace, "lab", "lab"),
+        (values.namespace, "lab-1.a_b", "lab-1.a_b"),
+        (values.pattern("host"), "(?P<host>x)", re.compile("(?P<host>x)")),
+        (values.suggested_fix, "On $host.", SuggestedFix("On $host.")),
+        (values.globs, ["a"], ("a",)),
+        (values.globs, ["a", "b-*", "[!c]?"], ("a", "b-*", "[!c]?")),
+    ],
+)
+def test_a_right_value_is_read(read: Callable[[Any], Any], raw: Any, value: Any) -> None:
+    """What TOML gave becomes what the program uses."""
+    assert read(raw) == value
+    assert type(read(raw)) is type(value)
+
+
+DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
+RANGE = 'a duration from "1ms" to "3650d"'
+COUNT, RATIO = "a whole number of 1 or more", "a number greater than 0 and at most 1"
+PATH, TEXT = "a path, in quotes", "a string that is not empty"
+FIELD = "the name of a field, without quotes, backslashes and control characters"
+UNIT, NAMESPACE = (
+    'the name of a systemd unit, such as "receiver.service"',
+    "the name of a journal namespace, as in LogNamespace=",
+)
+PATTERN = "a regular expression with (?P<host>…) and (?P<status>…)"
+FIX = "a text in which only $host stands for something"
+LONE_DOLLAR = "a $ that starts no name; write $$ for a plain dollar sign"
+GLOBS = 'a list of host globs, such as ["bench-*"]'
+
+
+WRONG: list[tuple[Callable[[Any], Any], str, list[Any]]] = [
+    (values.duration(), DURATION, [5, 5.0, True, None, [], {}, "", "5", "m", "5 m", " 5m", "5m\n", "5M", "5min"]),
+    (values.duration(), DURATION, ["-5m", "+5m", "1e3s", ".5h", "5.m", "5µs", "\u0665m", "1h 5m"]),
+    (values.duration(), RANGE, ["0s", "0.9ms", "0.0h", "3651d", "3650d1ms", "9" * 400 + "d"]),
+    (values.duration(at_least="1s"), 'a duration from "1s" to "3650d"', ["999ms", "0.999999s"]),
+    (values.count, COUNT, [0, -1, 1.0, True, "1", None, [1]]),
+    (values.ratio, RATIO, [0, 0.0, -0.5, 1.0000001, 2, float("nan"), float("inf"), True, "0.5"]),
+    (values.path, PATH, ["", 5, None, ["a"], "a\0b", False]),
+    (values.text, TEXT, ["", 5, None, ["a"], True]),
+    (values.field, FIELD, ["", 5, None, ["a"], 'a"b', "a\\b", "a\nb", "\0"]),
+    (values.unit, UNIT, ["", "a b", "a/b.service", "ä.service", 5, "a\n", "x" * 256]),
+    (values.namespace, NAMESPACE, ["", "a b", "a/b", "*", "+lab", "ä", 5, "a\n", "x" * 129]),
+    (values.pattern("host", "status"), PATTERN, ["", 5, None, ["x"]]),
+    (
+        values.pattern("host", "status"),
+        f"{PATTERN}; this one is without the group (?P<status>…)",
+        ["(?P<host>x)"],
+    ),
+    (
+        values.pattern("host", "status"),
+        f"{PATTERN}; this one is not a regular expression: nothing to repeat at position 0",
+        ["*"],
+    ),
+    (values.suggested_fix, f"{FIX}; it has {LONE_DOLLAR}", ["5 $", "$5", "${host", "$`ls`"]),
+    (values.suggested_fix, f"{FIX}; it has $h, which is not known here; $host is the only name", ["$h"]),
+    (values.suggested_fix, TEXT, ["", 5, None, ["x"]]),
+    (values.globs, GLOBS, ["a", [], [""], ["a", 5], ["a", ["b"]], {"a": 1}, None]),
+]
+
+
+@pytest.mark.parametrize(
+    ("read", "raw", "expected"), [(read, raw, expected) for read, expected, raws in WRONG for raw in raws]
+)
+def test_a_wrong_value_is_told_what_was_expected(read: Callable[[Any], Any], raw: Any, expected: str) -> None:
+    """The whole message says what would have been right."""
+    with pytest.raises(ValueError, match=f"^{re.escape(expected)}$"):
+        read(raw)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    parts=st.lists(st.tuples(st.integers(0, 999), st.sampled_from(["ms", "s", "m", "h", "d"])), min_size=1, max_size=4)
+)
+def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
+    """Any number of parts may stand in any order."""
+    units = {"ms": 1_000, "s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY}
+
+    assert values.parse_duration("".join(f"{number}{unit}" for number, unit in parts)) == sum(
+        number * units[unit] for number, unit in parts
+    )
+
+
+@settings(deadline=None, max_examples=300)
+@given(raw=st.text(st.sampled_from("0159.msh d$`(?P<host>)[]*{}\\"), max_size=20))
+def test_no_string_makes_a_reader_fail_otherwise(raw: str) -> None:
+    """A reader gives a value or raises ValueError, nothing else."""
+    for read in (values.duration(), values.path, values.text, values.unit, values.namespace, values.suggested_fix):
+        try:
+            read(raw)
+        except ValueError as error:
+            assert str(error)  # noqa: PT017 - either way is right
