@@ -20,11 +20,12 @@ from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.intake import admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
+from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
-from fleet_health.sources.index import entry_by_time, index_parser
+from fleet_health.sources.index import entry_by_time, index_parser, rotated_tails
 from fleet_health.sources.journal import log_parser
 from fleet_health.sources.reader import JournalReader
 from fleet_health.sources.tail import Tail
@@ -124,34 +125,40 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
 
 
 def _read_index(settings: Settings, fleet: Fleet, now: Instant, *, is_live: bool) -> None:
-    parser = index_parser(settings.index)
+    parser, rejections = index_parser(settings.index), RejectionCount()
     since = now - reach_of(settings.detectors()).ships_us
-    tail = Tail(settings.index.path, entry_by_time(parser, lambda: since))
+    entry = entry_by_time(parser, lambda: since)
     admit = admit_live if is_live else admit_until
-    is_end = False
-    while not is_end:
-        block = tail.read()
-        is_end = block.is_end
-        # Nobody will come back for a last line that is not ended yet.
-        ships, rejections = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
-        fleet.ships.record(admit([ship for ship in ships if ship.at >= since], now)[0])
-        for one in rejections:
-            _log.debug("row rejected", reason=one.reason, excerpt=one.excerpt)
-    tail.close()
+    for tail in (*rotated_tails(settings.index.path, entry, since), Tail(settings.index.path, entry)):
+        is_end = False
+        while not is_end:
+            block = tail.read()
+            is_end = block.is_end
+            # Nobody will come back for a last line that is not ended yet.
+            ships, rejected = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
+            fleet.ships.record(admit([ship for ship in ships if ship.at >= since], now)[0])
+            rejections.add(rejected)
+        tail.close()
+    _report(rejections, "index")
 
 
 def _read_journal(settings: Settings, fleet: Fleet, now: Instant) -> None:
-    parser = log_parser(settings.journal)
+    parser, rejections = log_parser(settings.journal), RejectionCount()
     reader = JournalReader(settings.journal)
     reader.seek(now - reach_of(settings.detectors()).traffic_us)
     for message, at in reader.read():
         if message is None or at > now:
             continue
-        observations, rejections = parser.parse(message, at)
+        observations, rejected = parser.parse(message, at)
         fleet.traffic.record(observations)
-        for one in rejections:
-            _log.debug("line rejected", reason=one.reason, excerpt=one.excerpt)
+        rejections.add(rejected)
     reader.close()
+    _report(rejections, "journal")
+
+
+def _report(rejections: RejectionCount, source: str) -> None:
+    for reason, count in sorted(rejections.by_reason.items()):
+        _log.info("lines rejected", source=source, reason=reason, count=count, latest=rejections.latest[reason])
 
 
 def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:

@@ -11,6 +11,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.config.pattern_speed import slowness
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.suggested_fix import SuggestedFix
 from fleet_health.parsing.receiver_log import compile_pattern
@@ -114,9 +115,12 @@ def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
     def read(raw: Any) -> re.Pattern[str]:
         expected = f"a regular expression with {wanted}"
         try:
-            return compile_pattern(text(raw), *groups)
+            compiled = compile_pattern(text(raw), *groups)
         except ValueError as error:
             raise ValueError(f"{expected}; this one is {error}" if isinstance(raw, str) and raw else expected) from None
+        if seconds := slowness(compiled):
+            raise ValueError(f"{expected} that is fast on any line; this one takes {seconds:.2f} s and more")
+        return compiled
 
     return read
 

@@ -22,6 +22,7 @@ from fleet_health.domain.instant import HOUR_US, utc_hour
 from fleet_health.errors import SinkTaken, SinkUnavailable
 from fleet_health.parsing.alert_row import parse_alert_row
 from fleet_health.parsing.bisection import entry_offset
+from fleet_health.rotation import rotated_files
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
 _MODE = 0o644
-_COMPRESSED = (".gz", ".xz", ".zst", ".bz2")
 
 _LOCK_PATIENCE = 5.0
 _LOCK_RETRY = 0.05
@@ -64,7 +64,8 @@ class AlertLog:
         """
         since = now - now % HOUR_US
         try:
-            return [row for path in self._files(since) for row in _rows(path, since)]
+            files = [*rotated_files(self.path, since), *([self.path] if self.path.is_file() else [])]
+            return [row for file in files for row in _rows(file, since)]
         except OSError as error:
             raise SinkUnavailable(f"{error.filename}: {error.strerror}") from error
 
@@ -113,15 +114,6 @@ class AlertLog:
         if self._owned is not None:
             os.close(self._owned)
             self._owned = None
-
-    def _files(self, since: Instant) -> list[Path]:
-        """Give the log, and what it may have been rotated to in the meantime."""
-        rotated = [
-            path
-            for path in self.path.parent.glob(f"{self.path.name}[.-]*")
-            if path.suffix not in _COMPRESSED and path.stat().st_mtime_ns // 1000 >= since
-        ]
-        return [path for path in (*rotated, self.path) if path.is_file()]
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

@@ -14,14 +14,17 @@ from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.domain.intake import admit_live
+from fleet_health.errors import SourceFailing
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
+from fleet_health.rotation import rotated_files
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.tail import LINE_LIMIT, Block, Entry, ReadAt, Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.domain.instant import Instant
@@ -63,18 +66,27 @@ class IndexFollower(Follower):
         self._deliver = deliver
         self._reach_us = reach_us
         self._path = settings.path
-        self._tail = Tail(settings.path, entry_by_time(self._parser, lambda: clock() - reach_us))
-        # In a thread, because a read may wait for the disk, and a whole block a call, because a thread costs a hop.
-        self._read_block = wrap(self._tail.read)
-        self._close_tail = wrap(self._tail.close)
+        self._entry = entry_by_time(self._parser, lambda: clock() - reach_us)
+        self._tail = Tail(settings.path, self._entry)
+        self._has_read_rotated = False
         self._inotify: Inotify | None = None
         self._is_inotify_missed = False
 
     async def _read_to_end(self) -> None:
+        if not self._has_read_rotated:
+            for tail in await wrap(rotated_tails)(self._path, self._entry, self._clock() - self._reach_us):
+                await self._read_tail(tail)
+                await wrap(tail.close)()
+            self._has_read_rotated = True
+        await self._read_tail(self._tail)
+
+    async def _read_tail(self, tail: Tail) -> None:
+        # In a thread, because a read may wait for the disk, and a whole block a call, because a thread costs a hop.
+        read_block = wrap(tail.read)
         while True:
-            block: Block = await self._read_block()
+            block: Block = await read_block()
             if block.event:
-                _log.info("index " + block.event, path=str(self._path))
+                _log.info("index " + block.event, path=str(tail.path))
             self._take_in(block)
             if block.is_end and not block.event:
                 return
@@ -133,7 +145,20 @@ class IndexFollower(Follower):
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
-        await self._close_tail()
+        await wrap(self._tail.close)()
+
+
+def rotated_tails(path: Path, entry: Entry, since: Instant) -> list[Tail]:
+    """Give a tail for each file that the index was rotated to since an instant.
+
+    Raises:
+        SourceFailing: They cannot be listed.
+
+    """
+    try:
+        return [Tail(file, entry) for file in rotated_files(path, since)]
+    except OSError as error:
+        raise SourceFailing(f"{error.filename}: {error.strerror}") from error
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:

@@ -1,0 +1,28 @@
+"""Which files a log has been rotated to. A reader that starts just after a rotation must look there, too."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.domain.instant import Instant
+
+# logrotate's names, numbered or dated: `.1`, `-20261123`, `.2026-11-23`. A compressed file is not read.
+_is_rotated = re.compile(r"[.-]\d[\d.-]*", re.ASCII).fullmatch
+
+
+def rotated_files(path: Path, since: Instant) -> list[Path]:
+    """Give the files beside `path` that it was rotated to and that were written to at or after `since`; latest last.
+
+    Raises:
+        OSError: The directory cannot be read.
+
+    """
+    written_at: dict[Path, Instant] = {}
+    for file in path.parent.glob(f"{path.name}[.-]*"):
+        if _is_rotated(file.name[len(path.name) :]) and file.is_file():
+            written_at[file] = file.stat().st_mtime_ns // 1000
+    return sorted((file for file, at in written_at.items() if at >= since), key=written_at.__getitem__)
