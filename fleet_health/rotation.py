@@ -10,8 +10,8 @@ if TYPE_CHECKING:
 
     from fleet_health.domain.instant import Instant
 
-# logrotate's names, numbered or dated: `.1`, `-20261123`, `.2026-11-23`. A compressed file is not read.
-_is_rotated = re.compile(r"[.-]\d[\d.-]*", re.ASCII).fullmatch
+# Numbered, dated, or the one before: `.1`, `-20261123`, `.2026-11-23`, `.old`. A compressed file is not read.
+_is_rotated = re.compile(r"[.-](?:\d[\d.-]*|old)", re.ASCII).fullmatch
 
 
 def rotated_files(path: Path, since: Instant) -> list[Path]:

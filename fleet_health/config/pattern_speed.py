@@ -16,7 +16,7 @@ _LENGTH = 2_048
 _BEGINNINGS = ("", "host=", "PUT /v1/episodes/", '10.0.0.1:5000 - "PUT /')
 _REPEATED = ("a", "0", " ", "/", "a/", '"', "=", ",", "host=", "a ", "é")
 
-_LIMIT = 0.02
+_LIMIT = 0.2
 _GIVE_UP = 0.5
 
 

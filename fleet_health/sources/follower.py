@@ -96,6 +96,10 @@ class Follower(ABC):
         """Wait until there may be more; return after `longest_wait` in any case."""
 
     @abstractmethod
+    async def _let_go(self) -> None:
+        """Close the input, so that the next look opens it anew."""
+
+    @abstractmethod
     async def close(self) -> None:
         """Let go of everything. To be called when `follow` has ended."""
 
@@ -113,4 +117,4 @@ class Follower(ABC):
         state.phase, state.reason = phase, reason
         if state.unseen_since is None:
             state.unseen_since = self._clock()
-        await self.close()
+        await self._let_go()

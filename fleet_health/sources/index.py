@@ -70,6 +70,7 @@ class IndexFollower(Follower):
         self._tail = Tail(settings.path, self._entry)
         self._has_read_rotated = False
         self._inotify: Inotify | None = None
+        self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
 
     async def _read_to_end(self) -> None:
@@ -87,6 +88,7 @@ class IndexFollower(Follower):
             block: Block = await read_block()
             if block.event:
                 _log.info("index " + block.event, path=str(tail.path))
+                self._is_opened_anew = True
             self._take_in(block)
             if block.is_end and not block.event:
                 return
@@ -103,28 +105,28 @@ class IndexFollower(Follower):
         self._deliver(ships)
 
     async def _wait_for_hint(self) -> None:
+        if self._is_opened_anew:
+            self._is_opened_anew = False
+            self._unwatch()
+            self._watch()
         try:
             async with asyncio.timeout(self.longest_wait):
-                if self._inotify is None and not self._watch():
+                if self._inotify is None:
                     await asyncio.sleep(self.longest_wait)
-                elif self._inotify is not None:
+                else:
                     self._drain(await self._inotify.get())
         except TimeoutError:
             pass
 
     def _drain(self, event: Event | None) -> None:
         """Take all hints that are there: many of them mean no more than one."""
-        inotify = self._inotify
-        while inotify is not None and event is not None:
+        while self._inotify is not None and event is not None:
             if event.mask & _DIRECTORY_GONE:
-                # Another directory may stand at the path by now. It is watched at the next turn.
-                inotify.close()
-                inotify = self._inotify = None
-            else:
-                event = inotify.sync_get()
+                self._is_opened_anew = True  # another directory may stand at the path by now
+            event = self._inotify.sync_get()
 
-    def _watch(self) -> bool:
-        """Watch the directory of the index, and of the file that it is a link to; False if that cannot be."""
+    def _watch(self) -> None:
+        """Watch the directory of the index, and of the file that it is a link to, as far as that can be."""
         inotify = None
         try:
             inotify = Inotify(sync_timeout=0)
@@ -136,16 +138,22 @@ class IndexFollower(Follower):
             if not self._is_inotify_missed:
                 self._is_inotify_missed = True
                 _log.warning("inotify not available, looking every two seconds instead", reason=error.strerror)
-            return False
-        self._inotify = inotify
-        return True
+        else:
+            self._inotify = inotify
 
-    async def close(self) -> None:
-        """Close the index."""
+    def _unwatch(self) -> None:
+        """Let go of inotify. Only who waits for hints may do so, or the loop would watch a closed descriptor."""
         if self._inotify is not None:
             self._inotify.close()
             self._inotify = None
+
+    async def _let_go(self) -> None:
         await wrap(self._tail.close)()
+
+    async def close(self) -> None:
+        """Close the index."""
+        self._unwatch()
+        await self._let_go()
 
 
 def rotated_tails(path: Path, entry: Entry, since: Instant) -> list[Tail]:

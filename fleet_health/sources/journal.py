@@ -117,6 +117,9 @@ class JournalFollower(Follower):
 
     async def close(self) -> None:
         """Close the journal."""
+        await self._let_go()
+
+    async def _let_go(self) -> None:
         if self._reader is not None:
             # In this order: the loop must never watch a descriptor that is closed.
             asyncio.get_running_loop().remove_reader(self._reader.fd)

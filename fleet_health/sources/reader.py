@@ -138,8 +138,9 @@ def _unavailable(error: OSError) -> SourceUnavailable:
 
 
 def _refuse_unreadable(settings: JournalSettings) -> None:
-    directories = _directories(settings)
+    directories: list[Path] = []
     try:
+        directories = _directories(settings)
         files = [file for directory in directories for file in directory.glob("*.journal")]
     except OSError as error:
         raise SourceRefused(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error

@@ -21,7 +21,7 @@ import stat
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
@@ -195,24 +195,25 @@ class Tail:
         if self._replaced is not None:
             block = self._read_replaced(self._replaced)
             if block.lines or not block.is_end:
-                return block
+                return replace(block, is_end=False)
         if self._file is None:
             self._file = self._open()
             return self._file.read_on("opened")
         block = self._file.read_on(self._file.check_in_place())
-        is_quiet = block.is_end and not block.lines and not block.event
-        return self._look_at_path(self._file, block) if is_quiet else block
+        return self._look_at_path(self._file, block) if block.is_end else block
 
-    def _look_at_path(self, file: _File, nothing: Block) -> Block:
-        """See whether the file that has been read to its end is still the one at the path."""
+    def _look_at_path(self, file: _File, block: Block) -> Block:
+        """See whether the file that has been read to its end is still the one at the path; if not, leave it."""
         current, own = self._stat_path(), file.state()
+        if current is None and own.st_nlink:
+            return block  # renamed, and nothing in its place yet
+        if current is not None and os.path.samestat(current, own):
+            return block
+        if block.lines:
+            return replace(block, is_end=False)  # what may have been written meanwhile comes first
         if current is None:
-            if own.st_nlink:
-                return nothing  # renamed, and nothing in its place yet
             self._file = None
             return _last_block(file, "deleted")
-        if os.path.samestat(current, own):
-            return nothing
         if self._replaced is not None:
             self._replaced.close()
         self._file, self._replaced, self._replaced_until = None, file, time.monotonic() + _REPLACED_TIME
