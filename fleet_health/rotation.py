@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ _is_rotated = re.compile(r"[.-](?:\d[\d.-]*|old)", re.ASCII).fullmatch
 def rotated_files(path: Path, since: Instant) -> list[Path]:
     """Give the files beside `path` that it was rotated to and that were written to at or after `since`; latest last.
 
-    Raises:
-        OSError: The directory cannot be read.
-
+    A directory may let us open a file in it, and not list it; then there are none.
     """
     written_at: dict[Path, Instant] = {}
-    for file in path.parent.glob(f"{path.name}[.-]*"):
-        if _is_rotated(file.name[len(path.name) :]) and file.is_file():
-            written_at[file] = file.stat().st_mtime_ns // 1000
+    with suppress(OSError):
+        for file in path.parent.iterdir():
+            is_ours = file.name.startswith(path.name) and _is_rotated(file.name[len(path.name) :])
+            if is_ours and file.is_file():
+                written_at[file] = file.stat().st_mtime_ns // 1000
     return sorted((file for file, at in written_at.items() if at >= since), key=written_at.__getitem__)

@@ -14,7 +14,6 @@ from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.domain.intake import admit_live
-from fleet_health.errors import SourceFailing
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
@@ -157,16 +156,8 @@ class IndexFollower(Follower):
 
 
 def rotated_tails(path: Path, entry: Entry, since: Instant) -> list[Tail]:
-    """Give a tail for each file that the index was rotated to since an instant.
-
-    Raises:
-        SourceFailing: They cannot be listed.
-
-    """
-    try:
-        return [Tail(file, entry) for file in rotated_files(path, since)]
-    except OSError as error:
-        raise SourceFailing(f"{error.filename}: {error.strerror}") from error
+    """Give a tail for each file that the index was rotated to since an instant."""
+    return [Tail(file, entry) for file in rotated_files(path, since)]
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:
