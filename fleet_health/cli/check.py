@@ -20,21 +20,18 @@ from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.intake import admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
-from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
-from fleet_health.sources.index import entry_by_time, index_parser, rotated_tails
-from fleet_health.sources.journal import log_parser
-from fleet_health.sources.reader import JournalReader
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.once import read_index, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.instant import Instant
+    from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
 _JOURNAL_PATIENCE = 1.0
@@ -83,14 +80,19 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet = Fleet(settings.host_limit)
+    fleet, reach = Fleet(settings.host_limit), reach_of(settings.detectors())
+    admit = admit_live if options.now is None else admit_until
     try:
-        _read_index(settings, fleet, now, is_live=options.now is None)
+        rejections = read_index(
+            settings.index, now - reach.ships_us, lambda ships: fleet.ships.record(admit(ships, now)[0])
+        )
+        _report(rejections, "index")
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     try:
-        _read_journal(settings, fleet, now)
+        rejections = read_journal(settings.journal, now - reach.traffic_us, now, fleet.traffic.record)
+        _report(rejections, "journal")
     except SourceUnavailable as error:
         _log.warning("without the journal only silent hosts are found", reason=str(error))
     evaluation = _judge(settings, fleet, now)
@@ -122,38 +124,6 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
         number: Decimal | None = getattr(options, name)
         given.append((key, name, None if number is None else f"{number:f}{unit}"))
     return {key: ("--" + name.replace("_", "-"), raw) for key, name, raw in given if raw is not None}
-
-
-def _read_index(settings: Settings, fleet: Fleet, now: Instant, *, is_live: bool) -> None:
-    parser, rejections = index_parser(settings.index), RejectionCount()
-    since = now - reach_of(settings.detectors()).ships_us
-    entry = entry_by_time(parser, lambda: since)
-    admit = admit_live if is_live else admit_until
-    for tail in (*rotated_tails(settings.index.path, entry, since), Tail(settings.index.path, entry)):
-        is_end = False
-        while not is_end:
-            block = tail.read()
-            is_end = block.is_end
-            # Nobody will come back for a last line that is not ended yet.
-            ships, rejected = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
-            fleet.ships.record(admit([ship for ship in ships if ship.at >= since], now)[0])
-            rejections.add(rejected)
-        tail.close()
-    _report(rejections, "index")
-
-
-def _read_journal(settings: Settings, fleet: Fleet, now: Instant) -> None:
-    parser, rejections = log_parser(settings.journal), RejectionCount()
-    reader = JournalReader(settings.journal)
-    reader.seek(now - reach_of(settings.detectors()).traffic_us)
-    for message, at in reader.read():
-        if message is None or at > now:
-            continue
-        observations, rejected = parser.parse(message, at)
-        fleet.traffic.record(observations)
-        rejections.add(rejected)
-    reader.close()
-    _report(rejections, "journal")
 
 
 def _report(rejections: RejectionCount, source: str) -> None:

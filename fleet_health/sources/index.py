@@ -7,6 +7,7 @@ filesystems send none, and a symlink may be swapped in a directory that nobody w
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,6 +15,7 @@ from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.domain.intake import admit_live
+from fleet_health.errors import SourceUnavailable
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
@@ -75,7 +77,8 @@ class IndexFollower(Follower):
     async def _read_to_end(self) -> None:
         if not self._has_read_rotated:
             for tail in await wrap(rotated_tails)(self._path, self._entry, self._clock() - self._reach_us):
-                await self._read_tail(tail)
+                with suppress(SourceUnavailable):  # it may be gone by now, or closed to us; the index itself is not
+                    await self._read_tail(tail)
                 await wrap(tail.close)()
             self._has_read_rotated = True
         await self._read_tail(self._tail)
