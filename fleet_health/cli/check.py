@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import select
 import sys
 import time
 from decimal import Decimal, InvalidOperation
@@ -161,10 +162,11 @@ def _emit(settings: Settings, evaluation: Evaluation, *, is_dry_run: bool) -> tu
 
 def _send(alerts: Sequence[Alert]) -> None:
     sink = JournalSink()
-    sink.send(alerts)
+    sink.take(alerts)
+    sink.flush()
     patience_ends = time.monotonic() + _JOURNAL_PATIENCE
-    while sink.has_pending and time.monotonic() < patience_ends:
-        time.sleep(0.05)
+    while sink.has_pending and sink.fd is not None and (left := patience_ends - time.monotonic()) > 0:
+        select.select([], [sink.fd], [], left)
         sink.flush()
     sink.close()
 

@@ -48,6 +48,8 @@ class Delivery:
         self._pulse = pulse
         self._batches: deque[_Batch] = deque()
         self._retry = _RETRY_FIRST
+        self._watched_fd: int | None = None
+        self._timer: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -75,12 +77,11 @@ class Delivery:
                 self._postpone(str(error))
             else:
                 self._recover()
-            self._journal.flush()
+            self._send_on()
             self._pulse.rest()
             if not self._work.is_set():
                 self._settled.set()
-            if self._batches or self._journal.has_pending:
-                asyncio.get_running_loop().call_later(self._retry, self._work.set)
+            self._schedule_retry()
 
     async def settle(self) -> None:
         """Wait until everything taken so far has arrived, or was tried."""
@@ -94,7 +95,7 @@ class Delivery:
             written = await wrap(self.log.append)(batch.alerts)
             self._batches.popleft()
             if not batch.is_in_journal:
-                self._journal.send(written)
+                self._journal.take(written)
             self._pulse.beat(_WRITE_TIME)
 
     def _postpone(self, problem: str) -> None:
@@ -105,7 +106,26 @@ class Delivery:
         for batch in self._batches:
             if not batch.is_in_journal:
                 batch.is_in_journal = True
-                self._journal.send(batch.alerts)
+                self._journal.take(batch.alerts)
+
+    def _schedule_retry(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        has_no_journald = self._journal.has_pending and self._journal.fd is None
+        if self._batches or has_no_journald:
+            self._timer = loop.call_later(self._retry, self._work.set)
+
+    def _send_on(self) -> None:
+        """Send what waits for journald, and go on when it takes more. While it stands still this costs nothing."""
+        loop = asyncio.get_running_loop()
+        if self._watched_fd is not None:
+            loop.remove_writer(self._watched_fd)  # before sending, which may close it
+        self._journal.flush()
+        self._watched_fd = self._journal.fd if self._journal.has_pending else None
+        if self._watched_fd is not None:
+            loop.add_writer(self._watched_fd, self._send_on)
 
     def _recover(self) -> None:
         if self.problem:

@@ -87,10 +87,10 @@ class AlertLog:
                 given = {key for key, at in self.given(alerts[0].detected_at) if utc_hour(at) == hour}
                 due = [alert for alert in alerts if alert.dedup_key not in given]
                 if due:
-                    is_new = os.fstat(fd).st_size == 0
-                    _append(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
-                    if is_new:
+                    if os.fstat(fd).st_size == 0:
+                        # Before the rows: once they are in, a sync that failed would not be tried again.
                         _sync_directory(self.path.parent)
+                    _append(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
         except OSError as error:
             raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
         return due

@@ -7,7 +7,6 @@ send it ourselves on a socket that does not block, and keep what did not go thro
 
 from __future__ import annotations
 
-import errno
 import socket
 from collections import deque
 from typing import TYPE_CHECKING
@@ -33,7 +32,7 @@ MESSAGE_IDS = {
 SOCKET = "/run/systemd/journal/socket"
 
 _WARNING = "4"
-_QUEUE_LIMIT = 10_000
+_QUEUE_LIMIT = 20_000
 
 _log = structlog.get_logger("fleet_health.sinks")
 
@@ -43,8 +42,8 @@ class JournalSink:
 
     def __init__(self, path: str = SOCKET) -> None:
         self._path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
-        self._queue: deque[bytes] = deque(maxlen=_QUEUE_LIMIT)
+        self._socket: socket.socket | None = None
+        self._queue: deque[bytes] = deque()
         self._is_absence_said = False
 
     @property
@@ -52,33 +51,56 @@ class JournalSink:
         """True while entries wait for journald."""
         return bool(self._queue)
 
-    def send(self, alerts: Iterable[Alert]) -> None:
-        """Send one entry for each alert, as far as journald takes them now; keep the others for `flush`."""
+    @property
+    def fd(self) -> int | None:
+        """A descriptor that becomes writable when journald takes more; None while there is no journald."""
+        return None if self._socket is None else self._socket.fileno()
+
+    def take(self, alerts: Iterable[Alert]) -> None:
+        """Take alerts, one entry each, for `flush` to send."""
         self._queue.extend(datagram(fields_of(alert)) for alert in alerts)
-        self.flush()
+        if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
+            _log.error("alerts not sent to the journal: too many wait; they are in the alert log", count=excess)
+            for _ in range(excess):
+                self._queue.popleft()
 
     def flush(self) -> None:
-        """Send what waits, as far as journald takes it now."""
+        """Send what waits, as far as journald takes it now. It takes a few at a time: ten on a plain kernel."""
         while self._queue:
-            try:
-                self._socket.sendto(self._queue[0], self._path)
-            except BlockingIOError:
-                return  # journald is busy, or stands still
-            except OSError as error:
-                if error.errno in (errno.ENOENT, errno.ECONNREFUSED):
-                    self._say_absent()
+            if self._socket is None:
+                self._socket = self._connect()
+                if self._socket is None:
                     return
+            try:
+                self._socket.send(self._queue[0])
+            except BlockingIOError:
+                return  # it is busy, or stands still
+            except ConnectionError:
+                self.close()  # it has gone; perhaps another has come
+                continue
+            except OSError as error:
                 _log.error("alert not sent to the journal", reason=error.strerror)
             self._queue.popleft()
 
     def close(self) -> None:
         """Close the socket; what still waits is in the alert log."""
-        self._socket.close()
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
 
-    def _say_absent(self) -> None:
-        if not self._is_absence_said:
-            self._is_absence_said = True
-            _log.warning("no journald to send alerts to; they are in the alert log", socket=self._path)
+    def _connect(self) -> socket.socket | None:
+        # Connected, for only then can it be waited for until there is room: see `fd`.
+        attempt = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            attempt.connect(self._path)
+        except OSError as error:
+            attempt.close()
+            if not self._is_absence_said:
+                self._is_absence_said = True
+                _log.warning("no journald to send alerts to", socket=self._path, reason=error.strerror)
+            return None
+        self._is_absence_said = False
+        return attempt
 
 
 def fields_of(alert: Alert) -> dict[str, str]:

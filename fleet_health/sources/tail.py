@@ -40,7 +40,6 @@ _FINGERPRINT_SIZE = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
 
-
 ReadAt: TypeAlias = Callable[[int, int], bytes]
 """Gives up to so many bytes (second) from an offset (first)."""
 
@@ -113,24 +112,20 @@ class _File:
             size = LINE_LIMIT
             data = os.pread(self._fd, size, self._offset)
             end = data.rfind(b"\n") + 1
-        start, overlong = 0, 0
+        start = 0
         if self._is_skipping:
-            if not data:
-                return Block(is_end=True, event=event)
             start = data.find(b"\n") + 1
             if start == 0:
-                self._advance(data)
-                return Block(event=event)
+                self._skip(data)
+                return Block(is_end=not data, event=event)
             self._is_skipping = False
         elif not end and len(data) == LINE_LIMIT:
-            self._is_skipping = True
-            self._advance(data)
+            self._skip(data)
             return Block(overlong=1, event=event)
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             start = len(_BYTE_ORDER_MARK)
-        is_end = len(data) < size
         self._advance(data[:end])
-        return Block(data[start:end], is_end, overlong, event)
+        return Block(data[start:end], len(data) < size, event=event)
 
     def rest(self) -> bytes:
         """Give what stands behind the last newline."""
@@ -143,6 +138,12 @@ class _File:
         self._fingerprint = os.pread(self._fd, length, self._offset - length)
         self._seen = (0, 0)
         self._is_skipping = False
+
+    def _skip(self, data: bytes) -> None:
+        # A power cut leaves a run of NUL, however long, and the next row is appended right behind it.
+        nul_end = data.rfind(b"\0") + 1
+        self._is_skipping = not nul_end
+        self._advance(data[:nul_end] if nul_end else data)
 
     def _advance(self, data: bytes) -> None:
         self._offset += len(data)

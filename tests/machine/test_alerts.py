@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fleet_health.sinks.journal import MESSAGE_IDS
-from tests.machine.deployment import ALERTS, REFUSED_HOST
+from tests.machine.deployment import ALERTS, QUICK_CONFIG, REFUSED_HOST
+from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -96,3 +100,31 @@ def _assert_told_in_full(service: Service, host: str, symptom: str) -> None:
         "_SYSTEMD_UNIT": "fleet-health.service",
     }
     assert {field: entry.get(field) for field in expected} == expected
+
+
+@pytest.mark.fault("D6", rig="R2")
+def test_D6_no_alert_is_lost_to_the_rate_limit(service: Service) -> None:
+    """When a whole fleet falls silent at once the journal has each alert, however few it takes of other units."""
+    machine, limit = service.machine, "/etc/systemd/journald.conf.d/strict.conf"
+    machine.write(limit, "[Journal]\nRateLimitIntervalSec=1h\nRateLimitBurst=10\n")
+    machine.run("systemctl", "restart", "systemd-journald")
+    count, prefix = 2000, "crowd-"
+    rows = "".join(f'{{"host_id": "{prefix}{n}", "received_at_wall": "{_an_hour_ago()}"}}\n' for n in range(count))
+    machine.write("/srv/crowd/index.jsonl", rows)
+
+    service.configure(f'{QUICK_CONFIG}\n[index]\npath = "/srv/crowd/index.jsonl"\n')
+    service.control("reload")
+
+    def told() -> bool:
+        entries = machine.journal("SYSLOG_IDENTIFIER=fleet-health", "FLEET_SYMPTOM=silent")
+        return len({entry["FLEET_HOST"] for entry in entries if entry["FLEET_HOST"].startswith(prefix)}) == count
+
+    try:
+        eventually(told, "an entry for every host")
+    finally:
+        machine.run("rm", limit)
+        machine.run("systemctl", "restart", "systemd-journald")
+
+
+def _an_hour_ago() -> str:
+    return (datetime.now(UTC) - timedelta(hours=1)).isoformat()

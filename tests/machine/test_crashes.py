@@ -35,8 +35,11 @@ def test_killed(disturbed_service: Service, receiver: Receiver, new_host: Callab
     assert_none_doubled(service.entries(before))
 
 
+@pytest.mark.fault("D4", rig="R2")
 @pytest.mark.parametrize("part", ["journal", "index", "evaluator", "writer"])
-def test_hung_part(part: str, disturbed_service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+def test_D4_hung_part(
+    part: str, disturbed_service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
     """When one part hangs, the watchdog ends the service, and the next one goes on without telling anything twice."""
     service = disturbed_service
     script = f"{CHECKOUT}/tests/machine/hanging_service.py"

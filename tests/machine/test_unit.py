@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests.machine.deployment import DROP_INS, QUICK_CONFIG, SERVICE
 from tests.machine.machine import eventually
 
@@ -50,7 +52,10 @@ def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Cal
     service.wait_for_alert(host, "unstamped")
 
 
-def test_refused_reload_changes_nothing(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+@pytest.mark.fault("D2", rig="R2")
+def test_D2_refused_reload_changes_nothing(
+    service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
     """A bad configuration is refused with every problem in the log and a word in the status; the old one goes on."""
     service.configure(QUICK_CONFIG.replace('tick = "1s"', 'tick = "soon"\ntock = 1'))
     service.control("reload")
@@ -75,7 +80,8 @@ def test_stop_is_quick(disturbed_service: Service) -> None:
     assert seen == {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
 
 
-def test_bad_configuration_ends_it_for_good(disturbed_service: Service) -> None:
+@pytest.mark.fault("D12", rig="R2")
+def test_D12_bad_configuration_ends_it_for_good(disturbed_service: Service) -> None:
     """At start a bad configuration is exit status 2, every problem in the log, and no attempt to start again."""
     service = disturbed_service
     service.control("stop")
@@ -105,7 +111,8 @@ def test_confinement(service: Service) -> None:
     assert exposure.returncode == 0, exposure.stdout
 
 
-def test_hidden_index(service: Service) -> None:
+@pytest.mark.fault("D10", rig="R2")
+def test_D10_hidden_index(service: Service) -> None:
     """An index below /home, which the unit hides, is named in the status, and followed with the drop-in we ship."""
     machine = service.machine
     index = "/home/receiver/data/index.jsonl"
