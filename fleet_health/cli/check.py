@@ -143,21 +143,23 @@ def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:
 
 def _emit(settings: Settings, evaluation: Evaluation, *, is_dry_run: bool) -> tuple[list[Alert], bool]:
     """Write the alerts that are due; give them, and whether the alert log failed."""
-    log, incidents = AlertLog(settings.alerts_path), Incidents()
+    log, incidents, is_broken = AlertLog(settings.alerts_path), Incidents(), False
     try:
         for key, at in log.given(evaluation.at):
             incidents.remember(key, at)
-        alerts = incidents.alerts(evaluation)
-        if not is_dry_run:
-            alerts = log.append(alerts)
-            _send(alerts)
     except SinkUnavailable as error:
-        _log.error("the alert log cannot be used; the alerts go to the journal only", reason=str(error))
-        alerts = incidents.alerts(evaluation)
-        if not is_dry_run:
-            _send(alerts)
-        return alerts, True
-    return alerts, False
+        _log.error("which alerts were given this hour cannot be read back", reason=str(error))
+        is_broken = True
+    alerts = incidents.alerts(evaluation)
+    if is_dry_run:
+        return alerts, is_broken
+    try:
+        alerts = log.append(alerts)
+    except SinkUnavailable as error:
+        _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
+        is_broken = True
+    _send(alerts)
+    return alerts, is_broken
 
 
 def _send(alerts: Sequence[Alert]) -> None:

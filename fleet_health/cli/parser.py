@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
+import signal
+import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+_EXIT_PIPE = 128 + signal.SIGPIPE
 
 COMMANDS = ("run", "check", "demo")
 
@@ -18,7 +23,12 @@ def run_command(arguments: list[str]) -> int:
     # The service must not carry what only other commands need, so the module of the command called is all we import.
     named = [command for command in COMMANDS if arguments[:1] == [command]]
     options = build_parser(named or COMMANDS).parse_args(arguments)
-    status: int = options.command(options)
+    try:
+        status: int = options.command(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever reads us has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _EXIT_PIPE
     return status
 
 

@@ -8,6 +8,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
+from aiofiles.os import wrap
 
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.incidents import Incidents
@@ -98,7 +99,8 @@ class Daemon:
                 pass
             notify("STOPPING=1", "STATUS=Stopping: writing the last alerts")
             _log.info("stopping")
-            # The parts have ended by now, so nothing comes after what is written here.
+            # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
+            self._delivery.deliver(())
             try:
                 async with asyncio.timeout(_SETTLE_TIME):
                     await self._delivery.settle()
@@ -209,7 +211,7 @@ class Daemon:
         log = AlertLog(settings.alerts_path, is_service=True)
         if settings.alerts_path != self._settings.alerts_path:
             try:
-                log.probe()
+                await wrap(log.probe)()
             except SinkUnavailable as error:
                 problem = Problem("alerts.path", "a file that can be written", str(error))
                 raise ConfigError("configuration", [problem]) from error

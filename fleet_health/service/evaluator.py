@@ -102,6 +102,7 @@ class Evaluator:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         alerts = self._incidents.alerts(evaluation)
         self._delivery.deliver(alerts)
+        self._intake.log_rejections()
         self.last = evaluation
         _log.log(
             logging.INFO if alerts else logging.DEBUG,

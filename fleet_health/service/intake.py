@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+import structlog
 
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
 from fleet_health.sources.index import IndexFollower
@@ -23,6 +26,9 @@ if TYPE_CHECKING:
 
 # Before an evaluation the sources are read once more; one that hangs must not keep the other's verdicts back.
 _POLL_TIME = 5.0
+_LOG_REJECTIONS_EVERY = 60.0
+
+_log = structlog.get_logger("fleet_health.service")
 
 
 _Settings = TypeVar("_Settings")
@@ -69,6 +75,7 @@ class Intake:
         self._index: _IndexSource | None = None
         self._journal: _JournalSource | None = None
         self._first: list[SourceState] = []
+        self._silent_until = 0.0
 
     @property
     def states(self) -> list[SourceState]:
@@ -121,6 +128,15 @@ class Intake:
             if source.task is None:
                 source.task = self._start(source.follower.follow())
         await asyncio.gather(*(_end(source) for source in old if source is not None))
+
+    def log_rejections(self) -> None:
+        """Say what could not be read, at most once a minute."""
+        if time.monotonic() < self._silent_until:
+            return
+        self._silent_until = time.monotonic() + _LOG_REJECTIONS_EVERY
+        for state in self.states:
+            for reason, count, latest in state.rejections.news():
+                _log.warning("lines rejected", source=state.name, reason=reason, count=count, latest=latest)
 
     async def poll(self) -> None:
         """Read what has come in since the last look."""

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
+import stat
 import sys
-from typing import TYPE_CHECKING, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import msgspec
 import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+_STDERR = 2
 
 LEVELS = ("debug", "info", "warning", "error")
 
@@ -20,9 +25,13 @@ _PRIORITIES = {"debug": b"<7>", "info": b"<6>", "warning": b"<4>", "error": b"<3
 
 def configure(level: str) -> None:
     """Send the log to stderr, from a level on."""
+    try:
+        os.fstat(_STDERR)
+    except OSError:  # closed: the next file opened, the alert log perhaps, would take its number
+        os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
     processors: list[Any]
     factory: Any
-    if sys.stderr.isatty():
+    if os.isatty(_STDERR):
         processors = [
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
@@ -30,15 +39,36 @@ def configure(level: str) -> None:
         ]
         factory = structlog.WriteLoggerFactory(sys.stderr)
     else:
-        render = _render_for_journal if _is_journal(sys.stderr.fileno()) else _render
+        render = _render_for_journal if _is_journal(_STDERR) else _render
         processors = [structlog.processors.add_log_level, structlog.processors.format_exc_info, render]
-        factory = structlog.BytesLoggerFactory(sys.stderr.buffer)
+        factory = structlog.BytesLoggerFactory(cast("BinaryIO", _Stderr()))
     structlog.configure(
         processors=processors,
         logger_factory=factory,
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,
     )
+
+
+class _Stderr:
+    """Our stderr, which never holds us up and never fails: the log must not decide whether the service goes on.
+
+    A journald that stands still leaves its socket full; what is logged then is lost. (Alerts have a way of their own.)
+    """
+
+    def __init__(self) -> None:
+        is_socket = stat.S_ISSOCK(os.fstat(_STDERR).st_mode)
+        self._socket = socket.socket(fileno=os.dup(_STDERR)) if is_socket else None
+
+    def write(self, data: bytes) -> None:
+        with suppress(OSError):
+            if self._socket is None:
+                os.write(_STDERR, data)
+            else:
+                self._socket.send(data, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+
+    def flush(self) -> None:
+        """Nothing is kept."""
 
 
 def _render(_logger: object, _method: str, event: Mapping[str, Any]) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -21,8 +22,9 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 def notify(*assignments: str) -> None:
-    """Send assignments such as `READY=1` in one message; does nothing where nobody listens."""
-    daemon.notify("\n".join(assignments))
+    """Send assignments such as `READY=1` in one message; does nothing where nobody listens, or has gone."""
+    with suppress(OSError):
+        daemon.notify("\n".join(assignments))
 
 
 def watchdog_interval() -> float | None:

@@ -215,8 +215,9 @@ class Tail:
         if current is None:
             self._file = None
             return _last_block(file, "deleted")
-        if self._replaced is not None:
-            self._replaced.close()
+        if self._replaced is not None:  # replaced twice within the time that its writer has
+            earlier, self._replaced = self._replaced, None
+            return _last_block(earlier)
         self._file, self._replaced, self._replaced_until = None, file, time.monotonic() + _REPLACED_TIME
         return Block(event="replaced")
 

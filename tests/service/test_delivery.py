@@ -1,0 +1,185 @@
+"""Delivering alerts: to the alert log, and to the journal, whatever either of them does."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from fleet_health.domain.alert import Alert
+from fleet_health.domain.detectors.contract import Finding
+from fleet_health.service.delivery import Delivery
+from fleet_health.service.notify import Pulse
+from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.sinks.journal import JournalSink
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.conftest import AsyncEventually
+
+AT = 1_795_000_000_000_000
+
+
+def alert(host: str) -> Alert:
+    """Make an alert."""
+    return Alert(Finding(host, "silent", "no upload for 31 min", "look there"), AT)
+
+
+class Rig:
+    """A delivery with a real alert log and a journal socket that we read."""
+
+    def __init__(self, directory: Path) -> None:
+        self.alerts = directory / "place" / "alerts.jsonl"
+        self.journal = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self.journal.bind(str(directory / "socket"))
+        self.pulse = Pulse("writer", 0.0)
+        self.sink = JournalSink(str(directory / "socket"))
+        self.delivery = Delivery(AlertLog(self.alerts), self.sink, self.pulse)
+
+    def written(self) -> int:
+        """Count the rows."""
+        return self.alerts.read_bytes().count(b"\n") if self.alerts.exists() else 0
+
+    def sent(self) -> int:
+        """Count the journal entries that have come since the last call."""
+        count = 0
+        with suppress(BlockingIOError):
+            while self.journal.recv(1 << 20):
+                count += 1
+        return count
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    """A delivery; the directory of its alert log is missing."""
+    one = Rig(tmp_path)
+    yield one
+    one.sink.close()
+    one.journal.close()
+
+
+@asynccontextmanager
+async def delivering(delivery: Delivery) -> AsyncIterator[None]:
+    """Deliver for as long as the context lasts."""
+    task = asyncio.create_task(delivery.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+async def test_alerts_are_written_and_sent(rig: Rig) -> None:
+    """Once settled, every alert is a row and a journal entry."""
+    rig.alerts.parent.mkdir()
+    async with delivering(rig.delivery):
+        rig.delivery.deliver([alert("a"), alert("b")])
+        await rig.delivery.settle()
+
+    assert (rig.written(), rig.sent(), rig.delivery.problem) == (2, 2, "")
+
+
+async def test_an_alert_that_the_log_holds_is_not_sent_again(rig: Rig) -> None:
+    """What was given this hour, by whomever, is neither written nor sent."""
+    rig.alerts.parent.mkdir()
+    AlertLog(rig.alerts).append([alert("a")])
+    async with delivering(rig.delivery):
+        rig.delivery.deliver([alert("a"), alert("b")])
+        await rig.delivery.settle()
+
+    assert (rig.written(), rig.sent()) == (2, 1)
+
+
+async def test_what_cannot_be_written_goes_to_the_journal_and_waits(
+    rig: Rig, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent once, tried again and again, and written when there is a place for it."""
+    monkeypatch.setattr("fleet_health.service.delivery._RETRY_FIRST", 0.01)
+    rig.delivery._retry = 0.01
+    with capture_logs() as logs:
+        async with delivering(rig.delivery):
+            rig.delivery.deliver([alert("a")])
+            await rig.delivery.settle()
+            problem = rig.delivery.problem
+            rig.delivery.deliver([alert("b")])
+            await rig.delivery.settle()
+            sent = rig.sent()
+            rig.alerts.parent.mkdir()
+            await async_eventually(lambda: rig.written() == 2)
+            await async_eventually(lambda: not rig.delivery.problem)
+    said = [line for line in logs if line["log_level"] == "error"]
+
+    assert problem == f"{rig.alerts}: No such file or directory"
+    assert (sent, rig.sent()) == (2, 0)
+    assert [line["reason"] for line in said] == [problem]
+
+
+async def test_with_no_alert_the_log_is_tried(rig: Rig) -> None:
+    """A fault is known before an alert needs the file."""
+    async with delivering(rig.delivery):
+        rig.delivery.deliver([])
+        await rig.delivery.settle()
+
+        assert "No such file or directory" in rig.delivery.problem
+    assert rig.sent() == 0
+
+
+async def test_ticks_without_end_leave_one_retry_waiting(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many ticks pass while something waits, it is tried again at one pace, not once more for each."""
+    loop = asyncio.get_running_loop()
+    original = loop.call_later
+    timers: list[asyncio.TimerHandle] = []
+
+    def call_later(delay: float, callback: Any, *rest: Any, **context: Any) -> asyncio.TimerHandle:
+        handle = original(delay, callback, *rest, **context)
+        if callback == rig.delivery._work.set:
+            timers.append(handle)
+        return handle
+
+    monkeypatch.setattr(loop, "call_later", call_later)
+    async with delivering(rig.delivery):
+        rig.delivery.deliver([alert("a")])
+        for _ in range(20):
+            rig.delivery.deliver([])
+            await rig.delivery.settle()
+        waiting = [timer for timer in timers if not timer.cancelled() and timer.when() > loop.time()]
+
+    assert len(waiting) <= 1
+
+
+async def test_too_many_waiting_batches_are_given_up_loudly(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory is bounded; what is given up is in the log in full."""
+    monkeypatch.setattr("fleet_health.service.delivery._BATCHES", 2)
+    with capture_logs() as logs:
+        for host in ("a", "b", "c"):
+            rig.delivery.deliver([alert(host)])
+    rig.alerts.parent.mkdir()
+    async with delivering(rig.delivery):
+        await rig.delivery.settle()
+
+    assert [line["alerts"] for line in logs] == [[alert("a").line()]]
+    assert rig.written() == 2
+
+
+async def test_a_journal_that_stands_still_keeps_nothing_back(tmp_path: Path, rig: Rig) -> None:
+    """Alerts reach the file while nobody reads the journal's socket; they are sent when somebody does."""
+    del tmp_path
+    rig.alerts.parent.mkdir()
+    alerts = [alert(f"h{number}") for number in range(1_000)]
+    async with delivering(rig.delivery):
+        rig.delivery.deliver(alerts)
+        await rig.delivery.settle()
+        written, is_waiting, sent = rig.written(), rig.sink.has_pending, rig.sent()
+        while rig.sink.has_pending:
+            rig.delivery.deliver([])
+            await rig.delivery.settle()
+            sent += rig.sent()
+
+    assert (written, is_waiting, sent) == (1_000, True, 1_000)

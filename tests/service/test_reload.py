@@ -1,0 +1,196 @@
+"""Reloading: all of a configuration or nothing of it, while the watching goes on."""
+
+from __future__ import annotations
+
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.service import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.conftest import Service, Site, StartService
+
+
+@pytest.fixture
+def service(site: Site, start_service: StartService) -> Iterator[Service]:
+    """A service that finds every symptom and has given the alerts, as it must still be able to at the end."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as one:
+        one.until_ready()
+        one.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        yield one
+        assert one.stop() == 0
+
+
+def test_systemd_is_told_in_the_right_order(service: Service) -> None:
+    """RELOADING=1 comes with the monotonic clock in the same message, and READY=1 follows it."""
+    before = len(service.notify.messages)
+    service.reload()
+    told = [one for one in service.notify.messages[before:] if {"RELOADING", "READY"} & one.keys()]
+
+    assert [sorted(one) for one in told] == [["MONOTONIC_USEC", "RELOADING", "STATUS"], ["READY", "STATUS"]]
+    assert told[0]["RELOADING"] == told[1]["READY"] == "1"
+    assert int(told[0]["MONOTONIC_USEC"]) > 0
+
+
+def test_new_limits_hold_from_the_next_tick_on(service: Service, site: Site) -> None:
+    """With other limits other hosts are found; nothing that was alerted is alerted again."""
+    site.configure("[detectors.silent]\nafter = '1h'\n[detectors.fatal-only]\nmin_count = 13\n")
+    service.reload()
+    service.until(lambda: "1 firing (1 unstamped)" in service.notify.status, "the new limits")
+    site.configure()
+    service.reload()
+    service.until(lambda: "3 firing" in service.notify.status, "the old limits")
+
+    assert service.events("configuration reloaded")
+    assert len({row["dedup_key"] for row in site.alert_rows()}) == len(site.alert_rows())
+
+
+def test_a_new_tick_holds_at_once(service: Service, site: Site) -> None:
+    """A shorter or longer tick does not wait for the end of the old one."""
+    site.configure(tick="1h")
+    service.reload()
+    service.until(lambda: re.search(r"next \d\d:00:00 UTC", service.notify.status), "the long tick")
+    site.configure(tick="1s")
+    service.reload()
+    service.until_evaluated_anew()
+
+
+def test_a_changed_index_is_opened_anew(service: Service, site: Site) -> None:
+    """The hosts of the new index are watched, those that only the old one knew are not."""
+    site.index = site.directory / "other.jsonl"
+    site.ship("elsewhere", minutes_ago=40)
+    site.configure()
+    service.reload()
+    expected = ("elsewhere", "silent")
+    service.until(lambda: expected in site.alerted(), "the alert")
+    service.until(lambda: "Watching 4 hosts" in service.notify.status, "the hosts")
+    # well, refused and unstamped are known from the journal.
+    service.until(lambda: "3 firing (1 fatal-only, 1 silent, 1 unstamped)" in service.notify.status, "the findings")
+
+    site.ship("later", minutes_ago=40)
+    service.until(lambda: ("later", "silent") in site.alerted(), "what is appended to the new index")
+
+
+def test_a_changed_journal_is_opened_anew(service: Service, site: Site) -> None:
+    """The hosts of the new journal are judged, those of the old one are forgotten."""
+    site.journal_directory = site.directory / "other"
+    site.answer("elsewhere", 503, times=10)
+    site.sync_journal()
+    site.configure()
+    service.reload()
+    service.until(lambda: ("elsewhere", "fatal-only") in site.alerted(), "the alert")
+    service.until(lambda: "2 firing (1 fatal-only, 1 silent)" in service.notify.status, "the findings")
+
+
+def test_a_changed_alert_log_is_used(service: Service, site: Site) -> None:
+    """New alerts go to the new file; what was given before is not given again there."""
+    site.alerts = site.directory / "other-alerts.jsonl"
+    site.configure()
+    service.reload()
+    site.ship("newly-quiet", minutes_ago=31)
+    service.until(site.alert_rows, "the alert")
+
+    assert site.alerted() == [("newly-quiet", "silent")]
+
+
+def test_a_longer_lookback_and_window_are_filled_from_the_past(site: Site, start_service: StartService) -> None:
+    """What lay outside the reach at the start is read after all."""
+    long_ago_us = 2 * 3_600_000_000
+    site.ship("gone", minutes_ago=120)
+    site.ship("well")
+    for number in range(10):
+        site.answer("refused", 412, at_us=clock.now() - long_ago_us + number)
+    site.answer("well", 201)
+    site.sync_journal()
+    site.configure("[detectors.silent]\nlookback = '1h'\n")
+    with start_service(site) as service:
+        service.until_ready()
+        service.until(lambda: "Watching 1 host;" in service.notify.status, "the hosts")
+        nothing = site.alerted()
+        site.configure(
+            "[detectors.silent]\nlookback = '3h'\n[detectors.fatal-only]\nwindow = '3h'\n[detectors.unstamped]\n"
+        )
+        service.reload()
+        service.until(lambda: len(site.alert_rows()) >= 2, "the alerts")
+
+        assert nothing == []
+        assert site.alerted() == [("gone", "silent"), ("refused", "fatal-only")]
+        assert service.stop() == 0
+
+
+def test_a_bad_configuration_is_refused_whole(service: Service, site: Site) -> None:
+    """The old one stays in force; every problem is logged, the status says it, and systemd is answered."""
+    site.config.write_text(
+        "tick = '1h'\nticks = 5\n[detectors.silent]\nafter = 30\n[index]\npath = '/nowhere/index.jsonl'\n"
+    )
+    service.reload()
+    refused = service.events("configuration refused, the old one stays")
+    status = service.notify.having("READY")[-1]["STATUS"]
+    service.until_evaluated_anew()
+
+    assert sorted(str(line["problem"]).split(":")[0] for line in refused) == ["detectors.silent.after", "ticks"]
+    assert {line["level"] for line in refused} == {"error"}
+    assert status.startswith("reload refused: ")
+    assert "3 firing" in service.notify.status
+    assert "index following" in service.notify.status
+
+    site.configure()
+    service.reload()
+    assert "refused" not in service.notify.having("READY")[-1]["STATUS"]
+
+
+@pytest.mark.parametrize("spoil", ["missing", "directory", "empty TOML key"])
+def test_a_file_that_is_no_configuration_changes_nothing(spoil: str, service: Service, site: Site) -> None:
+    """A configuration that is not there is refused like a bad one: it is not taken for an empty one."""
+    site.config.unlink()
+    if spoil == "directory":
+        site.config.mkdir()
+    elif spoil == "empty TOML key":
+        site.config.write_text("= 1\n")
+    service.reload()
+    status = service.notify.having("READY")[-1]["STATUS"]
+    service.until_evaluated_anew()
+
+    assert status.startswith("reload refused: ")
+    assert "3 firing" in service.notify.status
+
+
+def test_an_alert_log_that_cannot_be_written_is_a_reason_to_refuse(service: Service, site: Site) -> None:
+    """Nobody changes over to a file that takes no alerts."""
+    site.configure(alerts=site.directory / "missing" / "alerts.jsonl")
+    service.reload()
+    (refused,) = service.events("configuration refused, the old one stays")
+
+    assert "alerts.path" in refused["problem"]
+    assert "No such file or directory" in refused["problem"]
+
+
+def test_many_reloads_at_once_are_few(service: Service) -> None:
+    """Signals that come while one is handled are one; the last of them is heeded."""
+    before = len(service.notify.having("READY"))
+    for _ in range(200):
+        service.process.send_signal(signal.SIGHUP)
+    service.until(lambda: len(service.notify.having("READY")) > before, "READY=1")
+    service.until_evaluated_anew()
+    told = [one for one in service.notify.messages if {"RELOADING", "READY"} & one.keys()]
+
+    assert "READY" in told[-1]
+    assert len(service.notify.having("READY")) == len(service.notify.having("RELOADING")) + 1
+
+
+def test_a_source_that_was_changed_to_a_missing_one_is_waited_for(service: Service, site: Site, tmp_path: Path) -> None:
+    """A path that is not there is no bad configuration: it says so, and picks the file up when it comes."""
+    site.index = tmp_path / "not-yet.jsonl"
+    site.configure()
+    service.reload()
+    service.until(lambda: "index waiting" in service.notify.status, "the status")
+    site.ship("elsewhere", minutes_ago=40)
+    service.until(lambda: ("elsewhere", "silent") in site.alerted(), "the alert")

@@ -1,0 +1,183 @@
+"""The service as a process, on a real journal and index: what it says, finds and writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.alert import dedup_key
+from fleet_health.parsing.alert_row import parse_alert_row
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.conftest import Service, Site, StartService
+
+HOSTS = 300
+
+
+@pytest.fixture(scope="module")
+def service(
+    tmp_path_factory: pytest.TempPathFactory, make_site: Callable[..., Site], start_service: StartService
+) -> Iterator[Service]:
+    """One service for this module: every symptom has a host of its own, among many that are well."""
+    site = make_site(tmp_path_factory.mktemp("site"))
+    site.configure()
+    site.show_all_symptoms()
+    for minutes in range(20 * 60, 0, -5):
+        site.ship(*(f"h{number}" for number in range(HOSTS)), minutes_ago=minutes)
+    site.sync_journal()
+    with start_service(site, WATCHDOG_USEC="3000000") as one:
+        one.until_ready()
+        one.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        yield one
+        assert one.stop() == 0
+
+
+def test_it_is_ready_only_when_it_has_seen_everything(service: Service) -> None:
+    """Before READY it says how far it is; with READY it watches every host, and its sources are followed."""
+    messages = service.notify.messages
+    first_ready = next(number for number, message in enumerate(messages) if "READY" in message)
+    before = [message["STATUS"] for message in messages[:first_ready] if "STATUS" in message]
+    status = messages[first_ready]["STATUS"]
+
+    assert messages[first_ready]["READY"] == "1"
+    assert all(one.startswith("Starting") for one in before)
+    # Every host of the index, and the two that only the journal knows.
+    assert status.startswith(f"Watching {HOSTS + 4} hosts; ")
+    assert re.search(r"index following, \d+ m?s behind", status)
+    assert re.search(r"journal following, \d+ m?s behind", status)
+    assert len(service.notify.having("READY")) == 1
+
+
+def test_while_starting_it_asks_for_time(service: Service) -> None:
+    """A long backlog must not run into the start limit."""
+    assert service.notify.having("EXTEND_TIMEOUT_USEC")
+    assert all("STATUS" in message for message in service.notify.having("EXTEND_TIMEOUT_USEC"))
+
+
+def test_the_first_evaluation_is_at_once(service: Service) -> None:
+    """Nobody waits a tick for the first verdict: it gives every alert."""
+    first = service.events("evaluated")[0]
+
+    assert (first["findings"], first["new_alerts"]) == (3, 3)
+
+
+def test_each_alert_is_a_row(service: Service) -> None:
+    """The six keys are there, the hour and the key agree, and one evaluation has one instant."""
+    rows = service.site.alert_rows()
+
+    assert [sorted(row) for row in rows] == [
+        ["dedup_key", "detail", "detected_at_wall", "host", "suggested_fix", "symptom"]
+    ] * len(rows)
+    assert len({row["detected_at_wall"] for row in rows[:3]}) == 1
+    for row in rows:
+        parsed = parse_alert_row(json.dumps(row).encode())
+        assert parsed is not None
+        assert parsed[0] == dedup_key(row["host"], row["symptom"], parsed[1])
+        assert row["detected_at_wall"].endswith("+00:00")
+
+
+def test_an_alert_that_goes_on_is_given_once_an_hour(service: Service) -> None:
+    """Many ticks later each is in the file once; twice only if the hour has changed meanwhile."""
+    service.until_evaluated_anew()
+    keys = Counter(row["dedup_key"] for row in service.site.alert_rows())
+
+    assert set(keys.values()) == {1}
+
+
+def test_a_host_that_recovers_and_a_new_one_in_trouble_are_seen_live(service: Service) -> None:
+    """What happens while it runs counts at the next tick."""
+    service.site.answer("newly-refused", 500, times=10)
+    service.site.ship("newly-quiet", minutes_ago=31)
+    expected = {("newly-refused", "fatal-only"), ("newly-quiet", "silent")}
+    service.until(lambda: expected <= set(service.site.alerted()), "the alerts")
+    firing = service.until(lambda: re.search(r"(\d+) firing \(([^)]*)\)", service.notify.status), "the status")
+    service.until(lambda: "5 firing (2 fatal-only, 2 silent, 1 unstamped)" in service.notify.status, "the status")
+    service.site.ship("newly-quiet")
+    service.site.answer("newly-refused", 200)
+    service.until(lambda: "3 firing (1 fatal-only, 1 silent, 1 unstamped)" in service.notify.status, "the status")
+
+    assert firing
+    (row,) = [row for row in service.site.alert_rows() if row["host"] == "newly-refused"]
+    assert "the receiver before newly-refused" in row["suggested_fix"]
+
+
+def test_the_status_says_what_an_operator_asks_first(service: Service) -> None:
+    """Hosts, the lag of each source, what fires, the last tick and the next, in one line."""
+    pattern = (
+        r"Watching \d+ hosts; index following, \d+ m?s behind; journal following, \d+ m?s behind;"
+        r" 3 firing \(1 fatal-only, 1 silent, 1 unstamped\); last tick \d\d:\d\d:\d\d; next \d\d:\d\d:\d\d UTC"
+    )
+    status = service.until(lambda: re.fullmatch(pattern, service.notify.status), "the status in full")
+
+    assert status
+
+
+def test_the_watchdog_is_fed(service: Service) -> None:
+    """While every part moves, systemd hears of it."""
+    before = len(service.notify.having("WATCHDOG"))
+    service.until(lambda: len(service.notify.having("WATCHDOG")) > before, "WATCHDOG=1")
+
+    assert {message["WATCHDOG"] for message in service.notify.having("WATCHDOG")} == {"1"}
+
+
+def test_ticks_are_at_multiples_of_the_tick(service: Service) -> None:
+    """After the first evaluation the clock decides: with a tick of a second, each second has one."""
+    shown = [re.search(r"last tick (\S+); next (\S+) UTC", one["STATUS"]) for one in service.notify.having("STATUS")]
+    pairs = {found.groups() for found in shown if found}
+
+    assert pairs
+    for last, following in pairs:
+        seconds = [int(text[:2]) * 3600 + int(text[3:5]) * 60 + int(text[6:]) for text in (last, following)]
+        # The next is the first whole second after the evaluation has ended.
+        assert (seconds[1] - seconds[0]) % 86_400 >= 1
+
+
+def test_each_line_of_its_log_is_json(service: Service) -> None:
+    """Whoever takes our stderr can read every line of it."""
+    lines = [line for line in service.stderr.splitlines(keepends=True) if line.endswith("\n")]
+
+    assert all({"event", "level"} <= set(json.loads(line)) for line in lines)
+
+
+def test_it_starts_no_child_and_holds_few_descriptors(service: Service) -> None:
+    """Neither journalctl nor anything else runs for it, and files are not left open at every tick."""
+    process = f"/proc/{service.process.pid}"
+    with open(f"{process}/task/{service.process.pid}/children") as children:  # noqa: PTH123 - /proc
+        assert children.read() == ""
+    before = len(os.listdir(f"{process}/fd"))  # noqa: PTH208 - /proc
+    service.until_evaluated_anew()
+    service.until_evaluated_anew()
+
+    assert len(os.listdir(f"{process}/fd")) <= before + 1  # noqa: PTH208
+
+
+def test_a_killed_service_gives_no_alert_again(
+    tmp_path_factory: pytest.TempPathFactory, make_site: Callable[..., Site], start_service: StartService
+) -> None:
+    """Started again after kill -9, it finds the same and writes nothing twice in the same hour."""
+    site = make_site(tmp_path_factory.mktemp("site"))
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    for _ in range(3):
+        with start_service(site) as service:
+            service.until_ready()
+            service.until(lambda: len(site.alert_rows()) >= 3, "the alerts")
+            service.process.kill()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        last = service.events("evaluated")[-1]
+        assert service.stop() == 0
+    keys = [row["dedup_key"] for row in site.alert_rows()]
+
+    assert last["findings"] == 3
+    assert len(keys) == len(set(keys))
+    # Three, and three more for each hour that has begun while this test ran.
+    assert len(keys) == 3 * len({row["detected_at_wall"][:13] for row in site.alert_rows()})

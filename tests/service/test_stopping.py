@@ -1,0 +1,198 @@
+"""How the service starts, stops and dies: signals, bad configurations, and what is left afterwards."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import RunCommand, Service, Site, StartService
+
+STOPPED_WITHIN_S = 2.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_stops_in_good_order(number: signal.Signals, site: Site, start_service: StartService) -> None:
+    """A stop is announced, ends within two seconds, and is a success."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_ready()
+        service.process.send_signal(number)
+        status = service.process.wait(STOPPED_WITHIN_S)
+        stopping = service.notify.having("STOPPING")
+
+    assert status == 0
+    assert [message["STOPPING"] for message in stopping] == ["1"]
+    assert stopping[0]["STATUS"].startswith("Stopping")
+
+
+def test_a_stop_right_after_an_evaluation_loses_nothing(site: Site, start_service: StartService) -> None:
+    """Alerts that were found are written before the end."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: service.evaluations() >= 1, "the first evaluation")
+
+        assert service.stop() == 0
+        assert site.alerted() == site.EVERY_ALERT
+
+
+def test_a_stop_while_it_starts_is_obeyed(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
+    """However long the backlog is, nobody waits for its end."""
+    code = """
+import asyncio
+from fleet_health.service.intake import Intake
+
+async def read_for_ever(self, *_):
+    await asyncio.Event().wait()
+
+Intake.adopt = read_for_ever
+"""
+    with start_altered_service(site, code) as service:
+        service.until(lambda: service.notify.status.startswith("Starting"), "the status")
+        service.process.send_signal(signal.SIGTERM)
+
+        assert service.process.wait(STOPPED_WITHIN_S) == 0
+        assert service.notify.having("STOPPING")
+        assert not service.notify.having("READY")
+
+
+def test_a_writer_that_hangs_does_not_keep_it_from_ending(
+    site: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """A disk that answers no more costs the last alerts, and no more than the two seconds."""
+    code = """
+import time
+from fleet_health.sinks.alert_log import AlertLog
+AlertLog.append = lambda *_: time.sleep(600)
+"""
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_altered_service(site, code) as service:
+        service.until(lambda: service.evaluations() >= 1, "the first evaluation")
+        service.process.send_signal(signal.SIGTERM)
+
+        assert service.process.wait(STOPPED_WITHIN_S + 0.5) == 0
+        assert service.events("stopped before the last alerts were written")
+
+
+def test_a_second_signal_ends_it_at_once(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
+    """Who asks twice does not want to wait for the last alerts."""
+    code = """
+import time
+from fleet_health.sinks.alert_log import AlertLog
+AlertLog.append = lambda *_: time.sleep(600)
+"""
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_altered_service(site, code) as service:
+        service.until(lambda: service.evaluations() >= 1, "the first evaluation")
+        service.process.send_signal(signal.SIGTERM)
+        service.until(lambda: service.notify.having("STOPPING"), "STOPPING=1")
+        service.process.send_signal(signal.SIGTERM)
+
+        assert service.process.wait(STOPPED_WITHIN_S) == -signal.SIGTERM
+
+
+def test_alerts_that_waited_are_tried_once_more_at_the_end(site: Site, start_service: StartService) -> None:
+    """The alert log may have become writable since the last try; nothing that can be written is lost."""
+    alerts = site.directory / "later" / "alerts.jsonl"
+    site.configure(alerts=alerts, tick="1h")
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: "alert log cannot be written" in service.stderr, "the complaint")
+        alerts.parent.mkdir()
+        site.alerts = alerts
+
+        assert service.stop() == 0
+        assert site.alerted() == site.EVERY_ALERT
+
+
+def _ignores_or_handles(pid: int, number: int) -> bool:
+    status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return bool((int(status["SigIgn"], 16) | int(status["SigCgt"], 16)) >> (number - 1) & 1)
+
+
+def test_a_reload_while_it_starts_does_not_kill_it(site: Site, start_service: StartService) -> None:
+    """From its first line on SIGHUP is survived, and the configuration is read again once it is ready."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: _ignores_or_handles(service.process.pid, signal.SIGHUP), "SIGHUP to be ignored")
+
+        def is_ready() -> bool:
+            service.process.send_signal(signal.SIGHUP)
+            return bool(service.notify.having("READY"))
+
+        service.until(is_ready, "READY=1")
+        service.reload()
+
+        assert service.stop() == 0
+
+
+def test_a_bad_configuration_is_said_whole(site: Site, run_command: RunCommand) -> None:
+    """Every problem is on stderr, in a line with file and key, and the exit status is 2."""
+    site.config.write_text('tick = "0s"\nticks = 5\n[detectors.silent]\nafter = 30\n[journal]\nresponse = "("\n')
+    done = run_command("run", "--config", site.config)
+    lines = done.stderr.splitlines()
+
+    assert done.status == 2
+    assert len(lines) == 4
+    assert all(line.startswith(f"{site.config}: ") for line in lines)
+    for key in ("tick", "ticks", "detectors.silent.after", "journal.response"):
+        assert any(line.startswith(f"{site.config}: {key}: expected ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        pytest.param(None, "file: expected a readable file, found No such file or directory", id="missing"),
+        pytest.param(b"tick = ", "expected TOML", id="not TOML"),
+        pytest.param(b'tick = "\xff"', "expected UTF-8", id="not UTF-8"),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_said(
+    content: bytes | None, said: str, site: Site, run_command: RunCommand
+) -> None:
+    """The same holds for a file that cannot be read at all."""
+    if content is None:
+        site.config.unlink()
+    else:
+        site.config.write_bytes(content)
+    done = run_command("run", "--config", site.config)
+
+    assert done.status == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_service_manager_that_has_gone_is_no_reason_to_end(site: Site, start_service: StartService) -> None:
+    """Nobody listens on NOTIFY_SOCKET any more: the watching goes on."""
+    with start_service(site, NOTIFY_SOCKET=str(site.directory / "gone")) as service:
+        service.until(lambda: service.evaluations() >= 2, "ticks")
+
+        assert service.stop() == 0
+
+
+def test_a_part_that_fails_ends_the_service(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
+    """A programming error is no state to go on in: a traceback, and an exit status that says so."""
+    code = """
+from fleet_health.service.intake import Intake
+
+async def fail(self):
+    raise RuntimeError("a mistake of ours")
+
+Intake.poll = fail
+"""
+    with start_altered_service(site, code) as service:
+        status = service.process.wait(30)
+
+        assert status not in (0, 2)
+        assert "RuntimeError: a mistake of ours" in service.stderr

@@ -1,0 +1,383 @@
+"""The alert log: on real files, disks that are really full, and beside real other processes."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import struct
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.alert import Alert, dedup_key
+from fleet_health.domain.detectors.contract import Finding
+from fleet_health.domain.instant import HOUR_US
+from fleet_health.errors import SinkUnavailable
+from fleet_health.sinks.alert_log import AlertLog
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+AT = 1_795_000_000_000_000 // HOUR_US * HOUR_US + 1_000_000
+
+
+def alert(host: str = "a", symptom: str = "silent", *, at: int = AT, detail: str = "no upload for 31 min") -> Alert:
+    """Make an alert."""
+    return Alert(Finding(host, symptom, detail, "look there"), at)
+
+
+def hosts(path: Path) -> list[str]:
+    """Read the host of each row."""
+    return [json.loads(line)["host"] for line in path.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the alert log is; not there yet."""
+    return tmp_path / "alerts.jsonl"
+
+
+@pytest.fixture
+def log(path: Path) -> AlertLog:
+    """The alert log."""
+    return AlertLog(path)
+
+
+def test_an_alert_is_a_row_with_six_keys(log: AlertLog, path: Path) -> None:
+    """Others rely on these keys and their form."""
+    one = alert("pi-01")
+
+    assert log.append([one]) == [one]
+    assert path.read_bytes().endswith(b"\n")
+    assert json.loads(path.read_bytes()) == {
+        "host": "pi-01",
+        "symptom": "silent",
+        "detail": "no upload for 31 min",
+        "suggested_fix": "look there",
+        "detected_at_wall": "2026-11-18T11:00:01+00:00",
+        "dedup_key": dedup_key("pi-01", "silent", AT),
+    }
+
+
+def test_rows_are_strict_json_in_one_line(log: AlertLog, path: Path) -> None:
+    """Newlines, quotes and line separators in a text are escaped or kept within the row."""
+    detail = 'a\nb "c" \\ \u2028 \x00 grün'
+    log.append([alert(detail=detail)])
+    (line,) = path.read_bytes().split(b"\n")[:-1]
+
+    def refuse(constant: str) -> None:
+        pytest.fail(f"{constant} is not JSON")
+
+    assert json.loads(line, parse_constant=refuse)["detail"] == detail
+
+
+def test_a_batch_is_appended_to_what_is_there(log: AlertLog, path: Path) -> None:
+    """Earlier rows stay, and the new ones stand in their order."""
+    log.append([alert("a")])
+    log.append([alert("b"), alert("c")])
+
+    assert hosts(path) == ["a", "b", "c"]
+
+
+def test_nothing_to_append_touches_nothing(log: AlertLog, path: Path) -> None:
+    """Without alerts no file is made."""
+    assert log.append([]) == []
+    assert not path.exists()
+
+
+def test_an_alert_is_written_once_in_its_hour(log: AlertLog, path: Path) -> None:
+    """What the file holds already is not written again; the next hour it is."""
+    later, next_hour = alert("a", at=AT + 60_000_000), alert("a", at=AT + HOUR_US)
+
+    assert log.append([alert("a"), alert("b")]) == [alert("a"), alert("b")]
+    assert log.append([later, alert("c", at=AT + 60_000_000)]) == [alert("c", at=AT + 60_000_000)]
+    assert log.append([next_hour]) == [next_hour]
+    assert hosts(path) == ["a", "b", "c", "a"]
+
+
+def test_a_key_under_another_hour_suppresses_nothing(log: AlertLog, path: Path) -> None:
+    """A row written by hand, or by a clock that was wrong, is no reason to be silent."""
+    row = alert("a").row()
+    for moment in ("2026-11-18T10:59:59+00:00", "2026-11-18T12:00:00+00:00", "2036-01-01T00:00:00+00:00"):
+        with path.open("a") as file:
+            file.write(json.dumps(row | {"detected_at_wall": moment}) + "\n")
+
+    assert log.append([alert("a")]) == [alert("a")]
+
+
+@pytest.mark.parametrize(
+    ("moment", "expected"),
+    [
+        pytest.param("2026-11-18T12:00:01+01:00", [], id="the same hour with another offset suppresses"),
+        pytest.param("2026-11-18T11:00:01+01:00", [alert("a")], id="the hour is counted in UTC"),
+        pytest.param("2026-11-18T11:00:01", [alert("a")], id="a time without offset says nothing"),
+    ],
+)
+def test_the_hour_is_the_utc_one(moment: str, expected: list[Alert], log: AlertLog, path: Path) -> None:
+    """Whatever offset a row is written with."""
+    path.write_text(json.dumps(alert("a").row() | {"detected_at_wall": moment}) + "\n")
+
+    assert log.append([alert("a")]) == expected
+
+
+@pytest.mark.parametrize(
+    "garbage",
+    [
+        pytest.param(b"not JSON\n", id="text"),
+        pytest.param(b"\xff\xfe\x00\n", id="no UTF-8"),
+        pytest.param(b"\0" * 5_000 + b"\n", id="NUL bytes"),
+        pytest.param(b"{}\n[]\nnull\n1e999\n", id="JSON of other kinds"),
+        pytest.param(b"[" * 100_000 + b"\n", id="nesting without end"),
+        pytest.param(b'{"dedup_key": 7, "detected_at_wall": null}\n', id="wrong types"),
+        pytest.param(b'{"dedup_key": "x", "detected_at_wall": "yesterday"}\n', id="no time"),
+        pytest.param(b'{"dedup_key": "x", "detected_at_wall": "9999-12-31T23:59:59-23:59"}\n', id="a time beyond all"),
+        pytest.param(b'{"dedup_key": "x", "detected_at_wall": "0001-01-01T00:00:00+23:59"}\n', id="a time before all"),
+        pytest.param(b"\n\n\r\n", id="blank lines"),
+        pytest.param(b"x" * 3_000_000 + b"\n", id="3 MB in one line"),
+    ],
+)
+def test_garbage_never_stops_an_alert(garbage: bytes, log: AlertLog, path: Path) -> None:
+    """What is not a row is passed over, and stays; the rows around it still count."""
+    log.append([alert("a")])
+    with path.open("ab") as file:
+        file.write(garbage)
+
+    assert log.append([alert("a"), alert("b")]) == [alert("b")]
+    assert sorted(key for key, _ in log.given(AT)) == sorted(alert(host).dedup_key for host in "ab")
+    assert garbage in path.read_bytes()
+
+
+def test_an_unfinished_last_line_is_ended_first(log: AlertLog, path: Path) -> None:
+    """Somebody was stopped in the middle of a line: the next row begins a line of its own."""
+    path.write_bytes(b'{"host": "to')
+    log.append([alert("a")])
+    torn, row = path.read_bytes().splitlines()
+
+    assert torn == b'{"host": "to'
+    assert json.loads(row)["host"] == "a"
+
+
+def test_a_last_row_without_newline_still_counts(log: AlertLog, path: Path) -> None:
+    """A whole row that only lacks its newline was given."""
+    path.write_text(json.dumps(alert("a").row()))
+
+    assert log.append([alert("a"), alert("b")]) == [alert("b")]
+    assert hosts(path) == ["a", "b"]
+
+
+def test_what_was_given_this_hour_is_read_back(log: AlertLog, path: Path) -> None:
+    """Keys of this hour are all there, whatever the file's size; of those before it none needs to be."""
+    old = [alert(f"old-{number}", at=AT - 26 * HOUR_US + number * 1_000_000) for number in range(7_000)]
+    path.write_bytes(b"".join(json.dumps(one.row()).encode() + b"\n" for one in old))
+    recent = [alert(f"new-{number}", at=AT + number) for number in range(3)]
+    for one in recent:
+        log.append([one])
+    given = log.given(AT + 60_000_000)
+
+    assert path.stat().st_size > 1 << 20
+    assert given[-3:] == [(one.dedup_key, one.detected_at) for one in recent]
+    assert len(given) < 3_500  # entered by bisection
+
+
+@pytest.mark.parametrize("name", ["alerts.jsonl.1", "alerts.jsonl-20261118", "alerts.jsonl.old"])
+def test_what_was_rotated_away_this_hour_still_counts(name: str, log: AlertLog, path: Path) -> None:
+    """Rotation by rename makes no alert be given twice."""
+    log.append([alert("a")])
+    path.rename(path.with_name(name))
+
+    assert log.append([alert("a"), alert("b")]) == [alert("b")]
+    assert hosts(path) == ["b"]
+    assert sorted(key for key, _ in log.given(AT)) == sorted(alert(host).dedup_key for host in "ab")
+
+
+def test_a_copy_that_was_truncated_still_counts(log: AlertLog, path: Path) -> None:
+    """Rotation by copytruncate makes no alert be given twice either."""
+    log.append([alert("a")])
+    path.with_name("alerts.jsonl.1").write_bytes(path.read_bytes())
+    os.truncate(path, 0)
+
+    assert log.append([alert("a"), alert("b")]) == [alert("b")]
+
+
+@pytest.mark.parametrize("name", ["alerts.jsonl.1.gz", "alerts.jsonl.1.xz", "alerts.jsonl.d", "alerts.jsonl.lnk"])
+def test_odd_neighbours_are_no_obstacle(name: str, log: AlertLog, path: Path) -> None:
+    """Something compressed, a directory, or a link to nothing beside the log does not stop an alert."""
+    neighbour = path.with_name(name)
+    match neighbour.suffix:
+        case ".d":
+            neighbour.mkdir()
+        case ".lnk":
+            neighbour.symlink_to("nothing")
+        case _:
+            neighbour.write_bytes(b"\x1f\x8b\0")
+
+    assert log.append([alert("a")]) == [alert("a")]
+
+
+def test_a_neighbour_that_may_not_be_read_is_no_obstacle(
+    public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """An administrator's private copy beside the log does not stop alerts."""
+    path = public_directory / "alerts.jsonl"
+    path.touch()
+    path.chmod(0o666)
+    copy = path.with_name("alerts.jsonl.bak")
+    copy.touch()
+    copy.chmod(0o600)
+
+    with as_nobody():
+        assert AlertLog(path).append([alert("a")]) == [alert("a")]
+    assert hosts(path) == ["a"]
+
+
+def test_the_file_at_the_path_is_the_one_that_is_written(log: AlertLog, path: Path) -> None:
+    """After a rotation the next batch makes a new file; a link at the path is followed."""
+    target = path.with_name("target")
+    path.symlink_to(target)
+    log.append([alert("a")])
+    path.unlink()
+    log.append([alert("b")])
+
+    assert [hosts(target), hosts(path)] == [["a"], ["b"]]
+
+
+def test_a_full_disk_takes_all_of_a_batch_or_nothing(small_disk: Path) -> None:
+    """A write that was cut short is taken back; with room again the same alerts are written."""
+    path = small_disk / "alerts.jsonl"
+    log = AlertLog(path)
+    log.append([alert("a")])
+    filler = small_disk / "filler"
+    with filler.open("wb") as file:
+        file.write(b"x" * (3 * 4096))  # the log's own page is the fourth, and takes the batch's beginning
+    before = path.read_bytes()
+    batch = [alert("b", detail="x" * 3_000), alert("c", detail="x" * 3_000)]
+
+    # The control: this disk does tear a write.
+    with path.open("ab", buffering=0) as file:
+        torn = file.write(b"y" * 6_000)
+    os.truncate(path, len(before))
+    assert 0 < torn < 6_000
+
+    with pytest.raises(SinkUnavailable, match=r"alerts.jsonl: (the disk is full|No space left on device)"):
+        log.append(batch)
+    assert path.read_bytes() == before
+    filler.unlink()
+    assert log.append(batch) == batch
+    assert hosts(path) == ["a", "b", "c"]
+
+
+def test_a_disk_mounted_read_only_is_said(small_disk: Path) -> None:
+    """The reason is the system's own; when it has passed the alerts are written."""
+    log = AlertLog(small_disk / "alerts.jsonl")
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    for attempt in (log.probe, lambda: log.append([alert("a")])):
+        with pytest.raises(SinkUnavailable, match=r"alerts.jsonl: Read-only file system"):
+            attempt()
+    subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
+
+    assert log.append([alert("a")]) == [alert("a")]
+
+
+def test_a_missing_directory_is_said(tmp_path: Path) -> None:
+    """It is not made: whose it would be is not ours to decide."""
+    log = AlertLog(tmp_path / "missing" / "alerts.jsonl")
+    for attempt in (log.probe, lambda: log.append([alert("a")])):
+        with pytest.raises(SinkUnavailable, match=r"missing/alerts.jsonl: No such file or directory"):
+            attempt()
+
+    assert log.given(AT) == []
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["directory", "FIFO", "device"])
+def test_what_is_not_a_regular_file_is_refused(kind: str, log: AlertLog, path: Path) -> None:
+    """No alert goes where nobody will find it, and nothing hangs."""
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "FIFO":
+            os.mkfifo(path)
+        case _:
+            path.symlink_to("/dev/null")
+
+    with pytest.raises(SinkUnavailable, match=r"alerts.jsonl: (expected a regular file|Is a directory)"):
+        log.append([alert("a")])
+    with pytest.raises(SinkUnavailable):
+        log.probe()
+
+
+def test_a_log_that_may_not_be_written_is_said(
+    public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Permission denied comes with the path."""
+    path = public_directory / "alerts.jsonl"
+    path.touch()
+    with as_nobody(), pytest.raises(SinkUnavailable, match=r"alerts.jsonl: Permission denied"):
+        AlertLog(path).append([alert("a")])
+
+    assert path.read_bytes() == b""
+
+
+def test_probing_changes_nothing(log: AlertLog, path: Path) -> None:
+    """Rows stay as they are."""
+    log.append([alert("a")])
+    before = path.read_bytes()
+    log.probe()
+
+    assert path.read_bytes() == before
+
+
+def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process that keeps the file locked holds us up for some seconds, not for ever."""
+    monkeypatch.setattr("fleet_health.sinks.alert_log._LOCK_PATIENCE", 0.1)
+    with path.open("wb") as file:
+        # As the log does it: of the open file, for this very process holds it here.
+        fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
+        with pytest.raises(SinkUnavailable, match="another process has kept it locked"):
+            log.append([alert("a")])
+
+    assert log.append([alert("a")]) == [alert("a")]
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from fleet_health.domain.alert import Alert
+from fleet_health.domain.detectors.contract import Finding
+from fleet_health.sinks.alert_log import AlertLog
+
+log, count = AlertLog(Path(sys.argv[1])), 0
+print("ready", flush=True)
+sys.stdin.readline()
+for batch in range(30):
+    alerts = [Alert(Finding(f"h{batch}-{n}", "silent", "x" * 200, "y"), int(sys.argv[2]) + batch) for n in range(5)]
+    count += len(log.append(alerts))
+print(count)
+"""
+
+
+def test_two_writers_at_once_write_each_alert_once(path: Path) -> None:
+    """A service and a check beside it, giving the same alerts at the same time, never give one twice."""
+    writers = [
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, path, str(AT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for writer in writers:
+        assert writer.stdout is not None
+        assert writer.stdout.readline() == "ready\n"
+    for writer in writers:
+        assert writer.stdin is not None
+        writer.stdin.write("go\n")
+        writer.stdin.flush()
+    counts = [int(writer.communicate()[0]) for writer in writers]
+    written = [json.loads(line)["dedup_key"] for line in path.read_bytes().splitlines()]
+
+    assert sum(counts) == 150
+    assert len(written) == len(set(written)) == 150

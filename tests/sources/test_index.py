@@ -1,0 +1,331 @@
+"""Following the receiver's index: live, through real inotify, and entered by time."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import random
+from contextlib import asynccontextmanager, suppress
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from fleet_health.config.loading import load
+from fleet_health.domain.instant import isoformat
+from fleet_health.domain.observation import Ship
+from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
+from fleet_health.service import clock
+from fleet_health.sources.index import IndexFollower, entry_by_time, index_parser
+from fleet_health.sources.state import Phase
+from fleet_health.sources.tail import LINE_LIMIT, Tail
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from contextlib import AbstractContextManager
+    from pathlib import Path
+
+    from fleet_health.domain.instant import Instant
+    from tests.conftest import AsyncEventually, Site
+
+MINUTE_US = 60_000_000
+NOW = 1_795_000_000_000_000
+
+
+class Rig:
+    """A follower of a site's index, and what it has delivered."""
+
+    def __init__(self, site: Site, *, reach_us: int = 60 * MINUTE_US, now: Instant | None = None) -> None:
+        self.ships: list[Ship] = []
+        settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
+        present = clock.now if now is None else lambda: now
+        self.follower = IndexFollower(settings, reach_us=reach_us, deliver=self.ships.extend, clock=present)
+
+    @property
+    def hosts(self) -> list[str]:
+        """The host of each ship, in the order of delivery."""
+        return [ship.host for ship in self.ships]
+
+
+@asynccontextmanager
+async def following(rig: Rig) -> AsyncIterator[Rig]:
+    """Follow for as long as the context lasts."""
+    task = asyncio.create_task(rig.follower.follow())
+    try:
+        yield rig
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        await rig.follower.close()
+
+
+async def test_appended_rows_arrive(site: Site, async_eventually: AsyncEventually) -> None:
+    """Rows that are there are read at once, those that come later as they come."""
+    site.ship("a", "b")
+    async with following(Rig(site)) as rig:
+        await async_eventually(lambda: rig.hosts == ["a", "b"])
+        site.ship("c")
+        await async_eventually(lambda: rig.hosts == ["a", "b", "c"])
+        state = rig.follower.state
+
+        assert (state.phase, state.reason, state.read, state.rejections.total) == (Phase.FOLLOWING, "", 3, 0)
+
+
+async def test_a_row_is_delivered_as_it_was_written(site: Site) -> None:
+    """Host and instant are the row's, to the microsecond."""
+    site.ship("a", at_us=NOW - 1)
+    rig = Rig(site, now=NOW)
+    await rig.follower.poll()
+    await rig.follower.close()
+
+    assert rig.ships == [Ship("a", NOW - 1)]
+
+
+async def test_a_rotated_index_is_followed(site: Site, async_eventually: AsyncEventually) -> None:
+    """After rename and create nothing is lost, also what was written to the old file in between."""
+    site.ship("a")
+    async with following(Rig(site)) as rig:
+        await async_eventually(lambda: rig.hosts == ["a"])
+        present = site.index
+        site.index = present.rename(f"{present}.1")
+        site.ship("b")
+        site.index = present
+        site.ship("c")
+        await async_eventually(lambda: len(rig.hosts) >= 3)
+
+    assert sorted(rig.hosts) == ["a", "b", "c"]
+
+
+async def test_an_index_that_is_missing_is_waited_for_with_its_directory(
+    site: Site, async_eventually: AsyncEventually
+) -> None:
+    """Absence is said, and ends by itself when the directory and the file appear."""
+    site.index = site.directory / "not" / "yet" / "index.jsonl"
+    async with following(Rig(site)) as rig:
+        state = rig.follower.state
+        await async_eventually(lambda: state.phase is Phase.WAITING)
+        reason = state.reason
+        site.index.parent.mkdir(parents=True)
+        site.ship("a")
+        await async_eventually(lambda: rig.hosts == ["a"])
+
+        assert reason == f"{site.index}: No such file or directory"
+        assert (state.phase, state.reason) == (Phase.FOLLOWING, "")
+
+
+async def test_a_directory_that_is_removed_and_made_anew_is_followed(
+    site: Site, async_eventually: AsyncEventually
+) -> None:
+    """What was watched is gone; what is at the path now is read."""
+    site.index = site.directory / "lib" / "index.jsonl"
+    site.index.parent.mkdir()
+    site.ship("a")
+    async with following(Rig(site)) as rig:
+        await async_eventually(lambda: rig.hosts == ["a"])
+        site.index.unlink()
+        site.index.parent.rmdir()
+        await async_eventually(lambda: rig.follower.state.phase is Phase.WAITING)
+        for host in ("b", "c"):
+            site.index.parent.mkdir(exist_ok=True)
+            site.ship(host)
+            await async_eventually(lambda host=host: rig.hosts[-1] == host)  # type: ignore[misc]
+
+    assert rig.hosts == ["a", "b", "c"]
+
+
+async def test_a_truncated_index_is_followed(site: Site, async_eventually: AsyncEventually) -> None:
+    """Truncation in place is followed each time."""
+    site.ship("a", "a")
+    async with following(Rig(site)) as rig:
+        await async_eventually(lambda: len(rig.hosts) == 2)
+        for host in ("b", "c"):
+            site.index.write_bytes(b"")
+            site.ship(host)
+            await async_eventually(lambda host=host: rig.hosts[-1] == host)  # type: ignore[misc]
+
+    assert rig.hosts == ["a", "a", "b", "c"]
+
+
+async def test_without_inotify_the_index_is_looked_at_every_two_seconds(
+    site: Site, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That hints cannot be had is said once, and costs nothing but time."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr("fleet_health.sources.index.Inotify", refuse)
+    site.ship("a")
+    with capture_logs() as logs:
+        async with following(Rig(site)) as rig:
+            for host in ("b", "c"):
+                await async_eventually(lambda: rig.hosts)
+                site.ship(host)
+                await async_eventually(lambda host=host: rig.hosts[-1] == host)  # type: ignore[misc]
+    said = [line for line in logs if line["log_level"] == "warning"]
+
+    assert rig.hosts == ["a", "b", "c"]
+    assert [line["reason"] for line in said] == ["Too many open files"]
+
+
+async def test_a_swapped_symlink_is_found_without_a_hint(site: Site, async_eventually: AsyncEventually) -> None:
+    """A link in the middle of the path is in no directory that is watched; the look every two seconds finds it."""
+    index = site.index
+    for name in ("first", "second"):
+        (site.directory / name).mkdir()
+    link = site.directory / "link"
+    link.symlink_to("first")
+    site.index = link / index.name
+    site.ship("a")
+    async with following(Rig(site)) as rig:
+        await async_eventually(lambda: rig.hosts == ["a"])
+        link.unlink()
+        link.symlink_to("second")
+        site.ship("b")
+        await async_eventually(lambda: rig.hosts == ["a", "b"])
+
+
+async def test_a_row_from_the_future_counts_as_now_and_is_counted(site: Site) -> None:
+    """Up to five minutes ahead a row is believed; further ahead it is taken as arrived now."""
+    site.ship("near", at_us=NOW + 5 * MINUTE_US)
+    site.ship("far", at_us=NOW + 5 * MINUTE_US + 1)
+    rig = Rig(site, now=NOW)
+    await rig.follower.poll()
+    await rig.follower.close()
+
+    assert rig.ships == [Ship("near", NOW + 5 * MINUTE_US), Ship("far", NOW)]
+    assert dict(rig.follower.state.rejections.by_reason) == {"row from the future, taken as now": 1}
+
+
+async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
+    """A bad line is never fatal, and the good ones around it are read."""
+    site.ship("a", at_us=NOW)
+    with site.index.open("ab") as file:
+        file.write(
+            b"{}\nnot JSON\n\xff\xfe\n"
+            b'{"host_id": "", "received_at_wall": "2026-01-01T00:00:00Z"}\n'
+            b'{"host_id": "a", "received_at_wall": "2026-01-01T00:00:00"}\n'
+            b'{"host_id": "a", "received_at_wall": "yesterday"}\n' + b"x" * (LINE_LIMIT + 1) + b"\n"
+        )
+    site.ship("b", at_us=NOW)
+    rig = Rig(site, now=NOW)
+    await rig.follower.poll()
+    await rig.follower.close()
+
+    assert rig.hosts == ["a", "b"]
+    assert rig.follower.state.rejections.total == 7
+    assert rig.follower.state.rejections.by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
+
+
+async def test_a_refusal_is_said_and_ends(
+    site: Site,
+    public_directory: Path,
+    as_nobody: Callable[[], AbstractContextManager[None]],
+) -> None:
+    """An index that may not be read is not a missing one; it is read as soon as it may be."""
+    site.index = public_directory / "index.jsonl"
+    site.ship("a")
+    site.index.chmod(0o600)
+    rig = Rig(site)
+    with as_nobody():
+        await rig.follower.poll()
+    refused = rig.follower.state.phase, rig.follower.state.reason
+    site.index.chmod(0o644)
+    with as_nobody():
+        await rig.follower.poll()
+    await rig.follower.close()
+
+    assert refused[0] is Phase.REFUSED
+    assert "permission denied" in refused[1]
+    assert rig.hosts == ["a"]
+
+
+async def test_losing_an_index_leaves_the_hints_to_who_waits_for_them(
+    site: Site, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever finds the index gone while another waits for a hint does not close the descriptor under its feet."""
+    loop = asyncio.get_running_loop()
+    watched: list[int] = []
+    original = loop.add_reader
+
+    def add(fd: int, *rest: Any) -> None:
+        watched.append(fd)
+        original(fd, *rest)
+
+    monkeypatch.setattr(loop, "add_reader", add)
+    site.index = site.directory / "link" / "index.jsonl"
+    (site.directory / "there").mkdir()
+    (site.directory / "other" / "index.jsonl").mkdir(parents=True)
+    link = site.directory / "link"
+    link.symlink_to("there")
+    site.ship("a")
+    async with following(Rig(site)) as rig:
+        await async_eventually(lambda: watched)
+        link.unlink()
+        link.symlink_to("other")  # in no directory that is watched, so nothing hints at it
+        await rig.follower.poll()
+
+        assert rig.follower.state.phase is Phase.REFUSED
+        # A closed number may be another's from now on, while the loop still watches it as ours.
+        assert all(os.fstat(fd) for fd in watched)
+
+
+def nearly_sorted_index(path: Path, rows: int) -> list[tuple[str, Instant]]:
+    """Write an index of some megabytes, a row a second up to NOW, out of order by up to half the slack."""
+    shuffle = random.Random(5)  # noqa: S311 - nothing secret
+    dated = [
+        (f"host-{number % 97}", NOW - (rows - number) * 1_000_000 + shuffle.randrange(SLACK_US // 2))
+        for number in range(rows)
+    ]
+    row = '{{"host_id": "{}", "bytes": 4096, "path": "/srv/episodes/{}", "received_at_wall": "{}"}}\n'
+    path.write_text("".join(row.format(host, at, isoformat(at)) for host, at in dated))
+    return dated
+
+
+@pytest.mark.parametrize("minutes", [1, 30, 24 * 60])
+async def test_only_the_lookback_is_parsed_of_a_large_index(minutes: int, site: Site) -> None:
+    """Entered by bisection, an index gives every row of the lookback, and hardly any that is older."""
+    dated = nearly_sorted_index(site.index, 40_000)
+    since = NOW - minutes * MINUTE_US
+    rig = Rig(site, reach_us=minutes * MINUTE_US, now=NOW)
+    await rig.follower.poll()
+    await rig.follower.close()
+    expected = [Ship(host, at) for host, at in dated if at >= since]
+    in_reach = sum(at >= since - 2 * SLACK_US for _, at in dated)
+
+    assert expected == [ship for ship in rig.ships if ship.at >= since]
+    assert rig.follower.state.read <= in_reach + 500  # a probe's worth of rows
+
+
+@pytest.mark.parametrize("spoil", ["one row from the future in every 100", "one line in ten is garbage"])
+def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
+    """What stands between the rows may cost time, and never a row."""
+    path = tmp_path / "index.jsonl"
+    dated = nearly_sorted_index(path, 30_000)
+    every, bad = (
+        (100, '{"host_id": "odd", "received_at_wall": "2190-01-01T00:00:00Z"}\n')
+        if "future" in spoil
+        else (
+            10,
+            "garbage\n",
+        )
+    )
+    lines = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(line + (bad if number % every == 0 else "") for number, line in enumerate(lines)))
+    parser = index_parser(load(None).index)
+    since = NOW - 20 * MINUTE_US
+    tail = Tail(path, entry_by_time(parser, lambda: since))
+    found: list[Ship] = []
+    is_end = False
+    while not is_end:
+        block = tail.read()
+        is_end = block.is_end
+        found += parser.parse_block(block.lines)[0]
+    tail.close()
+
+    assert path.stat().st_size > WHOLE_SIZE
+    assert [Ship(host, at) for host, at in dated if at >= since] == [
+        ship for ship in found if ship.at >= since and ship.host != "odd"
+    ]
