@@ -31,10 +31,6 @@ class Incidents:
         """Take note of an alert that has been given."""
         self._keys_by_hour.setdefault(utc_hour(detected_at), set()).add(key)
 
-    def forget(self, alert: Alert) -> None:
-        """Take back an alert that could not be given after all, so that the next evaluation gives it again."""
-        self._keys_by_hour.get(utc_hour(alert.detected_at), set()).discard(alert.dedup_key)
-
     def alerts(self, evaluation: Evaluation) -> list[Alert]:
         """Make the alerts that are due for an evaluation, and remember them. The same evaluation again gives none."""
         self._prune(evaluation.at)

@@ -69,7 +69,10 @@ def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterato
     for line in lines:
         if b"\0" in line:
             rejections.append(rejection("NUL bytes", line))
-            yield from (piece for piece in line.split(b"\0") if piece)
+            # Of what lies between several runs nobody can say what it was; and a stranger could make it many pieces.
+            first, _, behind = line.strip(b"\0").partition(b"\0")
+            last = behind.rpartition(b"\0")[2]
+            yield from (piece for piece in (first, last) if piece)
         else:
             yield line
 

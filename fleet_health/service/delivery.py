@@ -93,7 +93,8 @@ class Delivery:
         while self._batches:
             batch = self._batches[0]
             written = await wrap(self.log.append)(batch.alerts)
-            self._batches.popleft()
+            if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, to be written after all
+                self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)
             self._pulse.beat(_WRITE_TIME)

@@ -21,7 +21,8 @@ from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.rotation import rotated_files
 from fleet_health.sources.follower import Follower
-from fleet_health.sources.tail import LINE_LIMIT, Block, Entry, ReadAt, Tail
+from fleet_health.sources.open_file import LINE_LIMIT, Block, Entry, ReadAt
+from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -9,8 +9,7 @@ The writer appends whole lines, mostly. Meanwhile the file may be
   remembered, and compared before reading on.
 * **absent**, at first or for a while, or not readable.
 
-The place is always just behind a newline, so half a line is simply read again when it has become a whole one. There
-is no other state to lose. A `Tail` may be used from any thread, but only from one at a time; it sees to that itself.
+A `Tail` may be used from any thread, but only from one at a time; it sees to that itself.
 """
 
 from __future__ import annotations
@@ -20,134 +19,18 @@ import os
 import stat
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
+from fleet_health.sources.open_file import Block, Entry, OpenFile, from_start, last_block
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-LINE_LIMIT = 1 << 20
-"""A longer line is skipped, and counted."""
-
-_READ_SIZE = 256 << 10
 _REPLACED_TIME = 60.0
 _HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
-_FINGERPRINT_SIZE = 256
-
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _GZIP_MAGIC = b"\x1f\x8b"
-
-ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""Gives up to so many bytes (second) from an offset (first)."""
-
-Entry: TypeAlias = Callable[[ReadAt, int], int]
-"""Gives the offset of the line to begin with, in a file that can be read so and has the size given."""
-
-
-def from_start(_read_at: ReadAt, _size: int) -> int:
-    """Begin with the first line."""
-    return 0
-
-
-@dataclass(frozen=True, slots=True)
-class Block:
-    """What one read gave.
-
-    Attributes:
-        lines: Whole lines, each ended by a newline; empty if there was nothing new.
-        is_end: True if everything that there was has been read.
-        overlong: How many lines were skipped because they exceed `LINE_LIMIT`.
-        event: What happened to the file, for the log; empty if nothing did.
-
-    """
-
-    lines: bytes = b""
-    is_end: bool = False
-    overlong: int = 0
-    event: str = ""
-
-
-class _File:
-    """An open file, and our place in it."""
-
-    def __init__(self, fd: int, entry: Entry) -> None:
-        self._fd = fd
-        self._entry = entry
-        self._offset = 0
-        self._fingerprint = b""  # the bytes just before the offset
-        self._seen = (0, 0)  # size and mtime when the fingerprint was last compared
-        self._is_skipping = False  # in the middle of an overlong line
-        self._begin()
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-    def state(self) -> os.stat_result:
-        return os.fstat(self._fd)
-
-    def check_in_place(self) -> str:
-        """Begin again if the file was truncated or rewritten since the last read; say which."""
-        state = self.state()
-        if state.st_size < self._offset:
-            self._begin()
-            return "truncated"
-        seen = (state.st_size, state.st_mtime_ns)
-        if seen != self._seen:
-            length = len(self._fingerprint)
-            if os.pread(self._fd, length, self._offset - length) != self._fingerprint:
-                self._begin()
-                return "rewritten"
-            self._seen = seen
-        return ""
-
-    def read_on(self, event: str = "") -> Block:
-        """Read whole lines from our place on."""
-        size = _READ_SIZE
-        data = os.pread(self._fd, size, self._offset)
-        end = data.rfind(b"\n") + 1
-        if not end and len(data) == size:
-            size = LINE_LIMIT
-            data = os.pread(self._fd, size, self._offset)
-            end = data.rfind(b"\n") + 1
-        start = 0
-        if self._is_skipping:
-            start = data.find(b"\n") + 1
-            if start == 0:
-                self._skip(data)
-                return Block(is_end=not data, event=event)
-            self._is_skipping = False
-        elif not end and len(data) == LINE_LIMIT:
-            self._skip(data)
-            return Block(overlong=1, event=event)
-        if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
-            start = len(_BYTE_ORDER_MARK)
-        self._advance(data[:end])
-        return Block(data[start:end], len(data) < size, event=event)
-
-    def rest(self) -> bytes:
-        """Give what stands behind the last newline."""
-        return b"" if self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
-
-    def _begin(self) -> None:
-        """Go to where the file is entered."""
-        self._offset = self._entry(lambda offset, count: os.pread(self._fd, count, offset), self.state().st_size)
-        length = min(self._offset, _FINGERPRINT_SIZE)
-        self._fingerprint = os.pread(self._fd, length, self._offset - length)
-        self._seen = (0, 0)
-        self._is_skipping = False
-
-    def _skip(self, data: bytes) -> None:
-        # A power cut leaves a run of NUL, however long, and the next row is appended right behind it.
-        nul_end = data.rfind(b"\0") + 1
-        self._is_skipping = not nul_end
-        self._advance(data[:nul_end] if nul_end else data)
-
-    def _advance(self, data: bytes) -> None:
-        self._offset += len(data)
-        self._fingerprint = (self._fingerprint + data)[-_FINGERPRINT_SIZE:]
 
 
 class Tail:
@@ -164,8 +47,8 @@ class Tail:
         self.path = path
         self._entry = entry
         self._lock = threading.Lock()
-        self._file: _File | None = None
-        self._replaced: _File | None = None
+        self._file: OpenFile | None = None
+        self._replaced: OpenFile | None = None
         self._replaced_until = 0.0
 
     def read(self) -> Block:
@@ -203,7 +86,7 @@ class Tail:
         block = self._file.read_on(self._file.check_in_place())
         return self._look_at_path(self._file, block) if block.is_end else block
 
-    def _look_at_path(self, file: _File, block: Block) -> Block:
+    def _look_at_path(self, file: OpenFile, block: Block) -> Block:
         """See whether the file that has been read to its end is still the one at the path; if not, leave it."""
         current, own = self._stat_path(), file.state()
         if current is None and own.st_nlink:
@@ -214,20 +97,20 @@ class Tail:
             return replace(block, is_end=False)  # what may have been written meanwhile comes first
         if current is None:
             self._file = None
-            return _last_block(file, "deleted")
+            return last_block(file, "deleted")
         if self._replaced is not None:  # replaced twice within the time that its writer has
             earlier, self._replaced = self._replaced, None
-            return _last_block(earlier)
+            return last_block(earlier)
         self._file, self._replaced, self._replaced_until = None, file, time.monotonic() + _REPLACED_TIME
         return Block(event="replaced")
 
-    def _read_replaced(self, file: _File) -> Block:
+    def _read_replaced(self, file: OpenFile) -> Block:
         """Read what the writer of a file that was replaced still adds to it, for a while."""
         block = file.read_on(file.check_in_place())
         if block.lines or not block.is_end or time.monotonic() < self._replaced_until:
             return block
         self._replaced = None
-        return _last_block(file)
+        return last_block(file)
 
     def _stat_path(self) -> os.stat_result | None:
         try:
@@ -235,7 +118,7 @@ class Tail:
         except FileNotFoundError:
             return None
 
-    def _open(self) -> _File:
+    def _open(self) -> OpenFile:
         try:
             # Without O_NONBLOCK a FIFO at the path would hang us until somebody writes to it.
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -252,7 +135,7 @@ class Tail:
             raise SourceRefused(f"{self.path}: expected a regular file: {error.strerror}") from None
         try:
             _refuse_unreadable(self.path, fd)
-            return _File(fd, self._entry)
+            return OpenFile(fd, self._entry)
         except BaseException:
             os.close(fd)
             raise
@@ -262,13 +145,6 @@ class Tail:
             if file is not None:
                 file.close()
         self._file = self._replaced = None
-
-
-def _last_block(file: _File, event: str = "") -> Block:
-    """Close a file that has been read to its end. A last line without newline can get none any more."""
-    last = file.rest()
-    file.close()
-    return Block(last + b"\n" if last else b"", event=event)
 
 
 def _refuse_unreadable(path: Path, fd: int) -> None:

@@ -112,18 +112,6 @@ def test_a_key_found_under_another_hour_suppresses_nothing(
     assert named(alerts) == [("a", "silent"), ("b", "silent")]
 
 
-def test_an_alert_that_was_forgotten_is_given_again(evaluation_of: Callable[..., Evaluation]) -> None:
-    """Only that one; forgetting it twice, or one that was never given, does no harm."""
-    incidents, evaluation = Incidents(), evaluation_of(("a", "silent"), ("b", "silent"))
-    forgotten, _ = incidents.alerts(evaluation)
-
-    incidents.forget(forgotten)
-    incidents.forget(forgotten)
-    Incidents().forget(forgotten)
-
-    assert named(incidents.alerts(evaluation)) == [("a", "silent")]
-
-
 def test_memory_is_pruned_with_the_hours(evaluation_of: Callable[..., Evaluation], now: Instant) -> None:
     """However long it runs, it remembers the keys of about a day."""
     incidents = Incidents()

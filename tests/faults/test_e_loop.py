@@ -97,7 +97,7 @@ def test_E3_a_source_that_fails_does_not_end_the_service(
     site.configure()
     code = """
 import os
-from fleet_health.sources import tail
+from fleet_health.sources import open_file
 
 class Broken:
     def __getattr__(self, name):
@@ -105,7 +105,7 @@ class Broken:
     def pread(self, *_):
         raise OSError(5, "Input/output error")
 
-tail.os = Broken()
+open_file.os = Broken()
 """
     with start_altered_service(site, code) as service:
         service.until(lambda: len(site.alerted()) == 2, "the alerts that the journal is enough for")

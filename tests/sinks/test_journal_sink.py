@@ -187,7 +187,8 @@ class Journald:
         """Read what it has stored, as JSON."""
         read = subprocess.run(
             [
-                *("nsenter", f"--target={self.process.pid}", "--mount"),
+                # With the root, too: seen from a chroot, the namespace alone has another one.
+                *("nsenter", f"--target={self.process.pid}", "--mount", "--root", "--wd"),
                 *("journalctl", f"--namespace={self._name}", "--output=json", "FLEET_DEDUP_KEY=" + alert().dedup_key),
             ],
             capture_output=True,

@@ -18,8 +18,9 @@ from fleet_health.domain.observation import Ship
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
 from fleet_health.sources.index import IndexFollower, entry_by_time, index_parser
+from fleet_health.sources.open_file import LINE_LIMIT
 from fleet_health.sources.state import Phase
-from fleet_health.sources.tail import LINE_LIMIT, Tail
+from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -16,13 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from fleet_health.errors import SourceUnavailable
-from fleet_health.sources.tail import LINE_LIMIT, Tail
+from fleet_health.sources.open_file import LINE_LIMIT
+from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from fleet_health.sources.tail import ReadAt
+    from fleet_health.sources.open_file import ReadAt
 
 
 @dataclass
