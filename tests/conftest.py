@@ -23,12 +23,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, Protocol, Self, TypeVar
 
+import hypothesis
 import pytest
 
 from fleet_health.demo.journal import JournalFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+# In CI a property is tried on the same examples each time: a change is judged by itself, not by chance. Everywhere else
+# each run tries new ones.
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
+if os.environ.get("CI") == "true":
+    hypothesis.settings.load_profile("ci")
 
 T = TypeVar("T")
 

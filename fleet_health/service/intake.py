@@ -104,6 +104,8 @@ class Intake:
         if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
             journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit)
         await self._replace(index, journal)
+        # Also where a source goes on untouched: what lies further back is forgotten from the next tick on.
+        index.reach_us, journal.reach_us = reach.ships_us, reach.traffic_us
         self.fleet.limit_hosts(settings.host_limit)
 
     async def reread(self) -> None:

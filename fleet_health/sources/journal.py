@@ -6,6 +6,8 @@ import asyncio
 import time
 from typing import TYPE_CHECKING
 
+import structlog
+
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.follower import Follower
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 _SLICE = 0.01
 
 _DAMAGED = Rejection("damaged journal entry", "")
+
+_log = structlog.get_logger("fleet_health.sources")
 
 
 class JournalFollower(Follower):
@@ -53,9 +57,16 @@ class JournalFollower(Follower):
         self._parse = log_parser(settings).parse
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
+        self._is_polling_said = False
 
     async def _read_to_end(self) -> None:
         reader = self._reader or self._open()
+        await self._drain(reader)
+        if reader.is_outdated():
+            await self._let_go()
+            await self._drain(self._open())
+
+    async def _drain(self, reader: JournalReader) -> None:
         reader.process()
         entries = reader.read()
         while self._read_slice(reader, entries):
@@ -96,11 +107,17 @@ class JournalFollower(Follower):
         else:
             reader.seek_cursor(self._cursor)
         self._reader = reader
+        if reader.fd is None and not self._is_polling_said:
+            _log.warning("no inotify instance left (fs.inotify.max_user_instances); the journal is polled")
+        self._is_polling_said = reader.fd is None
         return reader
 
     async def _wait_for_hint(self) -> None:
         reader = self._reader
         if reader is None:
+            return
+        if reader.fd is None:
+            await asyncio.sleep(self.longest_wait)
             return
         loop, hint = asyncio.get_running_loop(), asyncio.Event()
         timeout = reader.timeout()
@@ -122,7 +139,8 @@ class JournalFollower(Follower):
     async def _let_go(self) -> None:
         if self._reader is not None:
             # In this order: the loop must never watch a descriptor that is closed.
-            asyncio.get_running_loop().remove_reader(self._reader.fd)
+            if self._reader.fd is not None:
+                asyncio.get_running_loop().remove_reader(self._reader.fd)
             self._reader.close()
             self._reader = None
 

@@ -6,13 +6,18 @@ where it is. What else is worth knowing:
 
 * Its descriptor must be asked for at once. Journal files that were opened before it are not watched, and stay open
   after they were deleted (systemd#14695).
+* The descriptor is an inotify instance, of which a user has but 128. Without one the files that are there can be read
+  all the same, but `process()` never hears of another: such a reader is good for one look.
 * `process()` must be called now and then while reading, or a vacuum makes every further read fail (loki#4053).
 * It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
+* It sees a directory that is made anew under the same name, or only after it was opened, but for the default
+  namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
 * To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -34,9 +39,14 @@ _MACHINE_ID = Path("/etc/machine-id")
 # What is read between two calls of `process()`.
 _BATCH = 1_024
 
+_SPARE_DESCRIPTORS = 8
+
 
 class JournalReader:
     """Reads the messages by a unit, and PID 1's messages about it.
+
+    Attributes:
+        fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
 
     Raises:
         SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
@@ -44,12 +54,14 @@ class JournalReader:
     """
 
     def __init__(self, settings: JournalSettings) -> None:
+        self._settings = settings
         _refuse_unreadable(settings)
         try:
+            self._places = _identities(settings)
             self._reader: Any = journal.Reader(
                 path=None if settings.directory is None else str(settings.directory), namespace=settings.namespace
             )
-            self.fd: int = self._reader.fileno()
+            self.fd = self._descriptor()
         except OSError as error:
             raise _unavailable(error) from error
         self._is_on_unread = False
@@ -58,6 +70,31 @@ class JournalReader:
         self._reader.add_match(_SYSTEMD_UNIT=settings.unit)
         self._reader.add_disjunction()
         self._reader.add_match(_PID="1", UNIT=settings.unit)
+
+    def _descriptor(self) -> int | None:
+        try:
+            descriptor: int | None = self._reader.fileno()
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+            descriptor = None
+        # A journal file for which there was no descriptor libsystemd has left out without a word. Those with which it
+        # went through the directories are free again, so one that is free now does not tell: there must be some.
+        spare: list[int] = []
+        try:
+            while len(spare) < _SPARE_DESCRIPTORS:
+                spare.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+        finally:
+            for one in spare:
+                os.close(one)
+        return descriptor
+
+    def is_outdated(self) -> bool:
+        """Say whether there can be journal files that this reader will never hear of."""
+        try:
+            return self.fd is None or self._places != _identities(self._settings)
+        except OSError:
+            return True  # opened anew, it will be said what is wrong
 
     def seek(self, since: Instant) -> None:
         """Go before the first entry with `t >= since`."""
@@ -118,6 +155,8 @@ class JournalReader:
 
     def timeout(self) -> float | None:
         """Say after how many seconds `process` is due even without a sign from the descriptor; None for never."""
+        if self.fd is None:
+            return None
         at_us: int | None = self._reader.get_timeout()
         return None if at_us is None else max(0.0, at_us / 1e6 - time.monotonic())
 
@@ -166,3 +205,9 @@ def _directories(settings: JournalSettings) -> list[Path]:
         machine = "machine-id"  # there is none, so there is no journal of this machine
     suffix = "" if settings.namespace is None else f".{settings.namespace}"
     return [root / f"{machine}{suffix}" for root in _ROOTS]
+
+
+def _identities(settings: JournalSettings) -> list[tuple[int, int]]:
+    """Give the device and inode of each of these directories that is there."""
+    states = [directory.stat() for directory in _directories(settings) if directory.is_dir()]
+    return [(state.st_dev, state.st_ino) for state in states]

@@ -1,0 +1,52 @@
+"""The service is killed at random instants, and everything it reads and writes is rotated meanwhile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.demo.journal import find_writer
+from tests.crash.rounds import Kill, Result, make_plan, run_round, run_rounds
+
+if TYPE_CHECKING:
+    from tests.conftest import DoWithout
+
+ROUNDS = 40
+SEED = 3
+
+
+@pytest.fixture(autouse=True)
+def _writer(do_without: DoWithout) -> None:
+    if find_writer() is None:
+        do_without("systemd-journal-remote is not installed")
+
+
+def failures(results: list[Result]) -> str:
+    """Say what went wrong in which round."""
+    return "\n".join(str(result) for result in results if result.problems)
+
+
+def test_without_disturbance_the_alerts_are_those_of_the_rules() -> None:
+    """What the disturbed rounds are measured against is what an undisturbed service gives."""
+    result = run_round(f"{SEED}/0", is_disturbed=False)
+
+    assert failures([result]) == ""
+    assert result.kills == 0
+
+
+def test_C4_killed_at_random_instants_amid_rotations_no_alert_is_lost_or_doubled() -> None:
+    """In the end the alert log, with what it was rotated to, holds every alert, once in its hour, and no other."""
+    results = run_rounds(ROUNDS, SEED)
+
+    assert failures(results) == ""
+    assert sum(result.kills for result in results) >= 3 * ROUNDS
+    assert sum(result.rotations for result in results) >= 2 * ROUNDS
+
+
+def test_a_round_is_planned_from_its_seed() -> None:
+    """A round that failed can be done again: the same seed gives the same plan, another seed another one."""
+    plans = [make_plan("3/7"), make_plan("3/7"), make_plan("3/8")]
+
+    assert plans[0] == plans[1] != plans[2]
+    assert any(isinstance(step, Kill) for step in plans[0].steps)
