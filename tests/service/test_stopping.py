@@ -100,7 +100,8 @@ AlertLog.append = lambda *_: time.sleep(600)
         assert service.process.wait(STOPPED_WITHIN_S) == -signal.SIGTERM
 
 
-def test_alerts_that_waited_are_tried_once_more_at_the_end(site: Site, start_service: StartService) -> None:
+@pytest.mark.fault("E4", rig="service")
+def test_E4_alerts_that_waited_are_tried_once_more_at_the_end(site: Site, start_service: StartService) -> None:
     """The alert log may have become writable since the last try; nothing that can be written is lost."""
     alerts = site.directory / "later" / "alerts.jsonl"
     site.configure(alerts=alerts, tick="1h")
@@ -120,7 +121,8 @@ def _ignores_or_handles(pid: int, number: int) -> bool:
     return bool((int(status["SigIgn"], 16) | int(status["SigCgt"], 16)) >> (number - 1) & 1)
 
 
-def test_a_reload_while_it_starts_does_not_kill_it(site: Site, start_service: StartService) -> None:
+@pytest.mark.fault("D3", rig="service")
+def test_D3_a_reload_while_it_starts_does_not_kill_it(site: Site, start_service: StartService) -> None:
     """From its first line on SIGHUP is survived, and the configuration is read again once it is ready."""
     site.show_all_symptoms()
     site.sync_journal()
