@@ -22,7 +22,7 @@ LogObservation: TypeAlias = Response | Unstamped
 # No pattern sees more of a line than this, and no more of a message is looked at than that: what a stranger can
 # write into the journal must not decide how long we think about it.
 _LINE_LIMIT = 2_048
-_MESSAGE_LIMIT = 1 << 20
+MESSAGE_LIMIT = 1 << 20
 
 _COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
 
@@ -46,8 +46,10 @@ class LogParser:
         """Read one journal entry's message, line by line. `at` is the entry's realtime timestamp."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
+        if len(message) > MESSAGE_LIMIT:
+            rejections.append(rejection("message longer than 1 MiB: the rest is not read", message))
         # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
-        for line in message[:_MESSAGE_LIMIT].decode("utf-8", "surrogateescape").split("\n"):
+        for line in message[:MESSAGE_LIMIT].decode("utf-8", "surrogateescape").split("\n"):
             result = self._parse_line(line, at)
             if isinstance(result, Rejection):
                 rejections.append(result)

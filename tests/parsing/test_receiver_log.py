@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_health.domain.observation import Response, Unstamped
-from fleet_health.parsing.receiver_log import LogObservation, LogParser, compile_pattern
+from fleet_health.parsing.receiver_log import MESSAGE_LIMIT, LogObservation, LogParser, compile_pattern
 
 PROPERTY = settings(deadline=None, max_examples=300)
 AT = 1_795_460_100_000_000
@@ -269,3 +269,13 @@ def test_a_pattern_that_python_chokes_on_is_no_regular_expression(text: str) -> 
     """OverflowError and RecursionError are ways to say so, too."""
     with pytest.raises(ValueError, match=r"^not a regular expression: "):
         compile_pattern(text, "host")
+
+
+def test_what_is_cut_off_a_huge_message_is_counted() -> None:
+    """No more than 1 MiB of a message is looked at; the lines beyond it are not lost in silence."""
+    line = access() + b"\n"
+
+    observations, rejections = PARSER.parse(line * (MESSAGE_LIMIT // len(line) + 10), AT)
+
+    assert len(observations) == MESSAGE_LIMIT // len(line)
+    assert [rejection.reason for rejection in rejections] == ["message longer than 1 MiB: the rest is not read"]
