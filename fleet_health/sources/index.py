@@ -7,7 +7,6 @@ filesystems send none, and a symlink may be swapped in a directory that nobody w
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
@@ -15,13 +14,12 @@ from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.domain.intake import admit_live
-from fleet_health.errors import SourceUnavailable
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.rotation import rotated_files
 from fleet_health.sources.follower import Follower
-from fleet_health.sources.open_file import LINE_LIMIT, Block, Entry, ReadAt
+from fleet_health.sources.open_file import LINE_LIMIT, Block, ReadAt
 from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
@@ -68,29 +66,18 @@ class IndexFollower(Follower):
         self._deliver = deliver
         self._reach_us = reach_us
         self._path = settings.path
-        self._entry = entry_by_time(self._parser, lambda: clock() - reach_us)
-        self._tail = Tail(settings.path, self._entry)
-        self._has_read_rotated = False
+        self._tail = index_tail(settings.path, self._parser, lambda: clock() - reach_us)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
 
     async def _read_to_end(self) -> None:
-        if not self._has_read_rotated:
-            for tail in await wrap(rotated_tails)(self._path, self._entry, self._clock() - self._reach_us):
-                with suppress(SourceUnavailable):  # it may be gone by now, or closed to us; the index itself is not
-                    await self._read_tail(tail)
-                await wrap(tail.close)()
-            self._has_read_rotated = True
-        await self._read_tail(self._tail)
-
-    async def _read_tail(self, tail: Tail) -> None:
         # In a thread, because a read may wait for the disk, and a whole block a call, because a thread costs a hop.
-        read_block = wrap(tail.read)
+        read_block = wrap(self._tail.read)
         while True:
             block: Block = await read_block()
             if block.event:
-                _log.info("index " + block.event, path=str(tail.path))
+                _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew = True
             self._take_in(block)
             if block.is_end and not block.event:
@@ -151,17 +138,12 @@ class IndexFollower(Follower):
             self._inotify = None
 
     async def _let_go(self) -> None:
-        await wrap(self._tail.close)()
+        """Do nothing: the tail lets go of what failed by itself, and keeps what its writer may still add to."""
 
     async def close(self) -> None:
         """Close the index."""
         self._unwatch()
-        await self._let_go()
-
-
-def rotated_tails(path: Path, entry: Entry, since: Instant) -> list[Tail]:
-    """Give a tail for each file that the index was rotated to since an instant."""
-    return [Tail(file, entry) for file in rotated_files(path, since)]
+        await wrap(self._tail.close)()
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:
@@ -169,10 +151,13 @@ def index_parser(settings: IndexSettings) -> IndexParser:
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 
 
-def entry_by_time(parser: IndexParser, since: Callable[[], Instant]) -> Entry:
-    """Enter a file where its rows may be dated `since` or later; `since` is asked each time that a file is entered."""
+def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
+    """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
+
+    `since` is asked each time that a file is entered.
+    """
 
     def entry(read_at: ReadAt, size: int) -> int:
         return entry_offset(read_at, size, parser.time_of, since())
 
-    return entry
+    return Tail(path, entry, lambda: rotated_files(path, since()))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from fleet_health.errors import SourceUnavailable
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.index import entry_by_time, index_parser, rotated_tails
+from fleet_health.sources.index import index_parser, index_tail
 from fleet_health.sources.journal import log_parser
 from fleet_health.sources.reader import JournalReader
-from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -32,23 +29,16 @@ def read_index(settings: IndexSettings, since: Instant, deliver: Callable[[Seque
 
     """
     parser, rejections = index_parser(settings), RejectionCount()
-    entry = entry_by_time(parser, lambda: since)
-
-    def read(tail: Tail) -> None:
-        is_end = False
-        while not is_end:
-            block = tail.read()
-            is_end = block.is_end
-            # Nobody will come back for a last line that is not ended yet.
-            rows, rejected = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
-            deliver([row for row in rows if row.at >= since])
-            rejections.add(rejected)
-        tail.close()
-
-    for rotated in rotated_tails(settings.path, entry, since):
-        with suppress(SourceUnavailable):  # it may be closed to us; the index itself is not
-            read(rotated)
-    read(Tail(settings.path, entry))
+    tail = index_tail(settings.path, parser, lambda: since)
+    is_end = False
+    while not is_end:
+        block = tail.read()
+        is_end = block.is_end
+        # Nobody will come back for a last line that is not ended yet.
+        rows, rejected = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
+        deliver([row for row in rows if row.at >= since])
+        rejections.add(rejected)
+    tail.close()
     return rejections
 
 

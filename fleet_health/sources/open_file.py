@@ -30,6 +30,25 @@ def from_start(_read_at: ReadAt, _size: int) -> int:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """A place in a file: an offset, and the bytes just before it, by which it is known again."""
+
+    offset: int
+    fingerprint: bytes
+
+
+def behind(place: Place, otherwise: Entry) -> Entry:
+    """Begin at a place if the file has it, as a copy of the file that it was remembered in; otherwise as given."""
+
+    def entry(read_at: ReadAt, size: int) -> int:
+        length = len(place.fingerprint)
+        has_place = size >= place.offset and read_at(place.offset - length, length) == place.fingerprint
+        return place.offset if has_place else otherwise(read_at, size)
+
+    return entry
+
+
+@dataclass(frozen=True, slots=True)
 class Block:
     """What one read gave.
 
@@ -57,7 +76,7 @@ class OpenFile:
         self._fingerprint = b""  # the bytes just before the offset
         self._seen = (0, 0)  # size and mtime when the fingerprint was last compared
         self._is_skipping = False  # in the middle of an overlong line
-        self._begin()
+        self.begin()
 
     def close(self) -> None:
         """Close it."""
@@ -67,17 +86,29 @@ class OpenFile:
         """Say how it is: size, inode, links."""
         return os.fstat(self._fd)
 
-    def check_in_place(self) -> str:
-        """Begin again if the file was truncated or rewritten since the last read; say which."""
+    @property
+    def place(self) -> Place:
+        """Where we are."""
+        return Place(self._offset, self._fingerprint)
+
+    def number(self) -> tuple[int, int]:
+        """Give its device, and its inode number there."""
+        state = self.state()
+        return state.st_dev, state.st_ino
+
+    def head(self) -> bytes:
+        """Give the first bytes. While a file is only appended to, what it began with it still begins with."""
+        return os.pread(self._fd, _FINGERPRINT_SIZE, 0)
+
+    def damage(self) -> str:
+        """Say whether the file was truncated or rewritten since the last read, so that our place is none any more."""
         state = self.state()
         if state.st_size < self._offset:
-            self._begin()
             return "truncated"
         seen = (state.st_size, state.st_mtime_ns)
         if seen != self._seen:
             length = len(self._fingerprint)
             if os.pread(self._fd, length, self._offset - length) != self._fingerprint:
-                self._begin()
                 return "rewritten"
             self._seen = seen
         return ""
@@ -110,7 +141,7 @@ class OpenFile:
         """Give what stands behind the last newline."""
         return b"" if self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
 
-    def _begin(self) -> None:
+    def begin(self) -> None:
         """Go to where the file is entered."""
         self._offset = self._entry(lambda offset, count: os.pread(self._fd, count, offset), self.state().st_size)
         length = min(self._offset, _FINGERPRINT_SIZE)
@@ -129,8 +160,7 @@ class OpenFile:
         self._fingerprint = (self._fingerprint + data)[-_FINGERPRINT_SIZE:]
 
 
-def last_block(file: OpenFile, event: str = "") -> Block:
-    """Close a file that has been read to its end. A last line without newline can get none any more."""
-    last = file.rest()
-    file.close()
-    return Block(last + b"\n" if last else b"", event=event)
+def last_line(file: OpenFile) -> bytes:
+    """Give what stands behind the last newline as a line: it can get no newline any more. Empty if there is nothing."""
+    rest = file.rest()
+    return rest + b"\n" if rest else b""

@@ -89,6 +89,14 @@ def do(*command: str | Path) -> None:
     subprocess.run(command, check=True)
 
 
+def rotate(path: Path) -> None:
+    """Rename the file to `.1`, and what was `.1` to `.2` before, and so on."""
+    for number in range(8, 0, -1):
+        with suppress(FileNotFoundError):
+            Path(f"{path}.{number}").rename(f"{path}.{number + 1}")
+    path.rename(f"{path}.1")
+
+
 def open_files() -> list[str]:
     """Give the names of what this process has open; `(deleted)` stands behind those that are."""
     names = []
@@ -156,6 +164,42 @@ async def test_B2_rename_and_create(site: Site, rig: Rig) -> None:
     assert await rig.look() == []
 
 
+@pytest.mark.fault("B2", rig="files", says="renamed before the first look, while the old writer goes on")
+async def test_B2_renamed_just_before_the_start(site: Site, rig: Rig) -> None:
+    """Who starts in the middle of a rotation reads what it left behind, and what its writer still adds to that."""
+    with site.index.open("ab", buffering=0) as old_writer:
+        old_writer.write(row("old"))
+        do("mv", site.index, f"{site.index}.1")
+        site.ship("new")
+        first = await rig.look()
+        old_writer.write(row("late"))
+
+        assert first == ["old", "new"]
+        assert await rig.look() == ["late"]
+    assert await rig.look() == []
+
+
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.fault("B2", rig="files", says="renamed and created anew several times between two looks")
+async def test_B2_renamed_several_times_between_two_looks(times: int, site: Site, rig: Rig) -> None:
+    """The files that were at the path for a moment only are read, too, and none of the others is read again."""
+    do("cp", "/dev/null", f"{site.index}.9")
+    site.ship("before")
+    seen, written = await rig.look(), ["before"]
+    for turn in range(2):
+        for number in range(times):
+            hosts = [f"{turn}-{number}-{which}" for which in ("first", "last")]
+            site.ship(*hosts)
+            written += hosts
+            rotate(site.index)
+        site.ship(f"{turn}-now")
+        written.append(f"{turn}-now")
+        seen += await rig.look()
+
+    assert sorted(seen) == sorted(written)
+    assert await rig.look() == []
+
+
 @pytest.mark.parametrize("size", [2, 20_000], ids=["two rows", "two megabytes"])
 @pytest.mark.fault("B3", rig="files", says="a new file that already has rows when it is opened")
 async def test_B3_new_file_is_read_from_its_start(size: int, site: Site, rig: Rig) -> None:
@@ -185,6 +229,29 @@ async def test_B4_truncated_in_place(site: Site, rig: Rig) -> None:
         seen.append(await rig.look())
 
     assert [hosts for hosts in seen if hosts] == [["first", "first"], *([f"after-{number}"] for number in range(4))]
+    assert rig.rejected == {}
+
+
+@pytest.mark.parametrize("is_regrown", [False, True], ids=["smaller", "regrown"])
+@pytest.mark.fault("B4", rig="files", says="copied and truncated (copytruncate) before all of it was read")
+async def test_B4_what_was_cut_off_unread_is_read_from_the_copy(site: Site, rig: Rig, *, is_regrown: bool) -> None:
+    """Of the copy only that is read which was not read before; it is the same each time."""
+    site.ship("before")
+    seen, written = await rig.look(), ["before"]
+    for number in range(3):
+        new = [f"{number}-new-{which}" for which in range(1 if not is_regrown else 5)]
+        site.ship(f"{number}-unread")
+        do("cp", site.index, f"{site.index}.new")
+        if number:
+            do("mv", f"{site.index}.1", f"{site.index}.{number + 1}")
+        do("mv", f"{site.index}.new", f"{site.index}.1")
+        do("truncate", "--size=0", site.index)
+        site.ship(*new)
+        seen += await rig.look()
+        written += [f"{number}-unread", *new]
+
+    assert seen == written
+    assert await rig.look() == []
     assert rig.rejected == {}
 
 

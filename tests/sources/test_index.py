@@ -17,10 +17,9 @@ from fleet_health.domain.instant import isoformat
 from fleet_health.domain.observation import Ship
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
-from fleet_health.sources.index import IndexFollower, entry_by_time, index_parser
+from fleet_health.sources.index import IndexFollower, index_parser, index_tail
 from fleet_health.sources.open_file import LINE_LIMIT
 from fleet_health.sources.state import Phase
-from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -317,7 +316,7 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     path.write_text("".join(line + (bad if number % every == 0 else "") for number, line in enumerate(lines)))
     parser = index_parser(load(None).index)
     since = NOW - 20 * MINUTE_US
-    tail = Tail(path, entry_by_time(parser, lambda: since))
+    tail = index_tail(path, parser, lambda: since)
     found: list[Ship] = []
     is_end = False
     while not is_end:

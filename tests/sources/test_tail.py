@@ -95,7 +95,7 @@ def test_a_last_line_without_newline_can_be_asked_for(path: Path, tail: Tail) ->
     append(path, b"one\ntwo")
     read(tail)
 
-    assert tail.rest() == b"two"
+    assert tail.rest() == b"two\n"
     append(path, b"!\n")
     assert read(tail).lines == [b"two!"]
     assert tail.rest() == b""
@@ -152,7 +152,7 @@ def test_half_a_line_at_the_end_of_a_replaced_file_is_a_line(
     path: Path, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nobody is waited for any more it can get no newline, so it is given as it is."""
-    monkeypatch.setattr("fleet_health.sources.tail._REPLACED_TIME", 0.0)
+    monkeypatch.setattr("fleet_health.sources.tail._LEFT_TIME", 0.0)
     append(path, b"one\nhalf")
     read(tail)
     path.rename(path.with_suffix(".1"))
@@ -502,3 +502,40 @@ class TailModel(RuleBasedStateMachine):
 
 TestTailModel = TailModel.TestCase
 TestTailModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+
+
+def test_what_is_rotated_away_between_opening_and_listing_is_read_once(path: Path) -> None:
+    """The file at the path is opened before the rotated ones are listed, so that no moment is left out."""
+    append(path, b"one\n")
+    rotated = path.with_suffix(".1")
+
+    def rotate_and_list() -> list[Path]:
+        if not rotated.exists():
+            path.rename(rotated)
+            append(path, b"two\n")
+        return [rotated]
+
+    tail = Tail(path, rotated=rotate_and_list)
+
+    assert read(tail).lines == [b"one", b"two"]
+    tail.close()
+
+
+def test_a_rotated_file_is_let_go_of_when_its_writer_has_had_time(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not read again either, however often the file at the path is replaced."""
+    monkeypatch.setattr("fleet_health.sources.tail._LEFT_TIME", 0.0)
+    append(tmp_path / "log.1", b"old\n")
+    append(path, b"one\n")
+    tail = Tail(path, rotated=lambda: sorted(tmp_path.glob("log.*"), reverse=True))
+    lines = read(tail).lines
+    for number in range(2, 6):
+        path.rename(tmp_path / f"log.{number}")
+        append(path, b"next\n")
+        lines += read(tail).lines
+    open_files = [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()]
+
+    assert lines == [b"old", b"one", *[b"next"] * 4]
+    assert [name for name in open_files if name.startswith(str(path))] == [str(path)]
+    tail.close()
