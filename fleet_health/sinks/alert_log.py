@@ -12,9 +12,10 @@ import os
 import stat
 import struct
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 import msgspec
 
@@ -36,6 +37,14 @@ _LOCK_PATIENCE = 5.0
 _LOCK_RETRY = 0.05
 
 
+@dataclass(frozen=True, slots=True)
+class _Untrusted:
+    """A file with the end that could not be synced, and its size without that."""
+
+    state: os.stat_result
+    size_before: int
+
+
 class AlertLog:
     """The alert log at a path. Each batch goes to the file that is at the path by then, so it may be rotated.
 
@@ -54,6 +63,7 @@ class AlertLog:
         self.path = path
         self._is_service = is_service
         self._owned: int | None = None
+        self._untrusted: _Untrusted | None = None
 
     def given(self, now: Instant) -> list[tuple[str, Instant]]:
         """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
@@ -64,10 +74,15 @@ class AlertLog:
         """
         since = now - now % HOUR_US
         try:
-            files = [*rotated_files(self.path, since), *([self.path] if self.path.is_file() else [])]
-            return [row for file in files for row in _rows(file, since)]
+            # The file at the path is opened before the rotated ones are listed: it may become one of them any moment.
+            with ExitStack() as stack:
+                files = []
+                if self.path.is_file():
+                    files.append(stack.enter_context(self.path.open("rb")))
+                files += [stack.enter_context(file.open("rb")) for file in rotated_files(self.path, since)]
+                return [row for file in files for row in _rows(file, since)]
         except OSError as error:
-            raise SinkUnavailable(f"{error.filename}: {error.strerror}") from error
+            raise SinkUnavailable(f"{error.filename or self.path}: {error.strerror}") from error
 
     def append(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
@@ -90,7 +105,7 @@ class AlertLog:
                     if os.fstat(fd).st_size == 0:
                         # Before the rows: once they are in, a sync that failed would not be tried again.
                         _sync_directory(self.path.parent)
-                    _append(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
+                    self._write(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
         except OSError as error:
             raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
         return due
@@ -115,6 +130,31 @@ class AlertLog:
             os.close(self._owned)
             self._owned = None
 
+    def _write(self, fd: int, data: bytes) -> None:
+        """Write all of `data` at the end and sync it, or leave the file as it was."""
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) not in (b"\n", b""):  # nothing, if it has just been truncated
+            data = b"\n" + data  # somebody was stopped in the middle of a line
+        try:
+            if os.write(fd, data) < len(data):
+                raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is an error like the others
+            os.fsync(fd)
+        except OSError:
+            self._untrusted = _Untrusted(os.fstat(fd), size)
+            self._take_back(fd)
+            raise
+
+    def _take_back(self, fd: int) -> None:
+        """Cut off what was written and could not be synced: it is to be read, and may never reach the disk.
+
+        Where that fails too, it is done before the file is used again.
+        """
+        if self._untrusted is not None:
+            written, state = self._untrusted.state, os.fstat(fd)
+            if os.path.samestat(state, written) and state.st_size == written.st_size:
+                os.ftruncate(fd, self._untrusted.size_before)
+            self._untrusted = None
+
     @contextmanager
     def _opened(self) -> Iterator[int]:
         """Open the file at the path, made if need be, and hold its lock."""
@@ -127,6 +167,7 @@ class AlertLog:
                 if self._is_locked(fd):
                     if self._is_service:
                         self._own(fd)
+                    self._take_back(fd)
                     yield fd
                     return
             finally:
@@ -150,14 +191,26 @@ class AlertLog:
             return
         owned = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         try:
-            fcntl.flock(owned, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            self._lock_for_life(owned)
+            # Another service may not have written since the log was rotated. Then the rotated file is still locked.
+            for file in rotated_files(self.path, 0):
+                with suppress(FileNotFoundError), file.open("rb") as rotated:
+                    self._lock_for_life(rotated.fileno())
+        except BaseException:
             os.close(owned)
+            raise
+        self.close()
+        self._owned = owned
+
+    def _lock_for_life(self, fd: int) -> None:
+        if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
+            return
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise SinkTaken(
                 f"{self.path}: belongs to another service, {_owner(fd)}; give each a log of its own"
             ) from None
-        self.close()
-        self._owned = owned
 
 
 def _owner(fd: int) -> str:
@@ -172,33 +225,18 @@ def _owner(fd: int) -> str:
     return "a process that cannot be seen from here"
 
 
-def _rows(path: Path, since: Instant) -> Iterator[tuple[str, Instant]]:
-    """Read a file's rows from about `since` on. What is not a row is passed over: it must never stop an alert."""
+def _rows(file: BinaryIO, since: Instant) -> Iterator[tuple[str, Instant]]:
+    """Read an open file's rows from about `since` on. What is not a row is passed over: it must never stop an alert."""
 
     def time_of(line: bytes) -> Instant | None:
         row = parse_alert_row(line)
         return row[1] if row else None
 
-    with path.open("rb") as file:
-        size = os.fstat(file.fileno()).st_size
-        file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
-        for line in file:
-            if row := parse_alert_row(line):
-                yield row
-
-
-def _append(fd: int, data: bytes) -> None:
-    """Write all of `data` at the end and sync it, or leave the file as it was."""
-    size = os.fstat(fd).st_size
-    if size and os.pread(fd, 1, size - 1) != b"\n":
-        data = b"\n" + data  # somebody was stopped in the middle of a line
-    try:
-        if os.write(fd, data) < len(data):
-            raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is an error like the others
-        os.fsync(fd)
-    except OSError:
-        os.ftruncate(fd, size)
-        raise
+    size = os.fstat(file.fileno()).st_size
+    file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
+    for line in file:
+        if row := parse_alert_row(line):
+            yield row
 
 
 def _sync_directory(directory: Path) -> None:

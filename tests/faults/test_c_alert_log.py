@@ -235,6 +235,32 @@ async def test_C2_fsync_fails(
     assert journald.hosts == ["a"]
 
 
+@pytest.mark.fault("C2", rig="os.fsync, os.ftruncate patched", says="fsync fails, and so does taking back the rows")
+def test_C2_neither_synced_nor_taken_back(
+    tmp_path: Path, failing_sync: dict[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows that can be read and are perhaps not on the disk do not count as given: they go, and are written anew."""
+    path = tmp_path / "alerts.jsonl"
+    log = AlertLog(path)
+    log.append([alert("before")])
+    failing_sync["fail"].append("file")
+    with monkeypatch.context() as patch:
+        patch.setattr("os.ftruncate", no_room_for_anything)
+        with pytest.raises(SinkUnavailable, match="No space left"):
+            log.append([alert("a")])
+    left = hosts(path)
+
+    assert log.append([alert("a")]) == [alert("a")]
+    assert left == ["before", "a"]
+    assert hosts(path) == ["before", "a"]
+    assert failing_sync["synced"][-1] == ("file", True, path.stat().st_size)
+
+
+def no_room_for_anything(*_: object) -> None:
+    """Fail."""
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
 @contextlib.contextmanager
 def no_room(disk: Path) -> Iterator[None]:
     """ENOSPC."""
@@ -440,6 +466,12 @@ def test_C6_two_services_on_one_log(site: Site, start_service: StartService, eve
                 assert second.notify.having("READY") == []
             site.alerts.rename(f"{site.alerts}.1")
             first.until_evaluated_anew()
+        first.process.send_signal(signal.SIGSTOP)
+        site.alerts.rename(f"{site.alerts}.1")
+        with start_service(site) as second:
+            eventually(lambda: second.process.poll() is not None, "the refusal before the first has looked again")
+
+            assert f"belongs to another service, process {first.process.pid}" in second.stderr
         first.stop(signal.SIGKILL)
     with start_service(site) as third:
         third.until_ready()
