@@ -19,7 +19,7 @@ from fleet_health.domain.alert import Alert
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.intake import admit_live, admit_until
+from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
@@ -82,10 +82,11 @@ def run(options: argparse.Namespace) -> int:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
     fleet, reach = Fleet(settings.host_limit), reach_of(settings.detectors())
-    admit = admit_live if options.now is None else admit_until
+    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
+    admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
     try:
         rejections = read_index(
-            settings.index, now - reach.ships_us, lambda ships: fleet.ships.record(admit(ships, now)[0])
+            settings.index, now - reach.ships_us, until, lambda ships: fleet.ships.record(admit(ships, now)[0])
         )
         _report(rejections, "index")
     except SourceUnavailable as error:

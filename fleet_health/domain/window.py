@@ -40,11 +40,15 @@ class Timeline:
     def count(self, since: Instant, until: Instant) -> int:
         """Count the events with `since <= t <= until`; both ends belong to the window."""
         instants = self._instants
+        if not instants or instants[-1] < since:
+            return 0
         return bisect_right(instants, until) - bisect_left(instants, since)
 
     def evict(self, before: Instant) -> None:
         """Forget the events with `t < before`."""
-        del self._instants[: bisect_left(self._instants, before)]
+        instants = self._instants
+        if instants and instants[0] < before:
+            del instants[: bisect_left(instants, before)]
 
 
 class HostWindow:
@@ -67,6 +71,12 @@ class HostWindow:
         """Count the answers with `since <= t <= until` by HTTP status; a status with none is left out."""
         counts = {status: line.count(since, until) for status, line in self._responses.items()}
         return {status: count for status, count in sorted(counts.items()) if count}
+
+    def has_class(self, status_class: int, since: Instant, until: Instant) -> bool:
+        """Say whether there is an answer of a class with `since <= t <= until`: most often the first look tells."""
+        return any(
+            status // 100 == status_class and line.count(since, until) for status, line in self._responses.items()
+        )
 
     def evict(self, before: Instant) -> bool:
         """Forget the events with `t < before`; True if nothing is left."""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fleet_health.domain.instant import from_datetime
 from fleet_health.domain.observation import Ship
 from fleet_health.parsing.host_name import host_name
 from fleet_health.parsing.rejection import Rejection, rejection
-from fleet_health.parsing.timestamp import TimeError, parse_time
+from fleet_health.parsing.timestamp import EARLIEST, TimeError, instant_of, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -21,19 +23,26 @@ class IndexParser:
     """Reads index rows whose host and time stand under the two keys given."""
 
     def __init__(self, *, host_field: str, time_field: str) -> None:
-        # A struct of two fields lets the decoder skip the rest of a row unread: five times the speed of `json`.
-        row = msgspec.defstruct(
-            "IndexRow", [("host", str), ("time", str)], rename={"host": host_field, "time": time_field}, gc=False
-        )
-        self._decode = msgspec.json.Decoder(row).decode
+        def decoder(time_type: type) -> msgspec.json.Decoder[Any]:
+            # A struct of two fields lets the decoder skip the rest of a row unread: five times the speed of `json`.
+            names = {"host": host_field, "time": time_field}
+            fields = [("host", str), ("time", time_type)]
+            return msgspec.json.Decoder(msgspec.defstruct("IndexRow", fields, rename=names, gc=False))
+
+        # It reads the times that programs write (RFC 3339) as well, at no cost; other ones are read from their text.
+        self._decode_dated, self._decode_undated = decoder(datetime).decode, decoder(str).decode
 
     def parse(self, line: bytes) -> Ship | Rejection:
         """Read one line, without its newline."""
         try:
-            row: Any = self._decode(line)
+            try:
+                row = self._decode_dated(line)
+                at = instant_of(row.time)
+            except msgspec.ValidationError:
+                row = self._decode_undated(line)
+                at = parse_time(row.time)
             if not line.isascii():
                 line.decode("utf-8")  # the decoder does not look into what it skips
-            at = parse_time(row.time)
         except TimeError as error:
             return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -57,6 +66,50 @@ class IndexParser:
             else:
                 rejections.append(result)  # type: ignore[arg-type]
         return ships, rejections
+
+    def parse_latest(self, block: bytes, until: Instant) -> tuple[list[Ship], list[Rejection], int]:
+        r"""Read a block of whole lines, each ended by `\n`, for each host's latest ship.
+
+        Of a host's rows only the latest need be given, and several times as fast; but if any row of the block is dated
+        after `until`, all are given.
+
+        Returns:
+            The ships, what could not be read, and how many rows were read.
+
+        """
+        latest = self._latest_in_plain_block(block, until)
+        if latest is None:
+            ships, rejections = self.parse_block(block)
+            return ships, rejections, len(ships)
+        moments, count = latest
+        return [Ship(host_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
+
+    def _latest_in_plain_block(self, block: bytes, until: Instant) -> tuple[dict[str, datetime], int] | None:
+        """Give each host's latest time and the number of rows; None if anything at all is odd, in whichever line.
+
+        So a row costs no more than to decode it, and a look into a dictionary: a fifth of what `parse` takes.
+        """
+        decode = self._decode_dated
+        latest: dict[str, datetime] = {}
+        try:
+            if not block.isascii():
+                block.decode("utf-8")
+            lines = block[:-1].split(b"\n")
+            known_at = latest.get
+            for line in lines:
+                row = decode(line)
+                host, at = row.host, row.time
+                known = known_at(host)
+                if known is not None and known < at:
+                    latest[host] = at
+                elif at < EARLIEST:
+                    return None
+                elif known is None:
+                    latest[host] = at
+            is_odd = "" in latest or from_datetime(max(latest.values())) > until
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
+            return None
+        return None if is_odd else (latest, len(lines))
 
     def time_of(self, line: bytes) -> Instant | None:
         """Give a row's time; None if the line is not a row."""

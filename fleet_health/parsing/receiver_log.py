@@ -46,16 +46,24 @@ class LogParser:
         """Read one journal entry's message, line by line. `at` is the entry's realtime timestamp."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
+        self.parse_into(observations, rejections, message, at)
+        return observations, rejections
+
+    def parse_into(
+        self, observations: list[LogObservation], rejections: list[Rejection], message: bytes, at: Instant
+    ) -> None:
+        """Do as `parse` does, and add to two lists: this is done for every entry of a busy receiver."""
         if len(message) > MESSAGE_LIMIT:
             rejections.append(rejection("message longer than 1 MiB: the rest is not read", message))
+            message = message[:MESSAGE_LIMIT]
         # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
-        for line in message[:MESSAGE_LIMIT].decode("utf-8", "surrogateescape").split("\n"):
+        text = message.decode("utf-8", "surrogateescape")
+        for line in text.split("\n") if "\n" in text else (text,):
             result = self._parse_line(line, at)
             if isinstance(result, Rejection):
                 rejections.append(result)
             elif result is not None:
                 observations.append(result)
-        return observations, rejections
 
     def _parse_line(self, whole_line: str, at: Instant) -> LogObservation | Rejection | None:
         line = whole_line[:_LINE_LIMIT]
@@ -64,16 +72,14 @@ class LogParser:
         access = self._response(line)
         if access is None:
             return None
-        host, status_text = access["host"], access["status"]
+        host, status_text = access.group("host", "status")
         try:
             status = int(status_text)
         except (TypeError, ValueError):
             return rejection("status is not a number", line)
         if not host:
             return rejection("access names no host", line)
-        if status // 100 not in _COUNTED_CLASSES:
-            return None
-        return Response(host_name(host), at, status)
+        return Response(host_name(host), at, status) if status // 100 in _COUNTED_CLASSES else None
 
     def _parse_unstamped(self, line: str, at: Instant, *, is_cut: bool) -> LogObservation | Rejection:
         named = self._unstamped_host(line)

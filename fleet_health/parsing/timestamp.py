@@ -12,7 +12,8 @@ from fleet_health.domain.instant import SECOND_US, Instant, from_datetime
 _is_iso_8601 = re.compile(r"[\dW-]{8,10}(?:[T ][\d:.,]+(?:Z|[+-][\d:.]+)?)?", re.ASCII).fullmatch
 
 # No clock that can be believed is outside of these. It keeps a nonsense year from counting as "just shipped".
-_EARLIEST, _LATEST = (from_datetime(datetime(year, 1, 1, tzinfo=UTC)) for year in (1900, 2200))
+EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
+_EARLIEST, _LATEST = from_datetime(EARLIEST), from_datetime(datetime(2200, 1, 1, tzinfo=UTC))
 
 
 class TimeError(ValueError):
@@ -32,9 +33,19 @@ def parse_time(text: str) -> Instant:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise TimeError("time not in ISO 8601") from None
+    return instant_of(moment)
+
+
+def instant_of(moment: datetime) -> Instant:
+    """Convert a datetime that was read.
+
+    Raises:
+        TimeError: It has no offset, or its year cannot be.
+
+    """
     if moment.tzinfo is None:
         raise TimeError("time without offset")
-    return _plausible(from_datetime(moment))
+    return plausible(from_datetime(moment))
 
 
 def parse_epoch(text: str) -> Instant:
@@ -50,10 +61,16 @@ def parse_epoch(text: str) -> Instant:
         raise TimeError("time not a number of seconds") from None
     if not seconds.is_finite() or abs(seconds) > _LATEST:
         raise TimeError("implausible time")
-    return _plausible(round(seconds * SECOND_US))
+    return plausible(round(seconds * SECOND_US))
 
 
-def _plausible(at: Instant) -> Instant:
+def plausible(at: Instant) -> Instant:
+    """Give a time back if it can be one.
+
+    Raises:
+        TimeError: Its year cannot be.
+
+    """
     if not _EARLIEST <= at < _LATEST:
         raise TimeError("implausible time")
     return at

@@ -79,21 +79,20 @@ class Follower(ABC):
         while True:
             await self.poll()
             if self.state.phase is Phase.FOLLOWING:
-                await self._wait_for_hint()
-                await asyncio.sleep(_REST)
-            elif self.state.phase is Phase.FAILING:
-                await asyncio.sleep(self.rest)
+                if await self._has_hint():
+                    await asyncio.sleep(_REST)
+                continue
+            await asyncio.sleep(self.rest)
+            if self.state.phase is Phase.FAILING:
                 self._retry = min(self._retry * 2, _RETRY_LAST)
-            else:
-                await asyncio.sleep(self.rest)
 
     @abstractmethod
     async def _read_to_end(self) -> None:
         """Read to the present end, opening the input if need be; raises SourceUnavailable."""
 
     @abstractmethod
-    async def _wait_for_hint(self) -> None:
-        """Wait until there may be more; return after `longest_wait` in any case."""
+    async def _has_hint(self) -> bool:
+        """Wait for a hint that there is more; False if none came within `longest_wait`."""
 
     @abstractmethod
     async def _let_go(self) -> None:

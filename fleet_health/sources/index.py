@@ -13,7 +13,7 @@ import structlog
 from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
-from fleet_health.domain.intake import admit_live
+from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
@@ -85,28 +85,29 @@ class IndexFollower(Follower):
             self.on_progress()
 
     def _take_in(self, block: Block) -> None:
-        rows, rejections = self._parser.parse_block(block.lines)
         now = self._clock()
+        rows, rejections, count = self._parser.parse_latest(block.lines, now + FUTURE_LIMIT_US)
         # Who shipped before that is not watched, and must not take the place of who is.
         ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
         rejections += [_OVERLONG] * block.overlong + [_FUTURE] * ahead
-        self.state.read += len(rows)
+        self.state.read += count
         self.state.rejections.add(rejections)
         self._deliver(ships)
 
-    async def _wait_for_hint(self) -> None:
+    async def _has_hint(self) -> bool:
         if self._is_opened_anew:
             self._is_opened_anew = False
             self._unwatch()
             self._watch()
         try:
             async with asyncio.timeout(self.longest_wait):
-                if self._inotify is None:
-                    await asyncio.sleep(self.longest_wait)
-                else:
+                if self._inotify is not None:
                     self._drain(await self._inotify.get())
+                    return True
+                await asyncio.sleep(self.longest_wait)
         except TimeoutError:
             pass
+        return False
 
     def _drain(self, event: Event | None) -> None:
         """Take all hints that are there: many of them mean no more than one."""

@@ -54,7 +54,7 @@ class JournalFollower(Follower):
         self._settings = settings
         self._reach_us = reach_us
         self._deliver = deliver
-        self._parse = log_parser(settings).parse
+        self._parse_into = log_parser(settings).parse_into
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
         self._is_polling_said = False
@@ -85,9 +85,7 @@ class JournalFollower(Follower):
                 if message is None:
                     rejections.append(_DAMAGED)
                 else:
-                    found, rejected = self._parse(message, at)
-                    observations += found
-                    rejections += rejected
+                    self._parse_into(observations, rejections, message, at)
                 if count % 64 == 0 and time.monotonic() > until:
                     return True
             return False
@@ -112,13 +110,13 @@ class JournalFollower(Follower):
         self._is_polling_said = reader.fd is None
         return reader
 
-    async def _wait_for_hint(self) -> None:
+    async def _has_hint(self) -> bool:
         reader = self._reader
         if reader is None:
-            return
+            return True
         if reader.fd is None:
             await asyncio.sleep(self.longest_wait)
-            return
+            return False
         loop, hint = asyncio.get_running_loop(), asyncio.Event()
         timeout = reader.timeout()
         # Watched only while we wait: the descriptor becomes readable whenever any unit logs anything.
@@ -127,7 +125,9 @@ class JournalFollower(Follower):
             async with asyncio.timeout(self.longest_wait if timeout is None else min(timeout, self.longest_wait)):
                 await hint.wait()
         except TimeoutError:
-            pass
+            return False
+        else:
+            return True
         finally:
             if reader is self._reader:  # else it was closed meanwhile, and its descriptor may be somebody else's
                 loop.remove_reader(reader.fd)

@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogObservation
 
 
-def read_index(settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Ship]], None]) -> RejectionCount:
-    """Hand on the ships of the index, and of what it was rotated to, from an instant on.
+def read_index(
+    settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Ship]], None]
+) -> RejectionCount:
+    """Hand on the ships of the index, and of what it was rotated to, from `since` on.
+
+    Of several ships of a host before `until` it may be only the latest; those after it are handed on, too, each.
 
     Returns:
         What could not be read, by reason.
@@ -35,7 +39,7 @@ def read_index(settings: IndexSettings, since: Instant, deliver: Callable[[Seque
         block = tail.read()
         is_end = block.is_end
         # Nobody will come back for a last line that is not ended yet.
-        rows, rejected = parser.parse_block(block.lines + (tail.rest() if is_end else b""))
+        rows, rejected, _ = parser.parse_latest(block.lines + (tail.rest() if is_end else b""), until)
         deliver([row for row in rows if row.at >= since])
         rejections.add(rejected)
     tail.close()

@@ -13,6 +13,7 @@ from typing import TypeAlias
 LINE_LIMIT = 1 << 20
 """A longer line is skipped, and counted."""
 
+# What is read at once is also parsed at once, in the loop: some thousand rows.
 _READ_SIZE = 256 << 10
 _FINGERPRINT_SIZE = 256
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

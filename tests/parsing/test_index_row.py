@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import datetime
+from operator import attrgetter
 
 import pytest
 from hypothesis import given, settings
@@ -49,7 +50,7 @@ SHIP = Ship("pi-1", AT)
         pytest.param(
             row(time='"2026-11-23T18:55:00,5Z"'), Ship("pi-1", AT + 500_000), id="a comma before the fraction"
         ),
-        pytest.param(row(time='"2026-11-23T18:55:00.000001999Z"'), Ship("pi-1", AT + 1), id="nanoseconds are cut"),
+        pytest.param(row(time='"2026-11-23T18:55:00.000001999Z"'), Ship("pi-1", AT + 2), id="nanoseconds are rounded"),
         pytest.param(row(time='"1969-12-31T23:59:59.999999Z"'), Ship("pi-1", -1), id="before the epoch"),
         pytest.param(row(time='"2199-12-31T23:59:59Z"'), Ship("pi-1", 7_258_118_399_000_000), id="a late year"),
     ],
@@ -197,6 +198,62 @@ def test_where_a_block_ends_does_not_matter(lines: list[bytes], cut: int) -> Non
     first, second = (PARSER.parse_block(b"".join(line + b"\n" for line in part)) for part in (lines[:cut], lines[cut:]))
 
     assert PARSER.parse_block(b"".join(line + b"\n" for line in lines)) == (first[0] + second[0], first[1] + second[1])
+
+
+HALF_ROW = GOOD[: GOOD.index(b",") + 1]
+PLAIN = st.builds(
+    lambda host, second: row(f'"pi-{host}"', f'"2026-11-23T18:55:{second:02d}+00:00"'),
+    st.integers(1, 3),
+    st.integers(0, 59),
+)
+ODD = st.sampled_from(
+    [
+        row(time='"2026-11-23T19:00:00"'),
+        row(time='"1899-12-31T23:59:59Z"'),
+        row(time='"2500-01-01T00:00:00Z"'),
+        row(time='"2026-11-23 18:55"'),
+        row('"p\u00fc"'),
+        row('""'),
+        GOOD + GOOD,
+        HALF_ROW + b"\n" + GOOD[len(HALF_ROW) :],
+        b" " + GOOD,
+        GOOD + b"\r",
+        GOOD + b"\0",
+        GOOD[:-1] + b', "more": "\xff"}',
+        b"",
+        b"x",
+    ]
+)
+
+
+@PROPERTY
+@given(
+    lines=st.lists(PLAIN, max_size=8).flatmap(
+        lambda plain: st.lists(ODD, max_size=2).flatmap(lambda odd: st.permutations(plain + odd))
+    ),
+    ahead=st.integers(0, 60),
+)
+def test_the_latest_ships_of_a_block_are_those_of_its_lines(lines: list[bytes], ahead: int) -> None:
+    """However they are read, each host has the same last ship, and nothing that cannot be read goes uncounted."""
+    block, until = b"".join(line + b"\n" for line in lines), AT + ahead * 1_000_000
+    every, rejections = PARSER.parse_block(block)
+
+    ships, rejected, count = PARSER.parse_latest(block, until)
+
+    assert (rejected, count) == (rejections, len(every))
+    assert {ship.host: ship.at for ship in sorted(ships, key=attrgetter("at"))} == {
+        ship.host: ship.at for ship in sorted(every, key=attrgetter("at"))
+    }
+    assert [ship for ship in ships if ship.at > until] == [ship for ship in every if ship.at > until]
+    if any(ship.at > until for ship in every):
+        assert ships == every
+
+
+def test_of_many_plain_rows_only_the_latest_are_given() -> None:
+    """That is what makes it fast."""
+    ships, _, count = PARSER.parse_latest((GOOD + b"\n") * 1_000, AT)
+
+    assert (ships, count) == ([SHIP], 1_000)
 
 
 SYNTAX = [bytes([octet]) for octet in b'{}[]:,"-TZ\n\0\xff']

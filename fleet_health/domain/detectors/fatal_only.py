@@ -57,9 +57,12 @@ class FatalOnly:
         """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`."""
         for host, window in fleet.traffic.items():
             limits = self._limits.of(host)
-            by_status = window.count_by_status(now - limits.window_us, now)
+            since = now - limits.window_us
+            if window.has_class(SUCCESS, since, now):
+                continue
+            by_status = window.count_by_status(since, now)
             total = sum(by_status.values())
-            if total < limits.min_count or _of_class(SUCCESS, by_status):
+            if total < limits.min_count:
                 continue
             server_errors = _of_class(SERVER_ERROR, by_status)
             refused = _of_class(CLIENT_ERROR, by_status) + server_errors
