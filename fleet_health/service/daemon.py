@@ -15,6 +15,7 @@ from fleet_health.domain.incidents import Incidents
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.service import clock
 from fleet_health.service.delivery import Delivery
+from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
@@ -57,6 +58,7 @@ class Daemon:
         self._reload = asyncio.Event()
         self._reload_problem = ""
         self._is_ready = False
+        self._descriptors = DescriptorWatch()
         self._watchdog = watchdog_interval()
         patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
         self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
@@ -174,6 +176,8 @@ class Daemon:
         problems = [self._reload_problem] if self._reload_problem else []
         if self._delivery.problem:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")
+        if problem := self._descriptors.problem():
+            problems.append(problem)
         return status_line(
             host_count=sum(1 for _ in self._intake.fleet.hosts()),
             sources=self._intake.states,

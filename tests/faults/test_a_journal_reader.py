@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import resource
 import select
 import shutil
 import signal
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.alert import Alert
     from fleet_health.domain.instant import Instant
     from fleet_health.parsing.receiver_log import LogObservation
-    from tests.conftest import AsyncEventually, Service, Site, StartService
+    from tests.conftest import AsyncEventually, Following, Service, Site, StartService
     from tests.faults.private_journald import PrivateJournald
 
 MINUTE_US = 60_000_000
@@ -93,19 +94,6 @@ class Watch:
         before = len(self.observations)
         await self.follower.poll()
         return self.hosts[before:]
-
-
-@asynccontextmanager
-async def following(watch: Watch) -> AsyncIterator[None]:
-    """Follow for as long as the context lasts."""
-    task = asyncio.create_task(watch.follower.follow())
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await watch.follower.close()
 
 
 @asynccontextmanager
@@ -346,6 +334,25 @@ def test_A8_truncated_file_kills_and_a_restart_goes_on(
     assert set(alerts.values()) == {1}
 
 
+@pytest.mark.fault("A9", rig="files", says="the descriptors run out")
+def test_A9_descriptors_that_run_out_are_told(site: Site, start_service: StartService) -> None:
+    """When nearly all are open, STATUS and the log say so before something else fails of it; the log once."""
+    site.configure(tick="1s")
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_ready()
+        before = service.notify.status
+        count = len(list(Path(f"/proc/{service.process.pid}/fd").iterdir()))
+        resource.prlimit(service.process.pid, resource.RLIMIT_NOFILE, (count + 2, count + 2))
+        service.until(lambda: f"of {count + 2} descriptors are open" in service.notify.status, "STATUS")
+        service.until_evaluated_anew()
+
+        assert "descriptors" not in before
+        assert len(service.events("descriptors run out")) == 1
+
+
 @pytest.mark.fault("A9", rig="R1", says="descriptors of deleted files leak")
 async def test_A9_deleted_files_are_closed(journald: PrivateJournald) -> None:
     """After rotations and vacuums no descriptor of a deleted file is left, and there are as many as before."""
@@ -397,7 +404,11 @@ async def test_A10_entries_are_read_whatever_process_says(
 @pytest.mark.parametrize("due", ["the five seconds", "libsystemd's own time"])
 @pytest.mark.fault("A10", rig="R1, with a descriptor that is never watched", says="no sign comes of an entry")
 async def test_A10_entries_are_found_without_a_sign(
-    due: str, journald: PrivateJournald, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+    due: str,
+    journald: PrivateJournald,
+    following: Following,
+    async_eventually: AsyncEventually,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A look is due after five seconds, or when `get_timeout()` says so, though the descriptor stays silent."""
     usual = JournalFollower.longest_wait
@@ -421,7 +432,7 @@ async def test_A10_entries_are_found_without_a_sign(
 @pytest.mark.parametrize("chosen_by", ["namespace", "directory"])
 @pytest.mark.fault("A11", rig="R1", says="deaf after a rotation, or when the directory is made anew")
 async def test_A11_rotations_restart_and_removal(
-    chosen_by: str, journald: PrivateJournald, async_eventually: AsyncEventually
+    chosen_by: str, journald: PrivateJournald, following: Following, async_eventually: AsyncEventually
 ) -> None:
     """Everything is heard through six rotations, a restart of journald and `rm -rf` of the directory."""
     by_directory = load(None, {"journal.directory": ("", str(journald.directory))}).journal
@@ -455,7 +466,7 @@ async def test_A11_rotations_restart_and_removal(
 
 @pytest.mark.fault("A12", rig="R1", says="the descriptor fires for every unit's entries")
 async def test_A12_noise_of_others_costs_one_look_a_rest(
-    journald: PrivateJournald, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+    journald: PrivateJournald, following: Following, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a look there is a rest of 250 to 500 ms, in which no sign leads to another look."""
     usual = following_module._REST
@@ -621,7 +632,7 @@ async def test_A16_no_permission(
 
 @pytest.mark.fault("A17", rig="R1", says="no journal yet, nor a directory for it")
 async def test_A17_journal_that_comes_later(
-    stopped_journald: PrivateJournald, async_eventually: AsyncEventually
+    stopped_journald: PrivateJournald, following: Following, async_eventually: AsyncEventually
 ) -> None:
     """A journal that is not there is waited for; when it comes, it is followed without anybody's help."""
     watch = Watch(stopped_journald.settings)
@@ -700,7 +711,7 @@ async def test_A18_descriptors_used_up(journald: PrivateJournald) -> None:
 
 @pytest.mark.fault("A19", rig="R1", says="a reader used from two threads, or closed while it is watched")
 async def test_A19_one_thread_and_closed_in_order(
-    journald: PrivateJournald, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+    journald: PrivateJournald, following: Following, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every call is made in one thread, and nothing watches a descriptor when its journal is closed."""
     threads: set[int] = set()
