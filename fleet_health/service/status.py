@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.instant import isoformat
+from fleet_health.errors import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
     """Say how far the sources have caught up."""
-    return "Starting: " + "; ".join(source.summary(now) for source in sources)
+    return _in_one_line(["Starting: " + "; ".join(source.summary(now) for source in sources)])
 
 
 def status_line(
@@ -43,7 +44,12 @@ def status_line(
     if next_at is not None:
         parts.append(f"next {_time_of_day(next_at)} UTC")
     # Before everything else, for a line may be cut off at its end.
-    return "; ".join([*problems, *parts])
+    return _in_one_line([*problems, *parts])
+
+
+def _in_one_line(parts: Iterable[str]) -> str:
+    # A path from the configuration may hold anything, and a newline would end the message to systemd.
+    return printable("; ".join(parts))
 
 
 def _time_of_day(at: Instant) -> str:

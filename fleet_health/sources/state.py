@@ -13,6 +13,9 @@ from fleet_health.parsing.rejection import RejectionCount
 if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
+# Each is a text of our own, so with a few of them the words stay short, whatever is sent in.
+_REASONS_NAMED = 3
+
 
 class Phase(StrEnum):
     """What a source is doing."""
@@ -57,7 +60,7 @@ class SourceState:
         return Coverage(self.name, self.unseen_since, self.reason)
 
     def summary(self, now: Instant) -> str:
-        """Say it in a few words: `journal following, 0 s behind`."""
+        """Say it in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
         words = f"{self.name} {self.phase}"
         if self.phase is Phase.FOLLOWING and self.seen_until is not None:
             words += f", {describe(max(0, now - self.seen_until))} behind"
@@ -66,5 +69,15 @@ class SourceState:
         elif self.reason:
             words += f" ({self.reason})"
         if self.rejections.total:
-            words += f", {self.rejections.total} rejected"
+            words += f", {_in_words(self.rejections)}"
         return words
+
+
+def _in_words(rejections: RejectionCount) -> str:
+    """Say how many lines were rejected, and why: `5 rejected (3 not JSON, 2 time without offset)`."""
+    named = rejections.by_reason.most_common(_REASONS_NAMED)
+    reasons = [f"{count} {reason}" for reason, count in named]
+    if other_reasons := len(rejections.by_reason) - len(named):
+        others = rejections.total - sum(count for _, count in named)
+        reasons.append(f"{others} for {other_reasons} other reason{'' if other_reasons == 1 else 's'}")
+    return f"{rejections.total} rejected ({', '.join(reasons)})"

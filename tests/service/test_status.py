@@ -1,6 +1,10 @@
-"""The status line: what an operator asks first, in one line."""
+"""The status line: what an operator asks first, in one line. And the log, which says the same of the sources."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
 
 from fleet_health.domain.detectors.contract import Finding
 from fleet_health.domain.evaluation import Evaluation
@@ -8,14 +12,46 @@ from fleet_health.parsing.rejection import Rejection
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.sources.state import Phase, SourceState
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Service, Site, StartService
+
 NOW = 1_795_000_000_000_000  # 2026-11-18T11:06:40Z
 
+READ_SLOWLY = """
+import time
+from fleet_health.sources.tail import Tail
 
-def sources() -> list[SourceState]:
-    """Make one source that follows and one that waits."""
-    index = SourceState("index", phase=Phase.FOLLOWING, seen_until=NOW - 3_000_000)
-    index.rejections.add([Rejection("not JSON", "x")] * 2)
-    return [index, SourceState("journal", phase=Phase.WAITING, reason="there is none")]
+read = Tail.read
+
+def read_slowly(self):
+    time.sleep(1.2)
+    return read(self)
+
+Tail.read = read_slowly
+"""
+
+FAIL_TO_READ = """
+import os
+from fleet_health.sources import open_file
+
+class Broken:
+    def __getattr__(self, name):
+        return getattr(os, name)
+    def pread(self, *_):
+        raise OSError(5, "Input/output error")
+
+open_file.os = Broken()
+"""
+
+
+def source(**rejected: int) -> SourceState:
+    """Make an index that follows, with so many rejections of each reason."""
+    state = SourceState("index", phase=Phase.FOLLOWING, seen_until=NOW - 3_000_000)
+    for reason, count in rejected.items():
+        state.rejections.add([Rejection(reason.replace("_", " "), "x")] * count)
+    return state
 
 
 def test_everything_is_in_one_line() -> None:
@@ -23,7 +59,7 @@ def test_everything_is_in_one_line() -> None:
     findings = tuple(Finding(host, symptom, "", "") for host, symptom in (("a", "silent"), ("b", "silent"), ("c", "x")))
     line = status_line(
         host_count=7,
-        sources=sources(),
+        sources=[source(not_JSON=2), SourceState("journal", phase=Phase.WAITING, reason="there is none")],
         last=Evaluation(NOW - 2_000_000, findings),
         next_at=NOW + 5_000_000,
         unseen=["unstamped"],
@@ -32,7 +68,7 @@ def test_everything_is_in_one_line() -> None:
     )
 
     assert line == (
-        "reload refused: tick; Watching 7 hosts; index following, 3 s behind, 2 rejected;"
+        "reload refused: tick; Watching 7 hosts; index following, 3 s behind, 2 rejected (2 not JSON);"
         " journal waiting (there is none); 3 firing (2 silent, 1 x); not judged: unstamped;"
         " last tick 11:06:38; next 11:06:45 UTC"
     )
@@ -50,3 +86,121 @@ def test_while_starting_the_progress_is_shown() -> None:
     state = SourceState("journal", read=12_345)
 
     assert starting_line([state], NOW) == "Starting: journal catching up, 12345 read"
+
+
+@pytest.mark.parametrize(
+    ("rejected", "words"),
+    [
+        pytest.param({}, "", id="none are not mentioned"),
+        pytest.param({"time_without_offset": 2, "not_JSON": 3}, ", 5 rejected (3 not JSON, 2 time without offset)"),
+        pytest.param(
+            {"a": 1, "b": 4, "c": 2, "d": 3}, ", 10 rejected (4 b, 3 d, 2 c, 1 for 1 other reason)", id="one too many"
+        ),
+        pytest.param(
+            {"a": 5, "b": 5, "c": 6, "d": 4, "e": 1},
+            ", 21 rejected (6 c, 5 a, 5 b, 5 for 2 other reasons)",
+            id="no more than three reasons are named",
+        ),
+    ],
+)
+def test_rejections_are_shown_by_reason(rejected: dict[str, int], words: str) -> None:
+    """The most common first, of which there are three at most; the others are counted together."""
+    assert source(**rejected).summary(NOW) == f"index following, 3 s behind{words}"
+
+
+@pytest.mark.parametrize("starting", [True, False])
+def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 - the case
+    """What an odd path brings along is escaped: to systemd a newline would be the end of the status."""
+    states = [SourceState("index", phase=Phase.WAITING, reason="/srv/\n\x1b[31m\u202e: none")]
+    line = (
+        starting_line(states, NOW)
+        if starting
+        else status_line(host_count=0, sources=states, last=None, next_at=None, unseen=[], problems=["\n"], now=NOW)
+    )
+
+    assert line.endswith(r"index waiting (/srv/\n\x1b[31m\u202e: none)")
+    assert "\n" not in line
+
+
+def follow(site: Site) -> str:
+    """Give the index nothing to complain about."""
+    site.ship("pi-01")
+    return ""
+
+
+def fall_behind(site: Site) -> str:
+    """Give it more than one read takes in, from a slow disk."""
+    site.ship(*(f"host-{number}" for number in range(9000)))
+    return READ_SLOWLY
+
+
+def wait(_site: Site) -> str:
+    """Leave the index out."""
+    return ""
+
+
+def be_refused(site: Site) -> str:
+    """Put a directory in its place."""
+    site.index.mkdir()
+    return ""
+
+
+def fail(site: Site) -> str:
+    """Put it on a disk that gives errors."""
+    site.ship("pi-01")
+    return FAIL_TO_READ
+
+
+@pytest.mark.parametrize(
+    ("bring_about", "state"),
+    [
+        (follow, "following, "),
+        (fall_behind, "catching up, "),
+        (wait, "waiting ("),
+        (be_refused, "refused ("),
+        (fail, "failing ("),
+    ],
+)
+def test_each_state_of_a_source_is_in_the_status(
+    bring_about: Callable[[Site], str], state: str, site: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """Whichever of the five it is."""
+    with start_altered_service(site, bring_about(site)) as service:
+        service.until(lambda: f"index {state}" in service.notify.status, f"the status: {state}")
+
+
+@pytest.mark.parametrize(
+    ("bring_about", "state"),
+    [(follow, "following, "), (wait, "waiting ("), (be_refused, "refused ("), (fail, "failing (")],
+)
+def test_each_state_of_a_source_is_in_the_log(
+    bring_about: Callable[[Site], str], state: str, site: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """When it changes, with the reason; and as it stands when the service is ready."""
+    with start_altered_service(site, bring_about(site)) as service:
+        service.until_ready()
+        service.until(lambda: service.events("ready"), "the log")
+        (ready,) = service.events("ready")
+        lost = [line["state"] for line in service.events("source not available") if line["source"] == "index"]
+        found = [line for line in service.events("source followed") if line["source"] == "index"]
+
+    assert ready["sources"][0].startswith(f"index {state}")
+    assert (lost, len(found)) == (([], 1) if state.startswith("following") else ([state.removesuffix(" (")], 0))
+
+
+def test_rejections_are_in_the_log_by_reason_and_at_a_bounded_rate(site: Site, start_service: StartService) -> None:
+    """Each reason gets a line with its count and its latest example, once a minute; the status counts on meanwhile."""
+    garbage = b'not JSON\n{"host_id": "pi-01", "received_at_wall": "2026-11-23T00:00:00"}\nneither\x1b\n'
+    site.index.write_bytes(garbage)
+    with start_service(site) as service:
+        service.until(lambda: service.events("lines rejected"), "the rejections")
+        with site.index.open("ab") as index:
+            index.write(garbage * 100)
+        words = "303 rejected (202 not JSON, 101 time without offset)"
+        service.until(lambda: words in service.notify.status, "the status")
+        service.until_evaluated_anew()
+        said = [(line["source"], line["reason"], line["count"]) for line in service.events("lines rejected")]
+        latest = service.events("lines rejected")[0]["latest"]
+
+    assert said == [("index", "not JSON", 2), ("index", "time without offset", 1)]
+    assert latest == r"neither\x1b"
