@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
@@ -19,14 +18,14 @@ from fleet_health.sources.reader import JournalReader
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
+    from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.domain.instant import Instant
     from fleet_health.parsing.receiver_log import LogObservation
-    from tests.conftest import AsyncEventually, Eventually
+    from tests.conftest import AsyncEventually, Eventually, Following
 
 
 class Read(Protocol):
@@ -111,20 +110,6 @@ class Rig:
         """Read to the end once, and close."""
         await self.follower.poll()
         await self.follower.close()
-
-
-@asynccontextmanager
-async def following(directory: Path) -> AsyncIterator[Rig]:
-    """Follow for as long as the context lasts."""
-    rig = Rig(directory)
-    task = asyncio.create_task(rig.follower.follow())
-    try:
-        yield rig
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-        await rig.follower.close()
 
 
 def test_reading_begins_exactly_at_an_instant(directory: Path, read: Read) -> None:
@@ -365,12 +350,12 @@ async def test_each_line_of_a_message_counts_by_itself(directory: Path) -> None:
 
 
 async def test_appended_entries_are_followed(
-    directory: Path, journal: JournalFile, async_eventually: AsyncEventually
+    directory: Path, journal: JournalFile, following: Following, async_eventually: AsyncEventually
 ) -> None:
     """What the receiver logs while we run is delivered once, in order."""
     journal.append(access("before"))
     await async_eventually(lambda: list(directory.glob("*.journal")))
-    async with following(directory) as rig:
+    async with following(Rig(directory)) as rig:
         await async_eventually(lambda: rig.hosts == ["before"])
         for number in range(3):
             journal.append(access(f"h{number}"))
@@ -381,12 +366,12 @@ async def test_appended_entries_are_followed(
 
 
 async def test_a_second_file_is_followed(
-    directory: Path, journal: JournalFile, async_eventually: AsyncEventually
+    directory: Path, journal: JournalFile, following: Following, async_eventually: AsyncEventually
 ) -> None:
     """After a rotation the entries stand in another file; one that is deleted takes nothing with it."""
     journal.append(access("first"))
     await async_eventually(lambda: list(directory.glob("*.journal")))
-    async with following(directory) as rig:
+    async with following(Rig(directory)) as rig:
         await async_eventually(lambda: rig.hosts == ["first"])
         with JournalFile(directory / "second.journal") as second:
             second.append(access("second"))
@@ -402,10 +387,12 @@ async def test_a_second_file_is_followed(
         assert rig.follower.state.phase is Phase.FOLLOWING
 
 
-async def test_a_journal_that_is_missing_is_waited_for(tmp_path: Path, async_eventually: AsyncEventually) -> None:
+async def test_a_journal_that_is_missing_is_waited_for(
+    tmp_path: Path, following: Following, async_eventually: AsyncEventually
+) -> None:
     """Absence is said, and ends by itself when directory and file appear."""
     directory = tmp_path / "not" / "yet"
-    async with following(directory) as rig:
+    async with following(Rig(directory)) as rig:
         state = rig.follower.state
         await async_eventually(lambda: state.phase is Phase.WAITING)
         reason = state.reason

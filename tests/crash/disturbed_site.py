@@ -1,0 +1,180 @@
+"""The files of one round and the service that watches them: every step of a plan is done here."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from tests.crash.disturbances import Kill, RotateAlerts, RotateIndex, RotateJournal, Start, Tear, Wait
+from tests.crash.workload import Entry, Row
+from tests.service_process import Service
+from tests.site import Site, index_row, now_us
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.crash.disturbances import Rotation, Step
+
+_LONGEST_WAIT_FOR_AN_ALERT_S = 1.5
+
+
+@dataclass(slots=True)
+class DisturbedSite(Site):
+    """A site that is written, rotated and torn, and whose service is killed.
+
+    Attributes:
+        base_us: The present from which the plan counts back; it stands still, so that every time is known beforehand.
+        kills: How often the service was killed.
+        rotations: How often a file was rotated.
+        torn: How often the end of the alert log was cut off.
+
+    """
+
+    base_us: int = field(default_factory=now_us)
+    kills: int = 0
+    rotations: int = 0
+    torn: int = 0
+    _entries: int = 0
+    _lives: list[Service] = field(default_factory=list)
+    _started_at: float = 0.0
+
+    @property
+    def service(self) -> Service:
+        """The service's present life, or its last one."""
+        return self._lives[-1]
+
+    def do(self, step: Step) -> None:
+        """Do a step of the plan."""
+        match step:
+            case Row():
+                self._write_row(step)
+            case Entry():
+                self._write_entry(step)
+            case Wait():
+                time.sleep(step.seconds)
+            case Kill():
+                self._kill(step.age)
+            case Start():
+                self._start()
+            case Tear():
+                self._tear(step.size)
+            case _:
+                self._rotate(step)
+
+    def close(self) -> None:
+        """End whatever runs; leave the log of each life beside the files."""
+        for number, life in enumerate(self._lives, start=1):
+            (self.directory / f"stderr-{number}").write_text(life.stderr)
+            life.close()
+        self.sync_journal()
+
+    def _before(self, minutes: float) -> int:
+        return self.base_us - round(minutes * 60e6)
+
+    def _write_row(self, row: Row) -> None:
+        line = index_row(row.host, self._before(row.minutes_ago))
+        half = len(line) // 2 if row.pause else len(line)
+        with self.index.open("ab", buffering=0) as file:
+            file.write(line[:half])
+            time.sleep(row.pause)
+            file.write(line[half:])
+
+    def _write_entry(self, entry: Entry) -> None:
+        self._entries += 1
+        at_us = self._before(entry.minutes_ago) + self._entries * 1000  # a millisecond apart
+        if entry.status is None:
+            self.warn_unstamped(entry.host, at_us=at_us)
+        else:
+            self.answer(entry.host, entry.status, at_us=at_us)
+
+    def _start(self) -> None:
+        self._lives.append(Service(self, {}, "-m", "fleet_health"))
+        self._started_at = time.monotonic()
+
+    def _kill(self, age: float | None) -> None:
+        if age is None:
+            before, ends_at = _state(self.alerts), time.monotonic() + _LONGEST_WAIT_FOR_AN_ALERT_S
+            while _state(self.alerts) == before and time.monotonic() < ends_at:
+                time.sleep(0.0005)
+        else:
+            time.sleep(max(0.0, self._started_at + age - time.monotonic()))
+        assert self.service.is_running, f"it ended by itself: {self.service.stderr}"
+        self.service.stop(signal.SIGKILL)
+        self.kills += 1
+
+    def _tear(self, size: int) -> None:
+        data = self.alerts.read_bytes() if self.alerts.exists() else b""
+        if data.endswith(b"\n"):
+            last_line = len(data) - (data[:-1].rfind(b"\n") + 1)
+            os.truncate(self.alerts, len(data) - min(size, last_line))
+            self.torn += 1
+
+    def _rotate(self, rotation: Rotation) -> None:
+        match rotation:
+            case RotateIndex():
+                self._set_aside(self.index, is_numbered=rotation.is_numbered)
+                if rotation.is_created:
+                    self.index.touch()
+            case RotateJournal():
+                self._rotate_journal(is_renamed=rotation.is_renamed)
+            case RotateAlerts(is_copied=True):
+                # Whatever is written between copying and truncating is lost, says logrotate(8); so nothing is written.
+                with self._standing_still():
+                    self._set_aside(self.alerts, is_numbered=rotation.is_numbered, is_copied=True)
+            case RotateAlerts():
+                self._set_aside(self.alerts, is_numbered=rotation.is_numbered)
+                if rotation.is_created:
+                    self.alerts.touch()
+
+    def _set_aside(self, path: Path, *, is_numbered: bool, is_copied: bool = False) -> None:
+        if not path.exists():
+            return
+        self.rotations += 1
+        if is_numbered:
+            for number in range(9, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    path.with_name(f"{path.name}.{number}").rename(path.with_name(f"{path.name}.{number + 1}"))
+            target = path.with_name(f"{path.name}.1")
+        else:
+            target = path.with_name(f"{path.name}-20261123.{self.rotations}")
+        if is_copied:
+            shutil.copyfile(path, target)
+            os.truncate(path, 0)
+        else:
+            path.rename(target)
+
+    def _rotate_journal(self, *, is_renamed: bool) -> None:
+        self.sync_journal()
+        self.rotations += 1
+        if is_renamed:
+            for file in self.journal_directory.glob("*.journal"):
+                if "@" not in file.name:
+                    file.rename(file.with_name(f"{file.stem}@{self.rotations:032x}.journal"))
+        self.journal_name = f"receiver-{self.rotations}.journal"
+
+    @contextlib.contextmanager
+    def _standing_still(self) -> Iterator[None]:
+        process = self.service.process
+        if not self.service.is_running:
+            yield
+            return
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
+
+def _state(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_ino, state.st_size

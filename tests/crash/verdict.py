@@ -1,0 +1,67 @@
+"""Whether the alert log, with what it was rotated to, holds what the rules say: every alert, once in its hour."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from tests.service_process import PATIENCE_S
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.crash.disturbed_site import DisturbedSite
+
+
+def this_hour() -> str:
+    """Name the present hour, as the beginning of `detected_at_wall` does."""
+    return datetime.now(UTC).isoformat()[:13]
+
+
+def settle(site: DisturbedSite, expected: frozenset[tuple[str, str]]) -> str:
+    """Let the service run until every alert of one hour is there, or patience ends; give that hour."""
+    ends_at = time.monotonic() + PATIENCE_S
+    while True:
+        hour = this_hour()
+        site.service.until_evaluated_anew()
+        rows, _ = _read_alert_logs(site.directory)
+        there = {(row["host"], row["symptom"]) for row in rows if row["detected_at_wall"].startswith(hour)}
+        if expected <= there or time.monotonic() > ends_at:
+            return hour
+
+
+def judge(
+    site: DisturbedSite, expected: frozenset[tuple[str, str]], *, first_hour: str, settled_hour: str
+) -> Iterator[str]:
+    """Say what is wrong: all that is expected must be there in the hour of settling, and nothing else in any hour."""
+    rows, unreadable = _read_alert_logs(site.directory)
+    times = Counter((row["host"], row["symptom"], row["detected_at_wall"][:13]) for row in rows)
+    for host, symptom in sorted(expected):
+        if not times[host, symptom, settled_hour]:
+            yield f"lost: {host} {symptom} in {settled_hour}"
+    for (host, symptom, hour), count in sorted(times.items()):
+        if count > 1:
+            yield f"{count} times: {host} {symptom} in {hour}"
+        if (host, symptom) not in expected:
+            yield f"wrong: {host} {symptom} in {hour}"
+        if not first_hour <= hour <= this_hour():
+            yield f"in no hour of this round: {host} {symptom} in {hour}"
+    # A kill tears a line by itself when it comes in the middle of a write of more than a page.
+    if unreadable > site.torn + site.kills:
+        yield f"{unreadable} lines are no rows; {site.torn} were torn, and there were {site.kills} kills"
+
+
+def _read_alert_logs(directory: Path) -> tuple[list[dict[str, str]], int]:
+    """Read the alert log and what it was rotated to; give the rows, and how many lines are none."""
+    rows, unreadable = [], 0
+    for file in directory.glob("alerts.jsonl*"):
+        for line in file.read_bytes().splitlines():
+            try:
+                rows.append(json.loads(line))
+            except ValueError:
+                unreadable += 1
+    return rows, unreadable

@@ -1,0 +1,195 @@
+"""The service, put together as the daemon does it, on a clock that is set by hand and a journal that is a list.
+
+The index and the alert log are real files. Nothing happens in it by itself: it looks, evaluates and dies when told to.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+from fleet_health.config.loading import load
+from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.incidents import Incidents
+from fleet_health.service.clock import StepWatch
+from fleet_health.service.delivery import Delivery
+from fleet_health.service.evaluator import Evaluator
+from fleet_health.service.intake import Intake
+from fleet_health.service.notify import Pulse
+from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.sinks.journal import JournalSink
+from fleet_health.sources.follower import Follower
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Iterator, Sequence
+    from pathlib import Path
+
+    from fleet_health.domain.evaluation import Evaluation
+    from tests.model.limits import Limits
+    from tests.model.oracle import Entry
+
+_PATIENCE_S = 10.0
+
+
+@dataclass
+class Clock:
+    """Both clocks of a machine, in microseconds: the one that can be set, and the one that cannot."""
+
+    wall: int
+    monotonic: int = 0
+
+
+class AssembledService:
+    """One service after another on the same files.
+
+    Attributes:
+        index: The index that it reads.
+        alerts: Its alert log.
+
+    """
+
+    def __init__(self, directory: Path, entries: Sequence[Entry], clock: Clock) -> None:
+        self.index = directory / "index.jsonl"
+        self.index.touch()
+        self.alerts = directory / "alerts.jsonl"
+        self._nobody = directory / "nobody"
+        self._clock = clock
+        config = directory / "config.toml"
+        config.write_text('index.path = "index.jsonl"\njournal.directory = "."\nalerts.path = "alerts.jsonl"\n')
+        self._base = load(config)
+        self._loop = asyncio.new_event_loop()
+        self._is_alive = False
+        self._patch = patch("fleet_health.sources.journal.JournalReader", lambda _: _ListReader(entries))
+        self._patch.start()
+
+    def start(self, limits: Limits) -> None:
+        """Begin a life, as far as the first look."""
+        config = limits.applied_to(self._base)
+        log = AlertLog(self.alerts, is_service=True)
+        log.probe()
+        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", _PATIENCE_S))
+        self._writer = self._loop.create_task(self._delivery.run())
+        incidents = Incidents()
+        for key, at in log.given(self._clock.wall):
+            incidents.remember(key, at)
+        self._intake = Intake(
+            clock=lambda: self._clock.wall,
+            start=self._start_task,
+            index_pulse=Pulse("index", _PATIENCE_S),
+            journal_pulse=Pulse("journal", _PATIENCE_S),
+        )
+        self._evaluator = Evaluator(
+            intake=self._intake,
+            incidents=incidents,
+            delivery=self._delivery,
+            pulse=Pulse("evaluator", _PATIENCE_S),
+            clock=lambda: self._clock.wall,
+            detectors=config.detectors(),
+            tick_us=config.tick_us,
+            on_scheduled=lambda: None,
+            step_watch=StepWatch(lambda: self._clock.wall, lambda: self._clock.monotonic),
+        )
+        self._is_alive = True
+        self._run(self._intake.adopt(config, reach_of(config.detectors())))
+
+    def look(self) -> None:
+        """Read the sources between two ticks."""
+        self._run(self._intake.poll())
+
+    def evaluate(self) -> Evaluation:
+        """Do what a tick does; the alerts may or may not be written already."""
+        self._run(self._evaluator._evaluate())
+        evaluation = self._evaluator.last
+        assert evaluation is not None
+        return evaluation
+
+    def write_alerts(self) -> None:
+        """Let all alerts be written."""
+        self._run(self._delivery.settle())
+
+    def stop_writing(self) -> None:
+        """From now on write no alert in this life."""
+        self._writer.cancel()
+
+    def reload(self, limits: Limits) -> None:
+        """Go on with other limits."""
+        config = limits.applied_to(self._base)
+        self._run(self._intake.adopt(config, reach_of(config.detectors())))
+        self._evaluator.retune(config.detectors(), config.tick_us)
+
+    def die(self) -> None:
+        """End this life without a word."""
+
+        async def die() -> None:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for source in (self._intake._index, self._intake._journal):
+                assert source is not None
+                await source.follower.close()
+
+        self._is_alive = False
+        self._run(die())
+        self._delivery._journal.close()
+        self._delivery.log.close()
+
+    def close(self) -> None:
+        """Die if it lives, and leave nothing behind but the files."""
+        if self._is_alive:
+            self.die()
+        self._patch.stop()
+        self._loop.run_until_complete(self._loop.shutdown_default_executor())
+        self._loop.close()
+
+    def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        async def in_time() -> None:
+            async with asyncio.timeout(_PATIENCE_S):
+                await coroutine
+
+        self._loop.run_until_complete(in_time())
+
+    def _start_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        if coroutine.cr_code is Follower.follow.__code__:  # type: ignore[attr-defined]
+            # When the follower looks by itself is not for it to say.
+            coroutine.close()
+            return self._loop.create_task(asyncio.Event().wait())
+        return self._loop.create_task(coroutine)
+
+
+class _ListReader:
+    """Reads a list of entries as `JournalReader` does a journal."""
+
+    fd = 0
+
+    def __init__(self, entries: Sequence[Entry]) -> None:
+        self._entries = entries
+        self._place = 0
+
+    def seek(self, since: int) -> None:
+        """Begin with what is dated so or later; all that comes afterwards is read whatever its date."""
+        self._older = {number for number, entry in enumerate(self._entries) if entry.at < since}
+
+    def read(self) -> Iterator[tuple[bytes | None, int]]:
+        """Read on to the present end."""
+        while self._place < len(self._entries):
+            self._place += 1
+            if self._place - 1 not in self._older:
+                entry = self._entries[self._place - 1]
+                yield entry.message, entry.at
+
+    def cursor(self) -> str:
+        """Name the place."""
+        return str(self._place)
+
+    def process(self) -> None:
+        """Do nothing."""
+
+    def is_outdated(self) -> bool:
+        """Never."""
+        return False
+
+    def close(self) -> None:
+        """Do nothing."""

@@ -1,0 +1,69 @@
+"""The limits that the model is run under: in whole minutes, and as the service takes them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
+from fleet_health.domain.detectors.silent import SilentLimits
+from fleet_health.domain.detectors.unstamped import UnstampedLimits
+from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.limits import HostLimits, Override
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from fleet_health.config.schema import Settings
+
+MINUTE = 60 * SECOND_US
+
+_FIX = SuggestedFix("look at $host")
+
+
+class Rules(NamedTuple):
+    """The limits of all symptoms, in minutes, for some hosts."""
+
+    after: int
+    lookback: int
+    fatal_window: int
+    fatal_min_count: int
+    ratio: float
+    unstamped_window: int
+    unstamped_min_count: int
+
+
+class Limits(NamedTuple):
+    """The limits in force."""
+
+    default: Rules
+    bench: Rules
+
+    def of(self, host: str) -> Rules:
+        """Give one host's."""
+        return self.bench if host.startswith("bench-") else self.default
+
+    @property
+    def lookback(self) -> int:
+        """How far back the ships must be known, in microseconds."""
+        return max(rules.lookback for rules in self) * MINUTE
+
+    def applied_to(self, base: Settings) -> Settings:
+        """Give settings with these limits."""
+
+        def split(rules: Rules) -> tuple[SilentLimits, FatalOnlyLimits, UnstampedLimits]:
+            return (
+                SilentLimits(rules.after * MINUTE, rules.lookback * MINUTE, _FIX),
+                FatalOnlyLimits(rules.fatal_window * MINUTE, rules.fatal_min_count, rules.ratio, _FIX, _FIX),
+                UnstampedLimits(rules.unstamped_window * MINUTE, rules.unstamped_min_count, _FIX),
+            )
+
+        def changes(limits: Any) -> list[Override]:
+            return [Override("bench-*", {name: getattr(limits, name) for name in limits.__slots__})]
+
+        ours, theirs = split(self.default), split(self.bench)
+        return replace(
+            base,
+            silent=HostLimits(ours[0], changes(theirs[0])),
+            fatal_only=HostLimits(ours[1], changes(theirs[1])),
+            unstamped=HostLimits(ours[2], changes(theirs[2])),
+        )

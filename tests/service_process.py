@@ -1,0 +1,157 @@
+"""The service as a process, with a service manager that listens to it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.site import Site
+
+T = TypeVar("T")
+
+PATIENCE_S = 30.0
+"""How long a test waits for what must come; it is never reached when all is well."""
+
+POLL_S = 0.01
+"""How long it waits between two looks."""
+
+
+def plain_environment() -> dict[str, str]:
+    """Give the environment without what a service manager tells its services in it."""
+    ours = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"}
+    return {name: value for name, value in os.environ.items() if name not in ours}
+
+
+class NotifySocket:
+    """The service manager's end of sd_notify: records every message, in order."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.messages: list[dict[str, str]] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.bind(str(path))
+        # A service that nobody listens to would stand still when the socket is full.
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
+
+    def _listen(self) -> None:
+        while message := self._socket.recv(1 << 20):
+            lines = message.decode().splitlines()
+            self.messages.append({name: value for name, _, value in (line.partition("=") for line in lines)})
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._socket.shutdown(socket.SHUT_RD)
+        self._listener.join()
+        self._socket.close()
+        self.path.unlink()
+
+    def having(self, name: str) -> list[dict[str, str]]:
+        """Give the messages that assign a name."""
+        return [message for message in self.messages if name in message]
+
+    @property
+    def status(self) -> str:
+        """The latest STATUS."""
+        statuses = self.having("STATUS")
+        return statuses[-1]["STATUS"] if statuses else ""
+
+
+class Service:
+    """`fleet-health run` as a process, with a service manager that listens."""
+
+    def __init__(self, site: Site, environment: dict[str, str], *program: str) -> None:
+        self.site = site
+        self._directory = Path(tempfile.mkdtemp(prefix="fleet-health-test-"))
+        self.notify = NotifySocket(self._directory / "notify")
+        self._stderr = self._directory / "stderr"
+        with self._stderr.open("wb") as stderr:
+            self.process = subprocess.Popen(
+                [sys.executable, *program, "run", "--config", str(site.config), "--log-level", "debug"],
+                env=plain_environment() | {"NOTIFY_SOCKET": str(self.notify.path)} | environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+            )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End it in any case; its log is gone with it."""
+        self.process.kill()
+        self.process.wait()
+        self.notify.close()
+        shutil.rmtree(self._directory)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it has not ended."""
+        return self.process.poll() is None
+
+    @property
+    def stderr(self) -> str:
+        """What it has written on stderr so far."""
+        return self._stderr.read_text()
+
+    @property
+    def log(self) -> list[dict[str, Any]]:
+        """Its log so far; a line that is being written is left out."""
+        return [json.loads(line) for line in self.stderr.splitlines(keepends=True) if line.endswith("}\n")]
+
+    def events(self, event: str) -> list[dict[str, Any]]:
+        """Give the log's lines of one event."""
+        return [line for line in self.log if line["event"] == event]
+
+    def evaluations(self) -> int:
+        """Count the ticks so far."""
+        return len(self.events("evaluated"))
+
+    def until(self, probe: Callable[[], T], what: str) -> T:
+        """Wait for something while the service runs; show its log if it does not come."""
+        ends_at = time.monotonic() + PATIENCE_S
+        while not (found := probe()):
+            if not self.is_running or time.monotonic() > ends_at:
+                found = probe()
+                assert found, f"{what}: it did not come; exit status {self.process.poll()}\n{self.stderr}"
+                break
+            time.sleep(POLL_S)
+        return found
+
+    def until_ready(self, times: int = 1) -> Self:
+        """Wait until READY=1 has come so many times."""
+        self.until(lambda: len(self.notify.having("READY")) >= times, "READY=1")
+        return self
+
+    def until_evaluated_anew(self) -> None:
+        """Wait for an evaluation that begins after this call."""
+        before = self.evaluations()
+        # The first that is logged from now on may have begun before.
+        self.until(lambda: self.evaluations() >= before + 2, "a tick")
+
+    def reload(self) -> None:
+        """Reload; return when systemd would."""
+        before = len(self.notify.having("READY"))
+        self.process.send_signal(signal.SIGHUP)
+        self.until(lambda: len(self.notify.having("READY")) > before, "READY=1 after RELOADING=1")
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """End it with a signal; give its exit status."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
