@@ -1,0 +1,78 @@
+"""Index catch-up: from the file into the table of last ships, every row within the lookback."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.config.loading import load
+from fleet_health.domain.fleet import Ships
+from fleet_health.sources.index import IndexFollower
+from tests.bench import yardsticks
+from tests.bench.apart import apart
+from tests.bench.data import DAY_US, END_US, old_index
+from tests.bench.measuring import Section, alternate, at_least, counted
+
+if TYPE_CHECKING:
+    from tests.bench.scale import Scale
+
+
+def run(scale: Scale, work: Path, scratch: Path) -> Section:
+    """Measure it."""
+    rows, hosts = scale.index_rows, scale.hosts
+    index = old_index(work, rows=rows, hosts=hosts)
+    taken = alternate(
+        scale.rounds,
+        {
+            "ours": lambda: _rate("index_catch_up", "follow", index, rows, hosts),
+            "loop": lambda: _rate("yardsticks", "scan_index", index, rows, hosts),
+            "mtail": lambda: yardsticks.mtail_once(index, rows, hosts, scratch),
+            "wc": lambda: yardsticks.count_lines(index, rows),
+        },
+    )
+    ours = taken["ours"]
+    unit = "rows/s"
+    return Section(
+        "Index catch-up",
+        f"{rows:,} rows of {index.stat().st_size / rows:.0f} bytes, of {hosts} hosts, all within the lookback. Ours is"
+        " `IndexFollower.poll` into the last ships, in a process of its own each time, as is the loop. mtail and wc are"
+        " timed whole, their start included.",
+        (
+            at_least(
+                "rows into last ships",
+                ours,
+                "`json.loads` + `datetime.fromisoformat`",
+                taken["loop"],
+                unit=unit,
+                factor=5,
+            ),
+            at_least("rows into last ships", ours, "mtail", taken["mtail"], unit=unit, factor=5),
+            at_least("rows into last ships", ours, "`wc -l`", taken["wc"], unit=unit),
+        ),
+    )
+
+
+def follow(index: str) -> tuple[float, int, int]:
+    """Catch up; give the seconds, the rows read, and the hosts known."""
+    return asyncio.run(_poll(Path(index)))
+
+
+async def _poll(index: Path) -> tuple[float, int, int]:
+    settings = load(None, {"index.path": ("", str(index))}).index
+    ships = Ships()
+    started_at = time.perf_counter()
+    follower = IndexFollower(settings, reach_us=40 * DAY_US, deliver=ships.record, clock=lambda: END_US)
+    await follower.poll()
+    seconds = time.perf_counter() - started_at
+    await follower.close()
+    return seconds, follower.state.read, len(list(ships.items()))
+
+
+def _rate(module: str, function: str, index: Path, rows: int, hosts: int) -> float:
+    seconds: float
+    seconds, read, known = apart(module, function, index)
+    counted(function, read, rows)
+    counted(f"{function}'s table", known, hosts)
+    return rows / seconds

@@ -1,0 +1,60 @@
+"""What is said of a process is what the process itself can say."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import subprocess
+import time
+
+from tests.bench.processes import Usage, anonymous_bytes, usage
+
+MIB = 1 << 20
+
+
+def test_the_cpu_time_of_a_process_is_to_the_nanosecond() -> None:
+    """It is the clock by which the process measures itself."""
+    before = time.process_time_ns()
+    used = usage(os.getpid()).cpu_ns
+    after = time.process_time_ns()
+
+    assert before <= used <= after
+
+
+def test_each_wait_of_a_process_is_a_wakeup() -> None:
+    """Ten sleeps are ten context switches at least."""
+    before = usage(os.getpid())
+    for _ in range(10):
+        time.sleep(0.001)
+    after = usage(os.getpid())
+
+    assert after.switches >= before.switches + 10
+
+
+def test_the_cpu_time_of_another_process_can_be_had() -> None:
+    """One that has done nothing but start has used some."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        used = usage(process.pid)
+        process.kill()
+
+    assert used.cpu_ns > 0
+
+
+def test_anonymous_memory_is_what_was_written_to() -> None:
+    """Memory that is taken and filled counts."""
+    before = anonymous_bytes(os.getpid())
+    with mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
+        memory.write(b"x" * (64 * MIB))
+        held = anonymous_bytes(os.getpid())
+
+    # The kernel adds up each processor's pages now and then only.
+    assert held - before >= 63 * MIB
+
+
+def test_shares_and_rates_are_of_the_time_between() -> None:
+    """Half a second on a CPU within two seconds is a quarter of a core."""
+    earlier = Usage(at_ns=10_000_000_000, cpu_ns=1_000_000_000, switches=100)
+    later = Usage(at_ns=12_000_000_000, cpu_ns=1_500_000_000, switches=106)
+
+    assert later.cpu_share_since(earlier) == 25.0
+    assert later.wakeups_since(earlier) == 3.0
