@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Prepares a machine for running from a checkout.
 #
-#   bootstrap.sh system-packages build|demo|tests   installs what the system lacks for that purpose, with apt-get
-#   bootstrap.sh venv DIR demo|tests                makes DIR a virtual environment with this checkout in it
+#   bootstrap.sh system-packages build|demo|tests|bench   installs what the system lacks for that purpose, with apt-get
+#   bootstrap.sh venv DIR demo|tests                      makes DIR a virtual environment with this checkout in it
 #
 # Both say what they do, and do nothing where nothing is missing. PYTHON names the interpreter, if not python3.
 set -euo pipefail
@@ -56,6 +56,10 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want util-linux "unshare and nsenter, to boot a systemd aside from this machine's own" has unshare
   want mount "mount, for the same" has mount
   want logrotate "rotates the alert log as packaged" has logrotate
+  [[ $1 != tests ]] || return 0
+  want mtail "a neighbour to be measured beside" has mtail
+  want fail2ban "another one" has fail2ban-regex
+  want python3-systemd "lets it read a journal" /usr/bin/python3 -c 'import systemd.journal'
 }
 
 # --- installing it -------------------------------------------------------------------------------------------
@@ -121,7 +125,7 @@ venv() { # DIR PURPOSE
 }
 
 case "$# ${1-}" in
-  "2 system-packages") [[ $2 == @(build|demo|tests) ]] || usage; system_packages "$2" ;;
+  "2 system-packages") [[ $2 == @(build|demo|tests|bench) ]] || usage; system_packages "$2" ;;
   "3 venv") [[ $3 == @(demo|tests) ]] || usage; venv "$2" "$3" ;;
   *) usage ;;
 esac

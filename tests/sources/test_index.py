@@ -263,7 +263,7 @@ async def test_losing_an_index_leaves_the_hints_to_who_waits_for_them(
 
 
 def nearly_sorted_index(path: Path, rows: int) -> list[tuple[str, Instant]]:
-    """Write an index of some megabytes, a row of another host each second up to NOW, out of order by up to half the slack."""
+    """Write an index of some megabytes, out of order by up to half the slack: another host each second up to NOW."""
     shuffle = random.Random(5)  # noqa: S311 - nothing secret
     dated = [
         (f"host-{number}", NOW - (rows - number) * 1_000_000 + shuffle.randrange(SLACK_US // 2))
