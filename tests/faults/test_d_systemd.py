@@ -2,17 +2,59 @@
 
 from __future__ import annotations
 
-import inspect
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
-import fleet_health.sources.reader
-
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Service, Site
+    from tests.conftest import Service, Site, StartService
+
+
+@pytest.mark.fault("D2", rig="service")
+@pytest.mark.parametrize("configuration", ["tick = '2s'", "tick = 5"], ids=["taken", "refused"])
+def test_D2_a_reload_tells_when_it_began_and_is_always_answered(
+    configuration: str, site: Site, start_service: StartService
+) -> None:
+    """From 253 on systemd only takes READY=1 for the answer if RELOADING=1 came with an instant after its signal."""
+    with start_service(site) as service:
+        service.until_ready()
+        before = len(service.notify.messages)
+        site.config.write_text(f"{configuration}\nindex.path = '{site.index}'\nalerts.path = '{site.alerts}'\n")
+        signalled_at_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
+        service.reload()
+        messages = service.notify.messages[before:]
+
+    (began,) = [number for number, message in enumerate(messages) if message.get("RELOADING") == "1"]
+    (answered,) = [number for number, message in enumerate(messages) if message.get("READY") == "1"]
+    assert began < answered
+    assert int(messages[began].get("MONOTONIC_USEC", 0)) >= signalled_at_us
+    assert messages[answered]["STATUS"].startswith("reload refused: tick: ") == (configuration == "tick = 5")
+
+
+@pytest.mark.fault("D3", rig="service")
+def test_D3_a_reload_during_the_slow_imports_does_not_kill_it(
+    site: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """Long before there is a handler, SIGHUP is ignored; when the service is ready it is heeded."""
+    hang_up_at_each_import = """
+import os, signal
+
+class HangUp:
+    def find_spec(self, name, path=None, target=None):
+        if name.startswith("fleet_health.") and name != "fleet_health.__main__":
+            os.kill(os.getpid(), signal.SIGHUP)
+
+sys.meta_path.insert(0, HangUp())
+"""
+    with start_altered_service(site, hang_up_at_each_import) as service:
+        service.until_ready()
+        service.reload()
+        service.until(lambda: service.events("configuration reloaded"), "the reload")
+
+        assert service.stop() == 0
 
 
 @pytest.mark.fault("D5", rig="service")
@@ -41,12 +83,3 @@ Tail.read = read_slowly
         assert len(extensions) >= 2
         assert all(message["STATUS"].startswith("Starting: index catching up, ") for message in extensions)
         assert len({message["STATUS"] for message in extensions}) >= 2
-
-
-@pytest.mark.fault("D7", rig="code")
-def test_D7_the_boot_id_is_never_asked_for() -> None:
-    """Under ProcSubset=pid the boot's id cannot be had, so nothing that needs it is called."""
-    code = inspect.getsource(fleet_health.sources.reader)
-
-    assert "this_boot" not in code
-    assert "boot_id" not in code

@@ -111,6 +111,11 @@ class Service:
         self.configure(QUICK_CONFIG)
         self.control("start")
 
+    def forget_alerts(self) -> None:
+        """Stop it, and remove its alert log: what it finds after its next start is told, within the hour or not."""
+        self.control("stop")
+        self.machine.run("rm", "-f", ALERTS)
+
     def property(self, name: str) -> str:
         """Return one property of the unit."""
         return self.machine.properties(SERVICE, name)[name]
@@ -131,7 +136,8 @@ class Service:
         def both() -> tuple[dict[str, Any], dict[str, Any]] | None:
             rows = [row for row in self.rows(host) if row["symptom"] == symptom]
             entries = [entry for entry in self.entries(host) if entry["FLEET_SYMPTOM"] == symptom]
-            return (rows[0], entries[0]) if rows and entries else None
+            pairs = ((row, entry) for row in rows for entry in entries if entry["FLEET_DETAIL"] == row["detail"])
+            return next(pairs, None)
 
         return eventually(both, f"the alert that {host} is {symptom}")
 

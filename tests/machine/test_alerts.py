@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -54,6 +55,53 @@ def test_healthy_host(service: Service, receiver: Receiver, new_host: Callable[[
     assert service.rows(healthy) == []
 
 
+def test_blind_to_the_index(service: Service) -> None:
+    """An index that was rotated to a file nobody may read is told as an alert of its own, until it can be read."""
+    machine, index = service.machine, "/srv/blind/index.jsonl"
+    machine.write(index, "")
+    service.forget_alerts()
+    service.configure(f'blind_after = "3s"\n{QUICK_CONFIG}\n[index]\npath = "{index}"\n')
+    service.control("restart")
+    assert "index following" in service.property("StatusText")
+
+    machine.write(index, "", mode=0o000)
+
+    eventually(lambda: f"index refused ({index}: permission denied" in service.property("StatusText"), "the status")
+    row = _assert_told_in_full(service, "*", "blind")
+    assert re.match(rf"cannot read the index for \d+ s \({index}: permission denied", row["detail"])
+
+    machine.run("chmod", "644", index)
+
+    eventually(lambda: "index following" in service.property("StatusText"), "the index to be followed again")
+    eventually(lambda: "blind" not in service.property("StatusText"), "the end of the finding")
+
+
+def test_blind_to_the_journal(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """A service that may not read the journal tells that, not that all is well; it goes on as soon as it may."""
+    machine, host = service.machine, new_host("unstamped")
+    journal = f"/var/log/journal/{machine.path('/etc/machine-id').read_text().strip()}"
+    service.forget_alerts()
+    service.configure(f'blind_after = "3s"\n{QUICK_CONFIG}')
+    service.override("SupplementaryGroups=")
+    machine.run("gpasswd", "--delete", "fleet-health", "systemd-journal")
+    try:
+        service.control("restart")
+        assert f"journal refused ({journal}/system.journal: permission denied" in service.property("StatusText")
+        row = _assert_told_in_full(service, "*", "blind")
+        assert re.match(rf"cannot read the journal for \d+ s \({journal}/system.journal: permission", row["detail"])
+        eventually(lambda: "not judged: fatal-only, unstamped" in service.property("StatusText"), "what is not judged")
+        receiver.upload(host, times=3, stamped=False)
+
+        machine.run("chmod", "--recursive", "o+rX", journal)
+
+        eventually(lambda: "journal following" in service.property("StatusText"), "the journal to be followed")
+        service.wait_for_alert(host, "unstamped")
+        eventually(lambda: "blind" not in service.property("StatusText"), "the end of the finding")
+    finally:
+        machine.run("chmod", "--recursive", "o-rX", journal)
+        machine.run("gpasswd", "--add", "fleet-health", "systemd-journal")
+
+
 def test_catalog(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
     """`journalctl --catalog` explains an alert, with its host, its figures and the fix."""
     host = new_host("unstamped")
@@ -80,7 +128,7 @@ def test_readers_of_the_alert_log(service: Service) -> None:
     assert not can_read("nobody")
 
 
-def _assert_told_in_full(service: Service, host: str, symptom: str) -> None:
+def _assert_told_in_full(service: Service, host: str, symptom: str) -> dict[str, Any]:
     row, entry = service.wait_for_alert(host, symptom)
 
     hour = row["detected_at_wall"][: len("YYYY-MM-DDTHH")]
@@ -100,6 +148,7 @@ def _assert_told_in_full(service: Service, host: str, symptom: str) -> None:
         "_SYSTEMD_UNIT": "fleet-health.service",
     }
     assert {field: entry.get(field) for field in expected} == expected
+    return row
 
 
 @pytest.mark.fault("D6", rig="R2")

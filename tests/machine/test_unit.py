@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import DROP_INS, QUICK_CONFIG, SERVICE
+from tests.machine.deployment import CHECKOUT, QUICK_CONFIG, SERVICE
 from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
@@ -111,19 +113,62 @@ def test_confinement(service: Service) -> None:
     assert exposure.returncode == 0, exposure.stdout
 
 
+@pytest.mark.fault("D5", rig="R2")
+def test_D5_long_catch_up(disturbed_service: Service) -> None:
+    """A catch-up that takes longer than the start limit is let go on, and its progress is in the status."""
+    service, machine = disturbed_service, disturbed_service.machine
+    service.control("stop")
+    now = datetime.now(UTC).isoformat()
+    rows = "".join(f'{{"host_id": "backlog-{number}", "received_at_wall": "{now}"}}\n' for number in range(12_000))
+    machine.write("/srv/backlog/index.jsonl", rows)
+    service.configure(f'{QUICK_CONFIG}\n[index]\npath = "/srv/backlog/index.jsonl"\n')
+    script = f"{CHECKOUT}/tests/machine/slow_service.py"
+    service.override(f"ExecStart=\nExecStart=/opt/fleet-health/current/bin/python {script}\nTimeoutStartSec=2s")
+
+    machine.run("systemctl", "start", "--no-block", SERVICE)
+    progress = re.compile(r"Starting: index catching up, [1-9]\d* read")
+    eventually(lambda: progress.match(service.property("StatusText")), "the progress in the status")
+    eventually(lambda: service.property("ActiveState") != "activating", "the end of the catch-up")
+
+    service.assert_undisturbed()
+    began_at, ready_at = "ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic"
+    assert int(service.property(ready_at)) - int(service.property(began_at)) > 2_000_000
+
+
+@pytest.mark.fault("D7", rig="R2")
+def test_D7_hidden_boot_id(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
+    """The unit hides the boot's id from the service, which reads the journal all the same."""
+    seen_by_it = service.machine.run("ls", f"/proc/{service.property('MainPID')}/root/proc").stdout.split()
+    assert "self" in seen_by_it
+    assert "sys" not in seen_by_it  # the boot's id is sys/kernel/random/boot_id
+    host = new_host("unstamped")
+    receiver.upload(host, times=3, stamped=False)
+
+    service.wait_for_alert(host, "unstamped")
+
+
 @pytest.mark.fault("D10", rig="R2")
-def test_D10_hidden_index(service: Service) -> None:
-    """An index below /home, which the unit hides, is named in the status, and followed with the drop-in we ship."""
+@pytest.mark.parametrize(
+    ("index", "keys"),
+    [
+        pytest.param("/home/receiver/data/index.jsonl", ("ProtectHome=", "BindReadOnlyPaths="), id="below /home"),
+        pytest.param("/tmp/receiver/index.jsonl", ("PrivateTmp=",), id="below /tmp"),  # noqa: S108 - the machine's
+    ],
+)
+def test_D10_hidden_index(index: str, keys: tuple[str, ...], service: Service) -> None:
+    """An index that the unit hides is named in the status, with what to do; the drop-in that we ship shows it."""
     machine = service.machine
-    index = "/home/receiver/data/index.jsonl"
     machine.write(index, "")
     service.configure(f'{QUICK_CONFIG}\n[index]\npath = "{index}"\n')
 
     service.control("restart")
-    assert index in service.property("StatusText")
+    status = service.property("StatusText")
+    assert f"({index}: " in status
+    assert "ProtectHome= or PrivateTmp= in the unit hides such places from a service" in status
+    assert "hidden-index.conf" in status
 
     drop_in = machine.path("/usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf").read_text()
-    machine.write(f"{DROP_INS}/hidden-index.conf", drop_in)
-    machine.run("systemctl", "daemon-reload")
+    applying = [line.lstrip("#") for line in drop_in.splitlines() if line.lstrip("#").startswith(keys)]
+    service.override("\n".join(applying))
     service.control("restart")
     assert "index following" in service.property("StatusText")

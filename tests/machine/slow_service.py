@@ -1,0 +1,29 @@
+"""The service as it is, on a disk that takes a second for each read of the index; to be run as the unit's program."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING
+
+from fleet_health.__main__ import main
+from fleet_health.sources.tail import Tail
+
+if TYPE_CHECKING:
+    from fleet_health.sources.open_file import Block
+
+
+def slow_down() -> None:
+    """Make each read take its time; reads are made in a thread."""
+    read = Tail.read
+
+    def read_slowly(tail: Tail) -> Block:
+        time.sleep(1.2)
+        return read(tail)
+
+    Tail.read = read_slowly  # type: ignore[method-assign,assignment]
+
+
+if __name__ == "__main__":
+    slow_down()
+    sys.exit(main(["run"]))
