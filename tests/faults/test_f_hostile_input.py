@@ -274,7 +274,7 @@ def test_F7_nonsense_is_one_rejection(line: bytes, reason: str) -> None:
     """It is neither a ship nor an exception."""
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
-    ships, rejections = parser.parse_block(line)
+    ships, rejections, _ = parser.parse_latest(line, NOW)
 
     assert (ships, [one.reason for one in rejections]) == ([], [reason])
 
@@ -284,7 +284,7 @@ def test_F7_nonsense_is_counted_by_reason() -> None:
     """All of it together: each line is one more of its reason, and the good ones between them are ships."""
     parser, count = IndexParser(host_field="host_id", time_field="received_at_wall"), RejectionCount()
 
-    ships, rejections = parser.parse_block(_row().join([b"", *(line for line, _ in NONSENSE.values())]))
+    ships, rejections, _ = parser.parse_latest(_row().join([b"", *(line for line, _ in NONSENSE.values())]), NOW)
     count.add(rejections)
 
     assert len(ships) == len(NONSENSE)
@@ -296,9 +296,9 @@ def test_F7_numbers_that_are_not_looked_at_do_no_harm() -> None:
     """A row counts whatever it says beside its host and time, as long as it is JSON."""
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
-    ships, rejections = parser.parse_block(_row(more=b"1" * 5000) + _row(more=b"1e999"))
+    ships, rejections, count = parser.parse_latest(_row(more=b"1" * 5000) + _row(more=b"1e999"), NOW)
 
-    assert ([ship.host for ship in ships], rejections) == (["a", "a"], [])
+    assert ([ship.host for ship in ships], rejections, count) == (["a"], [], 2)
 
 
 @pytest.mark.fault("F7", rig="files")

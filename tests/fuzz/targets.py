@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import NoReturn
+from operator import attrgetter
+from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
@@ -23,6 +24,9 @@ from fleet_health.parsing.rejection import Rejection
 from fleet_health.sinks.journal import datagram, fields_of
 from fleet_health.sources.index import index_parser
 from fleet_health.sources.journal import log_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 NOW = 1_795_460_100_000_000
 LONGEST_MATCHED = 2_048
@@ -57,6 +61,9 @@ def check_index(data: bytes) -> None:
     assert len(ships) + len(rejections) >= len(lines)
     if b"\0" not in data:  # between runs of NUL there may be several lines
         assert len(ships) + len(rejections) == len(lines)
+    latest, rejected_too, count = INDEX_PARSER.parse_latest(block, NOW)
+    assert (rejected_too, count) == (rejections, len(ships))
+    assert _last_ships(latest) == _last_ships(ships)
     for ship in ships:
         _check(ship)
     for rejected in rejections:
@@ -64,6 +71,10 @@ def check_index(data: bytes) -> None:
     admitted, ahead = admit_live(ships, NOW)
     assert len(admitted) == len(ships)
     assert 0 <= ahead <= len(ships)
+
+
+def _last_ships(ships: Iterable[Ship]) -> dict[str, int]:
+    return {ship.host: ship.at for ship in sorted(ships, key=attrgetter("at"))}
 
 
 def check_journal(data: bytes) -> None:
