@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import sys
 
 _MAX_LENGTH = 128
 _is_plain = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII).fullmatch
@@ -19,7 +18,7 @@ _unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]")
 def host_name(raw: str) -> str:
     """Make a name safe: the same raw name gives the same result, two different ones never do."""
     if _is_plain(raw):
-        return sys.intern(raw)
+        return raw
     octets = raw.encode("utf-8", "surrogatepass")
     escaped = _unsafe_byte.sub(lambda match: b"%%%02X" % match[0][0], octets[: _MAX_LENGTH + 1]).decode("ascii")
     if len(octets) <= _MAX_LENGTH and len(escaped) <= _MAX_LENGTH:

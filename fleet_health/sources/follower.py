@@ -86,6 +86,13 @@ class Follower(ABC):
             if self.state.phase is Phase.FAILING:
                 self._retry = min(self._retry * 2, _RETRY_LAST)
 
+    def _progress(self) -> None:
+        """Say that something was read, and that there is more."""
+        if self.state.phase not in (Phase.FOLLOWING, Phase.CATCHING_UP):
+            self.state.phase = Phase.CATCHING_UP
+            _log.info("source catching up", source=self.state.name)
+        self.on_progress()
+
     @abstractmethod
     async def _read_to_end(self) -> None:
         """Read to the present end, opening the input if need be; raises SourceUnavailable."""

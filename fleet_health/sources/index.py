@@ -72,21 +72,25 @@ class IndexFollower(Follower):
         self._is_inotify_missed = False
 
     async def _read_to_end(self) -> None:
-        # In a thread, because a read may wait for the disk, and a whole block a call, because a thread costs a hop.
-        read_block = wrap(self._tail.read)
+        # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
+        # call, because a thread costs a hop.
+        read_block = wrap(self._read_block)
         while True:
-            block: Block = await read_block()
+            block, parsed = await read_block()
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew = True
-            self._take_in(block)
+            self._take_in(block, *parsed)
             if block.is_end and not block.event:
                 return
-            self.on_progress()
+            self._progress()
 
-    def _take_in(self, block: Block) -> None:
+    def _read_block(self) -> tuple[Block, tuple[list[Ship], list[Rejection], int]]:
+        block = self._tail.read()
+        return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+
+    def _take_in(self, block: Block, rows: list[Ship], rejections: list[Rejection], count: int) -> None:
         now = self._clock()
-        rows, rejections, count = self._parser.parse_latest(block.lines, now + FUTURE_LIMIT_US)
         # Who shipped before that is not watched, and must not take the place of who is.
         ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
         rejections += [_OVERLONG] * block.overlong + [_FUTURE] * ahead

@@ -70,7 +70,7 @@ class JournalFollower(Follower):
         reader.process()
         entries = reader.read()
         while self._read_slice(reader, entries):
-            self.on_progress()
+            self._progress()
             await asyncio.sleep(0)
 
     def _read_slice(self, reader: JournalReader, entries: Iterator[tuple[bytes | None, Instant]]) -> bool:
@@ -86,7 +86,7 @@ class JournalFollower(Follower):
                     rejections.append(_DAMAGED)
                 else:
                     self._parse_into(observations, rejections, message, at)
-                if count % 64 == 0 and time.monotonic() > until:
+                if time.monotonic() > until:
                     return True
             return False
         finally:

@@ -92,7 +92,7 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Say whether there can be journal files that this reader will never hear of."""
         try:
-            return self.fd is None or self._places != _identities(self._settings)
+            return self.fd is None or self._places != _identities(self._settings) or bool(_unreadable(self._settings))
         except OSError:
             return True  # opened anew, it will be said what is wrong
 
@@ -186,11 +186,19 @@ def _refuse_unreadable(settings: JournalSettings) -> None:
     if not files:
         places = " or ".join(str(directory) for directory in directories)
         raise SourceMissing(f"there is no journal in {places}")
-    # Who may read only the entries of his own user sees nothing of a service's.
-    unreadable = [file for file in files if file.name == "system.journal" and not os.access(file, os.R_OK)]
+    unreadable = _unreadable(settings)
     if unreadable or not any(os.access(file, os.R_OK) for file in files):
         file = (unreadable or files)[0]
         raise SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
+
+
+def _unreadable(settings: JournalSettings) -> list[Path]:
+    """Give the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
+
+    Who may read only the entries of his own user sees nothing of a service's.
+    """
+    files = [directory / "system.journal" for directory in _directories(settings)]
+    return [file for file in files if file.exists() and not os.access(file, os.R_OK)]
 
 
 def _directories(settings: JournalSettings) -> list[Path]:

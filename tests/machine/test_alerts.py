@@ -102,6 +102,26 @@ def test_blind_to_the_journal(service: Service, receiver: Receiver, new_host: Ca
         machine.run("gpasswd", "--add", "fleet-health", "systemd-journal")
 
 
+def test_blind_after_a_rotation_of_the_journal(
+    service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
+    """When journald's new file may not be read any more, a service that runs is not deaf without a word."""
+    machine, host = service.machine, new_host("unstamped")
+    journal = f"/var/log/journal/{machine.path('/etc/machine-id').read_text().strip()}"
+    machine.run("sh", "-c", f"setfacl -bk {journal}; chown root:root {journal}; chmod u=rwx,go=rx,g-s {journal}")
+    try:
+        machine.run("journalctl", "--rotate")
+        receiver.upload(host, times=3, stamped=False)
+
+        refused = f"journal refused ({journal}/system.journal: permission denied"
+        eventually(lambda: refused in service.property("StatusText"), "the status")
+        assert service.rows(host) == []
+    finally:
+        machine.run("sh", "-c", f"chgrp systemd-journal {journal} {journal}/*; chmod g+s {journal}")
+
+    service.wait_for_alert(host, "unstamped")
+
+
 def test_catalog(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
     """`journalctl --catalog` explains an alert, with its host, its figures and the fix."""
     host = new_host("unstamped")
