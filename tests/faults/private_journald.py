@@ -220,8 +220,10 @@ def mount_namespace(scratch: Path) -> Iterator[None]:
     with ExitStack() as stack:
         home = os.open("/proc/thread-self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
         stack.callback(os.close, home)
+        root = os.open("/", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        stack.callback(os.close, root)
         _call(_libc.unshare, _CLONE_NEWNS)
-        stack.callback(_return_to, home, Path.cwd())
+        stack.callback(_return_to, home, root, Path.cwd())
         for arguments in (
             ("--make-rprivate", "/"),
             ("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"),
@@ -241,10 +243,13 @@ def _is_archived(file: Path) -> bool:
         return opened.read(17)[16:] == _STATE_ARCHIVED
 
 
-def _return_to(namespace: int, directory: Path) -> None:
+def _return_to(namespace: int, root: int, directory: Path) -> None:
     # Threads that were started meanwhile share our root and directory; with these nobody may leave a namespace.
     _call(_libc.unshare, _CLONE_FS)
     _call(_libc.setns, namespace, _CLONE_NEWNS)
+    # Entering a namespace leads to its own root: who runs in a changed one would be outside from here on.
+    os.fchdir(root)
+    os.chroot(".")
     os.chdir(directory)
 
 
