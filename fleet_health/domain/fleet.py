@@ -91,8 +91,9 @@ class Ships:
 
     def evict(self, before: Instant) -> None:
         """Forget the hosts whose last ship was before an instant."""
-        for host in [host for host, at in self._last_at.items() if at < before]:
-            del self._last_at[host]
+        # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+        if gone := {host for host, at in self._last_at.items() if at < before}:
+            self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
 
 
 class Traffic:
@@ -130,8 +131,8 @@ class Traffic:
 
     def evict(self, before: Instant) -> None:
         """Forget the events before an instant, and the hosts that have none left."""
-        for host in [host for host, window in self._windows.items() if window.evict(before)]:
-            del self._windows[host]
+        if gone := {host for host, window in self._windows.items() if window.evict(before)}:
+            self._windows = {host: window for host, window in self._windows.items() if host not in gone}
 
 
 class Fleet:

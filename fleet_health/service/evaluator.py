@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
+from aiofiles.os import wrap
 
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.instant import SECOND_US
@@ -15,7 +16,8 @@ from fleet_health.domain.schedule import next_tick_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fleet_health.domain.detectors.contract import Detector
+    from fleet_health.domain.detectors.contract import Detector, Reach
+    from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
     from fleet_health.service.clock import StepWatch
@@ -94,11 +96,11 @@ class Evaluator:
             if self._intake.is_seen(detector.reach) and not (is_stepped and detector.reach.ships_us)
         ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in seen)
-        fleet = self._intake.fleet
-        fleet.coverage = tuple(state.coverage() for state in self._intake.states)
-        evict(fleet, reach_of(self._detectors), now)
-        await asyncio.sleep(0)  # with ten thousand hosts either takes its time; what comes in between is later than now
-        evaluation = evaluate(fleet, seen, now)
+        self._intake.fleet.coverage = tuple(state.coverage() for state in self._intake.states)
+        reach = reach_of(self._detectors)
+        # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
+        with self._intake.held() as fleet:
+            evaluation = await wrap(_judge)(fleet, reach, seen, now)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         alerts = self._incidents.alerts(evaluation)
@@ -127,3 +129,8 @@ class Evaluator:
             if (now := self._clock()) < self.next_at:
                 self._retuned.clear()
                 self.next_at = next_tick_at(now, self._tick_us)
+
+
+def _judge(fleet: Fleet, reach: Reach, detectors: Sequence[Detector], now: Instant) -> Evaluation:
+    evict(fleet, reach, now)
+    return evaluate(fleet, detectors, now)

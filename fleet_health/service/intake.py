@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
@@ -15,7 +17,7 @@ from fleet_health.sources.journal import JournalFollower
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.domain.detectors.contract import Reach
@@ -76,6 +78,8 @@ class Intake:
         self._journal: _JournalSource | None = None
         self._first: list[SourceState] = []
         self._silent_until = 0.0
+        self._is_held = False
+        self._waiting: list[tuple[Callable[[Any], None], Any]] = []
 
     @property
     def states(self) -> list[SourceState]:
@@ -153,14 +157,37 @@ class Intake:
             # A late one is left to itself: what it has read must not be lost.
             await asyncio.wait(polls, timeout=_POLL_TIME)
 
+    @contextmanager
+    def held(self) -> Iterator[Fleet]:
+        """Give the fleet to another thread: it stands still, and what is delivered meanwhile is taken in afterwards."""
+        self._is_held = True
+        try:
+            yield copy(self.fleet)  # a reload may exchange its tables
+        finally:
+            self._is_held = False
+            for record, observations in self._waiting:
+                record(observations)
+            self._waiting.clear()
+
+    def _unless_held(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
+        def deliver(observations: Any) -> None:
+            if self._is_held:
+                self._waiting.append((record, observations))
+            else:
+                record(observations)
+
+        return deliver
+
     def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
         table = Ships(host_limit)
-        follower = IndexFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
+        deliver = self._unless_held(table.record)
+        follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
 
     def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _JournalSource:
         table = Traffic(host_limit)
-        follower = JournalFollower(settings, reach_us=reach_us, deliver=table.record, clock=self._clock)
+        deliver = self._unless_held(table.record)
+        follower = JournalFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:

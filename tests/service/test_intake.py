@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.loading import load
@@ -14,9 +15,36 @@ from fleet_health.service.notify import Pulse
 from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import pytest
 
+    from fleet_health.domain.fleet import Fleet
     from tests.conftest import AsyncEventually, Site
+
+
+@asynccontextmanager
+async def unhinted_intake() -> AsyncIterator[Intake]:
+    """Sources that look when they are polled, and not by themselves."""
+    tasks: list[asyncio.Task[Any]] = []
+
+    def start(work: Any) -> asyncio.Task[Any]:
+        if work.cr_code.co_name == "follow":
+            work.close()
+            tasks.append(asyncio.create_task(asyncio.sleep(3600)))
+        else:
+            tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    yield Intake(clock=clock.now, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9))
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+def shipped(fleet: Fleet) -> list[str]:
+    """The hosts that have shipped."""
+    return [host for host, _ in fleet.ships.items()]
 
 
 async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
@@ -37,29 +65,37 @@ async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
     monkeypatch.setattr(Tail, "read", slow_read)
     site.answer("any", 200)
     site.sync_journal()
-    settings = load(site.config)
     site.index.touch()
-    tasks: list[asyncio.Task[Any]] = []
-
-    def start(work: Any) -> asyncio.Task[Any]:
-        if work.cr_code.co_name == "follow":  # it is the evaluation's own look that is to meet the slow disk
-            work.close()
-            tasks.append(asyncio.create_task(asyncio.sleep(3600)))
-        else:
-            tasks.append(asyncio.create_task(work))
-        return tasks[-1]
-
-    intake = Intake(clock=clock.now, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9))
-    await intake.adopt(settings, reach_of(settings.detectors()))
-    site.ship("a")
-    await intake.poll()
-    await async_eventually(is_waiting.is_set)
-    hosts_while_waiting = [host for host, _ in intake.fleet.ships.items()]
-    is_free.set()
-    await async_eventually(lambda: list(intake.fleet.ships.items()))
-    hosts = [host for host, _ in intake.fleet.ships.items()]
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks)
+    settings = load(site.config)
+    async with unhinted_intake() as intake:
+        await intake.adopt(settings, reach_of(settings.detectors()))
+        site.ship("a")
+        await intake.poll()
+        await async_eventually(is_waiting.is_set)
+        hosts_while_waiting = shipped(intake.fleet)
+        is_free.set()
+        await async_eventually(lambda: shipped(intake.fleet))
+        hosts = shipped(intake.fleet)
 
     assert (hosts_while_waiting, hosts) == ([], ["a"])
+
+
+async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afterwards(site: Site) -> None:
+    """The evaluation sees one fleet from its first detector to its last, and nothing is lost by that."""
+    site.answer("a", 200)
+    site.sync_journal()
+    site.ship("a")
+    settings = load(site.config)
+    async with unhinted_intake() as intake:
+        await intake.adopt(settings, reach_of(settings.detectors()))
+        with intake.held() as fleet:
+            site.ship("b")
+            site.answer("b", 412)
+            site.sync_journal()
+            await intake.poll()
+            await intake.reread()
+            held = (shipped(fleet), [host for host, _ in fleet.traffic.items()])
+        taken_in = (shipped(intake.fleet), [host for host, _ in intake.fleet.traffic.items()])
+
+    assert held == (["a"], ["a"])
+    assert taken_in == (["a", "b"], ["a", "b"])
