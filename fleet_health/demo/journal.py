@@ -6,6 +6,7 @@ root nor a running systemd. Does not know who reads the journal, nor whose lines
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import socket
@@ -59,6 +60,8 @@ class JournalFile:
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._process = subprocess.Popen(
             [writer, "--output", path, "-"],
+            # It is a service too, and would notify whoever listens to ours.
+            env={name: value for name, value in os.environ.items() if name != "NOTIFY_SOCKET"},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=self._complaints,

@@ -12,9 +12,21 @@ import pytest
 from tests.faults.private_journald import PrivateJournald, RigUnavailable, mount_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
-    from tests.conftest import DoWithout, Eventually
+    from tests.conftest import DoWithout, Eventually, Service, Site
+
+# The limits are each user namespace's own, so that nobody else's inotify suffers.
+_WITHOUT_INOTIFY = """
+import ctypes, os
+from pathlib import Path
+
+uid = os.getuid()
+if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):  # CLONE_NEWUSER
+    sys.exit("no user namespace: " + os.strerror(ctypes.get_errno()))
+Path("/proc/self/uid_map").write_text("0 %d 1" % uid)
+Path("/proc/sys/user/{limit}").write_text("0")
+"""
 
 
 @pytest.fixture
@@ -40,3 +52,20 @@ def journald(stopped_journald: PrivateJournald, do_without: DoWithout) -> Privat
     except RigUnavailable as unavailable:
         do_without(str(unavailable))
     return stopped_journald
+
+
+@pytest.fixture
+def start_without_inotify(
+    start_altered_service: Callable[[Site, str], Service], do_without: DoWithout
+) -> Callable[[Site, str], Service]:
+    """Start a service whose inotify is used up: `max_inotify_instances` or `max_inotify_watches` is none."""
+
+    def start(site: Site, limit: str) -> Service:
+        service = start_altered_service(site, _WITHOUT_INOTIFY.format(limit=limit))
+        service.until(lambda: service.notify.messages or service.process.poll() is not None, "a sign of life")
+        if "no user namespace" in service.stderr:
+            service.close()
+            do_without(service.stderr.strip())
+        return service
+
+    return start

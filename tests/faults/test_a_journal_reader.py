@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.alert import Alert
     from fleet_health.domain.instant import Instant
     from fleet_health.parsing.receiver_log import LogObservation
-    from tests.conftest import AsyncEventually, DoWithout, Following, Service, Site, StartService
+    from tests.conftest import AsyncEventually, Following, Service, Site, StartService
     from tests.faults.private_journald import PrivateJournald
 
 MINUTE_US = 60_000_000
@@ -652,24 +652,9 @@ async def test_A17_journal_that_comes_later(
     assert phase is Phase.FOLLOWING
 
 
-WITHOUT_INOTIFY = """
-import ctypes, os
-from pathlib import Path
-
-uid = os.getuid()
-if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):  # CLONE_NEWUSER
-    sys.exit("no user namespace: " + os.strerror(ctypes.get_errno()))
-Path("/proc/self/uid_map").write_text("0 %d 1" % uid)
-Path("/proc/sys/user/max_inotify_instances").write_text("0")
-"""
-
-
 @pytest.mark.fault("A18", rig="R1, user namespace", says="inotify instances are used up: EMFILE")
 def test_A18_inotify_instances_used_up(
-    journald: PrivateJournald,
-    site: Site,
-    start_altered_service: Callable[[Site, str], Service],
-    do_without: DoWithout,
+    journald: PrivateJournald, site: Site, start_without_inotify: Callable[[Site, str], Service]
 ) -> None:
     """The journal is polled instead, through rotations too, and that is said once."""
     site.configure(journal=journald.directory)
@@ -677,10 +662,7 @@ def test_A18_inotify_instances_used_up(
     journald.send(access("well"))
     journald.sync()
     hosts = numbered("refused", 2)
-    with start_altered_service(site, WITHOUT_INOTIFY) as service:
-        service.until(lambda: service.notify.messages or service.process.poll() is not None, "a sign of life")
-        if "no user namespace" in service.stderr:
-            do_without(service.stderr.strip())
+    with start_without_inotify(site, "max_inotify_instances") as service:
         service.until_ready()
         for host in hosts:
             journald.rotate()

@@ -373,34 +373,18 @@ async def test_B8_inotify_queue_overflows(site: Site, following: Following, asyn
     assert rig.hosts == ["before", "after", "later"]
 
 
-# The limits are each user namespace's own, so that nobody else's inotify suffers.
-WITHOUT_INOTIFY = """
-import ctypes, os
-from pathlib import Path
-
-uid = os.getuid()
-if ctypes.CDLL(None, use_errno=True).unshare(0x10000000):  # CLONE_NEWUSER
-    sys.exit("no user namespace: " + os.strerror(ctypes.get_errno()))
-Path("/proc/self/uid_map").write_text("0 %d 1" % uid)
-Path("/proc/sys/user/{limit}").write_text("0")
-"""
-
-
 @pytest.mark.parametrize(
     ("limit", "reason"),
     [("max_inotify_instances", "Too many open files"), ("max_inotify_watches", "No space left on device")],
 )
 @pytest.mark.fault("B9", rig="user namespace", says="inotify is used up: EMFILE, ENOSPC")
 def test_B9_inotify_used_up(
-    limit: str, reason: str, site: Site, start_altered_service: Callable[[Site, str], Service], do_without: DoWithout
+    limit: str, reason: str, site: Site, start_without_inotify: Callable[[Site, str], Service]
 ) -> None:
     """It is said once, and rows are found all the same, through rotations too."""
     site.configure(tick="1h")
     site.ship("well")
-    with start_altered_service(site, WITHOUT_INOTIFY.format(limit=limit)) as service:
-        service.until(lambda: service.notify.messages or service.process.poll() is not None, "a sign of life")
-        if "no user namespace" in service.stderr:
-            do_without(service.stderr.strip())
+    with start_without_inotify(site, limit) as service:
         for number in range(2):
             # No tick looks at the index meanwhile, only the follower itself, which asks for inotify each time.
             service.until(lambda number=number: len(service.events("index opened")) > number, "the index")  # type: ignore[misc]

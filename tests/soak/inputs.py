@@ -10,7 +10,6 @@ import time
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 from typing import IO, TYPE_CHECKING
-from unittest import mock
 
 from fleet_health.demo.journal import JournalFile
 
@@ -118,10 +117,7 @@ class Journal:
     def _open(self) -> None:
         self._number += 1
         self._path = self._path_of(self._number)
-        # systemd-journal-remote is a service too, and would notify whoever listens to ours.
-        with mock.patch.dict(os.environ):
-            os.environ.pop("NOTIFY_SOCKET", None)
-            self._file = JournalFile(self._path)
+        self._file = JournalFile(self._path)
         self._entries = 0
 
     def write(self, uploads: Iterable[Upload], at_us: int) -> None:
