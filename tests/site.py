@@ -70,7 +70,8 @@ class Site:
             f'tick = "{tick}"\n'
             f"index.path = {json.dumps(str(chosen['index']))}\n"
             f"journal.directory = {json.dumps(str(chosen['journal']))}\n"
-            f"alerts.path = {json.dumps(str(chosen['alerts']))}\n{text}\n"
+            f"alerts.path = {json.dumps(str(chosen['alerts']))}\n"
+            f"state.directory = {json.dumps(str(self.directory / 'state'))}\n{text}\n"
         )
         return self.config
 

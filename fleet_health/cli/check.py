@@ -151,11 +151,11 @@ def _emit(settings: Settings, evaluation: Evaluation, *, is_dry_run: bool) -> tu
     except SinkUnavailable as error:
         _log.error("which alerts were given this hour cannot be read back", reason=str(error))
         is_broken = True
-    alerts = incidents.alerts(evaluation)
+    alerts = incidents.take(evaluation).alerts
     if is_dry_run:
         return alerts, is_broken
     try:
-        alerts = log.append(alerts)
+        alerts = [alert for alert in log.append(alerts) if isinstance(alert, Alert)]
     except SinkUnavailable as error:
         _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
         is_broken = True

@@ -18,6 +18,7 @@ from fleet_health.config.schema import (
     Key,
     Settings,
 )
+from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.limits import HostLimits, Override
 from fleet_health.errors import ConfigError, Problem
 
@@ -177,6 +178,16 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
             unstamped_host=found["journal.unstamped.host"],
         ),
         alerts_path=found["alerts.path"],
+        state_directory=found["state.directory"],
+        are_notices_recorded=found["alerts.resolved"],
+        policy=AlertPolicy(
+            tick_us=found["tick"],
+            repeat=found["alerts.repeat"],
+            resolve_after_us=found["alerts.resolve_after"],
+            flap_limit=found["alerts.flap_limit"],
+            flap_quiet_us=found["alerts.flap_quiet"],
+            forget_after_us=found["hosts.forget_after"],
+        ),
         silent=host_limits["silent"],
         fatal_only=host_limits["fatal-only"],
         unstamped=host_limits["unstamped"],

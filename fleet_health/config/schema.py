@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from fleet_health.domain.alert_policy import AlertPolicy
     from fleet_health.domain.detectors.contract import Detector
     from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.domain.detectors.silent import SilentLimits
@@ -39,6 +40,7 @@ KEYS: dict[str, Key] = {
     "tick": Key(values.duration(at_least="1s"), "5m"),
     "blind_after": Key(values.duration(), "15m"),
     "hosts.limit": Key(values.count, HOST_LIMIT),
+    "hosts.forget_after": Key(values.duration(), "30d"),
     "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
     "index.host_field": Key(values.field, "host_id"),
     "index.time_field": Key(values.field, "received_at_wall"),
@@ -52,6 +54,12 @@ KEYS: dict[str, Key] = {
     "journal.unstamped.contains": Key(values.text, "missing X-Cis490-Code-Commit"),
     "journal.unstamped.host": Key(values.pattern("host"), r"host=(?P<host>\S+)"),
     "alerts.path": Key(values.path, "/var/lib/cis490/alerts.jsonl"),
+    "state.directory": Key(values.path, "/var/lib/fleet-health"),
+    "alerts.resolved": Key(values.switch, default=False),
+    "alerts.resolve_after": Key(values.duration(), None),
+    "alerts.repeat": Key(values.repeat, "hour"),
+    "alerts.flap_limit": Key(values.count, 5),
+    "alerts.flap_quiet": Key(values.duration(), "1h"),
     "detectors.silent.after": Key(values.duration(), "30m"),
     "detectors.silent.lookback": Key(values.duration(), "24h"),
     "detectors.silent.suggested_fix": Key(
@@ -152,6 +160,9 @@ class Settings:
     index: IndexSettings
     journal: JournalSettings
     alerts_path: Path
+    state_directory: Path
+    are_notices_recorded: bool
+    policy: AlertPolicy
     silent: HostLimits[SilentLimits]
     fatal_only: HostLimits[FatalOnlyLimits]
     unstamped: HostLimits[UnstampedLimits]

@@ -7,7 +7,9 @@ was expected.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +53,25 @@ def duration(*, at_least: str = "1ms") -> Callable[[Any], int]:
         return value
 
     return read
+
+
+def switch(raw: Any) -> bool:
+    """Read true or false."""
+    if not isinstance(raw, bool):
+        raise ValueError("true or false")  # noqa: TRY004 - readers raise this one
+    return raw
+
+
+def repeat(raw: Any) -> tuple[int, ...] | None:
+    """Read how often an alert is repeated: None for once in each UTC hour, else how long after the opening, each."""
+    if raw == "hour":
+        return None
+    if isinstance(raw, list) and raw:
+        with suppress(ValueError):
+            intervals = tuple(duration(at_least="1h")(one) for one in raw)
+            if all(earlier < later for earlier, later in pairwise(intervals)):
+                return intervals
+    raise ValueError('"hour", or a list of durations from "1h" on, each longer than the one before')
 
 
 def parse_duration(text: str) -> int:

@@ -41,6 +41,9 @@ directory = {journal}
 [alerts]
 path = {alerts}
 
+[state]
+directory = {state}
+
 [detectors.silent]
 after = "15s"
 
@@ -81,6 +84,11 @@ class Files:
     def alerts(self) -> Path:
         """Where the daemon appends its alerts."""
         return self.directory / "alerts.jsonl"
+
+    @property
+    def state(self) -> Path:
+        """Where the daemon keeps what it must know after a restart."""
+        return self.directory / "state"
 
     @property
     def config(self) -> Path:
@@ -174,7 +182,7 @@ async def running(directory: Path) -> AsyncIterator[Stage]:
 
 def _configuration(files: Files) -> str:
     # A string of JSON is one of TOML too.
-    paths = {name: json.dumps(str(getattr(files, name))) for name in ("index", "journal", "alerts")}
+    paths = {name: json.dumps(str(getattr(files, name))) for name in ("index", "journal", "alerts", "state")}
     return _CONFIG.format(tick=TICK_S, **paths)
 
 

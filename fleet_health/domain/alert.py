@@ -1,4 +1,4 @@
-"""The alert: a finding that somebody is to be told of, and its row in `alerts.jsonl`."""
+"""What somebody is told: an alert, or a notice that one is over; and the row of each in `alerts.jsonl`."""
 
 from __future__ import annotations
 
@@ -6,16 +6,21 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.instant import isoformat, utc_hour
+from fleet_health.domain.instant import describe, isoformat, utc_hour
 
 if TYPE_CHECKING:
     from fleet_health.domain.detectors.contract import Finding
     from fleet_health.domain.instant import Instant
 
+RESOLVED = "resolved"
+"""The status of an incident that is seen to be over."""
+LOST = "lost"
+"""The status of a silent host that has shipped nothing for the whole lookback."""
+
 
 def dedup_key(host: str, symptom: str, at: Instant) -> str:
     """Name the one alert that a host and symptom get in the UTC hour that holds `at`: 16 hex digits."""
-    return hashlib.sha256(f"{host}|{symptom}|{utc_hour(at)}".encode()).hexdigest()[:16]
+    return _key(f"{host}|{symptom}|{utc_hour(at)}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,3 +49,64 @@ class Alert:
     def line(self) -> str:
         """Say the alert in one line that is easy to grep."""
         return f"ALERT host={self.finding.host} symptom={self.finding.symptom} {self.finding.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What has become of an incident. Nobody need act on it.
+
+    Attributes:
+        status: `RESOLVED` or `LOST`.
+        host: The incident's host.
+        symptom: Its symptom.
+        opened_at: When it was found first.
+        ended_at: When it was first seen to be over; for a lost host, the same as `detected_at`.
+        detected_at: The instant of the evaluation that decided so.
+
+    """
+
+    status: str
+    host: str
+    symptom: str
+    opened_at: Instant
+    ended_at: Instant
+    detected_at: Instant
+
+    @property
+    def lasted_us(self) -> int:
+        """How long the incident lasted; 0 at least, whatever the clock did meanwhile."""
+        return max(0, self.ended_at - self.opened_at)
+
+    @property
+    def detail(self) -> str:
+        """What has become of it, in one sentence."""
+        if self.status == LOST:
+            return (
+                f"nothing for the whole lookback, after {describe(self.lasted_us)} of {self.symptom}; no more is said"
+            )
+        return f"it is over, after {describe(self.lasted_us)}"
+
+    @property
+    def dedup_key(self) -> str:
+        """A key that no alert has, nor another notice."""
+        return _key(f"{self.host}|{self.symptom}|{self.status}|{self.detected_at}")
+
+    def row(self) -> dict[str, str]:
+        """Give the notice's row: an alert's keys, and `status`."""
+        return {
+            "host": self.host,
+            "symptom": self.symptom,
+            "detail": self.detail,
+            "suggested_fix": "",
+            "detected_at_wall": isoformat(self.detected_at),
+            "dedup_key": self.dedup_key,
+            "status": self.status,
+        }
+
+    def line(self) -> str:
+        """Say the notice in one line that is easy to grep."""
+        return f"{self.status.upper()} host={self.host} symptom={self.symptom} {self.detail}"
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

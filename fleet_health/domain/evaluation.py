@@ -31,27 +31,55 @@ class Evaluation:
         at: Its instant; every count and every alert of it goes by this one.
         findings: Sorted by host, then symptom.
         failures: The detectors that raised, in their order.
+        judged: The symptoms that were looked for, without a failure.
+        over: Which of the incidents that were open are seen to be over, each as host and symptom.
 
     """
 
     at: Instant
     findings: tuple[Finding, ...]
     failures: tuple[DetectorFailure, ...] = ()
+    judged: frozenset[str] = frozenset()
+    over: frozenset[tuple[str, str]] = frozenset()
 
 
-def evaluate(fleet: Fleet, detectors: Iterable[Detector], now: Instant) -> Evaluation:
-    """Run every detector over the fleet as it stood at `now`. One that raises does not stop the others."""
+def evaluate(
+    fleet: Fleet, detectors: Iterable[Detector], now: Instant, incidents: Iterable[tuple[str, str]] = ()
+) -> Evaluation:
+    """Run every detector over the fleet as it stood at `now`. One that raises does not stop the others.
+
+    Args:
+        fleet: The fleet.
+        detectors: The detectors.
+        now: The instant.
+        incidents: What is open, each as host and symptom; it is said of each whether it is seen to be over.
+
+    """
     findings: list[Finding] = []
     failures: list[DetectorFailure] = []
+    judged: set[str] = set()
+    over: set[tuple[str, str]] = set()
+    open_hosts: dict[str, list[str]] = {}
+    for host, symptom in incidents:
+        open_hosts.setdefault(symptom, []).append(host)
     for detector in detectors:
+        symptom = detector.symptom
         try:
             found = list(detector.find(fleet, now))
+            found_hosts = {finding.host for finding in found}
+            well = [
+                (host, symptom)
+                for host in open_hosts.get(symptom, ())
+                if host not in found_hosts and detector.is_over(fleet, host, now)
+            ]
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
-            failures.append(DetectorFailure(detector.symptom, error))
+            failures.append(DetectorFailure(symptom, error))
         else:
             findings += found
+            over.update(well)
+            judged.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
-    return Evaluation(now, tuple(findings), tuple(failures))
+    return Evaluation(now, tuple(findings), tuple(failures), frozenset(judged), frozenset(over))
 
 
 def reach_of(detectors: Sequence[Detector]) -> Reach:

@@ -149,6 +149,10 @@ class Fleet:
         """Allow so many hosts from now on; those that are known stay."""
         self.ships.limit = self.traffic.limit = limit
 
+    def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
+        """Say whether a source, `index` or `journal`, has shown everything between two instants, both included."""
+        return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.source == source)
+
     def hosts(self) -> Iterator[str]:
         """Give each host that is known from any source, once."""
         traffic = self.traffic

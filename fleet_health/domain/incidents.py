@@ -1,47 +1,261 @@
-"""Which findings become alerts: each (host, symptom) once in each UTC hour.
+"""Which findings become alerts, and when one is over.
 
-What was alerted is not kept anywhere of its own: `alerts.jsonl` says it, and is read back at the start. Keys are
-held by the hour that their row was detected in, so a row that carries a key of another hour (written by hand, or
-by a clock that was wrong) suppresses nothing.
+An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
+lasts it is told of once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
+is held back, and named there.
+
+What was alerted is said by `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
+`snapshot`. Keys are held by the hour that their row was detected in, so a row that carries a key of another hour
+(written by hand, or by a clock that was wrong) suppresses nothing.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, TypeAlias
 
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.instant import HOUR_US, utc_hour
+import msgspec
+
+from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
+from fleet_health.domain.alert_policy import AlertPolicy
+from fleet_health.domain.detectors import silent
+from fleet_health.domain.flapping import Flapping
+from fleet_health.domain.instant import HOUR_US, Instant, utc_hour
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from fleet_health.domain.detectors.contract import Finding
     from fleet_health.domain.evaluation import Evaluation
-    from fleet_health.domain.instant import Instant
 
 # A clock that is set back must find the keys of the hours it goes through again. It is set back by seconds, or by
 # a whole zone at most; who sets it back by more restarts with it.
 _REMEMBERED_US = 25 * HOUR_US
+_HOSTS_NAMED = 10
+
+Pair: TypeAlias = tuple[str, str]
+"""A host, or `EVERY_HOST`, and a symptom."""
+
+
+class Incident(msgspec.Struct):
+    """One incident.
+
+    Attributes:
+        host: The host, or `EVERY_HOST`.
+        symptom: The symptom.
+        opened_at: The evaluation that found it first.
+        told_at: The latest alert of it; None if there was none, because it is held back or silenced.
+        well_since: Since when it is seen to be over; None while it is not.
+        lost_at: Since when its host is lost; None if it is not.
+        is_muted: Whether a silence has kept an alert of it back.
+        explains: The incidents that it is the cause of.
+
+    """
+
+    host: str
+    symptom: str
+    opened_at: Instant
+    told_at: Instant | None = None
+    well_since: Instant | None = None
+    lost_at: Instant | None = None
+    is_muted: bool = False
+    explains: frozenset[Pair] = frozenset()
+
+
+class Snapshot(msgspec.Struct):
+    """What of the incidents outlives a restart.
+
+    Attributes:
+        at: The latest evaluation that is in it; None for none.
+        open: The open incidents.
+        released: Which were held back until lately, each with the instant from which on it is told of.
+        openings: When each host and symptom opened of late.
+        flapping: Which of them flap, each with its latest opening or end.
+
+    """
+
+    at: Instant | None = None
+    open: list[Incident] = []
+    released: list[tuple[Pair, Instant]] = []
+    openings: list[tuple[Pair, list[Instant]]] = []
+    flapping: list[tuple[Pair, Instant]] = []
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What an evaluation gives to tell, each in the order of host and symptom."""
+
+    alerts: list[Alert]
+    notices: list[Notice]
 
 
 class Incidents:
-    """Remembers what was alerted, hour by hour."""
+    """Remembers what is open, and what was alerted, hour by hour."""
 
-    def __init__(self) -> None:
+    def __init__(self, policy: AlertPolicy | None = None) -> None:
+        self.open: dict[Pair, Incident] = {}
+        self.held: frozenset[Pair] = frozenset()
+        """What the latest evaluation found, and whose alerts are held back."""
+        self._policy = policy or AlertPolicy()
+        self._symptoms: frozenset[str] | None = None
         self._keys_by_hour: dict[str, set[str]] = {}
+        self._released: dict[Pair, Instant] = {}
+        self._flapping = Flapping()
+        self.at: Instant | None = None
+        """The latest evaluation; None before the first."""
+
+    def tune(self, policy: AlertPolicy, symptoms: Iterable[str]) -> None:
+        """Go on with another policy. Incidents of symptoms that are no longer looked for are dropped without a word."""
+        self._policy, self._symptoms = policy, frozenset(symptoms)
 
     def remember(self, key: str, detected_at: Instant) -> None:
         """Take note of an alert that has been given."""
         self._keys_by_hour.setdefault(utc_hour(detected_at), set()).add(key)
 
-    def alerts(self, evaluation: Evaluation) -> list[Alert]:
-        """Make the alerts that are due for an evaluation, and remember them. The same evaluation again gives none."""
-        self._prune(evaluation.at)
-        due = []
-        given = self._keys_by_hour.setdefault(utc_hour(evaluation.at), set())
-        for finding in evaluation.findings:
-            alert = Alert(finding, evaluation.at)
-            if alert.dedup_key not in given:
-                given.add(alert.dedup_key)
-                due.append(alert)
-        return due
+    def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
+        """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
+        pair = (host, symptom)
+        if self.at is not None and detected_at <= self.at:
+            return
+        if status == RESOLVED:
+            self.open.pop(pair, None)
+            return
+        incident = self.open.setdefault(pair, Incident(host, symptom, detected_at))
+        if status == LOST:
+            incident.lost_at = detected_at
+        else:
+            incident.told_at = max(incident.told_at or detected_at, detected_at)
+
+    def snapshot(self) -> Snapshot:
+        """Give what `restore` needs to go on from here."""
+        return Snapshot(
+            at=self.at,
+            open=list(self.open.values()),
+            released=list(self._released.items()),
+            openings=list(self._flapping.openings.items()),
+            flapping=list(self._flapping.since.items()),
+        )
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Go on from a snapshot."""
+        self.at = snapshot.at
+        self.open = {(incident.host, incident.symptom): incident for incident in snapshot.open}
+        self._released = dict(snapshot.released)
+        self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping))
+
+    def take(self, evaluation: Evaluation, is_muted: Callable[[str, str], bool] = lambda *_: False) -> News:
+        """Take in an evaluation; give what is to be told, and remember it. The same evaluation again gives nothing.
+
+        Args:
+            evaluation: The evaluation.
+            is_muted: Says of a host and symptom whether alerts are unwanted at present.
+
+        """
+        now = self.at = evaluation.at
+        self._prune(now)
+        self._flapping.settle(now, self._policy.flap_quiet_us)
+        found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
+        alerts = [Alert(finding, now) for finding in self._note(found, now)]
+        notices = self._end(evaluation, found)
+        self.held = self._held(found, now)
+        given = self._keys_by_hour.setdefault(utc_hour(now), set())
+        for pair, finding in found.items():
+            incident = self.open[pair]
+            if pair in self.held or pair in self._flapping.since:
+                continue
+            if is_muted(*pair):
+                incident.is_muted = True
+                continue
+            alert = Alert(self._naming_held(finding), now)
+            if alert.dedup_key not in given and self._policy.is_due(incident.opened_at, incident.told_at, now):
+                alerts.append(alert)
+                incident.told_at = now
+        due = [alert for alert in alerts if alert.dedup_key not in given]
+        given.update(alert.dedup_key for alert in due)
+        due.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
+        notices.sort(key=lambda notice: (notice.host, notice.symptom))
+        return News(due, notices)
+
+    def unknown(self, evaluation: Evaluation) -> int:
+        """Count the open incidents that an evaluation neither found nor saw to be over."""
+        found = {(finding.host, finding.symptom) for finding in evaluation.findings}
+        return sum(
+            incident.lost_at is None and pair not in found and pair not in evaluation.over
+            for pair, incident in self.open.items()
+        )
+
+    def _note(self, found: dict[Pair, Finding], now: Instant) -> list[Finding]:
+        """Open what is new among the findings; give a finding for each that flaps from now on."""
+        flapping = []
+        for pair, finding in found.items():
+            incident = self.open.get(pair)
+            if incident is None:
+                incident = self.open[pair] = Incident(*pair, now)
+                if flap := self._flapping.open(pair, now, self._policy.flap_limit):
+                    flapping.append(flap)
+            elif incident.lost_at is not None:
+                incident.lost_at = None
+            incident.well_since = None
+            incident.explains = finding.explains
+        return flapping
+
+    def _end(self, evaluation: Evaluation, found: dict[Pair, Finding]) -> list[Notice]:
+        """End the incidents that are over, or have become moot; give what is to be said of it."""
+        now, notices = evaluation.at, []
+        for pair, incident in list(self.open.items()):
+            if pair in found:
+                continue
+            if self._symptoms is not None and incident.symptom not in self._symptoms:
+                del self.open[pair]
+            elif pair in evaluation.over:
+                # A clock that was set back must not put the end off.
+                incident.well_since = now if incident.well_since is None else min(incident.well_since, now)
+                # To the nearest tick, for no two ticks are exactly one apart.
+                if now - incident.well_since + self._policy.tick_us // 2 >= self._policy.proof_us:
+                    notices += self._resolve(pair, incident, now)
+            else:
+                incident.well_since = None
+                notices += self._lose(pair, incident, evaluation)
+        return notices
+
+    def _resolve(self, pair: Pair, incident: Incident, now: Instant) -> list[Notice]:
+        del self.open[pair]
+        for explained in incident.explains:
+            # What outlives its cause by a tick has another one; by about one, for no two ticks are exactly one apart.
+            self._released[explained] = now + self._policy.tick_us // 2
+        is_flapping = self._flapping.close(pair, now)
+        if is_flapping or (incident.told_at is None and not incident.is_muted):
+            return []
+        ended_at = now if incident.well_since is None else incident.well_since
+        return [Notice(RESOLVED, *pair, incident.opened_at, ended_at, now)]
+
+    def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation) -> list[Notice]:
+        """See to a silent host that is neither found nor well: it has not shipped for the whole lookback."""
+        if incident.symptom != silent.SYMPTOM or incident.symptom not in evaluation.judged:
+            return []
+        now = evaluation.at
+        if incident.lost_at is None:
+            incident.lost_at = now
+            return [Notice(LOST, *pair, incident.opened_at, now, now)]
+        if now - incident.lost_at > self._policy.forget_after_us:
+            del self.open[pair]
+        return []
+
+    def _held(self, found: dict[Pair, Finding], now: Instant) -> frozenset[Pair]:
+        self._released = {pair: at for pair, at in self._released.items() if now < at <= now + self._policy.tick_us}
+        explained = set(self._released)
+        for incident in self.open.values():
+            explained |= incident.explains
+        return frozenset(explained & found.keys())
+
+    def _naming_held(self, finding: Finding) -> Finding:
+        held = sorted(finding.explains & self.held)
+        if not held:
+            return finding
+        named = ", ".join(f"{host} {symptom}" for host, symptom in held[:_HOSTS_NAMED])
+        more = f" and {len(held) - _HOSTS_NAMED} more" if len(held) > _HOSTS_NAMED else ""
+        alerts = f"{len(held)} alert{'' if len(held) == 1 else 's'}"
+        return replace(finding, detail=f"{finding.detail}; {alerts} of hosts held back: {named}{more}")
 
     def _prune(self, now: Instant) -> None:
         # ISO hours compare as time does.

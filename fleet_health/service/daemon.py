@@ -18,10 +18,12 @@ from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
+from fleet_health.service.memory import Memory, recall, recall_alerts
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
+from fleet_health.sinks.state_file import StateFile, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,8 +66,12 @@ class Daemon:
         self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
         self._parts = asyncio.TaskGroup()
         self._journal_sink = JournalSink()
+        self._state_file = StateFile(self._settings.state_directory, Memory)
         self._delivery = Delivery(
-            AlertLog(self._settings.alerts_path, is_service=True), self._journal_sink, self._pulses["writer"]
+            AlertLog(self._settings.alerts_path, is_service=True),
+            self._journal_sink,
+            self._pulses["writer"],
+            self._state_file,
         )
         self._claim_alert_log()
         self._incidents = Incidents()
@@ -85,7 +91,9 @@ class Daemon:
             tick_us=self._settings.tick_us,
             on_scheduled=self._report,
             step_watch=clock.StepWatch(),
+            snapshot=self._snapshot,
         )
+        self._tune()
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised."""
@@ -129,7 +137,9 @@ class Daemon:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
         start(self._report_for_ever())
         self._pulses["evaluator"].rest()
-        self._recall_alerts()
+        memory = recall(self._state_file)
+        self._incidents.restore(memory.incidents)
+        recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")
@@ -145,13 +155,13 @@ class Daemon:
         except SinkUnavailable:
             pass  # it is said, and tried again, at every tick
 
-    def _recall_alerts(self) -> None:
-        """Read back which alerts were given this hour."""
-        try:
-            for key, at in self._delivery.log.given(clock.now()):
-                self._incidents.remember(key, at)
-        except SinkUnavailable as error:
-            _log.error("which alerts were given this hour cannot be read back", reason=str(error))
+    def _tune(self) -> None:
+        detectors = self._settings.detectors()
+        self._incidents.tune(self._settings.policy, (detector.symptom for detector in detectors))
+        self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
+
+    def _snapshot(self) -> bytes:
+        return encoded(Memory(self._incidents.snapshot()))
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
@@ -176,6 +186,8 @@ class Daemon:
         problems = [self._reload_problem] if self._reload_problem else []
         if self._delivery.problem:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")
+        if self._delivery.state_problem:
+            problems.append(f"the state cannot be saved: {self._delivery.state_problem}")
         if problem := self._descriptors.problem():
             problems.append(problem)
         return status_line(
@@ -184,6 +196,7 @@ class Daemon:
             last=self._evaluator.last,
             next_at=self._evaluator.next_at,
             unseen=self._evaluator.unseen,
+            incidents=self._incidents,
             problems=problems,
             now=clock.now(),
         )
@@ -226,5 +239,7 @@ class Daemon:
         if log.path != self._delivery.log.path:
             self._delivery.log.close()
             self._delivery.log = log
-            self._recall_alerts()
+            recall_alerts(self._incidents, log, clock.now())
+        self._state_file = self._delivery.state_file = StateFile(settings.state_directory, Memory)
+        self._tune()
         self._evaluator.retune(detectors, settings.tick_us)

@@ -1,6 +1,7 @@
 """Delivering alerts: to the alert log, which is the record, then to the journal.
 
-An alert that cannot be written goes to the journal all the same, waits, and is written when there is room.
+An alert that cannot be written goes to the journal all the same, waits, and is written when there is room. Only when
+nothing waits is the state saved: what it says was told must be in the alert log.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 from aiofiles.os import wrap
@@ -18,10 +19,11 @@ from fleet_health.errors import SinkUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet_health.domain.alert import Alert
+    from fleet_health.domain.alert import Alert, Notice
     from fleet_health.service.notify import Pulse
     from fleet_health.sinks.alert_log import AlertLog
     from fleet_health.sinks.journal import JournalSink
+    from fleet_health.sinks.state_file import StateFile
 
 _BATCHES = 1_000
 _RETRY_FIRST, _RETRY_LAST = 1.0, 60.0
@@ -33,20 +35,27 @@ _log = structlog.get_logger("fleet_health.service")
 
 @dataclass(slots=True)
 class _Batch:
-    alerts: Sequence[Alert]
+    recorded: Sequence[Alert | Notice]
+    journal_only: Sequence[Notice]
     is_in_journal: bool = False
 
 
 class Delivery:
     """Takes alerts, and sees to it that they arrive. One batch is written at a time, off the loop."""
 
-    def __init__(self, log: AlertLog, journal: JournalSink, pulse: Pulse) -> None:
+    def __init__(
+        self, log: AlertLog, journal: JournalSink, pulse: Pulse, state_file: StateFile[Any] | None = None
+    ) -> None:
         self.log = log
+        self.state_file = state_file
         self.problem = ""
         """Why the alert log cannot be written; empty if it can."""
+        self.state_problem = ""
+        """Why the state cannot be saved; empty if it can."""
         self._journal = journal
         self._pulse = pulse
         self._batches: deque[_Batch] = deque()
+        self._state: bytes | None = None
         self._retry = _RETRY_FIRST
         self._watched_fd: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -55,13 +64,24 @@ class Delivery:
         self._settled.set()
         pulse.rest()
 
-    def deliver(self, alerts: Sequence[Alert]) -> None:
-        """Take the alerts of one evaluation. With none, the alert log is tried, so that a fault is known in time."""
-        if alerts:
+    def deliver(
+        self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
+    ) -> None:
+        """Take what one evaluation has to tell. With nothing, the alert log is tried, so that a fault is known in time.
+
+        Args:
+            recorded: What goes to the alert log, and then to the journal.
+            journal_only: What goes to the journal alone.
+            state: The state to save when all of it has arrived.
+
+        """
+        if recorded or journal_only:
             if len(self._batches) == _BATCHES:
                 dropped = self._batches.popleft()
-                _log.error("alerts given up: too many wait", alerts=[alert.line() for alert in dropped.alerts])
-            self._batches.append(_Batch(alerts))
+                _log.error("alerts given up: too many wait", alerts=[alert.line() for alert in dropped.recorded])
+            self._batches.append(_Batch(recorded, journal_only))
+        if state is not None:
+            self._state = state
         self._settled.clear()
         self._work.set()
 
@@ -77,6 +97,7 @@ class Delivery:
                 self._postpone(str(error))
             else:
                 self._recover()
+                await self._save()
             self._send_on()
             self._pulse.rest()
             if not self._work.is_set():
@@ -92,12 +113,26 @@ class Delivery:
             await wrap(self.log.probe)()
         while self._batches:
             batch = self._batches[0]
-            written = await wrap(self.log.append)(batch.alerts)
+            written = await wrap(self.log.append)(batch.recorded)
             if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, to be written after all
                 self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)
+                self._journal.take(batch.journal_only)
             self._pulse.beat(_WRITE_TIME)
+
+    async def _save(self) -> None:
+        if self.state_file is None or self._state is None:
+            return
+        state, self._state = self._state, None
+        try:
+            await wrap(self.state_file.save)(state)
+        except SinkUnavailable as error:
+            if not self.state_problem:
+                _log.error("the state cannot be saved; a restart may tell open incidents anew", reason=str(error))
+            self.state_problem = str(error)
+        else:
+            self.state_problem = ""
 
     def _postpone(self, problem: str) -> None:
         if problem != self.problem:
@@ -107,7 +142,8 @@ class Delivery:
         for batch in self._batches:
             if not batch.is_in_journal:
                 batch.is_in_journal = True
-                self._journal.take(batch.alerts)
+                self._journal.take(batch.recorded)
+                self._journal.take(batch.journal_only)
 
     def _schedule_retry(self) -> None:
         loop = asyncio.get_running_loop()

@@ -48,6 +48,8 @@ class Evaluator:
         tick_us: int,
         on_scheduled: Callable[[], None],
         step_watch: StepWatch,
+        is_muted: Callable[[str, str], bool] = lambda *_: False,
+        snapshot: Callable[[], bytes] | None = None,
     ) -> None:
         self.last: Evaluation | None = None
         self.next_at: Instant | None = None
@@ -62,6 +64,10 @@ class Evaluator:
         self._tick_us = tick_us
         self._on_scheduled = on_scheduled
         self._step_watch = step_watch
+        self._is_muted = is_muted
+        self._snapshot = snapshot
+        self.are_notices_recorded = False
+        """Whether the alert log gets notices too, and not only alerts."""
         self._retuned = asyncio.Event()
 
     def retune(self, detectors: Sequence[Detector], tick_us: int) -> None:
@@ -100,18 +106,23 @@ class Evaluator:
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         with self._intake.held() as fleet:
-            evaluation = await wrap(_judge)(fleet, reach, seen, now)
+            evaluation = await wrap(_judge)(fleet, reach, seen, now, tuple(self._incidents.open))
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
-        alerts = self._incidents.alerts(evaluation)
-        self._delivery.deliver(alerts)
+        news = self._incidents.take(evaluation, self._is_muted)
+        state = None if self._snapshot is None else self._snapshot()
+        if self.are_notices_recorded:
+            self._delivery.deliver([*news.alerts, *news.notices], state=state)
+        else:
+            self._delivery.deliver(news.alerts, news.notices, state=state)
         self._intake.log_rejections()
         self.last = evaluation
         _log.log(
-            logging.INFO if alerts else logging.DEBUG,
+            logging.INFO if news.alerts or news.notices else logging.DEBUG,
             "evaluated",
             findings=len(evaluation.findings),
-            new_alerts=len(alerts),
+            new_alerts=len(news.alerts),
+            ended=len(news.notices),
             not_judged=list(self.unseen),
         )
 
@@ -131,6 +142,8 @@ class Evaluator:
                 self.next_at = next_tick_at(now, self._tick_us)
 
 
-def _judge(fleet: Fleet, reach: Reach, detectors: Sequence[Detector], now: Instant) -> Evaluation:
+def _judge(
+    fleet: Fleet, reach: Reach, detectors: Sequence[Detector], now: Instant, incidents: Sequence[tuple[str, str]]
+) -> Evaluation:
     evict(fleet, reach, now)
-    return evaluate(fleet, detectors, now)
+    return evaluate(fleet, detectors, now, incidents)

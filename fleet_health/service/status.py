@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
     from fleet_health.sources.state import SourceState
 
@@ -28,6 +29,7 @@ def status_line(
     last: Evaluation | None,
     next_at: Instant | None,
     unseen: Sequence[str],
+    incidents: Incidents,
     problems: Sequence[str],
     now: Instant,
 ) -> str:
@@ -38,6 +40,12 @@ def status_line(
         by_symptom = Counter(finding.symptom for finding in last.findings)
         figures = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
         parts.append(f"{len(last.findings)} firing" + (f" ({figures})" if figures else ""))
+        counts = {
+            "held back": len(incidents.held),
+            "unknown": incidents.unknown(last),
+            "lost": sum(incident.lost_at is not None for incident in incidents.open.values()),
+        }
+        parts += [f"{count} {state}" for state, count in counts.items() if count]
         if unseen:
             parts.append(f"not judged: {', '.join(unseen)}")
         parts.append(f"last tick {_time_of_day(last.at)}")

@@ -15,21 +15,23 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import msgspec
 
 from fleet_health.domain.instant import HOUR_US, utc_hour
 from fleet_health.errors import SinkTaken, SinkUnavailable
-from fleet_health.parsing.alert_row import parse_alert_row
+from fleet_health.parsing.alert_row import parse_alert_row, parse_incident_row
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.rotation import rotated_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    from fleet_health.domain.alert import Alert
+    from fleet_health.domain.alert import Alert, Notice
     from fleet_health.domain.instant import Instant
+
+T = TypeVar("T")
 
 _MODE = 0o644
 
@@ -72,7 +74,18 @@ class AlertLog:
             SinkUnavailable: The file is there, and cannot be read.
 
         """
-        since = now - now % HOUR_US
+        return self._read_back(now - now % HOUR_US, parse_alert_row)
+
+    def told_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
+        """Read back what was told from an instant on: host, symptom and status of each row, with its instant.
+
+        Raises:
+            SinkUnavailable: The file is there, and cannot be read.
+
+        """
+        return [row for row in self._read_back(since, parse_incident_row) if row[1] >= since]
+
+    def _read_back(self, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]) -> list[tuple[T, Instant]]:
         try:
             # The file at the path is opened before the rotated ones are listed: it may become one of them any moment.
             with ExitStack() as stack:
@@ -80,11 +93,11 @@ class AlertLog:
                 if self.path.is_file():
                     files.append(stack.enter_context(self.path.open("rb")))
                 files += [stack.enter_context(file.open("rb")) for file in rotated_files(self.path, since)]
-                return [row for file in files for row in _rows(file, since)]
+                return [row for file in files for row in _rows(file, since, parse)]
         except OSError as error:
             raise SinkUnavailable(f"{error.filename or self.path}: {error.strerror}") from error
 
-    def append(self, alerts: Sequence[Alert]) -> list[Alert]:
+    def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
         """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
 
         Returns:
@@ -225,17 +238,19 @@ def _owner(fd: int) -> str:
     return "a process that cannot be seen from here"
 
 
-def _rows(file: BinaryIO, since: Instant) -> Iterator[tuple[str, Instant]]:
+def _rows(
+    file: BinaryIO, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]
+) -> Iterator[tuple[T, Instant]]:
     """Read an open file's rows from about `since` on. What is not a row is passed over: it must never stop an alert."""
 
     def time_of(line: bytes) -> Instant | None:
-        row = parse_alert_row(line)
+        row = parse(line)
         return row[1] if row else None
 
     size = os.fstat(file.fileno()).st_size
     file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
     for line in file:
-        if row := parse_alert_row(line):
+        if row := parse(line):
             yield row
 
 

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fleet_health.domain import flapping
+from fleet_health.domain.alert import LOST, RESOLVED, Notice
 from fleet_health.domain.detectors import blind, fatal_only, silent, too_many_hosts, unstamped
+from fleet_health.domain.instant import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -26,12 +29,19 @@ MESSAGE_IDS = {
     unstamped.SYMPTOM: "6bb2e4a15ec3496cacc5fce2e0a6aaaf",
     blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
     too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
+    flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
 }
 """Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""
 
 SOCKET = "/run/systemd/journal/socket"
 
-_WARNING = "4"
+NOTICE_IDS = {
+    RESOLVED: "a832a5da81944bc29265404e94de324d",
+    LOST: "19ae7e523f334981a90f5b0faee14960",
+}
+"""Status -> the MESSAGE_ID of a notice."""
+
+_WARNING, _NOTICE = "4", "5"
 _QUEUE_LIMIT = 20_000
 
 _log = structlog.get_logger("fleet_health.sinks")
@@ -56,8 +66,8 @@ class JournalSink:
         """A descriptor that becomes writable when journald takes more; None while there is no journald."""
         return None if self._socket is None else self._socket.fileno()
 
-    def take(self, alerts: Iterable[Alert]) -> None:
-        """Take alerts, one entry each, for `flush` to send."""
+    def take(self, alerts: Iterable[Alert | Notice]) -> None:
+        """Take alerts and notices, one entry each, for `flush` to send."""
         self._queue.extend(datagram(fields_of(alert)) for alert in alerts)
         if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
             _log.error("alerts not sent to the journal: too many wait; they are in the alert log", count=excess)
@@ -103,8 +113,20 @@ class JournalSink:
         return attempt
 
 
-def fields_of(alert: Alert) -> dict[str, str]:
-    """Give the journal fields of an alert."""
+def fields_of(alert: Alert | Notice) -> dict[str, str]:
+    """Give the journal fields of an alert or a notice."""
+    if isinstance(alert, Notice):
+        return {
+            "MESSAGE": alert.line(),
+            "MESSAGE_ID": NOTICE_IDS[alert.status],
+            "PRIORITY": _NOTICE,
+            "SYSLOG_IDENTIFIER": "fleet-health",
+            "FLEET_HOST": alert.host,
+            "FLEET_SYMPTOM": alert.symptom,
+            "FLEET_DETAIL": alert.detail,
+            "FLEET_STATUS": alert.status,
+            "FLEET_LASTED_SEC": f"{alert.lasted_us / SECOND_US:.0f}",
+        }
     finding = alert.finding
     fields = {
         "MESSAGE": alert.line(),

@@ -71,7 +71,8 @@ def configure(directory: Path, *, index: Path, journal: Path, text: str = "") ->
     path.write_text(
         f"index.path = {json.dumps(str(index))}\n"
         f"journal.directory = {json.dumps(str(journal))}\n"
-        f"alerts.path = {json.dumps(str(directory / 'alerts.jsonl'))}\n{text}"
+        f"alerts.path = {json.dumps(str(directory / 'alerts.jsonl'))}\n"
+        f"state.directory = {json.dumps(str(directory / 'state'))}\n{text}"
     )
     return path
 

@@ -37,6 +37,12 @@ CONTRACT: dict[str, Any] = {
     "journal.unstamped.contains": "missing X-Cis490-Code-Commit",
     "journal.unstamped.host": r"host=(?P<host>\S+)",
     "alerts.path": "/var/lib/cis490/alerts.jsonl",
+    "alerts.resolved": False,
+    "alerts.repeat": "hour",
+    "alerts.flap_limit": 5,
+    "alerts.flap_quiet": "1h",
+    "hosts.forget_after": "30d",
+    "state.directory": "/var/lib/fleet-health",
     "detectors.silent.after": "30m",
     "detectors.silent.lookback": "24h",
     "detectors.fatal-only.window": "30m",
@@ -45,7 +51,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.unstamped.window": "30m",
     "detectors.unstamped.min_count": 10,
 }
-OPTIONAL = {"journal.directory", "journal.namespace"}
+OPTIONAL = {"journal.directory", "journal.namespace", "alerts.resolve_after"}
 TEXTS = {
     "detectors.silent.suggested_fix",
     "detectors.fatal-only.suggested_fix",

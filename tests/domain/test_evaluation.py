@@ -37,13 +37,18 @@ class Finds:
         if self.error:
             raise self.error
 
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say no."""
+        del fleet, host, now
+        return False
+
 
 def test_findings_are_sorted_by_host_then_symptom(now: Instant) -> None:
     """The order of the detectors, and of what they find, does not show."""
     detectors = [Finds("x", ("b", "a")), Finds("w", ("b",))]
 
     assert evaluate(Fleet(), detectors, now) == Evaluation(
-        now, (finding("a", "x"), finding("b", "w"), finding("b", "x"))
+        now, (finding("a", "x"), finding("b", "w"), finding("b", "x")), judged=frozenset("wx")
     )
 
 
@@ -53,7 +58,10 @@ def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
     detectors = [Finds("v", ("a",)), Finds("w", ("a",), first), Finds("x", ("a",)), Finds("y", (), second)]
 
     assert evaluate(Fleet(), detectors, now) == Evaluation(
-        now, (finding("a", "v"), finding("a", "x")), (DetectorFailure("w", first), DetectorFailure("y", second))
+        now,
+        (finding("a", "v"), finding("a", "x")),
+        (DetectorFailure("w", first), DetectorFailure("y", second)),
+        frozenset("vx"),
     )
 
 
@@ -70,7 +78,7 @@ def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
     first, second = (evaluate(Fleet(), detectors, now) for _ in range(2))
 
     assert first == second
-    assert [len(incidents.alerts(evaluation)) for evaluation in (first, second)] == [3, 0]
+    assert [len(incidents.take(evaluation).alerts) for evaluation in (first, second)] == [3, 0]
 
 
 def test_the_reach_is_the_longest_of_each_source() -> None:

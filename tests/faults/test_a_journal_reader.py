@@ -550,7 +550,7 @@ class _Alerts:
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
 
-    def deliver(self, alerts: Sequence[Alert]) -> None:
+    def deliver(self, alerts: Sequence[Alert], *_: Any, **__: Any) -> None:
         """Take alerts."""
         self.alerts += alerts
 
@@ -625,7 +625,16 @@ async def test_A16_no_permission(
         fleet = Fleet()
         fleet.coverage = (state.coverage(),)
         findings = evaluate(fleet, [Blind(15 * MINUTE_US)], now).findings
-        status = status_line(host_count=0, sources=[state], last=None, next_at=None, unseen=(), problems=(), now=now)
+        status = status_line(
+            host_count=0,
+            sources=[state],
+            last=None,
+            next_at=None,
+            unseen=(),
+            incidents=Incidents(),
+            problems=(),
+            now=now,
+        )
         allowed = await watch.look()
 
     assert (seen_by_libsystemd, hosts, allowed) == (False, [], ["a"])

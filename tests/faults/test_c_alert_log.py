@@ -714,7 +714,7 @@ def test_C10_keys_are_pruned(tmp_path: Path) -> None:
     for hour in range(14 * 24):
         at = NOON + hour * HOUR_US
         findings = tuple(Finding(f"host-{number}", "silent", "x" * 400, "") for number in range(10))
-        due = incidents.alerts(Evaluation(at, findings))
+        due = incidents.take(Evaluation(at, findings)).alerts
         log.append(due)
 
         assert len(due) == 10

@@ -8,6 +8,7 @@ import pytest
 
 from fleet_health.domain.detectors.contract import Finding
 from fleet_health.domain.evaluation import Evaluation
+from fleet_health.domain.incidents import Incidents
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.sources.state import Phase, SourceState
@@ -63,6 +64,7 @@ def test_everything_is_in_one_line() -> None:
         last=Evaluation(NOW - 2_000_000, findings),
         next_at=NOW + 5_000_000,
         unseen=["unstamped"],
+        incidents=Incidents(),
         problems=["reload refused: tick"],
         now=NOW,
     )
@@ -76,7 +78,9 @@ def test_everything_is_in_one_line() -> None:
 
 def test_before_the_first_tick_nothing_is_claimed() -> None:
     """Neither that nothing fires, nor when the last tick was."""
-    line = status_line(host_count=1, sources=[], last=None, next_at=None, unseen=[], problems=[], now=NOW)
+    line = status_line(
+        host_count=1, sources=[], last=None, next_at=None, unseen=[], incidents=Incidents(), problems=[], now=NOW
+    )
 
     assert line == "Watching 1 host"
 
@@ -115,7 +119,16 @@ def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 -
     line = (
         starting_line(states, NOW)
         if starting
-        else status_line(host_count=0, sources=states, last=None, next_at=None, unseen=[], problems=["\n"], now=NOW)
+        else status_line(
+            host_count=0,
+            sources=states,
+            last=None,
+            next_at=None,
+            unseen=[],
+            incidents=Incidents(),
+            problems=["\n"],
+            now=NOW,
+        )
     )
 
     assert line.endswith(r"index waiting (/srv/\n\x1b[31m\u202e: none)")

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _VARIANTS = (
     """
 alerts.path = "alerts-0.jsonl"
+state.directory = "state"
 index.host_field = "host_id"
 """,
     r"""
 alerts.path = "alerts-1.jsonl"
+state.directory = "state"
 index.host_field = "name"
 journal.response = '"PUT /v1/episodes/(?P<host>[^/]+)/[^"]+" (?P<status>\d{3})$'
 """,

@@ -45,3 +45,8 @@ class Blind:
                 detail="cannot read " + ", nor ".join(unseen),
                 suggested_fix=_SUGGESTED_FIX,
             )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether every source can be read."""
+        del host, now
+        return all(coverage.unseen_since is None for coverage in fleet.coverage)

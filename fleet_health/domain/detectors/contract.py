@@ -25,6 +25,8 @@ class Finding:
         symptom: The detector's symptom, such as `silent`.
         detail: One sentence with the figures, on one line.
         suggested_fix: One or two sentences for the person who will mend it.
+        explains: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
+            are found as well.
 
     """
 
@@ -32,6 +34,7 @@ class Finding:
     symptom: str
     detail: str
     suggested_fix: str
+    explains: frozenset[tuple[str, str]] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,3 +58,9 @@ class Detector(Protocol):
 
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
         """Say which hosts show the symptom at `now`, each at most once, in any order."""
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether a host that showed the symptom, and no longer does, is seen to be well.
+
+        That nothing is seen of it is not enough, nor is a window of which a part was not seen.
+        """

@@ -77,6 +77,12 @@ class FatalOnly:
                 suggested_fix=fix.render(host),
             )
 
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""
+        since = now - self._limits.of(host).window_us
+        window = fleet.traffic.window(host)
+        return (window is not None and window.has_class(SUCCESS, since, now)) or fleet.is_whole("journal", since, now)
+
 
 def _of_class(status_class: int, by_status: dict[int, int]) -> int:
     return sum(count for status, count in by_status.items() if status // 100 == status_class)

@@ -63,3 +63,8 @@ class Silent:
                     ),
                     suggested_fix=limits.suggested_fix.render(host),
                 )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether the host has shipped lately."""
+        last_at = fleet.ships.last_at(host)
+        return last_at is not None and now - last_at <= self._limits.of(host).after_us

@@ -42,3 +42,8 @@ class TooManyHosts:
                 ),
                 suggested_fix=_SUGGESTED_FIX,
             )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say yes: that nobody was left out of late is seen."""
+        del fleet, host, now
+        return True

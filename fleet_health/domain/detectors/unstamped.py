@@ -63,3 +63,7 @@ class Unstamped:
                     ),
                     suggested_fix=limits.suggested_fix.render(host),
                 )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether the rejections have become too few in a window that was seen whole."""
+        return fleet.is_whole("journal", now - self._limits.of(host).window_us, now)

@@ -1,0 +1,54 @@
+"""What the service knows after a restart that its inputs do not tell, and how it is put together again at the start."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import structlog
+
+from fleet_health.domain.incidents import Snapshot
+from fleet_health.domain.instant import HOUR_US, Instant
+from fleet_health.errors import SinkUnavailable
+
+if TYPE_CHECKING:
+    from fleet_health.domain.incidents import Incidents
+    from fleet_health.sinks.alert_log import AlertLog
+    from fleet_health.sinks.state_file import StateFile
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+class Memory(msgspec.Struct):
+    """The state that is saved at each tick.
+
+    Attributes:
+        incidents: What is open.
+        journal_seen_until: Up to when the journal had been read whole; None if it never was.
+
+    """
+
+    incidents: Snapshot = msgspec.field(default_factory=Snapshot)
+    journal_seen_until: Instant | None = None
+
+
+def recall(file: StateFile[Memory]) -> Memory:
+    """Read the state back; what cannot be read is said, and begins anew."""
+    try:
+        return file.load() or Memory()
+    except SinkUnavailable as error:
+        _log.error("the state cannot be read back; open incidents are found anew", reason=str(error))
+        return Memory()
+
+
+def recall_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:
+    """Read back from the alert log which alerts were given this hour, and whatever is later than the state."""
+    try:
+        for key, at in log.given(now):
+            incidents.remember(key, at)
+        hour_began_at = now - now % HOUR_US
+        saved_at = incidents.at
+        for (host, symptom, status), at in log.told_since(hour_began_at if saved_at is None else saved_at + 1):
+            incidents.recall(host, symptom, status, at)
+    except SinkUnavailable as error:
+        _log.error("which alerts were given this hour cannot be read back", reason=str(error))

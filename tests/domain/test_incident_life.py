@@ -1,0 +1,289 @@
+"""An incident opens, is told of again, is held back, ends; and a restart changes nothing of that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fleet_health.domain.alert import LOST, RESOLVED
+from fleet_health.domain.alert_policy import AlertPolicy
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
+from fleet_health.domain.evaluation import Evaluation
+from fleet_health.domain.incidents import Incidents, News, Snapshot
+from fleet_health.domain.instant import HOUR_US
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet_health.domain.instant import Instant
+
+MINUTE = 60_000_000
+TICK = 5 * MINUTE
+NOON = 1_795_435_200_000_000
+"""2026-11-23T12:00:00Z."""
+SILENT = ("a", "silent")
+DOWN = (EVERY_HOST, "receiver-down")
+
+
+@dataclass
+class Watch:
+    """Incidents under evaluations that follow on each other; with a restart between any two, if it is wanted."""
+
+    policy: AlertPolicy = field(default_factory=AlertPolicy)
+    restarts: bool = False
+    incidents: Incidents = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.incidents = Incidents(self.policy)
+
+    def tick(
+        self,
+        at: Instant,
+        *found: tuple[str, str],
+        over: Iterable[tuple[str, str]] = (),
+        explains: Iterable[tuple[str, str]] = (),
+        judged: Iterable[str] = ("silent",),
+        muted: Iterable[tuple[str, str]] = (),
+    ) -> News:
+        """Evaluate; what is explained is so by findings of every host."""
+        if self.restarts:
+            snapshot = msgspec.json.decode(msgspec.json.encode(self.incidents.snapshot()), type=Snapshot)
+            keys = [(key, at) for keys in self.incidents._keys_by_hour.values() for key in keys]
+            self.incidents = Incidents(self.policy)
+            self.incidents.restore(snapshot)
+            for key, given_at in keys:
+                self.incidents.remember(key, given_at)
+        findings = tuple(
+            Finding(host, symptom, "detail", "fix", frozenset(explains) if host == EVERY_HOST else frozenset())
+            for host, symptom in found
+        )
+        evaluation = Evaluation(at, findings, judged=frozenset(judged), over=frozenset(over))
+        return self.incidents.take(evaluation, lambda host, symptom: (host, symptom) in set(muted))
+
+
+@pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
+def watch(request: pytest.FixtureRequest) -> Watch:
+    """Watch, with restarts and without."""
+    return Watch(restarts=request.param)
+
+
+def told(news: News) -> list[tuple[str, str]]:
+    """Give the host and symptom of each alert."""
+    return [(alert.finding.host, alert.finding.symptom) for alert in news.alerts]
+
+
+def said(news: News) -> list[tuple[str, str, str]]:
+    """Give the status, host and symptom of each notice."""
+    return [(notice.status, notice.host, notice.symptom) for notice in news.notices]
+
+
+def test_an_end_needs_evidence_for_a_tick(watch: Watch) -> None:
+    """Not found is not over; seen to be over at one tick is not enough, at two it is."""
+    watch.tick(NOON, SILENT)
+    unknown = watch.tick(NOON + TICK, judged=())
+    first = watch.tick(NOON + 2 * TICK, over=[SILENT])
+    interrupted = watch.tick(NOON + 3 * TICK, judged=())
+    again = watch.tick(NOON + 4 * TICK, over=[SILENT])
+    second = watch.tick(NOON + 5 * TICK - 3, over=[SILENT])  # no two ticks are exactly one apart
+    after = watch.tick(NOON + 6 * TICK, over=[SILENT])
+
+    assert [said(news) for news in (unknown, first, interrupted, again, second, after)] == [
+        [], [], [], [], [(RESOLVED, *SILENT)], []
+    ]  # fmt: skip
+    assert second.notices[0].lasted_us == 4 * TICK
+
+
+@pytest.mark.parametrize(("resolve_after", "ticks"), [(0, 1), (TICK, 2), (3 * TICK, 4)])
+def test_how_long_it_must_be_over_is_configured(resolve_after: int, ticks: int) -> None:
+    """It ends at the tick at which the evidence is as old as is asked for."""
+    watch = Watch(AlertPolicy(resolve_after_us=resolve_after))
+    watch.tick(NOON, SILENT)
+    ended = [bool(watch.tick(NOON + number * TICK, over=[SILENT]).notices) for number in range(1, 6)]
+
+    assert ended == [number == ticks for number in range(1, 6)]
+
+
+def test_what_comes_back_before_its_end_was_never_away(watch: Watch) -> None:
+    """It is one incident, and its end says how long all of it lasted."""
+    watch.tick(NOON, SILENT)
+    watch.tick(NOON + TICK, over=[SILENT])
+    back = watch.tick(NOON + 2 * TICK, SILENT)
+    watch.tick(NOON + 3 * TICK, over=[SILENT])
+    end = watch.tick(NOON + 4 * TICK, over=[SILENT])
+
+    assert (told(back), said(back)) == ([], [])
+    assert end.notices[0].lasted_us == 3 * TICK
+
+
+def test_intervals_count_from_the_opening_and_the_last_recurs(watch: Watch) -> None:
+    """With 1 h, 4 h and 24 h it is told of then, and each 24 h more."""
+    watch.policy = AlertPolicy(repeat=(HOUR_US, 4 * HOUR_US, 24 * HOUR_US))
+    watch.incidents = Incidents(watch.policy)
+    opened_at = NOON + 7 * MINUTE
+    hours = [
+        age / 60
+        for age in range(0, 73 * 60, 5)
+        if told(watch.tick(opened_at + age * MINUTE, SILENT))
+    ]  # fmt: skip
+
+    assert hours == [0, 1, 4, 24, 48, 72]
+
+
+def test_a_cause_holds_back_what_it_explains_and_names_it(watch: Watch) -> None:
+    """One alert rather than forty; what it does not explain is told as ever."""
+    hosts = [(f"host-{number:02}", "silent") for number in range(12)]
+    news = watch.tick(NOON, DOWN, *hosts, ("other", "fatal-only"), explains=hosts)
+
+    assert told(news) == [DOWN, ("other", "fatal-only")]
+    detail = news.alerts[0].finding.detail
+    assert "12 alerts of hosts held back: host-00 silent, host-01 silent, " in detail
+    assert detail.endswith("host-09 silent and 2 more")
+
+
+def test_what_outlives_its_cause_by_a_tick_is_told_at_once(watch: Watch) -> None:
+    """The cause holds back until it is resolved, also while nothing is known of it, and for a tick more."""
+    explains = [SILENT, ("b", "silent")]
+    ticks = [
+        watch.tick(NOON, DOWN, *explains, explains=explains),
+        watch.tick(NOON + TICK, *explains),
+        watch.tick(NOON + 2 * TICK, *explains, over=[DOWN]),
+        watch.tick(NOON + 3 * TICK, *explains, over=[DOWN]),
+        watch.tick(NOON + 4 * TICK - 2, SILENT, over=[("b", "silent")]),
+        watch.tick(NOON + 5 * TICK, SILENT, over=[("b", "silent")]),
+    ]
+
+    assert [told(news) for news in ticks] == [[DOWN], [], [], [], [SILENT], []]
+    # Of b nobody was told, so its end is no news either.
+    assert [said(news) for news in ticks] == [[], [], [], [(RESOLVED, *DOWN)], [], []]
+
+
+def test_a_silent_host_is_lost_once_and_found_again(watch: Watch) -> None:
+    """Beyond the lookback it is said once, and remembered until it ships."""
+    watch.tick(NOON, SILENT)
+    ticks = [
+        watch.tick(NOON + TICK),
+        watch.tick(NOON + 2 * TICK),
+        watch.tick(NOON + HOUR_US, over=[SILENT]),
+        watch.tick(NOON + HOUR_US + TICK, over=[SILENT]),
+    ]
+
+    assert [said(news) for news in ticks] == [[(LOST, *SILENT)], [], [], [(RESOLVED, *SILENT)]]
+    assert not watch.incidents.open
+
+
+@pytest.mark.parametrize(("age", "is_remembered"), [(30 * 24 * HOUR_US, True), (30 * 24 * HOUR_US + 1, False)])
+def test_a_lost_host_is_forgotten_in_the_end(*, age: int, is_remembered: bool) -> None:
+    """After 30 days, strictly."""
+    watch = Watch()
+    watch.tick(NOON, SILENT)
+    watch.tick(NOON + TICK)
+    watch.tick(NOON + TICK + age)
+
+    assert bool(watch.incidents.open) == is_remembered
+
+
+def test_nobody_is_lost_while_the_index_is_not_judged(watch: Watch) -> None:
+    """What was not looked at says nothing."""
+    watch.tick(NOON, SILENT)
+
+    assert said(watch.tick(NOON + TICK, judged=("fatal-only",))) == []
+
+
+def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -> None:
+    """It is said once; then neither openings nor ends are, until nothing has happened for an hour."""
+    at, alerts, ends = NOON, [], []
+    for _ in range(9):
+        alerts += told(watch.tick(at, SILENT))
+        watch.tick(at + TICK, over=[SILENT])
+        ends += said(watch.tick(at + 2 * TICK, over=[SILENT]))
+        at += HOUR_US
+    still = watch.tick(at, SILENT)
+    later = watch.tick(at + HOUR_US, SILENT)
+
+    assert alerts.count(("a", "flapping")) == 1
+    assert alerts[-1] == ("a", "flapping")
+    assert alerts.count(SILENT) == 5
+    assert len(ends) == 5
+    assert (told(still), told(later)) == ([], [SILENT])
+
+
+def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
+    """It is told of when the silence ends, if it still stands."""
+    silenced = watch.tick(NOON, SILENT, ("b", "silent"), muted=[SILENT, ("b", "silent")])
+    unsilenced = watch.tick(NOON + TICK, SILENT, muted=[("b", "silent")], over=[("b", "silent")])
+    ended = watch.tick(NOON + 2 * TICK, SILENT, over=[("b", "silent")])
+
+    assert [told(silenced), told(unsilenced)] == [[], [SILENT]]
+    assert said(ended) == [(RESOLVED, "b", "silent")]
+
+
+def test_symptoms_that_are_no_longer_looked_for_are_dropped(watch: Watch) -> None:
+    """Nothing is claimed of them."""
+    watch.tick(NOON, SILENT, ("b", "fatal-only"))
+    watch.incidents.tune(watch.policy, ["silent"])
+    watch.restarts = False
+    news = watch.tick(NOON + TICK, SILENT)
+
+    assert said(news) == []
+    assert list(watch.incidents.open) == [SILENT]
+
+
+def test_alerts_later_than_the_snapshot_are_recalled_from_the_log() -> None:
+    """A kill between the alert's sync and the state's: it is no second opening, nor is a recorded end undone."""
+    first = Watch()
+    first.tick(NOON, SILENT, ("b", "silent"))
+    snapshot = first.incidents.snapshot()
+    second = Watch(AlertPolicy(repeat=(24 * HOUR_US,)))
+    second.incidents.restore(snapshot)
+    second.incidents.recall("a", "silent", "", NOON)  # older than the snapshot
+    second.incidents.recall("b", "silent", RESOLVED, NOON + TICK)
+    second.incidents.recall("c", "silent", "", NOON + TICK)
+    second.incidents.recall("d", "silent", "", NOON + TICK)
+    second.incidents.recall("d", "silent", LOST, NOON + 2 * TICK)
+
+    news = second.tick(NOON + HOUR_US, SILENT, ("c", "silent"))
+
+    assert told(news) == []
+    assert sorted(second.incidents.open) == [SILENT, ("c", "silent"), ("d", "silent")]
+    assert said(news) == []
+
+
+PAIRS = [("a", "silent"), ("b", "silent"), ("b", "fatal-only"), DOWN]
+STEPS = st.lists(
+    st.tuples(st.sets(st.sampled_from(PAIRS)), st.sets(st.sampled_from(PAIRS)), st.booleans()), min_size=1, max_size=30
+)
+
+
+@settings(deadline=None)
+@given(steps=STEPS)
+def test_restarts_change_nothing(
+    steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]],
+) -> None:
+    """Whatever is found and over in whatever order, a service that restarts before each tick says the same."""
+    steady, restarting = Watch(), Watch(restarts=True)
+    for number, (found, over, is_cause) in enumerate(steps):
+        at = NOON + number * 3 * TICK
+        explains = PAIRS[:3] if is_cause else ()
+        both = [one.tick(at, *sorted(found), over=over - found, explains=explains) for one in (steady, restarting)]
+        assert both[0] == both[1]
+
+
+@settings(deadline=None)
+@given(steps=STEPS)
+def test_every_finding_is_open_told_or_named(
+    steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]],
+) -> None:
+    """No finding is ever without an incident; and who was not told of is held back by an open cause, or flaps."""
+    watch = Watch()
+    for number, (found, over, is_cause) in enumerate(steps):
+        at = NOON + number * TICK
+        watch.tick(at, *sorted(found), over=over - found, explains=PAIRS[:3] if is_cause else ())
+        assert found <= watch.incidents.open.keys()
+        for pair in found - {DOWN}:
+            incident = watch.incidents.open[pair]
+            assert incident.told_at is not None or pair in watch.incidents.held or watch.incidents._flapping.since

@@ -1,0 +1,134 @@
+"""Incidents in the real service: they open, end, are lost and survive whatever happens to the service."""
+
+from __future__ import annotations
+
+import json
+import signal
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.conftest import Service, Site, StartService
+
+
+def outcomes(site: Site) -> list[tuple[str, str, str]]:
+    """Give the host, symptom and status of each row of the alert log, in order; an alert's status is empty."""
+    return [(row["host"], row["symptom"], row.get("status", "")) for row in site.alert_rows()]
+
+
+def state_of(site: Site) -> dict[str, Any]:
+    """Read the saved state."""
+    state: dict[str, Any] = json.loads((site.directory / "state" / "state.json").read_bytes())
+    return state
+
+
+def open_incidents(site: Site) -> list[tuple[str, str]]:
+    """Give what the saved state says is open."""
+    if not (site.directory / "state" / "state.json").exists():
+        return []
+    return sorted((incident["host"], incident["symptom"]) for incident in state_of(site)["incidents"]["open"])
+
+
+def kill(service: Service) -> None:
+    """Kill it at once."""
+    service.process.send_signal(signal.SIGKILL)
+    service.process.wait()
+
+
+def test_an_end_is_told_when_it_is_seen(site: Site, start_service: StartService) -> None:
+    """A silent host ships, a refused one is accepted: each is over two ticks later, and says how long it lasted."""
+    site.configure("alerts.resolved = true")
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        site.ship("quiet")
+        site.answer("refused", 201)
+        site.sync_journal()
+        service.until(lambda: len(site.alert_rows()) == 5, "the ends")
+        service.until(lambda: open_incidents(site) == [("unstamped", "unstamped")], "the state")
+
+    assert sorted(outcomes(site)[3:]) == [("quiet", "silent", "resolved"), ("refused", "fatal-only", "resolved")]
+    assert all("it is over, after" in row["detail"] for row in site.alert_rows()[3:])
+
+
+def test_readers_of_the_alert_log_see_no_ends_by_default(site: Site, start_service: StartService) -> None:
+    """The log has alerts only; the service's own log counts the ends."""
+    site.configure()
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("quiet", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
+        site.ship("quiet")
+        service.until(lambda: any(line["ended"] for line in service.events("evaluated")), "the end")
+
+    assert outcomes(site) == [("quiet", "silent", "")]
+
+
+def test_what_is_open_survives_a_kill(site: Site, start_service: StartService) -> None:
+    """No second opening after it, no false end; and an end that came meanwhile is told."""
+    site.configure('alerts.resolved = true\nalerts.repeat = ["24h"]')
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
+        kill(service)
+    opened_at = {incident["host"]: incident["opened_at"] for incident in state_of(site)["incidents"]["open"]}
+    with start_service(site) as service:
+        service.until(lambda: service.evaluations() >= 3, "some ticks")
+        kill(service)
+    site.ship("quiet")
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) > 3, "the end")
+        service.until_evaluated_anew()
+    still = {incident["host"]: incident["opened_at"] for incident in state_of(site)["incidents"]["open"]}
+
+    assert sorted(outcomes(site)[:3]) == [(*alert, "") for alert in site.EVERY_ALERT]
+    assert outcomes(site)[3:] == [("quiet", "silent", "resolved")]
+    assert still == {host: at for host, at in opened_at.items() if host != "quiet"}
+
+
+def test_without_the_state_nothing_is_told_twice_within_the_hour(site: Site, start_service: StartService) -> None:
+    """The alert log alone says what was given; the state comes back from it."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
+        kill(service)
+    (site.directory / "state" / "state.json").write_text('{"incidents": 5}')
+    with start_service(site) as service:
+        service.until(lambda: service.evaluations() >= 2, "some ticks")
+        service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
+        complaints = service.events("the state cannot be read back; open incidents are found anew")
+
+    assert len(complaints) == 1
+    assert "state.damaged" in complaints[0]["reason"]
+    # Another hour may have begun in between.
+    assert len(site.alert_rows()) == 3 or len({row["detected_at_wall"][:13] for row in site.alert_rows()}) == 2
+
+
+def test_a_state_that_cannot_be_saved_is_said(site: Site, start_service: StartService) -> None:
+    """It stands in the status, and the alerts are given all the same."""
+    (site.directory / "state").write_text("in the way")
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: "the state cannot be saved" in service.notify.status, "the status")
+
+        assert site.alerted() == site.EVERY_ALERT
+
+
+def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: StartService) -> None:
+    """It is said once and counted in the status; the alerts of it cease, as they ever did."""
+    site.configure('alerts.resolved = true\n[detectors.silent]\nafter = "30m"\nlookback = "2701s"')
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("quiet", minutes_ago=45 - 3 / 60)
+    with start_service(site) as service:
+        service.until(lambda: ("quiet", "silent", "lost") in outcomes(site), "the loss")
+        service.until(lambda: "1 lost" in service.notify.status, "the status")
+        service.until_evaluated_anew()
+
+    assert [outcome for outcome in outcomes(site) if outcome[2]] == [("quiet", "silent", "lost")]
