@@ -119,7 +119,7 @@ def test_D5_long_catch_up(disturbed_service: Service) -> None:
     service, machine = disturbed_service, disturbed_service.machine
     service.control("stop")
     now = datetime.now(UTC).isoformat()
-    rows = "".join(f'{{"host_id": "backlog-{number}", "received_at_wall": "{now}"}}\n' for number in range(12_000))
+    rows = "".join(f'{{"host_id": "backlog-{number}", "received_at_wall": "{now}"}}\n' for number in range(9_000)) * 8
     machine.write("/srv/backlog/index.jsonl", rows)
     service.configure(f'{QUICK_CONFIG}\n[index]\npath = "/srv/backlog/index.jsonl"\n')
     script = f"{CHECKOUT}/tests/machine/slow_service.py"
