@@ -19,6 +19,8 @@ from fleet_health.config.schema import (
     Settings,
 )
 from fleet_health.domain.alert_policy import AlertPolicy
+from fleet_health.domain.detectors import never_seen
+from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.limits import HostLimits, Override
 from fleet_health.errors import ConfigError, Problem
 
@@ -168,6 +170,8 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
         tick_us=found["tick"],
         blind_after_us=found["blind_after"],
         host_limit=found["hosts.limit"],
+        expected=found["hosts.expected"],
+        ignored=HostGlobs(found["hosts.ignore"]),
         index=IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"]),
         journal=JournalSettings(
             unit=found["journal.unit"],
@@ -187,10 +191,12 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
             flap_limit=found["alerts.flap_limit"],
             flap_quiet_us=found["alerts.flap_quiet"],
             forget_after_us=found["hosts.forget_after"],
+            grace_us={never_seen.SYMPTOM: found["detectors.never-seen.grace"]},
         ),
         silent=host_limits["silent"],
         fatal_only=host_limits["fatal-only"],
         unstamped=host_limits["unstamped"],
+        never_seen_fix=found["detectors.never-seen.suggested_fix"],
     )
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config import values
-from fleet_health.domain.detectors import blind, fatal_only, silent, too_many_hosts, unstamped
+from fleet_health.domain.detectors import blind, fatal_only, never_seen, silent, too_many_hosts, unstamped
 from fleet_health.domain.fleet import HOST_LIMIT
 
 if TYPE_CHECKING:
@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.domain.detectors.silent import SilentLimits
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
+    from fleet_health.domain.host_globs import HostGlobs
     from fleet_health.domain.limits import HostLimits
+    from fleet_health.domain.suggested_fix import SuggestedFix
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ KEYS: dict[str, Key] = {
     "blind_after": Key(values.duration(), "15m"),
     "hosts.limit": Key(values.count, HOST_LIMIT),
     "hosts.forget_after": Key(values.duration(), "30d"),
+    "hosts.expected": Key(values.maybe_globs, []),
+    "hosts.ignore": Key(values.maybe_globs, []),
     "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
     "index.host_field": Key(values.field, "host_id"),
     "index.time_field": Key(values.field, "received_at_wall"),
@@ -85,6 +89,12 @@ KEYS: dict[str, Key] = {
         values.suggested_fix,
         "On $host: run `scripts/install-lab-host.sh` to stamp VERSION again, then restart cis490-orchestrator;"
         " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
+    ),
+    "detectors.never-seen.grace": Key(values.duration(), "1h"),
+    "detectors.never-seen.suggested_fix": Key(
+        values.suggested_fix,
+        "If $host is being set up: see that it is switched on, and `systemctl status cis490-shipper` there."
+        " If not: take it out of `hosts.expected`.",
     ),
 }
 
@@ -157,6 +167,8 @@ class Settings:
     tick_us: int
     blind_after_us: int
     host_limit: int
+    expected: tuple[str, ...]
+    ignored: HostGlobs
     index: IndexSettings
     journal: JournalSettings
     alerts_path: Path
@@ -166,6 +178,7 @@ class Settings:
     silent: HostLimits[SilentLimits]
     fatal_only: HostLimits[FatalOnlyLimits]
     unstamped: HostLimits[UnstampedLimits]
+    never_seen_fix: SuggestedFix
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors, each with its limits."""
@@ -173,6 +186,11 @@ class Settings:
             silent.Silent(self.silent),
             fatal_only.FatalOnly(self.fatal_only),
             unstamped.Unstamped(self.unstamped),
+            never_seen.NeverSeen(
+                self.expected,
+                max(limits.lookback_us for limits in self.silent.each_alone()),
+                self.never_seen_fix,
+            ),
             blind.Blind(self.blind_after_us),
             too_many_hosts.TooManyHosts(),
         )

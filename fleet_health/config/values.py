@@ -62,6 +62,11 @@ def switch(raw: Any) -> bool:
     return raw
 
 
+def maybe_globs(raw: Any) -> tuple[str, ...]:
+    """Read a list of host globs that may be empty."""
+    return () if raw == [] else tuple(globs(raw))
+
+
 def repeat(raw: Any) -> tuple[int, ...] | None:
     """Read how often an alert is repeated: None for once in each UTC hour, else how long after the opening, each."""
     if raw == "hour":

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.instant import HOUR_US
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fleet_health.domain.instant import Instant
 
 _MINUTE_US = 60_000_000
@@ -26,6 +28,7 @@ class AlertPolicy:
         flap_limit: An incident that opens more often than this within a day is flapping.
         flap_quiet_us: It is so until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
+        grace_us: Symptom -> for how long an incident of it must have stood before it is told of.
 
     """
 
@@ -35,14 +38,17 @@ class AlertPolicy:
     flap_limit: int = 5
     flap_quiet_us: int = HOUR_US
     forget_after_us: int = 30 * _DAY_US
+    grace_us: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def proof_us(self) -> int:
         """For how long an incident must be seen to be over."""
         return self.tick_us if self.resolve_after_us is None else self.resolve_after_us
 
-    def is_due(self, opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
+    def is_due(self, symptom: str, opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
         """Say whether an incident is to be told of now, but for the rule that each UTC hour tells of it once."""
+        if symptom in self.grace_us and now - opened_at < self.grace_us[symptom]:
+            return False
         if told_at is None or self.repeat is None:
             return True
         return self._repeats(told_at - opened_at) < self._repeats(now - opened_at)

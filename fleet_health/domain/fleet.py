@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.observation import Response
+from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.observation import Response, UnitState
 from fleet_health.domain.window import HostWindow
 
 if TYPE_CHECKING:
@@ -53,10 +54,11 @@ class Ships:
     left out until others are forgotten.
     """
 
-    __slots__ = ("_last_at", "left_out", "limit")
+    __slots__ = ("_ignored", "_last_at", "left_out", "limit")
 
-    def __init__(self, limit: int = HOST_LIMIT) -> None:
+    def __init__(self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
         self._last_at: dict[str, Instant] = {}
+        self._ignored = ignored or HostGlobs()
         self.limit = limit
         self.left_out = LeftOut()
 
@@ -74,6 +76,8 @@ class Ships:
         last_at = self._last_at
         known = last_at.get(host)
         if known is None:
+            if self._ignored.matches(host):
+                return
             if len(last_at) < self.limit:
                 last_at[host] = at
             else:
@@ -99,19 +103,28 @@ class Ships:
 class Traffic:
     """What the receiver answered each host: one window a host, for as many hosts as the limit allows."""
 
-    __slots__ = ("_windows", "left_out", "limit")
+    __slots__ = ("_ignored", "_windows", "left_out", "limit", "unit")
 
-    def __init__(self, limit: int = HOST_LIMIT) -> None:
+    def __init__(self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
         self._windows: dict[str, HostWindow] = {}
+        self._ignored = ignored or HostGlobs()
         self.limit = limit
         self.left_out = LeftOut()
+        self.unit: UnitState | None = None
+        """Systemd's latest word on the receiver; None if it has said nothing that is known."""
 
-    def record(self, observations: Iterable[Response | Unstamped]) -> None:
+    def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
         """Take note of the receiver's answers."""
         windows = self._windows
         for observation in observations:
+            if isinstance(observation, UnitState):
+                if self.unit is None or self.unit.at <= observation.at:
+                    self.unit = observation
+                continue
             window = windows.get(observation.host)
             if window is None:
+                if self._ignored.matches(observation.host):
+                    continue
                 if len(windows) >= self.limit:
                     self.left_out.add(observation.host, observation.at)
                     continue
@@ -138,12 +151,14 @@ class Traffic:
 class Fleet:
     """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
 
-    __slots__ = ("coverage", "ships", "traffic")
+    __slots__ = ("coverage", "lost", "ships", "traffic")
 
-    def __init__(self, host_limit: int = HOST_LIMIT) -> None:
-        self.ships = Ships(host_limit)
-        self.traffic = Traffic(host_limit)
+    def __init__(self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
+        self.ships = Ships(host_limit, ignored)
+        self.traffic = Traffic(host_limit, ignored)
         self.coverage: tuple[Coverage, ...] = ()
+        self.lost: frozenset[str] = frozenset()
+        """Hosts that have shipped, but longer ago than ships are known."""
 
     def limit_hosts(self, limit: int) -> None:
         """Allow so many hosts from now on; those that are known stay."""

@@ -20,6 +20,7 @@ from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
 from fleet_health.domain.flapping import Flapping
+from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.instant import HOUR_US, Instant, utc_hour
 
 if TYPE_CHECKING:
@@ -98,15 +99,16 @@ class Incidents:
         """What the latest evaluation found, and whose alerts are held back."""
         self._policy = policy or AlertPolicy()
         self._symptoms: frozenset[str] | None = None
+        self._ignored = HostGlobs()
         self._keys_by_hour: dict[str, set[str]] = {}
         self._released: dict[Pair, Instant] = {}
         self._flapping = Flapping()
         self.at: Instant | None = None
         """The latest evaluation; None before the first."""
 
-    def tune(self, policy: AlertPolicy, symptoms: Iterable[str]) -> None:
-        """Go on with another policy. Incidents of symptoms that are no longer looked for are dropped without a word."""
-        self._policy, self._symptoms = policy, frozenset(symptoms)
+    def tune(self, policy: AlertPolicy, symptoms: Iterable[str], ignored: HostGlobs) -> None:
+        """Go on with another policy. Incidents that are no longer looked for are dropped without a word."""
+        self._policy, self._symptoms, self._ignored = policy, frozenset(symptoms), ignored
 
     def remember(self, key: str, detected_at: Instant) -> None:
         """Take note of an alert that has been given."""
@@ -167,7 +169,8 @@ class Incidents:
                 incident.is_muted = True
                 continue
             alert = Alert(self._naming_held(finding), now)
-            if alert.dedup_key not in given and self._policy.is_due(incident.opened_at, incident.told_at, now):
+            is_due = self._policy.is_due(finding.symptom, incident.opened_at, incident.told_at, now)
+            if is_due and alert.dedup_key not in given:
                 alerts.append(alert)
                 incident.told_at = now
         due = [alert for alert in alerts if alert.dedup_key not in given]
@@ -175,6 +178,11 @@ class Incidents:
         due.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
         notices.sort(key=lambda notice: (notice.host, notice.symptom))
         return News(due, notices)
+
+    @property
+    def lost(self) -> frozenset[str]:
+        """The hosts that are lost."""
+        return frozenset(incident.host for incident in self.open.values() if incident.lost_at is not None)
 
     def unknown(self, evaluation: Evaluation) -> int:
         """Count the open incidents that an evaluation neither found nor saw to be over."""
@@ -205,7 +213,8 @@ class Incidents:
         for pair, incident in list(self.open.items()):
             if pair in found:
                 continue
-            if self._symptoms is not None and incident.symptom not in self._symptoms:
+            is_looked_for = self._symptoms is None or incident.symptom in self._symptoms
+            if not is_looked_for or self._ignored.matches(incident.host):
                 del self.open[pair]
             elif pair in evaluation.over:
                 # A clock that was set back must not put the end off.

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from fleet_health.domain.host_globs import is_plain
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -33,8 +35,7 @@ class Override:
     @property
     def specificity(self) -> tuple[bool, int]:
         """How specific the glob is: a plain name is most so, else the more characters it spells out."""
-        is_plain = not any(character in self.glob for character in "*?[")
-        return is_plain, len(re.sub(r"\[!?\]?[^]]*\]|[*?]", "", self.glob))
+        return is_plain(self.glob), len(re.sub(r"\[!?\]?[^]]*\]|[*?]", "", self.glob))
 
 
 class HostLimits(Generic[Limits]):

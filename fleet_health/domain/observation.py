@@ -54,4 +54,17 @@ class Unstamped(msgspec.Struct, frozen=True, gc=False):
     at: Instant
 
 
+class UnitState(msgspec.Struct, frozen=True, gc=False):
+    """Systemd's word on the receiver's unit.
+
+    Attributes:
+        at: The journal entry's realtime timestamp.
+        is_running: Whether it had started, or had stopped or failed.
+
+    """
+
+    at: Instant
+    is_running: bool
+
+
 Observation: TypeAlias = Ship | Response | Unstamped

@@ -78,6 +78,10 @@ class HostWindow:
             status // 100 == status_class and line.count(since, until) for status, line in self._responses.items()
         )
 
+    def has_answer(self, since: Instant, until: Instant) -> bool:
+        """Say whether there is an answer of any kind with `since <= t <= until`."""
+        return any(line.count(since, until) for line in self._responses.values())
+
     def evict(self, before: Instant) -> bool:
         """Forget the events with `t < before`; True if nothing is left."""
         self.unstamped.evict(before)

@@ -157,7 +157,8 @@ class Daemon:
 
     def _tune(self) -> None:
         detectors = self._settings.detectors()
-        self._incidents.tune(self._settings.policy, (detector.symptom for detector in detectors))
+        symptoms = (detector.symptom for detector in detectors)
+        self._incidents.tune(self._settings.policy, symptoms, self._settings.ignored)
         self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
 
     def _snapshot(self) -> bytes:

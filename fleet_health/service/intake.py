@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import structlog
 
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
+from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.sources.index import IndexFollower
 from fleet_health.sources.journal import JournalFollower
 from fleet_health.sources.state import Phase
@@ -78,6 +79,7 @@ class Intake:
         self._journal: _JournalSource | None = None
         self._first: list[SourceState] = []
         self._silent_until = 0.0
+        self._ignored = HostGlobs()
         self._is_held = False
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
 
@@ -99,6 +101,10 @@ class Intake:
         A source that does not change goes on untouched, and the old one goes on until the new one has caught up.
         """
         index, journal = self._index, self._journal
+        if settings.ignored.globs != self._ignored.globs:
+            # Who is watched from now on was not taken in, and who is not stands in the tables.
+            self._ignored = settings.ignored
+            index = journal = None
         if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
             index = self._open_index(settings.index, reach.ships_us, settings.host_limit)
             if self._index is not None and self._index.settings == settings.index:
@@ -179,13 +185,13 @@ class Intake:
         return deliver
 
     def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
-        table = Ships(host_limit)
+        table = Ships(host_limit, self._ignored)
         deliver = self._unless_held(table.record)
         follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
 
     def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _JournalSource:
-        table = Traffic(host_limit)
+        table = Traffic(host_limit, self._ignored)
         deliver = self._unless_held(table.record)
         follower = JournalFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)

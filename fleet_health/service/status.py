@@ -43,7 +43,7 @@ def status_line(
         counts = {
             "held back": len(incidents.held),
             "unknown": incidents.unknown(last),
-            "lost": sum(incident.lost_at is not None for incident in incidents.open.values()),
+            "lost": len(incidents.lost),
         }
         parts += [f"{count} {state}" for state, count in counts.items() if count]
         if unseen:

@@ -15,7 +15,7 @@ import structlog
 
 from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Notice
-from fleet_health.domain.detectors import blind, fatal_only, silent, too_many_hosts, unstamped
+from fleet_health.domain.detectors import blind, fatal_only, never_seen, silent, too_many_hosts, unstamped
 from fleet_health.domain.instant import SECOND_US
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ MESSAGE_IDS = {
     unstamped.SYMPTOM: "6bb2e4a15ec3496cacc5fce2e0a6aaaf",
     blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
     too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
+    never_seen.SYMPTOM: "d8da28ab84cf4b88a0fc66dbbf41cc86",
     flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
 }
 """Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""

@@ -42,6 +42,9 @@ CONTRACT: dict[str, Any] = {
     "alerts.flap_limit": 5,
     "alerts.flap_quiet": "1h",
     "hosts.forget_after": "30d",
+    "hosts.expected": [],
+    "hosts.ignore": [],
+    "detectors.never-seen.grace": "1h",
     "state.directory": "/var/lib/fleet-health",
     "detectors.silent.after": "30m",
     "detectors.silent.lookback": "24h",
@@ -57,6 +60,7 @@ TEXTS = {
     "detectors.fatal-only.suggested_fix",
     "detectors.fatal-only.suggested_fix_5xx",
     "detectors.unstamped.suggested_fix",
+    "detectors.never-seen.suggested_fix",
 }
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
-DETECTOR_TABLES = "fatal-only, silent, unstamped"
+DETECTOR_TABLES = "fatal-only, never-seen, silent, unstamped"
 TOP_LEVEL = "alerts, blind_after, detectors, hosts, index, journal, overrides, state, tick"
 SILENT_KEYS = "after, lookback, suggested_fix"
 

@@ -14,6 +14,7 @@ from fleet_health.domain.observation import Response, Ship, Unstamped
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
+    from fleet_health.domain.host_globs import HostGlobs
     from fleet_health.domain.instant import Instant
 
 
@@ -33,8 +34,9 @@ def fleet_of(now: Instant) -> Callable[..., Fleet]:
         responses: Iterable[tuple[str, int, int]] = (),
         unstamped: Iterable[tuple[str, int]] = (),
         host_limit: int = HOST_LIMIT,
+        ignored: HostGlobs | None = None,
     ) -> Fleet:
-        fleet = Fleet(host_limit)
+        fleet = Fleet(host_limit, ignored)
         fleet.ships.record([Ship(host, now - age) for host, age in ships])
         fleet.traffic.record([Response(host, now - age, status) for host, age, status in responses])
         fleet.traffic.record([Unstamped(host, now - age) for host, age in unstamped])

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.alert import LOST, RESOLVED
+from fleet_health.domain.alert import LOST, RESOLVED, dedup_key
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.evaluation import Evaluation
+from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.incidents import Incidents, News, Snapshot
-from fleet_health.domain.instant import HOUR_US
+from fleet_health.domain.instant import HOUR_US, utc_hour
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -212,6 +213,22 @@ def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -
     assert (told(still), told(later)) == ([], [SILENT])
 
 
+def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> None:
+    """At its end exactly; and the end of what was never told of is no news."""
+    watch.policy = AlertPolicy(grace_us={"never-seen": 2 * TICK})
+    watch.incidents = Incidents(watch.policy)
+    pairs = ("a", "never-seen"), ("b", "never-seen")
+    ticks = [
+        watch.tick(NOON, *pairs),
+        watch.tick(NOON + 2 * TICK - 1, *pairs),
+        watch.tick(NOON + 2 * TICK, pairs[0], over=[pairs[1]]),
+        watch.tick(NOON + 3 * TICK, pairs[0], over=[pairs[1]]),
+    ]
+
+    assert [told(news) for news in ticks] == [[], [], [pairs[0]], []]
+    assert [said(news) for news in ticks] == [[], [], [], []]
+
+
 def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
     """It is told of when the silence ends, if it still stands."""
     silenced = watch.tick(NOON, SILENT, ("b", "silent"), muted=[SILENT, ("b", "silent")])
@@ -222,10 +239,10 @@ def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
     assert said(ended) == [(RESOLVED, "b", "silent")]
 
 
-def test_symptoms_that_are_no_longer_looked_for_are_dropped(watch: Watch) -> None:
+def test_what_is_no_longer_looked_for_is_dropped(watch: Watch) -> None:
     """Nothing is claimed of them."""
-    watch.tick(NOON, SILENT, ("b", "fatal-only"))
-    watch.incidents.tune(watch.policy, ["silent"])
+    watch.tick(NOON, SILENT, ("b", "fatal-only"), ("bench-1", "silent"))
+    watch.incidents.tune(watch.policy, ["silent"], HostGlobs(("bench-*",)))
     watch.restarts = False
     news = watch.tick(NOON + TICK, SILENT)
 
@@ -278,7 +295,7 @@ def test_restarts_change_nothing(
 def test_every_finding_is_open_told_or_named(
     steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]],
 ) -> None:
-    """No finding is ever without an incident; and who was not told of is held back by an open cause, or flaps."""
+    """No finding is ever without an incident; who was not told of is held back, flaps, or was told of this hour."""
     watch = Watch()
     for number, (found, over, is_cause) in enumerate(steps):
         at = NOON + number * TICK
@@ -286,4 +303,10 @@ def test_every_finding_is_open_told_or_named(
         assert found <= watch.incidents.open.keys()
         for pair in found - {DOWN}:
             incident = watch.incidents.open[pair]
-            assert incident.told_at is not None or pair in watch.incidents.held or watch.incidents._flapping.since
+            given = watch.incidents._keys_by_hour[utc_hour(at)]
+            assert (
+                incident.told_at is not None
+                or pair in watch.incidents.held
+                or pair in watch.incidents._flapping.since
+                or dedup_key(*pair, at) in given
+            )

@@ -132,3 +132,36 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
         service.until_evaluated_anew()
 
     assert [outcome for outcome in outcomes(site) if outcome[2]] == [("quiet", "silent", "lost")]
+
+
+def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service: StartService) -> None:
+    """After its grace, which a restart does not begin anew; and that it came is told as well."""
+    configuration = 'alerts.resolved = true\nhosts.expected = ["pi-1", "b-*"]\n[detectors.never-seen]\ngrace = "%s"'
+    site.configure(configuration % "1h")
+    site.ship("b-1")
+    site.answer("b-1", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == [("pi-1", "never-seen")], "the state")
+        kill(service)
+    site.configure(configuration % "1s")
+    with start_service(site) as service:
+        service.until(lambda: outcomes(site) == [("pi-1", "never-seen", "")], "the alert")
+        site.ship("pi-1")
+        service.until(lambda: ("pi-1", "never-seen", "resolved") in outcomes(site), "the end")
+
+
+def test_who_is_ignored_is_not_there_from_a_reload_on(site: Site, start_service: StartService) -> None:
+    """Neither what is known of him nor what is open stays; and who is watched again is known at once."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
+        site.configure('hosts.ignore = ["quiet", "ref*"]')
+        service.reload()
+        service.until(lambda: open_incidents(site) == [("unstamped", "unstamped")], "the state")
+        service.until(lambda: service.notify.status.startswith("Watching 2 hosts; "), "the status")
+        site.configure()
+        service.reload()
+        service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")

@@ -1,0 +1,63 @@
+"""`never-seen`: a host that is expected has not delivered once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.host_globs import HostGlobs, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.suggested_fix import SuggestedFix
+
+SYMPTOM = "never-seen"
+
+
+class NeverSeen:
+    """Finds what is expected and known neither to have shipped of late nor ever before.
+
+    A glob stands for at least one host: it is a finding, under its own name, as long as no host matches it.
+    """
+
+    symptom = SYMPTOM
+
+    def __init__(self, expected: Sequence[str], reach_us: int, suggested_fix: SuggestedFix) -> None:
+        """Take the globs of what is expected, how far back ships are known, and what to do."""
+        self._plain = [glob for glob in expected if is_plain(glob)]
+        self._shapes = HostGlobs(tuple(glob for glob in expected if not is_plain(glob)))
+        self._reach_us = reach_us
+        self._suggested_fix = suggested_fix
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as who is silent does."""
+        return Reach(ships_us=self._reach_us)
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each name that is expected and unknown, and each shape that no known host has."""
+        del now
+        unknown = [name for name in self._plain if not _is_known(fleet, name)]
+        if self._shapes.globs:
+            unknown += self._shapes.unmatched((host for host, _ in fleet.ships.items()))
+        for name in unknown:
+            if not any(HostGlobs((name,)).matches(host) for host in fleet.lost):
+                words = "it is" if is_plain(name) else "a host of this name is"
+                yield Finding(
+                    host=name,
+                    symptom=SYMPTOM,
+                    detail=f"{words} expected, and no accepted upload of it is known",
+                    suggested_fix=self._suggested_fix.render(name),
+                )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether the host, or one of this name, has shipped."""
+        del now
+        return _is_known(fleet, host) or not HostGlobs((host,)).unmatched(known for known, _ in fleet.ships.items())
+
+
+def _is_known(fleet: Fleet, host: str) -> bool:
+    return fleet.ships.last_at(host) is not None

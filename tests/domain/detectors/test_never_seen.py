@@ -1,0 +1,79 @@
+"""`never-seen`: what is expected, and is not there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.detectors.never_seen import NeverSeen
+from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+HOUR = 3_600_000_000
+
+
+def never_seen(*expected: str) -> NeverSeen:
+    """Make the detector."""
+    return NeverSeen(expected, 24 * HOUR, SuggestedFix("Look at $host."))
+
+
+@pytest.mark.parametrize(
+    ("expected", "shipped", "lost", "found"),
+    [
+        (["a"], [], [], ["a"]),
+        (["a"], ["a"], [], []),
+        (["a"], ["b"], [], ["a"]),
+        (["a"], [], ["a"], []),
+        (["pi-*"], [], [], ["pi-*"]),
+        (["pi-*"], ["pi-1"], [], []),
+        (["pi-*"], ["api-1"], [], ["pi-*"]),
+        (["pi-*"], [], ["pi-9"], []),
+        (["pi-*", "pi-1", "pi-2"], ["pi-1"], [], ["pi-2"]),
+        (["PI-1"], ["pi-1"], [], ["PI-1"]),
+        ([], [], [], []),
+    ],
+)
+def test_what_is_expected_and_unknown_is_found(  # noqa: PLR0917
+    expected: list[str],
+    shipped: list[str],
+    lost: list[str],
+    found: list[str],
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """A name is found until it ships, a shape until a host of it does; who was lost has been seen."""
+    fleet = fleet_of(ships=[(host, HOUR) for host in shipped])
+    fleet.lost = frozenset(lost)
+    detector = never_seen(*expected)
+
+    assert [finding.host for finding in detector.find(fleet, now)] == found
+    assert all(detector.is_over(fleet, glob, now) == (glob not in found) for glob in expected if not lost)
+
+
+def test_who_is_only_refused_was_never_seen(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Only an accepted upload counts."""
+    (finding,) = never_seen("a").find(fleet_of(responses=[("a", HOUR, 412)]), now)
+
+    assert finding.detail == "it is expected, and no accepted upload of it is known"
+    assert finding.suggested_fix == "Look at a."
+
+
+def test_the_ignored_take_no_place(fleet_of: Callable[..., Fleet]) -> None:
+    """They are in neither table, and others are not left out for them."""
+    fleet = fleet_of(
+        ships=[("bench-1", 1), ("a", 1)],
+        responses=[("bench-1", 1, 412), ("a", 1, 412), ("bench-2", 1, 412)],
+        unstamped=[("bench-3", 1)],
+        host_limit=1,
+        ignored=HostGlobs(("bench-*", "spare")),
+    )
+
+    assert set(fleet.hosts()) == {"a"}
+    assert (fleet.ships.left_out.count, fleet.traffic.left_out.count) == (0, 0)
