@@ -7,6 +7,7 @@ import re
 import select
 import sys
 import time
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ import structlog
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, refuse
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.domain.alert import Alert
+from fleet_health.domain.coverage import Coverage
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
@@ -23,6 +25,7 @@ from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
+from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
 from fleet_health.sources.once import read_index, read_journal
@@ -97,9 +100,10 @@ def run(options: argparse.Namespace) -> int:
         _report(rejections, "journal")
     except SourceUnavailable as error:
         _log.warning("without the journal only silent hosts are found", reason=str(error))
+        fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
     evaluation = _judge(settings, fleet, now)
-    alerts, is_broken = _emit(settings, evaluation, is_dry_run=options.dry_run)
-    _print(evaluation, alerts, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    verdict, is_broken = _emit(settings, evaluation, fleet, is_dry_run=options.dry_run)
+    _print(verdict, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures else 0
 
 
@@ -142,8 +146,17 @@ def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:
     return evaluation
 
 
-def _emit(settings: Settings, evaluation: Evaluation, *, is_dry_run: bool) -> tuple[list[Alert], bool]:
-    """Write the alerts that are due; give them, and whether the alert log failed."""
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is said: an alert for each finding; which of them are new, and which are held back for another."""
+
+    alerts: list[Alert]
+    new: frozenset[str]
+    held: frozenset[tuple[str, str]]
+
+
+def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_run: bool) -> tuple[_Verdict, bool]:
+    """Write the alerts that are due; give what is to be said, and whether the alert log failed."""
     log, incidents, is_broken = AlertLog(settings.alerts_path), Incidents(), False
     try:
         for key, at in log.given(evaluation.at):
@@ -151,16 +164,22 @@ def _emit(settings: Settings, evaluation: Evaluation, *, is_dry_run: bool) -> tu
     except SinkUnavailable as error:
         _log.error("which alerts were given this hour cannot be read back", reason=str(error))
         is_broken = True
-    alerts = incidents.take(evaluation).alerts
-    if is_dry_run:
-        return alerts, is_broken
-    try:
-        alerts = [alert for alert in log.append(alerts) if isinstance(alert, Alert)]
-    except SinkUnavailable as error:
-        _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
-        is_broken = True
-    _send(alerts)
-    return alerts, is_broken
+    due = {alert.dedup_key: alert for alert in incidents.take(evaluation).alerts}
+    alerts = [Alert(finding, evaluation.at) for finding in evaluation.findings]
+    reach = reach_of(settings.detectors())
+    alerts = with_evidence(
+        [due.get(alert.dedup_key, alert) for alert in alerts], fleet, settings.journal, reach.traffic_us
+    )
+    new = [alert for alert in alerts if alert.dedup_key in due]
+    if not is_dry_run:
+        try:
+            written = {alert.dedup_key for alert in log.append(new)}
+            new = [alert for alert in new if alert.dedup_key in written]
+        except SinkUnavailable as error:
+            _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
+            is_broken = True
+        _send(new)
+    return _Verdict(alerts, frozenset(alert.dedup_key for alert in new), incidents.held), is_broken
 
 
 def _send(alerts: Sequence[Alert]) -> None:
@@ -174,22 +193,22 @@ def _send(alerts: Sequence[Alert]) -> None:
     sink.close()
 
 
-def _print(evaluation: Evaluation, new: Sequence[Alert], *, host_count: int, options: argparse.Namespace) -> None:
-    new_keys = {alert.dedup_key for alert in new}
-    for finding in evaluation.findings:
-        alert = Alert(finding, evaluation.at)
-        is_new = alert.dedup_key in new_keys
+def _print(verdict: _Verdict, *, host_count: int, options: argparse.Namespace) -> None:
+    for alert in verdict.alerts:
+        finding, is_new = alert.finding, alert.dedup_key in verdict.new
+        is_held = (finding.host, finding.symptom) in verdict.held
         if options.json:
-            _say(_json({**alert.row(), "is_new": is_new}))
+            _say(_json({**alert.row(), "is_new": is_new, "is_held_back": is_held}))
         else:
-            _say(f"{finding.host}: {finding.symptom}{'' if is_new else ' (alerted before in this hour)'}")
+            note = " (held back)" if is_held else "" if is_new else " (alerted before in this hour)"
+            _say(f"{finding.host}: {finding.symptom}{note}")
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
-        _say(_json({"hosts_checked": host_count, "new_alerts": len(new), "dry_run": options.dry_run}))
+        _say(_json({"hosts_checked": host_count, "new_alerts": len(verdict.new), "dry_run": options.dry_run}))
     else:
-        note = " (dry run: none was written)" if options.dry_run and new else ""
-        _say(f"{_plural(host_count, 'host')} checked, {_plural(len(new), 'new alert')}{note}")
+        note = " (dry run: none was written)" if options.dry_run and verdict.new else ""
+        _say(f"{_plural(host_count, 'host')} checked, {_plural(len(verdict.new), 'new alert')}{note}")
 
 
 def _say(line: str) -> None:

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.config.fleet_keys import fleet_limits, switched_off
 from fleet_health.config.schema import (
     ATTRIBUTES,
     HOSTS_KEY,
@@ -15,7 +16,6 @@ from fleet_health.config.schema import (
     OVERRIDABLE,
     IndexSettings,
     JournalSettings,
-    Key,
     Settings,
 )
 from fleet_health.domain.alert_policy import AlertPolicy
@@ -26,6 +26,8 @@ from fleet_health.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from fleet_health.config.key import Key
 
 DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 
@@ -166,6 +168,7 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
     for key, (symptom, attribute) in ATTRIBUTES.items():
         limits[symptom][attribute] = found[key]
     host_limits = {symptom: HostLimits(kind(**limits[symptom]), overrides[symptom]) for symptom, kind in LIMITS.items()}
+    whole = fleet_limits(found)
     return Settings(
         tick_us=found["tick"],
         blind_after_us=found["blind_after"],
@@ -196,6 +199,11 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
         silent=host_limits["silent"],
         fatal_only=host_limits["fatal-only"],
         unstamped=host_limits["unstamped"],
+        receiver_failing=whole["receiver-failing"],
+        receiver_down=whole["receiver-down"],
+        index_stalled=whole["index-stalled"],
+        journal_lossy=whole["journal-lossy"],
+        switched_off=switched_off(found),
         never_seen_fix=found["detectors.never-seen.suggested_fix"],
     )
 
@@ -217,6 +225,10 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
             "one that is not",
             "a host is forgotten before it could count as silent",
         )
+    for symptom, limits in (("index-stalled", settings.index_stalled), ("journal-lossy", settings.journal_lossy)):
+        table = f"detectors.{symptom}"
+        if are_read(f"{table}.window", f"{table}.slack") and limits.slack_us * 2 >= limits.window_us:
+            yield Problem(f"{table}.slack", f"shorter than half of {table}.window", "one that is not")
     if settings.journal.directory is not None and settings.journal.namespace is not None:
         yield Problem("journal.namespace", "only one of directory and namespace", "both")
     if are_read("alerts.path", "index.path") and settings.alerts_path == settings.index.path:

@@ -6,36 +6,37 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config import values
-from fleet_health.domain.detectors import blind, fatal_only, never_seen, silent, too_many_hosts, unstamped
+from fleet_health.config.fleet_keys import FLEET_KEYS
+from fleet_health.config.key import Key
+from fleet_health.domain.detectors import (
+    blind,
+    fatal_only,
+    index_stalled,
+    journal_lossy,
+    never_seen,
+    receiver_down,
+    receiver_failing,
+    silent,
+    too_many_hosts,
+    unstamped,
+)
 from fleet_health.domain.fleet import HOST_LIMIT
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Callable
     from pathlib import Path
 
     from fleet_health.domain.alert_policy import AlertPolicy
     from fleet_health.domain.detectors.contract import Detector
+    from fleet_health.domain.detectors.disagreement import DisagreementLimits
     from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
+    from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
+    from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
     from fleet_health.domain.detectors.silent import SilentLimits
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.host_globs import HostGlobs
     from fleet_health.domain.limits import HostLimits
     from fleet_health.domain.suggested_fix import SuggestedFix
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """One setting.
-
-    Attributes:
-        read: Turns what TOML gave into the value; raises ValueError with what was expected.
-        default: As it would be written in the file; None if the key is absent by default.
-
-    """
-
-    read: Callable[[Any], Any]
-    default: Any
 
 
 KEYS: dict[str, Key] = {
@@ -96,10 +97,8 @@ KEYS: dict[str, Key] = {
         "If $host is being set up: see that it is switched on, and `systemctl status cis490-shipper` there."
         " If not: take it out of `hosts.expected`.",
     ),
+    **FLEET_KEYS,
 }
-
-OVERRIDABLE = {key: KEYS[key] for key in KEYS if key.startswith("detectors.")}
-"""What `[[overrides]]` may set for some hosts, beside `hosts` itself."""
 
 HOSTS_KEY = Key(values.globs, None)
 """The key `hosts` of an override."""
@@ -120,7 +119,10 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
         "detectors.unstamped.suggested_fix": "suggested_fix",
     }.items()
 }
-"""A detector's key -> its symptom, and the attribute of its limits."""
+"""The key of a limit that may differ by host -> its symptom, and the attribute of its limits."""
+
+OVERRIDABLE = {key: KEYS[key] for key in ATTRIBUTES}
+"""What `[[overrides]]` may set for some hosts, beside `hosts` itself."""
 
 LIMITS: dict[str, type[Any]] = {
     silent.SYMPTOM: silent.SilentLimits,
@@ -178,11 +180,16 @@ class Settings:
     silent: HostLimits[SilentLimits]
     fatal_only: HostLimits[FatalOnlyLimits]
     unstamped: HostLimits[UnstampedLimits]
+    receiver_failing: ReceiverFailingLimits
+    receiver_down: ReceiverDownLimits
+    index_stalled: DisagreementLimits
+    journal_lossy: DisagreementLimits
+    switched_off: frozenset[str]
     never_seen_fix: SuggestedFix
 
     def detectors(self) -> tuple[Detector, ...]:
-        """Make the detectors, each with its limits."""
-        return (
+        """Make the detectors that are not switched off, each with its limits."""
+        every: tuple[Detector, ...] = (
             silent.Silent(self.silent),
             fatal_only.FatalOnly(self.fatal_only),
             unstamped.Unstamped(self.unstamped),
@@ -193,4 +200,9 @@ class Settings:
             ),
             blind.Blind(self.blind_after_us),
             too_many_hosts.TooManyHosts(),
+            receiver_failing.ReceiverFailing(self.receiver_failing),
+            receiver_down.ReceiverDown(self.receiver_down, self.silent),
+            index_stalled.IndexStalled(self.index_stalled),
+            journal_lossy.JournalLossy(self.journal_lossy),
         )
+        return tuple(detector for detector in every if detector.symptom not in self.switched_off)

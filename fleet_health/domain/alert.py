@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fleet_health.domain.instant import describe, isoformat, utc_hour
 
 if TYPE_CHECKING:
     from fleet_health.domain.detectors.contract import Finding
+    from fleet_health.domain.evidence import Evidence
     from fleet_health.domain.instant import Instant
 
 RESOLVED = "resolved"
@@ -25,18 +26,49 @@ def dedup_key(host: str, symptom: str, at: Instant) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """A finding at the instant of its evaluation."""
+    """A finding at the instant of its evaluation.
+
+    Attributes:
+        finding: The finding.
+        detected_at: The instant.
+        evidence: What else is known of its host; None if it is no host's.
+        command: A command that shows the journal's lines about it; empty if there is none.
+
+    """
 
     finding: Finding
     detected_at: Instant
+    evidence: Evidence | None = None
+    command: str = ""
 
     @property
     def dedup_key(self) -> str:
         """The key under which this alert is given only once."""
         return dedup_key(self.finding.host, self.finding.symptom, self.detected_at)
 
-    def row(self) -> dict[str, str]:
-        """Give the alert's row: six keys that others rely on. More may be added, none renamed."""
+    def row(self) -> dict[str, Any]:
+        """Give the alert's row: six keys that others rely on, then the evidence. More may be added, none renamed."""
+        return self._contract() | self.facts()
+
+    def facts(self) -> dict[str, Any]:
+        """Give the evidence as it stands in the row; what is not known is left out."""
+        facts: dict[str, Any] = {}
+        if (evidence := self.evidence) is not None:
+            instants = {"last_good_wall": evidence.last_good_at, "first_bad_wall": evidence.first_bad_at}
+            facts |= {key: isoformat(at) for key, at in instants.items() if at is not None}
+            if evidence.counts:
+                facts["responses"] = {str(status): count for status, count in evidence.counts.items()}
+            if evidence.unstamped:
+                facts["unstamped"] = evidence.unstamped
+            if evidence.reason:
+                facts["reason"] = evidence.reason
+            if evidence.samples:
+                facts["samples"] = list(evidence.samples)
+        if self.command:
+            facts["command"] = self.command
+        return facts
+
+    def _contract(self) -> dict[str, Any]:
         return {
             "host": self.finding.host,
             "symptom": self.finding.symptom,

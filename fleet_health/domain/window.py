@@ -12,6 +12,8 @@ from bisect import bisect_left, bisect_right, insort
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fleet_health.domain.instant import Instant
 
 SUCCESS, CLIENT_ERROR, SERVER_ERROR = 2, 4, 5
@@ -43,6 +45,18 @@ class Timeline:
         if not instants or instants[-1] < since:
             return 0
         return bisect_right(instants, until) - bisect_left(instants, since)
+
+    def first_from(self, since: Instant) -> Instant | None:
+        """Give the first event with `since <= t`; None if there is none."""
+        instants = self._instants
+        place = bisect_left(instants, since)
+        return instants[place] if place < len(instants) else None
+
+    def last_until(self, until: Instant) -> Instant | None:
+        """Give the last event with `t <= until`; None if there is none."""
+        instants = self._instants
+        place = bisect_right(instants, until)
+        return instants[place - 1] if place else None
 
     def evict(self, before: Instant) -> None:
         """Forget the events with `t < before`."""
@@ -81,6 +95,16 @@ class HostWindow:
     def has_answer(self, since: Instant, until: Instant) -> bool:
         """Say whether there is an answer of any kind with `since <= t <= until`."""
         return any(line.count(since, until) for line in self._responses.values())
+
+    def earliest(self, classes: Sequence[int], since: Instant) -> Instant | None:
+        """Give the first answer of some classes with `since <= t`; None if there is none."""
+        firsts = [line.first_from(since) for status, line in self._responses.items() if status // 100 in classes]
+        return min((at for at in firsts if at is not None), default=None)
+
+    def latest(self, classes: Sequence[int], until: Instant) -> Instant | None:
+        """Give the last answer of some classes with `t <= until`; None if there is none."""
+        lasts = [line.last_until(until) for status, line in self._responses.items() if status // 100 in classes]
+        return max((at for at in lasts if at is not None), default=None)
 
     def evict(self, before: Instant) -> bool:
         """Forget the events with `t < before`; True if nothing is left."""

@@ -21,14 +21,17 @@ from fleet_health.service.intake import Intake
 from fleet_health.service.memory import Memory, recall, recall_alerts
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.status import starting_line, status_line
+from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
 from fleet_health.sinks.state_file import StateFile, encoded
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fleet_health.config.schema import Settings
+    from fleet_health.domain.alert import Alert
+    from fleet_health.domain.fleet import Fleet
 
 _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0
@@ -91,6 +94,7 @@ class Daemon:
             tick_us=self._settings.tick_us,
             on_scheduled=self._report,
             step_watch=clock.StepWatch(),
+            witness=self._with_evidence,
             snapshot=self._snapshot,
         )
         self._tune()
@@ -139,6 +143,7 @@ class Daemon:
         self._pulses["evaluator"].rest()
         memory = recall(self._state_file)
         self._incidents.restore(memory.incidents)
+        self._intake.journal_seen_until = memory.journal_seen_until
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
@@ -161,8 +166,13 @@ class Daemon:
         self._incidents.tune(self._settings.policy, symptoms, self._settings.ignored)
         self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
 
+    def _with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:
+        reach = reach_of(self._settings.detectors())
+        return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
+
     def _snapshot(self) -> bytes:
-        return encoded(Memory(self._incidents.snapshot()))
+        seen_until = [state.seen_until for state in self._intake.states if state.name == "journal"]
+        return encoded(Memory(self._incidents.snapshot(), seen_until[0] or self._intake.journal_seen_until))
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""

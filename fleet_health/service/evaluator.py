@@ -16,6 +16,7 @@ from fleet_health.domain.schedule import next_tick_at
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from fleet_health.domain.alert import Alert
     from fleet_health.domain.detectors.contract import Detector, Reach
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.incidents import Incidents
@@ -48,6 +49,7 @@ class Evaluator:
         tick_us: int,
         on_scheduled: Callable[[], None],
         step_watch: StepWatch,
+        witness: Callable[[Sequence[Alert], Fleet], Sequence[Alert]] | None = None,
         is_muted: Callable[[str, str], bool] = lambda *_: False,
         snapshot: Callable[[], bytes] | None = None,
     ) -> None:
@@ -64,6 +66,7 @@ class Evaluator:
         self._tick_us = tick_us
         self._on_scheduled = on_scheduled
         self._step_watch = step_watch
+        self._witness = witness
         self._is_muted = is_muted
         self._snapshot = snapshot
         self.are_notices_recorded = False
@@ -111,11 +114,15 @@ class Evaluator:
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = self._incidents.take(evaluation, self._is_muted)
+        alerts: Sequence[Alert] = news.alerts
+        if alerts and self._witness is not None:
+            with self._intake.held() as fleet:
+                alerts = await wrap(self._witness)(alerts, fleet)
         state = None if self._snapshot is None else self._snapshot()
         if self.are_notices_recorded:
-            self._delivery.deliver([*news.alerts, *news.notices], state=state)
+            self._delivery.deliver([*alerts, *news.notices], state=state)
         else:
-            self._delivery.deliver(news.alerts, news.notices, state=state)
+            self._delivery.deliver(alerts, news.notices, state=state)
         self._intake.log_rejections()
         self.last = evaluation
         _log.log(

@@ -80,6 +80,8 @@ class Intake:
         self._first: list[SourceState] = []
         self._silent_until = 0.0
         self._ignored = HostGlobs()
+        self.journal_seen_until: Instant | None = None
+        """Up to when the journal was read whole before this process; to be set before the first `adopt`."""
         self._is_held = False
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
 
@@ -193,7 +195,13 @@ class Intake:
     def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _JournalSource:
         table = Traffic(host_limit, self._ignored)
         deliver = self._unless_held(table.record)
-        follower = JournalFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
+        follower = JournalFollower(
+            settings,
+            reach_us=reach_us,
+            deliver=deliver,
+            clock=self._clock,
+            seen_until=self.journal_seen_until if self._journal is None else None,
+        )
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:

@@ -9,13 +9,24 @@ from __future__ import annotations
 
 import socket
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Notice
-from fleet_health.domain.detectors import blind, fatal_only, never_seen, silent, too_many_hosts, unstamped
+from fleet_health.domain.detectors import (
+    blind,
+    fatal_only,
+    index_stalled,
+    journal_lossy,
+    never_seen,
+    receiver_down,
+    receiver_failing,
+    silent,
+    too_many_hosts,
+    unstamped,
+)
 from fleet_health.domain.instant import SECOND_US
 
 if TYPE_CHECKING:
@@ -30,6 +41,10 @@ MESSAGE_IDS = {
     blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
     too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
     never_seen.SYMPTOM: "d8da28ab84cf4b88a0fc66dbbf41cc86",
+    receiver_failing.SYMPTOM: "e2f4a7c1935b4d6ea8b01c52d97f3e64",
+    receiver_down.SYMPTOM: "5d0b8c3ef1a2476f9c6e70d4b83a15c9",
+    index_stalled.SYMPTOM: "a94e61d7c2f04b3885d1f36b0e7c92da",
+    journal_lossy.SYMPTOM: "7c35f02b96e84ad1b4e8a1709d5c6f2e",
     flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
 }
 """Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""
@@ -139,9 +154,16 @@ def fields_of(alert: Alert | Notice) -> dict[str, str]:
         "FLEET_SUGGESTED_FIX": finding.suggested_fix,
         "FLEET_DEDUP_KEY": alert.dedup_key,
     }
+    fields |= {f"FLEET_{name.upper()}": _in_words(fact) for name, fact in alert.facts().items()}
     if message_id := MESSAGE_IDS.get(finding.symptom):
         fields["MESSAGE_ID"] = message_id
     return fields
+
+
+def _in_words(fact: Any) -> str:
+    if isinstance(fact, dict):
+        return ", ".join(f"{count} x {status}" for status, count in fact.items())
+    return "\n".join(fact) if isinstance(fact, list) else str(fact)
 
 
 def datagram(fields: Mapping[str, str]) -> bytes:

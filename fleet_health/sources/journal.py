@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fleet_health.domain.coverage import Gap
+from fleet_health.domain.instant import isoformat
+from fleet_health.domain.observation import UnitState
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.reader import JournalReader
+from fleet_health.sources.system_messages import DROPPED_ID, RUNNING_BY_ID, first_words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,8 +42,9 @@ class JournalFollower(Follower):
         settings: JournalSettings,
         *,
         reach_us: int,
-        deliver: Callable[[Iterable[LogObservation]], None],
+        deliver: Callable[[Iterable[LogObservation | UnitState]], None],
         clock: Callable[[], Instant],
+        seen_until: Instant | None = None,
     ) -> None:
         """Prepare to follow.
 
@@ -48,6 +53,7 @@ class JournalFollower(Follower):
             reach_us: How far back from the present to begin.
             deliver: Takes the observations.
             clock: Tells the present.
+            seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
 
         """
         super().__init__("journal", clock)
@@ -57,6 +63,9 @@ class JournalFollower(Follower):
         self._parse_into = log_parser(settings).parse_into
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
+        self._seen_until = seen_until
+        self._first_words = first_words(settings.unit)
+        self._dropped_from = f" from {settings.unit}".encode()
         self._is_polling_said = False
 
     async def _read_to_end(self) -> None:
@@ -77,15 +86,25 @@ class JournalFollower(Follower):
         """Read on for one slice of time; False if the end was reached."""
         until = time.monotonic() + _SLICE
         observations: list[LogObservation] = []
+        states: list[UnitState] = []
         rejections: list[Rejection] = []
-        count = 0
+        count, last_at = 0, self._seen_until
         try:
             for message, at in entries:
                 count += 1
                 if message is None:
                     rejections.append(_DAMAGED)
+                elif message.startswith(self._first_words) and (message_id := reader.system_message_id()):
+                    if message_id in RUNNING_BY_ID:
+                        states.append(UnitState(at, RUNNING_BY_ID[message_id]))
+                    elif message_id == DROPPED_ID and message.endswith(self._dropped_from):
+                        # They were dropped after the last one that got through.
+                        self._lack(
+                            at - self._reach_us if last_at is None else last_at, at, "journald suppressed messages"
+                        )
                 else:
                     self._parse_into(observations, rejections, message, at)
+                last_at = at
                 if time.monotonic() > until:
                     return True
             return False
@@ -96,12 +115,27 @@ class JournalFollower(Follower):
                 self._cursor = reader.cursor()
                 self.state.read += count
                 self.state.rejections.add(rejections)
+                self._seen_until = last_at
                 self._deliver(observations)
+                if states:
+                    self._deliver(states)
+
+    def _lack(self, since: Instant, until: Instant, reason: str) -> None:
+        """Take note of a gap."""
+        _log.warning("the journal is not whole", since=isoformat(since), until=isoformat(until), reason=reason)
+        self.state.lack(Gap(since, until, reason), self._clock() - self._reach_us)
 
     def _open(self) -> JournalReader:
         reader = JournalReader(self._settings)
+        if self._seen_until is not None:
+            oldest_at = reader.oldest_at()
+            if oldest_at is not None and oldest_at > self._seen_until:
+                self._lack(self._seen_until, oldest_at, "entries were removed before they were read")
         if self._cursor is None:
-            reader.seek(self._clock() - self._reach_us)
+            since = self._clock() - self._reach_us
+            if (state := reader.latest_unit_state(since)) is not None:
+                self._deliver([state])
+            reader.seek(since)
         else:
             reader.seek_cursor(self._cursor)
         self._reader = reader

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.domain.instant import Instant
-    from fleet_health.domain.observation import Ship
+    from fleet_health.domain.observation import Ship, UnitState
     from fleet_health.parsing.receiver_log import LogObservation
 
 
@@ -47,7 +47,10 @@ def read_index(
 
 
 def read_journal(
-    settings: JournalSettings, since: Instant, until: Instant, deliver: Callable[[Iterable[LogObservation]], None]
+    settings: JournalSettings,
+    since: Instant,
+    until: Instant,
+    deliver: Callable[[Iterable[LogObservation | UnitState]], None],
 ) -> RejectionCount:
     """Hand on what the journal's entries with `since <= t <= until` say.
 
@@ -60,6 +63,8 @@ def read_journal(
     """
     parser, rejections = log_parser(settings), RejectionCount()
     reader = JournalReader(settings)
+    if (state := reader.latest_unit_state(until)) is not None:
+        deliver([state])
     reader.seek(since)
     for message, at in reader.read():
         if message is not None and since <= at <= until:

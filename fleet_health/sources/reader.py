@@ -25,7 +25,9 @@ from typing import TYPE_CHECKING, Any
 
 from systemd import journal
 
+from fleet_health.domain.observation import UnitState
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.sources.system_messages import DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,11 +67,18 @@ class JournalReader:
         except OSError as error:
             raise _unavailable(error) from error
         self._is_on_unread = False
-        # The same two that make up most of `journalctl -u`. Both ends are fixed: a message that merely claims to be
-        # about the unit does not match, nor does anything that we ourselves send.
-        self._reader.add_match(_SYSTEMD_UNIT=settings.unit)
+        self._match()
+
+    def _match(self) -> None:
+        # The first two make up most of `journalctl -u`. Both ends are fixed: a message that merely claims to be about
+        # the unit does not match, nor does anything that we ourselves send. The third is journald's word on any unit.
+        unit = self._settings.unit
+        self._reader.flush_matches()
+        self._reader.add_match(_SYSTEMD_UNIT=unit)
         self._reader.add_disjunction()
-        self._reader.add_match(_PID="1", UNIT=settings.unit)
+        self._reader.add_match(_PID="1", UNIT=unit)
+        self._reader.add_disjunction()
+        self._reader.add_match(_TRANSPORT="driver", MESSAGE_ID=DROPPED_ID)
 
     def _descriptor(self) -> int | None:
         try:
@@ -134,6 +143,15 @@ class JournalReader:
         except OSError as error:
             raise _unavailable(error) from error
 
+    def read_back(self, until: Instant) -> Iterator[tuple[bytes | None, Instant]]:
+        """Read from the last entry with `t <= until` back to the beginning, as `read` gives it."""
+        self.seek(until)
+        try:
+            while self._reader._previous():  # noqa: SLF001
+                yield self._entry()
+        except OSError as error:
+            raise _unavailable(error) from error
+
     def _entry(self) -> tuple[bytes | None, Instant]:
         at: Instant = 0
         try:
@@ -144,6 +162,40 @@ class JournalReader:
         except OSError:  # this entry alone; a journal that is out of order altogether fails at the next step
             return None, at
         return message, at
+
+    def system_message_id(self) -> str:
+        """Give the MESSAGE_ID of the entry read last if it is systemd's or journald's own; else nothing."""
+        get = self._reader._get  # noqa: SLF001
+        try:
+            message_id: str = get("MESSAGE_ID").decode("ascii", "replace")
+            return message_id if get("_TRANSPORT") == b"driver" or get("_PID") == b"1" else ""
+        except (KeyError, OSError):
+            return ""
+
+    def latest_unit_state(self, until: Instant) -> UnitState | None:
+        """Look up PID 1's latest word on the unit with `t <= until`, however long ago. Leaves the place unset."""
+        try:
+            self._reader.flush_matches()
+            self._reader.add_match(_PID="1", UNIT=self._settings.unit)
+            for message_id in RUNNING_BY_ID:
+                self._reader.add_match(MESSAGE_ID=message_id)
+            found = next(self.read_back(until), None)
+            return None if found is None else UnitState(found[1], RUNNING_BY_ID[self.system_message_id()])
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match()
+
+    def oldest_at(self) -> Instant | None:
+        """Look up when the oldest entry of the whole journal was made; None if it is empty. Leaves the place unset."""
+        try:
+            self._reader.flush_matches()
+            self._reader.seek_head()
+            return self._reader._get_realtime() if self._reader._next() else None  # noqa: SLF001
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match()
 
     def cursor(self) -> str:
         """Name the entry read last; there must be one."""

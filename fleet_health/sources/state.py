@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.coverage import Coverage
+from fleet_health.domain.coverage import Coverage, Gap
 from fleet_health.domain.instant import describe
 from fleet_health.parsing.rejection import RejectionCount
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Each is a text of our own, so with a few of them the words stay short, whatever is sent in.
 _REASONS_NAMED = 3
+_GAPS = 100
 
 
 class Phase(StrEnum):
@@ -44,6 +45,7 @@ class SourceState:
         seen_until: Everything up to this instant has been seen; None if that was never so.
         read: How many entries or rows were read.
         rejections: What could not be read, by reason.
+        gaps: What was never seen, in order; the oldest are merged when there are many.
 
     """
 
@@ -54,10 +56,19 @@ class SourceState:
     seen_until: Instant | None = None
     read: int = 0
     rejections: RejectionCount = field(default_factory=RejectionCount)
+    gaps: list[Gap] = field(default_factory=list)
 
     def coverage(self) -> Coverage:
         """Say what an evaluation must know."""
-        return Coverage(self.name, self.unseen_since, self.reason)
+        return Coverage(self.name, self.unseen_since, self.reason, tuple(self.gaps))
+
+    def lack(self, gap: Gap, since: Instant) -> None:
+        """Take note of a gap, and forget those that end before an instant."""
+        self.gaps = [*(known for known in self.gaps if known.until >= since), gap]
+        if len(self.gaps) > _GAPS:
+            first, second, *others = self.gaps
+            begins_at = max(since, min(first.since, second.since))
+            self.gaps = [Gap(begins_at, max(first.until, second.until), second.reason), *others]
 
     def summary(self, now: Instant) -> str:
         """Say it in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
@@ -68,6 +79,8 @@ class SourceState:
             words += f", {self.read} read"
         elif self.reason:
             words += f" ({self.reason})"
+        if self.gaps:
+            words += f", {len(self.gaps)} gap{'' if len(self.gaps) == 1 else 's'}"
         if self.rejections.total:
             words += f", {_in_words(self.rejections)}"
         return words

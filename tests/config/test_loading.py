@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.config.loading import ABSENT, load
+from fleet_health.domain.detectors.disagreement import DisagreementLimits
+from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
+from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
+from fleet_health.domain.suggested_fix import SuggestedFix
 from fleet_health.errors import ConfigError
 from fleet_health.parsing.index_row import IndexParser
 
@@ -19,9 +23,10 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
-DETECTOR_TABLES = "fatal-only, never-seen, silent, unstamped"
-TOP_LEVEL = "alerts, blind_after, detectors, hosts, index, journal, overrides, state, tick"
-SILENT_KEYS = "after, lookback, suggested_fix"
+DETECTOR_TABLES = "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unstamped"
+TOP_LEVEL = "alerts, blind_after, detectors, hosts, index, journal, overrides, receiver, state, tick"
+SILENT_KEYS = "after, enabled, lookback, suggested_fix"
+SILENT_LIMITS = "after, lookback, suggested_fix"
 
 
 def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
@@ -143,7 +148,7 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
         'overrides[1].hosts: expected a list of host globs, such as ["bench-*"], found "bench-*"',
         'overrides[1].detectors.silent.after: expected a duration from "1ms" to "3650d", found "0s"',
         (
-            f"overrides[2].detectors.silent.aftr: expected one of {SILENT_KEYS}, found an unknown key"
+            f"overrides[2].detectors.silent.aftr: expected one of {SILENT_LIMITS}, found an unknown key"
             " (did you mean detectors.silent.after?)"
         ),
         "overrides[2].tick: expected one of detectors, hosts, found an unknown key",
@@ -337,6 +342,7 @@ FORGOTTEN = (
     "detectors.silent.lookback: expected longer than detectors.silent.after, also with each override,"
     " found one that is not (a host is forgotten before it could count as silent)"
 )
+TOO_SLACK = "detectors.{0}.slack: expected shorter than half of detectors.{0}.window, found one that is not"
 TWO_JOURNALS = "journal.namespace: expected only one of directory and namespace, found both"
 
 
@@ -353,6 +359,15 @@ TWO_JOURNALS = "journal.namespace: expected only one of directory and namespace,
             '[[overrides]]\nhosts = ["a"]\ndetectors.silent = { after = "2d", lookback = "3d" }',
             [],
             id="an override of both is right",
+        ),
+        pytest.param('detectors.index-stalled.slack = "14m59s"', [], id="slack shorter than half the window is right"),
+        pytest.param(
+            'detectors.index-stalled.slack = "15m"', [TOO_SLACK.format("index-stalled")], id="slack of half the window"
+        ),
+        pytest.param(
+            'detectors.journal-lossy.window = "4m"',
+            [TOO_SLACK.format("journal-lossy")],
+            id="a window of twice the slack",
         ),
         pytest.param('journal = { directory = "/a", namespace = "b" }', [TWO_JOURNALS], id="two journals"),
         pytest.param(
@@ -482,3 +497,62 @@ def test_without_a_file_the_options_are_named_as_the_place() -> None:
         load(None, {"index.path": ("--index-path", "")})
 
     assert str(caught.value) == 'command line: --index-path: expected a path, in quotes, found ""'
+
+
+@pytest.mark.parametrize(
+    ("text", "symptoms"),
+    [
+        pytest.param("receiver.enabled = false", {"receiver-failing", "receiver-down"}, id="both of the receiver"),
+        *(
+            pytest.param(f"detectors.{symptom}.enabled = false", {symptom}, id=symptom)
+            for symptom in (
+                "silent",
+                "fatal-only",
+                "unstamped",
+                "index-stalled",
+                "journal-lossy",
+                "blind",
+                "too-many-hosts",
+            )
+        ),
+    ],
+)
+def test_a_detector_can_be_switched_off(text: str, symptoms: set[str], settings_of: Callable[..., Settings]) -> None:
+    """Then its symptom is not looked for, and all others are."""
+    every = {detector.symptom for detector in settings_of("").detectors()}
+
+    assert symptoms < every
+    assert {detector.symptom for detector in settings_of(text).detectors()} == every - symptoms
+
+
+def test_a_detector_is_not_switched_off_for_some_hosts(problems_of: Callable[..., list[str]]) -> None:
+    """An override changes limits only, and only those that are a host's own."""
+    assert problems_of(
+        """
+        [[overrides]]
+        hosts = ["a"]
+        detectors.silent.enabled = false
+        detectors.journal-lossy.window = "1h"
+        """
+    ) == [
+        f"overrides[1].detectors.silent.enabled: expected one of {SILENT_LIMITS}, found an unknown key",
+        "overrides[1].detectors.journal-lossy: expected one of fatal-only, silent, unstamped, found an unknown key",
+    ]
+
+
+def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Settings]) -> None:
+    """Each key reaches its own limits."""
+    settings = settings_of(
+        """
+        receiver.failing = { window = "1m", min_hosts = 4, ratio = 0.25, suggested_fix = "a" }
+        receiver.down = { after = "2h", min_hosts = 5, ratio = 1, suggested_fix = "b" }
+        [detectors]
+        index-stalled = { window = "3h", slack = "1h", min_count = 6, min_hosts = 7, suggested_fix = "c" }
+        journal-lossy = { window = "5h", slack = "2h", min_hosts = 8, suggested_fix = "d" }
+        """
+    )
+
+    assert settings.receiver_failing == ReceiverFailingLimits(MINUTE, 4, 0.25, SuggestedFix("a"))
+    assert settings.receiver_down == ReceiverDownLimits(2 * HOUR, 5, 1.0, SuggestedFix("b"))
+    assert settings.index_stalled == DisagreementLimits(3 * HOUR, HOUR, 7, SuggestedFix("c"), 6)
+    assert settings.journal_lossy == DisagreementLimits(5 * HOUR, 2 * HOUR, 8, SuggestedFix("d"))

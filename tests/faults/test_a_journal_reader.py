@@ -51,7 +51,6 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
     from fleet_health.domain.alert import Alert
     from fleet_health.domain.instant import Instant
-    from fleet_health.parsing.receiver_log import LogObservation
     from tests.conftest import AsyncEventually, Following, Service, Site, StartService
     from tests.faults.private_journald import PrivateJournald
 
@@ -80,7 +79,7 @@ class Watch:
     def __init__(
         self, settings: JournalSettings, *, reach_us: int = REACH_US, now: Callable[[], Instant] = clock.now
     ) -> None:
-        self.observations: list[LogObservation] = []
+        self.observations: list[Any] = []
         self.follower = JournalFollower(settings, reach_us=reach_us, deliver=self.observations.extend, clock=now)
         self.state = self.follower.state
 

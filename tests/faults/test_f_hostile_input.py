@@ -182,6 +182,7 @@ def test_F3_no_pattern_sees_more_than_two_kibibytes(line: bytes) -> None:
 def test_F4_nothing_unprintable_reaches_the_terminal(site: Site, run_command: RunCommand) -> None:
     """Neither a finding nor a message about the configuration holds C0, C1, DEL or a change of direction."""
     site.ship(*NASTY_NAMES, minutes_ago=40)
+    site.ship("well")
     bad = site.directory / "bad.toml"
     bad.write_text('"\\u001b[31m\\u202e\\u007f" = 1\ntick = "\\u009b31m\\u2066"\n')
 

@@ -172,6 +172,9 @@ class _ListReader:
         """Begin with what is dated so or later; all that comes afterwards is read whatever its date."""
         self._older = {number for number, entry in enumerate(self._entries) if entry.at < since}
 
+    def latest_unit_state(self, until: int) -> None:
+        """Know nothing of the unit."""
+
     def read(self) -> Iterator[tuple[bytes | None, int]]:
         """Read on to the present end."""
         while self._place < len(self._entries):

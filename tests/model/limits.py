@@ -66,4 +66,7 @@ class Limits(NamedTuple):
             silent=HostLimits(ours[0], changes(theirs[0])),
             fatal_only=HostLimits(ours[1], changes(theirs[1])),
             unstamped=HostLimits(ours[2], changes(theirs[2])),
+            # The reference knows the three.
+            switched_off=frozenset(detector.symptom for detector in base.detectors())
+            - {"silent", "fatal-only", "unstamped", "blind", "too-many-hosts"},
         )

@@ -31,6 +31,8 @@ def service(
     site.show_all_symptoms()
     for minutes in range(20 * 60, 0, -5):
         site.ship(*(f"h{number}" for number in range(HOSTS)), minutes_ago=minutes)
+    for number in range(HOSTS):
+        site.answer(f"h{number}", 201)
     site.sync_journal()
     with start_service(site, WATCHDOG_USEC="3000000") as one:
         one.until_ready()
@@ -69,11 +71,11 @@ def test_the_first_evaluation_is_at_once(service: Service) -> None:
 
 
 def test_each_alert_is_a_row(service: Service) -> None:
-    """The six keys are there, the hour and the key agree, and one evaluation has one instant."""
+    """The six keys are there first, the hour and the key agree, and one evaluation has one instant."""
     rows = service.site.alert_rows()
 
-    assert [sorted(row) for row in rows] == [
-        ["dedup_key", "detail", "detected_at_wall", "host", "suggested_fix", "symptom"]
+    assert [list(row)[:6] for row in rows] == [
+        ["host", "symptom", "detail", "suggested_fix", "detected_at_wall", "dedup_key"]
     ] * len(rows)
     assert len({row["detected_at_wall"] for row in rows[:3]}) == 1
     for row in rows:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.domain.instant import Instant
-    from fleet_health.parsing.receiver_log import LogObservation
     from tests.conftest import AsyncEventually, Eventually, Following
 
 
@@ -93,7 +92,7 @@ class Rig:
     """A follower of a journal, and what it has delivered."""
 
     def __init__(self, directory: Path, *, now: Instant | None = None) -> None:
-        self.observations: list[LogObservation] = []
+        self.observations: list[Any] = []
         self.follower = JournalFollower(
             settings_of(directory),
             reach_us=REACH_US,

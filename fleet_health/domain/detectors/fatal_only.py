@@ -54,7 +54,10 @@ class FatalOnly:
         return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`."""
+        """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
+
+        Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
+        """
         for host, window in fleet.traffic.items():
             limits = self._limits.of(host)
             since = now - limits.window_us
@@ -67,6 +70,8 @@ class FatalOnly:
             server_errors = _of_class(SERVER_ERROR, by_status)
             refused = _of_class(CLIENT_ERROR, by_status) + server_errors
             if refused / total < limits.ratio:
+                continue
+            if not fleet.is_whole("journal", since, now) and not _is_refused_by_the_index(fleet, host, since, now):
                 continue
             fix = limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
             figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
@@ -81,7 +86,18 @@ class FatalOnly:
         """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""
         since = now - self._limits.of(host).window_us
         window = fleet.traffic.window(host)
-        return (window is not None and window.has_class(SUCCESS, since, now)) or fleet.is_whole("journal", since, now)
+        if window is not None and window.has_class(SUCCESS, since, now):
+            return True
+        return fleet.is_whole("journal", since, now) or _has_shipped(fleet, host, since, now)
+
+
+def _is_refused_by_the_index(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    return fleet.is_whole("index", since, until) and not _has_shipped(fleet, host, since, until)
+
+
+def _has_shipped(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    last_at = fleet.ships.last_at(host)
+    return last_at is not None and since <= last_at <= until
 
 
 def _of_class(status_class: int, by_status: dict[int, int]) -> int:

@@ -1,0 +1,23 @@
+"""What a key of the configuration is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One setting.
+
+    Attributes:
+        read: Turns what TOML gave into the value; raises ValueError with what was expected.
+        default: As it would be written in the file; None if the key is absent by default.
+
+    """
+
+    read: Callable[[Any], Any]
+    default: Any

@@ -1,0 +1,98 @@
+"""`receiver-failing`: the receiver answers, but with errors of its own, and to many hosts at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.detectors import fatal_only, silent
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.instant import describe
+from fleet_health.domain.window import SERVER_ERROR, SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.suggested_fix import SuggestedFix
+
+SYMPTOM = "receiver-failing"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverFailingLimits:
+    """When the receiver counts as failing.
+
+    Attributes:
+        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        min_hosts: Fewer hosts with mostly 5xx than this say nothing of the receiver.
+        ratio: Their share among the hosts that got any answer, from which on it is a finding; 0 to 1.
+        suggested_fix: What to do.
+
+    """
+
+    window_us: int
+    min_hosts: int
+    ratio: float
+    suggested_fix: SuggestedFix
+
+
+class ReceiverFailing:
+    """Finds out whether many hosts got mostly 5xx: more than half of a host's answers in the window."""
+
+    symptom = SYMPTOM
+
+    def __init__(self, limits: ReceiverFailingLimits) -> None:
+        self._limits = limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the window."""
+        return Reach(traffic_us=self._limits.window_us)
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all hosts together; none if a part of the window was not seen."""
+        limits, since = self._limits, now - self._limits.window_us
+        if not fleet.is_whole("journal", since, now):
+            return
+        failing: list[str] = []
+        errors: Counter[int] = Counter()
+        for host, window in fleet.traffic.items():
+            if not window.has_class(SERVER_ERROR, since, now):
+                continue
+            by_status = window.count_by_status(since, now)
+            of_host = {status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR}
+            if sum(of_host.values()) * 2 > sum(by_status.values()):
+                failing.append(host)
+                errors.update(of_host)
+        if len(failing) < limits.min_hosts:
+            return
+        # Only now is it worth it to ask every host.
+        total = sum(window.has_answer(since, now) for _, window in fleet.traffic.items())
+        if len(failing) / total < limits.ratio:
+            return
+        figures = ", ".join(f"{count} x {status}" for status, count in sorted(errors.items()))
+        yield Finding(
+            host=EVERY_HOST,
+            symptom=SYMPTOM,
+            detail=(
+                f"{len(failing)} of {total} hosts that uploaded in the last {describe(limits.window_us)}"
+                f" got mostly 5xx: {figures}"
+            ),
+            suggested_fix=limits.suggested_fix.render(EVERY_HOST),
+            # Who is refused for the receiver's sake may fall silent for it as well.
+            explains=frozenset((host, symptom) for host in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
+        )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether a window that was seen whole has an accepted upload, of any host.
+
+        That too few hosts upload to tell is no sign that the receiver is well: they may have given up.
+        """
+        del host
+        since = now - self._limits.window_us
+        return fleet.is_whole("journal", since, now) and any(
+            window.has_class(SUCCESS, since, now) for _, window in fleet.traffic.items()
+        )

@@ -1,0 +1,24 @@
+"""What systemd and journald themselves say of a unit, told apart from what the unit says.
+
+The ids are those of <systemd/sd-messages.h>. A unit can write any text, and any field but those that begin with an
+underscore; so an entry counts only if its trusted fields say that it is PID 1's, or journald's own.
+"""
+
+from __future__ import annotations
+
+RUNNING_BY_ID = {
+    "39f53479d3a045ac8e11786248231fbf": True,  # started
+    "9d1aaa27d60140bd96365438aad20286": False,  # stopped
+    "be02cf6855d2428ba40df7e9d022f03d": False,  # failed to start
+    "7ad2d189f7e94e70a38c781354912448": False,  # deactivated successfully
+    "d9b373ed55a64feb8242e02dbe79a49c": False,  # failed with a result
+}
+"""The MESSAGE_ID of PID 1's messages that tell a unit's state -> whether it runs."""
+
+DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
+"""The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""
+
+
+def first_words(unit: str) -> tuple[bytes, ...]:
+    """Give what every such message begins with, so that the others need not be looked at any closer."""
+    return b"Started ", b"Stopped ", b"Failed to start ", b"Suppressed ", f"{unit}: ".encode()

@@ -1,0 +1,132 @@
+"""`index-stalled`: accepted uploads in the journal, and no row in the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.coverage import Coverage, Gap
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.disagreement import DisagreementLimits
+from fleet_health.domain.detectors.index_stalled import IndexStalled
+from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+MINUTE_US = 60 * SECOND_US
+WINDOW_US, SLACK_US = 30 * MINUTE_US, 2 * MINUTE_US
+DETECTOR = IndexStalled(DisagreementLimits(WINDOW_US, SLACK_US, 3, SuggestedFix("Look."), min_count=2))
+OLD = 5 * MINUTE_US
+
+
+@pytest.mark.parametrize(
+    ("answers", "ships", "is_found"),
+    [
+        pytest.param([], [], False, id="nobody uploads"),
+        pytest.param([(OLD, 201)] * 2, [], True, id="enough accepted uploads, and never a row"),
+        pytest.param([(OLD, 201)], [], False, id="one accepted upload fewer"),
+        pytest.param([(OLD, 200), (OLD, 299)], [], True, id="any 2xx is accepted"),
+        pytest.param([(OLD, 201), (OLD, 412), (OLD, 500)], [], False, id="refusals have no row anyway"),
+        pytest.param([(OLD, 201)] * 2, [OLD], False, id="with a row"),
+        pytest.param([(OLD, 201)] * 2, [WINDOW_US], False, id="with a row at the window's beginning"),
+        pytest.param([(OLD, 201)] * 2, [WINDOW_US + 1], True, id="with a row just before the window"),
+        pytest.param([(OLD, 201)] * 2, [-1], False, id="with a row dated ahead"),
+        pytest.param([(SLACK_US, 201)] * 2, [], True, id="uploads exactly as old as the slack"),
+        pytest.param([(SLACK_US - 1, 201)] * 2, [], False, id="younger ones, whose rows may be in flight"),
+        pytest.param([(WINDOW_US, 201)] * 2, [], True, id="uploads exactly at the window's beginning"),
+        pytest.param([(WINDOW_US + 1, 201)] * 2, [], False, id="uploads before it"),
+        pytest.param(
+            [(WINDOW_US + 1 - SLACK_US, 201)] * 2, [WINDOW_US + 1], False, id="uploads just before whose end a row came"
+        ),
+        pytest.param(
+            [(WINDOW_US - SLACK_US, 201)] * 2, [WINDOW_US + 1], True, id="uploads longer than the slack after a row"
+        ),
+    ],
+)
+def test_accepted_uploads_without_rows_are_a_finding(
+    answers: list[tuple[int, int]], ships: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """When enough hosts show it, to the microsecond; one host fewer is never enough."""
+
+    def fleet(count: int) -> Fleet:
+        hosts = [f"pi-{number}" for number in range(count)]
+        return fleet_of(
+            responses=[(host, age, status) for host in hosts for age, status in answers],
+            ships=[(host, age) for host in hosts for age in ships],
+        )
+
+    assert [finding.host for finding in DETECTOR.find(fleet(3), now)] == ["*"] * is_found
+    assert list(DETECTOR.find(fleet(2), now)) == []
+
+
+def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """All of them are counted, with their uploads; it explains nothing."""
+    hosts = [f"pi-{number:02}" for number in range(12)]
+
+    assert list(DETECTOR.find(fleet_of(responses=[(host, OLD, 201) for host in hosts] * 3), now)) == [
+        Finding(
+            host="*",
+            symptom="index-stalled",
+            detail=(
+                "in the last 30 min the journal has 36 accepted uploads of 12 hosts of which the index has no row:"
+                " pi-00, pi-01, pi-02, pi-03, pi-04, pi-05, pi-06, pi-07, pi-08, pi-09 and 2 more"
+            ),
+            suggested_fix="Look.",
+        )
+    ]
+
+
+@pytest.mark.parametrize("source", ["index", "journal"])
+@pytest.mark.parametrize(
+    ("gap", "is_seen"),
+    [
+        pytest.param((WINDOW_US + 2, WINDOW_US + 1), True, id="before the window"),
+        pytest.param((WINDOW_US + 2, WINDOW_US), False, id="up to its beginning"),
+        pytest.param((5, 4), False, id="within"),
+    ],
+)
+def test_a_known_gap_makes_it_unknown(
+    source: str, gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """What is missing explains the disagreement; nor is it seen to be over."""
+    hosts = ["pi-1", "pi-2", "pi-3"]
+    bad = fleet_of(responses=[(host, OLD, 201) for host in hosts] * 2)
+    good = fleet_of(responses=[("pi-1", OLD, 201)], ships=[("pi-1", OLD)])
+    bad.coverage = good.coverage = (Coverage(source, gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
+
+    assert len(list(DETECTOR.find(bad, now))) == is_seen
+    assert DETECTOR.is_over(good, "*", now) == is_seen
+
+
+@pytest.mark.parametrize(
+    ("answer", "ship", "is_over"),
+    [
+        pytest.param(None, None, False, id="nobody uploads any more"),
+        pytest.param((OLD, 201), None, False, id="an upload without a row"),
+        pytest.param(None, OLD, False, id="a row without an upload"),
+        pytest.param((OLD, 412), OLD, False, id="a row, and a refusal"),
+        pytest.param((WINDOW_US, 201), WINDOW_US, True, id="both at the window's beginning"),
+        pytest.param((OLD, 201), WINDOW_US + 1, False, id="a row from before it"),
+        pytest.param((WINDOW_US + 1, 201), OLD, False, id="an upload from before it"),
+    ],
+)
+def test_it_is_over_when_an_upload_is_in_both(
+    answer: tuple[int, int] | None, ship: int | None, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """That the disagreement is no longer seen is not enough."""
+    fleet = fleet_of(
+        responses=[] if answer is None else [("pi-1", *answer)], ships=[] if ship is None else [("pi-1", ship)]
+    )
+
+    assert DETECTOR.is_over(fleet, "*", now) == is_over
+
+
+def test_the_reach_holds_the_row_before_the_window() -> None:
+    """Whether a row came just before it matters."""
+    assert DETECTOR.reach == Reach(ships_us=WINDOW_US + SLACK_US, traffic_us=WINDOW_US)

@@ -1,0 +1,109 @@
+"""`journal-lossy`: rows in the index, and no accepted upload in the journal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.coverage import Coverage, Gap
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.disagreement import DisagreementLimits
+from fleet_health.domain.detectors.journal_lossy import JournalLossy
+from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+MINUTE_US = 60 * SECOND_US
+WINDOW_US, SLACK_US = 30 * MINUTE_US, 2 * MINUTE_US
+DETECTOR = JournalLossy(DisagreementLimits(WINDOW_US, SLACK_US, 3, SuggestedFix("Look.")))
+OLD = 5 * MINUTE_US
+
+
+@pytest.mark.parametrize(
+    ("ships", "answers", "is_found"),
+    [
+        pytest.param([], [], False, id="nobody ships"),
+        pytest.param([OLD], [], True, id="a row, and no answer at all"),
+        pytest.param([OLD], [(OLD, 412), (OLD, 500)], True, id="a row, and refusals only"),
+        pytest.param([OLD], [(OLD, 201)], False, id="a row and its upload"),
+        pytest.param([OLD], [(0, 299)], False, id="any 2xx up to now will do"),
+        pytest.param([OLD], [(-1, 201)], True, id="one after now has not happened yet"),
+        pytest.param([OLD], [(WINDOW_US, 201)], False, id="one at the window's beginning will do"),
+        pytest.param([OLD], [(WINDOW_US + 1, 201)], True, id="one before it will not"),
+        pytest.param([SLACK_US], [], True, id="a row exactly as old as the slack"),
+        pytest.param([SLACK_US - 1], [], False, id="a younger one, whose entry may be in flight"),
+        pytest.param([WINDOW_US - SLACK_US], [], True, id="a row exactly a slack after the window's beginning"),
+        pytest.param([WINDOW_US - SLACK_US + 1], [], False, id="an older one, whose entry may be before the window"),
+        pytest.param([OLD, SLACK_US - 1], [], False, id="the last row decides"),
+    ],
+)
+def test_rows_without_accepted_uploads_are_a_finding(
+    ships: list[int], answers: list[tuple[int, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """When enough hosts show it, to the microsecond; one host fewer is never enough."""
+
+    def fleet(count: int) -> Fleet:
+        hosts = [f"pi-{number}" for number in range(count)]
+        return fleet_of(
+            responses=[(host, age, status) for host in hosts for age, status in answers],
+            ships=[(host, age) for host in hosts for age in ships],
+        )
+
+    assert [finding.host for finding in DETECTOR.find(fleet(3), now)] == ["*"] * is_found
+    assert list(DETECTOR.find(fleet(2), now)) == []
+
+
+def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """All of them are counted; it explains nothing."""
+    ships = [(f"pi-{number:02}", OLD) for number in range(11)]
+
+    assert list(DETECTOR.find(fleet_of(ships=ships), now)) == [
+        Finding(
+            host="*",
+            symptom="journal-lossy",
+            detail=(
+                "in the last 30 min the index has rows of 11 hosts of which the journal has no accepted upload:"
+                " pi-00, pi-01, pi-02, pi-03, pi-04, pi-05, pi-06, pi-07, pi-08, pi-09 and 1 more"
+            ),
+            suggested_fix="Look.",
+        )
+    ]
+
+
+@pytest.mark.parametrize("source", ["index", "journal"])
+@pytest.mark.parametrize(
+    ("gap", "is_seen"),
+    [
+        pytest.param((WINDOW_US + 2, WINDOW_US + 1), True, id="before the window"),
+        pytest.param((WINDOW_US + 2, WINDOW_US), False, id="up to its beginning"),
+        pytest.param((5, 4), False, id="within"),
+    ],
+)
+def test_a_known_gap_makes_it_unknown(
+    source: str, gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """What is missing explains the disagreement; nor is it seen to be over."""
+    bad = fleet_of(ships=[(host, OLD) for host in ("pi-1", "pi-2", "pi-3")])
+    good = fleet_of(responses=[("pi-1", OLD, 201)], ships=[("pi-1", OLD)])
+    bad.coverage = good.coverage = (Coverage(source, gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
+
+    assert len(list(DETECTOR.find(bad, now))) == is_seen
+    assert DETECTOR.is_over(good, "*", now) == is_seen
+
+
+def test_it_is_over_when_an_upload_is_in_both(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """That nobody ships any more is not enough."""
+    assert not DETECTOR.is_over(fleet_of(), "*", now)
+    assert not DETECTOR.is_over(fleet_of(ships=[("pi-1", OLD)]), "*", now)
+    assert DETECTOR.is_over(fleet_of(ships=[("pi-1", OLD)], responses=[("pi-1", OLD, 201)]), "*", now)
+
+
+def test_the_reach_is_the_window() -> None:
+    """For rows and for answers."""
+    assert DETECTOR.reach == Reach(ships_us=WINDOW_US, traffic_us=WINDOW_US)

@@ -1,0 +1,119 @@
+"""`receiver-failing`: enough hosts, and a large enough share of those that uploaded, got mostly 5xx."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.coverage import Coverage, Gap
+from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
+from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.suggested_fix import SuggestedFix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.instant import Instant
+
+WINDOW_US = 30 * 60 * SECOND_US
+DETECTOR = ReceiverFailing(ReceiverFailingLimits(WINDOW_US, 3, 0.5, SuggestedFix("Mend it.")))
+
+Hosts = list[list[tuple[int, int]]]
+"""For each host, age and status of each answer."""
+FAILS, WORKS = [(1, 500)], [(1, 201)]
+
+
+def responses(hosts: Hosts) -> list[tuple[str, int, int]]:
+    """Name the hosts."""
+    return [(f"pi-{number}", age, status) for number, answers in enumerate(hosts) for age, status in answers]
+
+
+@pytest.mark.parametrize(
+    ("hosts", "is_found"),
+    [
+        pytest.param([], False, id="nobody uploads"),
+        pytest.param([FAILS] * 2, False, id="all of two hosts are too few"),
+        pytest.param([FAILS] * 3, True, id="all of three hosts"),
+        pytest.param([FAILS] * 3 + [WORKS] * 3, True, id="exactly half of the hosts"),
+        pytest.param([FAILS] * 3 + [WORKS] * 4, False, id="fewer than half"),
+        pytest.param([FAILS] * 3 + [[(1, 412)]] * 4, False, id="who is refused for its own fault uploads as well"),
+        pytest.param([FAILS] * 3 + [[(WINDOW_US + 1, 201)]] * 4, True, id="who uploaded before the window does not"),
+        pytest.param([[(1, 500), (1, 201)]] * 3, False, id="half of a host's answers are not most"),
+        pytest.param([[(1, 500), (1, 503), (1, 201)]] * 3, True, id="two thirds are, of any kind"),
+        pytest.param([[(1, 412)]] * 9, False, id="4xx are the hosts' own"),
+        pytest.param([[(1, 499), (1, 599), (1, 500)]] * 3, True, id="the first and the last status of 5xx"),
+        pytest.param([[(WINDOW_US, 500)]] * 3, True, id="exactly at the window's beginning"),
+        pytest.param([FAILS] * 2 + [[(WINDOW_US + 1, 500)]], False, id="one a microsecond before the window"),
+        pytest.param([[(0, 500)]] * 3, True, id="exactly at now"),
+        pytest.param([FAILS] * 2 + [[(-1, 500)]], False, id="one a microsecond after now"),
+    ],
+)
+def test_many_hosts_with_mostly_5xx_are_a_finding(
+    hosts: Hosts, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """It concerns no host in particular, and there is at most one."""
+    found = DETECTOR.find(fleet_of(responses=responses(hosts)), now)
+
+    assert [finding.host for finding in found] == ["*"] * is_found
+
+
+def test_it_explains_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Those and no other one; and it says how many of how many, and with which statuses."""
+    hosts = [FAILS, [(1, 503), (1, 500)], [(1, 503), (2, 503), (3, 412)], WORKS, [(1, 412)]]
+
+    assert list(DETECTOR.find(fleet_of(responses=responses(hosts), unstamped=[("pi-9", 1)]), now)) == [
+        Finding(
+            host="*",
+            symptom="receiver-failing",
+            detail="3 of 5 hosts that uploaded in the last 30 min got mostly 5xx: 2 x 500, 3 x 503",
+            suggested_fix="Mend it.",
+            explains=frozenset(
+                (host, symptom) for host in ("pi-0", "pi-1", "pi-2") for symptom in ("fatal-only", "silent")
+            ),
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("gap", "is_seen"),
+    [
+        pytest.param((WINDOW_US + 2, WINDOW_US + 1), True, id="a gap before the window"),
+        pytest.param((WINDOW_US + 2, WINDOW_US), False, id="a gap up to the window's beginning"),
+        pytest.param((5, 4), False, id="a gap within"),
+    ],
+)
+def test_what_was_not_seen_whole_is_neither_found_nor_over(
+    gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """The answers that are missing may have been successes, or none."""
+    fleet = fleet_of(responses=responses([FAILS] * 3))
+    well = fleet_of(responses=responses([WORKS] * 3))
+    fleet.coverage = well.coverage = (Coverage("journal", gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
+
+    assert len(list(DETECTOR.find(fleet, now))) == is_seen
+    assert DETECTOR.is_over(well, "*", now) == is_seen
+
+
+@pytest.mark.parametrize(
+    ("hosts", "is_over"),
+    [
+        pytest.param([], False, id="nobody uploads any more"),
+        pytest.param([FAILS] * 2, False, id="too few upload to tell"),
+        pytest.param([FAILS] * 2 + [WORKS], True, id="one is accepted"),
+        pytest.param([[(WINDOW_US, 201)]], True, id="it was at the window's beginning"),
+        pytest.param([[(WINDOW_US + 1, 201)]], False, id="it was before the window"),
+    ],
+)
+def test_it_is_over_when_somebody_is_accepted(
+    hosts: Hosts, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """That it can no longer be seen to fail is not enough."""
+    assert DETECTOR.is_over(fleet_of(responses=responses(hosts)), "*", now) == is_over
+
+
+def test_the_reach_is_the_window() -> None:
+    """Rows are not needed."""
+    assert DETECTOR.reach == Reach(traffic_us=WINDOW_US)

@@ -1,0 +1,173 @@
+"""One cause, one alert, and nothing claimed without evidence: a scenario of each in the real service."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.sources.system_messages import DROPPED_ID
+from tests.site import now_us
+
+if TYPE_CHECKING:
+    from tests.conftest import Site, StartService
+
+MINUTE = 60_000_000
+UNIT = "cis490-receiver.service"
+STARTED, STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"
+HOSTS = ("a", "b", "c")
+
+
+def systemd_says(site: Site, message: str, message_id: str, *, minutes_ago: float) -> None:
+    """Append PID 1's word on the receiver."""
+    site.journal.append(
+        message,
+        at_us=now_us() - round(minutes_ago * MINUTE),
+        unit="init.scope",
+        _PID="1",
+        UNIT=UNIT,
+        MESSAGE_ID=message_id,
+    )
+
+
+def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_service: StartService) -> None:
+    """Its hosts are held back and named, over a restart too; those that outlive it are told of then."""
+    site.configure("alerts.resolved = true")
+    for host in HOSTS:
+        site.answer(host, 503, times=12)
+    site.sync_journal()
+    site.ship("well")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "receiver-failing")], "the alert")
+        service.until(lambda: "3 held back" in service.notify.status, "the status")
+        service.until_evaluated_anew()
+        service.process.kill()
+        service.process.wait()
+    with start_service(site) as service:
+        service.until_ready()
+        service.until_evaluated_anew()
+        before = site.alerted()
+        for number in range(4):
+            site.answer(f"well-{number}", 201)
+        site.sync_journal()
+        service.until(lambda: len(site.alert_rows()) == 5, "the others")
+
+    first, second, *others = site.alert_rows()
+    assert before == [("*", "receiver-failing")]
+    assert first["detail"].endswith("; 3 alerts of hosts held back: a fatal-only, b fatal-only, c fatal-only")
+    assert (second["symptom"], second["status"]) == ("receiver-failing", "resolved")
+    assert [(row["host"], row["symptom"]) for row in others] == [(host, "fatal-only") for host in HOSTS]
+    assert others[0]["detected_at_wall"] > second["detected_at_wall"]
+
+
+def test_without_the_receivers_detectors_the_hosts_are_told_of(site: Site, start_service: StartService) -> None:
+    """Then there are the three symptoms alone, each by itself."""
+    site.configure("receiver.enabled = false")
+    systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=40)
+    for host in HOSTS:
+        site.answer(host, 503, times=12)
+    site.sync_journal()
+    site.ship(*HOSTS, minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: service.evaluations() > 0, "the alerts")
+        service.until(lambda: len(site.alert_rows()) == 6, "the alerts")
+
+    assert site.alerted() == sorted((host, symptom) for host in HOSTS for symptom in ("fatal-only", "silent"))
+
+
+def test_a_receiver_that_systemd_has_stopped_is_down(site: Site, start_service: StartService) -> None:
+    """By systemd's word alone, while every host still looks well; and it is over when systemd has started it."""
+    site.configure("alerts.resolved = true")
+    systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=3)
+    site.answer("a", 201, at_us=now_us() - 4 * MINUTE)
+    site.sync_journal()
+    site.ship("a", minutes_ago=4)
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "receiver-down")], "the alert")
+        systemd_says(site, "Started Receiver.", STARTED, minutes_ago=0)
+        site.sync_journal()
+        service.until(lambda: len(site.alert_rows()) == 2, "the end")
+
+    assert site.alert_rows()[0]["detail"].startswith("systemd says that its unit stopped or failed at ")
+    assert site.alert_rows()[1]["status"] == "resolved"
+
+
+def test_a_receiver_that_nobody_reaches_is_down(site: Site, start_service: StartService) -> None:
+    """All fell silent at once: one alert. Who had been silent before is told of by himself."""
+    site.configure()
+    site.answer("other", 201, at_us=now_us() - 50 * MINUTE)
+    site.sync_journal()
+    site.ship("before", minutes_ago=95)
+    site.ship(*HOSTS, minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) == 2, "the alerts")
+        service.until_evaluated_anew()
+
+    assert site.alerted() == [("*", "receiver-down"), ("before", "silent")]
+    assert site.alert_rows()[0]["detail"].endswith("; 3 alerts of hosts held back: a silent, b silent, c silent")
+
+
+def test_an_index_that_has_stopped_is_told_of(site: Site, start_service: StartService) -> None:
+    """Uploads that the journal accepted are in no row."""
+    site.configure()
+    for host in HOSTS:
+        site.answer(host, 201, times=3, at_us=now_us() - 10 * MINUTE)
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("well")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "index-stalled")], "the alert")
+
+    assert "a, b, c" in site.alert_rows()[0]["detail"]
+
+
+def test_a_journal_that_lacks_what_the_index_has_is_told_of(site: Site, start_service: StartService) -> None:
+    """Rows without an acceptance."""
+    site.configure()
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship(*HOSTS, minutes_ago=10)
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "journal-lossy")], "the alert")
+
+    assert "a, b, c" in site.alert_rows()[0]["detail"]
+
+
+def test_where_the_journal_is_not_whole_the_index_decides_who_is_refused(
+    site: Site, start_service: StartService
+) -> None:
+    """A row says that an acceptance was dropped; without one, the finding stands. Nothing ends in such a window."""
+    site.configure('alerts.resolved = true\n[detectors.fatal-only]\nwindow = "30m"\nmin_count = 3')
+    for host in HOSTS:
+        site.answer(host, 412, times=12, at_us=now_us() - 9 * MINUTE)
+    site.journal.append(
+        f"Suppressed 7 messages from {UNIT}",
+        at_us=now_us() - 8 * MINUTE,
+        unit="systemd-journald.service",
+        _TRANSPORT="driver",
+        MESSAGE_ID=DROPPED_ID,
+    )
+    site.sync_journal()
+    site.ship("b", minutes_ago=7)
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) == 2, "the alerts")
+        service.until(lambda: ", 1 gap" in service.notify.status, "the status")
+        service.until_evaluated_anew()
+
+    assert site.alerted() == [("a", "fatal-only"), ("c", "fatal-only")]
+
+
+def test_an_alert_brings_its_evidence(site: Site, start_service: StartService) -> None:
+    """When it was well last, what went wrong first, how often and why; some lines, and the command for the rest."""
+    site.configure()
+    site.ship("refused", minutes_ago=40)
+    site.answer("refused", 412, times=9)
+    site.answer("refused", 503, times=3)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) == 2, "the alerts")
+
+    for row in site.alert_rows():
+        assert row["last_good_wall"] < row["first_bad_wall"] < row["detected_at_wall"]
+        assert (row["responses"], row["reason"]) == ({"412": 9, "503": 3}, "412")
+        assert [line.endswith('HTTP/1.1" 503') for line in row["samples"]] == [True] * 3
+        assert row["command"].startswith(f"journalctl --unit={UNIT} --since=@")
+        assert row["command"].endswith("--grep=refused")

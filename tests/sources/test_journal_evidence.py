@@ -1,0 +1,162 @@
+"""What the journal says of itself and of the unit: gaps, and whether the receiver runs. From real journal files."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.domain.coverage import Gap
+from fleet_health.domain.observation import Response, UnitState
+from fleet_health.sources.journal import JournalFollower
+from fleet_health.sources.once import read_journal
+from fleet_health.sources.state import SourceState
+from fleet_health.sources.system_messages import DROPPED_ID
+from tests.site import now_us
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
+    from tests.conftest import Site
+
+MINUTE = 60_000_000
+REACH = 30 * MINUTE
+UNIT = "cis490-receiver.service"
+STARTED = {"MESSAGE_ID": "39f53479d3a045ac8e11786248231fbf"}
+STOPPED = {"MESSAGE_ID": "9d1aaa27d60140bd96365438aad20286"}
+FAILED = {"MESSAGE_ID": "be02cf6855d2428ba40df7e9d022f03d"}
+DEACTIVATED = {"MESSAGE_ID": "7ad2d189f7e94e70a38c781354912448"}
+RESULT = {"MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c"}
+
+
+def systemd_says(site: Site, message: str, at: Instant, **fields: str) -> None:
+    """Append a message of PID 1 about the receiver's unit."""
+    site.journal.append(message, at_us=at, unit="init.scope", **{"_PID": "1", "UNIT": UNIT} | fields)
+
+
+def journald_says(site: Site, message: str, at: Instant, **fields: str) -> None:
+    """Append a message of journald about itself."""
+    site.journal.append(
+        message,
+        at_us=at,
+        unit="systemd-journald.service",
+        **{"_TRANSPORT": "driver", "MESSAGE_ID": DROPPED_ID, "N_DROPPED": "5"} | fields,
+    )
+
+
+async def followed(site: Site, *, seen_until: Instant | None = None) -> tuple[list[Any], SourceState]:
+    """Read the journal once; give what was delivered, and the state."""
+    site.sync_journal()
+    observations: list[Any] = []
+    follower = JournalFollower(
+        load(site.configure()).journal,
+        reach_us=REACH,
+        deliver=observations.extend,
+        clock=now_us,
+        seen_until=seen_until,
+    )
+    await follower.poll()
+    await follower.close()
+    return observations, follower.state
+
+
+@pytest.mark.parametrize(
+    ("message", "fields", "is_running"),
+    [
+        ("Started Receiver.", STARTED, True),
+        ("Stopped Receiver.", STOPPED, False),
+        ("Failed to start Receiver.", FAILED, False),
+        (f"{UNIT}: Deactivated successfully.", DEACTIVATED, False),
+        (f"{UNIT}: Failed with result 'exit-code'.", RESULT, False),
+    ],
+)
+async def test_systemd_says_whether_the_receiver_runs(
+    message: str, fields: dict[str, str], *, is_running: bool, site: Site
+) -> None:
+    """The service and `check` read the same of it."""
+    at = now_us() - MINUTE
+    systemd_says(site, message, at, **fields)
+
+    observations, _ = await followed(site)
+    read: list[Any] = []
+    read_journal(load(site.config).journal, at - MINUTE, now_us(), read.extend)
+
+    assert observations == [UnitState(at, is_running)]
+    assert read == [UnitState(at, is_running)]
+
+
+async def test_what_only_looks_like_systemds_word_is_not(site: Site) -> None:
+    """Neither the receiver's own line, nor its field, nor what systemd says of another unit or of other matters."""
+    at = now_us() - MINUTE
+    site.journal.append("Stopped Receiver.", at_us=at, **STOPPED)
+    site.journal.append("Stopped Receiver.", at_us=at, UNIT=UNIT, OBJECT_SYSTEMD_UNIT=UNIT, **STOPPED)
+    systemd_says(site, "Stopped Other.", at, UNIT="other.service", **STOPPED)
+    systemd_says(site, "Stopped target Receiver.", at)
+    systemd_says(site, f"{UNIT}: Consumed 5s CPU time.", at, MESSAGE_ID="ae8f7b866b0347b9af31fe1c80b127c0")
+    site.answer("a", 201, at_us=at)
+
+    observations, state = await followed(site)
+
+    assert observations == [Response("a", at, 201)]
+    assert state.gaps == []
+
+
+async def test_a_stop_of_long_ago_is_known_at_the_start(site: Site) -> None:
+    """The latest word counts, however far beyond the reach; `check` takes the one before its instant."""
+    now = now_us()
+    systemd_says(site, "Started Receiver.", now - 9 * 60 * MINUTE, **STARTED)
+    systemd_says(site, "Stopped Receiver.", now - 8 * 60 * MINUTE, **STOPPED)
+    site.answer("a", 201, at_us=now - MINUTE)
+
+    observations, _ = await followed(site)
+    read: list[Any] = []
+    read_journal(load(site.config).journal, now - 9 * 60 * MINUTE, now - 8 * 60 * MINUTE - 1, read.extend)
+
+    assert observations == [UnitState(now - 8 * 60 * MINUTE, is_running=False), Response("a", now - MINUTE, 201)]
+    assert read[0] == UnitState(now - 9 * 60 * MINUTE, is_running=True)
+
+
+async def test_what_journald_suppressed_is_a_gap_since_the_last_that_got_through(site: Site) -> None:
+    """Of the receiver's unit; another's does not matter, nor does a line that only says so."""
+    now = now_us()
+    site.answer("a", 201, at_us=now - 9 * MINUTE)
+    journald_says(site, f"Suppressed 5 messages from {UNIT}", now - 8 * MINUTE)
+    site.answer("a", 201, at_us=now - 7 * MINUTE)
+    journald_says(site, "Suppressed 5 messages from other.service", now - 6 * MINUTE)
+    site.journal.append(f"Suppressed 5 messages from {UNIT}", at_us=now - 5 * MINUTE, MESSAGE_ID=DROPPED_ID)
+
+    _, state = await followed(site)
+
+    assert [(gap.since, gap.until) for gap in state.gaps] == [(now - 9 * MINUTE, now - 8 * MINUTE)]
+    assert "1 gap" in state.summary(now)
+    assert state.coverage().is_whole(now - 8 * MINUTE + 1, now)
+    assert not state.coverage().is_whole(now - 8 * MINUTE, now)
+    assert state.coverage().is_whole(now - 30 * MINUTE, now - 9 * MINUTE - 1)
+
+
+@pytest.mark.parametrize(("age", "is_gap"), [(20, True), (10, False), (5, False)])
+async def test_a_journal_vacuumed_while_nobody_read_it_is_a_gap(*, age: int, is_gap: bool, site: Site) -> None:
+    """From what was read to what is left, if that is later; and a journal that merely begins late is none."""
+    now = now_us()
+    site.journal.append("of another unit", at_us=now - 10 * MINUTE, unit="other.service")
+    site.answer("a", 201, at_us=now - MINUTE)
+
+    _, state = await followed(site, seen_until=now - age * MINUTE)
+    _, at_first_start = await followed(site)
+
+    assert [(gap.since, gap.until) for gap in state.gaps] == [(now - age * MINUTE, now - 10 * MINUTE)] * is_gap
+    assert at_first_start.gaps == []
+
+
+def test_gaps_are_few_and_recent() -> None:
+    """Those that have left the reach are forgotten, and of many the oldest become one."""
+    state = SourceState("journal")
+    for number in range(1_000):
+        state.lack(Gap(10 * number, 10 * number + 1, "why"), 10 * (number - 500))
+
+    coverage = state.coverage()
+
+    assert len(state.gaps) == 100
+    assert not any(coverage.is_whole(at, at) for at in range(5_000, 10_000, 10))
+    assert coverage.is_whole(9_995, 9_995)
+    assert coverage.is_whole(0, 4_000)
