@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.sinks.journal import MESSAGE_IDS
-from tests.machine.deployment import ALERTS, QUICK_CONFIG, REFUSED_HOST
+from fleet_health.sinks.journal import MESSAGE_IDS, NOTICE_IDS
+from tests.machine.deployment import ALERTS, QUICK_CONFIG, RECEIVER, REFUSED_HOST
 from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
@@ -169,6 +169,26 @@ def _assert_told_in_full(service: Service, host: str, symptom: str) -> dict[str,
     }
     assert {field: entry.get(field) for field in expected} == expected
     return row
+
+
+def test_a_receiver_that_is_stopped_is_down(service: Service, receiver: Receiver) -> None:
+    """Systemd says so, and says when it runs again: the end is a notice of its own in the journal."""
+    config = QUICK_CONFIG.replace("receiver.enabled = false", 'receiver.down.after = "2s"')
+    service.configure(config.replace('after = "4s"', 'after = "30m"'))
+    service.control("reload")
+    service.machine.run("systemctl", "stop", RECEIVER)
+    try:
+        row, entry = service.wait_for_alert("*", "receiver-down")
+    finally:
+        service.machine.run("systemctl", "start", RECEIVER)
+    ends = eventually(
+        lambda: service.machine.journal("FLEET_STATUS=resolved", "FLEET_SYMPTOM=receiver-down"), "the end"
+    )
+
+    assert row["detail"].startswith("systemd says that its unit stopped or failed at ")
+    assert entry["MESSAGE_ID"] == MESSAGE_IDS["receiver-down"]
+    assert (ends[0]["MESSAGE_ID"], ends[0]["PRIORITY"]) == (NOTICE_IDS["resolved"], "5")
+    eventually(lambda: receiver.upload("first-host") == ["201"], "an answer of the receiver")
 
 
 @pytest.mark.fault("D6", rig="R2")
