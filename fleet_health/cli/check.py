@@ -22,12 +22,14 @@ from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.domain.silences import Silences
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
 from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
+from fleet_health.sinks.silence_file import SilenceFile
 from fleet_health.sources.once import read_index, read_journal
 
 if TYPE_CHECKING:
@@ -148,11 +150,12 @@ def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class _Verdict:
-    """What is said: an alert for each finding; which of them are new, and which are held back for another."""
+    """What is said: an alert for each finding; which are new, which are held back for another, and which silenced."""
 
     alerts: list[Alert]
     new: frozenset[str]
     held: frozenset[tuple[str, str]]
+    silenced: frozenset[tuple[str, str]]
 
 
 def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_run: bool) -> tuple[_Verdict, bool]:
@@ -164,7 +167,13 @@ def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_ru
     except SinkUnavailable as error:
         _log.error("which alerts were given this hour cannot be read back", reason=str(error))
         is_broken = True
-    due = {alert.dedup_key: alert for alert in incidents.take(evaluation).alerts}
+    try:
+        silences = Silences(SilenceFile(settings.state_directory).load())
+    except SinkUnavailable as error:
+        _log.error("the silences cannot be read", reason=str(error))
+        silences, is_broken = Silences(), True
+    news = incidents.take(evaluation, lambda host, symptom: silences.of(host, symptom, evaluation.at) is not None)
+    due = {alert.dedup_key: alert for alert in news.alerts}
     alerts = [Alert(finding, evaluation.at) for finding in evaluation.findings]
     reach = reach_of(settings.detectors())
     alerts = with_evidence(
@@ -179,7 +188,7 @@ def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_ru
             _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
             is_broken = True
         _send(new)
-    return _Verdict(alerts, frozenset(alert.dedup_key for alert in new), incidents.held), is_broken
+    return _Verdict(alerts, frozenset(alert.dedup_key for alert in new), incidents.held, incidents.muted), is_broken
 
 
 def _send(alerts: Sequence[Alert]) -> None:
@@ -197,10 +206,12 @@ def _print(verdict: _Verdict, *, host_count: int, options: argparse.Namespace) -
     for alert in verdict.alerts:
         finding, is_new = alert.finding, alert.dedup_key in verdict.new
         is_held = (finding.host, finding.symptom) in verdict.held
+        is_silenced = (finding.host, finding.symptom) in verdict.silenced
         if options.json:
-            _say(_json({**alert.row(), "is_new": is_new, "is_held_back": is_held}))
+            _say(_json({**alert.row(), "is_new": is_new, "is_held_back": is_held, "is_silenced": is_silenced}))
         else:
-            note = " (held back)" if is_held else "" if is_new else " (alerted before in this hour)"
+            note = "" if is_new else " (alerted before in this hour)"
+            note = " (held back)" if is_held else " (silenced)" if is_silenced else note
             _say(f"{finding.host}: {finding.symptom}{note}")
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")

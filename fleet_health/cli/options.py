@@ -22,13 +22,18 @@ EXIT_CONFIG = 2
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config` and `--log-level`."""
+    add_config_option(parser)
+    parser.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Add `--config`."""
     parser.add_argument(
         "--config",
         type=Path,
         metavar="FILE",
         help=f"the configuration; by default {DEFAULT_PATH}, or all defaults where that does not exist",
     )
-    parser.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
 
 
 def config_path(options: argparse.Namespace) -> Path | None:

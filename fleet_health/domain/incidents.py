@@ -97,6 +97,8 @@ class Incidents:
         self.open: dict[Pair, Incident] = {}
         self.held: frozenset[Pair] = frozenset()
         """What the latest evaluation found, and whose alerts are held back."""
+        self.muted: frozenset[Pair] = frozenset()
+        """What it found, and is silenced."""
         self._policy = policy or AlertPolicy()
         self._symptoms: frozenset[str] | None = None
         self._ignored = HostGlobs()
@@ -160,13 +162,13 @@ class Incidents:
         alerts = [Alert(finding, now) for finding in self._note(found, now)]
         notices = self._end(evaluation, found)
         self.held = self._held(found, now)
+        self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
         given = self._keys_by_hour.setdefault(utc_hour(now), set())
         for pair, finding in found.items():
             incident = self.open[pair]
-            if pair in self.held or pair in self._flapping.since:
-                continue
-            if is_muted(*pair):
+            if pair in self.muted:
                 incident.is_muted = True
+            if pair in self.held or pair in self.muted or pair in self._flapping.since:
                 continue
             alert = Alert(self._naming_held(finding), now)
             is_due = self._policy.is_due(finding.symptom, incident.opened_at, incident.told_at, now)

@@ -12,6 +12,7 @@ from aiofiles.os import wrap
 
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.silences import SilenceWatch
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.service import clock
 from fleet_health.service.delivery import Delivery
@@ -20,10 +21,12 @@ from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
 from fleet_health.service.memory import Memory, recall, recall_alerts
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
+from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
+from fleet_health.sinks.silence_file import SilenceFile
 from fleet_health.sinks.state_file import StateFile, encoded
 
 if TYPE_CHECKING:
@@ -84,6 +87,7 @@ class Daemon:
             index_pulse=self._pulses["index"],
             journal_pulse=self._pulses["journal"],
         )
+        self._silencing = Silencing(SilenceFile(self._settings.state_directory))
         self._evaluator = Evaluator(
             intake=self._intake,
             incidents=self._incidents,
@@ -94,6 +98,7 @@ class Daemon:
             tick_us=self._settings.tick_us,
             on_scheduled=self._report,
             step_watch=clock.StepWatch(),
+            silencing=self._silencing,
             witness=self._with_evidence,
             snapshot=self._snapshot,
         )
@@ -143,6 +148,7 @@ class Daemon:
         self._pulses["evaluator"].rest()
         memory = recall(self._state_file)
         self._incidents.restore(memory.incidents)
+        self._silencing.watch = SilenceWatch(memory.silences)
         self._intake.journal_seen_until = memory.journal_seen_until
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
@@ -172,7 +178,13 @@ class Daemon:
 
     def _snapshot(self) -> bytes:
         seen_until = [state.seen_until for state in self._intake.states if state.name == "journal"]
-        return encoded(Memory(self._incidents.snapshot(), seen_until[0] or self._intake.journal_seen_until))
+        return encoded(
+            Memory(
+                incidents=self._incidents.snapshot(),
+                journal_seen_until=seen_until[0] or self._intake.journal_seen_until,
+                silences=self._silencing.watch.records,
+            )
+        )
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
@@ -199,6 +211,8 @@ class Daemon:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")
         if self._delivery.state_problem:
             problems.append(f"the state cannot be saved: {self._delivery.state_problem}")
+        if self._silencing.problem:
+            problems.append(f"the silences cannot be read: {self._silencing.problem}")
         if problem := self._descriptors.problem():
             problems.append(problem)
         return status_line(
@@ -252,5 +266,6 @@ class Daemon:
             self._delivery.log = log
             recall_alerts(self._incidents, log, clock.now())
         self._state_file = self._delivery.state_file = StateFile(settings.state_directory, Memory)
+        self._silencing.file = SilenceFile(settings.state_directory)
         self._tune()
         self._evaluator.retune(detectors, settings.tick_us)

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
     from fleet_health.domain.alert import Alert
     from fleet_health.domain.detectors.contract import Detector, Reach
     from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.incidents import Incidents
+    from fleet_health.domain.incidents import Incidents, News
     from fleet_health.domain.instant import Instant
     from fleet_health.service.clock import StepWatch
     from fleet_health.service.delivery import Delivery
     from fleet_health.service.intake import Intake
     from fleet_health.service.notify import Pulse
+    from fleet_health.service.silencing import Silencing
 
 # The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
 _STRIDE = 15.0
@@ -50,7 +51,7 @@ class Evaluator:
         on_scheduled: Callable[[], None],
         step_watch: StepWatch,
         witness: Callable[[Sequence[Alert], Fleet], Sequence[Alert]] | None = None,
-        is_muted: Callable[[str, str], bool] = lambda *_: False,
+        silencing: Silencing | None = None,
         snapshot: Callable[[], bytes] | None = None,
     ) -> None:
         self.last: Evaluation | None = None
@@ -67,7 +68,7 @@ class Evaluator:
         self._on_scheduled = on_scheduled
         self._step_watch = step_watch
         self._witness = witness
-        self._is_muted = is_muted
+        self._silencing = silencing
         self._snapshot = snapshot
         self.are_notices_recorded = False
         """Whether the alert log gets notices too, and not only alerts."""
@@ -113,7 +114,7 @@ class Evaluator:
             evaluation = await wrap(_judge)(fleet, reach, seen, now, tuple(self._incidents.open))
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
-        news = self._incidents.take(evaluation, self._is_muted)
+        news = await self._take(evaluation)
         alerts: Sequence[Alert] = news.alerts
         if alerts and self._witness is not None:
             with self._intake.held() as fleet:
@@ -133,6 +134,14 @@ class Evaluator:
             ended=len(news.notices),
             not_judged=list(self.unseen),
         )
+
+    async def _take(self, evaluation: Evaluation) -> News:
+        if self._silencing is None:
+            return self._incidents.take(evaluation)
+        await self._silencing.refresh()
+        news = self._incidents.take(evaluation, self._silencing.muter(evaluation.at))
+        self._silencing.look(self._incidents.open, evaluation.at)
+        return news
 
     async def _sleep_until_tick(self) -> None:
         self.next_at = next_tick_at(self._clock(), self._tick_us)

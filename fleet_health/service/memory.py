@@ -9,6 +9,7 @@ import structlog
 
 from fleet_health.domain.incidents import Snapshot
 from fleet_health.domain.instant import HOUR_US, Instant
+from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
 
 if TYPE_CHECKING:
@@ -25,11 +26,13 @@ class Memory(msgspec.Struct):
     Attributes:
         incidents: What is open.
         journal_seen_until: Up to when the journal had been read whole; None if it never was.
+        silences: What is known of each silence, by its id.
 
     """
 
     incidents: Snapshot = msgspec.field(default_factory=Snapshot)
     journal_seen_until: Instant | None = None
+    silences: dict[str, SilenceRecord] = {}
 
 
 def recall(file: StateFile[Memory]) -> Memory:

@@ -42,6 +42,7 @@ def status_line(
         parts.append(f"{len(last.findings)} firing" + (f" ({figures})" if figures else ""))
         counts = {
             "held back": len(incidents.held),
+            "silenced": len(incidents.muted),
             "unknown": incidents.unknown(last),
             "lost": len(incidents.lost),
         }

@@ -6,13 +6,13 @@ cannot be read is set aside and said: the service then goes on as on its first d
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 import msgspec
 
 from fleet_health.errors import SinkUnavailable
+from fleet_health.sinks.replacement import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 State = TypeVar("State", bound=msgspec.Struct)
 
 _NAME = "state.json"
-_MODE = 0o640
 
 
 class StateFile(Generic[State]):
@@ -56,17 +55,7 @@ class StateFile(Generic[State]):
             SinkUnavailable: The old one is still there.
 
         """
-        new = self.path.with_suffix(".new")
-        try:
-            self.path.parent.mkdir(mode=0o750, exist_ok=True)
-            fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, _MODE)
-            with os.fdopen(fd, "wb") as file:
-                file.write(state)
-                file.flush()
-                os.fsync(file.fileno())
-            new.replace(self.path)
-        except OSError as error:
-            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+        replace_file(self.path, state)
 
 
 def encoded(state: msgspec.Struct) -> bytes:

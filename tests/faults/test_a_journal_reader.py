@@ -245,6 +245,7 @@ async def test_A7_vacuum_of_the_file_that_is_read(journald: PrivateJournald, mon
         assert watch.state.phase is Phase.FOLLOWING
     assert [line["event"] for line in logs] == [
         "source not available",
+        "the journal is not whole",
         "source catching up",
         "source followed",
     ]
@@ -280,7 +281,7 @@ async def test_A7_lasting_failure_is_tried_less_and_less_often(
 ) -> None:
     """The reader is opened anew after 1, 2, 4 … 60 seconds; it is said once, not once a try."""
 
-    def fail(_: object) -> bool:
+    def fail(*_: object) -> bool:
         raise OSError(errno.EIO, "Input/output error")
 
     journald.send(access("unread"))

@@ -1,0 +1,113 @@
+"""`silences.json` in the state directory: written by the command, read by the service at each tick."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fleet_health.domain.instant import HOUR_US, Instant, isoformat
+from fleet_health.domain.silences import Silence
+from fleet_health.errors import SinkUnavailable
+from fleet_health.parsing.timestamp import parse_time
+from fleet_health.sinks.replacement import replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+_NAME, _LOCK = "silences.json", "silences.lock"
+# The service must see that one has ended, also if it was stopped meanwhile.
+_KEPT_US = 24 * HOUR_US
+
+
+class _Row(msgspec.Struct):
+    id: str
+    hosts: str
+    symptom: str | None
+    starts_at_wall: str
+    ends_at_wall: str
+    reason: str
+    author: str
+
+
+class _Document(msgspec.Struct):
+    silences: list[_Row]
+    version: int = 1
+
+
+class SilenceFile:
+    """The file of a state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / _NAME
+
+    def load(self) -> list[Silence]:
+        """Read all silences, those that have ended lately among them; none if there is no file.
+
+        Raises:
+            SinkUnavailable: It cannot be read, or is damaged; it is left as it is.
+
+        """
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+        try:
+            return [
+                Silence(
+                    id=row.id,
+                    hosts=row.hosts,
+                    symptom=row.symptom,
+                    starts_at=parse_time(row.starts_at_wall),
+                    ends_at=parse_time(row.ends_at_wall),
+                    reason=row.reason,
+                    author=row.author,
+                )
+                for row in msgspec.json.decode(content, type=_Document).silences
+            ]
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise SinkUnavailable(
+                f"{self.path}: damaged ({error}); mend it, or remove it to end all silences"
+            ) from error
+
+    def change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
+        """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile.
+
+        Raises:
+            SinkUnavailable: They are as they were.
+
+        """
+        with self._locked():
+            silences = [one for one in change(self.load()) if now - one.ends_at < _KEPT_US]
+            rows = [
+                _Row(
+                    id=one.id,
+                    hosts=one.hosts,
+                    symptom=one.symptom,
+                    starts_at_wall=isoformat(one.starts_at),
+                    ends_at_wall=isoformat(one.ends_at),
+                    reason=one.reason,
+                    author=one.author,
+                )
+                for one in silences
+            ]
+            replace_file(self.path, msgspec.json.format(msgspec.json.encode(_Document(rows))) + b"\n")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.path.parent.mkdir(mode=0o750, exist_ok=True)
+            fd = os.open(self.path.with_name(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        except OSError as error:
+            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(fd)

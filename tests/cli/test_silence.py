@@ -1,0 +1,165 @@
+"""`fleet-health silence`: as a process, and in the service."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Finished, RunCommand, Site, StartService
+
+FILE = "state/silences.json"
+
+
+@pytest.fixture
+def silence(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
+    """Run the command for the site."""
+    site.configure()
+
+    def run(*arguments: str) -> Finished:
+        return run_command("silence", *arguments, "--config", site.config)
+
+    return run
+
+
+def listed(silence: Callable[..., Finished]) -> list[dict[str, Any]]:
+    """Give the silences that hold."""
+    silences: list[dict[str, Any]] = silence("list", "--json").documents[0]["silences"]
+    return silences
+
+
+def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
+    """Each step says what it did."""
+    none = silence("list")
+    made = silence("pi-*", "--symptom", "silent", "--for", "2h", "--reason", "moving house")
+    (one,) = listed(silence)
+    shown = silence("list").stdout
+    ended = silence("end", one["id"])
+    again = silence("end", one["id"])
+
+    assert (none.stdout, made.status, ended.status) == ("no silences\n", 0, 0)
+    assert made.stdout.startswith(f"{one['id']}: pi-* silent until {one['ends_at_wall'][:19]}Z (2 h more), by ")
+    assert shown.endswith(": moving house\n")
+    assert (one["hosts"], one["symptom"], one["reason"]) == ("pi-*", "silent", "moving house")
+    assert ended.stdout.startswith(f"ended {one['id']}: pi-* silent ")
+    assert (again.status, again.stderr) == (2, f"there is no silence {one['id']}; `silence list` shows them\n")
+    assert listed(silence) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["pi-*"], "--for and --reason missing"),
+        (["pi-*", "--for", "2h"], "--reason missing"),
+        (["pi-*", "--for", "2h", "--reason", " "], "expected a text of up to 200 characters"),
+        (["pi-*", "--for", "2h", "--reason", "x" * 201], "expected a text of up to 200 characters, found 201"),
+        (["pi-*", "--for", "soon", "--reason", "x"], "expected a duration with a unit"),
+        (["pi-*", "--for", "59s", "--reason", "x"], 'expected a duration from "1m"'),
+        (["pi-*", "--for", "31d", "--reason", "x"], "no more than 30d, for a silence must end"),
+        (["pi-*", "--for", "2h", "--reason", "x", "--symptom", "silence"], "did you mean silent?"),
+        (["pi-*", "other", "--for", "2h", "--reason", "x"], "unrecognized arguments: other"),
+        (["end"], "end needs the ID of a silence"),
+    ],
+)
+def test_what_is_asked_for_wrongly_is_said(
+    arguments: list[str], complaint: str, site: Site, silence: Callable[..., Finished]
+) -> None:
+    """With exit status 2, and nothing is written."""
+    done = silence(*arguments)
+
+    assert done.status == 2
+    assert complaint in done.stderr
+    assert not (site.directory / FILE).exists()
+
+
+def test_a_damaged_file_is_left_as_it_is(site: Site, silence: Callable[..., Finished]) -> None:
+    """It is said which, and what to do; no silence is lost to a new one."""
+    silence("pi-*", "--for", "2h", "--reason", "x")
+    (site.directory / FILE).write_text('{"silences": [')
+    done = silence("pi-*", "--for", "2h", "--reason", "x")
+
+    assert done.status == 1
+    assert "silences.json: damaged" in done.stderr
+    assert "mend it, or remove it" in done.stderr
+    assert (site.directory / FILE).read_text() == '{"silences": ['
+
+
+def test_two_at_once_lose_nothing(site: Site, silence: Callable[..., Finished]) -> None:
+    """Each command holds the lock from reading to writing."""
+    options = ["--config", str(site.config), "--for", "2h", "--reason", "x"]
+    command = [sys.executable, "-m", "fleet_health", "silence", *options]
+    processes = [
+        subprocess.Popen([*command, f"host-{number}"], stdout=subprocess.DEVNULL, env=os.environ) for number in range(8)
+    ]
+    statuses = [process.wait() for process in processes]
+
+    assert statuses == [0] * 8
+    assert sorted(one["hosts"] for one in listed(silence)) == [f"host-{number}" for number in range(8)]
+
+
+def test_a_silenced_host_is_not_told_of_until_it_ends(
+    site: Site, silence: Callable[..., Finished], start_service: StartService
+) -> None:
+    """It stands in the status all the while; when the silence is ended what still stands is told, and that too."""
+    site.configure("alerts.resolved = true")
+    site.show_all_symptoms()
+    site.sync_journal()
+    for host in ("quiet", "refused"):
+        silence(host, "--for", "2h", "--reason", "we know")
+    silence("nobody-*", "--for", "2h", "--reason", "a slip")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("unstamped", "unstamped")], "the alert")
+        service.until_evaluated_anew()
+        status, alerted = service.notify.status, site.alerted()
+        for one in listed(silence):
+            if one["hosts"] != "refused":
+                silence("end", one["id"])
+        service.until(lambda: ("quiet", "silent") in site.alerted(), "the alert")
+        site.answer("refused", 201)
+        site.sync_journal()
+        service.until(lambda: ("refused", "fatal-only") in site.alerted(), "the end of a silenced fault")
+        standing = service.events("silence ended, and what it was about still stands")
+        in_vain = service.events("silence ended, and there never was anything for it")
+
+    assert alerted == [("unstamped", "unstamped")]
+    assert "3 firing" in status
+    assert "2 silenced" in status
+    assert [(line["hosts"], line["standing"]) for line in standing] == [("quiet", ["quiet silent"])]
+    assert [line["hosts"] for line in in_vain] == ["nobody-*"]
+    assert [row["status"] for row in site.alert_rows() if row["host"] == "refused"] == ["resolved"]
+
+
+def test_check_tells_nothing_of_the_silenced_either(
+    site: Site, silence: Callable[..., Finished], run_command: RunCommand
+) -> None:
+    """It shows them, and says so."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    silence("quiet", "--for", "2h", "--reason", "we know")
+    shown = run_command("check", "--config", site.config).stdout
+
+    assert "quiet: silent (silenced)\n" in shown
+    assert site.alerted() == [("refused", "fatal-only"), ("unstamped", "unstamped")]
+
+
+def test_a_silence_survives_a_restart(
+    site: Site, silence: Callable[..., Finished], start_service: StartService
+) -> None:
+    """And so does what is known of it: its end is said once."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    silence("quiet", "--for", "2h", "--reason", "we know")
+    for _ in range(2):
+        with start_service(site) as service:
+            service.until(lambda: len(site.alerted()) == 2, "the alerts")
+            service.until_evaluated_anew()
+            service.process.kill()
+            service.process.wait()
+
+    assert site.alerted() == [("refused", "fatal-only"), ("unstamped", "unstamped")]
