@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import re
 import select
 import sys
@@ -22,10 +23,10 @@ from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
-from fleet_health.domain.silences import Silences
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
+from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
@@ -167,12 +168,10 @@ def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_ru
     except SinkUnavailable as error:
         _log.error("which alerts were given this hour cannot be read back", reason=str(error))
         is_broken = True
-    try:
-        silences = Silences(SilenceFile(settings.state_directory).load())
-    except SinkUnavailable as error:
-        _log.error("the silences cannot be read", reason=str(error))
-        silences, is_broken = Silences(), True
-    news = incidents.take(evaluation, lambda host, symptom: silences.of(host, symptom, evaluation.at) is not None)
+    silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
+    asyncio.run(silencing.refresh())
+    is_broken = is_broken or bool(silencing.problem)
+    news = incidents.take(evaluation, silencing.muter(evaluation.at))
     due = {alert.dedup_key: alert for alert in news.alerts}
     alerts = [Alert(finding, evaluation.at) for finding in evaluation.findings]
     reach = reach_of(settings.detectors())

@@ -14,6 +14,7 @@ from fleet_health.config.schema import (
     KEYS,
     LIMITS,
     OVERRIDABLE,
+    QUIET_KEYS,
     IndexSettings,
     JournalSettings,
     Settings,
@@ -22,6 +23,7 @@ from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import never_seen
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.limits import HostLimits, Override
+from fleet_health.domain.quiet import QuietWindow
 from fleet_health.errors import ConfigError, Problem
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     """
     document = _read(path) if path else {}
     problems: list[Problem] = []
-    raw_overrides = document.pop("overrides", [])
+    raw_overrides, raw_quiet = document.pop("overrides", []), document.pop("quiet", [])
     found = _Reader(problems, KEYS, "").read(document)
     if path:
         found = {
@@ -63,6 +65,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
         except ValueError as error:
             problems.append(Problem(option, str(error), _show(raw)))
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
+    found["quiet"] = _read_quiet(raw_quiet, problems)
     for key, entry in KEYS.items():
         found.setdefault(key, None if entry.default is None else entry.read(entry.default))
     settings = _assemble(found, overrides)
@@ -129,7 +132,7 @@ class _Reader:
                 for other in (*self._keys, *self._tables)
                 if other and other.startswith(prefix)
             }
-            | ({"overrides"} if not table and not self._place else set())
+            | ({"overrides", "quiet"} if not table and not self._place else set())
         )
         elsewhere = [other for other in self._keys if other.rpartition(".")[2] == name]
         close = [prefix + other for other in get_close_matches(name, known, n=1)]
@@ -163,6 +166,29 @@ def _read_overrides(
     return overrides
 
 
+def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[QuietWindow, ...]:
+    """Read `[[quiet]]`; a window with a problem is left out."""
+    if not isinstance(raw_quiet, list) or not all(isinstance(entry, dict) for entry in raw_quiet):
+        problems.append(Problem("quiet", "tables, each headed [[quiet]]", _show(raw_quiet)))
+        return ()
+    windows = []
+    for number, entry in enumerate(raw_quiet, start=1):
+        place, before = f"quiet[{number}].", len(problems)
+        found = _Reader(problems, QUIET_KEYS, place).read(entry)
+        problems += [
+            Problem(place + key, 'a time of day such as "22:00"', "nothing")
+            for key in ("from", "to")
+            if key not in entry
+        ]
+        if len(problems) > before:
+            continue
+        for key in ("days", "zone"):
+            found.setdefault(key, QUIET_KEYS[key].read(QUIET_KEYS[key].default))
+        hosts = HostGlobs(found["hosts"]) if "hosts" in found else None
+        windows.append(QuietWindow(found["days"], found["from"], found["to"], found["zone"], hosts))
+    return tuple(windows)
+
+
 def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> Settings:
     limits: dict[str, dict[str, Any]] = {symptom: {} for symptom in LIMITS}
     for key, (symptom, attribute) in ATTRIBUTES.items():
@@ -187,6 +213,7 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
         alerts_path=found["alerts.path"],
         state_directory=found["state.directory"],
         are_notices_recorded=found["alerts.resolved"],
+        quiet=found["quiet"],
         policy=AlertPolicy(
             tick_us=found["tick"],
             repeat=found["alerts.repeat"],

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.host_globs import HostGlobs
     from fleet_health.domain.limits import HostLimits
+    from fleet_health.domain.quiet import QuietWindow
     from fleet_health.domain.suggested_fix import SuggestedFix
 
 
@@ -102,6 +103,15 @@ KEYS: dict[str, Key] = {
 
 HOSTS_KEY = Key(values.globs, None)
 """The key `hosts` of an override."""
+
+QUIET_KEYS = {
+    "days": Key(values.weekdays, ["mon", "tue", "wed", "thu", "fri", "sat", "sun"]),
+    "from": Key(values.wall_time, None),
+    "to": Key(values.wall_time, None),
+    "zone": Key(values.zone, "UTC"),
+    "hosts": Key(values.globs, None),
+}
+"""The keys of a quiet window."""
 
 ATTRIBUTES: dict[str, tuple[str, str]] = {
     key: (key.split(".")[1], attribute)
@@ -177,6 +187,7 @@ class Settings:
     state_directory: Path
     are_notices_recorded: bool
     policy: AlertPolicy
+    quiet: tuple[QuietWindow, ...]
     silent: HostLimits[SilentLimits]
     fatal_only: HostLimits[FatalOnlyLimits]
     unstamped: HostLimits[UnstampedLimits]

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from contextlib import suppress
+from datetime import time
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from fleet_health.config.pattern_speed import slowness
 from fleet_health.domain.instant import SECOND_US
@@ -31,6 +33,9 @@ _UNITS_US = {
 _is_duration = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII).fullmatch
 _duration_parts = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII).findall
 _LONGEST_US = 3_650 * _UNITS_US["d"]
+
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_is_wall_time = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII).fullmatch
 
 _is_field = re.compile(r'[^"\\\x00-\x1f]+').fullmatch
 _is_unit_name = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}", re.ASCII).fullmatch
@@ -65,6 +70,28 @@ def switch(raw: Any) -> bool:
 def maybe_globs(raw: Any) -> tuple[str, ...]:
     """Read a list of host globs that may be empty."""
     return () if raw == [] else tuple(globs(raw))
+
+
+def weekdays(raw: Any) -> frozenset[int]:
+    """Read a list of weekdays; gives their numbers, Monday being 0."""
+    if isinstance(raw, list) and raw and all(day in _WEEKDAYS for day in raw):
+        return frozenset(_WEEKDAYS.index(day) for day in raw)
+    raise ValueError('a list of days: "mon", "tue", "wed", "thu", "fri", "sat", "sun"')
+
+
+def wall_time(raw: Any) -> time:
+    """Read a time of day such as `"22:00"`."""
+    if isinstance(raw, str) and _is_wall_time(raw):
+        return time.fromisoformat(raw)
+    raise ValueError('a time of day from "00:00" to "23:59"')
+
+
+def zone(raw: Any) -> ZoneInfo:
+    """Read the name of a time zone."""
+    try:
+        return ZoneInfo(raw)
+    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError, AttributeError):
+        raise ValueError('a time zone of the IANA database, such as "Europe/Berlin" or "UTC"') from None
 
 
 def repeat(raw: Any) -> tuple[int, ...] | None:

@@ -170,6 +170,7 @@ class Daemon:
         detectors = self._settings.detectors()
         symptoms = (detector.symptom for detector in detectors)
         self._incidents.tune(self._settings.policy, symptoms, self._settings.ignored)
+        self._silencing.quiet = self._settings.quiet
         self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
 
     def _with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:

@@ -1,4 +1,4 @@
-"""Silences in the service: read at each tick, because a command may have changed them."""
+"""What nobody wants to be told of now: silences, which a command may change at any time, and quiet windows."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fleet_health.domain.instant import Instant
+    from fleet_health.domain.quiet import QuietWindow
     from fleet_health.sinks.silence_file import SilenceFile
 
 _log = structlog.get_logger("fleet_health.service")
@@ -23,12 +24,14 @@ _log = structlog.get_logger("fleet_health.service")
 class Silencing:
     """Knows which silences hold, and says which have ended in vain or too soon."""
 
-    def __init__(self, file: SilenceFile) -> None:
+    def __init__(self, file: SilenceFile, quiet: tuple[QuietWindow, ...] = ()) -> None:
         self.file = file
         self.watch = SilenceWatch()
         self.problem = ""
         """Why the silences cannot be read; empty if they can. Those that were read last hold on."""
         self.silences = Silences()
+        self.quiet = quiet
+        """The quiet windows of the configuration."""
 
     async def refresh(self) -> None:
         """Read the silences anew."""
@@ -43,7 +46,12 @@ class Silencing:
 
     def muter(self, now: Instant) -> Callable[[str, str], bool]:
         """Give what says of a host and symptom whether it is silenced at an instant."""
-        return lambda host, symptom: self.silences.of(host, symptom, now) is not None
+        quiet = [window for window in self.quiet if window.is_active(now)]
+
+        def is_muted(host: str, symptom: str) -> bool:
+            return any(window.is_about(host) for window in quiet) or self.silences.of(host, symptom, now) is not None
+
+        return is_muted
 
     def look(self, incidents: Iterable[tuple[str, str]], now: Instant) -> None:
         """Say which silences have ended although what they are about still stands, or without ever having mattered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from fleet_health.config.loading import ABSENT, load
 from fleet_health.domain.detectors.disagreement import DisagreementLimits
 from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
 from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
+from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.suggested_fix import SuggestedFix
 from fleet_health.errors import ConfigError
 from fleet_health.parsing.index_row import IndexParser
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
 DETECTOR_TABLES = "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unstamped"
-TOP_LEVEL = "alerts, blind_after, detectors, hosts, index, journal, overrides, receiver, state, tick"
+TOP_LEVEL = "alerts, blind_after, detectors, hosts, index, journal, overrides, quiet, receiver, state, tick"
 SILENT_KEYS = "after, enabled, lookback, suggested_fix"
 SILENT_LIMITS = "after, lookback, suggested_fix"
 
@@ -556,3 +558,61 @@ def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Setti
     assert settings.receiver_down == ReceiverDownLimits(2 * HOUR, 5, 1.0, SuggestedFix("b"))
     assert settings.index_stalled == DisagreementLimits(3 * HOUR, HOUR, 7, SuggestedFix("c"), 6)
     assert settings.journal_lossy == DisagreementLimits(5 * HOUR, 2 * HOUR, 8, SuggestedFix("d"))
+
+
+def test_quiet_windows_are_read(settings_of: Callable[..., Settings]) -> None:
+    """With what is not said as by default; as many as are wanted."""
+    first, second = settings_of(
+        """
+        [[quiet]]
+        from = "22:00"
+        to = "06:30"
+        [[quiet]]
+        days = ["sat", "sun"]
+        from = "00:00"
+        to = "00:00"
+        zone = "Europe/Berlin"
+        hosts = ["bench-*"]
+        """
+    ).quiet
+
+    assert (sorted(first.days), first.begins, first.ends) == ([0, 1, 2, 3, 4, 5, 6], time(22), time(6, 30))
+    assert (first.zone.key, first.hosts) == ("UTC", None)
+    assert (sorted(second.days), second.zone.key, second.hosts) == ([5, 6], "Europe/Berlin", HostGlobs(("bench-*",)))
+
+
+def test_every_problem_of_a_quiet_window_is_named(settings_of: Callable[..., Settings]) -> None:
+    """With its number, as for overrides."""
+    with pytest.raises(ConfigError) as caught:
+        settings_of(
+            """
+            [[quiet]]
+            from = "22:00"
+            to = "24:00"
+            [[quiet]]
+            days = ["sat", "Sunday"]
+            zone = "Europe/Berlinn"
+            form = "1:00"
+            hosts = []
+            [[quiet]]
+            from = 22
+            to = "6:00"
+            zone = "../etc/passwd"
+            """
+        )
+
+    days = 'expected a list of days: "mon", "tue", "wed", "thu", "fri", "sat", "sun"'
+    clock = 'expected a time of day from "00:00" to "23:59"'
+    zone = 'expected a time zone of the IANA database, such as "Europe/Berlin" or "UTC"'
+    assert [str(problem) for problem in caught.value.problems] == [
+        f'quiet[1].to: {clock}, found "24:00"',
+        f"quiet[2].days: {days}, found ['sat', 'Sunday']",
+        f'quiet[2].zone: {zone}, found "Europe/Berlinn"',
+        "quiet[2].form: expected one of days, from, hosts, to, zone, found an unknown key (did you mean from?)",
+        'quiet[2].hosts: expected a list of host globs, such as ["bench-*"], found []',
+        'quiet[2].from: expected a time of day such as "22:00", found nothing',
+        'quiet[2].to: expected a time of day such as "22:00", found nothing',
+        f"quiet[3].from: {clock}, found 22",
+        f'quiet[3].to: {clock}, found "6:00"',
+        f'quiet[3].zone: {zone}, found "../etc/passwd"',
+    ]

@@ -171,3 +171,22 @@ def test_an_alert_brings_its_evidence(site: Site, start_service: StartService) -
         assert [line.endswith('HTTP/1.1" 503') for line in row["samples"]] == [True] * 3
         assert row["command"].startswith(f"journalctl --unit={UNIT} --since=@")
         assert row["command"].endswith("--grep=refused")
+
+
+def test_in_a_quiet_window_nothing_is_told_and_afterwards_what_still_stands(
+    site: Site, start_service: StartService
+) -> None:
+    """Here the window ends with a reload; what is found in it stands in the status."""
+    site.configure('[[quiet]]\nfrom = "00:00"\nto = "00:00"')
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: "3 silenced" in service.notify.status, "the status")
+        service.until_evaluated_anew()
+        before = site.alert_rows()
+        site.configure('[[quiet]]\nfrom = "00:00"\nto = "00:00"\nhosts = ["ref*"]')
+        service.reload()
+        service.until(lambda: len(site.alerted()) == 2, "the alerts")
+
+    assert before == []
+    assert site.alerted() == [("quiet", "silent"), ("unstamped", "unstamped")]

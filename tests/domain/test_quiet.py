@@ -1,0 +1,116 @@
+"""Quiet windows, by the wall clock."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, time
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.instant import from_datetime
+from fleet_health.domain.quiet import QuietWindow
+
+BERLIN = ZoneInfo("Europe/Berlin")
+DAYS = frozenset(range(7))
+
+
+@pytest.mark.parametrize(
+    ("at", "is_active"),
+    [
+        # 2026-11-23 is a Monday.
+        ("2026-11-23T08:59:59.999999", False),
+        ("2026-11-23T09:00:00", True),
+        ("2026-11-23T16:59:59.999999", True),
+        ("2026-11-23T17:00:00", False),
+        ("2026-11-24T12:00:00", False),
+    ],
+)
+def test_a_window_within_a_day(at: str, *, is_active: bool) -> None:
+    """From its beginning on, until its end exclusively, on its days only."""
+    window = QuietWindow(frozenset({0}), time(9), time(17), ZoneInfo("UTC"))
+
+    assert window.is_active(from_datetime(datetime.fromisoformat(at).replace(tzinfo=UTC))) == is_active
+
+
+@pytest.mark.parametrize(
+    ("at", "is_active"),
+    [
+        ("2026-11-27T21:59:59", False),
+        ("2026-11-27T22:00:00", True),
+        ("2026-11-28T05:59:59", True),
+        ("2026-11-28T06:00:00", False),
+        ("2026-11-28T22:00:00", False),
+        ("2026-11-27T05:00:00", False),
+    ],
+)
+def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(at: str, *, is_active: bool) -> None:
+    """Friday's goes on on Saturday morning, and there is no Thursday's."""
+    window = QuietWindow(frozenset({4}), time(22), time(6), BERLIN)
+
+    assert window.is_active(from_datetime(datetime.fromisoformat(at).replace(tzinfo=BERLIN))) == is_active
+
+
+@pytest.mark.parametrize(
+    ("at_utc", "is_active"),
+    [
+        # On 2026-03-29 Berlin goes from 02:00 to 03:00, which is 01:00 UTC.
+        ("2026-03-29T00:59:59", False),
+        ("2026-03-29T01:00:00", False),
+        ("2026-03-29T03:30:00", False),
+        ("2026-03-28T21:00:00", True),
+        ("2026-03-28T20:59:59", False),
+        ("2026-03-29T20:00:00", True),
+        ("2026-03-29T19:59:59", False),
+        # On 2026-10-25 it goes back from 03:00 to 02:00, which is 01:00 UTC.
+        ("2026-10-25T20:59:59", False),
+        ("2026-10-25T21:00:00", True),
+        ("2026-10-24T20:00:00", True),
+    ],
+)
+def test_it_moves_with_summer_time(at_utc: str, *, is_active: bool) -> None:
+    """22:00 on the wall is another hour of UTC on either side of the change."""
+    window = QuietWindow(DAYS, time(22), time(23), BERLIN)
+
+    assert window.is_active(from_datetime(datetime.fromisoformat(at_utc).replace(tzinfo=UTC))) == is_active
+
+
+@pytest.mark.parametrize(
+    ("at_utc", "is_active"),
+    [
+        ("2026-03-29T00:30:00", False),  # 01:30
+        ("2026-03-29T01:30:00", False),  # 03:30; 02:30 is skipped
+        ("2026-10-25T00:30:00", True),  # 02:30 for the first time
+        ("2026-10-25T01:30:00", True),  # and for the second
+        ("2026-10-25T02:00:00", False),  # 03:00
+        ("2026-10-24T23:59:59", False),  # 01:59:59
+    ],
+)
+def test_an_hour_that_is_skipped_or_repeated(at_utc: str, *, is_active: bool) -> None:
+    """The wall clock decides."""
+    window = QuietWindow(DAYS, time(2), time(3), BERLIN)
+
+    assert window.is_active(from_datetime(datetime.fromisoformat(at_utc).replace(tzinfo=UTC))) == is_active
+
+
+def test_from_a_time_to_the_same_is_a_whole_day() -> None:
+    """From midnight to midnight, for example."""
+    window = QuietWindow(frozenset({5}), time(0), time(0), ZoneInfo("UTC"))
+    hours = [
+        window.is_active(from_datetime(datetime(2026, 11, day, hour, tzinfo=UTC)))
+        for day in (27, 28, 29)
+        for hour in (0, 23)
+    ]
+
+    assert hours == [False, False, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("globs", "host", "is_about"),
+    [(None, "a", True), (None, "*", True), (("pi-*",), "pi-1", True), (("pi-*",), "a", False), (("*",), "*", False)],
+)
+def test_whom_it_is_about(globs: tuple[str, ...] | None, host: str, *, is_about: bool) -> None:
+    """Everything, unless hosts are named."""
+    window = QuietWindow(DAYS, time(0), time(0), BERLIN, None if globs is None else HostGlobs(globs))
+
+    assert window.is_about(host) == is_about
