@@ -202,7 +202,7 @@ class Settings:
         """Make the detectors that are not switched off, each with its limits."""
         every: tuple[Detector, ...] = (
             silent.Silent(self.silent),
-            fatal_only.FatalOnly(self.fatal_only),
+            fatal_only.FatalOnly(self.fatal_only, self.unstamped),
             unstamped.Unstamped(self.unstamped),
             never_seen.NeverSeen(
                 self.expected,

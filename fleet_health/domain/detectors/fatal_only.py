@@ -12,6 +12,7 @@ from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.limits import HostLimits
@@ -45,8 +46,12 @@ class FatalOnly:
 
     symptom = SYMPTOM
 
-    def __init__(self, limits: HostLimits[FatalOnlyLimits]) -> None:
+    def __init__(
+        self, limits: HostLimits[FatalOnlyLimits], unstamped: HostLimits[UnstampedLimits] | None = None
+    ) -> None:
+        """Take the limits, and those of `unstamped`, whose fix is suggested where that is the cause."""
         self._limits = limits
+        self._unstamped = unstamped
 
     @property
     def reach(self) -> Reach:
@@ -74,6 +79,8 @@ class FatalOnly:
             if not fleet.is_whole("journal", since, now) and not _is_refused_by_the_index(fleet, host, since, now):
                 continue
             fix = limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
+            if self._unstamped is not None and window.unstamped.count(since, now) * 2 > refused:
+                fix = self._unstamped.of(host).suggested_fix
             figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
             yield Finding(
                 host=host,

@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.domain.coverage import Coverage, Gap
 from fleet_health.domain.detectors.contract import Finding, Reach
 from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.domain.detectors.unstamped import UnstampedLimits
 from fleet_health.domain.instant import HOUR_US, SECOND_US
 from fleet_health.domain.limits import HostLimits, Override
 from fleet_health.domain.suggested_fix import SuggestedFix
@@ -137,3 +139,58 @@ def test_the_reach_is_the_longest_window() -> None:
 
     assert FatalOnly(HostLimits(LIMITS)).reach == Reach(traffic_us=WINDOW_US)
     assert FatalOnly(HostLimits(LIMITS, overrides)).reach == Reach(traffic_us=2 * HOUR_US)
+
+
+@pytest.mark.parametrize(("unstamped", "fix"), [(1, LIMITS.suggested_fix), (2, SuggestedFix("stamp $host"))])
+def test_the_fix_is_that_of_unstamped_when_that_is_the_cause(
+    unstamped: int, fix: SuggestedFix, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """An upload without a stamp is warned of and refused: when more than half of the refusals are such."""
+    fleet = fleet_of(responses=[("pi-1", 1, 400)] * 3, unstamped=[("pi-1", 1)] * unstamped)
+    stamps = HostLimits(UnstampedLimits(WINDOW_US, 10, SuggestedFix("stamp $host")))
+
+    (finding,) = FatalOnly(HostLimits(LIMITS), stamps).find(fleet, now)
+
+    assert finding.suggested_fix == fix.render("pi-1")
+
+
+def lossy(source: str, since: int, until: int) -> Coverage:
+    """Make a source that lacks something."""
+    return Coverage(source, gaps=(Gap(since, until, "suppressed"),))
+
+
+@pytest.mark.parametrize(
+    ("shipped", "journal_gap", "index_gap", "is_found", "is_over"),
+    [
+        pytest.param(None, None, None, True, True, id="whole"),
+        pytest.param(1, None, None, True, True, id="in a whole window a row decides nothing"),
+        pytest.param(None, (5, 4), None, True, False, id="lossy, and the index shows no acceptance"),
+        pytest.param(1, (5, 4), None, False, True, id="lossy, and the index shows one"),
+        pytest.param(WINDOW_US, (5, 4), None, False, True, id="at the window's beginning"),
+        pytest.param(WINDOW_US + 1, (5, 4), None, True, False, id="just before the window"),
+        pytest.param(None, (5, 4), (9, 8), False, False, id="neither is whole, so it is unknown"),
+        pytest.param(None, (WINDOW_US + 2, WINDOW_US + 1), None, True, True, id="a gap just before the window"),
+        pytest.param(None, (WINDOW_US + 2, WINDOW_US), (9, 8), False, False, id="a gap that reaches into the window"),
+        pytest.param(None, None, (9, 8), True, True, id="the index alone is not whole"),
+    ],
+)
+def test_in_a_lossy_window_the_index_decides(  # noqa: PLR0917
+    shipped: int | None,
+    journal_gap: tuple[int, int] | None,
+    index_gap: tuple[int, int] | None,
+    is_found: bool,  # noqa: FBT001
+    is_over: bool,  # noqa: FBT001
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """Three refusals are found, or would be over if they were two; the ages are in microseconds."""
+    ships = [] if shipped is None else [("pi-1", shipped)]
+    gaps = {"journal": journal_gap, "index": index_gap}
+    coverage = tuple(lossy(name, now - gap[0], now - gap[1]) for name, gap in gaps.items() if gap)
+    refused, fewer = (fleet_of(ships=ships, responses=[("pi-1", 1, 412)] * count) for count in (3, 2))
+    refused.coverage = fewer.coverage = coverage
+    detector = FatalOnly(HostLimits(LIMITS))
+
+    assert [finding.host for finding in detector.find(refused, now)] == ["pi-1"] * is_found
+    assert list(detector.find(fewer, now)) == []
+    assert detector.is_over(fewer, "pi-1", now) == is_over

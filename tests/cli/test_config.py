@@ -1,0 +1,91 @@
+"""`fleet-health config`: what is in force, and why."""
+
+from __future__ import annotations
+
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.config.schema import OVERRIDABLE
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import RunCommand
+
+TEXT = """
+tick = "1m"
+
+[detectors.silent]
+after = "40m"
+
+[[overrides]]
+hosts = ["bench-*", "spare"]
+detectors.silent.after = "2h"
+detectors.fatal-only.ratio = 0.5
+
+[[overrides]]
+hosts = ["bench-7"]
+detectors.silent.after = "3h"
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """A configuration with overrides."""
+    path = tmp_path / "config.toml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_a_good_configuration_is_good(config: Path, run_command: RunCommand) -> None:
+    """And it is said which."""
+    done = run_command("config", "check", "--config", config)
+
+    assert (done.status, done.stdout) == (0, f"{config}: good\n")
+
+
+@pytest.mark.parametrize("action", ["check", "show"])
+def test_a_bad_one_is_refused_with_every_problem(action: str, config: Path, run_command: RunCommand) -> None:
+    """As the service would."""
+    config.write_text('tick = "soon"\ntock = 1\n')
+    done = run_command("config", action, "--config", config)
+
+    assert (done.status, done.stdout, len(done.stderr.splitlines())) == (2, "", 2)
+
+
+def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run_command: RunCommand) -> None:
+    """TOML, each setting with its origin; but for the overrides."""
+    shown = run_command("config", "show", "--config", config).stdout
+    again = config.with_name("again.toml")
+    again.write_text(shown + "\n" + TEXT[TEXT.index("[[overrides]]") :])
+
+    assert f'tick = "1m"  # {config}\n' in shown
+    assert 'blind_after = "15m"  # default\n' in shown
+    ours, theirs = load(config), load(again)
+    assert (ours.tick_us, ours.policy, ours.silent.default) == (theirs.tick_us, theirs.policy, theirs.silent.default)
+
+
+@pytest.mark.parametrize(
+    ("host", "after", "origin", "ratio"),
+    [
+        ("bench-7", "3h", "overrides[2], bench-7", 0.5),
+        ("bench-8", "2h", "overrides[1], bench-*", 0.5),
+        ("spare", "2h", "overrides[1], spare", 0.5),
+        ("pi-1", "40m", None, 0.95),
+    ],
+)
+def test_a_hosts_limits_are_those_that_it_is_judged_by(  # noqa: PLR0917
+    host: str, after: str, origin: str | None, ratio: float, config: Path, run_command: RunCommand
+) -> None:
+    """The most specific override wins, and it is said which."""
+    shown = run_command("config", "show", host, "--config", config).stdout
+    document = tomllib.loads(shown)["detectors"]
+    settings = load(config)
+
+    assert f'detectors.silent.after = "{after}"  # {origin or config}\n' in shown
+    assert document["fatal-only"]["ratio"] == ratio == settings.fatal_only.of(host).ratio
+    assert settings.silent.of(host).after_us == int(after[:-1]) * {"m": 60, "h": 3600}[after[-1]] * 1_000_000
+    assert len(shown.splitlines()) == len(OVERRIDABLE)
