@@ -19,7 +19,7 @@ from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.memory import Memory, recall, recall_alerts
+from fleet_health.service.memory import Memory, Saving, recall, recall_alerts
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
@@ -27,7 +27,7 @@ from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
 from fleet_health.sinks.silence_file import SilenceFile
-from fleet_health.sinks.state_file import StateFile, encoded
+from fleet_health.sinks.state_file import StateFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -87,6 +87,7 @@ class Daemon:
             index_pulse=self._pulses["index"],
             journal_pulse=self._pulses["journal"],
         )
+        self._saving = Saving()
         self._silencing = Silencing(SilenceFile(self._settings.state_directory))
         self._evaluator = Evaluator(
             intake=self._intake,
@@ -177,15 +178,14 @@ class Daemon:
         reach = reach_of(self._settings.detectors())
         return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
 
-    def _snapshot(self) -> bytes:
+    def _snapshot(self) -> bytes | None:
         seen_until = [state.seen_until for state in self._intake.states if state.name == "journal"]
-        return encoded(
-            Memory(
-                incidents=self._incidents.snapshot(),
-                journal_seen_until=seen_until[0] or self._intake.journal_seen_until,
-                silences=self._silencing.watch.records,
-            )
+        memory = Memory(
+            incidents=self._incidents.snapshot(),
+            journal_seen_until=seen_until[0] or self._intake.journal_seen_until,
+            silences=self._silencing.watch.records,
         )
+        return self._saving.due(memory, clock.now())
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
@@ -267,6 +267,7 @@ class Daemon:
             self._delivery.log = log
             recall_alerts(self._incidents, log, clock.now())
         self._state_file = self._delivery.state_file = StateFile(settings.state_directory, Memory)
+        self._saving = Saving()
         self._silencing.file = SilenceFile(settings.state_directory)
         self._tune()
         self._evaluator.retune(detectors, settings.tick_us)

@@ -52,7 +52,7 @@ class Evaluator:
         step_watch: StepWatch,
         witness: Callable[[Sequence[Alert], Fleet], Sequence[Alert]] | None = None,
         silencing: Silencing | None = None,
-        snapshot: Callable[[], bytes] | None = None,
+        snapshot: Callable[[], bytes | None] | None = None,
     ) -> None:
         self.last: Evaluation | None = None
         self.next_at: Instant | None = None

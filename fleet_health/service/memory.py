@@ -8,14 +8,17 @@ import msgspec
 import structlog
 
 from fleet_health.domain.incidents import Snapshot
-from fleet_health.domain.instant import HOUR_US, Instant
+from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
+from fleet_health.sinks.state_file import encoded
 
 if TYPE_CHECKING:
     from fleet_health.domain.incidents import Incidents
     from fleet_health.sinks.alert_log import AlertLog
     from fleet_health.sinks.state_file import StateFile
+
+_SAVE_EVERY_US = 60 * SECOND_US
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -33,6 +36,23 @@ class Memory(msgspec.Struct):
     incidents: Snapshot = msgspec.field(default_factory=Snapshot)
     journal_seen_until: Instant | None = None
     silences: dict[str, SilenceRecord] = {}
+
+
+class Saving:
+    """Decides when the state is worth a write: an SD card has only so many, and a tick may be as short as a second."""
+
+    def __init__(self) -> None:
+        self._lasting = b""
+        self._at: Instant | None = None
+
+    def due(self, memory: Memory, now: Instant) -> bytes | None:
+        """Give the state to save, encoded; None if only instants have changed since the last, and that was just now."""
+        incidents = msgspec.structs.replace(memory.incidents, at=None)
+        lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, journal_seen_until=None))
+        if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
+            return None
+        self._lasting, self._at = lasting, now
+        return encoded(memory)
 
 
 def recall(file: StateFile[Memory]) -> Memory:
