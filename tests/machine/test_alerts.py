@@ -191,6 +191,24 @@ def test_a_receiver_that_is_stopped_is_down(service: Service, receiver: Receiver
     eventually(lambda: receiver.upload("first-host") == ["201"], "an answer of the receiver")
 
 
+def test_what_journald_suppresses_is_known_to_be_missing(service: Service, receiver: Receiver) -> None:
+    """It says so itself, as soon as it lets the receiver's lines through again."""
+    machine, limit = service.machine, "/etc/systemd/journald.conf.d/narrow.conf"
+    machine.write(limit, "[Journal]\nRateLimitIntervalSec=2s\nRateLimitBurst=5\n")
+    machine.run("systemctl", "restart", "systemd-journald")
+    try:
+        receiver.upload("first-host", times=300)  # journald lets more through than that, where the disk has room
+
+        def is_said() -> bool:
+            receiver.upload("first-host")
+            return " gap" in service.property("StatusText")
+
+        eventually(is_said, "a gap in the status")
+    finally:
+        machine.run("rm", limit)
+        machine.run("systemctl", "restart", "systemd-journald")
+
+
 @pytest.mark.fault("D6", rig="R2")
 def test_D6_no_alert_is_lost_to_the_rate_limit(service: Service) -> None:
     """When a whole fleet falls silent at once the journal has each alert, however few it takes of other units."""
