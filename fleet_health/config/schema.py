@@ -201,7 +201,7 @@ class Settings:
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
         every: tuple[Detector, ...] = (
-            silent.Silent(self.silent),
+            silent.Silent(self.silent, self.fatal_only, self.unstamped),
             fatal_only.FatalOnly(self.fatal_only, self.unstamped),
             unstamped.Unstamped(self.unstamped),
             never_seen.NeverSeen(

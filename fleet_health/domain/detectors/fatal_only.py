@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.limits import HostLimits
     from fleet_health.domain.suggested_fix import SuggestedFix
+    from fleet_health.domain.window import HostWindow
 
 SYMPTOM = "fatal-only"
 
@@ -78,9 +79,9 @@ class FatalOnly:
                 continue
             if not fleet.is_whole("journal", since, now) and not _is_refused_by_the_index(fleet, host, since, now):
                 continue
-            fix = limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
-            if self._unstamped is not None and window.unstamped.count(since, now) * 2 > refused:
-                fix = self._unstamped.of(host).suggested_fix
+            fix = fix_by_cause(
+                window, since, now, limits, None if self._unstamped is None else self._unstamped.of(host)
+            )
             figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
             yield Finding(
                 host=host,
@@ -96,6 +97,19 @@ class FatalOnly:
         if window is not None and window.has_class(SUCCESS, since, now):
             return True
         return fleet.is_whole("journal", since, now) or _has_shipped(fleet, host, since, now)
+
+
+def fix_by_cause(
+    window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, unstamped: UnstampedLimits | None
+) -> SuggestedFix:
+    """Choose what to suggest for a host that is refused: by what most of its refusals have in common."""
+    by_status = window.count_by_status(since, until)
+    server_errors = _of_class(SERVER_ERROR, by_status)
+    refused = _of_class(CLIENT_ERROR, by_status) + server_errors
+    # An upload without a stamp is warned of and refused, so it is among the refusals as well.
+    if unstamped is not None and window.unstamped.count(since, until) * 2 > refused:
+        return unstamped.suggested_fix
+    return limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
 
 
 def _is_refused_by_the_index(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:

@@ -6,11 +6,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.fatal_only import fix_by_cause
 from fleet_health.domain.instant import describe, isoformat
+from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
+    from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.limits import HostLimits
@@ -40,8 +44,16 @@ class Silent:
 
     symptom = SYMPTOM
 
-    def __init__(self, limits: HostLimits[SilentLimits]) -> None:
+    def __init__(
+        self,
+        limits: HostLimits[SilentLimits],
+        refused: HostLimits[FatalOnlyLimits] | None = None,
+        unstamped: HostLimits[UnstampedLimits] | None = None,
+    ) -> None:
+        """Take the limits, and those of the detectors whose fix is suggested for a host that tries and is refused."""
         self._limits = limits
+        self._refused = refused
+        self._unstamped = unstamped
 
     @property
     def reach(self) -> Reach:
@@ -61,8 +73,17 @@ class Silent:
                         f"no accepted upload since {isoformat(last_at)}, {describe(quiet_us)} ago"
                         f" (the limit is {describe(limits.after_us)})"
                     ),
-                    suggested_fix=limits.suggested_fix.render(host),
+                    suggested_fix=self._fix(fleet, host, last_at, now).render(host),
                 )
+
+    def _fix(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> SuggestedFix:
+        """Choose what to suggest: who has been refused since its last ship is up, and its shipper runs."""
+        window, since = fleet.traffic.window(host), last_at + 1
+        refused_at = None if window is None else window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
+        if self._refused is None or window is None or refused_at is None or refused_at > now:
+            return self._limits.of(host).suggested_fix
+        unstamped = None if self._unstamped is None else self._unstamped.of(host)
+        return fix_by_cause(window, since, now, self._refused.of(host), unstamped)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host has shipped lately."""

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.domain.detectors.silent import Silent, SilentLimits
+from fleet_health.domain.detectors.unstamped import UnstampedLimits
 from fleet_health.domain.instant import HOUR_US, SECOND_US
 from fleet_health.domain.limits import HostLimits, Override
 from fleet_health.domain.suggested_fix import SuggestedFix
@@ -124,3 +126,31 @@ def test_the_reach_is_the_longest_lookback() -> None:
 
     assert Silent(HostLimits(LIMITS)).reach == Reach(ships_us=LOOKBACK_US)
     assert Silent(HostLimits(LIMITS, overrides)).reach == Reach(ships_us=48 * HOUR_US)
+
+
+@pytest.mark.parametrize(
+    ("responses", "unstamped", "fix"),
+    [
+        ([], 0, "Look at pi-1."),
+        ([(1, 412)], 0, "refused"),
+        ([(1, 503)], 0, "receiver"),
+        ([(2, 400), (1, 400)], 2, "stamp"),
+        ([(AFTER_US + 2, 412)], 0, "Look at pi-1."),
+        ([(-1, 412)], 0, "Look at pi-1."),
+    ],
+)
+def test_who_is_refused_since_its_last_ship_gets_the_fix_for_that(
+    responses: list[tuple[int, int]], unstamped: int, fix: str, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """It is up and tries, so there is nothing to start; by the cause, as for `fatal-only`."""
+    fleet = fleet_of(
+        ships=[("pi-1", AFTER_US + 1)],
+        responses=[("pi-1", age, status) for age, status in responses],
+        unstamped=[("pi-1", 1)] * unstamped,
+    )
+    refused = FatalOnlyLimits(HOUR_US, 10, 0.95, SuggestedFix("refused"), SuggestedFix("receiver"))
+    stamps = UnstampedLimits(HOUR_US, 10, SuggestedFix("stamp"))
+
+    (finding,) = Silent(HostLimits(LIMITS), HostLimits(refused), HostLimits(stamps)).find(fleet, now)
+
+    assert finding.suggested_fix == fix
