@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 # The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
 _STRIDE = 15.0
+_WITNESS_TIME = 2.0
 # NTP slews what is less, and nobody's limits are as narrow.
 _STEP_LIMIT_US = 60 * SECOND_US
 
@@ -115,10 +116,7 @@ class Evaluator:
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = await self._take(evaluation)
-        alerts: Sequence[Alert] = news.alerts
-        if alerts and self._witness is not None:
-            with self._intake.held() as fleet:
-                alerts = await wrap(self._witness)(alerts, fleet)
+        alerts = await self._with_evidence(news.alerts)
         state = None if self._snapshot is None else self._snapshot()
         if self.are_notices_recorded:
             self._delivery.deliver([*alerts, *news.notices], state=state)
@@ -142,6 +140,20 @@ class Evaluator:
         news = self._incidents.take(evaluation, self._silencing.muter(evaluation.at))
         self._silencing.look(self._incidents.open, evaluation.at)
         return news
+
+    async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Add the evidence, if it can be had: an alert must not wait for a disk, nor fail for what merely adorns it."""
+        if not alerts or self._witness is None:
+            return alerts
+        try:
+            with self._intake.held() as fleet:
+                async with asyncio.timeout(_WITNESS_TIME):
+                    return await wrap(self._witness)(alerts, fleet)
+        except TimeoutError:
+            _log.warning("alerts are given without their evidence", reason="it takes too long to gather")
+        except Exception:  # noqa: BLE001 - as with a detector, it may be any
+            _log.exception("alerts are given without their evidence")
+        return alerts
 
     async def _sleep_until_tick(self) -> None:
         self.next_at = next_tick_at(self._clock(), self._tick_us)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
+
 from fleet_health.sources.system_messages import DROPPED_ID
 from tests.site import now_us
 
 if TYPE_CHECKING:
-    from tests.conftest import Site, StartService
+    from collections.abc import Callable
+
+    from tests.conftest import Service, Site, StartService
 
 MINUTE = 60_000_000
 UNIT = "cis490-receiver.service"
@@ -190,3 +194,28 @@ def test_in_a_quiet_window_nothing_is_told_and_afterwards_what_still_stands(
 
     assert before == []
     assert site.alerted() == [("quiet", "silent"), ("unstamped", "unstamped")]
+
+
+@pytest.mark.parametrize("what_it_does", ["raise RuntimeError('a slip')", "time.sleep(20)"])
+def test_an_alert_does_not_wait_for_its_evidence(
+    what_it_does: str, site: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """Whether that fails or hangs on a disk, the alert is given without it, and that is said."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    code = f"""
+import time
+from fleet_health.service import daemon
+
+def with_evidence(*_):
+    {what_it_does}
+
+daemon.with_evidence = with_evidence
+"""
+    with start_altered_service(site, code) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        said = service.events("alerts are given without their evidence")
+
+    assert len(said) == 1
+    assert all("command" not in row for row in site.alert_rows())
