@@ -6,12 +6,16 @@ in flight. What is known to be missing from either explains a disagreement, and 
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.window import SUCCESS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.suggested_fix import SuggestedFix
@@ -39,12 +43,49 @@ class DisagreementLimits:
     min_count: int = 1
 
 
-def is_comparable(fleet: Fleet, since: Instant, until: Instant) -> bool:
+class Disagreement(ABC):
+    """Finds out whether enough hosts have something in the one and nothing in the other."""
+
+    symptom: ClassVar[str]
+
+    def __init__(self, limits: DisagreementLimits) -> None:
+        self._limits = limits
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all hosts together; none if a part of the window was not seen in either."""
+        since = now - self._limits.window_us
+        if not _is_comparable(fleet, since, now):
+            return
+        lacking = self._lacking(fleet, since, now)
+        if len(lacking) >= self._limits.min_hosts:
+            yield Finding(
+                host=EVERY_HOST,
+                symptom=self.symptom,
+                detail=f"{self._say(lacking)}: {_name_hosts(lacking)}",
+                suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether both were seen whole, and some upload is in both: that there is none proves nothing."""
+        del host
+        since = now - self._limits.window_us
+        return _is_comparable(fleet, since, now) and _has_agreement(fleet, since, now)
+
+    @abstractmethod
+    def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+        """Give the hosts that lack all of it in the other, each with how many uploads it has in the one."""
+
+    @abstractmethod
+    def _say(self, lacking: Mapping[str, int]) -> str:
+        """Say so; the hosts' names follow."""
+
+
+def _is_comparable(fleet: Fleet, since: Instant, until: Instant) -> bool:
     """Say whether both the journal and the index were seen whole between two instants, both included."""
     return fleet.is_whole("index", since, until) and fleet.is_whole("journal", since, until)
 
 
-def has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
+def _has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
     """Say whether some host has both an accepted upload and a row between two instants, both included."""
     for host, window in fleet.traffic.items():
         last_at = fleet.ships.last_at(host)
@@ -53,7 +94,7 @@ def has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
     return False
 
 
-def name_hosts(hosts: list[str]) -> str:
+def _name_hosts(hosts: Mapping[str, int]) -> str:
     """Name hosts in their order, the first ten of them."""
     named = ", ".join(sorted(hosts)[:_HOSTS_NAMED])
     return f"{named} and {len(hosts) - _HOSTS_NAMED} more" if len(hosts) > _HOSTS_NAMED else named

@@ -44,7 +44,7 @@ class NeverSeen:
         if self._shapes.globs:
             unknown += self._shapes.unmatched((host for host, _ in fleet.ships.items()))
         for name in unknown:
-            if not any(HostGlobs((name,)).matches(host) for host in fleet.lost):
+            if HostGlobs((name,)).unmatched(fleet.lost):
                 words = "it is" if is_plain(name) else "a host of this name is"
                 yield Finding(
                     host=name,
