@@ -49,7 +49,9 @@ def add_parser(subparsers: Subparsers) -> None:
         epilog="Exit status: 0 when it is done; 1 when it cannot be written or read; 2 when it is asked for wrongly.",
     )
     add_config_option(parser)
-    parser.add_argument("what", metavar="HOST-GLOB|list|end", help="which hosts; or list the silences; or end one")
+    parser.add_argument(
+        "what", type=_glob, metavar="HOST-GLOB|list|end", help="which hosts; or list the silences; or end one"
+    )
     parser.add_argument("id", nargs="?", metavar="ID", help="the silence to end")
     parser.add_argument("--symptom", type=_symptom, metavar="S", help="only this symptom of them")
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="for how long: 1m to 30d")
@@ -71,14 +73,14 @@ def run(options: argparse.Namespace) -> int:
             return _end(file, options)
         return _add(file, options)
     except SinkUnavailable as error:
-        advice = "" if os.geteuid() == 0 else "; run this as root, or as the user of the service"
-        print(f"the silences cannot be read or written: {error}{advice}", file=sys.stderr)  # noqa: T201
+        is_root = os.geteuid() == 0
+        advice = "see that the disk is neither full nor read-only" if is_root else "run this as root, or as the service"
+        print(f"the silences cannot be read or written: {error}; {advice}", file=sys.stderr)  # noqa: T201
         return _EXIT_BROKEN
 
 
 def _add(file: SilenceFile, options: argparse.Namespace) -> int:
-    if options.id is not None:
-        options.parser.error(f"unrecognized arguments: {options.id}")
+    _refuse_more(options, "id")
     missing = [name for name, value in (("--for", options.length_us), ("--reason", options.reason)) if value is None]
     if missing:
         options.parser.error(f"a silence needs an end and a reason: {' and '.join(missing)} missing")
@@ -98,22 +100,11 @@ def _add(file: SilenceFile, options: argparse.Namespace) -> int:
 
 
 def _list(file: SilenceFile, options: argparse.Namespace) -> int:
+    _refuse_more(options, "id", "symptom", "length_us", "reason")
     now = clock.now()
     silences = sorted((one for one in file.load() if one.is_active(now)), key=lambda one: one.ends_at)
     if options.json:
-        rows = [
-            {
-                "id": one.id,
-                "hosts": one.hosts,
-                "symptom": one.symptom,
-                "starts_at_wall": isoformat(one.starts_at),
-                "ends_at_wall": isoformat(one.ends_at),
-                "reason": one.reason,
-                "author": one.author,
-            }
-            for one in silences
-        ]
-        _say(msgspec.json.encode({"silences": rows}).decode())
+        _say(msgspec.json.encode({"silences": [one.row() for one in silences]}).decode())
     else:
         for one in silences:
             _say(_line(one, now))
@@ -125,6 +116,7 @@ def _list(file: SilenceFile, options: argparse.Namespace) -> int:
 def _end(file: SilenceFile, options: argparse.Namespace) -> int:
     if options.id is None:
         options.parser.error("end needs the ID of a silence; `silence list` shows them")
+    _refuse_more(options, "symptom", "length_us", "reason")
     now = clock.now()
     ending = _Ending(options.id, now)
     file.change(ending, now)
@@ -164,6 +156,24 @@ def _author() -> str:
     return str(os.getuid())
 
 
+def _refuse_more(options: argparse.Namespace, *names: str) -> None:
+    """End the command if it was given words that it has no use for: who gave them expects something of them."""
+    shown = {"id": "a second word", "symptom": "--symptom", "length_us": "--for", "reason": "--reason"}
+    if given := [shown[name] for name in names if getattr(options, name) is not None]:
+        options.parser.error(f"{printable(options.what)}: {' and '.join(given)} cannot be used with it")
+
+
+def _glob(text: str) -> str:
+    if not text or not _is_text(text):
+        raise argparse.ArgumentTypeError(f"expected a host's name or a glob in UTF-8, found '{printable(text)}'")
+    return text
+
+
+def _is_text(text: str) -> bool:
+    """Say whether an argument was UTF-8; what was not has been let in as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _symptom(text: str) -> str:
     if text in MESSAGE_IDS:
         return text
@@ -185,6 +195,8 @@ def _length(text: str) -> int:
 def _reason(text: str) -> str:
     if not text.strip() or len(text) > _REASON_LENGTH:
         raise argparse.ArgumentTypeError(f"expected a text of up to {_REASON_LENGTH} characters, found {len(text)}")
+    if not _is_text(text):
+        raise argparse.ArgumentTypeError(f"expected UTF-8, found '{printable(text)}'")
     return text.strip()
 
 

@@ -10,10 +10,11 @@ import re
 from contextlib import suppress
 from datetime import time
 from decimal import Decimal
+from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fleet_health.config.pattern_speed import slowness
 from fleet_health.domain.instant import SECOND_US
@@ -91,7 +92,9 @@ def zone(raw: Any) -> ZoneInfo:
     try:
         return ZoneInfo(raw)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError, AttributeError):
-        raise ValueError('a time zone of the IANA database, such as "Europe/Berlin" or "UTC"') from None
+        close = get_close_matches(str(raw), available_timezones(), n=1)
+        meant = f' (perhaps "{close[0]}")' if close else ""
+        raise ValueError(f'a time zone of the IANA database, such as "Europe/Berlin" or "UTC"{meant}') from None
 
 
 def repeat(raw: Any) -> tuple[int, ...] | None:

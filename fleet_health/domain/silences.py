@@ -9,7 +9,7 @@ import msgspec
 
 from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.instant import Instant  # noqa: TC001 - msgspec reads the annotations at run time
+from fleet_health.domain.instant import Instant, isoformat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,6 +38,18 @@ class Silence(msgspec.Struct, frozen=True):
     ends_at: Instant
     reason: str
     author: str
+
+    def row(self) -> dict[str, str | None]:
+        """Give it as it stands in `silences.json`, and in what the command prints."""
+        return {
+            "id": self.id,
+            "hosts": self.hosts,
+            "symptom": self.symptom,
+            "starts_at_wall": isoformat(self.starts_at),
+            "ends_at_wall": isoformat(self.ends_at),
+            "reason": self.reason,
+            "author": self.author,
+        }
 
     def is_active(self, now: Instant) -> bool:
         """Say whether it holds at an instant."""

@@ -29,7 +29,8 @@ class Silencing:
         self.watch = SilenceWatch()
         self.problem = ""
         """Why the silences cannot be read; empty if they can. Those that were read last hold on."""
-        self.silences = Silences()
+        self.silences: Silences | None = None
+        """What was read last; None if nothing ever was."""
         self.quiet = quiet
         """The quiet windows of the configuration."""
 
@@ -48,13 +49,17 @@ class Silencing:
         """Give what says of a host and symptom whether it is silenced at an instant."""
         quiet = [window for window in self.quiet if window.is_active(now)]
 
+        silences = self.silences or Silences()
+
         def is_muted(host: str, symptom: str) -> bool:
-            return any(window.is_about(host) for window in quiet) or self.silences.of(host, symptom, now) is not None
+            return any(window.is_about(host) for window in quiet) or silences.of(host, symptom, now) is not None
 
         return is_muted
 
     def look(self, incidents: Iterable[tuple[str, str]], now: Instant) -> None:
         """Say which silences have ended although what they are about still stands, or without ever having mattered."""
+        if self.silences is None:
+            return  # of which we know nothing, and must not forget what we knew
         for ended in self.watch.look(self.silences, incidents, now):
             silence = ended.silence
             _log.warning(

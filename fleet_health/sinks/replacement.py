@@ -17,8 +17,6 @@ _FILE_MODE, _DIRECTORY_MODE = 0o640, 0o750
 def replace_file(path: Path, content: bytes) -> None:
     """Put a file with some content in the place of another; its directory is made if need be.
 
-    It gets the owner of its directory: root must not leave behind what the service cannot read.
-
     Raises:
         SinkUnavailable: The old one is still there.
 
@@ -28,9 +26,8 @@ def replace_file(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(mode=_DIRECTORY_MODE, exist_ok=True)
         with os.fdopen(os.open(new, flags, _FILE_MODE), "wb") as file:
-            directory = path.parent.stat()
-            with suppress(PermissionError):
-                os.fchown(file.fileno(), directory.st_uid, directory.st_gid)
+            give_to_owner(file.fileno(), path.parent)
+            os.fchmod(file.fileno(), _FILE_MODE)  # one that a kill left behind may have another
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -42,3 +39,10 @@ def replace_file(path: Path, content: bytes) -> None:
             os.close(fd)
     except OSError as error:
         raise SinkUnavailable(f"{path}: {error.strerror}") from error
+
+
+def give_to_owner(fd: int, directory: Path) -> None:
+    """Give an open file to who owns a directory, if we may: root must not leave behind what the service cannot use."""
+    owner = directory.stat()
+    with suppress(PermissionError):
+        os.fchown(fd, owner.st_uid, owner.st_gid)

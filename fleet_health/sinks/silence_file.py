@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fleet_health.domain.instant import HOUR_US, Instant, isoformat
+from fleet_health.domain.instant import HOUR_US, Instant
 from fleet_health.domain.silences import Silence
 from fleet_health.errors import SinkUnavailable
 from fleet_health.parsing.timestamp import parse_time
-from fleet_health.sinks.replacement import replace_file
+from fleet_health.sinks.replacement import give_to_owner, replace_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _NAME, _LOCK = "silences.json", "silences.lock"
 # The service must see that one has ended, also if it was stopped meanwhile.
 _KEPT_US = 24 * HOUR_US
+_VERSION = 1
 
 
 class _Row(msgspec.Struct):
@@ -34,9 +35,13 @@ class _Row(msgspec.Struct):
     author: str
 
 
+class _Header(msgspec.Struct):
+    version: int
+
+
 class _Document(msgspec.Struct):
     silences: list[_Row]
-    version: int = 1
+    version: int = _VERSION
 
 
 class SilenceFile:
@@ -59,6 +64,11 @@ class SilenceFile:
         except OSError as error:
             raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
         try:
+            if (version := msgspec.json.decode(content, type=_Header).version) != _VERSION:
+                raise SinkUnavailable(
+                    f"{self.path}: expected version {_VERSION}, found version {version}, which another fleet-health"
+                    " wrote; use that one, or remove the file to end all silences"
+                )
             return [
                 Silence(
                     id=row.id,
@@ -85,18 +95,7 @@ class SilenceFile:
         """
         with self._locked():
             silences = [one for one in change(self.load()) if now - one.ends_at < _KEPT_US]
-            rows = [
-                _Row(
-                    id=one.id,
-                    hosts=one.hosts,
-                    symptom=one.symptom,
-                    starts_at_wall=isoformat(one.starts_at),
-                    ends_at_wall=isoformat(one.ends_at),
-                    reason=one.reason,
-                    author=one.author,
-                )
-                for one in silences
-            ]
+            rows = [msgspec.convert(one.row(), _Row) for one in silences]
             replace_file(self.path, msgspec.json.format(msgspec.json.encode(_Document(rows))) + b"\n")
 
     @contextmanager
@@ -105,8 +104,9 @@ class SilenceFile:
             self.path.parent.mkdir(mode=0o750, exist_ok=True)
             fd = os.open(self.path.with_name(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         except OSError as error:
-            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+            raise SinkUnavailable(f"{self.path.with_name(_LOCK)}: {error.strerror}") from error
         try:
+            give_to_owner(fd, self.path.parent)
             fcntl.flock(fd, fcntl.LOCK_EX)
             yield
         finally:

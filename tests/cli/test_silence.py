@@ -63,8 +63,13 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
         (["pi-*", "--for", "59s", "--reason", "x"], 'expected a duration from "1m"'),
         (["pi-*", "--for", "31d", "--reason", "x"], "no more than 30d, for a silence must end"),
         (["pi-*", "--for", "2h", "--reason", "x", "--symptom", "silence"], "did you mean silent?"),
-        (["pi-*", "other", "--for", "2h", "--reason", "x"], "unrecognized arguments: other"),
+        (["pi-*", "other", "--for", "2h", "--reason", "x"], "pi-*: a second word cannot be used with it"),
+        (["pi-*", "--for", "2h", "--reason", "\udcff"], "expected UTF-8, found '\\udcff'"),
+        (["\udcff", "--for", "2h", "--reason", "x"], "a glob in UTF-8, found '\\udcff'"),
+        (["", "--for", "2h", "--reason", "x"], "expected a host's name or a glob in UTF-8, found ''"),
+        (["list", "pi-*", "--for", "1h"], "list: a second word and --for cannot be used with it"),
         (["end"], "end needs the ID of a silence"),
+        (["end", "abc", "--reason", "x"], "end: --reason cannot be used with it"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_said(
@@ -88,6 +93,18 @@ def test_a_damaged_file_is_left_as_it_is(site: Site, silence: Callable[..., Fini
     assert "silences.json: damaged" in done.stderr
     assert "mend it, or remove it" in done.stderr
     assert (site.directory / FILE).read_text() == '{"silences": ['
+
+
+def test_a_file_of_another_version_is_left_as_it_is(site: Site, silence: Callable[..., Finished]) -> None:
+    """What it says beyond what we know would be lost."""
+    silence("pi-*", "--for", "2h", "--reason", "x")
+    later = (site.directory / FILE).read_text().replace('"version": 1', '"version": 2')
+    (site.directory / FILE).write_text(later)
+    done = silence("pi-*", "--for", "2h", "--reason", "x")
+
+    assert done.status == 1
+    assert "silences.json: expected version 1, found version 2" in done.stderr
+    assert (site.directory / FILE).read_text() == later
 
 
 def test_two_at_once_lose_nothing(site: Site, silence: Callable[..., Finished]) -> None:
@@ -151,7 +168,7 @@ def test_check_tells_nothing_of_the_silenced_either(
 def test_a_silence_survives_a_restart(
     site: Site, silence: Callable[..., Finished], start_service: StartService
 ) -> None:
-    """And so does what is known of it: its end is said once."""
+    """And so does what is known of it: its end is said once, also if a start in between cannot read the silences."""
     site.show_all_symptoms()
     site.sync_journal()
     silence("quiet", "--for", "2h", "--reason", "we know")
@@ -161,5 +178,20 @@ def test_a_silence_survives_a_restart(
             service.until_evaluated_anew()
             service.process.kill()
             service.process.wait()
+    silenced = site.alerted()
+    (one,) = listed(silence)
+    silence("end", one["id"])
+    said = []
+    file, aside = site.directory / FILE, site.directory / "aside"
+    for is_readable in (True, False, True):
+        file.rename(aside)
+        aside.rename(file) if is_readable else file.write_text("{")
+        with start_service(site) as service:
+            service.until(lambda: service.evaluations() >= 2, "some ticks")
+            service.stop()
+            said.append([line["id"] for line in service.log if line["event"].startswith("silence ended")])
+        if not is_readable:
+            aside.rename(file)
 
-    assert site.alerted() == [("refused", "fatal-only"), ("unstamped", "unstamped")]
+    assert silenced == [("refused", "fatal-only"), ("unstamped", "unstamped")]
+    assert said == [[one["id"]], [], []]

@@ -607,7 +607,7 @@ def test_every_problem_of_a_quiet_window_is_named(settings_of: Callable[..., Set
     assert [str(problem) for problem in caught.value.problems] == [
         f'quiet[1].to: {clock}, found "24:00"',
         f"quiet[2].days: {days}, found ['sat', 'Sunday']",
-        f'quiet[2].zone: {zone}, found "Europe/Berlinn"',
+        f'quiet[2].zone: {zone} (perhaps "Europe/Berlin"), found "Europe/Berlinn"',
         "quiet[2].form: expected one of days, from, hosts, to, zone, found an unknown key (did you mean from?)",
         'quiet[2].hosts: expected a list of host globs, such as ["bench-*"], found []',
         'quiet[2].from: expected a time of day such as "22:00", found nothing',

@@ -1,0 +1,120 @@
+"""The file of silences: changed under a lock, replaced whole, and never out of the service's reach."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pwd
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.domain.instant import HOUR_US
+from fleet_health.domain.silences import Silence
+from fleet_health.errors import SinkUnavailable
+from fleet_health.sinks import replacement
+from fleet_health.sinks.silence_file import SilenceFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.conftest import DoWithout
+
+NOW = 1_795_435_200_000_000
+"""2026-11-23T12:00:00Z."""
+
+
+def lasting(name: str, ends_at: int) -> Silence:
+    """Make a silence that ends at an instant."""
+    return Silence(name, "pi-*", None, NOW - HOUR_US, ends_at, "a reason", "somebody")
+
+
+def add(file: SilenceFile, silence: Silence) -> None:
+    """Add one to the file."""
+    file.change(lambda silences: [*silences, silence], NOW)
+
+
+def test_what_was_written_is_read_back(tmp_path: Path) -> None:
+    """To the microsecond, with and without a symptom."""
+    file = SilenceFile(tmp_path / "state")
+    one = lasting("a", NOW + 1)
+    other = Silence("b", "*", "receiver-down", NOW - 1, NOW + HOUR_US, "„reason“ \\ \x1b", "root")
+    add(file, one)
+    add(file, other)
+
+    assert file.load() == [one, other]
+    assert sorted(entry.name for entry in file.path.parent.iterdir()) == ["silences.json", "silences.lock"]
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(23, ["old"]), (24, [])])
+def test_an_ended_one_is_kept_for_a_day(hours: int, kept: list[str], tmp_path: Path) -> None:
+    """So that a service that was down meanwhile sees that it ended."""
+    file = SilenceFile(tmp_path)
+    add(file, lasting("old", NOW))
+    file.change(lambda silences: silences, NOW + hours * HOUR_US)
+
+    assert [one.id for one in file.load()] == kept
+
+
+def test_what_root_writes_is_the_services(tmp_path: Path, do_without: DoWithout) -> None:
+    """Also the lock, and also one that an earlier version left to root alone."""
+    if os.geteuid() != 0:
+        do_without("only root can give a file away")
+    nobody = pwd.getpwnam("nobody")
+    directory = tmp_path / "state"
+    directory.mkdir()
+    (directory / "silences.lock").touch(mode=0o600)
+    (directory / "silences.new").touch(mode=0o666)
+    os.chown(directory, nobody.pw_uid, nobody.pw_gid)
+    file = SilenceFile(directory)
+    add(file, lasting("a", NOW + HOUR_US))
+
+    assert {entry.name: entry.stat().st_uid for entry in directory.iterdir()} == {
+        "silences.json": nobody.pw_uid,
+        "silences.lock": nobody.pw_uid,
+    }
+    assert file.path.stat().st_mode & 0o777 == 0o640
+
+
+def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path) -> None:
+    """Whole, and nobody waits for the lock of the dead."""
+    file = SilenceFile(tmp_path)
+    add(file, lasting("a", NOW + HOUR_US))
+
+    def die_in_the_middle() -> None:
+        replacement.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[attr-defined]
+        add(file, lasting("b", NOW + HOUR_US))
+
+    process = multiprocessing.get_context("fork").Process(target=die_in_the_middle)
+    process.start()
+    process.join()
+    killed_with = file.load()
+    add(file, lasting("c", NOW + HOUR_US))
+
+    assert process.exitcode == -signal.SIGKILL
+    assert [one.id for one in killed_with] == ["a"]
+    assert [one.id for one in file.load()] == ["a", "c"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "damaged"),
+        (b"[]", "damaged"),
+        (b'{"version": 1, "silences": [{}]}', "damaged"),
+        (b"[" * 100_000, "damaged"),
+        (b'{"silences": []}', "damaged"),
+        (b'{"version": 2, "silences": []}', "expected version 1, found version 2"),
+    ],
+)
+def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str, tmp_path: Path) -> None:
+    """A change refuses as a look does."""
+    file = SilenceFile(tmp_path)
+    file.path.write_bytes(content)
+
+    with pytest.raises(SinkUnavailable, match=complaint):
+        file.load()
+    with pytest.raises(SinkUnavailable, match=complaint):
+        add(file, lasting("a", NOW + HOUR_US))
+    assert file.path.read_bytes() == content
