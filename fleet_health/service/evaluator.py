@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.domain.coverage import Gap
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
@@ -96,7 +97,7 @@ class Evaluator:
                 "the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US
             )
             self._pulse.rest()  # meanwhile the sources show that they are alive
-            await self._intake.reread()
+            await self._intake.reread(Gap(now - abs(step_us), now, "the clock was set"))
             self._pulse.beat(_STRIDE)
         else:
             await self._intake.poll()

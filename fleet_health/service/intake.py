@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
+    from fleet_health.domain.coverage import Gap
     from fleet_health.domain.detectors.contract import Reach
     from fleet_health.domain.instant import Instant
     from fleet_health.service.notify import Pulse
@@ -120,14 +121,24 @@ class Intake:
         index.reach_us, journal.reach_us = reach.ships_us, reach.traffic_us
         self.fleet.limit_hosts(settings.host_limit)
 
-    async def reread(self) -> None:
-        """Read everything anew, as at the start, and forget what was read before."""
+    async def reread(self, gap: Gap) -> None:
+        """Read everything anew, as at the start, and forget what was read before, but not what was never seen.
+
+        Args:
+            gap: The stretch of time that the clock left out or shows twice. Counts of the journal's entries over it
+                prove nothing, so it is one more of the journal's gaps.
+
+        """
         if self._index is not None and self._journal is not None:
-            limit = self.fleet.ships.limit
-            await self._replace(
-                self._open_index(self._index.settings, self._index.reach_us, limit),
-                self._open_journal(self._journal.settings, self._journal.reach_us, limit),
-            )
+            limit, known = self.fleet.ships.limit, self._journal.follower.state.gaps
+            index = self._open_index(self._index.settings, self._index.reach_us, limit)
+            journal = self._open_journal(self._journal.settings, self._journal.reach_us, limit)
+            await self._replace(index, journal)
+            state = journal.follower.state
+            found_again = state.gaps
+            state.gaps = []
+            for one in sorted({*known, *found_again, gap}, key=lambda gap: gap.since):
+                state.lack(one, gap.until - journal.reach_us)
 
     async def _replace(self, index: _IndexSource, journal: _JournalSource) -> None:
         """Catch up with those of the sources that are new, then go on with them."""

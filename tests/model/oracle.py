@@ -65,12 +65,14 @@ class Oracle:
     Attributes:
         rows: In the order in which they were written, each as often as it was.
         entries: Likewise.
+        steps: Each stretch of time over which the clock was set: there the journal proves nothing.
 
     """
 
     def __init__(self) -> None:
         self.rows: list[Row] = []
         self.entries: list[Entry] = []
+        self.steps: list[tuple[int, int]] = []
 
     def read_on(self, now: int) -> None:
         """Read the rows that were not read before."""
@@ -99,9 +101,14 @@ class Oracle:
                 is_silent = {self._is_silent(host, end, rules, now) for end in (0, 1)}
                 if True in is_silent:
                     (certain if len(is_silent) == 1 else possible).add(Verdict(host, "silent"))
-            certain.update(self._refused(host, rules, now))
+            # Where the journal has a gap, a row of the index means that something was accepted.
+            is_doubtful = self._is_stepped_over(rules, now) and any(row.host == host for row in self.rows)
+            (possible if is_doubtful else certain).update(self._refused(host, rules, now))
             certain.update(self._unstamped(host, rules, now))
         return certain, possible
+
+    def _is_stepped_over(self, rules: Rules, now: int) -> bool:
+        return any(since <= now and now - rules.fatal_window * MINUTE <= until for since, until in self.steps)
 
     def _is_silent(self, host: str, end: int, rules: Rules, now: int) -> bool:
         ships = [row.counted[end] for row in self.rows if row.host == host and row.counted]

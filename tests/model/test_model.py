@@ -51,7 +51,7 @@ class ServiceModel(RuleBasedStateMachine):
         root = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # noqa: S108 - mkdtemp makes a safe one
         self.directory = Path(tempfile.mkdtemp(prefix="fleet-health-model-", dir=root))
         self.clock = Clock(START_AT)
-        self.is_stepped = False
+        self.step_us = 0
         self.oracle = Oracle()
         self.expected: set[tuple[str, str, str]] = set()
         self.service = AssembledService(self.directory, self.oracle.entries, self.clock)
@@ -90,13 +90,13 @@ class ServiceModel(RuleBasedStateMachine):
         self.clock.monotonic += us
         self.tick()
 
-    @precondition(lambda self: not self.is_stepped)
+    @precondition(lambda self: not self.step_us)
     @rule(us=STEPS)
     def set_clock(self, us: int) -> None:
         """Set the clock, by a minute or less only forward, and once between two ticks."""
         if not -STEP_LIMIT <= us <= 0:
             self.clock.wall += us
-            self.is_stepped = abs(us) > STEP_LIMIT
+            self.step_us = us if abs(us) > STEP_LIMIT else 0
 
     @rule()
     def look(self) -> None:
@@ -164,7 +164,7 @@ class ServiceModel(RuleBasedStateMachine):
 
     def _start(self) -> None:
         self.service.start(self.limits)
-        self.is_stepped = False
+        self.step_us = 0
         self.oracle.read_anew(self.clock.wall)
 
     def _rotate(self, path: Path) -> None:
@@ -174,15 +174,16 @@ class ServiceModel(RuleBasedStateMachine):
 
     def _evaluate(self) -> Evaluation:
         """Evaluate; the findings are those of the rules."""
-        is_stepped, self.is_stepped = self.is_stepped, False
+        step_us, self.step_us = self.step_us, 0
         now = self.clock.wall
         evaluation = self.service.evaluate()
-        if is_stepped:
+        if step_us:
+            self.oracle.steps.append((now - abs(step_us), now))
             self.oracle.read_anew(now)
         else:
             self.oracle.read_on(now)
         found = [verdict_of(finding) for finding in evaluation.findings]
-        certain, possible = self.oracle.judge(self.limits, now, is_stepped=is_stepped)
+        certain, possible = self.oracle.judge(self.limits, now, is_stepped=bool(step_us))
 
         assert evaluation.failures == ()
         assert sorted(set(found) - possible) == sorted(certain)

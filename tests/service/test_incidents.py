@@ -6,6 +6,8 @@ import json
 import signal
 from typing import TYPE_CHECKING, Any
 
+from tests.site import now_us
+
 if TYPE_CHECKING:
     from tests.conftest import Service, Site, StartService
 
@@ -149,6 +151,61 @@ def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service:
         service.until(lambda: outcomes(site) == [("pi-1", "never-seen", "")], "the alert")
         site.ship("pi-1")
         service.until(lambda: ("pi-1", "never-seen", "resolved") in outcomes(site), "the end")
+
+
+def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartService) -> None:
+    """It is said once, in the place of the alert that would be one too many; then nothing, until it holds still."""
+    site.configure(
+        'alerts.resolved = true\nalerts.repeat = ["24h"]\nalerts.flap_limit = 2\nalerts.flap_quiet = "4s"\n'
+        '[detectors.silent]\nafter = "2s"'
+    )
+    site.answer("well", 201)
+    site.sync_journal()
+
+    def fall_silent_and_ship(service: Service) -> None:
+        service.until(lambda: ("comes", "silent") in open_incidents(site), "the opening")
+        site.ship("comes")
+        service.until(lambda: open_incidents(site) == [], "the end")
+
+    site.ship("comes")
+    with start_service(site) as service:
+        service.until_ready()
+        for _ in range(4):
+            fall_silent_and_ship(service)
+        told = outcomes(site)
+        service.until(lambda: not state_of(site)["incidents"]["flapping"], "that it holds still")
+
+    assert told[:2] == [("comes", "silent", ""), ("comes", "silent", "resolved")]
+    assert told.count(("comes", "flapping", "")) == 1
+    assert told[-1] == ("comes", "flapping", "")
+
+
+def test_an_alert_is_repeated_when_the_configuration_says(site: Site, start_service: StartService) -> None:
+    """An hour after the opening, by the state: not before, not in between, and again an hour later."""
+    site.configure('alerts.repeat = ["1h", "24h"]')
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("quiet", minutes_ago=45)
+
+    def told_when_opened(seconds_ago: int) -> int:
+        before = len(site.alert_rows())
+        state = state_of(site)
+        (incident,) = state["incidents"]["open"]
+        incident["told_at"] += now_us() - seconds_ago * 1_000_000 - incident["opened_at"]
+        incident["opened_at"] = now_us() - seconds_ago * 1_000_000
+        (site.directory / "state" / "state.json").write_text(json.dumps(state))
+        site.alerts.rename(site.directory / f"alerts.{before}.{seconds_ago}")
+        with start_service(site) as service:
+            service.until(lambda: service.evaluations() >= 3, "some ticks")
+            kill(service)
+        return len(site.alert_rows())
+
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == [("quiet", "silent")], "the state")
+        kill(service)
+
+    assert len(site.alert_rows()) == 1
+    assert [told_when_opened(seconds) for seconds in (3_500, 3_700)] == [0, 1]
 
 
 def test_who_is_ignored_is_not_there_from_a_reload_on(site: Site, start_service: StartService) -> None:

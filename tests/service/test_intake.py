@@ -8,11 +8,13 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.loading import load
+from fleet_health.domain.coverage import Gap
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.service import clock
 from fleet_health.service.intake import Intake
 from fleet_health.service.notify import Pulse
 from fleet_health.sources.tail import Tail
+from tests.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -93,9 +95,30 @@ async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afte
             site.answer("b", 412)
             site.sync_journal()
             await intake.poll()
-            await intake.reread()
+            await intake.reread(Gap(0, 1, "the clock was set"))
             held = (shipped(fleet), [host for host, _ in fleet.traffic.items()])
         taken_in = (shipped(intake.fleet), [host for host, _ in intake.fleet.traffic.items()])
 
     assert held == (["a"], ["a"])
     assert taken_in == (["a", "b"], ["a", "b"])
+
+
+async def test_a_clock_that_was_set_leaves_a_gap_in_the_journal_for_a_window(site: Site) -> None:
+    """A gap known before stays known, though the entries around it are read anew; one that is out of reach does not."""
+    site.answer("a", 200)
+    site.sync_journal()
+    site.ship("a")
+    settings = load(site.config)
+    reach = reach_of(settings.detectors())
+    now = now_us()
+    out_of_reach = Gap(now - reach.traffic_us - 2, now - reach.traffic_us - 1, "long ago")
+    known = Gap(now - reach.traffic_us, now - reach.traffic_us + 1, "vacuumed")
+    set_by = Gap(now - 100_000_000, now, "the clock was set")
+    async with unhinted_intake() as intake:
+        await intake.adopt(settings, reach)
+        _, journal = intake.states
+        journal.gaps = [out_of_reach, known]
+        await intake.reread(set_by)
+        gaps = {state.name: state.gaps for state in intake.states}
+
+    assert gaps == {"index": [], "journal": [known, set_by]}
