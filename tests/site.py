@@ -71,6 +71,7 @@ class Site:
             f"index.path = {json.dumps(str(chosen['index']))}\n"
             f"journal.directory = {json.dumps(str(chosen['journal']))}\n"
             f"alerts.path = {json.dumps(str(chosen['alerts']))}\n"
+            f"control.path = {json.dumps(str(self.directory / 'control.sock'))}\n"
             f"state.directory = {json.dumps(str(self.directory / 'state'))}\n{text}\n"
         )
         return self.config

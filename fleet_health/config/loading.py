@@ -212,6 +212,7 @@ def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]])
         ),
         alerts_path=found["alerts.path"],
         state_directory=found["state.directory"],
+        control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],
         quiet=found["quiet"],
         policy=AlertPolicy(

@@ -44,6 +44,9 @@ path = {alerts}
 [state]
 directory = {state}
 
+[control]
+path = {control}
+
 [detectors.silent]
 after = "15s"
 
@@ -89,6 +92,11 @@ class Files:
     def state(self) -> Path:
         """Where the daemon keeps what it must know after a restart."""
         return self.directory / "state"
+
+    @property
+    def control(self) -> Path:
+        """The operator's socket."""
+        return self.directory / "control.sock"
 
     @property
     def config(self) -> Path:
@@ -182,7 +190,8 @@ async def running(directory: Path) -> AsyncIterator[Stage]:
 
 def _configuration(files: Files) -> str:
     # A string of JSON is one of TOML too.
-    paths = {name: json.dumps(str(getattr(files, name))) for name in ("index", "journal", "alerts", "state")}
+    names = ("index", "journal", "alerts", "state", "control")
+    paths = {name: json.dumps(str(getattr(files, name))) for name in names}
     return _CONFIG.format(tick=TICK_S, **paths)
 
 

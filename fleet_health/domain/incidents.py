@@ -182,6 +182,11 @@ class Incidents:
         return News(due, notices)
 
     @property
+    def flapping(self) -> frozenset[Pair]:
+        """What comes and goes."""
+        return frozenset(self._flapping.since)
+
+    @property
     def lost(self) -> frozenset[str]:
         """The hosts that are lost."""
         return frozenset(incident.host for incident in self.open.values() if incident.lost_at is not None)

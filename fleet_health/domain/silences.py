@@ -65,6 +65,10 @@ class Silence(msgspec.Struct, frozen=True):
             return False
         if host == EVERY_HOST:
             return self.hosts == EVERY_HOST and self.symptom is not None
+        return self.matches_host(host)
+
+    def matches_host(self, host: str) -> bool:
+        """Say whether it is about a symptom, at least, of a host."""
         return _globs(self.hosts).matches(host)
 
 

@@ -1,4 +1,4 @@
-"""A stretch of the past, summed up: what each host did in each of a fixed number of bins, and which incidents there were.
+"""A stretch of the past, summed up: what each host did in each of a fixed number of bins, and the incidents in it.
 
 Its size goes by the number of hosts and bins, not by how much happened.
 """

@@ -11,10 +11,13 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.history import History
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.silences import SilenceWatch
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.service import clock
+from fleet_health.service.answers import Answers
+from fleet_health.service.control import ControlSocket
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.evaluator import Evaluator
@@ -103,6 +106,15 @@ class Daemon:
             witness=self._with_evidence,
             snapshot=self._snapshot,
         )
+        answers = Answers(
+            intake=self._intake,
+            evaluator=self._evaluator,
+            incidents=self._incidents,
+            silencing=self._silencing,
+            settings=lambda: self._settings,
+            problems=self._problems,
+        )
+        self._control = ControlSocket(answers)
         self._tune()
 
     async def run(self) -> None:
@@ -119,6 +131,7 @@ class Daemon:
                 pass
             notify("STOPPING=1", "STATUS=Stopping: writing the last alerts")
             _log.info("stopping")
+            await self._control.close()
             # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
             self._delivery.deliver(())
             try:
@@ -147,9 +160,11 @@ class Daemon:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
         start(self._report_for_ever())
         self._pulses["evaluator"].rest()
+        await self._control.open(self._settings.control_path)
         memory = recall(self._state_file)
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
+        self._evaluator.history = History(memory.history)
         self._intake.journal_seen_until = memory.journal_seen_until
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
@@ -184,6 +199,7 @@ class Daemon:
             incidents=self._incidents.snapshot(),
             journal_seen_until=seen_until[0] or self._intake.journal_seen_until,
             silences=self._silencing.watch.records,
+            history=self._evaluator.history.snapshot,
         )
         return self._saving.due(memory, clock.now())
 
@@ -207,6 +223,18 @@ class Daemon:
         notify(f"STATUS={self._status()}")
 
     def _status(self) -> str:
+        return status_line(
+            host_count=sum(1 for _ in self._intake.fleet.hosts()),
+            sources=self._intake.states,
+            last=self._evaluator.last,
+            next_at=self._evaluator.next_at,
+            unseen=self._evaluator.unseen,
+            incidents=self._incidents,
+            problems=self._problems(),
+            now=clock.now(),
+        )
+
+    def _problems(self) -> list[str]:
         problems = [self._reload_problem] if self._reload_problem else []
         if self._delivery.problem:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")
@@ -216,16 +244,9 @@ class Daemon:
             problems.append(f"the silences cannot be read: {self._silencing.problem}")
         if problem := self._descriptors.problem():
             problems.append(problem)
-        return status_line(
-            host_count=sum(1 for _ in self._intake.fleet.hosts()),
-            sources=self._intake.states,
-            last=self._evaluator.last,
-            next_at=self._evaluator.next_at,
-            unseen=self._evaluator.unseen,
-            incidents=self._incidents,
-            problems=problems,
-            now=clock.now(),
-        )
+        if self._control.problem:
+            problems.append(f"no commands can be answered: {self._control.problem}")
+        return problems
 
     async def _reload_for_ever(self) -> NoReturn:
         while True:
@@ -269,5 +290,6 @@ class Daemon:
         self._state_file = self._delivery.state_file = StateFile(settings.state_directory, Memory)
         self._saving = Saving()
         self._silencing.file = SilenceFile(settings.state_directory)
+        await self._control.open(settings.control_path)
         self._tune()
         self._evaluator.retune(detectors, settings.tick_us)

@@ -11,6 +11,7 @@ from aiofiles.os import wrap
 
 from fleet_health.domain.coverage import Gap
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.history import History
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
 
@@ -57,6 +58,7 @@ class Evaluator:
         snapshot: Callable[[], bytes | None] | None = None,
     ) -> None:
         self.last: Evaluation | None = None
+        self.history = History()
         self.next_at: Instant | None = None
         self.unseen: tuple[str, ...] = ()
         """Symptoms that the last tick did not judge, because it did not see enough for it."""
@@ -112,8 +114,9 @@ class Evaluator:
         self._intake.fleet.lost = self._incidents.lost
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
-        with self._intake.held() as fleet:
+        async with self._intake.held() as fleet:
             evaluation = await wrap(_judge)(fleet, reach, seen, now, tuple(self._incidents.open))
+            await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = await self._take(evaluation)
@@ -147,7 +150,7 @@ class Evaluator:
         if not alerts or self._witness is None:
             return alerts
         try:
-            with self._intake.held() as fleet:
+            async with self._intake.held() as fleet:
                 async with asyncio.timeout(_WITNESS_TIME):
                     return await wrap(self._witness)(alerts, fleet)
         except TimeoutError:

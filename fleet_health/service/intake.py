@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import contextmanager
+from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
@@ -18,7 +18,7 @@ from fleet_health.sources.journal import JournalFollower
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.domain.coverage import Gap
@@ -84,6 +84,7 @@ class Intake:
         self.journal_seen_until: Instant | None = None
         """Up to when the journal was read whole before this process; to be set before the first `adopt`."""
         self._is_held = False
+        self._hold = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
 
     @property
@@ -176,17 +177,21 @@ class Intake:
             # A late one is left to itself: what it has read must not be lost.
             await asyncio.wait(polls, timeout=_POLL_TIME)
 
-    @contextmanager
-    def held(self) -> Iterator[Fleet]:
-        """Give the fleet to another thread: it stands still, and what is delivered meanwhile is taken in afterwards."""
-        self._is_held = True
-        try:
-            yield copy(self.fleet)  # a reload may exchange its tables
-        finally:
-            self._is_held = False
-            for record, observations in self._waiting:
-                record(observations)
-            self._waiting.clear()
+    @asynccontextmanager
+    async def held(self) -> AsyncIterator[Fleet]:
+        """Give the fleet to another thread: it stands still, and what is delivered meanwhile is taken in afterwards.
+
+        One has it at a time, for it may make the fleet forget what is too long ago.
+        """
+        async with self._hold:
+            self._is_held = True
+            try:
+                yield copy(self.fleet)  # a reload may exchange its tables
+            finally:
+                self._is_held = False
+                for record, observations in self._waiting:
+                    record(observations)
+                self._waiting.clear()
 
     def _unless_held(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
         def deliver(observations: Any) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from fleet_health.domain.history import HistorySnapshot
 from fleet_health.domain.incidents import Snapshot
 from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
@@ -30,12 +31,14 @@ class Memory(msgspec.Struct):
         incidents: What is open.
         journal_seen_until: Up to when the journal had been read whole; None if it never was.
         silences: What is known of each silence, by its id.
+        history: What the hosts did in the last hours.
 
     """
 
     incidents: Snapshot = msgspec.field(default_factory=Snapshot)
     journal_seen_until: Instant | None = None
     silences: dict[str, SilenceRecord] = {}
+    history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
 
 
 class Saving:
@@ -48,7 +51,8 @@ class Saving:
     def due(self, memory: Memory, now: Instant) -> bytes | None:
         """Give the state to save, encoded; None if only instants have changed since the last, and that was just now."""
         incidents = msgspec.structs.replace(memory.incidents, at=None)
-        lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, journal_seen_until=None))
+        passing = {"journal_seen_until": None, "history": HistorySnapshot()}
+        lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, **passing))
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now

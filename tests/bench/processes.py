@@ -72,6 +72,7 @@ def configure(directory: Path, *, index: Path, journal: Path, text: str = "") ->
         f"index.path = {json.dumps(str(index))}\n"
         f"journal.directory = {json.dumps(str(journal))}\n"
         f"alerts.path = {json.dumps(str(directory / 'alerts.jsonl'))}\n"
+        f"control.path = {json.dumps(str(directory / 'control.sock'))}\n"
         f"state.directory = {json.dumps(str(directory / 'state'))}\n{text}"
     )
     return path

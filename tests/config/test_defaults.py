@@ -45,6 +45,7 @@ CONTRACT: dict[str, Any] = {
     "hosts.expected": [],
     "hosts.ignore": [],
     "detectors.never-seen.grace": "1h",
+    "control.path": "/run/fleet-health/control.sock",
     "state.directory": "/var/lib/fleet-health",
     "detectors.silent.after": "30m",
     "detectors.silent.lookback": "24h",

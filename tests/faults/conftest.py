@@ -63,9 +63,9 @@ def start_without_inotify(
     def start(site: Site, limit: str) -> Service:
         service = start_altered_service(site, _WITHOUT_INOTIFY.format(limit=limit))
         service.until(lambda: service.notify.messages or service.process.poll() is not None, "a sign of life")
-        if "no user namespace" in service.stderr:
+        if "no user namespace" in (reason := service.stderr.strip()):
             service.close()
-            do_without(service.stderr.strip())
+            do_without(reason)
         return service
 
     return start

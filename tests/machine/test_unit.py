@@ -40,6 +40,29 @@ def test_status_is_for_operators(service: Service) -> None:
     assert f'Status: "{text[:20]}' in shown
 
 
+def test_the_operators_socket_is_for_the_group_of_the_service(service: Service) -> None:
+    """Who is a member may ask, and who is not is told so; after a kill it is there again."""
+    machine, socket = service.machine, "/run/fleet-health/control.sock"
+    service.control("stop")
+    absent = machine.run("fleet-health", "status", check=False)
+    service.control("start")
+    seen = machine.run("stat", "--format=%A %U %G", socket).stdout
+    machine.run("systemctl", "kill", "--signal=KILL", SERVICE)
+
+    def asked_by(*as_whom: str) -> int:
+        imports = "from pathlib import Path; from fleet_health.cli.client import ask"
+        script = f"{imports}; ask(Path('{socket}'), {{'command': 'status'}})"
+        command = ("setpriv", *as_whom, "/opt/fleet-health/current/bin/python", "-c", script)
+        return machine.run(*command, check=False).returncode
+
+    eventually(lambda: asked_by("--regid=fleet-health", "--reuid=nobody", "--clear-groups") == 0, "an answer")
+
+    assert seen == "srw-rw---- fleet-health fleet-health\n"
+    assert (absent.returncode, "is not running" in absent.stderr) == (4, True)
+    assert asked_by("--regid=nogroup", "--reuid=nobody", "--clear-groups") == 1
+    assert asked_by("--regid=nogroup", "--reuid=nobody", "--groups=fleet-health") == 0
+
+
 def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
     """After a reload the new limits judge what was seen before it as well."""
     host, other = new_host("unstamped"), new_host("unstamped")

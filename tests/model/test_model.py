@@ -96,7 +96,7 @@ class ServiceModel(RuleBasedStateMachine):
         """Set the clock, by a minute or less only forward, and once between two ticks."""
         if not -STEP_LIMIT <= us <= 0:
             self.clock.wall += us
-            self.step_us = us if abs(us) > STEP_LIMIT else 0
+            self.step_us = us
 
     @rule()
     def look(self) -> None:
@@ -175,15 +175,16 @@ class ServiceModel(RuleBasedStateMachine):
     def _evaluate(self) -> Evaluation:
         """Evaluate; the findings are those of the rules."""
         step_us, self.step_us = self.step_us, 0
+        is_stepped = abs(step_us) > STEP_LIMIT
         now = self.clock.wall
         evaluation = self.service.evaluate()
-        if step_us:
+        if is_stepped:
             self.oracle.steps.append((now - abs(step_us), now))
             self.oracle.read_anew(now)
         else:
             self.oracle.read_on(now)
         found = [verdict_of(finding) for finding in evaluation.findings]
-        certain, possible = self.oracle.judge(self.limits, now, is_stepped=bool(step_us))
+        certain, possible = self.oracle.judge(self.limits, now, is_stepped=is_stepped)
 
         assert evaluation.failures == ()
         assert sorted(set(found) - possible) == sorted(certain)

@@ -20,11 +20,13 @@ _VARIANTS = (
     """
 alerts.path = "alerts-0.jsonl"
 state.directory = "state"
+control.path = "control.sock"
 index.host_field = "host_id"
 """,
     r"""
 alerts.path = "alerts-1.jsonl"
 state.directory = "state"
+control.path = "control.sock"
 index.host_field = "name"
 journal.response = '"PUT /v1/episodes/(?P<host>[^/]+)/[^"]+" (?P<status>\d{3})$'
 """,

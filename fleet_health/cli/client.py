@@ -1,0 +1,79 @@
+"""Asking the running service, by its socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.errors import FleetHealthError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+EXIT_NOT_RUNNING = 4
+"""The exit status if there is no service that answers."""
+
+_PATIENCE = 15.0
+_CHUNK = 1 << 20
+
+
+class NoAnswerError(FleetHealthError):
+    """The service does not answer; `str()` says why, and what to do."""
+
+
+class RefusedError(FleetHealthError):
+    """The service answers, but not what was asked for; `str()` is its word."""
+
+
+def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Ask the service that listens at a path.
+
+    Raises:
+        NoAnswerError: There is none, or it may not be asked, or it stands still.
+        RefusedError: It cannot answer this.
+
+    """
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(_PATIENCE)
+            connection.connect(str(path))
+            connection.sendall(json.dumps(request).encode() + b"\n")
+            line = b"".join(_until_newline(connection))
+    except (FileNotFoundError, ConnectionError) as error:
+        raise NoAnswerError(
+            f"{path}: the service is not running ({error.strerror}); `systemctl status fleet-health` says more"
+        ) from error
+    except PermissionError as error:
+        raise NoAnswerError(
+            f"{path}: {error.strerror}; run this as root, or as a member of the group of the service"
+        ) from error
+    except TimeoutError as error:
+        raise NoAnswerError(f"{path}: no answer within {_PATIENCE:.0f} s; the service hangs") from error
+    except OSError as error:
+        raise NoAnswerError(f"{path}: {error.strerror or error}") from error
+    if not line.endswith(b"\n"):
+        raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise RefusedError(str(answer["error"]))
+    return answer
+
+
+def refuse_without_service(error: FleetHealthError) -> int:
+    """Say why there is no answer; give the exit status for it."""
+    print(error, file=sys.stderr)  # noqa: T201
+    return EXIT_NOT_RUNNING
+
+
+def _until_newline(connection: socket.socket) -> Iterator[bytes]:
+    ends_at = time.monotonic() + _PATIENCE
+    while chunk := connection.recv(_CHUNK):
+        yield chunk
+        if chunk.endswith(b"\n"):
+            return
+        if time.monotonic() > ends_at:
+            raise TimeoutError

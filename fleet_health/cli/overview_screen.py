@@ -1,0 +1,136 @@
+"""The status document as lines for a terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, cut
+from fleet_health.domain.history import BINS, BOTH, NOTHING, REFUSED, SHIPPED, UNSEEN
+from fleet_health.errors import printable
+from fleet_health.service.overview import (
+    FIRING,
+    FLAPPING,
+    HELD,
+    LOST,
+    PENDING,
+    SILENCED,
+    STATES,
+    UNKNOWN,
+    WELL,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_SIGNS = {FIRING: "!", UNKNOWN: "?", HELD: "-", SILENCED: "z", FLAPPING: "~", PENDING: ".", LOST: "x", WELL: " "}
+_COLOURS = {FIRING: (RED, BOLD), UNKNOWN: (YELLOW,), FLAPPING: (YELLOW,), PENDING: (YELLOW,), WELL: ()}
+
+_STRIP = {SHIPPED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}
+_PLAIN_STRIP = {SHIPPED: "#", BOTH: "+", REFUSED: "x", NOTHING: ".", UNSEEN: " "}
+_STRIP_COLOURS = {SHIPPED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
+
+_HOST_LEAST, _HOST_MOST, _SYMPTOM = 8, 40, 14
+# Sign, ship, three counts and the strip, each with a space behind; the strip has none.
+_OTHERS = 2 + (_SYMPTOM + 1) + 7 + 3 * 5 + BINS + 1
+
+
+def screen(document: Mapping[str, Any], width: int, paint: Paint) -> list[str]:
+    """Lay out a status document in lines of up to so many columns."""
+    return [*_head(document, width, paint), *_table(document, width, paint), *_foot(document, width, paint)]
+
+
+def short_duration(seconds: float | None) -> str:
+    """Say a duration in up to six characters: `42s`, `31m`, `5h02m`, `12d`; a dash if there is none."""
+    if seconds is None:
+        return "-"
+    whole = max(0, int(seconds))
+    if whole < 60:  # noqa: PLR2004 - as everybody counts
+        return f"{whole}s"
+    if whole < 3_600:  # noqa: PLR2004
+        return f"{whole // 60}m"
+    if whole < 86_400:  # noqa: PLR2004
+        return f"{whole // 3_600}h{whole % 3_600 // 60:02}m"
+    return f"{whole // 86_400}d"
+
+
+def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
+    for problem in document["problems"]:
+        yield paint(cut(printable(problem), width), RED, BOLD)
+    by_state = document["hosts_by_state"]
+    figures = [f"{by_state[state]} {state}" for state in STATES if by_state.get(state)]
+    total = sum(by_state.values())
+    hosts = f"{total} host{'' if total == 1 else 's'}"
+    yield paint(cut(f"{hosts}: {', '.join(figures)}" if figures else hosts, width), BOLD)
+    for source in document["sources"]:
+        yield paint(cut(printable(source["summary"]), width), *(() if source["is_seeing"] else (RED, BOLD)))
+    if not document["is_judged"]:
+        yield paint("not judged yet: the sources are being read", YELLOW)
+    for incident in document["fleet_incidents"]:
+        colours = _COLOURS.get(incident["state"], (DIM,))
+        since = f"{incident['symptom']} for {short_duration(incident['lasting_s'])} ({incident['state']})"
+        yield paint(cut(f"{_SIGNS[incident['state']]} {since}: {printable(incident['detail'])}", width), *colours)
+
+
+def _table(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
+    hosts = document["hosts"]
+    if not hosts:
+        return
+    names = [printable(host["host"]) for host in hosts]
+    room = min(_HOST_MOST, max(_HOST_LEAST, width - _OTHERS))
+    room = min(room, max(_HOST_LEAST, *map(len, names)))
+    window = short_duration(hosts[0]["window_s"])
+    yield ""
+    yield paint(
+        cut(
+            f"  {'HOST':{room}} {'STATE':{_SYMPTOM}} {'SHIP':>6} {'2xx':>4} {'4xx':>4} {'5xx':>4} {'LAST 6 H':>{BINS}}",
+            width,
+        ),
+        BOLD,
+    )
+    for host, name in zip(hosts, names, strict=True):
+        colours = _COLOURS.get(host["state"], (DIM,))
+        counts = " ".join(f"{_count(host['responses'][name]):>4}" for name in ("2xx", "4xx", "5xx"))
+        yield (
+            paint(f"{_SIGNS[host['state']]} {cut(name, room):{room}} {_symptoms(host):{_SYMPTOM}}", *colours)
+            + f" {short_duration(host['last_ship_age_s']):>6} {counts} {_strip(host['strip'], paint)}"
+        )
+    if (left := document["hosts_matching"] - len(hosts)) > 0:
+        yield f"  and {left} more"
+    yield paint(cut(f"  answers of {window}; 15 min each: {_legend()}", width), DIM)
+
+
+def _foot(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
+    yield ""
+    for silence in document["silences"]:
+        symptom = f" {silence['symptom']}" if silence["symptom"] else ""
+        line = f"silenced until {silence['ends_at_wall'][:16]}Z: {silence['hosts']}{symptom} ({silence['id']}), by "
+        yield cut(printable(f"{line}{silence['author']}: {silence['reason']}"), width)
+    if document["not_judged"]:
+        yield paint(cut(f"not judged: {', '.join(document['not_judged'])}", width), YELLOW)
+    ticks = [f"{name} {document[key][11:19]}" for name, key in _TICKS if document[key]]
+    yield f"{', '.join(ticks)} UTC" if ticks else "no tick yet"
+
+
+_TICKS = (("last tick", "last_tick_wall"), ("next tick", "next_tick_wall"))
+
+
+def _symptoms(host: Mapping[str, Any]) -> str:
+    symptoms = [incident["symptom"] for incident in host["incidents"]]
+    if not symptoms:
+        return ""
+    more = f" +{len(symptoms) - 1}" if len(symptoms) > 1 else ""
+    return cut(symptoms[0], _SYMPTOM - len(more)) + more
+
+
+def _strip(strip: str, paint: Paint) -> str:
+    shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
+    return "".join(paint(shown[one], *_STRIP_COLOURS[one]) for one in strip)
+
+
+def _legend() -> str:
+    shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
+    return f"{shown[SHIPPED]} shipped {shown[BOTH]} both {shown[REFUSED]} refused {shown[NOTHING]} nothing"
+
+
+def _count(count: int) -> str:
+    return str(count) if count < 10_000 else f"{count // 1_000}k" if count < 1_000_000 else "many"  # noqa: PLR2004

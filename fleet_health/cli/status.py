@@ -1,0 +1,107 @@
+"""`fleet-health status`: how the fleet fares, at a glance."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, RefusedError, ask, refuse_without_service
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
+from fleet_health.cli.overview_screen import screen
+from fleet_health.cli.terminal import height, paint_for, show, width
+from fleet_health.config.loading import load
+from fleet_health.errors import ConfigError
+from fleet_health.service.overview import FIRING, STATES
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_EXIT_FIRING, _EXIT_USAGE, _EXIT_BLIND = 1, 2, 3
+_WATCH_EVERY = 2.0
+_CLEAR = "\x1b[H\x1b[J"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "status",
+        help="show how the fleet fares",
+        description="Show how the running service sees the fleet: a line for each host, those in most trouble first,"
+        " with its last accepted upload, the answers to it in the window, and what it did in the last six hours, a"
+        " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
+        " seen to say that it is over), - held back (its cause is told of), z silenced, ~ flapping, . pending,"
+        " x lost.",
+        epilog="Exit status: 0 when all is well; 1 when something is firing; 2 when it is asked for wrongly; 3 when the"
+        " service is blind, or has not judged yet; 4 when it is not running. Hosts that are not shown count as well.",
+    )
+    add_config_option(parser)
+    parser.add_argument("hosts", nargs="*", metavar="HOST-GLOB", help="only the hosts that match (`*`, `?`, `[…]`)")
+    parser.add_argument(
+        "--state", action="append", choices=STATES, metavar="S", help=f"only hosts in a state: {', '.join(STATES)}"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many hosts")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document")
+    form.add_argument("--watch", action="store_true", help="show it anew every two seconds, until interrupted")
+    parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the status; give the exit status."""
+    try:
+        path = load(config_path(options)).control_path
+    except ConfigError as error:
+        return refuse(error)
+    request = {
+        "command": "status",
+        "hosts": options.hosts,
+        "states": options.state or [],
+        "limit": options.limit,
+    }
+    try:
+        if options.watch:
+            return _watch(path, request)
+        document = ask(path, request)
+    except RefusedError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    except NoAnswerError as error:
+        return refuse_without_service(error)
+    if options.json:
+        print(json.dumps(document))  # noqa: T201
+    else:
+        show(screen(document, width(), paint_for(sys.stdout)), is_paged=not options.no_pager)
+    return exit_status(document)
+
+
+def exit_status(document: Mapping[str, Any]) -> int:
+    """Give the exit status that a status document asks for."""
+    if document["is_blind"]:
+        return _EXIT_BLIND
+    return _EXIT_FIRING if document["incidents_by_state"].get(FIRING) else 0
+
+
+def _watch(path: Path, request: Mapping[str, Any]) -> int:
+    """Show it again and again, as much as there is room for; give the exit status of the last time."""
+    status = 0
+    try:
+        while True:
+            try:
+                document = ask(path, request)
+            except NoAnswerError as error:  # it may come back
+                lines, status = [str(error)], EXIT_NOT_RUNNING
+            else:
+                lines, status = screen(document, width(), paint_for(sys.stdout)), exit_status(document)
+            if sys.stdout.isatty():
+                lines = lines[: height() - 1]
+                sys.stdout.write(_CLEAR)
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
+            time.sleep(_WATCH_EVERY)
+    except KeyboardInterrupt:
+        return status

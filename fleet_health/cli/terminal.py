@@ -1,0 +1,81 @@
+"""What the terminal can show: colours, its size, and more than fits on it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
+
+_PLAIN_WIDTH = 80
+_escapes = re.compile(r"\x1b\[[0-9;]*m")
+
+
+class Paint:
+    """Colours text, if that is wanted."""
+
+    def __init__(self, *, is_on: bool) -> None:
+        self.is_on = is_on
+
+    def __call__(self, text: str, *codes: str) -> str:
+        """Give a text in a colour."""
+        return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.is_on and codes and text else text
+
+
+def paint_for(stream: object) -> Paint:
+    """Colour what goes to a terminal, unless NO_COLOR is set (no-color.org) or it is a dumb one."""
+    is_terminal = bool(getattr(stream, "isatty", lambda: False)())
+    return Paint(is_on=is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb")
+
+
+def width() -> int:
+    """Give the columns that there are: 80 where nobody says."""
+    return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).columns
+
+
+def height() -> int:
+    """Give the lines that there are."""
+    return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).lines
+
+
+def can_show(text: str) -> bool:
+    """Say whether stdout has all characters of a text."""
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
+
+
+def cut(text: str, columns: int) -> str:
+    """Cut a text without colours to so many columns, and show that it was."""
+    if len(text) <= columns:
+        return text
+    return text[: max(0, columns - 1)] + ("…" if can_show("…") else "~")
+
+
+def visible(text: str) -> str:
+    """Give a text without its colours."""
+    return _escapes.sub("", text)
+
+
+def show(lines: Sequence[str], *, is_paged: bool) -> None:
+    """Print lines; on a terminal that is too small for them through $PAGER, if that is wanted."""
+    text = "\n".join(lines) + "\n"
+    if not (is_paged and sys.stdout.isatty() and len(lines) >= height()):
+        sys.stdout.write(text)
+        return
+    command = shlex.split(os.environ.get("PAGER", "less"))
+    try:
+        # As git does: keep the colours, and leave what was shown on the screen.
+        subprocess.run(command, input=text, text=True, check=False, env={"LESS": "FRX", **os.environ})
+    except (OSError, IndexError):
+        sys.stdout.write(text)

@@ -1,0 +1,99 @@
+"""What the service answers to the operator's commands."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from aiofiles.os import wrap
+
+from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.service import clock
+from fleet_health.service.control import RequestError
+from fleet_health.service.overview import STATES, Knowledge, source_document, state_of, status_document
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.domain.incidents import Incidents
+    from fleet_health.service.evaluator import Evaluator
+    from fleet_health.service.intake import Intake
+    from fleet_health.service.silencing import Silencing
+
+
+class Answers:
+    """Answers each request by its command. What takes time is done off the loop."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        evaluator: Evaluator,
+        incidents: Incidents,
+        silencing: Silencing,
+        settings: Callable[[], Settings],
+        problems: Callable[[], Sequence[str]],
+    ) -> None:
+        """Take the parts that know, and what gives the settings in force and what is wrong with the service."""
+        self._intake = intake
+        self._evaluator = evaluator
+        self._incidents = incidents
+        self._silencing = silencing
+        self._settings = settings
+        self._problems = problems
+        self._by_command: dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
+            "status": self._status,
+        }
+
+    async def __call__(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Answer a request.
+
+        Raises:
+            RequestError: It is not one that can be answered.
+
+        """
+        command = request.get("command")
+        if not isinstance(command, str) or command not in self._by_command:
+            raise RequestError(f"expected `command` to be one of {', '.join(self._by_command)}, found {command!r}")
+        return await self._by_command[command](request)
+
+    async def _status(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        globs = HostGlobs(tuple(_texts(request, "hosts")))
+        states = frozenset(_texts(request, "states"))
+        if strange := sorted(states - set(STATES)):
+            raise RequestError(f"expected `states` from {', '.join(STATES)}, found {strange[0]!r}")
+        limit = request.get("limit")
+        if limit is not None and (not isinstance(limit, int) or limit < 0):
+            raise RequestError(f"expected `limit` to be a whole number, found {limit!r}")
+
+        def is_wanted(host: str) -> bool:
+            return not globs.globs or globs.matches(host)
+
+        async with self._intake.held() as fleet:
+            return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
+
+    def _knowledge(self) -> Knowledge:
+        now = clock.now()
+        state = state_of(self._incidents, self._evaluator.last)
+        silences = () if self._silencing.silences is None else self._silencing.silences.all
+        return Knowledge(
+            now=now,
+            settings=self._settings(),
+            problems=self._problems(),
+            sources=[source_document(source, now) for source in self._intake.states],
+            evaluation=self._evaluator.last,
+            next_at=self._evaluator.next_at,
+            unseen=self._evaluator.unseen,
+            # Copies, for it is read in another thread.
+            incidents=[(copy(incident), state(incident)) for incident in self._incidents.open.values()],
+            silences=[silence for silence in silences if silence.is_active(now)],
+            history=self._evaluator.history.snapshot,
+        )
+
+
+def _texts(request: Mapping[str, Any], key: str) -> list[str]:
+    texts = request.get(key) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise RequestError(f"expected `{key}` to be a list of strings, found something else")
+    return texts

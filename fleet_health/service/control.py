@@ -1,0 +1,168 @@
+"""The operator's socket: commands ask the running service by it, a line of JSON each way.
+
+A request is an object with `command` and what that command takes; the answer is one object, with `error` if it could
+not be given. What a client may cost is bounded: the length of a request, the time to send one and to take the answer,
+the number of clients; and one answer is made at a time. A client that stands still disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+REQUEST_LIMIT = 4_096
+"""How long a request may be, in bytes, its newline included."""
+CLIENT_LIMIT = 16
+"""How many clients there may be at a time."""
+
+_MODE = 0o660
+_BACKLOG = 16
+_CHUNK = 1 << 16
+
+_log = structlog.get_logger("fleet_health.service")
+
+Answer: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]"
+"""Answers a request; raises `RequestError` if it cannot be answered."""
+
+
+class RequestError(Exception):
+    """A request cannot be answered; `str()` is for the person who made it."""
+
+
+class ControlSocket:
+    """Listens at a path, for who may write there: the owner and his group."""
+
+    def __init__(self, answer: Answer, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
+        """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
+        self.problem = ""
+        """Why nobody can be answered; empty if all is well."""
+        self._answer = answer
+        self._idle_time = idle_time
+        self._send_time = send_time
+        self._path: Path | None = None
+        self._identity: tuple[int, int] | None = None
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        self._one_at_a_time = asyncio.Lock()
+
+    async def open(self, path: Path) -> None:
+        """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
+        if self._server is not None and path == self._path and self._is_in_place():
+            return
+        await self.close()
+        self._path, self.problem = path, ""
+        try:
+            listener = _bound(path)
+        except OSError as error:
+            self.problem = f"{path}: {error.strerror or error}"
+            _log.warning("no commands can be answered", socket=str(path), reason=error.strerror or str(error))
+            return
+        self._identity = _identity(path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT)
+
+    async def close(self) -> None:
+        """Listen no longer; who is being served is left without an answer."""
+        if self._server is None or self._path is None:
+            return
+        self._server.close()
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        if self._is_in_place():
+            with suppress(OSError):
+                self._path.unlink()
+        self._server = None
+
+    def _is_in_place(self) -> bool:
+        """Say whether it is our socket that stands at the path: another service may have put its own there."""
+        return self._path is not None and self._identity is not None and _identity(self._path) == self._identity
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all of it is taken
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in one
+        self._clients.add(task)
+        try:
+            if len(self._clients) > CLIENT_LIMIT:
+                await self._send(writer, {"error": f"there are {CLIENT_LIMIT} others already; try again"})
+                return
+            while line := await self._line(reader):
+                await self._send(writer, await self._answered(line))
+        except (TimeoutError, OSError):
+            pass  # it stood still, or has gone: that is its own affair
+        finally:
+            self._clients.discard(task)
+            # Without waiting for what it has not taken.
+            writer.transport.abort()
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        """Give the next request; nothing if there is no more, and one that is no JSON if it is too long."""
+        try:
+            async with asyncio.timeout(self._idle_time):
+                line = await reader.readline()
+        except ValueError:  # the reader has thrown away what it had of it
+            return b"longer"
+        return line if line.endswith(b"\n") else b""
+
+    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+        try:
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return {"error": f"expected a JSON object on a line of up to {REQUEST_LIMIT} bytes, found something else"}
+        try:
+            async with self._one_at_a_time:
+                return await self._answer(request)
+        except RequestError as error:
+            return {"error": str(error)}
+        except Exception as error:  # noqa: BLE001 - a question must not end the service
+            _log.exception("a request could not be answered")
+            return {"error": f"the service failed to answer: {error}; its log has more"}
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
+        line = msgspec.json.encode(answer) + b"\n"
+        async with asyncio.timeout(self._send_time):
+            for begin in range(0, len(line), _CHUNK):
+                writer.write(line[begin : begin + _CHUNK])
+                await writer.drain()
+
+
+def _bound(path: Path) -> socket.socket:
+    """Make a listening socket, which appears at the path with its right mode, in the place of one that was left."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise FileExistsError(0, "something else than a socket is there")
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        with suppress(FileNotFoundError):
+            new.unlink()
+        listener.bind(str(new))
+        new.chmod(_MODE)
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)  # noqa: FBT003 - it takes no other form
+        new.rename(path)
+    except OSError:
+        listener.close()
+        with suppress(OSError):
+            new.unlink()
+        raise
+    return listener
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.lstat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino

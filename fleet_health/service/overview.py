@@ -1,0 +1,209 @@
+"""What the operator's commands are told: documents made from what the service knows. Pure; each says its version.
+
+Instants are ISO 8601 in UTC under keys that end in `_wall`; durations are seconds under keys that end in `_s`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.domain.detectors.contract import EVERY_HOST
+from fleet_health.domain.history import BIN_US, strip_of
+from fleet_health.domain.instant import SECOND_US, isoformat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.history import HistorySnapshot
+    from fleet_health.domain.incidents import Incident, Incidents, Pair
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.silences import Silence
+    from fleet_health.sources.state import SourceState
+
+VERSION = 1
+"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
+
+FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
+    "firing",
+    "unknown",
+    "held-back",
+    "silenced",
+    "flapping",
+    "pending",
+    "lost",
+    "well",
+)
+STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
+"""The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
+
+Firing: it is told of. Unknown: it was, and too little is seen to say whether it is over. Held back: its cause is told
+of instead. Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while
+first. Lost: silent for the whole lookback.
+"""
+
+_RANKS = {state: rank for rank, state in enumerate(STATES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the service knew at one instant.
+
+    Attributes:
+        now: The instant.
+        settings: The settings in force.
+        problems: What is wrong with the service itself.
+        sources: How each source sees, as documents.
+        evaluation: The latest evaluation; None before the first.
+        next_at: When the next one is due; None before the first.
+        unseen: The symptoms that were not judged in it.
+        incidents: The open incidents, each with its state.
+        silences: The silences that hold.
+        history: What the hosts did in the last hours.
+
+    """
+
+    now: Instant
+    settings: Settings
+    problems: Sequence[str]
+    sources: Sequence[dict[str, Any]]
+    evaluation: Evaluation | None
+    next_at: Instant | None
+    unseen: Sequence[str]
+    incidents: Sequence[tuple[Incident, str]]
+    silences: Sequence[Silence]
+    history: HistorySnapshot
+
+
+def state_of(incidents: Incidents, evaluation: Evaluation | None) -> Callable[[Incident], str]:
+    """Give what says the state of an open incident."""
+    found = set() if evaluation is None else {(finding.host, finding.symptom) for finding in evaluation.findings}
+    flapping = incidents.flapping
+
+    def state(incident: Incident) -> str:
+        pair: Pair = (incident.host, incident.symptom)
+        if incident.lost_at is not None:
+            return LOST
+        if pair not in found and incident.well_since is None:
+            return UNKNOWN
+        if pair in incidents.held:
+            return HELD
+        if pair in incidents.muted:
+            return SILENCED
+        if pair in flapping:
+            return FLAPPING
+        return PENDING if incident.told_at is None else FIRING
+
+    return state
+
+
+def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
+    """Say how a source sees."""
+    return {
+        "name": state.name,
+        "phase": str(state.phase),
+        "is_seeing": state.unseen_since is None,
+        "reason": state.reason,
+        "summary": state.summary(now),
+        "behind_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
+        "read": state.read,
+        "rejections": dict(state.rejections.by_reason),
+        "gaps": [
+            {"since_wall": isoformat(gap.since), "until_wall": isoformat(gap.until), "reason": gap.reason}
+            for gap in state.gaps
+        ],
+    }
+
+
+def status_document(
+    known: Knowledge, fleet: Fleet, wanted: Callable[[str], bool], states: frozenset[str], limit: int | None
+) -> dict[str, Any]:
+    """Make the document of the whole fleet.
+
+    Args:
+        known: What the service knows.
+        fleet: The fleet.
+        wanted: Says of a host whether it is asked for.
+        states: Which states are asked for; empty for all.
+        limit: How many hosts to give at most, those in most trouble first; None for all.
+
+    """
+    by_host: dict[str, list[tuple[Incident, str]]] = {}
+    for incident, state in known.incidents:
+        by_host.setdefault(incident.host, []).append((incident, state))
+    everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
+    everybody.pop(EVERY_HOST, None)
+    ranked = [(_host_state(by_host.get(host, ())), host) for host in everybody]
+    shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
+    shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
+    last = known.evaluation
+    return {
+        "version": VERSION,
+        "at_wall": isoformat(known.now),
+        "is_judged": last is not None,
+        "is_blind": last is None or not all(source["is_seeing"] for source in known.sources),
+        "problems": list(known.problems),
+        "sources": list(known.sources),
+        "last_tick_wall": None if last is None else isoformat(last.at),
+        "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
+        "not_judged": list(known.unseen),
+        "hosts_by_state": dict(Counter(state for state, _ in ranked)),
+        "incidents_by_state": dict(Counter(state for _, state in known.incidents)),
+        "fleet_incidents": [incident_document(known, *one) for one in by_host.get(EVERY_HOST, ())],
+        "strip_bin_s": BIN_US // SECOND_US,
+        "hosts_matching": len(shown),
+        "hosts": [host_document(known, fleet, host, state, by_host.get(host, ())) for state, host in shown[:limit]],
+        "silences": [silence.row() for silence in known.silences],
+    }
+
+
+def host_document(
+    known: Knowledge, fleet: Fleet, host: str, state: str, incidents: Iterable[tuple[Incident, str]]
+) -> dict[str, Any]:
+    """Say how one host fares."""
+    last_at = fleet.ships.last_at(host)
+    window_us = known.settings.fatal_only.of(host).window_us
+    window = fleet.traffic.window(host)
+    by_class: Counter[str] = Counter()
+    if window is not None:
+        for status, count in window.count_by_status(known.now - window_us, known.now).items():
+            by_class[f"{status // 100}xx"] += count
+        by_class["unstamped"] = window.unstamped.count(known.now - window_us, known.now)
+    return {
+        "host": host,
+        "state": state,
+        "incidents": [incident_document(known, *one) for one in incidents],
+        "last_ship_wall": None if last_at is None else isoformat(last_at),
+        "last_ship_age_s": None if last_at is None else _seconds(known.now - last_at),
+        "window_s": _seconds(window_us),
+        "responses": {name: by_class[name] for name in ("2xx", "4xx", "5xx", "unstamped")},
+        "strip": strip_of(known.history, host),
+        "silences": [silence.id for silence in known.silences if silence.matches_host(host)],
+    }
+
+
+def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[str, Any]:
+    """Say how an incident stands."""
+    pair = (incident.host, incident.symptom)
+    details = () if known.evaluation is None else known.evaluation.findings
+    return {
+        "host": incident.host,
+        "symptom": incident.symptom,
+        "state": state,
+        "opened_wall": isoformat(incident.opened_at),
+        "lasting_s": _seconds(max(0, known.now - incident.opened_at)),
+        "told_wall": None if incident.told_at is None else isoformat(incident.told_at),
+        "detail": next((one.detail for one in details if (one.host, one.symptom) == pair), ""),
+    }
+
+
+def _host_state(incidents: Iterable[tuple[Incident, str]]) -> str:
+    return min((state for _, state in incidents), key=lambda state: _RANKS[state], default=WELL)
+
+
+def _seconds(duration_us: int) -> float:
+    return duration_us / SECOND_US

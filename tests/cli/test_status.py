@@ -1,0 +1,284 @@
+"""`fleet-health status`: what a running service shows of the fleet."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.cli.overview_screen import screen, short_duration
+from fleet_health.cli.terminal import Paint
+from fleet_health.domain.history import BINS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Finished, RunCommand, Site, StartService
+
+ESCAPE = "\x1b"
+
+
+@pytest.fixture
+def status(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
+    """Run the command for the site."""
+
+    def run(*arguments: str) -> Finished:
+        return run_command("status", "--config", site.config, *arguments)
+
+    return run
+
+
+def on_terminal(site: Site, *arguments: str, columns: int = 80, lines: int = 200, **environment: str) -> str:
+    """Run the command on a terminal of a size; give what it writes there."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fleet_health", "status", "--config", str(site.config), *arguments],
+        stdout=theirs,
+        env={
+            **os.environ,
+            "TERM": "xterm",
+            "COLUMNS": str(columns),
+            "LINES": str(lines),
+            "NO_COLOR": "",
+            **environment,
+        },
+    )
+    os.close(theirs)
+    written = b""
+    while True:
+        try:
+            written += os.read(ours, 65_536)
+        except OSError:
+            break
+        if "--watch" in arguments and written.count(b"\x1b[H") >= 2:
+            process.send_signal(signal.SIGINT)
+    os.close(ours)
+    process.wait()
+    return written.decode()
+
+
+def host_lines(text: str) -> dict[str, str]:
+    """Give the table's lines by host."""
+    return {match[1]: match[0] for match in re.finditer(r"^[!?z~.x -] (\S+) .*[▇▄x· ]{24}$", text, re.MULTILINE)}
+
+
+def test_a_fleet_at_a_glance(site: Site, status: Callable[..., Finished], start_service: StartService) -> None:
+    """Those in trouble first, what is the matter, and when they last shipped; exit status 1."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        service.until_evaluated_anew()
+        done = status()
+        document = status("--json").documents[0]
+
+    lines = host_lines(done.stdout)
+    assert done.status == 1
+    assert done.stdout.startswith("4 hosts: 3 firing, 1 well\nindex following, ")
+    assert [host for host in lines if host != "HOST"] == ["quiet", "refused", "unstamped", "well"]
+    assert re.match(r"! quiet +silent +45m +0 +0 +0 ", lines["quiet"])
+    assert re.match(r"! refused +fatal-only +- +0 +12 +0 .*x$", lines["refused"])
+    assert re.match(r"  well +\d+s +12 +0 +0 .*▇$", lines["well"])
+    assert re.search(r"^last tick \d\d:\d\d:\d\d, next tick \d\d:\d\d:\d\d UTC$", done.stdout, re.MULTILINE)
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert ESCAPE not in done.stdout
+    assert document["version"] == 1
+    assert document["hosts_by_state"] == {"firing": 3, "well": 1}
+    (quiet,) = [host for host in document["hosts"] if host["host"] == "quiet"]
+    assert (quiet["state"], [one["symptom"] for one in quiet["incidents"]]) == ("firing", ["silent"])
+    assert quiet["last_ship_age_s"] == pytest.approx(2_700, abs=120)
+    assert len(quiet["strip"]) == BINS
+
+
+def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], start_service: StartService) -> None:
+    """By glob, by state, and not more than so many; the exit status is that of the whole fleet."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        shown = {
+            arguments: [host["host"] for host in status("--json", *arguments).documents[0]["hosts"]]
+            for arguments in (("un*", "q*"), ("--state", "well"), ("--limit", "1"), ("nobody",))
+        }
+        limited = status("--limit", "1")
+        none = status("nobody")
+        wrong = status("--limit", "-1")
+
+    assert shown == {
+        ("un*", "q*"): ["quiet", "unstamped"],
+        ("--state", "well"): ["well"],
+        ("--limit", "1"): ["quiet"],
+        ("nobody",): [],
+    }
+    assert "  and 3 more\n" in limited.stdout
+    assert none.status == 1
+    assert (wrong.status, wrong.stderr) == (2, "expected `limit` to be a whole number, found -1\n")
+
+
+def test_the_exit_status_says_how_it_is(
+    site: Site, status: Callable[..., Finished], start_service: StartService
+) -> None:
+    """0 all well, 3 blind, 4 not running."""
+    site.configure()
+    absent = status()
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        well = status()
+        site.index.unlink()
+        site.index.mkdir()
+        service.until(lambda: not status("--json").documents[0]["sources"][0]["is_seeing"], "the loss")
+        blind = status()
+        service.process.kill()
+        service.process.wait()
+        dead = status()
+
+    assert (absent.status, well.status, blind.status, dead.status) == (4, 0, 3, 4)
+    assert "the service is not running (No such file or directory)" in absent.stderr
+    assert "the service is not running (Connection refused)" in dead.stderr
+    assert well.stdout.startswith("1 host: 1 well\n")
+
+
+def test_colours_are_for_terminals(site: Site, start_service: StartService) -> None:
+    """And for those who have not asked for none."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        coloured = on_terminal(site)
+        plain = [on_terminal(site, NO_COLOR="1"), on_terminal(site, TERM="dumb")]
+        ascii_only = on_terminal(site, NO_COLOR="1", PYTHONIOENCODING="ascii")
+        paged = on_terminal(site, lines=5, PAGER="sed s/^/paged:/")
+        unpaged = on_terminal(site, "--no-pager", lines=5, PAGER="sed s/^/paged:/")
+        watched = on_terminal(site, "--watch", lines=6)
+
+    assert f"{ESCAPE}[31;1m! quiet" in coloured
+    assert [ESCAPE in text for text in plain] == [False, False]
+    assert "! quiet" in plain[0]
+    assert ascii_only.isascii()
+    assert "x refused" in ascii_only
+    assert paged.startswith("paged:")
+    assert "paged:" not in unpaged
+    assert watched.count(f"{ESCAPE}[H{ESCAPE}[J") >= 2
+
+
+def document(*hosts: dict[str, Any], **others: Any) -> dict[str, Any]:
+    """Make a status document with some hosts."""
+    return {
+        "problems": [],
+        "hosts_by_state": {"well": len(hosts)},
+        "sources": [],
+        "is_judged": True,
+        "fleet_incidents": [],
+        "hosts": list(hosts),
+        "hosts_matching": len(hosts),
+        "silences": [],
+        "not_judged": [],
+        "last_tick_wall": None,
+        "next_tick_wall": None,
+    } | others
+
+
+def host(name: str, **others: Any) -> dict[str, Any]:
+    """Make a host of a status document."""
+    return {
+        "host": name,
+        "state": "well",
+        "incidents": [],
+        "last_ship_age_s": 3.0,
+        "window_s": 1800.0,
+        "responses": {"2xx": 1, "4xx": 0, "5xx": 0, "unstamped": 0},
+        "strip": "s" * BINS,
+    } | others
+
+
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_no_name_breaks_the_table(width: int) -> None:
+    """Neither a long one, nor one that means something to the terminal; columns stay where they are."""
+    names = ["a", "b" * 300, "\x1b[2J\x07evil", "line\nbreak", "\u202ethgir"]
+    evil = "\x1b[31m\n"
+    silence = {"ends_at_wall": "2026-11-23T12:00:00+00:00", "hosts": evil, "symptom": None, "id": "1"}
+    lines = screen(
+        document(
+            *map(host, names),
+            problems=[evil * 100],
+            silences=[silence | {"author": evil, "reason": evil * 50}],
+        ),
+        width,
+        Paint(is_on=False),
+    )
+    table = [line for line in lines if line.endswith("▇" * BINS)]
+
+    assert len(table) == len(names)
+    assert len({len(line) for line in table}) == 1
+    assert not any(character in line for line in lines for character in "\x1b\n\x07\u202e")
+    if width >= 80:
+        assert max(map(len, lines)) <= width
+
+
+def test_many_hosts_are_shown_whole() -> None:
+    """Ten thousand lines, the columns of each alike."""
+    lines = screen(document(*(host(f"host-{number:05}") for number in range(10_000))), 80, Paint(is_on=False))
+
+    assert sum(line.startswith("  host-") for line in lines) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [
+        (None, "-"),
+        (-1, "0s"),
+        (59.9, "59s"),
+        (60, "1m"),
+        (3_599, "59m"),
+        (3_600, "1h00m"),
+        (86_399, "23h59m"),
+        (864_000, "10d"),
+    ],
+)
+def test_a_duration_is_short(seconds: float | None, expected: str) -> None:
+    """Six characters at most, rounded down."""
+    assert short_duration(seconds) == expected
+
+
+def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: StartService) -> None:
+    """Whatever speaks to the socket gets a word on what was expected."""
+    import socket  # noqa: PLC0415 - this test alone speaks to it
+
+    site.configure()
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    answers = []
+    with start_service(site) as service, socket.socket(socket.AF_UNIX) as connection:
+        service.until_ready()
+        connection.connect(str(site.directory / "control.sock"))
+        stream = connection.makefile("rwb")
+        for request in (
+            {},
+            {"command": "dance"},
+            {"command": "status", "hosts": 5},
+            {"command": "status", "states": ["x"]},
+        ):
+            stream.write(json.dumps(request).encode() + b"\n")
+            stream.flush()
+            answers.append(json.loads(stream.readline())["error"])
+
+    assert [answer.split(",")[0] for answer in answers] == [
+        "expected `command` to be one of status",
+        "expected `command` to be one of status",
+        "expected `hosts` to be a list of strings",
+        "expected `states` from firing",
+    ]

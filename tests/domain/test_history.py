@@ -1,0 +1,116 @@
+"""The strip of the last hours: what it shows of each quarter of an hour."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.history import BIN_US, BINS, History, HistorySnapshot, strip_of
+from fleet_health.domain.observation import Response, Ship
+
+MINUTE = 60_000_000
+NOON = 1_795_435_200_000_000
+"""2026-11-23T12:00:00Z, where a bin begins."""
+
+
+def fleet_with(*observations: Ship | Response) -> Fleet:
+    """Make a fleet that has seen some things."""
+    fleet = Fleet()
+    fleet.ships.record([one for one in observations if isinstance(one, Ship)])
+    fleet.traffic.record([one for one in observations if isinstance(one, Response)])
+    return fleet
+
+
+def shown(history: History, host: str = "a") -> str:
+    """Give the strip, without the unseen bins at its begin."""
+    return strip_of(history.snapshot, host).lstrip(" ")
+
+
+def test_a_first_look_shows_what_is_known() -> None:
+    """The last ship, and refusals as far back as the journal was read; what nobody watched is blank."""
+    history = History()
+    history.note(
+        fleet_with(Ship("a", NOON - 20 * MINUTE), Response("a", NOON - 1, 412), Response("b", NOON - 31 * MINUTE, 500)),
+        NOON + MINUTE,
+        known_since=NOON - 29 * MINUTE,
+    )
+
+    assert strip_of(history.snapshot, "a") == " " * (BINS - 3) + "sr."
+    assert strip_of(history.snapshot, "b") == " " * (BINS - 3) + "..."
+    assert strip_of(history.snapshot, "nobody") == " " * (BINS - 3) + "..."
+
+
+@pytest.mark.parametrize(
+    ("observations", "expected"),
+    [
+        ([Ship("a", NOON)], "s"),
+        ([Response("a", NOON, 404)], "r"),
+        ([Response("a", NOON, 503)], "r"),
+        ([Response("a", NOON, 201)], "."),
+        ([Ship("a", NOON), Response("a", NOON, 404)], "b"),
+        ([Response("a", NOON + 1, 404)], "."),
+        ([Ship("b", NOON)], "."),
+    ],
+)
+def test_each_thing_has_its_character(observations: list[Ship | Response], expected: str) -> None:
+    """An accepted answer alone is no ship: that is what the index says."""
+    history = History()
+    history.note(fleet_with(*observations), NOON, known_since=NOON)
+
+    assert shown(history) == expected
+
+
+def test_it_moves_on_with_time() -> None:
+    """A bin for each quarter of an hour, until it falls off; and then nothing is left of the host."""
+    history, fleet = History(), fleet_with(Ship("a", NOON))
+    strips = []
+    for quarter in range(BINS + 1):
+        history.note(fleet, NOON + quarter * BIN_US, known_since=NOON)
+        strips.append(shown(history))
+
+    assert strips[:3] == ["s", "s.", "s.."]
+    assert strips[BINS - 1] == "s" + "." * (BINS - 1)
+    assert strips[BINS] == "." * BINS
+    assert history.snapshot.marks == {}
+
+
+def test_a_refusal_before_the_last_look_is_not_asked_for_again() -> None:
+    """The windows forget what is out of reach; the strip does not."""
+    history = History()
+    history.note(fleet_with(Response("a", NOON, 412)), NOON, known_since=NOON)
+    history.note(fleet_with(), NOON + 5 * MINUTE, known_since=NOON - 25 * MINUTE)
+
+    assert shown(history) == "r"
+
+
+def test_it_survives_a_restart_and_shows_the_time_that_nobody_watched() -> None:
+    """The gap begins where the journal was no longer read, and ends where it is read again."""
+    history = History()
+    history.note(fleet_with(Ship("a", NOON)), NOON, known_since=NOON)
+    snapshot = msgspec.json.decode(msgspec.json.encode(history.snapshot), type=HistorySnapshot)
+    history = History(snapshot)
+    history.note(fleet_with(Ship("a", NOON)), NOON + 4 * BIN_US, known_since=NOON + 3 * BIN_US)
+
+    assert shown(history) == "s  .."
+
+
+@pytest.mark.parametrize("step", [-BIN_US, 100 * BIN_US, -100 * BIN_US])
+def test_a_clock_that_is_set_does_no_harm(step: int) -> None:
+    """What was taken down by the other clock is gone, if it would stand in the future or is too long ago."""
+    history, fleet = History(), fleet_with(Response("a", NOON, 412))
+    history.note(fleet, NOON, known_since=NOON)
+    history.note(fleet_with(), NOON + step, known_since=NOON + step)
+
+    assert shown(history) == "."
+
+
+def test_a_reader_of_the_snapshot_is_not_disturbed() -> None:
+    """It may be read in another thread while the next evaluation is taken down."""
+    history = History()
+    history.note(fleet_with(Ship("a", NOON)), NOON, known_since=NOON)
+    before = history.snapshot
+    content = msgspec.json.encode(before)
+    history.note(fleet_with(Ship("a", NOON), Ship("b", NOON)), NOON + MINUTE, known_since=NOON)
+
+    assert msgspec.json.encode(before) == content
