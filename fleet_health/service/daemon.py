@@ -155,12 +155,12 @@ class Daemon:
 
     async def _start(self) -> None:
         """Start every part, the evaluation last of all: it must see everything that is there."""
+        await self._control.open(self._settings.control_path)
         start = self._parts.create_task
         if self._watchdog is not None:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
         start(self._report_for_ever())
         self._pulses["evaluator"].rest()
-        await self._control.open(self._settings.control_path)
         memory = recall(self._state_file)
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)

@@ -22,7 +22,8 @@ def test_D2_a_reload_tells_when_it_began_and_is_always_answered(
     with start_service(site) as service:
         service.until_ready()
         before = len(service.notify.messages)
-        paths = f"index.path = '{site.index}'\nalerts.path = '{site.alerts}'\nstate.directory = 'state'\ncontrol.path = 'control.sock'"
+        ours = "state.directory = 'state'\ncontrol.path = 'control.sock'"
+        paths = f"index.path = '{site.index}'\nalerts.path = '{site.alerts}'\n{ours}"
         site.config.write_text(f"{configuration}\n{paths}\n")
         signalled_at_us = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
         service.reload()

@@ -40,8 +40,9 @@ def test_status_is_for_operators(service: Service) -> None:
     assert f'Status: "{text[:20]}' in shown
 
 
-def test_the_operators_socket_is_for_the_group_of_the_service(service: Service) -> None:
+def test_the_operators_socket_is_for_the_group_of_the_service(disturbed_service: Service) -> None:
     """Who is a member may ask, and who is not is told so; after a kill it is there again."""
+    service = disturbed_service
     machine, socket = service.machine, "/run/fleet-health/control.sock"
     service.control("stop")
     absent = machine.run("fleet-health", "status", check=False)
