@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 _SIGNS = {FIRING: "!", UNKNOWN: "?", HELD: "-", SILENCED: "z", FLAPPING: "~", PENDING: ".", LOST: "x", WELL: " "}
-_COLOURS = {FIRING: (RED, BOLD), UNKNOWN: (YELLOW,), FLAPPING: (YELLOW,), PENDING: (YELLOW,), WELL: ()}
+COLOURS = {FIRING: (RED, BOLD), UNKNOWN: (YELLOW,), FLAPPING: (YELLOW,), PENDING: (YELLOW,), WELL: ()}
+"""State -> the colours of what is in it; what is not here is dim."""
 
 _STRIP = {SHIPPED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}
 _PLAIN_STRIP = {SHIPPED: "#", BOTH: "+", REFUSED: "x", NOTHING: ".", UNSEEN: " "}
-_STRIP_COLOURS = {SHIPPED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
+_STRIPCOLOURS = {SHIPPED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
 
 _HOST_LEAST, _HOST_MOST, _SYMPTOM = 8, 40, 14
 # Sign, ship, three counts and the strip, each with a space behind; the strip has none.
@@ -66,7 +67,7 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     if not document["is_judged"]:
         yield paint("not judged yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:
-        colours = _COLOURS.get(incident["state"], (DIM,))
+        colours = COLOURS.get(incident["state"], (DIM,))
         since = f"{incident['symptom']} for {short_duration(incident['lasting_s'])} ({incident['state']})"
         yield paint(cut(f"{_SIGNS[incident['state']]} {since}: {printable(incident['detail'])}", width), *colours)
 
@@ -88,11 +89,11 @@ def _table(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[st
         BOLD,
     )
     for host, name in zip(hosts, names, strict=True):
-        colours = _COLOURS.get(host["state"], (DIM,))
+        colours = COLOURS.get(host["state"], (DIM,))
         counts = " ".join(f"{_count(host['responses'][name]):>4}" for name in ("2xx", "4xx", "5xx"))
         yield (
             paint(f"{_SIGNS[host['state']]} {cut(name, room):{room}} {_symptoms(host):{_SYMPTOM}}", *colours)
-            + f" {short_duration(host['last_ship_age_s']):>6} {counts} {_strip(host['strip'], paint)}"
+            + f" {short_duration(host['last_ship_age_s']):>6} {counts} {strip_in(host['strip'], paint)}"
         )
     if (left := document["hosts_matching"] - len(hosts)) > 0:
         yield f"  and {left} more"
@@ -122,9 +123,10 @@ def _symptoms(host: Mapping[str, Any]) -> str:
     return cut(symptoms[0], _SYMPTOM - len(more)) + more
 
 
-def _strip(strip: str, paint: Paint) -> str:
+def strip_in(strip: str, paint: Paint) -> str:
+    """Give a strip as it is shown."""
     shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
-    return "".join(paint(shown[one], *_STRIP_COLOURS[one]) for one in strip)
+    return "".join(paint(shown[one], *_STRIPCOLOURS[one]) for one in strip)
 
 
 def _legend() -> str:

@@ -52,8 +52,9 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     """
     document = _read(path) if path else {}
     problems: list[Problem] = []
-    raw_overrides, raw_quiet = document.pop("overrides", []), document.pop("quiet", [])
-    found = _Reader(problems, KEYS, "").read(document)
+    apart = ("overrides", "quiet")
+    raw_overrides, raw_quiet = (document.get(key, []) for key in apart)
+    found = _Reader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in apart})
     if path:
         found = {
             key: path.parent / value if isinstance(value, Path) else value  # an absolute path stays as it is
@@ -68,7 +69,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     found["quiet"] = _read_quiet(raw_quiet, problems)
     for key, entry in KEYS.items():
         found.setdefault(key, None if entry.default is None else entry.read(entry.default))
-    settings = _assemble(found, overrides)
+    settings = _assemble(found, overrides, document, path)
     problems += list(_contradictions(settings, problems))
     if problems:
         raise ConfigError(path or "command line", problems)
@@ -189,13 +190,17 @@ def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[QuietWindow, .
     return tuple(windows)
 
 
-def _assemble(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> Settings:
+def _assemble(
+    found: Mapping[str, Any], overrides: Mapping[str, list[Override]], document: Mapping[str, Any], path: Path | None
+) -> Settings:
     limits: dict[str, dict[str, Any]] = {symptom: {} for symptom in LIMITS}
     for key, (symptom, attribute) in ATTRIBUTES.items():
         limits[symptom][attribute] = found[key]
     host_limits = {symptom: HostLimits(kind(**limits[symptom]), overrides[symptom]) for symptom, kind in LIMITS.items()}
     whole = fleet_limits(found)
     return Settings(
+        document=document,
+        path=path,
         tick_us=found["tick"],
         blind_after_us=found["blind_after"],
         host_limit=found["hosts.limit"],

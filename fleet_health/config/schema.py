@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config import values
@@ -24,6 +24,7 @@ from fleet_health.domain.fleet import HOST_LIMIT
 
 if TYPE_CHECKING:
     import re
+    from collections.abc import Mapping
     from pathlib import Path
 
     from fleet_health.domain.alert_policy import AlertPolicy
@@ -175,8 +176,16 @@ class JournalSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A whole configuration, valid."""
+    """A whole configuration, valid.
 
+    Attributes:
+        document: The file as TOML gave it, for who wants to know where a setting comes from.
+        path: The file; None if there is none.
+
+    """
+
+    document: Mapping[str, Any] = field(compare=False)
+    path: Path | None = field(compare=False)
     tick_us: int
     blind_after_us: int
     host_limit: int

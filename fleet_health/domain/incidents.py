@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import msgspec
 
-from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
+from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.instant import HOUR_US, Instant, utc_hour
+from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant, utc_hour
+from fleet_health.domain.schedule import next_tick_at
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 # a whole zone at most; who sets it back by more restarts with it.
 _REMEMBERED_US = 25 * HOUR_US
 _HOSTS_NAMED = 10
+# How far ahead the next alert is looked for, and in which steps at least.
+_FORESEEN_US, _SHORTEST_STEP_US = 32 * 24 * HOUR_US, 60 * SECOND_US
 
 Pair: TypeAlias = tuple[str, str]
 """A host, or `EVERY_HOST`, and a symptom."""
@@ -180,6 +183,24 @@ class Incidents:
         due.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
         notices.sort(key=lambda notice: (notice.host, notice.symptom))
         return News(due, notices)
+
+    def next_alert_at(
+        self, incident: Incident, now: Instant, is_muted_at: Callable[[Instant], bool] = lambda _: False
+    ) -> Instant | None:
+        """Say at which tick an incident is told of next, if it lasts; None if that is too far away to tell.
+
+        What holds it back for the sake of another incident, or because it flaps, is not looked at.
+        """
+        tick_us, policy = self._policy.tick_us, self._policy
+        step_us = max(tick_us, -(-_SHORTEST_STEP_US // tick_us) * tick_us)
+        at = next_tick_at(now, tick_us)
+        while at < now + _FORESEEN_US:
+            is_due = policy.is_due(incident.symptom, incident.opened_at, incident.told_at, at)
+            given = self._keys_by_hour.get(utc_hour(at), ())
+            if is_due and dedup_key(incident.host, incident.symptom, at) not in given and not is_muted_at(at):
+                return at
+            at = next_tick_at(at, step_us)
+        return None
 
     @property
     def flapping(self) -> frozenset[Pair]:

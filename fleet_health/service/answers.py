@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from copy import copy
+from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
 
 from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.errors import printable
 from fleet_health.service import clock
 from fleet_health.service.control import RequestError
+from fleet_health.service.explanation import explanation_document
 from fleet_health.service.overview import STATES, Knowledge, source_document, state_of, status_document
 
 if TYPE_CHECKING:
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.incidents import Incidents
+    from fleet_health.domain.instant import Instant
     from fleet_health.service.evaluator import Evaluator
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
@@ -44,6 +48,7 @@ class Answers:
         self._problems = problems
         self._by_command: dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
             "status": self._status,
+            "explain": self._explain,
         }
 
     async def __call__(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -72,6 +77,23 @@ class Answers:
 
         async with self._intake.held() as fleet:
             return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
+
+    async def _explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+        host = request.get("host")
+        if not isinstance(host, str) or not host:
+            raise RequestError(f"expected `host` to be a host's name, found {host!r}")
+        silencing = self._silencing
+
+        def is_muted(at: Instant, host: str, symptom: str) -> bool:
+            return silencing.muter(at)(host, symptom)
+
+        async with self._intake.held() as fleet:
+            document = await wrap(explanation_document)(self._knowledge(), fleet, self._incidents, host, is_muted)
+            if not document["is_known"]:
+                close = get_close_matches(host, fleet.hosts(), n=1)
+                hint = f"; did you mean {close[0]}?" if close else ""
+                raise RequestError(f"no host {printable(host)} is known{hint}")
+        return document
 
     def _knowledge(self) -> Knowledge:
         now = clock.now()

@@ -137,7 +137,7 @@ def status_document(
         by_host.setdefault(incident.host, []).append((incident, state))
     everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
     everybody.pop(EVERY_HOST, None)
-    ranked = [(_host_state(by_host.get(host, ())), host) for host in everybody]
+    ranked = [(host_state(by_host.get(host, ())), host) for host in everybody]
     shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
     shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
     last = known.evaluation
@@ -201,7 +201,8 @@ def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[
     }
 
 
-def _host_state(incidents: Iterable[tuple[Incident, str]]) -> str:
+def host_state(incidents: Iterable[tuple[Incident, str]]) -> str:
+    """Give the state of a host with some incidents."""
     return min((state for _, state in incidents), key=lambda state: _RANKS[state], default=WELL)
 
 

@@ -48,7 +48,8 @@ def plain() -> Callable[[Settings], dict[str, Any]]:
     """Make settings comparable: the limits of each symptom become a list, the default first."""
 
     def flatten(settings: Settings) -> dict[str, Any]:
-        values = {field.name: getattr(settings, field.name) for field in dataclasses.fields(settings)}
+        compared = (field.name for field in dataclasses.fields(settings) if field.compare)
+        values = {name: getattr(settings, name) for name in compared}
         return {name: value.each_alone() if isinstance(value, HostLimits) else value for name, value in values.items()}
 
     return flatten

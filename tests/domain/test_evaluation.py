@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.contract import Figure, Finding, Reach
 from fleet_health.domain.evaluation import DetectorFailure, Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from fleet_health.domain.instant import Instant
 
@@ -36,6 +36,11 @@ class Finds:
         yield from (finding(host, self.symptom) for host in self.hosts)
         if self.error:
             raise self.error
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give none."""
+        del fleet, host, now
+        return ()
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say no."""

@@ -310,3 +310,41 @@ def test_every_finding_is_open_told_or_named(
                 or pair in watch.incidents._flapping.since
                 or dedup_key(*pair, at) in given
             )
+
+
+@pytest.mark.parametrize(
+    ("repeat", "told_minutes", "now_minutes", "expected_minutes"),
+    [
+        (None, 0, 5, 60),
+        (None, 0, 55, 60),
+        (None, 60, 62, 120),
+        ((60, 240), 0, 5, 60),
+        ((60, 240), 60, 65, 240),
+        ((60, 240), 240, 241, 480),
+        ((90,), 0, 10, 90),
+    ],
+)
+def test_when_it_is_told_of_next_is_foreseen(
+    repeat: tuple[int, ...] | None, told_minutes: int, now_minutes: int, expected_minutes: int, watch: Watch
+) -> None:
+    """At the instant at which it then is."""
+    watch.policy = AlertPolicy(repeat=None if repeat is None else tuple(one * MINUTE for one in repeat))
+    watch.incidents = Incidents(watch.policy)
+    told_at = [at for at in range(0, told_minutes + 1, 5) if told(watch.tick(NOON + at * MINUTE, SILENT))]
+    (incident,) = watch.incidents.open.values()
+    foreseen = watch.incidents.next_alert_at(incident, NOON + now_minutes * MINUTE)
+
+    assert told_at[-1] == told_minutes
+    assert foreseen == NOON + expected_minutes * MINUTE
+    later = range(told_minutes + 5, expected_minutes + 1, 5)
+    assert [at for at in later if told(watch.tick(NOON + at * MINUTE, SILENT))] == [expected_minutes]
+
+
+def test_a_silence_puts_the_next_alert_off(watch: Watch) -> None:
+    """To the tick after its end; beyond a month nobody looks."""
+    watch.tick(NOON, SILENT)
+    (incident,) = watch.incidents.open.values()
+    ends_at = NOON + 3 * HOUR_US + 7 * MINUTE
+
+    assert watch.incidents.next_alert_at(incident, NOON, lambda at: at < ends_at) == NOON + 3 * HOUR_US + 10 * MINUTE
+    assert watch.incidents.next_alert_at(incident, NOON, lambda _: True) is None

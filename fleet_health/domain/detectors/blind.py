@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -45,6 +45,21 @@ class Blind:
                 detail="cannot read " + ", nor ".join(unseen),
                 suggested_fix=_SUGGESTED_FIX,
             )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give for how long the source that is away the longest could not be read."""
+        if host != EVERY_HOST:
+            return ()
+        away_us = max((now - one.unseen_since for one in fleet.coverage if one.unseen_since is not None), default=None)
+        return (
+            Figure(
+                "a source not readable",
+                "all are" if away_us is None else f"for {describe(max(0, away_us))}",
+                f"for longer than {describe(self._after_us)}",
+                "blind_after",
+                away_us is not None and away_us > self._after_us,
+            ),
+        )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether every source can be read."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -38,6 +38,26 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
+class Figure:
+    """One condition of a finding: what was seen, against its limit.
+
+    Attributes:
+        name: What is looked at.
+        value: What was seen of it.
+        limit: What it takes for a finding.
+        key: The setting that the limit is; empty if it is none.
+        is_met: Whether it is so.
+
+    """
+
+    name: str
+    value: str
+    limit: str
+    key: str
+    is_met: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Reach:
     """How far back a detector looks from the instant of an evaluation, in microseconds; 0 if not at all."""
 
@@ -58,6 +78,13 @@ class Detector(Protocol):
 
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
         """Say which hosts show the symptom at `now`, each at most once, in any order."""
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give what `find` goes by for a host, or for `EVERY_HOST`: it is a finding if all of it is met.
+
+        Of `receiver-down`, which has two ways to be found, all of either way. Nothing is given where the detector is
+        not about such a host.
+        """
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether a host that showed the symptom, and no longer does, is seen to be well.

@@ -10,11 +10,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding
+from fleet_health.domain.instant import describe
 from fleet_health.domain.window import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -64,6 +65,29 @@ class Disagreement(ABC):
                 detail=f"{self._say(lacking)}: {_name_hosts(lacking)}",
                 suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
             )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many hosts lack it, and whether both were seen whole."""
+        if host != EVERY_HOST:
+            return ()
+        since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
+        is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking(fleet, since, now))
+        return (
+            Figure(
+                f"journal and index of {describe(self._limits.window_us)}",
+                "both whole" if is_comparable else "not both whole",
+                "both whole",
+                f"{table}.window",
+                is_comparable,
+            ),
+            Figure(
+                "hosts in only one of them",
+                str(count),
+                f"at least {self._limits.min_hosts}",
+                f"{table}.min_hosts",
+                count >= self._limits.min_hosts,
+            ),
+        )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether both were seen whole, and some upload is in both: that there is none proves nothing."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
 from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.fleet import Fleet
@@ -89,6 +89,38 @@ class FatalOnly:
                 detail=f"{refused} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}",
                 suggested_fix=fix.render(host),
             )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give the answers in the window by kind, and whether what was not seen could change the verdict."""
+        if host == EVERY_HOST:
+            return ()
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        since, length = now - limits.window_us, describe(limits.window_us)
+        by_status = {} if window is None else window.count_by_status(since, now)
+        total, accepted = sum(by_status.values()), _of_class(SUCCESS, by_status)
+        refused = _of_class(CLIENT_ERROR, by_status) + _of_class(SERVER_ERROR, by_status)
+        share = refused / total if total else 0.0
+        is_whole = fleet.is_whole("journal", since, now)
+        is_certain = is_whole or _is_refused_by_the_index(fleet, host, since, now)
+        evidence = "whole" if is_whole else "with a gap, and the index shows none" if is_certain else "with a gap"
+        return (
+            Figure(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
+            Figure(
+                f"answers in {length}",
+                str(total),
+                f"at least {limits.min_count}",
+                "detectors.fatal-only.min_count",
+                total >= limits.min_count,
+            ),
+            Figure(
+                "share refused",
+                f"{share:.1%}",
+                f"at least {limits.ratio:.1%}",
+                "detectors.fatal-only.ratio",
+                bool(total) and share >= limits.ratio,
+            ),
+            Figure("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
+        )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.contract import Figure, Finding, Reach
 from fleet_health.domain.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
@@ -52,6 +52,18 @@ class NeverSeen:
                     detail=f"{words} expected, and no accepted upload of it is known",
                     suggested_fix=self._suggested_fix.render(name),
                 )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give whether it is expected, and whether it is known; of a shape whether any host of it is."""
+        del now
+        is_expected = host in self._plain or host in self._shapes.globs
+        if not is_expected:
+            return ()
+        is_known = not HostGlobs((host,)).unmatched([name for name, _ in fleet.ships.items()] + list(fleet.lost))
+        return (
+            Figure("expected", "yes", "yes", "hosts.expected", is_met=True),
+            Figure("accepted uploads", "known" if is_known else "none is known", "none is known", "", not is_known),
+        )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host, or one of this name, has shipped."""

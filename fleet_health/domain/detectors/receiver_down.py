@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors import silent
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe, isoformat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.detectors.silent import SilentLimits
     from fleet_health.domain.fleet import Fleet
@@ -87,6 +87,49 @@ class ReceiverDown:
             ),
         )
 
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give what each of the two ways goes by."""
+        if host != EVERY_HOST:
+            return ()
+        limits, after_us = self._limits, self._silent_limits.default.after_us
+        unit, newest_at = fleet.traffic.unit, _newest_at(fleet)
+        if unit is None:
+            by_systemd = "nothing is known of its unit"
+        else:
+            by_systemd = f"{'started' if unit.is_running else 'stopped'} {describe(max(0, now - unit.at))} ago"
+        quiet, active = self._quiet_and_active(fleet, now)
+        share = quiet / active if active else 0.0
+        return (
+            Figure(
+                "by systemd",
+                by_systemd,
+                f"stopped longer ago than {describe(limits.after_us)}, and no upload since",
+                "receiver.down.after",
+                self._stopped_at(fleet, now) is not None,
+            ),
+            Figure(
+                "by the index: latest upload of all",
+                "none is known" if newest_at is None else f"{describe(max(0, now - newest_at))} ago",
+                f"longer ago than {describe(after_us)}",
+                "detectors.silent.after",
+                newest_at is not None and now - newest_at > after_us,
+            ),
+            Figure(
+                "by the index: active hosts",
+                str(active),
+                f"at least {limits.min_hosts}",
+                "receiver.down.min_hosts",
+                active >= limits.min_hosts,
+            ),
+            Figure(
+                "by the index: share of the silent",
+                f"{share:.1%}",
+                f"at least {limits.ratio:.1%}",
+                "receiver.down.ratio",
+                bool(active) and share >= limits.ratio,
+            ),
+        )
+
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether a host has shipped lately and since the unit stopped, or the unit started after the last ship.
 
@@ -130,15 +173,20 @@ class ReceiverDown:
         newest_at, after_us = _newest_at(fleet), self._silent_limits.default.after_us
         if newest_at is None or now - newest_at <= after_us or not fleet.is_whole("index", now - after_us, now):
             return None
+        quiet, active = self._quiet_and_active(fleet, now)
+        if active < self._limits.min_hosts or quiet / active < self._limits.ratio:
+            return None
+        return newest_at, quiet, active
+
+    def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
+        """Count the silent hosts, and all that shipped within their lookback."""
         active = quiet = 0
         for host, last_at in fleet.ships.items():
             limits = self._silent_limits.of(host)
             if now - last_at <= limits.lookback_us:
                 active += 1
                 quiet += now - last_at > limits.after_us
-        if active < self._limits.min_hosts or quiet / active < self._limits.ratio:
-            return None
-        return newest_at, quiet, active
+        return quiet, active
 
 
 def _newest_at(fleet: Fleet) -> Instant | None:

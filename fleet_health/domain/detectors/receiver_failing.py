@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors import fatal_only, silent
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
 from fleet_health.domain.window import SERVER_ERROR, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -57,20 +57,11 @@ class ReceiverFailing:
         limits, since = self._limits, now - self._limits.window_us
         if not fleet.is_whole("journal", since, now):
             return
-        failing: list[str] = []
-        errors: Counter[int] = Counter()
-        for host, window in fleet.traffic.items():
-            if not window.has_class(SERVER_ERROR, since, now):
-                continue
-            by_status = window.count_by_status(since, now)
-            of_host = {status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR}
-            if sum(of_host.values()) * 2 > sum(by_status.values()):
-                failing.append(host)
-                errors.update(of_host)
+        failing, errors = _failing(fleet, since, now)
         if len(failing) < limits.min_hosts:
             return
         # Only now is it worth it to ask every host.
-        total = sum(window.has_answer(since, now) for _, window in fleet.traffic.items())
+        total = _answered(fleet, since, now)
         if len(failing) / total < limits.ratio:
             return
         figures = ", ".join(f"{count} x {status}" for status, count in sorted(errors.items()))
@@ -86,6 +77,38 @@ class ReceiverFailing:
             explains=frozenset((host, symptom) for host in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
         )
 
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many hosts got mostly 5xx, their share, and whether the window was seen whole."""
+        if host != EVERY_HOST:
+            return ()
+        limits, since = self._limits, now - self._limits.window_us
+        is_whole, total = fleet.is_whole("journal", since, now), _answered(fleet, since, now)
+        count = len(_failing(fleet, since, now)[0])
+        share = count / total if total else 0.0
+        return (
+            Figure(
+                f"journal of {describe(limits.window_us)}",
+                "whole" if is_whole else "with a gap",
+                "whole",
+                "receiver.failing.window",
+                is_whole,
+            ),
+            Figure(
+                "hosts that got mostly 5xx",
+                str(count),
+                f"at least {limits.min_hosts}",
+                "receiver.failing.min_hosts",
+                count >= limits.min_hosts,
+            ),
+            Figure(
+                f"their share of {total}",
+                f"{share:.1%}",
+                f"at least {limits.ratio:.1%}",
+                "receiver.failing.ratio",
+                bool(total) and share >= limits.ratio,
+            ),
+        )
+
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether a window that was seen whole has an accepted upload, of any host.
 
@@ -96,3 +119,22 @@ class ReceiverFailing:
         return fleet.is_whole("journal", since, now) and any(
             window.has_class(SUCCESS, since, now) for _, window in fleet.traffic.items()
         )
+
+
+def _failing(fleet: Fleet, since: Instant, until: Instant) -> tuple[list[str], Counter[int]]:
+    """Give the hosts of which more than half of the answers were 5xx, and these by status."""
+    failing: list[str] = []
+    errors: Counter[int] = Counter()
+    for host, window in fleet.traffic.items():
+        if not window.has_class(SERVER_ERROR, since, until):
+            continue
+        by_status = window.count_by_status(since, until)
+        of_host = {status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR}
+        if sum(of_host.values()) * 2 > sum(by_status.values()):
+            failing.append(host)
+            errors.update(of_host)
+    return failing, errors
+
+
+def _answered(fleet: Fleet, since: Instant, until: Instant) -> int:
+    return sum(window.has_answer(since, until) for _, window in fleet.traffic.items())

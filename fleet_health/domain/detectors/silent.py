@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.detectors.fatal_only import fix_by_cause
 from fleet_health.domain.instant import describe, isoformat
 from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
@@ -75,6 +75,30 @@ class Silent:
                     ),
                     suggested_fix=self._fix(fleet, host, last_at, now).render(host),
                 )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how long ago the last ship was, against both limits."""
+        if host == EVERY_HOST:
+            return ()
+        limits, last_at = self._limits.of(host), fleet.ships.last_at(host)
+        quiet_us = None if last_at is None else now - last_at
+        quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
+        return (
+            Figure(
+                "last accepted upload",
+                quiet,
+                f"longer ago than {describe(limits.after_us)}",
+                "detectors.silent.after",
+                quiet_us is not None and quiet_us > limits.after_us,
+            ),
+            Figure(
+                "last accepted upload",
+                quiet,
+                f"no longer ago than {describe(limits.lookback_us)}",
+                "detectors.silent.lookback",
+                quiet_us is not None and quiet_us <= limits.lookback_us,
+            ),
+        )
 
     def _fix(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> SuggestedFix:
         """Choose what to suggest: who has been refused since its last ship is up, and its shipper runs."""

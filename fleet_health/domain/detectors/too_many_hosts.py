@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import HOUR_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
-    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.fleet import Fleet, LeftOut
     from fleet_health.domain.instant import Instant
 
 SYMPTOM = "too-many-hosts"
@@ -29,8 +29,7 @@ class TooManyHosts:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all names together."""
-        crowds = [table.left_out for table in (fleet.ships, fleet.traffic) if table.left_out.latest_at >= now - HOUR_US]
-        if crowds:
+        if crowds := _crowds(fleet, now):
             count = sum(crowd.count for crowd in crowds)
             latest = max(crowds, key=lambda crowd: crowd.latest_at)
             yield Finding(
@@ -43,7 +42,18 @@ class TooManyHosts:
                 suggested_fix=_SUGGESTED_FIX,
             )
 
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many were left out, if it was of late."""
+        if host != EVERY_HOST:
+            return ()
+        count = sum(crowd.count for crowd in _crowds(fleet, now))
+        return (Figure("left out, and within an hour", str(count), "any", "hosts.limit", count > 0),)
+
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say yes: that nobody was left out of late is seen."""
         del fleet, host, now
         return True
+
+
+def _crowds(fleet: Fleet, now: Instant) -> list[LeftOut]:
+    return [table.left_out for table in (fleet.ships, fleet.traffic) if table.left_out.latest_at >= now - HOUR_US]

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -63,6 +63,22 @@ class Unstamped:
                     ),
                     suggested_fix=limits.suggested_fix.render(host),
                 )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give the count in the window."""
+        if host == EVERY_HOST:
+            return ()
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        count = 0 if window is None else window.unstamped.count(now - limits.window_us, now)
+        return (
+            Figure(
+                f"refusals without a stamp in {describe(limits.window_us)}",
+                str(count),
+                f"at least {limits.min_count}",
+                "detectors.unstamped.min_count",
+                count >= limits.min_count,
+            ),
+        )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the rejections have become too few in a window that was seen whole."""

@@ -1,0 +1,77 @@
+"""Which settings are in force, for everybody or for one host, and where each comes from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.config.schema import KEYS, OVERRIDABLE
+from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.limits import Override
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value as it is written, and where it is.
+
+    Attributes:
+        value: As TOML gave it.
+        origin: `default`, the file, or the override with its number and glob.
+
+    """
+
+    value: Any
+    origin: str
+
+    @property
+    def written(self) -> str:
+        """The value as TOML."""
+        # A string, number, truth or list of JSON is one of TOML too.
+        return json.dumps(self.value, ensure_ascii=False)
+
+
+def in_force(document: Mapping[str, Any], path: Path | None) -> dict[str, Setting]:
+    """Give each setting that has a value, by its key. The document must be a valid configuration."""
+    given = dict(_flat(document))
+    settings = {}
+    for key, entry in KEYS.items():
+        if key in given:
+            settings[key] = Setting(given[key], str(path))
+        elif entry.default is not None:
+            settings[key] = Setting(entry.default, "default")
+    return settings
+
+
+def in_force_for(host: str, document: Mapping[str, Any], path: Path | None) -> dict[str, Setting]:
+    """Give the settings that may differ by host, as they are for one."""
+    settings = {key: setting for key, setting in in_force(document, path).items() if key in OVERRIDABLE}
+    return settings | _overridden(document, host)
+
+
+def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:
+    """Give what the overrides set for a host; of several, as `HostLimits` decides."""
+    matching = [
+        (Override(glob, dict(_flat({"detectors": entry.get("detectors", {})}))), number)
+        for number, entry in enumerate(document.get("overrides", []), start=1)
+        for glob in entry["hosts"]
+        if HostGlobs((glob,)).matches(host)
+    ]
+    matching.sort(key=lambda one: one[0].specificity)
+    return {
+        key: Setting(value, f"overrides[{number}], {override.glob}")
+        for override, number in matching
+        for key, value in override.changes.items()
+    }
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in table.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value

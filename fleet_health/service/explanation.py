@@ -1,0 +1,149 @@
+"""Why a host is judged as it is: every figure against its limit, and what holds an alert back. Pure, but for the lines.
+
+As with `overview`, instants are ISO 8601 in UTC, and durations seconds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.config.in_force import in_force, in_force_for
+from fleet_health.domain.alert import Alert
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
+from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.history import BIN_US
+from fleet_health.domain.instant import SECOND_US, isoformat, utc_hour
+from fleet_health.service.overview import (
+    FLAPPING,
+    HELD,
+    PENDING,
+    SILENCED,
+    UNKNOWN,
+    VERSION,
+    host_document,
+    host_state,
+    incident_document,
+)
+from fleet_health.service.witness import with_evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleet_health.domain.fleet import Fleet
+    from fleet_health.domain.incidents import Incident, Incidents, Pair
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.quiet import QuietWindow
+    from fleet_health.domain.silences import Silence
+    from fleet_health.service.overview import Knowledge
+
+
+def explanation_document(
+    known: Knowledge, fleet: Fleet, incidents: Incidents, host: str, is_muted: Callable[[Instant, str, str], bool]
+) -> dict[str, Any]:
+    """Make the document of one host, or of `EVERY_HOST`.
+
+    Args:
+        known: What the service knows.
+        fleet: The fleet.
+        incidents: The incidents; only what is open is asked for, and when it is told of.
+        host: The host; it need not be known.
+        is_muted: Says whether a host's symptom is silenced at an instant.
+
+    """
+    settings = known.settings
+    detectors = settings.detectors()
+    open_incidents = [one for one in known.incidents if one[0].host == host]
+    by_symptom = {incident.symptom: (incident, state) for incident, state in open_incidents}
+    finding = Finding(host, "", "", "")
+    (witnessed,) = with_evidence([Alert(finding, known.now)], fleet, settings.journal, reach_of(detectors).traffic_us)
+    origins = in_force(settings.document, settings.path)
+    if host != EVERY_HOST:
+        origins |= in_force_for(host, settings.document, settings.path)
+    verdicts = []
+    for detector in detectors:
+        figures = detector.figures(fleet, host, known.now)
+        incident = by_symptom.pop(detector.symptom, None)
+        if not figures and incident is None:
+            continue
+        verdicts.append(
+            {
+                "symptom": detector.symptom,
+                "is_judged": detector.symptom not in known.unseen,
+                "is_found": any((one.host, one.symptom) == (host, detector.symptom) for one in _findings(known)),
+                "figures": [
+                    {
+                        "name": figure.name,
+                        "value": figure.value,
+                        "limit": figure.limit,
+                        "is_met": figure.is_met,
+                        "key": figure.key,
+                        "setting": origins[figure.key].written if figure.key in origins else "",
+                        "origin": origins[figure.key].origin if figure.key in origins else "",
+                    }
+                    for figure in figures
+                ],
+                "incident": None if incident is None else incident_document(known, *incident),
+                "held_by": [] if incident is None else list(_held_by(known, *incident)),
+                "next_alert_wall": None if incident is None else _next_alert(incidents, known, *incident, is_muted),
+            }
+        )
+    return {
+        "version": VERSION,
+        "at_wall": isoformat(known.now),
+        "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
+        "strip_bin_s": BIN_US // SECOND_US,
+        "is_known": host == EVERY_HOST or host in set(fleet.hosts()) or bool(open_incidents),
+        **host_document(known, fleet, host, host_state(open_incidents), open_incidents),
+        "evidence": witnessed.facts(),
+        "detectors": verdicts,
+    }
+
+
+def _findings(known: Knowledge) -> tuple[Finding, ...]:
+    return () if known.evaluation is None else known.evaluation.findings
+
+
+def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[str, str]]:
+    """Say what keeps an incident from being told of now."""
+    pair: Pair = (incident.host, incident.symptom)
+    if state == HELD:
+        causes = [one for one, _ in known.incidents if pair in one.explains]
+        named = ", ".join(f"{one.host} {one.symptom}" for one in causes) or "what has just ended"
+        yield {"by": "inhibition", "detail": f"{named} explains it; it is told of when it outlives that by a tick"}
+    if state == SILENCED:
+        silences = [one for one in known.silences if one.matches(*pair)]
+        for silence in silences:
+            yield {"by": "silence", "detail": _silence_in_words(silence)}
+        quiet = [window for window in known.settings.quiet if _is_quiet(window, known.now, incident.host)]
+        for window in quiet:
+            until = f"until {window.ends:%H:%M} {window.zone.key}"
+            yield {"by": "quiet window", "detail": f"[[quiet]] {until}"}
+    if state == FLAPPING:
+        yield {"by": "flapping", "detail": "it comes and goes; it is told of again when it has held still"}
+    if state == PENDING:
+        yield {"by": "grace", "detail": "it must stand for a while before it is told of"}
+    if state == UNKNOWN:
+        yield {"by": "evidence", "detail": "too little is seen to say whether it is over, or still so"}
+    if incident.told_at is not None and utc_hour(incident.told_at) == utc_hour(known.now):
+        yield {"by": "repeat", "detail": f"it was told of at {isoformat(incident.told_at)[:19]}Z, in this UTC hour"}
+
+
+def _silence_in_words(silence: Silence) -> str:
+    return f"{silence.id} until {isoformat(silence.ends_at)[:16]}Z, by {silence.author}: {silence.reason}"
+
+
+def _is_quiet(window: QuietWindow, now: Instant, host: str) -> bool:
+    return window.is_active(now) and window.is_about(host)
+
+
+def _next_alert(
+    incidents: Incidents,
+    known: Knowledge,
+    incident: Incident,
+    state: str,
+    is_muted: Callable[[Instant, str, str], bool],
+) -> str | None:
+    if state in {HELD, FLAPPING, UNKNOWN} or incident.lost_at is not None:
+        return None  # that depends on more than time
+    at = incidents.next_alert_at(incident, known.now, lambda at: is_muted(at, incident.host, incident.symptom))
+    return None if at is None else isoformat(at)

@@ -1,0 +1,109 @@
+"""`fleet-health explain`: every figure against its limit, and what holds an alert back."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Finished, RunCommand, Site, StartService
+
+
+@pytest.fixture
+def explain(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
+    """Run the command for the site."""
+    return lambda *arguments: run_command("explain", "--config", site.config, *arguments)
+
+
+def verdict(done: Finished, symptom: str) -> dict[str, Any]:
+    """Give one detector's part of a document."""
+    (found,) = [one for one in done.documents[0]["detectors"] if one["symptom"] == symptom]
+    return dict(found)
+
+
+def test_every_figure_stands_against_its_limit(
+    site: Site, explain: Callable[..., Finished], start_service: StartService
+) -> None:
+    """With the setting that the limit is, and the override that set it; and the lines that show it."""
+    site.configure('[[overrides]]\nhosts = ["ref*"]\ndetectors.fatal-only.min_count = 7')
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        service.until_evaluated_anew()
+        shown = explain("refused").stdout
+        document = explain("refused", "--json")
+        quiet = explain("quiet", "--json")
+        well = explain("well").stdout
+        fleet = explain("*")
+
+    fatal_only = verdict(document, "fatal-only")
+    assert shown.startswith("refused: firing\n")
+    assert "  answers that are known   12 x 412\n  refused most of all for  412\n" in shown
+    assert "\nfatal-only: firing for " in shown
+    assert (
+        "  [x] answers in 30 min: 12; a finding takes at least 7\n"
+        "      detectors.fatal-only.min_count = 7, from overrides[1], ref*\n"
+    ) in shown
+    assert '      detectors.fatal-only.window = "30m", from default\n' in shown
+    assert "  held back by repeat: it was told of at " in shown
+    assert re.search(r"^  told of next at \d{4}-\d\d-\d\dT\d\d:00:00Z, if it lasts$", shown, re.MULTILINE)
+    assert shown.count('"PUT /v1/episodes/refused/') == 3
+    assert "\nMore: journalctl --unit=cis490-receiver.service --since=@" in shown
+    assert (fatal_only["is_found"], fatal_only["incident"]["state"]) == (True, "firing")
+    assert all(figure["is_met"] for figure in fatal_only["figures"])
+    assert verdict(quiet, "silent")["figures"][0]["value"].startswith("45 min")
+    assert well.startswith("well: well\n")
+    assert "\nsilent: not found\n  [ ] last accepted upload: " in well
+    assert fleet.stdout.startswith("the fleet as a whole: well\n")
+    assert "  [ ] by systemd: nothing is known of its unit; " in fleet.stdout
+
+
+def test_what_holds_an_alert_back_is_said(
+    site: Site,
+    explain: Callable[..., Finished],
+    run_command: RunCommand,
+    start_service: StartService,
+) -> None:
+    """A silence with who and why; a cause that is told of instead; a host that is to stand for a while first."""
+    site.configure('hosts.expected = ["absent"]\n[receiver.failing]\nmin_hosts = 1')
+    site.ship("well")
+    site.ship("quiet", minutes_ago=45)
+    site.answer("broken", 503, times=12)
+    site.sync_journal()
+    run_command("silence", "quiet", "--for", "2h", "--reason", "we know", "--config", site.config)
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        silenced = verdict(explain("quiet", "--json"), "silent")
+        held = verdict(explain("broken", "--json"), "fatal-only")
+        pending = verdict(explain("absent", "--json"), "never-seen")
+        failing = verdict(explain("*", "--json"), "receiver-failing")
+
+    assert [one["by"] for one in silenced["held_by"]] == ["silence"]
+    assert silenced["held_by"][0]["detail"].endswith(": we know")
+    assert silenced["next_alert_wall"] > silenced["incident"]["opened_wall"]
+    assert [one["by"] for one in held["held_by"]] == ["inhibition"]
+    assert held["held_by"][0]["detail"].startswith("* receiver-failing explains it")
+    assert held["next_alert_wall"] is None
+    assert [one["by"] for one in pending["held_by"]] == ["grace"]
+    assert failing["incident"]["state"] == "firing"
+
+
+def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], start_service: StartService) -> None:
+    """With the nearest name; and without a service, that."""
+    site.configure()
+    site.ship("pi-12")
+    site.answer("pi-12", 201)
+    site.sync_journal()
+    absent = explain("pi-12")
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        near, far = explain("pi-21"), explain("\x1b[31m")
+
+    assert (absent.status, "is not running" in absent.stderr) == (4, True)
+    assert (near.status, near.stderr) == (2, "no host pi-21 is known; did you mean pi-12?\n")
+    assert (far.status, far.stderr) == (2, "no host \\x1b[31m is known\n")
