@@ -107,6 +107,7 @@ system_packages() { # PURPOSE
 
 venv() { # DIR PURPOSE
   local dir=$1 purpose=$2 interpreter stamp wanted=("${checkout}[demo]")
+  if [[ $purpose == tests ]]; then wanted=("${checkout}[demo,plot]" --group "$checkout/pyproject.toml:dev"); fi
   interpreter=$(python) || die "No Python of 3.11 or later is here; see: $0 system-packages build"
   if [[ -d $dir && ! -e $dir/pyvenv.cfg ]]; then die "$dir is something else than a virtual environment."; fi
   stamp=$(
@@ -119,7 +120,6 @@ venv() { # DIR PURPOSE
   logged "$interpreter" -m venv --clear "$dir"
   # Dependency groups are known to pip since 25.1; Debian 12 comes with 23.0.
   logged "$dir/bin/python" -m pip install --upgrade 'pip>=25.1'
-  if [[ $purpose == tests ]]; then wanted+=(--group "$checkout/pyproject.toml:dev"); fi
   logged "$dir/bin/python" -m pip install --editable "${wanted[@]}"
   printf '%s\n' "$stamp" >"$dir/prepared"
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import select
 import sys
 import time
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, refuse
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.domain.alert import Alert
 from fleet_health.domain.coverage import Coverage
@@ -24,7 +23,6 @@ from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
-from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service import clock, logs
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence
@@ -42,8 +40,6 @@ if TYPE_CHECKING:
 
 _EXIT_BROKEN = 1
 _JOURNAL_PATIENCE = 1.0
-
-_is_number = re.compile(r"[+-]?[\d.]+(?:[eE]\d+)?", re.ASCII).fullmatch
 
 _log = structlog.get_logger("fleet_health.check")
 
@@ -70,7 +66,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--fatal-min-count", type=int, metavar="N", help="answers needed, also for unstamped (10)")
     parser.add_argument(
         "--now",
-        type=_instant,
+        type=instant,
         metavar="TIME",
         help="judge as of then: ISO 8601 with offset, or seconds since the epoch",
     )
@@ -99,7 +95,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     try:
-        rejections = read_journal(settings.journal, now - reach.traffic_us, now, fleet.traffic.record)
+        rejections, gaps = read_journal(settings.journal, now - reach.traffic_us, now, fleet.traffic.record)
+        fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
         _report(rejections, "journal")
     except SourceUnavailable as error:
         _log.warning("without the journal only silent hosts are found", reason=str(error))
@@ -241,13 +238,3 @@ def _number(text: str) -> Decimal:
     if not (number.is_finite() and number > 0):
         raise argparse.ArgumentTypeError(f"expected a number greater than 0, found {text!r}")
     return number
-
-
-def _instant(text: str) -> Instant:
-    try:
-        return parse_epoch(text) if _is_number(text) else parse_time(text)
-    except TimeError as error:
-        raise argparse.ArgumentTypeError(
-            "expected a time with its offset such as 2026-11-23T18:55:00Z, or seconds since the epoch,"
-            f" found {text!r}: {error}"
-        ) from None

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import argparse
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.config.loading import DEFAULT_PATH
+from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service.logs import LEVELS
 
 if TYPE_CHECKING:
-    import argparse
-
+    from fleet_health.domain.instant import Instant
     from fleet_health.errors import ConfigError
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
+
+_is_number = re.compile(r"[+-]?[\d.]+(?:[eE]\d+)?", re.ASCII).fullmatch
 
 EXIT_CONFIG = 2
 """The exit status for a configuration that cannot be used; the unit file counts on it."""
@@ -49,3 +53,14 @@ def refuse(error: ConfigError) -> int:
     for problem in error.problems:
         print(f"{error.path}: {problem}", file=sys.stderr)  # noqa: T201
     return EXIT_CONFIG
+
+
+def instant(text: str) -> Instant:
+    """Read an argument that is a time."""
+    try:
+        return parse_epoch(text) if _is_number(text) else parse_time(text)
+    except TimeError as error:
+        raise argparse.ArgumentTypeError(
+            "expected a time with its offset such as 2026-11-23T18:55:00Z, or seconds since the epoch,"
+            f" found {text!r}: {error}"
+        ) from None

@@ -46,6 +46,13 @@ class Timeline:
             return 0
         return bisect_right(instants, until) - bisect_left(instants, since)
 
+    def has(self, since: Instant, until: Instant) -> bool:
+        """Say whether there is an event with `since <= t <= until`; most often the last one tells."""
+        instants = self._instants
+        if not instants or instants[-1] < since:
+            return False
+        return instants[-1] <= until or bisect_left(instants, since) < bisect_right(instants, until)
+
     def first_from(self, since: Instant) -> Instant | None:
         """Give the first event with `since <= t`; None if there is none."""
         instants = self._instants
@@ -58,11 +65,12 @@ class Timeline:
         place = bisect_right(instants, until)
         return instants[place - 1] if place else None
 
-    def evict(self, before: Instant) -> None:
-        """Forget the events with `t < before`."""
+    def evict(self, before: Instant) -> bool:
+        """Forget the events with `t < before`; True if nothing is left."""
         instants = self._instants
         if instants and instants[0] < before:
             del instants[: bisect_left(instants, before)]
+        return not instants
 
 
 class HostWindow:
@@ -88,13 +96,15 @@ class HostWindow:
 
     def has_class(self, status_class: int, since: Instant, until: Instant) -> bool:
         """Say whether there is an answer of a class with `since <= t <= until`: most often the first look tells."""
-        return any(
-            status // 100 == status_class and line.count(since, until) for status, line in self._responses.items()
-        )
+        # A loop rather than `any`: this is asked of every host by several detectors at each tick.
+        for status, line in self._responses.items():  # noqa: SIM110
+            if status // 100 == status_class and line.has(since, until):
+                return True
+        return False
 
     def has_answer(self, since: Instant, until: Instant) -> bool:
         """Say whether there is an answer of any kind with `since <= t <= until`."""
-        return any(line.count(since, until) for line in self._responses.values())
+        return any(line.has(since, until) for line in self._responses.values())
 
     def earliest(self, classes: Sequence[int], since: Instant) -> Instant | None:
         """Give the first answer of some classes with `since <= t`; None if there is none."""
@@ -109,8 +119,9 @@ class HostWindow:
     def evict(self, before: Instant) -> bool:
         """Forget the events with `t < before`; True if nothing is left."""
         self.unstamped.evict(before)
-        for status, timeline in list(self._responses.items()):
-            timeline.evict(before)
-            if not timeline:
-                del self._responses[status]
+        is_one_empty = False
+        for timeline in self._responses.values():
+            is_one_empty = timeline.evict(before) or is_one_empty
+        if is_one_empty:
+            self._responses = {status: timeline for status, timeline in self._responses.items() if timeline}
         return not self._responses and not self.unstamped

@@ -10,18 +10,18 @@ import structlog
 
 from fleet_health.domain.coverage import Gap
 from fleet_health.domain.instant import isoformat
-from fleet_health.domain.observation import UnitState
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.reader import JournalReader
-from fleet_health.sources.system_messages import DROPPED_ID, RUNNING_BY_ID, first_words
+from fleet_health.sources.system_messages import SystemMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.domain.instant import Instant
+    from fleet_health.domain.observation import UnitState
     from fleet_health.parsing.receiver_log import LogObservation
 
 # No longer than this is the loop held up, however long the backlog.
@@ -64,8 +64,7 @@ class JournalFollower(Follower):
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
         self._seen_until = seen_until
-        self._first_words = first_words(settings.unit)
-        self._dropped_from = f" from {settings.unit}".encode()
+        self._system = SystemMessages(settings.unit)
         self._is_polling_said = False
 
     async def _read_to_end(self) -> None:
@@ -88,20 +87,18 @@ class JournalFollower(Follower):
         observations: list[LogObservation] = []
         states: list[UnitState] = []
         rejections: list[Rejection] = []
-        count, last_at = 0, self._seen_until
+        count, last_at, first_words = 0, self._seen_until, self._system.first_words
         try:
             for message, at in entries:
                 count += 1
                 if message is None:
                     rejections.append(_DAMAGED)
-                elif message.startswith(self._first_words) and (message_id := reader.system_message_id()):
-                    if message_id in RUNNING_BY_ID:
-                        states.append(UnitState(at, RUNNING_BY_ID[message_id]))
-                    elif message_id == DROPPED_ID and message.endswith(self._dropped_from):
-                        # They were dropped after the last one that got through.
-                        self._lack(
-                            at - self._reach_us if last_at is None else last_at, at, "journald suppressed messages"
-                        )
+                elif message.startswith(first_words) and (message_id := reader.system_message_id()):
+                    before = at - self._reach_us if last_at is None else last_at
+                    if (state := self._system.state(message_id, at)) is not None:
+                        states.append(state)
+                    elif (gap := self._system.gap(message_id, message, before, at)) is not None:
+                        self._lack(gap)
                 else:
                     self._parse_into(observations, rejections, message, at)
                 last_at = at
@@ -120,17 +117,19 @@ class JournalFollower(Follower):
                 if states:
                     self._deliver(states)
 
-    def _lack(self, since: Instant, until: Instant, reason: str) -> None:
+    def _lack(self, gap: Gap) -> None:
         """Take note of a gap."""
-        _log.warning("the journal is not whole", since=isoformat(since), until=isoformat(until), reason=reason)
-        self.state.lack(Gap(since, until, reason), self._clock() - self._reach_us)
+        _log.warning(
+            "the journal is not whole", since=isoformat(gap.since), until=isoformat(gap.until), reason=gap.reason
+        )
+        self.state.lack(gap, self._clock() - self._reach_us)
 
     def _open(self) -> JournalReader:
         reader = JournalReader(self._settings)
         if self._seen_until is not None:
             oldest_at = reader.oldest_at()
             if oldest_at is not None and oldest_at > self._seen_until:
-                self._lack(self._seen_until, oldest_at, "entries were removed before they were read")
+                self._lack(Gap(self._seen_until, oldest_at, "entries were removed before they were read"))
         if self._cursor is None:
             since = self._clock() - self._reach_us
             if (state := reader.latest_unit_state(since)) is not None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.domain.coverage import Gap
+from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index import index_parser, index_tail
 from fleet_health.sources.journal import log_parser
 from fleet_health.sources.reader import JournalReader
+from fleet_health.sources.system_messages import SystemMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -16,6 +19,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import Ship, UnitState
     from fleet_health.parsing.receiver_log import LogObservation
+    from fleet_health.parsing.rejection import Rejection
 
 
 def read_index(
@@ -32,6 +36,30 @@ def read_index(
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
+    return _read_index(settings, since, deliver, lambda parser, lines: parser.parse_latest(lines, until)[:2])
+
+
+def read_every_row(
+    settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Ship]], None]
+) -> RejectionCount:
+    """Hand on every ship of the index, and of what it was rotated to, from `since` on, in the order of the rows.
+
+    Returns:
+        What could not be read, by reason.
+
+    Raises:
+        SourceUnavailable: The index is missing, or cannot be read.
+
+    """
+    return _read_index(settings, since, deliver, IndexParser.parse_block)
+
+
+def _read_index(
+    settings: IndexSettings,
+    since: Instant,
+    deliver: Callable[[Sequence[Ship]], None],
+    parse: Callable[[IndexParser, bytes], tuple[list[Ship], list[Rejection]]],
+) -> RejectionCount:
     parser, rejections = index_parser(settings), RejectionCount()
     tail = index_tail(settings.path, parser, lambda: since)
     is_end = False
@@ -39,7 +67,7 @@ def read_index(
         block = tail.read()
         is_end = block.is_end
         # Nobody will come back for a last line that is not ended yet.
-        rows, rejected, _ = parser.parse_latest(block.lines + (tail.rest() if is_end else b""), until)
+        rows, rejected = parse(parser, block.lines + (tail.rest() if is_end else b""))
         deliver([row for row in rows if row.at >= since])
         rejections.add(rejected)
     tail.close()
@@ -51,25 +79,48 @@ def read_journal(
     since: Instant,
     until: Instant,
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
-) -> RejectionCount:
-    """Hand on what the journal's entries with `since <= t <= until` say.
+) -> tuple[RejectionCount, list[Gap]]:
+    """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's latest word till then.
 
     Returns:
-        What could not be read, by reason.
+        What could not be read, by reason; and what the journal does not show.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
 
     """
-    parser, rejections = log_parser(settings), RejectionCount()
+    parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
+    system, last_at = SystemMessages(settings.unit), since
     reader = JournalReader(settings)
-    if (state := reader.latest_unit_state(until)) is not None:
+    if (state := reader.latest_unit_state(since)) is not None:
         deliver([state])
     reader.seek(since)
     for message, at in reader.read():
-        if message is not None and since <= at <= until:
+        if message is None or not since <= at <= until:
+            continue
+        if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
+            if (state := system.state(message_id, at)) is not None:
+                deliver([state])
+            elif (gap := system.gap(message_id, message, last_at, at)) is not None:
+                gaps.append(gap)
+        else:
             observations, rejected = parser.parse(message, at)
             deliver(observations)
             rejections.add(rejected)
+        last_at = at
     reader.close()
-    return rejections
+    return rejections, gaps
+
+
+def oldest_entry_at(settings: JournalSettings) -> Instant | None:
+    """Look up the journal's oldest entry of any unit; None if there is none.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    reader = JournalReader(settings)
+    try:
+        return reader.oldest_at()
+    finally:
+        reader.close()

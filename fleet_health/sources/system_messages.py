@@ -6,6 +6,14 @@ underscore; so an entry counts only if its trusted fields say that it is PID 1's
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.coverage import Gap
+from fleet_health.domain.observation import UnitState
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
+
 RUNNING_BY_ID = {
     "39f53479d3a045ac8e11786248231fbf": True,  # started
     "9d1aaa27d60140bd96365438aad20286": False,  # stopped
@@ -19,6 +27,21 @@ DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
 """The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""
 
 
-def first_words(unit: str) -> tuple[bytes, ...]:
-    """Give what every such message begins with, so that the others need not be looked at any closer."""
-    return b"Started ", b"Stopped ", b"Failed to start ", b"Suppressed ", f"{unit}: ".encode()
+class SystemMessages:
+    """Tells those of one unit."""
+
+    def __init__(self, unit: str) -> None:
+        # What every such message begins with, so that the others need not be looked at any closer.
+        self.first_words = b"Started ", b"Stopped ", b"Failed to start ", b"Suppressed ", f"{unit}: ".encode()
+        self._dropped_from = f" from {unit}".encode()
+
+    def state(self, message_id: str, at: Instant) -> UnitState | None:
+        """Give what PID 1 says of the unit with an id; None if it is not about that."""
+        return UnitState(at, RUNNING_BY_ID[message_id]) if message_id in RUNNING_BY_ID else None
+
+    def gap(self, message_id: str, message: bytes, last_at: Instant, at: Instant) -> Gap | None:
+        """Give the gap that a message of journald tells of, given when the last message came; None if it is another."""
+        if message_id != DROPPED_ID or not message.endswith(self._dropped_from):
+            return None
+        # They were dropped after the last one that got through.
+        return Gap(last_at, at, "journald suppressed messages")

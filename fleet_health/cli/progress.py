@@ -1,0 +1,46 @@
+"""How far a command has come, on one line of a terminal; elsewhere nothing is said."""
+
+from __future__ import annotations
+
+import time
+from typing import IO, TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
+
+_WIDTH = 30
+_EVERY_S = 0.1
+
+
+class Progress:
+    """A bar that moves through a stretch of time."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+        self._is_on = stream.isatty()
+        self._what = ""
+        self._since = self._until = 0
+        self._shown_at = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_on:
+            self._stream.write("\r\x1b[K")
+            self._stream.flush()
+
+    def begin(self, what: str, since: Instant, until: Instant) -> None:
+        """Begin something that goes from one instant to another."""
+        self._what, self._since, self._until, self._shown_at = what, since, until, 0.0
+        self.reach(since)
+
+    def reach(self, at: Instant) -> None:
+        """Show that it has come to an instant."""
+        if not self._is_on or time.monotonic() - self._shown_at < _EVERY_S:
+            return
+        self._shown_at = time.monotonic()
+        share = min(1.0, max(0.0, (at - self._since) / max(1, self._until - self._since)))
+        bar = "#" * round(share * _WIDTH)
+        self._stream.write(f"\r\x1b[K{self._what:20} [{bar:{_WIDTH}}] {share:4.0%}")
+        self._stream.flush()

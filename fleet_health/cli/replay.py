@@ -1,0 +1,160 @@
+"""`fleet-health replay`: what would have fired in the past, by the configuration in force or by another one."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
+from fleet_health.cli.plot import draw, plot_path
+from fleet_health.cli.progress import Progress
+from fleet_health.cli.replay_report import Report, as_json, as_lines
+from fleet_health.cli.terminal import show
+from fleet_health.config.loading import load
+from fleet_health.config.values import duration
+from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.observation import Response, Ship, Unstamped
+from fleet_health.domain.replay import Replay, Rules
+from fleet_health.domain.timeline import KIND_BY_CLASS, KINDS, Timeline
+from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
+from fleet_health.service import clock
+from fleet_health.sources.past import Past
+from fleet_health.sources.time_order import TimeOrder
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.observation import Observation, UnitState
+
+_EXIT_BROKEN, _EXIT_USAGE = 1, 2
+_PLOT_BINS = 600
+_SHIP, _UNSTAMPED = KINDS.index("ships"), KINDS.index("unstamped")
+_OF_CLASS = {status_class: KINDS.index(kind) for status_class, kind in KIND_BY_CLASS.items()}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="show what would have fired in the past",
+        description="Go through the past by a virtual clock: read the journal and the index, judge at each tick that"
+        " would have been, and tell what would have fired, when and for how long. With --diff it is told what another"
+        " configuration would have told besides, and what not. Nothing is written, and the service is not asked."
+        " Silences are left out; quiet windows are not.",
+        epilog="Exit status: 0 when it ran, whatever it found; 1 when a detector failed, or the plot cannot be written;"
+        " 2 for a bad configuration, or a source that is missing or unreadable.",
+    )
+    add_config_option(parser)
+    parser.add_argument(
+        "--since", type=_since, default="1d", metavar="TIME", help="from when: a duration ago such as 7d, or ISO 8601"
+    )
+    parser.add_argument("--until", type=_since, metavar="TIME", help="to when, likewise (default: now)")
+    parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with what this configuration would have told")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+    parser.add_argument(
+        "--plot", type=plot_path, metavar="FILE", help="draw it as well: a file that ends in .svg or .png"
+    )
+    parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
+    parser.set_defaults(command=run, parser=parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay; give the exit status."""
+    now = clock.now()
+    since = options.since(now)
+    until = now if options.until is None else options.until(now)
+    if not since < until <= now:
+        options.parser.error("expected --since to be before --until, and that not in the future")
+    timeline = None if options.plot is None else Timeline(since, until, _PLOT_BINS)
+    try:
+        settings = load(config_path(options))
+        old_settings = None if options.diff is None else load(options.diff)
+        report = replayed(settings, since, until, timeline)
+        old = None if old_settings is None else replayed(old_settings, since, until)
+        if timeline is not None:
+            timeline.episodes = list(report.episodes)
+            timeline.gaps = {"journal": tuple(report.gaps)}
+            draw(timeline, options.plot)
+    except ConfigError as error:
+        return refuse(error)
+    except SourceUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    except FleetHealthError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_BROKEN
+    for symptom, failure in report.failures.items():
+        print(f"detector {symptom} failed: {printable(repr(failure))}", file=sys.stderr)  # noqa: T201
+    if options.json:
+        print(as_json(report, old))  # noqa: T201
+    else:
+        show(list(as_lines(report, old)), is_paged=not options.no_pager)
+    return _EXIT_BROKEN if report.failures else 0
+
+
+def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None) -> Report:
+    """Go through a stretch of the past by some settings.
+
+    Raises:
+        SourceUnavailable: A source is missing, or cannot be read.
+
+    """
+    detectors = settings.detectors()
+    reach = reach_of(detectors)
+    with TimeOrder() as order, Progress(sys.stderr) as progress:
+        past = Past(order)
+        progress.begin("reading the index", since - reach.ships_us, until)
+        past.read_index(settings.index, since - reach.ships_us, until, progress.reach)
+        progress.begin("reading the journal", since - reach.traffic_us, until)
+        past.read_journal(settings.journal, since - reach.traffic_us, until, progress.reach)
+        rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
+        replay = Replay(rules, past.gaps)
+        observed: Iterable[tuple[Instant, Observation | UnitState]] = past
+        if timeline is not None:
+            observed = _noted(past, timeline)
+        progress.begin("judging", since, until)
+        ticks = findings = 0
+        for evaluation in replay.ticks(observed, since, until):
+            ticks += 1
+            findings += len(evaluation.findings)
+            progress.reach(evaluation.at)
+        return Report(
+            since=since,
+            until=until,
+            ticks=ticks,
+            findings=findings,
+            alerts=replay.alerts,
+            episodes=sorted(replay.episodes, key=lambda one: (one.opened_at, one.host, one.symptom)),
+            gaps=past.gaps,
+            journal_begins_at=past.journal_begins_at,
+            rejections=past.rejections,
+            failures=replay.failures,
+        )
+
+
+def _noted(
+    observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline
+) -> Iterator[tuple[Instant, Observation | UnitState]]:
+    for at, one in observed:
+        if isinstance(one, Ship):
+            timeline.add(one.host, _SHIP, at)
+        elif isinstance(one, Response):
+            timeline.add(one.host, _OF_CLASS[one.status // 100], at)
+        elif isinstance(one, Unstamped):
+            timeline.add(one.host, _UNSTAMPED, at)
+        yield at, one
+
+
+def _since(text: str) -> Callable[[Instant], Instant]:
+    """Read a time, or how long ago it is; gives what gives it from the present."""
+    try:
+        length_us = duration()(text)
+    except ValueError:
+        at = instant(text)
+        return lambda _: at
+    return lambda now: now - length_us

@@ -1,0 +1,170 @@
+"""What a replay gave, in words and as a document."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.domain.instant import SECOND_US, describe, isoformat
+from fleet_health.errors import printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleet_health.domain.coverage import Gap
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.timeline import Episode
+    from fleet_health.parsing.rejection import RejectionCount
+
+VERSION = 1
+"""The version of the document; as with those of the service, keys are only ever added to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a replay gave.
+
+    Attributes:
+        since: From when.
+        until: To when.
+        ticks: How many there were.
+        findings: How many findings there were, over all ticks.
+        alerts: How many alerts would have been given.
+        episodes: The incidents, by opening, host and symptom.
+        gaps: What the journal does not show.
+        journal_begins_at: The oldest entry of the journal, if it is later than what would have been looked at.
+        rejections: Source -> what could not be read of it.
+        failures: Symptom -> the first error of its detector.
+
+    """
+
+    since: Instant
+    until: Instant
+    ticks: int
+    findings: int
+    alerts: int
+    episodes: Sequence[Episode]
+    gaps: Sequence[Gap]
+    journal_begins_at: Instant | None
+    rejections: dict[str, RejectionCount]
+    failures: dict[str, Exception]
+
+
+def only_in(one: Sequence[Episode], other: Sequence[Episode], until: Instant) -> list[Episode]:
+    """Give the episodes of one replay at no time of which the other has one of the same host and symptom."""
+    stretches: dict[tuple[str, str], list[tuple[Instant, Instant]]] = {}
+    for episode in other:
+        stretches.setdefault((episode.host, episode.symptom), []).append((episode.opened_at, _end(episode, until)))
+    return [
+        episode
+        for episode in one
+        if not any(
+            begin <= _end(episode, until) and episode.opened_at <= end
+            for begin, end in stretches.get((episode.host, episode.symptom), ())
+        )
+    ]
+
+
+def as_lines(report: Report, old: Report | None) -> Iterator[str]:
+    """Say it in words: all that would have fired, or with another replay what is added and what is gone."""
+    yield (
+        f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {_counted(report.ticks, 'tick')},"
+        f" {_counted(len(report.episodes), 'incident')}, {_counted(report.alerts, 'alert')}"
+    )
+    if report.journal_begins_at is not None:
+        yield f"the journal has nothing from before {isoformat(report.journal_begins_at)[:19]}Z"
+    yield from (
+        f"the journal is not whole from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
+        for gap in report.gaps
+    )
+    for source, rejections in report.rejections.items():
+        yield from (f"{source}: {count} rejected: {why}" for why, count in sorted(rejections.by_reason.items()))
+    if old is None:
+        yield from _table(report.episodes, report.until)
+        return
+    added, gone = _difference(report, old)
+    difference = report.alerts - old.alerts
+    yield f"{difference:+} alert{'' if abs(difference) == 1 else 's'}, as against {old.alerts}"
+    for title, episodes in (("added", added), ("gone", gone)):
+        yield ""
+        yield f"{title}: {_counted(len(episodes), 'incident')}"
+        yield from _table(episodes, report.until)
+
+
+def as_json(report: Report, old: Report | None) -> str:
+    """Make the document."""
+    document = {"version": VERSION, **_document(report)}
+    if old is not None:
+        added, gone = _difference(report, old)
+        document["diff"] = {
+            "old": _document(old),
+            "added": [_row(episode, report.until) for episode in added],
+            "gone": [_row(episode, report.until) for episode in gone],
+        }
+    return json.dumps(document)
+
+
+def _difference(report: Report, old: Report) -> tuple[list[Episode], list[Episode]]:
+    return (
+        only_in(report.episodes, old.episodes, report.until),
+        only_in(old.episodes, report.episodes, report.until),
+    )
+
+
+def _document(report: Report) -> dict[str, Any]:
+    begins_at = report.journal_begins_at
+    return {
+        "since_wall": isoformat(report.since),
+        "until_wall": isoformat(report.until),
+        "ticks": report.ticks,
+        "findings": report.findings,
+        "alerts": report.alerts,
+        "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
+        "incidents": [_row(episode, report.until) for episode in report.episodes],
+        "journal_begins_wall": None if begins_at is None else isoformat(begins_at),
+        "gaps": [
+            {"since_wall": isoformat(gap.since), "until_wall": isoformat(gap.until), "reason": gap.reason}
+            for gap in report.gaps
+        ],
+        "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
+        "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
+    }
+
+
+def _row(episode: Episode, until: Instant) -> dict[str, Any]:
+    return {
+        "host": episode.host,
+        "symptom": episode.symptom,
+        "opened_wall": isoformat(episode.opened_at),
+        "ended_wall": None if episode.ended_at is None else isoformat(episode.ended_at),
+        "lasted_s": (_end(episode, until) - episode.opened_at) / SECOND_US,
+        "alerts": episode.alerts,
+        "detail": episode.detail,
+    }
+
+
+def _table(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
+    if not episodes:
+        return
+    host_width = min(40, max(len(printable(episode.host)) for episode in episodes))
+    symptom_width = max(len(episode.symptom) for episode in episodes)
+    yield ""
+    for episode in episodes:
+        lasted = describe(_end(episode, until) - episode.opened_at)
+        still = "" if episode.ended_at is not None else " and on"
+        yield (
+            f"{isoformat(episode.opened_at)[:16]}Z  {printable(episode.host):{host_width}}"
+            f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {_counted(episode.alerts, 'alert')}"
+        )
+        if episode.detail:
+            yield f"    {printable(episode.detail)}"
+
+
+def _end(episode: Episode, until: Instant) -> Instant:
+    return until if episode.ended_at is None else episode.ended_at
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,149 @@
+"""Going through the past again, tick by tick: the same judgement, at the instants at which it would have been made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.coverage import Coverage
+from fleet_health.domain.evaluation import evaluate, evict, reach_of
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.observation import Ship
+from fleet_health.domain.schedule import next_tick_at
+from fleet_health.domain.timeline import Episode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+    from fleet_health.domain.alert_policy import AlertPolicy
+    from fleet_health.domain.coverage import Gap
+    from fleet_health.domain.detectors.contract import Detector
+    from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.domain.host_globs import HostGlobs
+    from fleet_health.domain.incidents import Incident, Pair
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.observation import Observation, Response, UnitState, Unstamped
+    from fleet_health.domain.quiet import QuietWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """By what is judged.
+
+    Attributes:
+        detectors: What is looked for.
+        policy: How often it is told of.
+        quiet: When it is not.
+        ignored: Who is left out.
+        host_limit: How many hosts are watched.
+
+    """
+
+    detectors: Sequence[Detector]
+    policy: AlertPolicy
+    quiet: Sequence[QuietWindow]
+    ignored: HostGlobs
+    host_limit: int
+
+
+@dataclass(slots=True)
+class _Open:
+    opened_at: Instant
+    detail: str
+    alerts: int = 0
+
+
+@dataclass
+class Replay:
+    """One going through.
+
+    Attributes:
+        rules: By what is judged.
+        gaps: What the journal does not show.
+        episodes: What has come and gone so far, in the order in which it ended.
+        alerts: How many alerts would have been given so far.
+        failures: Symptom -> the first error of its detector.
+
+    """
+
+    rules: Rules
+    gaps: Sequence[Gap] = ()
+    episodes: list[Episode] = field(default_factory=list)
+    alerts: int = 0
+    failures: dict[str, Exception] = field(default_factory=dict)
+    _open: dict[Pair, _Open] = field(default_factory=dict)
+
+    def ticks(
+        self, observed: Iterable[tuple[Instant, Observation | UnitState]], since: Instant, until: Instant
+    ) -> Iterator[Evaluation]:
+        """Judge at each tick after `since`, up to `until`.
+
+        Args:
+            observed: What was observed, in order of time, from as long before `since` as the detectors reach back.
+            since: The begin.
+            until: The end, included.
+
+        """
+        rules, tick_us = self.rules, self.rules.policy.tick_us
+        fleet, incidents = Fleet(rules.host_limit, rules.ignored), Incidents()
+        incidents.tune(rules.policy, (detector.symptom for detector in rules.detectors), rules.ignored)
+        reach = reach_of(rules.detectors)
+        next_at = next_tick_at(since, tick_us)
+        ships: list[Ship] = []
+        logged: list[Response | Unstamped | UnitState] = []
+
+        def judge(now: Instant) -> Evaluation:
+            fleet.ships.record(ships)
+            fleet.traffic.record(logged)
+            ships.clear()
+            logged.clear()
+            evict(fleet, reach, now)
+            # A gap is known from the message on that tells of it.
+            gaps = tuple(gap for gap in self.gaps if now - reach.traffic_us <= gap.until <= now)
+            fleet.coverage = (Coverage("index"), Coverage("journal", gaps=gaps))
+            fleet.lost = incidents.lost
+            evaluation = evaluate(fleet, rules.detectors, now, tuple(incidents.open))
+            self._take(incidents, evaluation)
+            return evaluation
+
+        for at, one in observed:
+            while at > next_at <= until:
+                yield judge(next_at)
+                next_at += tick_us
+            if isinstance(one, Ship):
+                ships.append(one)
+            else:
+                logged.append(one)
+        while next_at <= until:
+            yield judge(next_at)
+            next_at += tick_us
+        # What stands at the end has no end.
+        self.episodes += [self._episode(pair, None) for pair in list(self._open)]
+
+    def _take(self, incidents: Incidents, evaluation: Evaluation) -> None:
+        """Note what an evaluation leads to."""
+        for failure in evaluation.failures:
+            self.failures.setdefault(failure.symptom, failure.error)
+        if not evaluation.findings and not incidents.open:
+            return
+        news = incidents.take(evaluation, self._muter(evaluation.at))
+        self.alerts += len(news.alerts)
+        if incidents.open.keys() != self._open.keys():
+            details = {(one.host, one.symptom): one.detail for one in evaluation.findings}
+            for pair in incidents.open.keys() - self._open.keys():
+                incident: Incident = incidents.open[pair]
+                self._open[pair] = _Open(incident.opened_at, details.get(pair, ""))
+            self.episodes += [self._episode(pair, evaluation.at) for pair in self._open.keys() - incidents.open.keys()]
+        for alert in news.alerts:
+            pair = (alert.finding.host, alert.finding.symptom)
+            if pair in self._open:
+                self._open[pair].alerts += 1
+
+    def _episode(self, pair: Pair, ended_at: Instant | None) -> Episode:
+        one = self._open.pop(pair)
+        return Episode(*pair, one.opened_at, ended_at, one.alerts, one.detail)
+
+    def _muter(self, now: Instant) -> Callable[[str, str], bool]:
+        quiet = [window for window in self.rules.quiet if window.is_active(now)]
+        return lambda host, _: any(window.is_about(host) for window in quiet)

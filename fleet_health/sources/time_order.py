@@ -1,0 +1,92 @@
+"""Putting observations in order of time, however many there are, in memory that does not grow with their number.
+
+They come nearly in order. What is collected is sorted in runs, each of which goes to a temporary file; runs that follow
+on each other are one chain, and the chains, mostly one for each source, are merged.
+"""
+
+from __future__ import annotations
+
+import heapq
+import tempfile
+from array import array
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.instant import Instant
+
+Item: TypeAlias = tuple[int, int]
+"""An instant, and a number that stands for what was observed then."""
+
+_RUN = 100_000
+_BLOCK = 4_096
+_ITEM_SIZE = 2 * array("q").itemsize
+
+
+@dataclass(slots=True)
+class _Chain:
+    """Runs of which each begins no earlier than the one before ends: where each lies in the file, and its length."""
+
+    last_at: Instant
+    runs: list[tuple[int, int]] = field(default_factory=list)
+
+
+class TimeOrder:
+    """Takes numbers with their instants in any order, and gives them back in order of time; equal ones as they came."""
+
+    def __init__(self, run_length: int = _RUN) -> None:
+        self._run_length = run_length
+        self._run: list[Item] = []
+        self._chains: list[_Chain] = []
+        self._size = 0
+        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    def add(self, items: list[Item]) -> None:
+        """Take some items."""
+        self._run += items
+        if len(self._run) >= self._run_length:
+            self.flush()
+
+    def flush(self) -> None:
+        """End the run, so that what comes next, from another source, does not disturb its order."""
+        if not self._run:
+            return
+        run, self._run = self._run, []
+        run.sort(key=_at)
+        content = array("q", bytes(len(run) * _ITEM_SIZE))
+        content[0::2] = array("q", [at for at, _ in run])
+        content[1::2] = array("q", [number for _, number in run])
+        chain = next((one for one in self._chains if one.last_at <= run[0][0]), None)
+        if chain is None:
+            chain = _Chain(run[-1][0])
+            self._chains.append(chain)
+        chain.runs.append((self._size, len(run)))
+        chain.last_at = run[-1][0]
+        self._file.seek(self._size)
+        self._file.write(content.tobytes())
+        self._size += len(run) * _ITEM_SIZE
+
+    def __iter__(self) -> Iterator[Item]:
+        self.flush()
+        if len(self._chains) == 1:
+            return self._read(self._chains[0])
+        return heapq.merge(*map(self._read, self._chains), key=_at)
+
+    def _read(self, chain: _Chain) -> Iterator[Item]:
+        for begin, length in chain.runs:
+            for place in range(0, length, _BLOCK):
+                self._file.seek(begin + place * _ITEM_SIZE)
+                block = array("q", self._file.read(min(_BLOCK, length - place) * _ITEM_SIZE))
+                yield from zip(block[0::2], block[1::2], strict=True)
+
+
+def _at(item: Item) -> Instant:
+    return item[0]

@@ -1,0 +1,219 @@
+"""`fleet-health replay`: the same judgement, at each tick that would have been."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.cli import check
+from fleet_health.config.loading import load
+from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.replay import Replay, Rules
+from fleet_health.sources.past import Past
+from fleet_health.sources.system_messages import DROPPED_ID
+from fleet_health.sources.time_order import TimeOrder
+from tests.site import iso
+
+if TYPE_CHECKING:
+    from fleet_health.domain.instant import Instant
+    from tests.conftest import RunCommand, Site
+
+MINUTE = 60_000_000
+HOUR = 60 * MINUTE
+NOON = 1_795_435_200_000_000
+"""2026-11-23T12:00:00Z."""
+
+Said = tuple[str, str, str, str]
+"""A finding's host, symptom, detail and suggested fix."""
+
+
+def record_anything(site: Site, random: Random, since: Instant, until: Instant) -> None:
+    """Write of whatever may happen: refusals, gaps, a receiver that stops; rows out of order, doubled and damaged."""
+    hosts = [f"pi-{number}" for number in range(random.randint(1, 6))]
+    rows = [(random.choice(hosts), random.randint(since, until)) for _ in range(random.randint(0, 60))]
+    rows += random.sample(rows, min(5, len(rows)))
+    with site.index.open("wb") as file:
+        for number, (host, at) in enumerate(rows if random.random() < 0.5 else sorted(rows, key=lambda row: row[1])):
+            file.write(b'{"host_id": "%s", "received_at_wall": "%s"}\n' % (host.encode(), iso(at).encode()))
+            if not number % 7:
+                file.write(b"damaged\n")
+    entries = sorted((random.randint(since, until), random.randrange(100), random.choice(hosts)) for _ in range(200))
+    bad = set(random.sample(hosts, random.randint(0, len(hosts))))
+    for at, die, host in entries:
+        if die < 70:
+            status = random.choice([412, 500, 503]) if host in bad and at % HOUR < HOUR // 2 else 201
+            site.answer(host, status, times=random.randint(1, 6), at_us=at)
+        elif die < 90:
+            site.warn_unstamped(host, times=random.randint(1, 8), at_us=at)
+        elif die < 95:
+            word, message_id = random.choice(
+                [("Started", "39f53479d3a045ac8e11786248231fbf"), ("Stopped", "9d1aaa27d60140bd96365438aad20286")]
+            )
+            unit = "cis490-receiver.service"
+            fields = {"_PID": "1", "UNIT": unit, "MESSAGE_ID": message_id}
+            site.journal.append(f"{word} it.", at_us=at, unit="init.scope", **fields)
+        else:
+            site.journal.append(
+                "Suppressed 5 messages from cis490-receiver.service",
+                at_us=at,
+                unit="systemd-journald.service",
+                _TRANSPORT="driver",
+                MESSAGE_ID=DROPPED_ID,
+            )
+    site.sync_journal()
+
+
+def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> list[Said]:
+    """Give what `check --now` finds."""
+    parser = argparse.ArgumentParser()
+    check.add_parser(parser.add_subparsers())
+    arguments = ["check", "--config", str(site.config), "--dry-run", "--json", "--now", iso(now)]
+    options = parser.parse_args(arguments)
+    status = options.command(options)
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert status == 0
+    return [
+        # An alert says besides what is held back for it.
+        (
+            row["host"],
+            row["symptom"],
+            re.sub("; \\d+ alerts? of hosts held back: .*", "", row["detail"]),
+            row["suggested_fix"],
+        )
+        for row in rows
+        if "host" in row
+    ]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """On random inputs: the same hosts, symptoms, figures and words."""
+    random = Random(seed)  # noqa: S311 - nothing is secret here
+    since, until = NOON, NOON + 3 * HOUR
+    site.configure(
+        random.choice(["", "[receiver.failing]\nmin_hosts = 1", '[detectors.silent]\nafter = "10m"\nlookback = "45m"'])
+        + '\n[[overrides]]\nhosts = ["pi-1"]\ndetectors.fatal-only.window = "7m"\ndetectors.fatal-only.min_count = 2',
+        tick="5m",
+    )
+    record_anything(site, random, since - HOUR, until + HOUR)
+    settings = load(site.config)
+    detectors = settings.detectors()
+    reach = reach_of(detectors)
+    with TimeOrder(random.choice([7, 100_000])) as order:
+        past = Past(order)
+        past.read_index(settings.index, since - reach.ships_us, until, lambda _: None)
+        past.read_journal(settings.journal, since - reach.traffic_us, until, lambda _: None)
+        rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
+        replayed = {
+            evaluation.at: [(one.host, one.symptom, one.detail, one.suggested_fix) for one in evaluation.findings]
+            for evaluation in Replay(rules, past.gaps).ticks(past, since, until)
+        }
+
+    assert list(replayed) == list(range(since + 5 * MINUTE, until + 1, 5 * MINUTE))
+    for at, found in replayed.items():
+        assert found == checked(site, at, capsys), iso(at)
+    assert any(replayed.values())
+
+
+@pytest.fixture
+def recorded(site: Site) -> Site:
+    """Inputs in which one host falls silent at noon and is back at two, and another is refused for half an hour."""
+    site.configure(tick="5m")
+    for minute in range(-60, 240, 5):
+        at = NOON + minute * MINUTE
+        site.ship("well", at_us=at)
+        site.answer("well", 201, at_us=at)
+        if not 0 <= minute < 120:
+            site.ship("quiet", at_us=at)
+            site.answer("quiet", 201, at_us=at)
+        if 0 <= minute < 30:
+            site.answer("refused", 412, times=4, at_us=at)
+    site.sync_journal()
+    return site
+
+
+def replay(run_command: RunCommand, site: Site, *arguments: str) -> dict[str, Any]:
+    """Replay from noon to four; give the document."""
+    done = run_command(
+        "replay", "--config", site.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR), "--json", *arguments
+    )
+    assert (done.status, done.stderr) == (0, "")
+    return done.documents[0]
+
+
+def test_what_would_have_fired_when_and_for_how_long(recorded: Site, run_command: RunCommand) -> None:
+    """An incident opens at the tick that finds it and ends at the one that sees it to be over."""
+    document = replay(run_command, recorded)
+    shown = run_command(
+        "replay", "--config", recorded.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR)
+    ).stdout
+
+    assert (document["version"], document["ticks"], document["alerts"]) == (1, 48, 3)
+    incidents = [
+        (one["host"], one["symptom"], one["opened_wall"][11:16], one["ended_wall"][11:16], one["alerts"])
+        for one in document["incidents"]
+    ]
+    # The last ship before is at 11:55, and the last refusal at 12:25.
+    assert incidents == [
+        ("refused", "fatal-only", "12:10", "12:55", 1),
+        ("quiet", "silent", "12:30", "14:05", 2),
+    ]
+    assert document["incidents_by_symptom"] == {"silent": 1, "fatal-only": 1}
+    assert document["journal_begins_wall"] is None
+    assert shown.startswith("2026-11-23T12:00Z to 2026-11-23T16:00Z: 48 ticks, 2 incidents, 3 alerts\n")
+    assert "2026-11-23T12:30Z  quiet    silent      1 h 35 min          2 alerts\n    no accepted upload since" in shown
+    assert not recorded.alerts.exists()
+
+
+def test_another_configuration_is_compared(recorded: Site, run_command: RunCommand, site: Site) -> None:
+    """What it would have told besides, and what not."""
+    old = site.directory / "old.toml"
+    old.write_text(site.config.read_text().replace('tick = "5m"', 'tick = "5m"\ndetectors.fatal-only.min_count = 100'))
+    lax = recorded.directory / "lax.toml"
+    lax.write_text(recorded.config.read_text() + '[detectors.silent]\nafter = "3h"\n')
+    document = replay(run_command, recorded, "--diff", str(old))
+    shown = run_command(
+        *("replay", "--config", lax, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR)),
+        *("--diff", recorded.config),
+    ).stdout
+
+    assert [one["host"] for one in document["diff"]["added"]] == ["refused"]
+    assert document["diff"]["gone"] == []
+    assert document["diff"]["old"]["alerts"] == 2
+    assert "-2 alerts, as against 3\n\nadded: 0 incidents\n\ngone: 1 incident\n\n2026-11-23T12:30Z  quiet" in shown
+
+
+def test_what_stands_at_the_end_has_no_end(recorded: Site, run_command: RunCommand) -> None:
+    """It lasted until then at least; and where the journal begins too late, that is said."""
+    until = NOON + HOUR
+    done = run_command(
+        *("replay", "--config", recorded.config, "--since", iso(NOON - 10 * HOUR), "--until", iso(until), "--json")
+    )
+    (quiet,) = [one for one in done.documents[0]["incidents"] if one["host"] == "quiet"]
+
+    assert (quiet["ended_wall"], quiet["lasted_s"]) == (None, 30 * 60)
+    assert done.documents[0]["journal_begins_wall"] == iso(NOON - HOUR)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["--since", "yesterday"], "expected a time with its offset"),
+        (["--since", "1h", "--until", "2h"], "expected --since to be before --until"),
+        (["--until", "2030-01-01T00:00:00Z"], "not in the future"),
+        (["--diff", "/nowhere.toml"], "/nowhere.toml: file: expected a readable file"),
+        (["--since", "1h"], "index.jsonl: "),
+    ],
+)
+def test_what_cannot_be_done_is_said(arguments: list[str], complaint: str, site: Site, run_command: RunCommand) -> None:
+    """With exit status 2."""
+    site.configure()
+    done = run_command("replay", "--config", site.config, *arguments)
+
+    assert (done.status, done.stdout) == (2, "")
+    assert complaint in done.stderr
