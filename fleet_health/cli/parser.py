@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _EXIT_PIPE = 128 + signal.SIGPIPE
 
-COMMANDS = ("run", "status", "explain", "check", "replay", "silence", "config", "demo")
+COMMANDS = ("run", "status", "explain", "check", "replay", "reload", "silence", "config", "demo")
 
 
 def run_command(arguments: list[str]) -> int:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 from aiofiles.os import wrap
 
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.errors import printable
+from fleet_health.errors import ConfigError, printable
 from fleet_health.service import clock
 from fleet_health.service.control import RequestError
 from fleet_health.service.explanation import explanation_document
 from fleet_health.service.overview import STATES, Knowledge, source_document, state_of, status_document
+from fleet_health.service.preview import preview_document
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -38,17 +39,35 @@ class Answers:
         silencing: Silencing,
         settings: Callable[[], Settings],
         problems: Callable[[], Sequence[str]],
+        load: Callable[[], Settings],
+        reload: Callable[[], None],
     ) -> None:
-        """Take the parts that know, and what gives the settings in force and what is wrong with the service."""
+        """Take the parts that know, and the ways to ask the rest.
+
+        Args:
+            intake: Keeps the fleet.
+            evaluator: Knows the latest evaluation, and what the hosts did in the last hours.
+            incidents: What is open.
+            silencing: What is silenced.
+            settings: Gives the settings in force.
+            problems: Gives what is wrong with the service.
+            load: Reads the configuration as it is now; raises ConfigError.
+            reload: Has it taken, soon.
+
+        """
         self._intake = intake
         self._evaluator = evaluator
         self._incidents = incidents
         self._silencing = silencing
         self._settings = settings
         self._problems = problems
+        self._load = load
+        self._reload = reload
         self._by_command: dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
             "status": self._status,
             "explain": self._explain,
+            "preview": self._preview,
+            "reload": self._take_configuration,
         }
 
     async def __call__(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -94,6 +113,21 @@ class Answers:
                 hint = f"; did you mean {close[0]}?" if close else ""
                 raise RequestError(f"no host {printable(host)} is known{hint}")
         return document
+
+    async def _preview(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        try:
+            settings = await wrap(self._load)()
+        except ConfigError as error:
+            return {"problems": [f"{error.path}: {problem}" for problem in error.problems]}
+        async with self._intake.held() as fleet:
+            return {
+                "problems": [],
+                **await wrap(preview_document)(self._settings(), settings, fleet, clock.now()),
+            }
+
+    async def _take_configuration(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+        self._reload()
+        return {"is_requested": True}
 
     def _knowledge(self) -> Knowledge:
         now = clock.now()

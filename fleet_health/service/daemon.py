@@ -113,6 +113,8 @@ class Daemon:
             silencing=self._silencing,
             settings=lambda: self._settings,
             problems=self._problems,
+            load=load,
+            reload=self._reload.set,
         )
         self._control = ControlSocket(answers)
         self._tune()

@@ -1,0 +1,75 @@
+"""`fleet-health reload`: say what the configuration would change right now, then have it taken."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.client import NoAnswerError, RefusedError, ask, refuse_without_service
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, refuse
+from fleet_health.config.loading import load
+from fleet_health.errors import ConfigError, printable
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "reload",
+        help="say what the configuration would change, and have it taken",
+        description="Say which settings have changed in the file of the running service, and what would fire and what"
+        " would resolve by them right now; then have the service take them, as `systemctl reload` does.",
+        epilog="Exit status: 0 when it is done; 2 when the configuration cannot be used, with every problem; 4 when the"
+        " service is not running.",
+    )
+    add_config_option(parser)
+    parser.add_argument("--dry-run", action="store_true", help="say it, and change nothing")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say what would change, and reload; give the exit status."""
+    try:
+        # Where the service listens is what it was started with, or told last; a file that is wrong must not hide it.
+        path = load(config_path(options)).control_path
+    except ConfigError as error:
+        return refuse(error)
+    try:
+        document = ask(path, {"command": "preview"})
+        if document["problems"]:
+            for problem in document["problems"]:
+                print(printable(problem), file=sys.stderr)  # noqa: T201
+            return EXIT_CONFIG
+        if options.json:
+            print(json.dumps(document))  # noqa: T201
+        else:
+            print("\n".join(_lines(document)))  # noqa: T201
+        if not options.dry_run:
+            ask(path, {"command": "reload"})
+            if not options.json:
+                print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
+    except RefusedError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+    except NoAnswerError as error:
+        return refuse_without_service(error)
+    return 0
+
+
+def _lines(document: Mapping[str, Any]) -> Iterator[str]:
+    for change in document["changes"]:
+        yield printable(f"{change['key']}: {change['old']} -> {change['new']}")
+    if not document["changes"]:
+        yield "no setting has changed"
+    for reason in document["unforeseen"]:
+        yield f"not foreseen: {reason}"
+    for title in ("fires", "resolves"):
+        for row in document[title]:
+            yield printable(f"{title}: {row['host']} {row['symptom']}: {row['detail']}")
+    if not document["fires"] and not document["resolves"]:
+        yield "nothing fires or resolves by it now"

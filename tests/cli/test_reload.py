@@ -1,0 +1,98 @@
+"""`fleet-health reload`: what a changed configuration would do is said before it does it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Finished, RunCommand, Site, StartService
+
+
+@pytest.fixture
+def reload(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
+    """Run the command for the site."""
+    return lambda *arguments: run_command("reload", "--config", site.config, *arguments)
+
+
+def test_what_changes_is_said_and_then_done(
+    site: Site, reload: Callable[..., Finished], start_service: StartService
+) -> None:
+    """The settings, what fires and what resolves; with --dry-run nothing is done."""
+    site.configure()
+    site.show_all_symptoms()
+    site.ship("slow", minutes_ago=20)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        nothing = reload("--dry-run")
+        site.configure(
+            'detectors.silent.after = "15m"\ndetectors.fatal-only.min_count = 13\n'
+            '[[quiet]]\nfrom = "00:00"\nto = "00:01"'
+        )
+        foreseen = reload("--dry-run")
+        document = reload("--dry-run", "--json").documents[0]
+        untouched = service.events("configuration reloaded")
+        done = reload()
+        service.until(lambda: service.events("configuration reloaded"), "the reload")
+        service.until(lambda: ("slow", "silent") in site.alerted(), "what was foreseen")
+
+    assert nothing.stdout == "no setting has changed\nnothing fires or resolves by it now\n"
+    lines = foreseen.stdout.splitlines()
+    assert lines[:3] == [
+        "detectors.fatal-only.min_count: 10 -> 13",
+        'detectors.silent.after: "30m" -> "15m"',
+        "quiet: as it was -> changed",
+    ]
+    assert [line.split(":")[:2] for line in lines[3:]] == [
+        ["fires", " slow silent"],
+        ["resolves", " refused fatal-only"],
+    ]
+    assert (document["fires"][0]["host"], document["resolves"][0]["host"]) == ("slow", "refused")
+    assert untouched == []
+    assert done.status == 0
+    assert done.stdout.splitlines()[:3] == lines[:3]
+    assert done.stdout.endswith("the service takes it now; `fleet-health status` shows how it goes\n")
+
+
+def test_what_cannot_be_foreseen_is_named(
+    site: Site, reload: Callable[..., Finished], start_service: StartService
+) -> None:
+    """What lies further back than is known, or in another place, or is ignored."""
+    site.configure('hosts.ignore = ["q*"]')
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure('detectors.silent.lookback = "48h"\njournal.unit = "other"')
+        shown = reload("--dry-run").stdout
+
+    assert [line for line in shown.splitlines() if line.startswith("not foreseen: ")] == [
+        "not foreseen: the index is read further back",
+        "not foreseen: the journal is read anew, from another place or in another way",
+        "not foreseen: hosts that are ignored now, and then no longer, are not known yet",
+    ]
+
+
+def test_a_configuration_that_is_wrong_changes_nothing(
+    site: Site, reload: Callable[..., Finished], start_service: StartService
+) -> None:
+    """Every problem is named, with exit status 2; and without a service it is 4."""
+    site.configure()
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    absent = reload()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure("blind_after = 5\nhosts.limit = 0")
+        refused = reload()
+        reloads = service.notify.having("RELOADING")
+
+    assert (absent.status, "is not running" in absent.stderr) == (4, True)
+    assert refused.status == 2
+    assert [line.split(": ")[1] for line in refused.stderr.splitlines()] == ["blind_after", "hosts.limit"]
+    assert reloads == []
