@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _EXIT_PIPE = 128 + signal.SIGPIPE
 
-COMMANDS = ("run", "status", "explain", "check", "replay", "reload", "silence", "config", "demo")
+COMMANDS = ("run", "status", "explain", "check", "replay", "reload", "silence", "config", "patterns", "demo")
 
 
 def run_command(arguments: list[str]) -> int:

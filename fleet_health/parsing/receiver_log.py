@@ -21,7 +21,7 @@ LogObservation: TypeAlias = Response | Unstamped
 
 # No pattern sees more of a line than this, and no more of a message is looked at than that: what a stranger can
 # write into the journal must not decide how long we think about it.
-_LINE_LIMIT = 2_048
+LINE_LIMIT = 2_048
 MESSAGE_LIMIT = 1 << 20
 
 _COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
@@ -66,7 +66,7 @@ class LogParser:
                 observations.append(result)
 
     def _parse_line(self, whole_line: str, at: Instant) -> LogObservation | Rejection | None:
-        line = whole_line[:_LINE_LIMIT]
+        line = whole_line[:LINE_LIMIT]
         if self._marker in line.casefold():
             return self._parse_unstamped(line, at, is_cut=len(line) < len(whole_line))
         access = self._response(line)

@@ -13,7 +13,7 @@ from fleet_health.sources.reader import JournalReader
 from fleet_health.sources.system_messages import SystemMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.domain.instant import Instant
@@ -122,5 +122,22 @@ def oldest_entry_at(settings: JournalSettings) -> Instant | None:
     reader = JournalReader(settings)
     try:
         return reader.oldest_at()
+    finally:
+        reader.close()
+
+
+def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
+    """Give the messages of the unit with `since <= t <= until`, without those of systemd and journald about it.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    reader = JournalReader(settings)
+    try:
+        reader.seek(since)
+        for message, at in reader.read():
+            if message is not None and since <= at <= until and not reader.system_message_id():
+                yield message
     finally:
         reader.close()

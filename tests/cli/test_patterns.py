@@ -1,0 +1,145 @@
+"""`fleet-health patterns`: what the patterns make of real lines, also of other receivers."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.parsing.line_shape import line_shape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Finished, RunCommand, Site
+
+README = Path(__file__).parents[2] / "README.md"
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def patterns(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
+    """Run the command for the site."""
+    site.configure()
+    return lambda *arguments: run_command("patterns", "--config", site.config, *arguments)
+
+
+@pytest.mark.parametrize("name", ["nginx", "Caddy"])
+def test_the_examples_of_the_readme_read_real_lines(name: str, site: Site, run_command: RunCommand) -> None:
+    """Lines that the real servers wrote: uploads alone, and nothing that a client only claims in its name."""
+    (example,) = re.findall(rf"```toml\n# {name}\n(.*?)```", README.read_text(), re.DOTALL)
+    site.config.write_text(example)
+    done = run_command("patterns", "--config", site.config, DATA / f"{name.lower()}-access.log", "--json")
+    document = done.documents[0]
+
+    assert (done.status, document["lines"]) == (0, 9)
+    assert document["response"]["statuses"] == {"201": 3, "412": 3, "503": 1}
+    assert document["response"]["hosts"] == {"pi-01": 3, "pi-02": 2, "pi-03": 1, "pi-04": 1}
+    # The two requests that are no uploads.
+    assert document["unmatched"] == 2
+
+
+def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[..., Finished]) -> None:
+    """Of the receiver's journal: hosts, statuses, rejections, and lines that are alike as one."""
+    for host, times in (("pi-1", 3), ("pi-2", 1)):
+        site.answer(host, 201, times=times)
+    site.answer("pi-1", 412)
+    site.answer("pi-1", 304)
+    site.warn_unstamped("pi-3", times=2)
+    site.journal.append("WARNING: missing X-Cis490-Code-Commit somewhere")
+    for number in range(7):
+        site.journal.append(f"INFO worker {number} took 0.{number} s for 10.0.0.{number}\x1b[31m")
+    site.journal.append("of another unit", unit="other.service")
+    site.journal.append(
+        "Started Receiver.",
+        unit="init.scope",
+        _PID="1",
+        UNIT="cis490-receiver.service",
+        MESSAGE_ID="39f53479d3a045ac8e11786248231fbf",
+    )
+    site.sync_journal()
+    done = patterns()
+    document = patterns("--json").documents[0]
+
+    assert done.status == 0
+    assert done.stdout.startswith("16 lines\n\njournal.response: 5 lines (31.2%), 2 hosts, ")
+    assert "    201: 4, 412: 1\n    pi-1 4, pi-2 1\n" in done.stdout
+    assert "journal.unstamped: 2 lines (12.5%), 1 host, " in done.stdout
+    assert "status 304 is neither 2xx, 4xx nor 5xx, and is not counted: 1 times\n" in done.stdout
+    assert "1 rejected: unstamped rejection names no host, the latest: WARNING: missing" in done.stdout
+    assert "       7 x INFO worker <n> took <n>.<n> s for <address>\\x1b[<n>m\n" in done.stdout
+    assert "           such as INFO worker 0 took 0.0 s for 10.0.0.0\\x1b[31m\n" in done.stdout
+    assert (document["version"], document["unmatched"], document["shapes"][0]["count"]) == (1, 7, 7)
+    assert document["response"]["us_per_line"] > 0
+
+
+def test_nothing_that_matches_is_said_with_what_to_do(site: Site, patterns: Callable[..., Finished]) -> None:
+    """Exit status 1; and where there are no lines at all, that it may be another unit."""
+    site.journal.append("GET / 200")
+    site.sync_journal()
+    nothing = patterns()
+    file = site.directory / "empty"
+    file.touch()
+    empty = patterns(file)
+
+    assert (nothing.status, empty.status) == (1, 1)
+    assert "Nothing matched. Write a pattern" in nothing.stdout
+    assert "       1 x GET / <n>\n" in nothing.stdout
+    assert "There are no lines: is cis490-receiver.service the receiver's unit" in empty.stdout
+
+
+def test_whatever_is_in_a_file_is_read(site: Site, patterns: Callable[..., Finished]) -> None:
+    """Long lines, bytes that are no text, and more shapes than can be told apart."""
+    file = site.directory / "lines"
+    words = (
+        f"{'abcdefghij'[number % 10]}{'klmnopqrst'[number // 10 % 10]}" * (number // 100 + 1)
+        for number in range(12_000)
+    )
+    file.write_bytes(
+        b"x" * 3_000_000 + b"\n\xff\xfe\n\r\n" + "\n".join(words).encode() + b'\n"PUT /v1/episodes/a/b HTTP/1.1" 201'
+    )
+    done = patterns(file)
+
+    assert done.status == 0
+    assert "journal.response: 1 lines" in done.stdout
+    assert re.search(r"and 9990 more shapes, and \d+ lines\n", done.stdout)
+    assert done.stdout.isprintable() or all(line.isprintable() for line in done.stdout.splitlines())
+
+
+def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, patterns: Callable[..., Finished]) -> None:
+    """With exit status 2: a file or a journal that is not there, and a time that is none."""
+    command = [sys.executable, "-m", "fleet_health", "patterns", "--config", str(site.configure()), "-", "--json"]
+    line = b'10.0.0.7:1 - "PUT /v1/episodes/a/b HTTP/1.1" 201\n'
+    piped = subprocess.run(command, input=line, capture_output=True, check=False, env=os.environ)
+    absent, no_journal, no_time = patterns("/nowhere"), patterns(), patterns("--since", "soon")
+
+    assert piped.returncode == 0
+    assert b'"matches": 1' in piped.stdout
+    assert (absent.status, absent.stderr) == (2, "/nowhere: No such file or directory\n")
+    assert (no_journal.status, "there is no journal in" in no_journal.stderr) == (2, True)
+    assert (no_time.status, "expected a duration with a unit" in no_time.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("line", "shape"),
+    [
+        ("took 12.5 ms", "took <n>.<n> ms"),
+        ("10.0.0.7:51234 - GET", "<address>:<n> - GET"),
+        ("from fe80::1ff:fe23:4567:890a.", "from <address>."),
+        ("id 123e4567-e89b-12d3-a456-426614174000", "id <uuid>"),
+        ("commit 0a1b2c3d4e5f", "commit <hex>"),
+        ("at 2026-11-23T12:00:00.123456+00:00 and 2026-11-23 12:00:00", "at <time> and <time>"),
+        ("deadbeef and cafe", "deadbeef and cafe"),
+        ("pi-01: v2", "pi-<n>: v<n>"),
+        ("x" * 600, "x" * 500),
+        ("", ""),
+    ],
+)
+def test_lines_that_differ_in_figures_have_one_shape(line: str, shape: str) -> None:
+    """Words stay as they are, also those that could be hexadecimal."""
+    assert line_shape(line) == shape
