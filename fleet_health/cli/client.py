@@ -8,10 +8,13 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.errors import FleetHealthError
+from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
+from fleet_health.config.loading import load
+from fleet_health.errors import ConfigError, FleetHealthError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    import argparse
+    from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
 
 EXIT_NOT_RUNNING = 4
@@ -63,10 +66,23 @@ def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     return answer
 
 
-def refuse_without_service(error: FleetHealthError) -> int:
-    """Say why there is no answer; give the exit status for it."""
-    print(error, file=sys.stderr)  # noqa: T201
-    return EXIT_NOT_RUNNING
+def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> int:
+    """Do something with the socket of the service that the options mean, and give the exit status.
+
+    What goes wrong is said: a configuration that is not right, a request that is refused, a service that is not there.
+    """
+    try:
+        path = load(config_path(options)).control_path
+    except ConfigError as error:
+        return refuse(error)
+    try:
+        return work(path)
+    except RefusedError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+    except NoAnswerError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_NOT_RUNNING
 
 
 def _until_newline(connection: socket.socket) -> Iterator[bytes]:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask, refuse_without_service
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
+from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.overview_screen import COLOURS, short_duration, strip_in
 from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, Paint, paint_for, show
-from fleet_health.config.loading import load
 from fleet_health.domain.detectors.contract import EVERY_HOST
-from fleet_health.errors import ConfigError, printable
+from fleet_health.errors import printable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
-
-_EXIT_USAGE = 2
+    from pathlib import Path
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -41,17 +40,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain; give the exit status."""
-    try:
-        path = load(config_path(options)).control_path
-    except ConfigError as error:
-        return refuse(error)
-    try:
-        document = ask(path, {"command": "explain", "host": options.host})
-    except RefusedError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_USAGE
-    except NoAnswerError as error:
-        return refuse_without_service(error)
+    return with_service(options, partial(_show, options=options))
+
+
+def _show(path: Path, options: argparse.Namespace) -> int:
+    document = ask(path, {"command": "explain", "host": options.host})
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:

@@ -8,21 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.domain.detectors import (
-    blind,
-    fatal_only,
-    index_stalled,
-    journal_lossy,
-    never_seen,
-    receiver_down,
-    receiver_failing,
-    silent,
-    too_many_hosts,
-    unstamped,
-)
 from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.domain.timeline import KINDS
 from fleet_health.errors import FleetHealthError, printable
+from fleet_health.sinks.journal import MESSAGE_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,19 +30,11 @@ _OF_KIND = {
     "server_errors": ("#d55e00", "5xx"),
     "unstamped": ("#cc79a7", "unstamped"),
 }
-_OF_SYMPTOM = {
-    silent.SYMPTOM: "#56b4e9",
-    fatal_only.SYMPTOM: "#d55e00",
-    unstamped.SYMPTOM: "#cc79a7",
-    never_seen.SYMPTOM: "#0072b2",
-    receiver_down.SYMPTOM: "#000000",
-    receiver_failing.SYMPTOM: "#7f3b08",
-    index_stalled.SYMPTOM: "#b8a800",
-    journal_lossy.SYMPTOM: "#5d5d9e",
-    blind.SYMPTOM: "#7f7f7f",
-    too_many_hosts.SYMPTOM: "#a6761d",
-}
-_OTHER_SYMPTOM = "#666666"
+_PALETTE = (
+    *("#56b4e9", "#d55e00", "#cc79a7", "#7f7f7f", "#a6761d", "#0072b2", "#7f3b08", "#000000", "#b8a800", "#5d5d9e"),
+    "#999933",
+)
+_OF_SYMPTOM = dict(zip(MESSAGE_IDS, _PALETTE, strict=True))
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -116,7 +97,7 @@ def _draw_into(figure: Any, timeline: Timeline, hosts: Sequence[str], left_out: 
         if _draw_marks(axes, timeline, rows, kind, colour):
             handles.append(Patch(color=colour, label=label))
     for symptom in dict.fromkeys(episode.symptom for episode in timeline.episodes):
-        colour = _OF_SYMPTOM.get(symptom, _OTHER_SYMPTOM)
+        colour = _OF_SYMPTOM[symptom]
         bars = [one for one in timeline.episodes if one.symptom == symptom and one.host in rows]
         for episode in bars:
             begin, end = _moment(episode.opened_at), _moment(_end(episode, timeline))

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask, refuse_without_service
-from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, refuse
-from fleet_health.config.loading import load
-from fleet_health.errors import ConfigError, printable
+from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option
+from fleet_health.errors import printable
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -34,30 +35,23 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Say what would change, and reload; give the exit status."""
-    try:
-        # Where the service listens is what it was started with, or told last; a file that is wrong must not hide it.
-        path = load(config_path(options)).control_path
-    except ConfigError as error:
-        return refuse(error)
-    try:
-        document = ask(path, {"command": "preview"})
-        if document["problems"]:
-            for problem in document["problems"]:
-                print(printable(problem), file=sys.stderr)  # noqa: T201
-            return EXIT_CONFIG
-        if options.json:
-            print(json.dumps(document))  # noqa: T201
-        else:
-            print("\n".join(_lines(document)))  # noqa: T201
-        if not options.dry_run:
-            ask(path, {"command": "reload"})
-            if not options.json:
-                print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
-    except RefusedError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+    return with_service(options, partial(_reload, options=options))
+
+
+def _reload(path: Path, options: argparse.Namespace) -> int:
+    document = ask(path, {"command": "preview"})
+    for problem in document["problems"]:
+        print(printable(problem), file=sys.stderr)  # noqa: T201
+    if document["problems"]:
         return EXIT_CONFIG
-    except NoAnswerError as error:
-        return refuse_without_service(error)
+    if options.json:
+        print(json.dumps(document))  # noqa: T201
+    else:
+        print("\n".join(_lines(document)))  # noqa: T201
+    if not options.dry_run:
+        ask(path, {"command": "reload"})
+        if not options.json:
+            print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
     return 0
 
 

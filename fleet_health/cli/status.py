@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, RefusedError, ask, refuse_without_service
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, with_service
+from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.overview_screen import screen
 from fleet_health.cli.terminal import height, paint_for, show, width
-from fleet_health.config.loading import load
-from fleet_health.errors import ConfigError
 from fleet_health.service.overview import FIRING, STATES
 
 if TYPE_CHECKING:
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-_EXIT_FIRING, _EXIT_USAGE, _EXIT_BLIND = 1, 2, 3
+_EXIT_FIRING, _EXIT_BLIND = 1, 3
 _WATCH_EVERY = 2.0
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -53,25 +52,13 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the status; give the exit status."""
-    try:
-        path = load(config_path(options)).control_path
-    except ConfigError as error:
-        return refuse(error)
-    request = {
-        "command": "status",
-        "hosts": options.hosts,
-        "states": options.state or [],
-        "limit": options.limit,
-    }
-    try:
-        if options.watch:
-            return _watch(path, request)
-        document = ask(path, request)
-    except RefusedError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_USAGE
-    except NoAnswerError as error:
-        return refuse_without_service(error)
+    request = {"command": "status", "hosts": options.hosts, "states": options.state or [], "limit": options.limit}
+    show_it = _watch if options.watch else partial(_show, options=options)
+    return with_service(options, lambda path: show_it(path, request))
+
+
+def _show(path: Path, request: Mapping[str, Any], options: argparse.Namespace) -> int:
+    document = ask(path, request)
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:
