@@ -197,7 +197,7 @@ def _assemble(
     for key, (symptom, attribute) in ATTRIBUTES.items():
         limits[symptom][attribute] = found[key]
     host_limits = {symptom: HostLimits(kind(**limits[symptom]), overrides[symptom]) for symptom, kind in LIMITS.items()}
-    whole = fleet_limits(found)
+    whole, graces = fleet_limits(found), host_limits[never_seen.SYMPTOM]
     return Settings(
         document=document,
         path=path,
@@ -227,17 +227,17 @@ def _assemble(
             flap_limit=found["alerts.flap_limit"],
             flap_quiet_us=found["alerts.flap_quiet"],
             forget_after_us=found["hosts.forget_after"],
-            grace_us={never_seen.SYMPTOM: found["detectors.never-seen.grace"]},
+            grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
         ),
         silent=host_limits["silent"],
         fatal_only=host_limits["fatal-only"],
         unstamped=host_limits["unstamped"],
+        never_seen=graces,
         receiver_failing=whole["receiver-failing"],
         receiver_down=whole["receiver-down"],
         index_stalled=whole["index-stalled"],
         journal_lossy=whole["journal-lossy"],
         switched_off=switched_off(found),
-        never_seen_fix=found["detectors.never-seen.suggested_fix"],
     )
 
 

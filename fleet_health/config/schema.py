@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.detectors.contract import Detector
     from fleet_health.domain.detectors.disagreement import DisagreementLimits
     from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
+    from fleet_health.domain.detectors.never_seen import NeverSeenLimits
     from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
     from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
     from fleet_health.domain.detectors.silent import SilentLimits
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from fleet_health.domain.host_globs import HostGlobs
     from fleet_health.domain.limits import HostLimits
     from fleet_health.domain.quiet import QuietWindow
-    from fleet_health.domain.suggested_fix import SuggestedFix
 
 
 KEYS: dict[str, Key] = {
@@ -129,6 +129,8 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
         "detectors.unstamped.window": "window_us",
         "detectors.unstamped.min_count": "min_count",
         "detectors.unstamped.suggested_fix": "suggested_fix",
+        "detectors.never-seen.grace": "grace_us",
+        "detectors.never-seen.suggested_fix": "suggested_fix",
     }.items()
 }
 """The key of a limit that may differ by host -> its symptom, and the attribute of its limits."""
@@ -140,6 +142,7 @@ LIMITS: dict[str, type[Any]] = {
     silent.SYMPTOM: silent.SilentLimits,
     fatal_only.SYMPTOM: fatal_only.FatalOnlyLimits,
     unstamped.SYMPTOM: unstamped.UnstampedLimits,
+    never_seen.SYMPTOM: never_seen.NeverSeenLimits,
 }
 
 
@@ -202,12 +205,12 @@ class Settings:
     silent: HostLimits[SilentLimits]
     fatal_only: HostLimits[FatalOnlyLimits]
     unstamped: HostLimits[UnstampedLimits]
+    never_seen: HostLimits[NeverSeenLimits]
     receiver_failing: ReceiverFailingLimits
     receiver_down: ReceiverDownLimits
     index_stalled: DisagreementLimits
     journal_lossy: DisagreementLimits
     switched_off: frozenset[str]
-    never_seen_fix: SuggestedFix
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
@@ -218,7 +221,7 @@ class Settings:
             never_seen.NeverSeen(
                 self.expected,
                 max(limits.lookback_us for limits in self.silent.each_alone()),
-                self.never_seen_fix,
+                self.never_seen,
             ),
             blind.Blind(self.blind_after_us),
             too_many_hosts.TooManyHosts(),

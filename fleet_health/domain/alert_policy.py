@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain.instant import HOUR_US
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable
 
     from fleet_health.domain.instant import Instant
 
@@ -28,7 +28,7 @@ class AlertPolicy:
         flap_limit: An incident that opens more often than this within a day is flapping.
         flap_quiet_us: It is so until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
-        grace_us: Symptom -> for how long an incident of it must have stood before it is told of.
+        grace_us: Gives for how long an incident of a host and symptom must have stood before it is told of.
 
     """
 
@@ -38,16 +38,16 @@ class AlertPolicy:
     flap_limit: int = 5
     flap_quiet_us: int = HOUR_US
     forget_after_us: int = 30 * _DAY_US
-    grace_us: Mapping[str, int] = field(default_factory=dict)
+    grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
 
     @property
     def proof_us(self) -> int:
         """For how long an incident must be seen to be over."""
         return self.tick_us if self.resolve_after_us is None else self.resolve_after_us
 
-    def is_due(self, symptom: str, opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
+    def is_due(self, pair: tuple[str, str], opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
         """Say whether an incident is to be told of now, but for the rule that each UTC hour tells of it once."""
-        if symptom in self.grace_us and now - opened_at < self.grace_us[symptom]:
+        if now - opened_at < self.grace_us(*pair):
             return False
         if told_at is None or self.repeat is None:
             return True

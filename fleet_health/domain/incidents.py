@@ -174,7 +174,7 @@ class Incidents:
             if pair in self.held or pair in self.muted or pair in self._flapping.since:
                 continue
             alert = Alert(self._naming_held(finding), now)
-            is_due = self._policy.is_due(finding.symptom, incident.opened_at, incident.told_at, now)
+            is_due = self._policy.is_due(pair, incident.opened_at, incident.told_at, now)
             if is_due and alert.dedup_key not in given:
                 alerts.append(alert)
                 incident.told_at = now
@@ -195,7 +195,7 @@ class Incidents:
         step_us = max(tick_us, -(-_SHORTEST_STEP_US // tick_us) * tick_us)
         at = next_tick_at(now, tick_us)
         while at < now + _FORESEEN_US:
-            is_due = policy.is_due(incident.symptom, incident.opened_at, incident.told_at, at)
+            is_due = policy.is_due((incident.host, incident.symptom), incident.opened_at, incident.told_at, at)
             given = self._keys_by_hour.get(utc_hour(at), ())
             if is_due and dedup_key(incident.host, incident.symptom, at) not in given and not is_muted_at(at):
                 return at

@@ -13,6 +13,7 @@ from fleet_health.config.loading import ABSENT, load
 from fleet_health.domain.detectors.disagreement import DisagreementLimits
 from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
 from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
+from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.suggested_fix import SuggestedFix
 from fleet_health.errors import ConfigError
@@ -616,3 +617,23 @@ def test_every_problem_of_a_quiet_window_is_named(settings_of: Callable[..., Set
         f'quiet[3].to: {clock}, found "6:00"',
         f'quiet[3].zone: {zone}, found "../etc/passwd"',
     ]
+
+
+def test_the_grace_of_a_host_that_is_expected_may_differ(tmp_path: Path) -> None:
+    """As may what is suggested for it; other symptoms have no grace."""
+    config = tmp_path / "config.toml"
+    config.write_text(
+        'hosts.expected = ["pi-1", "new-1"]\n[detectors.never-seen]\ngrace = "2h"\n'
+        '[[overrides]]\nhosts = ["new-*"]\ndetectors.never-seen.grace = "3d"\n'
+        'detectors.never-seen.suggested_fix = "Unpack $host."\n'
+    )
+    settings = load(config)
+    (detector,) = [one for one in settings.detectors() if one.symptom == "never-seen"]
+    fixes = {finding.host: finding.suggested_fix for finding in detector.find(Fleet(), 0)}
+    hour = 3_600_000_000
+
+    assert settings.policy.grace_us("pi-1", "never-seen") == 2 * hour
+    assert settings.policy.grace_us("new-1", "never-seen") == 72 * hour
+    assert settings.policy.grace_us("new-1", "silent") == 0
+    assert fixes["new-1"] == "Unpack new-1."
+    assert fixes["pi-1"].startswith("If pi-1 is being set up")

@@ -215,7 +215,7 @@ def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -
 
 def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> None:
     """At its end exactly; and the end of what was never told of is no news."""
-    watch.policy = AlertPolicy(grace_us={"never-seen": 2 * TICK})
+    watch.policy = AlertPolicy(grace_us=lambda _, symptom: 2 * TICK if symptom == "never-seen" else 0)
     watch.incidents = Incidents(watch.policy)
     pairs = ("a", "never-seen"), ("b", "never-seen")
     ticks = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors.contract import Figure, Finding, Reach
@@ -12,9 +13,24 @@ if TYPE_CHECKING:
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
+    from fleet_health.domain.limits import HostLimits
     from fleet_health.domain.suggested_fix import SuggestedFix
 
 SYMPTOM = "never-seen"
+
+
+@dataclass(frozen=True, slots=True)
+class NeverSeenLimits:
+    """When a host that is expected is told of.
+
+    Attributes:
+        grace_us: So long after it was missed first.
+        suggested_fix: What to do.
+
+    """
+
+    grace_us: int
+    suggested_fix: SuggestedFix
 
 
 class NeverSeen:
@@ -25,12 +41,12 @@ class NeverSeen:
 
     symptom = SYMPTOM
 
-    def __init__(self, expected: Sequence[str], reach_us: int, suggested_fix: SuggestedFix) -> None:
-        """Take the globs of what is expected, how far back ships are known, and what to do."""
+    def __init__(self, expected: Sequence[str], reach_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
+        """Take the globs of what is expected, how far back ships are known, and the limits."""
         self._plain = [glob for glob in expected if is_plain(glob)]
         self._shapes = HostGlobs(tuple(glob for glob in expected if not is_plain(glob)))
         self._reach_us = reach_us
-        self._suggested_fix = suggested_fix
+        self._limits = limits
 
     @property
     def reach(self) -> Reach:
@@ -50,7 +66,7 @@ class NeverSeen:
                     host=name,
                     symptom=SYMPTOM,
                     detail=f"{words} expected, and no accepted upload of it is known",
-                    suggested_fix=self._suggested_fix.render(name),
+                    suggested_fix=self._limits.of(name).suggested_fix.render(name),
                 )
 
     def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:

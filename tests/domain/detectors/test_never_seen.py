@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.detectors.never_seen import NeverSeen
+from fleet_health.domain.detectors.never_seen import NeverSeen, NeverSeenLimits
 from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.limits import HostLimits
 from fleet_health.domain.suggested_fix import SuggestedFix
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ HOUR = 3_600_000_000
 
 def never_seen(*expected: str) -> NeverSeen:
     """Make the detector."""
-    return NeverSeen(expected, 24 * HOUR, SuggestedFix("Look at $host."))
+    return NeverSeen(expected, 24 * HOUR, HostLimits(NeverSeenLimits(HOUR, SuggestedFix("Look at $host."))))
 
 
 @pytest.mark.parametrize(
