@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from tests.conftest import Finished, RunCommand, Site, StartService
 
 ESCAPE = "\x1b"
+_COMMAND = ("-m", "fleet_health", "status")
 
 
 @pytest.fixture
@@ -39,7 +40,8 @@ def on_terminal(site: Site, *arguments: str, columns: int = 80, lines: int = 200
     """Run the command on a terminal of a size; give what it writes there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        [sys.executable, "-m", "fleet_health", "status", "--config", str(site.config), *arguments],
+        # A test that runs in the background of a shell ignores SIGINT, and so would all that it starts.
+        ["env", "--default-signal=INT", sys.executable, *_COMMAND, "--config", str(site.config), *arguments],
         stdout=theirs,
         env={
             **os.environ,
