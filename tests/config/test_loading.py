@@ -539,7 +539,8 @@ def test_a_detector_is_not_switched_off_for_some_hosts(problems_of: Callable[...
         """
     ) == [
         f"overrides[1].detectors.silent.enabled: expected one of {SILENT_LIMITS}, found an unknown key",
-        "overrides[1].detectors.journal-lossy: expected one of fatal-only, never-seen, silent, unstamped, found an unknown key",
+        "overrides[1].detectors.journal-lossy: expected one of fatal-only, never-seen, silent, unstamped,"
+        " found an unknown key",
     ]
 
 
