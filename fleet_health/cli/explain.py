@@ -102,5 +102,7 @@ def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
             yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
     for held in verdict["held_by"]:
         yield f"  held back by {held['by']}: {printable(held['detail'])}"
+    if verdict["would_fire_wall"]:
+        yield f"  it would be at {verdict['would_fire_wall'][:19]}Z, if nothing more is accepted"
     if verdict["next_alert_wall"]:
         yield f"  told of next at {verdict['next_alert_wall'][:19]}Z, if it lasts"

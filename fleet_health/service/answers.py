@@ -108,10 +108,11 @@ class Answers:
 
         async with self._intake.held() as fleet:
             document = await wrap(explanation_document)(self._knowledge(), fleet, self._incidents, host, is_muted)
-            if not document["is_known"]:
-                close = get_close_matches(host, fleet.hosts(), n=1)
-                hint = f"; did you mean {close[0]}?" if close else ""
-                raise RequestError(f"no host {printable(host)} is known{hint}")
+            hosts = [] if document["is_known"] else list(fleet.hosts())
+        if not document["is_known"]:
+            close = await wrap(get_close_matches)(host, hosts, 1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise RequestError(f"no host {printable(host)} is known{hint}")
         return document
 
     async def _preview(self, _: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import structlog
+from aiofiles.os import wrap
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -130,7 +131,7 @@ class ControlSocket:
             return {"error": f"the service failed to answer: {error}; its log has more"}
 
     async def _send(self, writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
-        line = msgspec.json.encode(answer) + b"\n"
+        line = await wrap(msgspec.json.encode)(answer) + b"\n"  # a whole fleet is megabytes
         async with asyncio.timeout(self._send_time):
             for begin in range(0, len(line), _CHUNK):
                 writer.write(line[begin : begin + _CHUNK])

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.in_force import in_force, in_force_for
 from fleet_health.domain.alert import Alert
+from fleet_health.domain.detectors import silent
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.history import BIN_US
 from fleet_health.domain.instant import SECOND_US, isoformat, utc_hour
+from fleet_health.domain.schedule import next_tick_at
 from fleet_health.service.overview import (
     FLAPPING,
     HELD,
@@ -85,6 +87,7 @@ def explanation_document(
                 "incident": None if incident is None else incident_document(known, *incident),
                 "held_by": [] if incident is None else list(_held_by(known, *incident)),
                 "next_alert_wall": None if incident is None else _next_alert(incidents, known, *incident, is_muted),
+                "would_fire_wall": _would_fire(known, fleet, host) if detector.symptom == silent.SYMPTOM else None,
             }
         )
     return {
@@ -134,6 +137,14 @@ def _silence_in_words(silence: Silence) -> str:
 
 def _is_quiet(window: QuietWindow, now: Instant, host: str) -> bool:
     return window.is_active(now) and window.is_about(host)
+
+
+def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
+    """Say at which tick a host will be silent if it ships no more; None if it is, or was never seen to ship."""
+    last_at, after_us = fleet.ships.last_at(host), known.settings.silent.of(host).after_us
+    if last_at is None or known.now - last_at > after_us:
+        return None
+    return isoformat(next_tick_at(last_at + after_us, known.settings.tick_us))
 
 
 def _next_alert(

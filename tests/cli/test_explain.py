@@ -59,6 +59,8 @@ def test_every_figure_stands_against_its_limit(
     assert verdict(quiet, "silent")["figures"][0]["value"].startswith("45 min")
     assert well.startswith("well: well\n")
     assert "\nsilent: not found\n  [ ] last accepted upload: " in well
+    assert re.search(r"^  it would be at \S+Z, if nothing more is accepted$", well, re.MULTILINE)
+    assert verdict(quiet, "silent")["would_fire_wall"] is None
     assert fleet.stdout.startswith("the fleet as a whole: well\n")
     assert "  [ ] by systemd: nothing is known of its unit; " in fleet.stdout
 

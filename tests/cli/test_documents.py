@@ -1,0 +1,56 @@
+"""The documents that `--json` prints have the keys that the README promises, and a version."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tests.conftest import RunCommand, Site, StartService
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+
+
+def promised(document: str) -> set[str]:
+    """Give the keys that stand in the README's row of a document, whatever they are within."""
+    (row,) = re.findall(rf"^\| {re.escape(document)} \| (.*) \|$", README, re.MULTILINE)
+    return set(re.findall(r"`([a-z_]+)`", row)) - {"s", "r", "b"}
+
+
+def keys_of(value: Any) -> set[str]:
+    """Give all keys of a document, and of what is in it."""
+    if isinstance(value, dict):
+        return set(value) | {key for one in value.values() for key in keys_of(one)}
+    return {key for one in value for key in keys_of(one)} if isinstance(value, list) else set()
+
+
+def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand, start_service: StartService) -> None:
+    """Of a site where there is something of everything."""
+    site.configure()
+    site.show_all_symptoms()
+    site.journal.append("a line that matches nothing")
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        service.until_evaluated_anew()
+        old = site.directory / "old.toml"
+        old.write_text(site.config.read_text())
+        site.configure("detectors.silent.after = '2h'")
+        documents = {
+            name: run_command(name, *arguments, "--config", site.config, "--json").documents[0]
+            for name, arguments in {
+                "status": (),
+                "explain": ("refused",),
+                "reload": ("--dry-run",),
+                "replay": ("--since", "2h", "--diff", old),
+                "patterns": (),
+            }.items()
+        }
+
+    for name, document in documents.items():
+        assert document["version"] == 1
+        assert promised(f"`{name}`") <= keys_of(document), name
+    assert promised("a host in it") - {"strip_bin_s"} <= set(documents["status"]["hosts"][0])
+    (incident,) = documents["status"]["hosts"][0]["incidents"]
+    assert promised("an incident") - {"firing", "unknown", "silenced", "flapping", "pending", "lost"} <= set(incident)
