@@ -34,13 +34,13 @@ class HistorySnapshot(msgspec.Struct):
     Attributes:
         noted_at: The latest evaluation in it; None for none.
         watched: Which bins were watched.
-        marks: Host -> in which bins it shipped, and in which it was refused.
+        marks: Host -> in which bins it shipped, and `BINS` higher those in which it was refused.
 
     """
 
     noted_at: Instant | None = None
     watched: int = 0
-    marks: dict[str, tuple[int, int]] = {}
+    marks: dict[str, int] = {}
 
 
 class History:
@@ -67,19 +67,22 @@ class History:
         marks = _shifted(known.marks, shift)
         for host, last_at in fleet.ships.items():
             if 0 <= (age := _age(last_at, now)) < BINS:
-                shipped, refused = marks.get(host, (0, 0))
-                marks[host] = shipped | 1 << age, refused
+                marks[host] = marks.get(host, 0) | 1 << age
         for host, window in fleet.traffic.items():
             if bits := _refusals(window, since, now):
-                shipped, refused = marks.get(host, (0, 0))
-                marks[host] = shipped, refused | bits
+                marks[host] = marks.get(host, 0) | bits << BINS
+        # Most hosts do the same: one number for all of them, or it would be the half of what a host costs here.
+        shared: dict[int, int] = {}
+        for host, bits in marks.items():
+            marks[host] = shared.setdefault(bits, bits)
         watched = (known.watched << min(shift, BINS) | _bits_since(since, now)) & _ALL
         self.snapshot = HistorySnapshot(now, watched, marks)
 
 
 def strip_of(snapshot: HistorySnapshot, host: str) -> str:
     """Give one character for each bin of a host, the oldest first."""
-    shipped, refused = snapshot.marks.get(host, (0, 0))
+    bits = snapshot.marks.get(host, 0)
+    shipped, refused = bits & _ALL, bits >> BINS
     characters = []
     for age in reversed(range(BINS)):
         bit = 1 << age
@@ -92,13 +95,14 @@ def strip_of(snapshot: HistorySnapshot, host: str) -> str:
     return "".join(characters)
 
 
-def _shifted(marks: dict[str, tuple[int, int]], shift: int) -> dict[str, tuple[int, int]]:
+def _shifted(marks: dict[str, int], shift: int) -> dict[str, int]:
     if not shift:
         return dict(marks)
     if shift >= BINS:
         return {}
-    moved = ((host, shipped << shift & _ALL, refused << shift & _ALL) for host, (shipped, refused) in marks.items())
-    return {host: (shipped, refused) for host, shipped, refused in moved if shipped or refused}
+    kept = _ALL >> shift
+    kept |= kept << BINS
+    return {host: (bits & kept) << shift for host, bits in marks.items() if bits & kept}
 
 
 def _age(at: Instant, now: Instant) -> int:
