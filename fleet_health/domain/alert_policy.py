@@ -47,7 +47,8 @@ class AlertPolicy:
 
     def is_due(self, pair: tuple[str, str], opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
         """Say whether an incident is to be told of now, but for the rule that each UTC hour tells of it once."""
-        if now - opened_at < self.grace_us(*pair):
+        grace_us = self.grace_us(*pair)
+        if grace_us and now - opened_at < grace_us:  # without one also by a clock that was set back
             return False
         if told_at is None or self.repeat is None:
             return True
