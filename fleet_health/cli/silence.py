@@ -53,7 +53,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "what", type=_glob, metavar="HOST-GLOB|list|end", help="which hosts; or list the silences; or end one"
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="the silence to end")
-    parser.add_argument("--symptom", type=_symptom, metavar="S", help="only this symptom of them")
+    parser.add_argument(
+        "--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom of them"
+    )
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="for how long: 1m to 30d")
     parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {_REASON_LENGTH} characters")
     parser.add_argument("--json", action="store_true", help="list them as one JSON document")
