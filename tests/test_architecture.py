@@ -16,7 +16,15 @@ PACKAGE = Path(fleet_health.__file__).parent
 ROOT = Path(__file__).parents[1]
 LONGEST_MODULE = 300
 # The service runs on a Raspberry Pi: what only other commands need is not to weigh on it.
-NOT_FOR_THE_SERVICE = {"rich", "uvicorn", "fleet_health.demo", "fleet_health.cli.check", "fleet_health.cli.demo"}
+NOT_FOR_THE_SERVICE = {
+    "rich",
+    "shtab",
+    "uvicorn",
+    "fleet_health.demo",
+    "fleet_health.cli.check",
+    "fleet_health.cli.completion",
+    "fleet_health.cli.demo",
+}
 # `asyncio` for one brings in `os` and `time`; what counts is what the core itself asks for.
 NOT_FOR_THE_CORE = {"asyncio", "os", "time", "pathlib", "io", "logging", "socket", "subprocess", "threading"}
 

@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 
 _EXIT_PIPE = 128 + signal.SIGPIPE
 
-COMMANDS = ("run", "status", "explain", "check", "replay", "reload", "silence", "config", "patterns", "demo")
+COMMANDS = (
+    "run",
+    "status",
+    "explain",
+    "check",
+    "replay",
+    "reload",
+    "silence",
+    "config",
+    "patterns",
+    "demo",
+    "completion",
+)
 
 
 def run_command(arguments: list[str]) -> int:
