@@ -56,6 +56,9 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want util-linux "unshare and nsenter, to boot a systemd aside from this machine's own" has unshare
   want mount "mount, for the same" has mount
   want logrotate "rotates the alert log as packaged" has logrotate
+  want man-db "man, to show the manual pages" has man
+  want mandoc "checks the manual pages" has mandoc
+  want zsh "completes a command line, as bash does" has zsh
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
@@ -107,7 +110,7 @@ system_packages() { # PURPOSE
 
 venv() { # DIR PURPOSE
   local dir=$1 purpose=$2 interpreter stamp wanted=("${checkout}[demo]")
-  if [[ $purpose == tests ]]; then wanted=("${checkout}[demo,plot]" --group "$checkout/pyproject.toml:dev"); fi
+  if [[ $purpose == tests ]]; then wanted=("${checkout}[completion,demo,plot]" --group "$checkout/pyproject.toml:dev"); fi
   interpreter=$(python) || die "No Python of 3.11 or later is here; see: $0 system-packages build"
   if [[ -d $dir && ! -e $dir/pyvenv.cfg ]]; then die "$dir is something else than a virtual environment."; fi
   stamp=$(

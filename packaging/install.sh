@@ -7,7 +7,7 @@ packaging=$checkout/packaging
 releases=/opt/fleet-health
 python=${PYTHON:-/usr/bin/python3}
 
-# What is installed, and where to; `uninstall` removes exactly this.
+# What is installed, and where to; `uninstall` removes exactly this, and what is below.
 files=(
   "fleet-health.service            /usr/local/lib/systemd/system/fleet-health.service"
   "fleet-health.catalog            /usr/local/lib/systemd/catalog/fleet-health.catalog"
@@ -17,6 +17,13 @@ files=(
   "drop-ins/hidden-index.conf      /usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf"
   "drop-ins/notify-reload.conf     /usr/local/share/doc/fleet-health/drop-ins/notify-reload.conf"
   "../config.example.toml          /usr/local/share/doc/fleet-health/config.example.toml"
+)
+# What is made from the release itself: its name in $build, and where to.
+generated=(
+  "fleet-health.1         /usr/local/share/man/man1/fleet-health.1"
+  "fleet-health-config.5  /usr/local/share/man/man5/fleet-health-config.5"
+  "completion.bash        /usr/local/share/bash-completion/completions/fleet-health"
+  "completion.zsh         /usr/local/share/zsh/site-functions/_fleet-health"
 )
 
 usage() {
@@ -53,7 +60,7 @@ check_python() {
 }
 
 build_release() {
-  local version
+  local version shell
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$checkout/pyproject.toml")
   release=$releases/$version-$(date --utc +%Y%m%dT%H%M%SZ)
   build=$(mktemp --directory)
@@ -65,8 +72,11 @@ build_release() {
   cp -r "$checkout"/{pyproject.toml,README.md,LICENSE,fleet_health} "$build"
   mkdir -p "$releases"
   "$python" -m venv "$release"
-  "$release/bin/pip" install --quiet --disable-pip-version-check "$build"
+  "$release/bin/pip" install --quiet --disable-pip-version-check "$build[completion]"
   "$release/bin/fleet-health" --help >/dev/null
+  # Isolated, for it must not find the checkout's own code.
+  "$release/bin/python" -I -m fleet_health.cli.manual "$checkout/config.example.toml" "$build"
+  for shell in bash zsh; do "$release/bin/fleet-health" completion "$shell" >"$build/completion.$shell"; done
   unfinished=
 }
 
@@ -83,6 +93,11 @@ install_files() {
     read -r source target <<<"$pair"
     say "installing $target"
     install -D --mode=644 "$packaging/$source" "$target"
+  done
+  for pair in "${generated[@]}"; do
+    read -r source target <<<"$pair"
+    say "installing $target"
+    install -D --mode=644 "$build/$source" "$target"
   done
   if [[ -e /etc/fleet-health/config.toml ]]; then
     say "keeping your /etc/fleet-health/config.toml"
@@ -146,7 +161,7 @@ uninstall() {
   local target pair
   say "stopping and disabling the service"
   systemctl disable --quiet --now fleet-health.service 2>/dev/null || true
-  for pair in "${files[@]}"; do
+  for pair in "${files[@]}" "${generated[@]}"; do
     read -r _ target <<<"$pair"
     say "removing $target"
     rm -f "$target"

@@ -59,7 +59,7 @@ def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Pat
     subprocess.run([_PYTHON, "-m", "venv", venv], check=True)
     pip = (venv / "bin/pip", "--quiet", "--disable-pip-version-check")
     # With what the installer's build needs: a machine has no network.
-    wheels = (f"{_copy(checkout, base / 'build')}[demo]", "setuptools>=77", "wheel")
+    wheels = (f"{_copy(checkout, base / 'build')}[completion,demo]", "setuptools>=77", "wheel")
     subprocess.run([*pip, "wheel", "--wheel-dir", wheelhouse, *wheels], check=True)
     offline = ("--no-index", "--find-links", wheelhouse)
     subprocess.run([*pip, "install", *offline, "--target", receiver, "fleet-health[demo]"], check=True)

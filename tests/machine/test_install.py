@@ -64,6 +64,19 @@ def test_failed_build(installed: Service) -> None:
     installed.assert_undisturbed()
 
 
+def test_manual_and_completion(installed: Service) -> None:
+    """Both pages are where man looks for them, and the completion where the shells do."""
+    machine = installed.machine
+    loaded = machine.run(
+        "bash", "-c", ". /usr/local/share/bash-completion/completions/fleet-health; complete -p"
+    ).stdout
+
+    for page in ("fleet-health", "fleet-health-config"):
+        assert machine.run("man", "--where", page).stdout.startswith("/usr/local/share/man/man")
+    assert loaded.endswith(" fleet-health\n")
+    assert machine.path("/usr/local/share/zsh/site-functions/_fleet-health").read_text().startswith("#compdef")
+
+
 def test_uninstall(installed: Service) -> None:
     """Uninstalling leaves the configuration and the alert log; with --purge these go as well, and the user."""
     machine = installed.machine
