@@ -98,4 +98,6 @@ def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:  # noqa: PLR2004 - the name of the program, and two more
+        sys.exit(f"usage: {Path(sys.executable).name} -m fleet_health.cli.manual EXAMPLE-CONFIGURATION DIRECTORY")
     write_pages(Path(sys.argv[1]), Path(sys.argv[2]))
