@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_EXIT_PIPE = 128 + signal.SIGPIPE
+_EXIT_PIPE, _EXIT_INTERRUPT = 128 + signal.SIGPIPE, 128 + signal.SIGINT
 
 COMMANDS = (
     "run",
@@ -41,6 +41,8 @@ def run_command(arguments: list[str]) -> int:
     except BrokenPipeError:  # whoever reads us has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _EXIT_PIPE
+    except KeyboardInterrupt:  # so has who calls us
+        return _EXIT_INTERRUPT
     return status
 
 

@@ -5,7 +5,6 @@ Its size goes by the number of hosts and bins, not by how much happened.
 
 from __future__ import annotations
 
-from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,8 @@ KINDS = ("ships", "accepted", "client_errors", "server_errors", "unstamped")
 
 KIND_BY_CLASS = {SUCCESS: "accepted", CLIENT_ERROR: "client_errors", SERVER_ERROR: "server_errors"}
 """Class of an HTTP status -> what it is counted as."""
+
+_MOST = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Timeline:
         since: Its begin.
         until: Its end.
         bins: Into how many stretches of the same length it is divided.
-        counts: Host -> one array of `bins` counts for each of `KINDS`, in their order.
+        counts: Host -> for each of `KINDS`, in their order, a count for each bin; 255 stands for that many and more.
         episodes: The incidents, by opening, host and symptom.
         gaps: Source, `journal` or `index`, -> what it does not show.
 
@@ -61,7 +62,7 @@ class Timeline:
     since: Instant
     until: Instant
     bins: int
-    counts: dict[str, tuple[array[int], ...]] = field(default_factory=dict)
+    counts: dict[str, tuple[bytearray, ...]] = field(default_factory=dict)
     episodes: list[Episode] = field(default_factory=list)
     gaps: dict[str, tuple[Gap, ...]] = field(default_factory=dict)
 
@@ -75,5 +76,7 @@ class Timeline:
             return
         counts = self.counts.get(host)
         if counts is None:
-            counts = self.counts[host] = tuple(array("L", bytes(self.bins * array("L").itemsize)) for _ in KINDS)
-        counts[kind][self.bin_of(at)] += 1
+            counts = self.counts[host] = tuple(bytearray(self.bins) for _ in KINDS)
+        number = self.bin_of(at)
+        if counts[kind][number] < _MOST:
+            counts[kind][number] += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -123,6 +124,25 @@ def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, pattern
     assert (absent.status, absent.stderr) == (2, "/nowhere: No such file or directory\n")
     assert (no_journal.status, "there is no journal in" in no_journal.stderr) == (2, True)
     assert (no_time.status, "expected a duration with a unit" in no_time.stderr) == (2, True)
+
+
+def test_an_interrupt_ends_it_quietly(site: Site) -> None:
+    """Without a traceback, with the exit status that shells give."""
+    command = ["-m", "fleet_health", "patterns", "--config", str(site.configure()), "-"]
+    # A test that runs in the background of a shell ignores SIGINT, and so would all that it starts.
+    process = subprocess.Popen(
+        ["env", "--default-signal=INT", sys.executable, *command],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=os.environ,
+    )
+    assert process.stdin is not None
+    process.stdin.write(b"a line\n" * 100_000)  # more than a pipe holds, so it reads by then
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate()
+
+    assert (process.returncode, out, err) == (130, b"", b"")
 
 
 @pytest.mark.parametrize(
