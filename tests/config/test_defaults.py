@@ -71,6 +71,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.silent.enabled": True,
     "detectors.fatal-only.enabled": True,
     "detectors.unstamped.enabled": True,
+    "detectors.never-seen.enabled": True,
     "detectors.index-stalled.enabled": True,
     "detectors.journal-lossy.enabled": True,
     "detectors.blind.enabled": True,

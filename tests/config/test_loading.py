@@ -517,6 +517,7 @@ def test_without_a_file_the_options_are_named_as_the_place() -> None:
                 "journal-lossy",
                 "blind",
                 "too-many-hosts",
+                "never-seen",
             )
         ),
     ],

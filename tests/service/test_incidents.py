@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from tests.site import now_us
@@ -151,6 +152,25 @@ def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service:
         service.until(lambda: outcomes(site) == [("pi-1", "never-seen", "")], "the alert")
         site.ship("pi-1")
         service.until(lambda: ("pi-1", "never-seen", "resolved") in outcomes(site), "the end")
+
+
+def test_in_a_quiet_window_nobody_is_told(site: Site, start_service: StartService) -> None:
+    """It stands in the status all the while; when the window is over what still stands is told."""
+    around = [datetime.now(UTC) + timedelta(hours=hours) for hours in (-2, 2)]
+    begins, ends = (f"{moment:%H:%M}" for moment in around)
+    site.configure(f'[[quiet]]\nfrom = "{begins}"\nto = "{ends}"\n')
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        status, alerted = service.notify.status, site.alerted()
+        site.configure(f'[[quiet]]\nfrom = "{ends}"\nto = "{begins}"\n')
+        service.reload()
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+
+    assert alerted == []
+    assert "3 firing" in status
+    assert "3 silenced" in status
 
 
 def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartService) -> None:
