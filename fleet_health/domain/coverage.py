@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from fleet_health.domain.instant import Instant
+from fleet_health.domain.instant import Instant  # noqa: TC001 - msgspec reads the annotations at run time
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,6 +168,7 @@ class Daemon:
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
         self._intake.journal_seen_until = memory.journal_seen_until
+        self._intake.journal_gaps = memory.journal_gaps
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
@@ -196,10 +197,11 @@ class Daemon:
         return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
 
     def _snapshot(self) -> bytes | None:
-        seen_until = [state.seen_until for state in self._intake.states if state.name == "journal"]
+        (journal,) = [state for state in self._intake.states if state.name == "journal"]
         memory = Memory(
             incidents=self._incidents.snapshot(),
-            journal_seen_until=seen_until[0] or self._intake.journal_seen_until,
+            journal_seen_until=journal.seen_until or self._intake.journal_seen_until,
+            journal_gaps=journal.gaps,
             silences=self._silencing.watch.records,
             history=self._evaluator.history.snapshot,
         )

@@ -18,7 +18,7 @@ from fleet_health.sources.journal import JournalFollower
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.domain.coverage import Gap
@@ -83,6 +83,8 @@ class Intake:
         self._ignored = HostGlobs()
         self.journal_seen_until: Instant | None = None
         """Up to when the journal was read whole before this process; to be set before the first `adopt`."""
+        self.journal_gaps: Sequence[Gap] = ()
+        """What of it was never seen before this process; likewise."""
         self._is_held = False
         self._hold = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
@@ -218,6 +220,8 @@ class Intake:
             clock=self._clock,
             seen_until=self.journal_seen_until if self._journal is None else None,
         )
+        if self._journal is None:
+            follower.state.gaps = [gap for gap in self.journal_gaps if gap.until >= self._clock() - reach_us]
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:

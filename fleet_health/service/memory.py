@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import structlog
 
+from fleet_health.domain.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.domain.history import HistorySnapshot
 from fleet_health.domain.incidents import Snapshot
 from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
@@ -30,6 +31,7 @@ class Memory(msgspec.Struct):
     Attributes:
         incidents: What is open.
         journal_seen_until: Up to when the journal had been read whole; None if it never was.
+        journal_gaps: What of the journal was never seen, as far back as it is looked at.
         silences: What is known of each silence, by its id.
         history: What the hosts did in the last hours.
 
@@ -37,6 +39,7 @@ class Memory(msgspec.Struct):
 
     incidents: Snapshot = msgspec.field(default_factory=Snapshot)
     journal_seen_until: Instant | None = None
+    journal_gaps: list[Gap] = []
     silences: dict[str, SilenceRecord] = {}
     history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
 

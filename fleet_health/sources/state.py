@@ -63,7 +63,9 @@ class SourceState:
         return Coverage(self.name, self.unseen_since, self.reason, tuple(self.gaps))
 
     def lack(self, gap: Gap, since: Instant) -> None:
-        """Take note of a gap, and forget those that end before an instant."""
+        """Take note of a gap, unless it is known, and forget those that end before an instant."""
+        if gap in self.gaps:
+            return
         self.gaps = [*(known for known in self.gaps if known.until >= since), gap]
         if len(self.gaps) > _GAPS:
             first, second, *others = self.gaps

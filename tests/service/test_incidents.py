@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tests.site import now_us
 
 if TYPE_CHECKING:
-    from tests.conftest import Service, Site, StartService
+    from tests.conftest import RunCommand, Service, Site, StartService
 
 
 def outcomes(site: Site) -> list[tuple[str, str, str]]:
@@ -242,3 +242,29 @@ def test_who_is_ignored_is_not_there_from_a_reload_on(site: Site, start_service:
         site.configure()
         service.reload()
         service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
+
+
+def test_what_was_never_seen_stays_so_over_a_restart(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """As long as it is looked at: a clock that was set, or a vacuum, is told by nothing but the state."""
+    site.configure()
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until((site.directory / "state" / "state.json").exists, "the state")
+        kill(service)
+    state, now = state_of(site), now_us()
+    known = {"since": now - 100_000_000, "until": now - 50_000_000, "reason": "the clock was set"}
+    state["journal_gaps"] = [{"since": 0, "until": now - 86_400_000_000, "reason": "long ago"}, known]
+    (site.directory / "state" / "state.json").write_text(json.dumps(state))
+    for _ in range(2):
+        with start_service(site) as service:
+            service.until_evaluated_anew()
+            document = run_command("status", "--json", "--config", site.config).documents[0]
+            kill(service)
+
+    (journal,) = [source for source in document["sources"] if source["name"] == "journal"]
+    assert [gap["reason"] for gap in journal["gaps"]] == ["the clock was set"]
+    assert state_of(site)["journal_gaps"] == [known]
