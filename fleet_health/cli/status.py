@@ -12,7 +12,7 @@ from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, with_s
 from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.overview_screen import screen
 from fleet_health.cli.terminal import height, paint_for, show, width
-from fleet_health.service.overview import FIRING, STATES
+from fleet_health.service.overview import FIRING, FLAPPING, STATES, UNKNOWN
 
 if TYPE_CHECKING:
     import argparse
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EXIT_FIRING, _EXIT_BLIND = 1, 3
+_OPEN = {FIRING, UNKNOWN, FLAPPING}
 _WATCH_EVERY = 2.0
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -34,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
         " seen to say that it is over), - held back (its cause is told of), z silenced, ~ flapping, . pending,"
         " x lost.",
-        epilog="Exit status: 0 when all is well; 1 when something is firing; 2 when it is asked for wrongly; 3 when the"
+        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown; 2 when it is asked for wrongly; 3 when the"
         " service is blind, or has not judged yet; 4 when it is not running. Hosts that are not shown count as well.",
     )
     add_config_option(parser)
@@ -70,7 +71,7 @@ def exit_status(document: Mapping[str, Any]) -> int:
     """Give the exit status that a status document asks for."""
     if document["is_blind"]:
         return _EXIT_BLIND
-    return _EXIT_FIRING if document["incidents_by_state"].get(FIRING) else 0
+    return _EXIT_FIRING if not _OPEN.isdisjoint(document["incidents_by_state"]) else 0
 
 
 def _watch(path: Path, request: Mapping[str, Any]) -> int:

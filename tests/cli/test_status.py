@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.cli.overview_screen import screen, short_duration
+from fleet_health.cli.status import exit_status
 from fleet_health.cli.terminal import Paint
 from fleet_health.domain.history import BINS
 
@@ -235,6 +236,22 @@ def test_many_hosts_are_shown_whole() -> None:
     lines = screen(document(*(host(f"host-{number:05}") for number in range(10_000))), 80, Paint(is_on=False))
 
     assert sum(line.startswith("  host-") for line in lines) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("states", "is_blind", "expected"),
+    [
+        ({}, False, 0),
+        ({"silenced": 1, "held-back": 1, "pending": 1, "lost": 1}, False, 0),
+        ({"firing": 1}, False, 1),
+        ({"unknown": 1}, False, 1),
+        ({"flapping": 1}, False, 1),
+        ({"firing": 1}, True, 3),
+    ],
+)
+def test_what_nobody_need_look_at_is_well(states: dict[str, int], *, is_blind: bool, expected: int) -> None:
+    """Silenced, held back, to stand for a while first, or given up: not what a check should call for."""
+    assert exit_status({"incidents_by_state": states, "is_blind": is_blind}) == expected
 
 
 @pytest.mark.parametrize(
