@@ -35,9 +35,9 @@ def add_parser(subparsers: Subparsers) -> None:
         " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
         " seen to say that it is over), - held back (its cause is told of), z silenced, ~ flapping, . pending,"
         " x lost.",
-        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown; 2 when it is asked for"
-        " wrongly; 3 when the service is blind, or has not judged yet; 4 when it is not running. Hosts that are not shown"
-        " count as well.",
+        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown; 2 when it is asked"
+        " for wrongly; 3 when the service is blind, or has not judged yet; 4 when it is not running. Hosts that are"
+        " not shown count as well.",
     )
     add_config_option(parser)
     parser.add_argument("hosts", nargs="*", metavar="HOST-GLOB", help="only the hosts that match (`*`, `?`, `[…]`)")
