@@ -20,10 +20,13 @@ NOT_FOR_THE_SERVICE = {
     "rich",
     "shtab",
     "uvicorn",
+    "matplotlib",
     "fleet_health.demo",
     "fleet_health.cli.check",
     "fleet_health.cli.completion",
     "fleet_health.cli.demo",
+    "fleet_health.cli.plot",
+    "fleet_health.cli.replay",
 }
 # `asyncio` for one brings in `os` and `time`; what counts is what the core itself asks for.
 NOT_FOR_THE_CORE = {"asyncio", "os", "time", "pathlib", "io", "logging", "socket", "subprocess", "threading"}

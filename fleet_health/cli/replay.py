@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
-from fleet_health.cli.plot import draw, plot_path
+from fleet_health.cli.plot import draw, plot_format
 from fleet_health.cli.progress import Progress
 from fleet_health.cli.replay_report import Report, as_json, as_lines
 from fleet_health.cli.terminal import show
@@ -57,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON document")
 
     parser.add_argument(
-        "--plot", type=plot_path, metavar="FILE", help="draw it as well: a file that ends in .svg or .png"
+        "--plot", type=plot_format, metavar="FILE", help="draw it as well: a file that ends in .svg or .png"
     )
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run, parser=parser)

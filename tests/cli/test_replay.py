@@ -200,6 +200,26 @@ def test_what_stands_at_the_end_has_no_end(recorded: Site, run_command: RunComma
     assert done.documents[0]["journal_begins_wall"] == iso(NOON - HOUR)
 
 
+def test_it_is_drawn_as_well(recorded: Site, run_command: RunCommand) -> None:
+    """What is printed stands in the picture."""
+    picture = recorded.directory / "p.svg"
+    done = run_command(
+        *("replay", "--config", recorded.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR)),
+        *("--plot", picture),
+    )
+    drawn = picture.read_text()
+    refused = run_command("replay", "--config", recorded.config, "--plot", "p.pdf")
+    unwritable = run_command(
+        *("replay", "--config", recorded.config, "--since", iso(NOON), "--until", iso(NOON + HOUR)),
+        *("--plot", recorded.directory / "no" / "p.svg"),
+    )
+
+    assert (done.status, done.stderr) == (0, "")
+    assert all(f">{word}" in drawn for word in ("well", "quiet", "refused", "silent", "fatal-only"))
+    assert (refused.status, "expected a name that ends in .svg or .png" in refused.stderr) == (2, True)
+    assert (unwritable.status, "p.svg: No such file or directory" in unwritable.stderr) == (1, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [

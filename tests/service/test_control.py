@@ -167,7 +167,7 @@ async def test_the_socket_of_another_service_stays(tmp_path: Path) -> None:
 async def test_one_that_stands_still_disturbs_nobody(tmp_path: Path) -> None:
     """Neither who never asks, nor who never takes the answer; both are left in the end."""
     path = tmp_path / "s"
-    async with listening(path, idle_time=0.5, send_time=0.5):
+    async with listening(path, idle_time=3.0, send_time=0.3):
         mute, writer = await asyncio.open_unix_connection(path)
         deaf = socket.socket(socket.AF_UNIX)
         deaf.connect(str(path))

@@ -1,0 +1,98 @@
+"""Colours and sizes of the picture of a timeline, and what is drawn alike in several places."""
+
+from __future__ import annotations
+
+from matplotlib.patches import Rectangle
+
+from fleet_health.errors import printable
+
+DPI = 150
+WIDTH = 14.0
+"""Of the picture, in inches; its height goes by the number of rows."""
+
+LONGEST_NAME = 32
+
+TRAFFIC = {
+    "ships": ("#0072B2", "shipped, by the index"),
+    "accepted": ("#8CC8EE", "accepted"),
+    "client_errors": ("#F0A30A", "refused 4xx"),
+    "unstamped": ("#7A1F6B", "refused unstamped"),
+    "server_errors": ("#D1400C", "refused 5xx"),
+}
+"""What is counted -> its colour and what the legend says. Well is blue, and what is refused is not."""
+
+SYMPTOMS = {
+    "silent": "#1A1A1A",
+    "fatal-only": "#B5123A",
+    "unstamped": "#8E4BB0",
+    "flapping": "#E3C400",
+    "never-seen": "#3FA796",
+    "blind": "#332288",
+    "index-stalled": "#6C8EBF",
+    "journal-lossy": "#117733",
+    "receiver-down": "#661100",
+    "receiver-failing": "#CC6677",
+    "too-many-hosts": "#999933",
+}
+"""Symptom -> the colour of its bars. Those of a host, the first five, are told apart by the colour-blind too; the
+others have a row each, with their name before it."""
+
+OTHER_SYMPTOM = "#777777"
+INK, FAINT_INK, LINE, BAND = "#1A1A1A", "#5F5F5F", "#DEDEDE", "#F5F4F0"
+GAP_FACE, GAP_EDGE = "#EFEFEF", "#A0A0A0"
+HATCHES = {"journal": "////", "index": "\\\\\\\\"}
+OTHER_HATCH = "xxxx"
+
+# In inches.
+MARGIN, AXIS, RIGHT = 0.2, 0.34, 0.35
+TITLE, LEGEND_LINE = 0.34, 0.25
+HEAD = MARGIN + TITLE + 2 * LEGEND_LINE + AXIS
+FOOT = AXIS + MARGIN
+HIGHEST_ROW, LOWEST_ROW, ROWS_TOGETHER = 0.6, 0.22, 12.0
+HIGHEST_BAND_ROW = 0.32
+BESIDE_NAME = 0.09
+
+# In points.
+POINT = 1 / 72
+LARGEST_NAME = 10.0
+TITLE_SIZE, LEGEND_SIZE, TICK_SIZE = 12.0, 8.5, 8.5
+LETTER_WIDTH = 0.62
+"""Of a common letter, in sizes of the font."""
+SHORTEST_REASON = 6
+"""Fewer letters than this of why there is a gap say nothing."""
+
+# In rows, from a row's top.
+SHIPS, ANSWERS, BARS = (0.10, 0.26), (0.26, 0.58), (0.63, 0.92)
+BAND_BAR = (0.2, 0.8)
+BETWEEN = 0.4
+"""Between the band at the top and the hosts."""
+
+NARROWEST = 0.0025
+"""What is shorter is drawn as wide as this share of the whole, or it would not be seen."""
+
+
+def cut(text: str, longest: int = LONGEST_NAME) -> str:
+    """Make a text printable, and cut it if it is long."""
+    # Other letters than these may be missing from the font, and would be boxes.
+    text = printable(text).encode("latin-1", "backslashreplace").decode("latin-1")
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def color_of(symptom: str) -> str:
+    """Give the colour of a symptom's incidents."""
+    return SYMPTOMS.get(symptom, OTHER_SYMPTOM)
+
+
+def gap_patch(source: str, corner: tuple[float, float], width: float, height: float, label: str = "") -> Rectangle:
+    """Hatch what a source does not show."""
+    return Rectangle(
+        corner,
+        width,
+        height,
+        facecolor=GAP_FACE,
+        edgecolor=GAP_EDGE,
+        hatch=HATCHES.get(source, OTHER_HATCH),
+        linewidth=0.5,
+        zorder=1,
+        label=label,
+    )
