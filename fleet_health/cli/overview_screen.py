@@ -28,7 +28,9 @@ COLOURS = {FIRING: (RED, BOLD), UNKNOWN: (YELLOW,), FLAPPING: (YELLOW,), PENDING
 
 _STRIP = {SHIPPED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}
 _PLAIN_STRIP = {SHIPPED: "#", BOTH: "+", REFUSED: "x", NOTHING: ".", UNSEEN: " "}
-_STRIPCOLOURS = {SHIPPED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
+_STRIP_COLOURS = {SHIPPED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
+
+_TICKS = (("last tick", "last_tick_wall"), ("next tick", "next_tick_wall"))
 
 _HOST_LEAST, _HOST_MOST, _SYMPTOM = 8, 40, 14
 # Sign, ship, three counts and the strip, each with a space behind; the strip has none.
@@ -112,9 +114,6 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     yield f"{', '.join(ticks)} UTC" if ticks else "no tick yet"
 
 
-_TICKS = (("last tick", "last_tick_wall"), ("next tick", "next_tick_wall"))
-
-
 def _symptoms(host: Mapping[str, Any]) -> str:
     symptoms = [incident["symptom"] for incident in host["incidents"]]
     if not symptoms:
@@ -126,7 +125,7 @@ def _symptoms(host: Mapping[str, Any]) -> str:
 def strip_in(strip: str, paint: Paint) -> str:
     """Give a strip as it is shown."""
     shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
-    return "".join(paint(shown[one], *_STRIPCOLOURS[one]) for one in strip)
+    return "".join(paint(shown[one], *_STRIP_COLOURS[one]) for one in strip)
 
 
 def _legend() -> str:

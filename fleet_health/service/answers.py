@@ -132,14 +132,16 @@ class Answers:
 
     def _knowledge(self) -> Knowledge:
         now = clock.now()
-        state = state_of(self._incidents, self._evaluator.last)
+        last = self._evaluator.last
+        state = state_of(self._incidents, last)
         silences = () if self._silencing.silences is None else self._silencing.silences.all
         return Knowledge(
             now=now,
             settings=self._settings(),
             problems=self._problems(),
             sources=[source_document(source, now) for source in self._intake.states],
-            evaluation=self._evaluator.last,
+            evaluation=last,
+            details={} if last is None else {(one.host, one.symptom): one.detail for one in last.findings},
             next_at=self._evaluator.next_at,
             unseen=self._evaluator.unseen,
             # Copies, for it is read in another thread.

@@ -71,7 +71,7 @@ def explanation_document(
             {
                 "symptom": detector.symptom,
                 "is_judged": detector.symptom not in known.unseen,
-                "is_found": any((one.host, one.symptom) == (host, detector.symptom) for one in _findings(known)),
+                "is_found": (host, detector.symptom) in known.details,
                 "figures": [
                     {
                         "name": figure.name,
@@ -100,10 +100,6 @@ def explanation_document(
         "evidence": witnessed.facts(),
         "detectors": verdicts,
     }
-
-
-def _findings(known: Knowledge) -> tuple[Finding, ...]:
-    return () if known.evaluation is None else known.evaluation.findings
 
 
 def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[str, str]]:

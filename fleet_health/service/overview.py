@@ -14,7 +14,7 @@ from fleet_health.domain.history import BIN_US, strip_of
 from fleet_health.domain.instant import SECOND_US, isoformat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.evaluation import Evaluation
@@ -59,6 +59,7 @@ class Knowledge:
         problems: What is wrong with the service itself.
         sources: How each source sees, as documents.
         evaluation: The latest evaluation; None before the first.
+        details: Host and symptom -> what was found in it.
         next_at: When the next one is due; None before the first.
         unseen: The symptoms that were not judged in it.
         incidents: The open incidents, each with its state.
@@ -72,6 +73,7 @@ class Knowledge:
     problems: Sequence[str]
     sources: Sequence[dict[str, Any]]
     evaluation: Evaluation | None
+    details: Mapping[Pair, str]
     next_at: Instant | None
     unseen: Sequence[str]
     incidents: Sequence[tuple[Incident, str]]
@@ -188,8 +190,6 @@ def host_document(
 
 def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[str, Any]:
     """Say how an incident stands."""
-    pair = (incident.host, incident.symptom)
-    details = () if known.evaluation is None else known.evaluation.findings
     return {
         "host": incident.host,
         "symptom": incident.symptom,
@@ -197,7 +197,7 @@ def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[
         "opened_wall": isoformat(incident.opened_at),
         "lasting_s": _seconds(max(0, known.now - incident.opened_at)),
         "told_wall": None if incident.told_at is None else isoformat(incident.told_at),
-        "detail": next((one.detail for one in details if (one.host, one.symptom) == pair), ""),
+        "detail": known.details.get((incident.host, incident.symptom), ""),
     }
 
 
