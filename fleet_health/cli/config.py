@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
-from fleet_health.config.in_force import in_force, in_force_for
+from fleet_health.config.in_force import in_force
 from fleet_health.config.loading import load
+from fleet_health.config.schema import OVERRIDABLE
 from fleet_health.errors import ConfigError, printable
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ def _show(options: argparse.Namespace) -> int:
         document = load(path).document
     except ConfigError as error:
         return refuse(error)
-    settings = in_force(document, path) if options.host is None else in_force_for(options.host, document, path)
-    for key, setting in settings.items():
-        _say(f"{key} = {setting.written}  # {setting.origin}")
+    for key, setting in in_force(document, path, options.host).items():
+        if options.host is None or key in OVERRIDABLE:
+            _say(f"{key} = {setting.written}  # {setting.origin}")
     return 0
 
 

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.config.loading import DEFAULT_PATH
+from fleet_health.config.values import duration
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service.logs import LEVELS
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fleet_health.domain.instant import Instant
     from fleet_health.errors import ConfigError
 
@@ -53,6 +56,19 @@ def refuse(error: ConfigError) -> int:
     for problem in error.problems:
         print(f"{error.path}: {problem}", file=sys.stderr)  # noqa: T201
     return EXIT_CONFIG
+
+
+def length(at_least: str) -> Callable[[str], int]:
+    """Give what reads an argument that is a duration; gives microseconds."""
+    read = duration(at_least=at_least)
+
+    def read_argument(text: str) -> int:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"expected {error}, found {text!r}") from None
+
+    return read_argument
 
 
 def instant(text: str) -> Instant:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
 from fleet_health.cli.pattern_report import Report, as_json, as_lines
 from fleet_health.cli.terminal import show, width
 from fleet_health.config.loading import load
-from fleet_health.config.values import duration
 from fleet_health.errors import ConfigError, SourceUnavailable
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT
 from fleet_health.service import clock
 from fleet_health.sources.once import read_messages
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
 _EXIT_NOTHING, _EXIT_USAGE = 1, 2
@@ -39,7 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_config_option(parser)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file of lines, - for standard input")
     parser.add_argument(
-        "--since", type=_length, default="1h", metavar="TIME", help="how much of the journal to read (default: 1h)"
+        "--since", type=length("1s"), default="1h", metavar="TIME", help="how much of the journal to read (default: 1h)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
@@ -78,10 +77,3 @@ def _lines(path: Path) -> Iterator[bytes]:
     with sys.stdin.buffer if path == _STDIN else path.open("rb") as file:
         while line := file.readline(MESSAGE_LIMIT):
             yield line.rstrip(b"\r\n")
-
-
-def _length(text: str) -> int:
-    try:
-        return duration(at_least="1s")(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected {error}, found {text!r}") from None

@@ -55,7 +55,6 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--until", type=_since, metavar="TIME", help="to when, likewise (default: now)")
     parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with what this configuration would have told")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-
     parser.add_argument(
         "--plot", type=plot_format, metavar="FILE", help="draw it as well: a file that ends in .svg or .png"
     )

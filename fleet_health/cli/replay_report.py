@@ -124,10 +124,7 @@ def _document(report: Report) -> dict[str, Any]:
         "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
         "incidents": [_row(episode, report.until) for episode in report.episodes],
         "journal_begins_wall": None if begins_at is None else isoformat(begins_at),
-        "gaps": [
-            {"since_wall": isoformat(gap.since), "until_wall": isoformat(gap.until), "reason": gap.reason}
-            for gap in report.gaps
-        ],
+        "gaps": [gap.row() for gap in report.gaps],
         "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
         "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
     }

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
 from fleet_health.config.loading import load
-from fleet_health.config.values import duration
 from fleet_health.domain.instant import SECOND_US, describe, isoformat
 from fleet_health.domain.silences import Silence
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
@@ -185,10 +184,7 @@ def _symptom(text: str) -> str:
 
 
 def _length(text: str) -> int:
-    try:
-        length_us = duration(at_least="1m")(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected {error}, found {text!r}") from None
+    length_us = length("1m")(text)
     if length_us > _LONGEST_US:
         raise argparse.ArgumentTypeError(f"expected no more than 30d, for a silence must end, found {text!r}")
     return length_us

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import subprocess
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 
 _PLAIN_WIDTH = 80
-_escapes = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Paint:
@@ -60,11 +58,6 @@ def cut(text: str, columns: int) -> str:
     if len(text) <= columns:
         return text
     return text[: max(0, columns - 1)] + ("…" if can_show("…") else "~")
-
-
-def visible(text: str) -> str:
-    """Give a text without its colours."""
-    return _escapes.sub("", text)
 
 
 def show(lines: Sequence[str], *, is_paged: bool) -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.config.schema import KEYS, OVERRIDABLE
+from fleet_health.config.schema import KEYS
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.limits import Override
 
@@ -35,8 +35,11 @@ class Setting:
         return json.dumps(self.value, ensure_ascii=False)
 
 
-def in_force(document: Mapping[str, Any], path: Path | None) -> dict[str, Setting]:
-    """Give each setting that has a value, by its key. The document must be a valid configuration."""
+def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = None) -> dict[str, Setting]:
+    """Give each setting that has a value, by its key; for a host as the overrides make it.
+
+    The document must be a valid configuration.
+    """
     given = dict(_flat(document))
     settings = {}
     for key, entry in KEYS.items():
@@ -44,13 +47,7 @@ def in_force(document: Mapping[str, Any], path: Path | None) -> dict[str, Settin
             settings[key] = Setting(given[key], str(path))
         elif entry.default is not None:
             settings[key] = Setting(entry.default, "default")
-    return settings
-
-
-def in_force_for(host: str, document: Mapping[str, Any], path: Path | None) -> dict[str, Setting]:
-    """Give the settings that may differ by host, as they are for one."""
-    settings = {key: setting for key, setting in in_force(document, path).items() if key in OVERRIDABLE}
-    return settings | _overridden(document, host)
+    return settings if host is None else settings | _overridden(document, host)
 
 
 def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:

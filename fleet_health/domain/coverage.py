@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fleet_health.domain.instant import Instant  # noqa: TC001 - msgspec reads the annotations at run time
+from fleet_health.domain.instant import Instant, isoformat
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,10 @@ class Gap:
     since: Instant
     until: Instant
     reason: str
+
+    def row(self) -> dict[str, str]:
+        """Give it as it stands in the documents for programs."""
+        return {"since_wall": isoformat(self.since), "until_wall": isoformat(self.until), "reason": self.reason}
 
     def overlaps(self, since: Instant, until: Instant) -> bool:
         """Say whether something may be missing between two instants, both included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -90,6 +91,8 @@ class Replay:
         incidents.tune(rules.policy, (detector.symptom for detector in rules.detectors), rules.ignored)
         reach = reach_of(rules.detectors)
         next_at = next_tick_at(since, tick_us)
+        gaps_in_order = sorted(self.gaps, key=lambda gap: gap.until)
+        ends = [gap.until for gap in gaps_in_order]
         ships: list[Ship] = []
         logged: list[Response | Unstamped | UnitState] = []
 
@@ -100,7 +103,7 @@ class Replay:
             logged.clear()
             evict(fleet, reach, now)
             # A gap is known from the message on that tells of it.
-            gaps = tuple(gap for gap in self.gaps if now - reach.traffic_us <= gap.until <= now)
+            gaps = tuple(gaps_in_order[bisect_left(ends, now - reach.traffic_us) : bisect_right(ends, now)])
             fleet.coverage = (Coverage("index"), Coverage("journal", gaps=gaps))
             fleet.lost = incidents.lost
             evaluation = evaluate(fleet, rules.detectors, now, tuple(incidents.open))

@@ -133,7 +133,8 @@ class Answers:
     def _knowledge(self) -> Knowledge:
         now = clock.now()
         last = self._evaluator.last
-        state = state_of(self._incidents, last)
+        details = {} if last is None else {(one.host, one.symptom): one.detail for one in last.findings}
+        state = state_of(self._incidents, details)
         silences = () if self._silencing.silences is None else self._silencing.silences.all
         return Knowledge(
             now=now,
@@ -141,7 +142,7 @@ class Answers:
             problems=self._problems(),
             sources=[source_document(source, now) for source in self._intake.states],
             evaluation=last,
-            details={} if last is None else {(one.host, one.symptom): one.detail for one in last.findings},
+            details=details,
             next_at=self._evaluator.next_at,
             unseen=self._evaluator.unseen,
             # Copies, for it is read in another thread.

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.config.in_force import in_force, in_force_for
+from fleet_health.config.in_force import in_force
 from fleet_health.domain.alert import Alert
 from fleet_health.domain.detectors import silent
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
@@ -58,9 +58,7 @@ def explanation_document(
     by_symptom = {incident.symptom: (incident, state) for incident, state in open_incidents}
     finding = Finding(host, "", "", "")
     (witnessed,) = with_evidence([Alert(finding, known.now)], fleet, settings.journal, reach_of(detectors).traffic_us)
-    origins = in_force(settings.document, settings.path)
-    if host != EVERY_HOST:
-        origins |= in_force_for(host, settings.document, settings.path)
+    origins = in_force(settings.document, settings.path, None if host == EVERY_HOST else host)
     verdicts = []
     for detector in detectors:
         figures = detector.figures(fleet, host, known.now)

@@ -14,7 +14,7 @@ from fleet_health.domain.history import BIN_US, strip_of
 from fleet_health.domain.instant import SECOND_US, isoformat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.evaluation import Evaluation
@@ -81,9 +81,8 @@ class Knowledge:
     history: HistorySnapshot
 
 
-def state_of(incidents: Incidents, evaluation: Evaluation | None) -> Callable[[Incident], str]:
-    """Give what says the state of an open incident."""
-    found = set() if evaluation is None else {(finding.host, finding.symptom) for finding in evaluation.findings}
+def state_of(incidents: Incidents, found: Container[Pair]) -> Callable[[Incident], str]:
+    """Give what says the state of an open incident, from what the latest evaluation found."""
     flapping = incidents.flapping
 
     def state(incident: Incident) -> str:
@@ -114,10 +113,7 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
         "behind_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
         "read": state.read,
         "rejections": dict(state.rejections.by_reason),
-        "gaps": [
-            {"since_wall": isoformat(gap.since), "until_wall": isoformat(gap.until), "reason": gap.reason}
-            for gap in state.gaps
-        ],
+        "gaps": [gap.row() for gap in state.gaps],
     }
 
 
