@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.instant import HOUR_US
+import msgspec
+
+from fleet_health.domain.detectors.contract import Finding, Pair
+from fleet_health.domain.instant import HOUR_US, Instant
 
 if TYPE_CHECKING:
-    from fleet_health.domain.instant import Instant
+    from collections.abc import Iterable
 
 SYMPTOM = "flapping"
 
@@ -19,49 +21,87 @@ _SUGGESTED_FIX = (
 )
 
 
+class Flap(msgspec.Struct):
+    """Something flaps.
+
+    Attributes:
+        changed_at: Its latest opening or end.
+        is_told: Whether it has been said. Only then is nothing more said of it.
+
+    """
+
+    changed_at: Instant
+    is_told: bool = False
+
+
 class Flapping:
     """Counts openings.
 
     Attributes:
         openings: Host and symptom -> when it opened within the last day.
-        since: Host and symptom -> its latest opening or end, for those that flap.
+        flaps: Host and symptom -> how it flaps, for those that do.
 
     """
 
     def __init__(
-        self,
-        openings: dict[tuple[str, str], list[Instant]] | None = None,
-        since: dict[tuple[str, str], Instant] | None = None,
+        self, openings: dict[Pair, list[Instant]] | None = None, flaps: dict[Pair, Flap] | None = None
     ) -> None:
         self.openings = openings or {}
-        self.since = since or {}
+        self.flaps = flaps or {}
 
-    def open(self, pair: tuple[str, str], now: Instant, limit: int) -> Finding | None:
-        """Take note of an opening; give a finding if it is the one that makes it flap."""
+    def open(self, pair: Pair, now: Instant, limit: int) -> None:
+        """Take note of an opening; with more than so many within a day it flaps."""
         openings = [at for at in self.openings.get(pair, ()) if abs(now - at) < _SPAN_US]
         openings.append(now)
         self.openings[pair] = openings
-        if pair in self.since:
-            self.since[pair] = now
-        elif len(openings) > limit:
-            self.since[pair] = now
-            host, symptom = pair
-            return Finding(
-                host, SYMPTOM, f"{symptom} has come for the {len(openings)}th time within 24 h", _SUGGESTED_FIX
-            )
-        return None
+        if len(openings) > limit:
+            self.flaps.setdefault(pair, Flap(now))
+        self._change(pair, now)
 
-    def close(self, pair: tuple[str, str], now: Instant) -> bool:
-        """Take note of an end; say whether it flaps."""
-        if pair not in self.since:
-            return False
-        self.since[pair] = now
-        return True
+    def close(self, pair: Pair, now: Instant) -> None:
+        """Take note of an end."""
+        self._change(pair, now)
+
+    def is_told(self, pair: Pair) -> bool:
+        """Say whether something flaps, and that has been said."""
+        flap = self.flaps.get(pair)
+        return flap is not None and flap.is_told
+
+    def untold(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Give a finding for each host of which some of these flap and were not said to; it explains what they do."""
+        by_host: dict[str, list[Finding]] = {}
+        for finding in findings:
+            flap = self.flaps.get((finding.host, finding.symptom))
+            if flap is not None and not flap.is_told:
+                by_host.setdefault(finding.host, []).append(finding)
+        return [
+            Finding(
+                host,
+                SYMPTOM,
+                ", and ".join(self._in_words(finding) for finding in flapping),
+                _SUGGESTED_FIX,
+                frozenset[Pair]().union(*(finding.explains for finding in flapping)),
+            )
+            for host, flapping in by_host.items()
+        ]
+
+    def tell(self, host: str, pairs: Iterable[Pair]) -> None:
+        """Take note that it has been said which of these of a host flap."""
+        for pair in pairs:
+            if pair[0] == host and pair in self.flaps:
+                self.flaps[pair].is_told = True
 
     def settle(self, now: Instant, quiet_us: int) -> None:
         """Forget what is too long ago, and what has held still."""
-        still = [pair for pair, at in self.since.items() if abs(now - at) >= quiet_us]
-        for pair in still:
-            del self.since[pair]
+        for pair in [pair for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= quiet_us]:
+            del self.flaps[pair]
             self.openings.pop(pair, None)
         self.openings = {pair: ats for pair, ats in self.openings.items() if abs(now - ats[-1]) < _SPAN_US}
+
+    def _in_words(self, finding: Finding) -> str:
+        count = len(self.openings[finding.host, finding.symptom])
+        return f"{finding.symptom} has come {count} times within 24 h"
+
+    def _change(self, pair: Pair, now: Instant) -> None:
+        if pair in self.flaps:
+            self.flaps[pair].changed_at = now

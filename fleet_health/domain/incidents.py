@@ -12,77 +12,35 @@ What was alerted is said by `alerts.jsonl`, which is read back at the start; wha
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
-import msgspec
-
+from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
+from fleet_health.domain.detectors.contract import Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant, utc_hour
+from fleet_health.domain.incident import Incident, Snapshot
+from fleet_health.domain.inhibition import Inhibition
+from fleet_health.domain.instant import HOUR_US, SECOND_US, utc_hour
 from fleet_health.domain.schedule import next_tick_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
-    from fleet_health.domain.detectors.contract import Finding
+    from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.domain.instant import Instant
 
 # A clock that is set back must find the keys of the hours it goes through again. It is set back by seconds, or by
 # a whole zone at most; who sets it back by more restarts with it.
 _REMEMBERED_US = 25 * HOUR_US
-_HOSTS_NAMED = 10
 # How far ahead the next alert is looked for, and in which steps at least.
 _FORESEEN_US, _SHORTEST_STEP_US = 32 * 24 * HOUR_US, 60 * SECOND_US
 
-Pair: TypeAlias = tuple[str, str]
-"""A host, or `EVERY_HOST`, and a symptom."""
-
-
-class Incident(msgspec.Struct):
-    """One incident.
-
-    Attributes:
-        host: The host, or `EVERY_HOST`.
-        symptom: The symptom.
-        opened_at: The evaluation that found it first.
-        told_at: The latest alert of it; None if there was none, because it is held back or silenced.
-        well_since: Since when it is seen to be over; None while it is not.
-        lost_at: Since when its host is lost; None if it is not.
-        is_muted: Whether a silence has kept an alert of it back.
-        explains: The incidents that it is the cause of.
-
-    """
-
-    host: str
-    symptom: str
-    opened_at: Instant
-    told_at: Instant | None = None
-    well_since: Instant | None = None
-    lost_at: Instant | None = None
-    is_muted: bool = False
-    explains: frozenset[Pair] = frozenset()
-
-
-class Snapshot(msgspec.Struct):
-    """What of the incidents outlives a restart.
-
-    Attributes:
-        at: The latest evaluation that is in it; None for none.
-        open: The open incidents.
-        released: Which were held back until lately, each with the instant from which on it is told of.
-        openings: When each host and symptom opened of late.
-        flapping: Which of them flap, each with its latest opening or end.
-
-    """
-
-    at: Instant | None = None
-    open: list[Incident] = []
-    released: list[tuple[Pair, Instant]] = []
-    openings: list[tuple[Pair, list[Instant]]] = []
-    flapping: list[tuple[Pair, Instant]] = []
+_DOUBTFUL = "it is no longer found, and not yet seen to be over"
+_DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the hosts held back."
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,15 +56,13 @@ class Incidents:
 
     def __init__(self, policy: AlertPolicy | None = None) -> None:
         self.open: dict[Pair, Incident] = {}
-        self.held: frozenset[Pair] = frozenset()
-        """What the latest evaluation found, and whose alerts are held back."""
         self.muted: frozenset[Pair] = frozenset()
-        """What it found, and is silenced."""
+        """What the latest evaluation found, and is silenced."""
         self._policy = policy or AlertPolicy()
         self._symptoms: frozenset[str] | None = None
         self._ignored = HostGlobs()
         self._keys_by_hour: dict[str, set[str]] = {}
-        self._released: dict[Pair, Instant] = {}
+        self._inhibition = Inhibition()
         self._flapping = Flapping()
         self.at: Instant | None = None
         """The latest evaluation; None before the first."""
@@ -122,7 +78,7 @@ class Incidents:
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
-        if self.at is not None and detected_at <= self.at:
+        if (self.at is not None and detected_at <= self.at) or symptom == flapping.SYMPTOM:
             return
         if status == RESOLVED:
             self.open.pop(pair, None)
@@ -138,16 +94,16 @@ class Incidents:
         return Snapshot(
             at=self.at,
             open=list(self.open.values()),
-            released=list(self._released.items()),
+            released=list(self._inhibition.released.items()),
             openings=list(self._flapping.openings.items()),
-            flapping=list(self._flapping.since.items()),
+            flapping=list(self._flapping.flaps.items()),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
         """Go on from a snapshot."""
         self.at = snapshot.at
         self.open = {(incident.host, incident.symptom): incident for incident in snapshot.open}
-        self._released = dict(snapshot.released)
+        self._inhibition = Inhibition(dict(snapshot.released))
         self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping))
 
     def take(self, evaluation: Evaluation, is_muted: Callable[[str, str], bool] = lambda *_: False) -> News:
@@ -162,27 +118,21 @@ class Incidents:
         self._prune(now)
         self._flapping.settle(now, self._policy.flap_quiet_us)
         found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
-        alerts = [Alert(finding, now) for finding in self._note(found, now)]
+        opened = self._note(found, now)
         notices = self._end(evaluation, found)
-        self.held = self._held(found, now)
+        # One that flaps is not told of, so it must hold nothing back either.
+        causes = [one.explains for pair, one in self.open.items() if not self._flapping.is_told(pair)]
+        self._inhibition.look(causes, found, now, self._policy.tick_us)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
-        given = self._keys_by_hour.setdefault(utc_hour(now), set())
-        for pair, finding in found.items():
-            incident = self.open[pair]
-            if pair in self.muted:
-                incident.is_muted = True
-            if pair in self.held or pair in self.muted or pair in self._flapping.since:
-                continue
-            alert = Alert(self._naming_held(finding), now)
-            is_due = self._policy.is_due(pair, incident.opened_at, incident.told_at, now)
-            if is_due and alert.dedup_key not in given:
-                alerts.append(alert)
-                incident.told_at = now
-        due = [alert for alert in alerts if alert.dedup_key not in given]
-        given.update(alert.dedup_key for alert in due)
-        due.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
+        for pair in self.muted:
+            self.open[pair].is_muted = True
+        for pair in opened:
+            if pair not in self.held:  # what comes and goes with its cause does not flap by itself
+                self._flapping.open(pair, now, self._policy.flap_limit)
+        alerts = [*self._flaps(found, is_muted, now), *self._due(found, now), *self._doubtful(found, is_muted, now)]
+        alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
         notices.sort(key=lambda notice: (notice.host, notice.symptom))
-        return News(due, notices)
+        return News(alerts, notices)
 
     def next_alert_at(
         self, incident: Incident, now: Instant, is_muted_at: Callable[[Instant], bool] = lambda _: False
@@ -203,9 +153,14 @@ class Incidents:
         return None
 
     @property
+    def held(self) -> frozenset[Pair]:
+        """What the latest evaluation found, and whose alerts are held back."""
+        return self._inhibition.held
+
+    @property
     def flapping(self) -> frozenset[Pair]:
-        """What comes and goes."""
-        return frozenset(self._flapping.since)
+        """What comes and goes, and is not told of for that reason."""
+        return frozenset(pair for pair, flap in self._flapping.flaps.items() if flap.is_told)
 
     @property
     def lost(self) -> frozenset[str]:
@@ -220,20 +175,61 @@ class Incidents:
             for pair, incident in self.open.items()
         )
 
-    def _note(self, found: dict[Pair, Finding], now: Instant) -> list[Finding]:
-        """Open what is new among the findings; give a finding for each that flaps from now on."""
-        flapping = []
+    def _note(self, found: Mapping[Pair, Finding], now: Instant) -> list[Pair]:
+        """Take note of the findings; give the incidents that are new among them."""
+        opened = []
         for pair, finding in found.items():
             incident = self.open.get(pair)
             if incident is None:
                 incident = self.open[pair] = Incident(*pair, now)
-                if flap := self._flapping.open(pair, now, self._policy.flap_limit):
-                    flapping.append(flap)
-            elif incident.lost_at is not None:
-                incident.lost_at = None
-            incident.well_since = None
+                opened.append(pair)
+            incident.lost_at = incident.well_since = None
             incident.explains = finding.explains
-        return flapping
+        return opened
+
+    def _flaps(
+        self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], now: Instant
+    ) -> Iterable[Alert]:
+        """Tell what flaps from now on, and remember that; it is told of as ever if that cannot be said now."""
+        pairs = [pair for pair in found if pair not in self.held and pair not in self.muted]
+        for finding in self._flapping.untold(found[pair] for pair in pairs):
+            if not is_muted(finding.host, finding.symptom) and (alerts := self._unless_given(finding, now)):
+                self._flapping.tell(finding.host, pairs)
+                yield from alerts
+
+    def _due(self, found: Mapping[Pair, Finding], now: Instant) -> Iterable[Alert]:
+        """Tell of what is found and due; and remember that."""
+        for pair, finding in found.items():
+            incident = self.open[pair]
+            is_quiet = pair in self.held or pair in self.muted or self._flapping.is_told(pair)
+            if is_quiet or not self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
+                continue
+            for alert in self._unless_given(finding, now):
+                incident.told_at = now
+                yield alert
+
+    def _doubtful(
+        self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], now: Instant
+    ) -> Iterable[Alert]:
+        """Tell, as often as of what is found, of what is not, and yet holds others back: those must be named."""
+        for pair, incident in self.open.items():
+            # One that is about to end is not worth another word.
+            is_ending = incident.well_since is not None and now - incident.well_since < 2 * self._policy.tick_us
+            if pair in found or is_ending or not incident.explains & self.held or is_muted(*pair):
+                continue
+            if self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
+                finding = Finding(*pair, _DOUBTFUL, _DOUBTFUL_FIX, incident.explains)
+                for alert in self._unless_given(finding, now):
+                    incident.told_at = now
+                    yield alert
+
+    def _unless_given(self, finding: Finding, now: Instant) -> list[Alert]:
+        """Give the alert of a finding, with what it holds back, and remember it; nothing if this hour has had it."""
+        given, key = self._keys_by_hour.setdefault(utc_hour(now), set()), dedup_key(finding.host, finding.symptom, now)
+        if key in given:
+            return []
+        given.add(key)
+        return [Alert(replace(finding, detail=finding.detail + self._inhibition.named(finding.explains)), now)]
 
     def _end(self, evaluation: Evaluation, found: dict[Pair, Finding]) -> list[Notice]:
         """End the incidents that are over, or have become moot; give what is to be said of it."""
@@ -257,11 +253,9 @@ class Incidents:
 
     def _resolve(self, pair: Pair, incident: Incident, now: Instant) -> list[Notice]:
         del self.open[pair]
-        for explained in incident.explains:
-            # What outlives its cause by a tick has another one; by about one, for no two ticks are exactly one apart.
-            self._released[explained] = now + self._policy.tick_us // 2
-        is_flapping = self._flapping.close(pair, now)
-        if is_flapping or (incident.told_at is None and not incident.is_muted):
+        self._inhibition.release(incident.explains, now, self._policy.tick_us)
+        self._flapping.close(pair, now)
+        if self._flapping.is_told(pair) or (incident.told_at is None and not incident.is_muted):
             return []
         ended_at = now if incident.well_since is None else incident.well_since
         return [Notice(RESOLVED, *pair, incident.opened_at, ended_at, now)]
@@ -277,22 +271,6 @@ class Incidents:
         if now - incident.lost_at > self._policy.forget_after_us:
             del self.open[pair]
         return []
-
-    def _held(self, found: dict[Pair, Finding], now: Instant) -> frozenset[Pair]:
-        self._released = {pair: at for pair, at in self._released.items() if now < at <= now + self._policy.tick_us}
-        explained = set(self._released)
-        for incident in self.open.values():
-            explained |= incident.explains
-        return frozenset(explained & found.keys())
-
-    def _naming_held(self, finding: Finding) -> Finding:
-        held = sorted(finding.explains & self.held)
-        if not held:
-            return finding
-        named = ", ".join(f"{host} {symptom}" for host, symptom in held[:_HOSTS_NAMED])
-        more = f" and {len(held) - _HOSTS_NAMED} more" if len(held) > _HOSTS_NAMED else ""
-        alerts = f"{len(held)} alert{'' if len(held) == 1 else 's'}"
-        return replace(finding, detail=f"{finding.detail}; {alerts} of hosts held back: {named}{more}")
 
     def _prune(self, now: Instant) -> None:
         # ISO hours compare as time does.

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
     from fleet_health.domain.alert_policy import AlertPolicy
     from fleet_health.domain.coverage import Gap
-    from fleet_health.domain.detectors.contract import Detector
+    from fleet_health.domain.detectors.contract import Detector, Pair
     from fleet_health.domain.evaluation import Evaluation
     from fleet_health.domain.host_globs import HostGlobs
-    from fleet_health.domain.incidents import Incident, Pair
+    from fleet_health.domain.incident import Incident
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import Observation, Response, UnitState, Unstamped
     from fleet_health.domain.quiet import QuietWindow

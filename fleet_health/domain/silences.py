@@ -14,7 +14,7 @@ from fleet_health.domain.instant import Instant, isoformat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-Pair = tuple[str, str]
+    from fleet_health.domain.detectors.contract import Pair
 
 
 class Silence(msgspec.Struct, frozen=True):

@@ -31,8 +31,10 @@ from fleet_health.service.witness import with_evidence
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.incidents import Incident, Incidents, Pair
+    from fleet_health.domain.incident import Incident
+    from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.quiet import QuietWindow
     from fleet_health.domain.silences import Silence

@@ -9,7 +9,7 @@ import structlog
 
 from fleet_health.domain.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.domain.history import HistorySnapshot
-from fleet_health.domain.incidents import Snapshot
+from fleet_health.domain.incident import Snapshot
 from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable

@@ -17,10 +17,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
+    from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.evaluation import Evaluation
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.history import HistorySnapshot
-    from fleet_health.domain.incidents import Incident, Incidents, Pair
+    from fleet_health.domain.incident import Incident
+    from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.silences import Silence
     from fleet_health.sources.state import SourceState

@@ -15,8 +15,9 @@ from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.evaluation import Evaluation
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.incidents import Incidents, News, Snapshot
-from fleet_health.domain.instant import HOUR_US, utc_hour
+from fleet_health.domain.incident import Snapshot
+from fleet_health.domain.incidents import Incidents, News
+from fleet_health.domain.instant import HOUR_US
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -290,26 +291,113 @@ def test_restarts_change_nothing(
         assert both[0] == both[1]
 
 
-@settings(deadline=None)
-@given(steps=STEPS)
-def test_every_finding_is_open_told_or_named(
-    steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]],
+@settings(deadline=None, max_examples=400)
+@given(steps=STEPS, flap_limit=st.integers(1, 3), tick_minutes=st.sampled_from([5, 20, 60]))
+def test_no_finding_of_a_host_disappears(
+    steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]], flap_limit: int, tick_minutes: int
 ) -> None:
-    """No finding is ever without an incident; who was not told of is held back, flaps, or was told of this hour."""
-    watch = Watch()
+    """By default each is told of in this hour, or an open cause is that explains it, or it was said to flap."""
+    watch = Watch(AlertPolicy(tick_us=tick_minutes * MINUTE, flap_limit=flap_limit))
+    keys: set[str] = set()
+    flapping: set[tuple[str, str]] = set()
     for number, (found, over, is_cause) in enumerate(steps):
-        at = NOON + number * TICK
-        watch.tick(at, *sorted(found), over=over - found, explains=PAIRS[:3] if is_cause else ())
-        assert found <= watch.incidents.open.keys()
+        at = NOON + number * tick_minutes * MINUTE
+        news = watch.tick(at, *sorted(found), over=over - found, explains=PAIRS[:3] if is_cause else ())
+        incidents = watch.incidents
+        assert found <= incidents.open.keys()
+        keys |= {alert.dedup_key for alert in news.alerts}
+        flapping &= incidents.flapping
+        flapping |= {
+            (alert.finding.host, symptom)
+            for alert in news.alerts
+            for symptom in ("silent", "fatal-only", "receiver-down")
+            if alert.finding.symptom == "flapping" and f"{symptom} has come" in alert.finding.detail
+        }
         for pair in found - {DOWN}:
-            incident = watch.incidents.open[pair]
-            given = watch.incidents._keys_by_hour[utc_hour(at)]
-            assert (
-                incident.told_at is not None
-                or pair in watch.incidents.held
-                or pair in watch.incidents._flapping.since
-                or dedup_key(*pair, at) in given
-            )
+            cause = incidents.open.get(DOWN)
+            is_told = dedup_key(*pair, at) in keys or pair in flapping
+            is_ending = pair in incidents._inhibition.released or (cause is not None and cause.well_since is not None)
+            causes_alerts = {dedup_key(EVERY_HOST, symptom, at) for symptom in ("receiver-down", "flapping")}
+            is_named = cause is not None and pair in cause.explains and not causes_alerts.isdisjoint(keys)
+            assert is_told or (pair in incidents.held and (is_ending or is_named))
+
+
+def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:
+    """It names both: a host has one of each kind in an hour."""
+    watch.policy = AlertPolicy(flap_limit=1)
+    watch.incidents = Incidents(watch.policy)
+    both = [("b", "fatal-only"), ("b", "silent")]
+    watch.tick(NOON, *both)
+    watch.tick(NOON + TICK, over=both)
+    watch.tick(NOON + 2 * TICK, over=both)
+    news = watch.tick(NOON + 3 * TICK, *both)
+
+    assert told(news) == [("b", "flapping")]
+    assert news.alerts[0].finding.detail == (
+        "fatal-only has come 2 times within 24 h, and silent has come 2 times within 24 h"
+    )
+
+
+def test_what_cannot_be_said_to_flap_is_told_as_ever(watch: Watch) -> None:
+    """Another symptom of the host was said to flap in this hour; from the next one on that can be said of it, too."""
+    watch.policy = AlertPolicy(flap_limit=1)
+    watch.incidents = Incidents(watch.policy)
+    alerts = []
+    for number, pair in enumerate([("b", "silent"), ("b", "silent"), ("b", "fatal-only"), ("b", "fatal-only")]):
+        at = NOON + number * 3 * TICK
+        alerts += [watch.tick(at, pair), watch.tick(at + TICK, over=[pair]), watch.tick(at + 2 * TICK, over=[pair])]
+    alerts += [watch.tick(NOON + HOUR_US, ("b", "fatal-only"))]
+
+    assert [told(news)[0] for news in alerts if told(news)] == [
+        ("b", "silent"), ("b", "flapping"), ("b", "fatal-only"), ("b", "flapping")
+    ]  # fmt: skip
+
+
+def test_a_silenced_one_is_said_to_flap_when_the_silence_ends(watch: Watch) -> None:
+    """Who does not want to hear of it does not want to hear that either."""
+    watch.policy = AlertPolicy(flap_limit=1)
+    watch.incidents = Incidents(watch.policy)
+    for at in (NOON, NOON + 3 * TICK):
+        assert told(watch.tick(at, SILENT, muted=[SILENT])) == []
+        watch.tick(at + TICK, over=[SILENT], muted=[SILENT])
+        watch.tick(at + 2 * TICK, over=[SILENT], muted=[SILENT])
+    still_muted = watch.tick(NOON + 6 * TICK, SILENT, muted=[SILENT])
+    only_flapping_muted = watch.tick(NOON + 7 * TICK, SILENT, muted=[("a", "flapping")])
+    unmuted = watch.tick(NOON + 8 * TICK, SILENT)
+
+    assert [told(news) for news in (still_muted, only_flapping_muted, unmuted)] == [[], [SILENT], [("a", "flapping")]]
+
+
+def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
+    """The receiver flaps, and that is said; then it holds nothing back any more, for nobody would be told of it."""
+    alerts = []
+    for number in range(6):
+        at = NOON + number * HOUR_US
+        alerts += watch.tick(at, DOWN, SILENT, explains=[SILENT]).alerts
+        alerts += watch.tick(at + TICK, DOWN, SILENT, explains=[SILENT]).alerts
+        alerts += watch.tick(at + 2 * TICK, over=[DOWN, SILENT]).alerts
+        alerts += watch.tick(at + 3 * TICK, over=[DOWN, SILENT]).alerts
+
+    assert [(one.finding.host, one.finding.symptom) for one in alerts] == [DOWN] * 5 + [
+        (EVERY_HOST, "flapping"),
+        SILENT,
+    ]
+    assert alerts[-2].finding.detail == (
+        "receiver-down has come 6 times within 24 h; 1 alert of hosts held back: a silent"
+    )
+
+
+def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(watch: Watch) -> None:
+    """Once in each hour, until it is over or its hosts are well."""
+    watch.tick(NOON + 50 * MINUTE, DOWN, SILENT, explains=[SILENT])
+    ticks = [watch.tick(NOON + HOUR_US + number * TICK, SILENT, judged=()) for number in range(12)]
+    muted = watch.tick(NOON + 2 * HOUR_US, SILENT, judged=(), muted=[DOWN])
+    well = watch.tick(NOON + 3 * HOUR_US, over=[SILENT])
+
+    assert [told(news) for news in (*ticks, muted, well)] == [[DOWN], *[[]] * 13]
+    assert ticks[0].alerts[0].finding.detail == (
+        "it is no longer found, and not yet seen to be over; 1 alert of hosts held back: a silent"
+    )
 
 
 @pytest.mark.parametrize(

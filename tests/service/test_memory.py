@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fleet_health.domain.incidents import Incident, Snapshot
+from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.service.memory import Memory, Saving
 
 SECOND = 1_000_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 EVERY_HOST = "*"
 """The host of a finding that concerns no host in particular. No host is named so: names are made safe."""
+
+Pair: TypeAlias = tuple[str, str]
+"""A host, or `EVERY_HOST`, and a symptom."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Finding:
     symptom: str
     detail: str
     suggested_fix: str
-    explains: frozenset[tuple[str, str]] = frozenset()
+    explains: frozenset[Pair] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
