@@ -67,11 +67,6 @@ class Ships:
         for ship in ships:
             self._take(ship.host, ship.at)
 
-    def merge(self, other: Ships) -> None:
-        """Take in what another table knows."""
-        for host, at in other.items():
-            self._take(host, at)
-
     def _take(self, host: str, at: Instant) -> None:
         last_at = self._last_at
         known = last_at.get(host)

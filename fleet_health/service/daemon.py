@@ -169,6 +169,8 @@ class Daemon:
         self._evaluator.history = History(memory.history)
         self._intake.journal_seen_until = memory.journal_seen_until
         self._intake.journal_gaps = memory.journal_gaps
+        if memory.index_path == str(self._settings.index.path):
+            self._intake.known_ships = memory.ships
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
@@ -204,6 +206,8 @@ class Daemon:
             journal_gaps=journal.gaps,
             silences=self._silencing.watch.records,
             history=self._evaluator.history.snapshot,
+            index_path=str(self._settings.index.path),
+            ships=dict(self._intake.fleet.ships.items()),
         )
         return self._saving.due(memory, clock.now())
 

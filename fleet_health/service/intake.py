@@ -13,12 +13,13 @@ import structlog
 
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
 from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.observation import Ship
 from fleet_health.sources.index import IndexFollower
 from fleet_health.sources.journal import JournalFollower
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.domain.coverage import Gap
@@ -85,6 +86,8 @@ class Intake:
         """Up to when the journal was read whole before this process; to be set before the first `adopt`."""
         self.journal_gaps: Sequence[Gap] = ()
         """What of it was never seen before this process; likewise."""
+        self.known_ships: Mapping[str, Instant] = {}
+        """When each host had shipped last by the same index, before this process; likewise."""
         self._is_held = False
         self._hold = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
@@ -113,10 +116,6 @@ class Intake:
             index = journal = None
         if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
             index = self._open_index(settings.index, reach.ships_us, settings.host_limit)
-            if self._index is not None and self._index.settings == settings.index:
-                # Only the lookback has grown. A last ship is a maximum, so what is known may stand under the new
-                # rows; it also comes from files that have been rotated away.
-                index.table.merge(self.fleet.ships)
         if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
             journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit)
         await self._replace(index, journal)
@@ -205,7 +204,15 @@ class Intake:
         return deliver
 
     def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
-        table = Ships(host_limit, self._ignored)
+        table, now = Ships(host_limit, self._ignored), self._clock()
+        known: Iterable[tuple[str, Instant]] = ()
+        if self._index is None:
+            known = self.known_ships.items()
+        elif self._index.settings == settings:
+            known = self.fleet.ships.items()
+        # A last ship is a maximum, so what is known may stand under the rows that are there. It also comes from files
+        # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong.
+        table.record(Ship(host, at) for host, at in known if now - reach_us <= at <= now)
         deliver = self._unless_held(table.record)
         follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import structlog
@@ -34,6 +34,8 @@ class Memory(msgspec.Struct):
         journal_gaps: What of the journal was never seen, as far back as it is looked at.
         silences: What is known of each silence, by its id.
         history: What the hosts did in the last hours.
+        index_path: Which index the ships are from.
+        ships: When each host shipped last: rows may be compressed or removed while nobody watches.
 
     """
 
@@ -42,6 +44,8 @@ class Memory(msgspec.Struct):
     journal_gaps: list[Gap] = []
     silences: dict[str, SilenceRecord] = {}
     history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
+    index_path: str = ""
+    ships: dict[str, Instant] = {}
 
 
 class Saving:
@@ -54,7 +58,7 @@ class Saving:
     def due(self, memory: Memory, now: Instant) -> bytes | None:
         """Give the state to save, encoded; None if only instants have changed since the last, and that was just now."""
         incidents = msgspec.structs.replace(memory.incidents, at=None)
-        passing = {"journal_seen_until": None, "history": HistorySnapshot()}
+        passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot(), "ships": {}}
         lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, **passing))
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None

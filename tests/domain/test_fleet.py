@@ -54,17 +54,6 @@ def test_eviction_forgets_hosts_that_shipped_earlier_only(rows: list[Ship], befo
     assert dict(ships.items()) == {host: at for host, at in latest(rows).items() if at >= before}
 
 
-@PROPERTY
-@given(one=SHIPS, other=SHIPS)
-def test_merged_tables_know_what_either_knew(one: list[Ship], other: list[Ship]) -> None:
-    """Merging is the same as reading both."""
-    merged = ships_of(one)
-
-    merged.merge(ships_of(other))
-
-    assert dict(merged.items()) == latest(one + other)
-
-
 def test_a_host_that_is_not_known_has_no_last_ship() -> None:
     """None stands for a host that never shipped; the epoch is an instant like any other."""
     ships = ships_of([Ship("a", 0)])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.site import now_us
+from tests.site import iso, now_us
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Service, Site, StartService
@@ -268,3 +269,39 @@ def test_what_was_never_seen_stays_so_over_a_restart(
     (journal,) = [source for source in document["sources"] if source["name"] == "journal"]
     assert [gap["reason"] for gap in journal["gaps"]] == ["the clock was set"]
     assert state_of(site)["journal_gaps"] == [known]
+
+
+def test_rows_that_are_gone_after_a_restart_are_remembered(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """The index was compressed away: who is silent is so still, and nobody is lost. Another index is another."""
+    site.configure()
+    site.ship("well")
+    site.ship("quiet", minutes_ago=45)
+    site.answer("well", 201)
+    site.sync_journal()
+
+    def last_ships(service: Service) -> dict[str, str]:
+        service.until_evaluated_anew()
+        document = run_command("status", "--json", "--config", site.config).documents[0]
+        kill(service)
+        return {host["host"]: host["last_ship_wall"] for host in document["hosts"]}
+
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == [("quiet", "silent")], "the state")
+        kill(service)
+    before = state_of(site)["ships"]
+    site.index.with_name("index.jsonl.1.gz").write_bytes(gzip.compress(site.index.read_bytes()))
+    site.index.write_bytes(b"")
+    with start_service(site) as service:
+        after = last_ships(service)
+    incidents = state_of(site)["incidents"]["open"]
+    other = site.directory / "other.jsonl"
+    other.write_bytes(b"")
+    site.configure(index=other)
+    with start_service(site) as service:
+        from_another = last_ships(service)
+
+    assert after == {host: iso(at) for host, at in before.items()}
+    assert [(one["symptom"], one["lost_at"]) for one in incidents] == [("silent", None)]
+    assert from_another["well"] is None
