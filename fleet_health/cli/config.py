@@ -1,17 +1,23 @@
-"""`fleet-health config`: whether a configuration is right, and which limits are in force for a host."""
+"""`fleet-health config`: whether a configuration is right, and which settings are in force, for all or for one host."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import json
+from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
-from fleet_health.config.in_force import in_force
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, refuse
+from fleet_health.config.in_force import LISTS, in_force, written
 from fleet_health.config.loading import load
 from fleet_health.config.schema import OVERRIDABLE
 from fleet_health.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Mapping
+    from pathlib import Path
+
+VERSION = 1
+"""The version of the documents; keys are only ever added to them."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -33,30 +39,56 @@ def add_parser(subparsers: Subparsers) -> None:
     show.add_argument("host", nargs="?", metavar="HOST", help="the host whose limits to show")
     for action, command in ((check, _check), (show, _show)):
         add_config_option(action)
+        action.add_argument("--json", action="store_true", help="print one JSON document")
         action.set_defaults(command=command)
 
 
 def _check(options: argparse.Namespace) -> int:
     path = config_path(options)
+    problems: list[dict[str, str]] = []
     try:
         load(path)
     except ConfigError as error:
-        return refuse(error)
-    _say(f"{path or 'no file, so all defaults'}: good")
-    return 0
+        if not options.json:
+            return refuse(error)
+        problems = [
+            {"place": one.place, "expected": one.expected, "found": one.found, "hint": one.hint}
+            for one in error.problems
+        ]
+    if options.json:
+        _print_document(path, {"is_good": not problems, "problems": problems})
+    else:
+        _say(f"{path or 'no file, so all defaults'}: good")
+    return EXIT_CONFIG if problems else 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    path = config_path(options)
+    path, host = config_path(options), options.host
     try:
         document = load(path).document
     except ConfigError as error:
         return refuse(error)
-    for key, setting in in_force(document, path, options.host).items():
-        if options.host is None or key in OVERRIDABLE:
-            _say(f"{key} = {setting.written}  # {setting.origin}")
+    settings = {
+        key: setting for key, setting in in_force(document, path, host).items() if host is None or key in OVERRIDABLE
+    }
+    lists = {name: document.get(name, []) for name in LISTS} if host is None else {}
+    if options.json:
+        rows = [{"key": key, "value": one.value, "origin": one.origin} for key, one in settings.items()]
+        _print_document(path, {"host": host, "settings": rows, **lists})
+        return 0
+    for key, setting in settings.items():
+        _say(f"{key} = {setting.written}  # {setting.origin}")
+    for name, tables in lists.items():
+        for table in tables:
+            _say(f"\n[[{name}]]  # {path}")
+            for key, value in written(table):
+                _say(f"{key} = {value}")
     return 0
 
 
-def _say(line: str) -> None:
-    print(printable(line))  # noqa: T201 - stdout is what this command is for
+def _print_document(path: Path | None, document: Mapping[str, Any]) -> None:
+    print(json.dumps({"version": VERSION, "file": None if path is None else str(path), **document}))  # noqa: T201
+
+
+def _say(text: str) -> None:
+    print("\n".join(map(printable, text.split("\n"))))  # noqa: T201 - stdout is what this command is for

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
     from fleet_health.domain.instant import Instant
 
+VERSION = 1
+"""The version of the document; keys are only ever added to it."""
+
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
 _LONGEST_US = 30 * 24 * 3_600 * SECOND_US
 _REASON_LENGTH = 200
@@ -105,7 +108,8 @@ def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     now = clock.now()
     silences = sorted((one for one in file.load() if one.is_active(now)), key=lambda one: one.ends_at)
     if options.json:
-        _say(msgspec.json.encode({"silences": [one.row() for one in silences]}).decode())
+        document = {"version": VERSION, "silences": [one.row() for one in silences]}
+        _say(msgspec.json.encode(document).decode())
     else:
         for one in silences:
             _say(_line(one, now))

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+LISTS = ("overrides", "quiet")
+"""The tables that may come several times, and are no settings themselves."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A value as it is written, and where it is.
@@ -31,8 +35,7 @@ class Setting:
     @property
     def written(self) -> str:
         """The value as TOML."""
-        # A string, number, truth or list of JSON is one of TOML too.
-        return json.dumps(self.value, ensure_ascii=False)
+        return _written(self.value)
 
 
 def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = None) -> dict[str, Setting]:
@@ -48,6 +51,16 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
         elif entry.default is not None:
             settings[key] = Setting(entry.default, "default")
     return settings if host is None else settings | _overridden(document, host)
+
+
+def written(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give each key of one of the `LISTS`, dotted, with its value as TOML."""
+    return ((key, _written(value)) for key, value in _flat(table))
+
+
+def _written(value: Any) -> str:
+    # A string, number, truth or list of JSON is one of TOML too.
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:

@@ -94,6 +94,7 @@ class Answers:
         def is_wanted(host: str) -> bool:
             return not globs.globs or globs.matches(host)
 
+        await self._silencing.refresh()  # one that was just made takes effect at the next tick, and is shown now
         async with self._intake.held() as fleet:
             return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
 
@@ -102,6 +103,7 @@ class Answers:
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
         silencing = self._silencing
+        await silencing.refresh()
 
         def is_muted(at: Instant, host: str, symptom: str) -> bool:
             return silencing.muter(at)(host, symptom)

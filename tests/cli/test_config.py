@@ -29,7 +29,16 @@ detectors.fatal-only.ratio = 0.5
 [[overrides]]
 hosts = ["bench-7"]
 detectors.silent.after = "3h"
+
+[[quiet]]
+days = ["fri", "sat"]
+from = "22:00"
+to = "08:00"
+zone = "Europe/Berlin"
+hosts = ["bench-*"]
 """
+
+HOSTS = ("bench-7", "bench-8", "spare", "pi-1")
 
 
 @pytest.fixture
@@ -57,15 +66,36 @@ def test_a_bad_one_is_refused_with_every_problem(action: str, config: Path, run_
 
 
 def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run_command: RunCommand) -> None:
-    """TOML, each setting with its origin; but for the overrides."""
+    """TOML, each setting with its origin, overrides and quiet windows too."""
     shown = run_command("config", "show", "--config", config).stdout
     again = config.with_name("again.toml")
-    again.write_text(shown + "\n" + TEXT[TEXT.index("[[overrides]]") :])
+    again.write_text(shown)
 
     assert f'tick = "1m"  # {config}\n' in shown
     assert 'blind_after = "15m"  # default\n' in shown
+    assert f"\n[[quiet]]  # {config}\n" in shown
     ours, theirs = load(config), load(again)
-    assert (ours.tick_us, ours.policy, ours.silent.default) == (theirs.tick_us, theirs.policy, theirs.silent.default)
+    assert (ours.tick_us, ours.policy, ours.quiet) == (theirs.tick_us, theirs.policy, theirs.quiet)
+    assert [ours.silent.of(host) for host in HOSTS] == [theirs.silent.of(host) for host in HOSTS]
+    assert [ours.fatal_only.of(host) for host in HOSTS] == [theirs.fatal_only.of(host) for host in HOSTS]
+
+
+def test_both_can_be_documents(config: Path, run_command: RunCommand) -> None:
+    """What is in force, and what is wrong."""
+    (all_of_it,) = run_command("config", "show", "--json", "--config", config).documents
+    (of_a_host,) = run_command("config", "show", "--json", "bench-7", "--config", config).documents
+    (good,) = run_command("config", "check", "--json", "--config", config).documents
+    config.write_text('tick = "soon"\ntock = 1\n')
+    bad = run_command("config", "check", "--json", "--config", config)
+
+    assert {"key": "tick", "value": "1m", "origin": str(config)} in all_of_it["settings"]
+    assert (all_of_it["version"], all_of_it["file"], all_of_it["host"]) == (1, str(config), None)
+    assert [len(all_of_it[name]) for name in ("overrides", "quiet")] == [2, 1]
+    after = {"key": "detectors.silent.after", "value": "3h", "origin": "overrides[2], bench-7"}
+    assert (of_a_host["host"], after in of_a_host["settings"]) == ("bench-7", True)
+    assert (good["is_good"], good["problems"]) == (True, [])
+    assert (bad.status, bad.stderr, bad.documents[0]["is_good"]) == (2, "", False)
+    assert [one["place"] for one in bad.documents[0]["problems"]] == ["tick", "tock"]
 
 
 @pytest.mark.parametrize(

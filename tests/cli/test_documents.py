@@ -37,16 +37,22 @@ def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand,
         old = site.directory / "old.toml"
         old.write_text(site.config.read_text())
         site.configure("detectors.silent.after = '2h'")
+        run_command("silence", "pi-*", "--for", "2h", "--reason", "a test", "--config", site.config)
         documents = {
-            name: run_command(name, *arguments, "--config", site.config, "--json").documents[0]
+            name: run_command(*name.split(), *arguments, "--config", site.config, "--json").documents[0]
             for name, arguments in {
                 "status": (),
                 "explain": ("refused",),
                 "reload": ("--dry-run",),
                 "replay": ("--since", "2h", "--diff", old),
                 "patterns": (),
+                "config show": (),
+                "silence list": (),
             }.items()
         }
+
+    site.configure("tock = 1")
+    documents["config check"] = run_command("config", "check", "--json", "--config", site.config).documents[0]
 
     for name, document in documents.items():
         assert document["version"] == 1

@@ -152,6 +152,22 @@ def test_a_silenced_host_is_not_told_of_until_it_ends(
     assert [row["status"] for row in site.alert_rows() if row["host"] == "refused"] == ["resolved"]
 
 
+def test_a_silence_is_shown_at_once(
+    site: Site, silence: Callable[..., Finished], run_command: RunCommand, start_service: StartService
+) -> None:
+    """Also before the tick from which on it counts."""
+    site.configure(tick="24h")
+    site.ship("quiet", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
+        silence("qu*", "--for", "2h", "--reason", "a test")
+        status = run_command("status", "--json", "--config", site.config).documents[0]
+        explained = run_command("explain", "quiet", "--config", site.config).stdout
+
+    assert [one["hosts"] for one in status["silences"]] == ["qu*"]
+    assert f"  silence                  {status['silences'][0]['id']}\n" in explained
+
+
 def test_check_tells_nothing_of_the_silenced_either(
     site: Site, silence: Callable[..., Finished], run_command: RunCommand
 ) -> None:
