@@ -83,6 +83,11 @@ KEYS: dict[str, Key] = {
         "On $host: read `journalctl -u cis490-shipper --since -5min`;"
         " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
     ),
+    "detectors.fatal-only.suggested_fix_412": Key(
+        values.suggested_fix,
+        "On $host: its HEAD has probably diverged, follow FIXYOURSELF.md, section B;"
+        " `journalctl -u cis490-shipper --since -5min` shows the 412.",
+    ),
     "detectors.fatal-only.suggested_fix_5xx": Key(
         values.suggested_fix,
         "Most answers were 5xx, so look at the receiver before $host: its state and its own journal say what fails.",
@@ -125,6 +130,7 @@ ATTRIBUTES: dict[str, tuple[str, str]] = {
         "detectors.fatal-only.min_count": "min_count",
         "detectors.fatal-only.ratio": "ratio",
         "detectors.fatal-only.suggested_fix": "suggested_fix",
+        "detectors.fatal-only.suggested_fix_412": "suggested_fix_412",
         "detectors.fatal-only.suggested_fix_5xx": "suggested_fix_5xx",
         "detectors.unstamped.window": "window_us",
         "detectors.unstamped.min_count": "min_count",

@@ -98,11 +98,10 @@ class Intake:
         sources = [source for source in (self._index, self._journal) if source is not None]
         return [source.follower.state for source in sources] or self._first
 
-    def is_seen(self, reach: Reach) -> bool:
-        """Say whether everything that a detector looks at is to be seen at present."""
-        return (not reach.ships_us or _is_following(self._index)) and (
-            not reach.traffic_us or _is_following(self._journal)
-        )
+    @property
+    def seen(self) -> frozenset[str]:
+        """The sources that are to be seen at present, by name."""
+        return frozenset(state.name for state in self.states if state.phase is Phase.FOLLOWING)
 
     async def adopt(self, settings: Settings, reach: Reach) -> None:
         """Open the sources that are new or must look further back, read them to their end, then put them to use.
@@ -239,10 +238,6 @@ class Intake:
 _IndexSource: TypeAlias = _Source["IndexSettings", Ships]
 _JournalSource: TypeAlias = _Source["JournalSettings", Traffic]
 _AnySource: TypeAlias = _Source[Any, Any]
-
-
-def _is_following(source: _AnySource | None) -> bool:
-    return source is not None and source.follower.state.phase is Phase.FOLLOWING
 
 
 async def _end(source: _AnySource) -> None:

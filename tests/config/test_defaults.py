@@ -85,6 +85,7 @@ TEXTS = {
     "detectors.journal-lossy.suggested_fix",
     "detectors.silent.suggested_fix",
     "detectors.fatal-only.suggested_fix",
+    "detectors.fatal-only.suggested_fix_412",
     "detectors.fatal-only.suggested_fix_5xx",
     "detectors.unstamped.suggested_fix",
     "detectors.never-seen.suggested_fix",
@@ -133,6 +134,7 @@ def test_the_defaults_mean_what_they_say() -> None:
             10,
             0.95,
             fix["detectors.fatal-only.suggested_fix"],
+            fix["detectors.fatal-only.suggested_fix_412"],
             fix["detectors.fatal-only.suggested_fix_5xx"],
         )
     ]
@@ -150,6 +152,10 @@ def test_the_defaults_mean_what_they_say() -> None:
             ["scripts/install-lab-host.sh", "VERSION", "cis490-orchestrator", "cis490-autoupdate.timer", "30 minutes"],
         ),
         ("detectors.fatal-only.suggested_fix", ["cis490-shipper", "-5min", "412", "FIXYOURSELF.md, section B", "HEAD"]),
+        (
+            "detectors.fatal-only.suggested_fix_412",
+            ["cis490-shipper", "-5min", "412", "FIXYOURSELF.md, section B", "HEAD"],
+        ),
         ("detectors.fatal-only.suggested_fix_5xx", ["receiver"]),
     ],
 )

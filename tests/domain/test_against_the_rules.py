@@ -24,7 +24,8 @@ from fleet_health.domain.observation import Unstamped as UnstampedRejection
 from fleet_health.domain.suggested_fix import SuggestedFix
 
 NOW = 1_795_460_100_000_000
-FIX, FIX_5XX = SuggestedFix("at $host"), SuggestedFix("at the receiver of $host")
+FIX, FIX_412 = SuggestedFix("at $host"), SuggestedFix("at the HEAD of $host")
+FIX_5XX = SuggestedFix("at the receiver of $host")
 
 Entry: TypeAlias = Response | UnstampedRejection
 
@@ -72,6 +73,7 @@ def judge(rows: list[Ship], entries: list[Entry], rules_of: dict[str, Rules], no
         refused = len(client_errors) + len(server_errors)
         if total >= rules.fatal_min_count and not successes and refused / total >= rules.ratio:
             fix = f"at the receiver of {host}" if len(server_errors) > refused / 2 else f"at {host}"
+            fix = f"at the HEAD of {host}" if statuses.count(412) > refused / 2 else fix
             verdicts.append(Verdict(host, "fatal-only", [f"{refused} uploads"], fix))
 
         unstamped = [
@@ -92,13 +94,13 @@ def limits_of(default: Rules, bench: Rules) -> tuple[Silent, FatalOnly, Unstampe
     def split(rules: Rules) -> tuple[SilentLimits, FatalOnlyLimits, UnstampedLimits]:
         return (
             SilentLimits(rules.after, rules.lookback, FIX),
-            FatalOnlyLimits(rules.fatal_window, rules.fatal_min_count, rules.ratio, FIX, FIX_5XX),
+            FatalOnlyLimits(rules.fatal_window, rules.fatal_min_count, rules.ratio, FIX, FIX_412, FIX_5XX),
             UnstampedLimits(rules.unstamped_window, rules.unstamped_min_count, FIX),
         )
 
     silent, fatal_only, unstamped = split(default)
     changes = [{**asdict(limits), "suggested_fix": FIX} for limits in split(bench)]
-    changes[1]["suggested_fix_5xx"] = FIX_5XX
+    changes[1] |= {"suggested_fix_412": FIX_412, "suggested_fix_5xx": FIX_5XX}
     return (
         Silent(HostLimits(silent, [Override("bench-*", changes[0])])),
         FatalOnly(HostLimits(fatal_only, [Override("bench-*", changes[1])])),

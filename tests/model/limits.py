@@ -53,7 +53,7 @@ class Limits(NamedTuple):
         def split(rules: Rules) -> tuple[SilentLimits, FatalOnlyLimits, UnstampedLimits]:
             return (
                 SilentLimits(rules.after * MINUTE, rules.lookback * MINUTE, _FIX),
-                FatalOnlyLimits(rules.fatal_window * MINUTE, rules.fatal_min_count, rules.ratio, _FIX, _FIX),
+                FatalOnlyLimits(rules.fatal_window * MINUTE, rules.fatal_min_count, rules.ratio, _FIX, _FIX, _FIX),
                 UnstampedLimits(rules.unstamped_window * MINUTE, rules.unstamped_min_count, _FIX),
             )
 

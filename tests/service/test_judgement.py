@@ -94,6 +94,18 @@ def test_a_receiver_that_systemd_has_stopped_is_down(site: Site, start_service: 
     assert site.alert_rows()[1]["status"] == "resolved"
 
 
+def test_a_receiver_is_down_though_its_index_is_gone_with_it(site: Site, start_service: StartService) -> None:
+    """They may have shared a disk: systemd's word is enough."""
+    site.configure()
+    systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=3)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "receiver-down")], "the alert")
+        status = service.until(lambda: service.notify.status.partition("not judged: ")[2], "the status")
+
+    assert status.startswith("silent, never-seen, index-stalled, journal-lossy;")
+
+
 def test_a_receiver_that_nobody_reaches_is_down(site: Site, start_service: StartService) -> None:
     """All fell silent at once: one alert. Who had been silent before is told of by himself."""
     site.configure()

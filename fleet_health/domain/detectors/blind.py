@@ -8,7 +8,7 @@ from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, 
 from fleet_health.domain.instant import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -30,6 +30,11 @@ class Blind:
     def __init__(self, after_us: int) -> None:
         """Take the microseconds for which a source may be away; a finding is what lasts longer, strictly."""
         self._after_us = after_us
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Judge always: this is about what cannot be seen."""
+        del seen
+        return True
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all sources together."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -78,6 +78,12 @@ class Detector(Protocol):
     @property
     def reach(self) -> Reach:
         """How far back the fleet must be known for `find` to be exact."""
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Say whether it is enough to see these sources, of `index` and `journal`, to judge at all.
+
+        Which stretches of time they have shown, `find` and `is_over` look up themselves.
+        """
 
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
         """Say which hosts show the symptom at `now`, each at most once, in any order."""

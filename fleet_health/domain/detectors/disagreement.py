@@ -15,7 +15,7 @@ from fleet_health.domain.instant import describe
 from fleet_health.domain.window import SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Container, Iterator, Mapping, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -51,6 +51,10 @@ class Disagreement(ABC):
 
     def __init__(self, limits: DisagreementLimits) -> None:
         self._limits = limits
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Compare both."""
+        return "index" in seen and "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all hosts together; none if a part of the window was not seen in either."""

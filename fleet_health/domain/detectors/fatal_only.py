@@ -10,7 +10,7 @@ from fleet_health.domain.instant import describe
 from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.fleet import Fleet
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fleet_health.domain.window import HostWindow
 
 SYMPTOM = "fatal-only"
+
+_PRECONDITION_FAILED = 412
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,7 @@ class FatalOnlyLimits:
         min_count: Fewer answers than this say nothing.
         ratio: The share of refusals among the answers, from which on it is a finding; 0 to 1.
         suggested_fix: What to do when the host is at fault.
+        suggested_fix_412: What to do when most refusals are 412, which is how a diverged HEAD shows.
         suggested_fix_5xx: What to do when most refusals are 5xx, which the receiver has to answer for.
 
     """
@@ -39,6 +42,7 @@ class FatalOnlyLimits:
     min_count: int
     ratio: float
     suggested_fix: SuggestedFix
+    suggested_fix_412: SuggestedFix
     suggested_fix_5xx: SuggestedFix
 
 
@@ -56,8 +60,13 @@ class FatalOnly:
 
     @property
     def reach(self) -> Reach:
-        """Look back as far as the longest window."""
-        return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
+        """Look back as far as the longest window, and so far for rows of the index, too."""
+        window_us = max(limits.window_us for limits in self._limits.each_alone())
+        return Reach(ships_us=window_us, traffic_us=window_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal; the index is only asked where that is not whole."""
+        return "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
@@ -141,6 +150,8 @@ def fix_by_cause(
     # An upload without a stamp is warned of and refused, so it is among the refusals as well.
     if unstamped is not None and window.unstamped.count(since, until) * 2 > refused:
         return unstamped.suggested_fix
+    if by_status.get(_PRECONDITION_FAILED, 0) * 2 > refused:
+        return limits.suggested_fix_412
     return limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
 
 

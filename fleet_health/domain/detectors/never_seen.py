@@ -9,7 +9,7 @@ from fleet_health.domain.detectors.contract import Figure, Finding, Reach
 from fleet_health.domain.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -52,6 +52,10 @@ class NeverSeen:
     def reach(self) -> Reach:
         """Look back as far as who is silent does."""
         return Reach(ships_us=self._reach_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the index."""
+        return "index" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each name that is expected and unknown, and each shape that no known host has."""

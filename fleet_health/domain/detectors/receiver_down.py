@@ -10,7 +10,7 @@ from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, 
 from fleet_health.domain.instant import describe, isoformat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.detectors.silent import SilentLimits
     from fleet_health.domain.fleet import Fleet
@@ -52,6 +52,10 @@ class ReceiverDown:
     def reach(self) -> Reach:
         """Look back as far as the longest lookback, and for as long as a unit may be down."""
         return Reach(ships_us=self._lookback_us, traffic_us=self._limits.after_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by either: a receiver and its index may be gone together."""
+        return "index" in seen or "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one. What it explains is the silence of the hosts that were not silent when it went."""

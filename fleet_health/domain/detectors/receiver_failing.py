@@ -12,7 +12,7 @@ from fleet_health.domain.instant import describe
 from fleet_health.domain.window import SERVER_ERROR, SUCCESS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -51,6 +51,10 @@ class ReceiverFailing:
     def reach(self) -> Reach:
         """Look back as far as the window."""
         return Reach(traffic_us=self._limits.window_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal."""
+        return "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all hosts together; none if a part of the window was not seen."""

@@ -11,7 +11,7 @@ from fleet_health.domain.instant import describe, isoformat
 from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
@@ -59,6 +59,10 @@ class Silent:
     def reach(self) -> Reach:
         """Look back as far as the longest lookback."""
         return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the index."""
+        return "index" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with `now - lookback <= last ship < now - after`."""

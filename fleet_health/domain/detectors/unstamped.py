@@ -9,7 +9,7 @@ from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, 
 from fleet_health.domain.instant import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -47,6 +47,10 @@ class Unstamped:
     def reach(self) -> Reach:
         """Look back as far as the longest window."""
         return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal."""
+        return "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` unstamped rejections in the window."""

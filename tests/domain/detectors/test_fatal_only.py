@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,14 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
 WINDOW_US = 30 * 60 * SECOND_US
-LIMITS = FatalOnlyLimits(WINDOW_US, 3, 0.95, SuggestedFix("Mend $host."), SuggestedFix("Mend the receiver of $host."))
+LIMITS = FatalOnlyLimits(
+    WINDOW_US,
+    3,
+    0.95,
+    SuggestedFix("Mend $host."),
+    SuggestedFix("Mend the HEAD of $host."),
+    SuggestedFix("Mend the receiver of $host."),
+)
 
 Answers = list[tuple[int, int]]
 """Age and status of each answer."""
@@ -62,7 +70,7 @@ def test_only_refusals_and_enough_of_them_are_a_finding(
 @pytest.mark.parametrize("ratio", [0.000001, 0.5, 0.95, 1.0])
 def test_without_a_success_any_ratio_is_reached(ratio: float, fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Of the answers that count, those that are no success are refusals, all of them."""
-    limits = FatalOnlyLimits(WINDOW_US, 3, ratio, LIMITS.suggested_fix, LIMITS.suggested_fix_5xx)
+    limits = replace(LIMITS, ratio=ratio)
     fleet = fleet_of(responses=[("pi-1", 1, 412)] * 2 + [("pi-1", 1, 500)])
 
     assert len(list(FatalOnly(HostLimits(limits)).find(fleet, now))) == 1
@@ -71,8 +79,11 @@ def test_without_a_success_any_ratio_is_reached(ratio: float, fleet_of: Callable
 @pytest.mark.parametrize(
     ("statuses", "fix"),
     [
-        pytest.param([412, 412, 412], "Mend pi-1.", id="4xx alone: the host"),
-        pytest.param([412, 412, 500], "Mend pi-1.", id="mostly 4xx: the host"),
+        pytest.param([400, 409, 422], "Mend pi-1.", id="4xx alone: the host"),
+        pytest.param([400, 422, 500], "Mend pi-1.", id="mostly 4xx: the host"),
+        pytest.param([412, 412, 412], "Mend the HEAD of pi-1.", id="412 alone: its HEAD"),
+        pytest.param([412, 412, 500], "Mend the HEAD of pi-1.", id="mostly 412: its HEAD"),
+        pytest.param([412, 412, 400, 409], "Mend pi-1.", id="412 and others, half and half: the host"),
         pytest.param([412, 412, 500, 500], "Mend pi-1.", id="half and half is not most: the host"),
         pytest.param(
             [412, 412, 500, 502, 503], "Mend the receiver of pi-1.", id="mostly 5xx, of any kind: the receiver"
@@ -80,10 +91,10 @@ def test_without_a_success_any_ratio_is_reached(ratio: float, fleet_of: Callable
         pytest.param([500, 500, 500], "Mend the receiver of pi-1.", id="5xx alone: the receiver"),
     ],
 )
-def test_the_fix_points_at_the_receiver_when_most_refusals_are_5xx(
+def test_the_fix_goes_by_what_most_refusals_are(
     statuses: list[int], fix: str, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Who answers 5xx most of the time is at fault, not the host."""
+    """Most of them is more than half; who answers 5xx most of the time is at fault, not the host."""
     fleet = fleet_of(responses=[("pi-1", 1, status) for status in statuses])
 
     assert [finding.suggested_fix for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == [fix]
@@ -91,13 +102,13 @@ def test_the_fix_points_at_the_receiver_when_most_refusals_are_5xx(
 
 def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """What is found says how many were refused, over which time, and with which statuses in ascending order."""
-    fleet = fleet_of(responses=[("pi-1", 1, status) for status in (503, 412, 400, 412, 412)])
+    fleet = fleet_of(responses=[("pi-1", 1, status) for status in (503, 422, 400, 422, 422)])
 
     assert list(FatalOnly(HostLimits(LIMITS)).find(fleet, now)) == [
         Finding(
             host="pi-1",
             symptom="fatal-only",
-            detail="5 of 5 uploads in the last 30 min were refused: 1 x 400, 3 x 412, 1 x 503",
+            detail="5 of 5 uploads in the last 30 min were refused: 1 x 400, 3 x 422, 1 x 503",
             suggested_fix="Mend pi-1.",
         )
     ]
@@ -137,8 +148,8 @@ def test_the_reach_is_the_longest_window() -> None:
     """The journal must be known as far back as any host's window; rows are not needed."""
     overrides = [Override("a*", {"window_us": 2 * HOUR_US}), Override("b*", {"window_us": 1})]
 
-    assert FatalOnly(HostLimits(LIMITS)).reach == Reach(traffic_us=WINDOW_US)
-    assert FatalOnly(HostLimits(LIMITS, overrides)).reach == Reach(traffic_us=2 * HOUR_US)
+    assert FatalOnly(HostLimits(LIMITS)).reach == Reach(ships_us=WINDOW_US, traffic_us=WINDOW_US)
+    assert FatalOnly(HostLimits(LIMITS, overrides)).reach == Reach(ships_us=2 * HOUR_US, traffic_us=2 * HOUR_US)
 
 
 @pytest.mark.parametrize(("unstamped", "fix"), [(1, LIMITS.suggested_fix), (2, SuggestedFix("stamp $host"))])

@@ -132,7 +132,8 @@ def test_the_reach_is_the_longest_lookback() -> None:
     ("responses", "unstamped", "fix"),
     [
         ([], 0, "Look at pi-1."),
-        ([(1, 412)], 0, "refused"),
+        ([(1, 422)], 0, "refused"),
+        ([(1, 412)], 0, "diverged"),
         ([(1, 503)], 0, "receiver"),
         ([(2, 400), (1, 400)], 2, "stamp"),
         ([(AFTER_US + 2, 412)], 0, "Look at pi-1."),
@@ -148,7 +149,8 @@ def test_who_is_refused_since_its_last_ship_gets_the_fix_for_that(
         responses=[("pi-1", age, status) for age, status in responses],
         unstamped=[("pi-1", 1)] * unstamped,
     )
-    refused = FatalOnlyLimits(HOUR_US, 10, 0.95, SuggestedFix("refused"), SuggestedFix("receiver"))
+    fixes = [SuggestedFix(text) for text in ("refused", "diverged", "receiver")]
+    refused = FatalOnlyLimits(HOUR_US, 10, 0.95, *fixes)
     stamps = UnstampedLimits(HOUR_US, 10, SuggestedFix("stamp"))
 
     (finding,) = Silent(HostLimits(LIMITS), HostLimits(refused), HostLimits(stamps)).find(fleet, now)

@@ -1,0 +1,26 @@
+"""Which sources each detector must see to judge at all."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.config.loading import load
+
+ALWAYS = {"blind", "too-many-hosts"}
+BY_INDEX = {"silent", "never-seen", "receiver-down"}
+BY_JOURNAL = {"fatal-only", "unstamped", "receiver-failing", "receiver-down"}
+BY_BOTH = {"index-stalled", "journal-lossy"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "judged"),
+    [
+        pytest.param([], ALWAYS, id="neither"),
+        pytest.param(["index"], ALWAYS | BY_INDEX, id="the index"),
+        pytest.param(["journal"], ALWAYS | BY_JOURNAL, id="the journal"),
+        pytest.param(["index", "journal"], ALWAYS | BY_INDEX | BY_JOURNAL | BY_BOTH, id="both"),
+    ],
+)
+def test_what_can_be_judged_by_what_is_seen(seen: list[str], judged: set[str]) -> None:
+    """The receiver may be down by either word; what compares the two needs both."""
+    assert {detector.symptom for detector in load(None).detectors() if detector.can_judge(seen)} == judged
