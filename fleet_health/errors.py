@@ -76,5 +76,9 @@ class SinkUnavailable(FleetHealthError):  # noqa: N818 - as above
     """Alerts cannot be written now. They are kept and tried again."""
 
 
+class ScratchUnavailable(FleetHealthError):  # noqa: N818 - as above
+    """There is no room for what a command puts aside while it works; `str()` says what would mend it."""
+
+
 class SinkTaken(SinkUnavailable):
     """Another service writes its alerts there."""

@@ -45,8 +45,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " would have been, and tell what would have fired, when and for how long. With --diff it is told what another"
         " configuration would have told besides, and what not. Nothing is written, and the service is not asked."
         " Silences are left out; quiet windows are not.",
-        epilog="Exit status: 0 when it ran, whatever it found; 1 when a detector failed, or the plot cannot be written;"
-        " 2 for a bad configuration, or a source that is missing or unreadable.",
+        epilog="Exit status: 0 when it ran, whatever it found; 1 when a detector failed, there is no room to work in,"
+        " or the plot cannot be written; 2 for a bad configuration, or a source that is missing or unreadable.",
     )
     add_config_option(parser)
     parser.add_argument(

@@ -9,8 +9,11 @@ from __future__ import annotations
 import heapq
 import tempfile
 from array import array
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Self, TypeAlias
+
+from fleet_health.errors import ScratchUnavailable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,20 +37,27 @@ class _Chain:
 
 
 class TimeOrder:
-    """Takes numbers with their instants in any order, and gives them back in order of time; equal ones as they came."""
+    """Takes numbers with their instants in any order, and gives them back in order of time; equal ones as they came.
+
+    Raises:
+        ScratchUnavailable: To begin with, or when something is added: there is no room.
+
+    """
 
     def __init__(self, run_length: int = _RUN) -> None:
         self._run_length = run_length
         self._run: list[Item] = []
         self._chains: list[_Chain] = []
         self._size = 0
-        self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+        with _told():
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # what there was no room for is tried once more
+            self._file.close()
 
     def add(self, items: list[Item]) -> None:
         """Take some items."""
@@ -70,8 +80,10 @@ class TimeOrder:
             self._chains.append(chain)
         chain.runs.append((self._size, len(run)))
         chain.last_at = run[-1][0]
-        self._file.seek(self._size)
-        self._file.write(content.tobytes())
+        with _told():
+            self._file.seek(self._size)
+            self._file.write(content.tobytes())
+            self._file.flush()
         self._size += len(run) * _ITEM_SIZE
 
     def __iter__(self) -> Iterator[Item]:
@@ -86,6 +98,17 @@ class TimeOrder:
                 self._file.seek(begin + place * _ITEM_SIZE)
                 block = array("q", self._file.read(min(_BLOCK, length - place) * _ITEM_SIZE))
                 yield from zip(block[0::2], block[1::2], strict=True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ScratchUnavailable(
+            f"the past cannot be put in order: {error.strerror or error}; it needs {_ITEM_SIZE} bytes for each"
+            " observation in a temporary directory, of which TMPDIR names another"
+        ) from error
 
 
 def _at(item: Item) -> Instant:

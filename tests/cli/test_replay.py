@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import subprocess
+import sys
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +19,12 @@ from fleet_health.domain.replay import Replay, Rules
 from fleet_health.sources.past import Past
 from fleet_health.sources.system_messages import DROPPED_ID
 from fleet_health.sources.time_order import TimeOrder
+from tests.service_process import plain_environment
 from tests.site import iso
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fleet_health.domain.instant import Instant
     from tests.conftest import RunCommand, Site
 
@@ -218,6 +223,21 @@ def test_it_is_drawn_as_well(recorded: Site, run_command: RunCommand) -> None:
     assert all(f">{word}" in drawn for word in ("well", "quiet", "refused", "silent", "fatal-only"))
     assert (refused.status, "expected a name that ends in .svg or .png" in refused.stderr) == (2, True)
     assert (unwritable.status, "p.svg: No such file or directory" in unwritable.stderr) == (1, True)
+
+
+def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None:
+    """The temporary directory holds but 16 KiB."""
+    recorded.ship(*(f"pi-{number}" for number in range(2_000)), at_us=NOON)
+    done = subprocess.run(
+        [sys.executable, "-m", "fleet_health", "replay", "--config", recorded.config, "--since", iso(NOON)],
+        env={**plain_environment(), "TMPDIR": str(small_disk)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("the past cannot be put in order: No space left on device; it needs 16 bytes")
 
 
 @pytest.mark.parametrize(
