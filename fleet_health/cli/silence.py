@@ -8,23 +8,25 @@ import pwd
 import secrets
 import sys
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from fleet_health.cli.client import NoAnswerError, RefusedError, ask
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
 from fleet_health.config.loading import load
 from fleet_health.domain.instant import SECOND_US, describe, isoformat
-from fleet_health.domain.silences import Silence
+from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.service import clock
 from fleet_health.sinks.journal import MESSAGE_IDS
-from fleet_health.sinks.silence_file import SilenceFile
+from fleet_health.sinks.silence_file import SilenceFile, silence_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping
+    from pathlib import Path
 
     from fleet_health.domain.instant import Instant
 
@@ -32,8 +34,6 @@ VERSION = 1
 """The version of the document; keys are only ever added to it."""
 
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
-_LONGEST_US = 30 * 24 * 3_600 * SECOND_US
-_REASON_LENGTH = 200
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -59,7 +59,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom of them"
     )
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="for how long: 1m to 30d")
-    parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {_REASON_LENGTH} characters")
+    parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {REASON_LENGTH} characters")
     parser.add_argument("--json", action="store_true", help="list them as one JSON document")
     parser.set_defaults(command=run, parser=parser)
 
@@ -67,23 +67,72 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for; give the exit status."""
     try:
-        file = SilenceFile(load(config_path(options)).state_directory)
+        settings = load(config_path(options))
     except ConfigError as error:
         return refuse(error)
+    silences = _Silences(SilenceFile(settings.state_directory), settings.control_path)
     try:
         if options.what == "list":
-            return _list(file, options)
+            return _list(silences.file, options)
         if options.what == "end":
-            return _end(file, options)
-        return _add(file, options)
-    except SinkUnavailable as error:
-        is_root = os.geteuid() == 0
-        advice = "see that the disk is neither full nor read-only" if is_root else "run this as root, or as the service"
+            return _end(silences, options)
+        return _add(silences, options)
+    except RefusedError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    except (SinkUnavailable, NoAnswerError) as error:
+        advice = "run this as root, or in the group of the service"
+        if os.geteuid() == 0:
+            advice = "see that the disk is neither full nor read-only"
         print(f"the silences cannot be read or written: {error}; {advice}", file=sys.stderr)  # noqa: T201
         return _EXIT_BROKEN
 
 
-def _add(file: SilenceFile, options: argparse.Namespace) -> int:
+@dataclass(frozen=True, slots=True)
+class _Silences:
+    """The silences: in the file, for who may write it; else by the service, which whoever may ask it asks.
+
+    Raises:
+        SinkUnavailable: In every method: they cannot be written, and not for want of a right to.
+        NoAnswerError: There is no such right, nor a service to ask.
+        RefusedError: The service refuses.
+
+    """
+
+    file: SilenceFile
+    control_path: Path
+
+    def add(self, silence: Silence, now: Instant) -> Silence:
+        """Add one; give it as it is then."""
+        try:
+            self.file.add(silence, now)
+        except SinkUnavailable as error:
+            return self._ask(
+                error,
+                {
+                    "command": "silence",
+                    "hosts": silence.hosts,
+                    "symptom": silence.symptom,
+                    "for_s": (silence.ends_at - now) / SECOND_US,
+                    "reason": silence.reason,
+                },
+            )
+        return silence
+
+    def end(self, name: str, now: Instant) -> Silence | None:
+        """End one; None if there is none."""
+        try:
+            return self.file.end(name, now)
+        except SinkUnavailable as error:
+            return self._ask(error, {"command": "end-silence", "id": name})
+
+    def _ask(self, error: SinkUnavailable, request: Mapping[str, Any]) -> Silence:
+        if not isinstance(error.__cause__, PermissionError):
+            raise error
+        return silence_of(ask(self.control_path, request)["silence"])
+
+
+def _add(silences: _Silences, options: argparse.Namespace) -> int:
     _refuse_more(options, "id")
     missing = [name for name, value in (("--for", options.length_us), ("--reason", options.reason)) if value is None]
     if missing:
@@ -98,8 +147,7 @@ def _add(file: SilenceFile, options: argparse.Namespace) -> int:
         reason=options.reason,
         author=_author(),
     )
-    file.change(lambda silences: [*silences, silence], now)
-    _say(_line(silence, now))
+    _say(_line(silences.add(silence, now), now))
     return 0
 
 
@@ -118,31 +166,17 @@ def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     return 0
 
 
-def _end(file: SilenceFile, options: argparse.Namespace) -> int:
+def _end(silences: _Silences, options: argparse.Namespace) -> int:
     if options.id is None:
         options.parser.error("end needs the ID of a silence; `silence list` shows them")
     _refuse_more(options, "symptom", "length_us", "reason")
     now = clock.now()
-    ending = _Ending(options.id, now)
-    file.change(ending, now)
-    if not ending.ended:
+    ended = silences.end(options.id, now)
+    if ended is None:
         print(f"there is no silence {printable(options.id)}; `silence list` shows them", file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
-    _say(f"ended {_line(ending.ended[0], now)}")
+    _say(f"ended {_line(ended, now)}")
     return 0
-
-
-@dataclass
-class _Ending:
-    """Ends the silence of an id now."""
-
-    id: str
-    now: Instant
-    ended: list[Silence] = field(default_factory=list)
-
-    def __call__(self, silences: list[Silence]) -> Sequence[Silence]:
-        self.ended = [one for one in silences if one.id == self.id and one.is_active(self.now)]
-        return [msgspec.structs.replace(one, ends_at=self.now) if one in self.ended else one for one in silences]
 
 
 def _line(silence: Silence, now: Instant) -> str:
@@ -189,14 +223,14 @@ def _symptom(text: str) -> str:
 
 def _length(text: str) -> int:
     length_us = length("1m")(text)
-    if length_us > _LONGEST_US:
+    if length_us > LONGEST_US:
         raise argparse.ArgumentTypeError(f"expected no more than 30d, for a silence must end, found {text!r}")
     return length_us
 
 
 def _reason(text: str) -> str:
-    if not text.strip() or len(text) > _REASON_LENGTH:
-        raise argparse.ArgumentTypeError(f"expected a text of up to {_REASON_LENGTH} characters, found {len(text)}")
+    if not text.strip() or len(text) > REASON_LENGTH:
+        raise argparse.ArgumentTypeError(f"expected a text of up to {REASON_LENGTH} characters, found {len(text)}")
     if not _is_text(text):
         raise argparse.ArgumentTypeError(f"expected UTF-8, found '{printable(text)}'")
     return text.strip()

@@ -9,12 +9,17 @@ import msgspec
 
 from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.instant import Instant, isoformat
+from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant, isoformat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from fleet_health.domain.detectors.contract import Pair
+
+SHORTEST_US, LONGEST_US = 60 * SECOND_US, 30 * 24 * HOUR_US
+"""For how long one may be made; it must end."""
+REASON_LENGTH = 200
+"""How many characters a reason may have."""
 
 
 class Silence(msgspec.Struct, frozen=True):

@@ -15,13 +15,15 @@ from fleet_health.service.control import RequestError
 from fleet_health.service.explanation import explanation_document
 from fleet_health.service.overview import STATES, Knowledge, source_document, state_of, status_document
 from fleet_health.service.preview import preview_document
+from fleet_health.service.silence_requests import SilenceRequests
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
+    from fleet_health.service.control import Answer
     from fleet_health.service.evaluator import Evaluator
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
@@ -63,15 +65,18 @@ class Answers:
         self._problems = problems
         self._load = load
         self._reload = reload
-        self._by_command: dict[str, Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]] = {
+        silences = SilenceRequests(silencing)
+        self._by_command: dict[str, Answer] = {
             "status": self._status,
             "explain": self._explain,
             "preview": self._preview,
             "reload": self._take_configuration,
+            "silence": silences.add,
+            "end-silence": silences.end,
         }
 
-    async def __call__(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Answer a request.
+    async def __call__(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+        """Answer a request of a user.
 
         Raises:
             RequestError: It is not one that can be answered.
@@ -80,9 +85,9 @@ class Answers:
         command = request.get("command")
         if not isinstance(command, str) or command not in self._by_command:
             raise RequestError(f"expected `command` to be one of {', '.join(self._by_command)}, found {command!r}")
-        return await self._by_command[command](request)
+        return await self._by_command[command](request, uid)
 
-    async def _status(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _status(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         globs = HostGlobs(tuple(_texts(request, "hosts")))
         states = frozenset(_texts(request, "states"))
         if strange := sorted(states - set(STATES)):
@@ -98,7 +103,7 @@ class Answers:
         async with self._intake.held() as fleet:
             return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
 
-    async def _explain(self, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         host = request.get("host")
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
@@ -117,7 +122,7 @@ class Answers:
             raise RequestError(f"no host {printable(host)} is known{hint}")
         return document
 
-    async def _preview(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         try:
             settings = await wrap(self._load)()
         except ConfigError as error:
@@ -128,7 +133,7 @@ class Answers:
                 **await wrap(preview_document)(self._settings(), settings, fleet, clock.now()),
             }
 
-    async def _take_configuration(self, _: Mapping[str, Any]) -> Mapping[str, Any]:
+    async def _take_configuration(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         self._reload()
         return {"is_requested": True}
 

@@ -11,6 +11,7 @@ import asyncio
 import os
 import socket
 import stat
+import struct
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,8 +34,8 @@ _CHUNK = 1 << 16
 
 _log = structlog.get_logger("fleet_health.service")
 
-Answer: TypeAlias = "Callable[[Mapping[str, Any]], Awaitable[Mapping[str, Any]]]"
-"""Answers a request; raises `RequestError` if it cannot be answered."""
+Answer: TypeAlias = "Callable[[Mapping[str, Any], int], Awaitable[Mapping[str, Any]]]"
+"""Answers a request of a user, by his number; raises `RequestError` if it cannot be answered."""
 
 
 class RequestError(Exception):
@@ -98,8 +99,9 @@ class ControlSocket:
             if len(self._clients) > CLIENT_LIMIT:
                 await self._send(writer, {"error": f"there are {CLIENT_LIMIT} others already; try again"})
                 return
+            uid = _peer(writer.get_extra_info("socket"))
             while line := await self._line(reader):
-                await self._send(writer, await self._answered(line))
+                await self._send(writer, await self._answered(line, uid))
         except (TimeoutError, OSError):
             pass  # it stood still, or has gone: that is its own affair
         finally:
@@ -116,14 +118,14 @@ class ControlSocket:
             return b"longer"
         return line if line.endswith(b"\n") else b""
 
-    async def _answered(self, line: bytes) -> Mapping[str, Any]:
+    async def _answered(self, line: bytes, uid: int) -> Mapping[str, Any]:
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return {"error": f"expected a JSON object on a line of up to {REQUEST_LIMIT} bytes, found something else"}
         try:
             async with self._one_at_a_time:
-                return await self._answer(request)
+                return await self._answer(request, uid)
         except RequestError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 - a question must not end the service
@@ -136,6 +138,13 @@ class ControlSocket:
             for begin in range(0, len(line), _CHUNK):
                 writer.write(line[begin : begin + _CHUNK])
                 await writer.drain()
+
+
+def _peer(connection: socket.socket) -> int:
+    """Say which user is at the other end; the kernel vouches for it (unix(7))."""
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(uid)
 
 
 def _bound(path: Path) -> socket.socket:

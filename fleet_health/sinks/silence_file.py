@@ -16,7 +16,7 @@ from fleet_health.parsing.timestamp import parse_time
 from fleet_health.sinks.replacement import give_to_owner, replace_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _NAME, _LOCK = "silences.json", "silences.lock"
@@ -44,6 +44,28 @@ class _Document(msgspec.Struct):
     version: int = _VERSION
 
 
+def silence_of(row: Mapping[str, object]) -> Silence:
+    """Read a silence from its row.
+
+    Raises:
+        ValueError: It is none.
+
+    """
+    return _silence(msgspec.convert(row, _Row))
+
+
+def _silence(row: _Row) -> Silence:
+    return Silence(
+        id=row.id,
+        hosts=row.hosts,
+        symptom=row.symptom,
+        starts_at=parse_time(row.starts_at_wall),
+        ends_at=parse_time(row.ends_at_wall),
+        reason=row.reason,
+        author=row.author,
+    )
+
+
 class SilenceFile:
     """The file of a state directory."""
 
@@ -69,30 +91,40 @@ class SilenceFile:
                     f"{self.path}: expected version {_VERSION}, found version {version}, which another fleet-health"
                     " wrote; use that one, or remove the file to end all silences"
                 )
-            return [
-                Silence(
-                    id=row.id,
-                    hosts=row.hosts,
-                    symptom=row.symptom,
-                    starts_at=parse_time(row.starts_at_wall),
-                    ends_at=parse_time(row.ends_at_wall),
-                    reason=row.reason,
-                    author=row.author,
-                )
-                for row in msgspec.json.decode(content, type=_Document).silences
-            ]
+            return [_silence(row) for row in msgspec.json.decode(content, type=_Document).silences]
         except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise SinkUnavailable(
                 f"{self.path}: damaged ({error}); mend it, or remove it to end all silences"
             ) from error
 
-    def change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
-        """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile.
+    def add(self, silence: Silence, now: Instant) -> None:
+        """Add a silence.
 
         Raises:
             SinkUnavailable: They are as they were.
 
         """
+        self._change(lambda silences: [*silences, silence], now)
+
+    def end(self, name: str, now: Instant) -> Silence | None:
+        """End the silence of an id; give it as it is then, or None if there is none that holds.
+
+        Raises:
+            SinkUnavailable: They are as they were.
+
+        """
+        ended: list[Silence] = []
+
+        def end(silences: list[Silence]) -> list[Silence]:
+            holding = [one for one in silences if one.id == name and one.is_active(now)]
+            ended.extend(msgspec.structs.replace(one, ends_at=now) for one in holding)
+            return [*(one for one in silences if one not in holding), *ended]
+
+        self._change(end, now)
+        return ended[0] if ended else None
+
+    def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
+        """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile."""
         with self._locked():
             silences = [one for one in change(self.load()) if now - one.ends_at < _KEPT_US]
             rows = [msgspec.convert(one.row(), _Row) for one in silences]

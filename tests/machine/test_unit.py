@@ -13,6 +13,7 @@ from tests.machine.deployment import CHECKOUT, QUICK_CONFIG, SERVICE
 from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable
 
     from tests.machine.deployment import Receiver, Service
@@ -41,7 +42,7 @@ def test_status_is_for_operators(service: Service) -> None:
 
 
 def test_the_operators_socket_is_for_the_group_of_the_service(disturbed_service: Service) -> None:
-    """Who is a member may ask, and who is not is told so; after a kill it is there again."""
+    """Who is a member may ask and silence, and who is not is told so; after a kill it is there again."""
     service = disturbed_service
     machine, socket = service.machine, "/run/fleet-health/control.sock"
     service.control("stop")
@@ -50,18 +51,24 @@ def test_the_operators_socket_is_for_the_group_of_the_service(disturbed_service:
     seen = machine.run("stat", "--format=%A %U %G", socket).stdout
     machine.run("systemctl", "kill", "--signal=KILL", SERVICE)
 
-    def asked_by(*as_whom: str) -> int:
-        imports = "from pathlib import Path; from fleet_health.cli.client import ask"
-        script = f"{imports}; ask(Path('{socket}'), {{'command': 'status'}})"
-        command = ("setpriv", *as_whom, "/opt/fleet-health/current/bin/python", "-c", script)
-        return machine.run(*command, check=False).returncode
+    def run_by(*as_whom: str, words: tuple[str, ...] = ("status", "--json")) -> subprocess.CompletedProcess[str]:
+        return machine.run("setpriv", "--reuid=nobody", *as_whom, "fleet-health", *words, check=False)
 
-    eventually(lambda: asked_by("--regid=fleet-health", "--reuid=nobody", "--clear-groups") == 0, "an answer")
+    member = ("--regid=nogroup", "--groups=fleet-health")
+    eventually(lambda: run_by(*member).returncode != 4, "an answer")
+    made = run_by(*member, words=("silence", "no-such-*", "--for", "1h", "--reason", "a test"))
+    listed = run_by(*member, words=("silence", "list"))
+    ended = run_by(*member, words=("silence", "end", made.stdout.partition(":")[0]))
+    stranger = run_by("--regid=nogroup", "--clear-groups", words=("silence", "pi", "--for", "1h", "--reason", "a test"))
 
     assert seen == "srw-rw---- fleet-health fleet-health\n"
     assert (absent.returncode, "is not running" in absent.stderr) == (4, True)
-    assert asked_by("--regid=nogroup", "--reuid=nobody", "--clear-groups") == 1
-    assert asked_by("--regid=nogroup", "--reuid=nobody", "--groups=fleet-health") == 0
+    assert run_by("--regid=nogroup", "--clear-groups").returncode == 4
+    assert run_by("--regid=fleet-health", "--clear-groups").returncode in {0, 1, 3}
+    assert (made.returncode, listed.returncode, ended.returncode) == (0, 0, 0)
+    assert "no-such-* until " in listed.stdout
+    assert ", by nobody: a test" in listed.stdout
+    assert (stranger.returncode, "run this as root, or in the group of the service" in stranger.stderr) == (1, True)
 
 
 def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:

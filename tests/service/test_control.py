@@ -24,7 +24,7 @@ LONG = "x" * 8_000_000
 """More than the buffers between two processes hold."""
 
 
-async def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
+async def answer(request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
     """Answer a few requests."""
     match request.get("command"):
         case "long":
@@ -33,6 +33,8 @@ async def answer(request: Mapping[str, Any]) -> Mapping[str, Any]:
             raise RequestError("not that")
         case "fail":
             raise ZeroDivisionError("division by zero")
+        case "who":
+            return {"uid": uid}
     return {"echo": dict(request)}
 
 
@@ -74,6 +76,12 @@ async def test_each_line_is_answered_by_one(tmp_path: Path) -> None:
     assert [one.get("echo") for one in answers] == [{"command": "a"}, None, None, {"command": "b"}]
     assert answers[1]["error"] == "not that"
     assert "division by zero" in answers[2]["error"]
+
+
+async def test_it_is_known_who_asks(tmp_path: Path) -> None:
+    """By the kernel's word."""
+    async with listening(tmp_path / "s"):
+        assert await ask(tmp_path / "s", request("who")) == [{"uid": os.geteuid()}]
 
 
 @pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"5\n", b"\xff\n", b"[" * 4_000 + b"\n", b'{"a":NaN}\n'])

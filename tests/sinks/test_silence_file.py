@@ -32,7 +32,7 @@ def lasting(name: str, ends_at: int) -> Silence:
 
 def add(file: SilenceFile, silence: Silence) -> None:
     """Add one to the file."""
-    file.change(lambda silences: [*silences, silence], NOW)
+    file.add(silence, NOW)
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_an_ended_one_is_kept_for_a_day(hours: int, kept: list[str], tmp_path: P
     """So that a service that was down meanwhile sees that it ended."""
     file = SilenceFile(tmp_path)
     add(file, lasting("old", NOW))
-    file.change(lambda silences: silences, NOW + hours * HOUR_US)
+    file.end("none", NOW + hours * HOUR_US)
 
     assert [one.id for one in file.load()] == kept
 

@@ -1,0 +1,99 @@
+"""Silences that are asked for by the socket: by who may use it, and need not be able to write the file."""
+
+from __future__ import annotations
+
+import pwd
+import secrets
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+import structlog
+from aiofiles.os import wrap
+
+from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, SHORTEST_US, Silence
+from fleet_health.errors import SinkUnavailable
+from fleet_health.service import clock
+from fleet_health.service.control import RequestError
+from fleet_health.sinks.journal import MESSAGE_IDS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet_health.service.silencing import Silencing
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+class SilenceRequests:
+    """Makes silences, and ends them, in the name of who asks."""
+
+    def __init__(self, silencing: Silencing) -> None:
+        self._silencing = silencing
+
+    async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+        """Make one: `hosts`, `symptom` or null, `for_s`, `reason`; give its row.
+
+        Raises:
+            RequestError: It is asked for wrongly, or cannot be written.
+
+        """
+        hosts, reason = _text(request, "hosts"), _text(request, "reason").strip()
+        symptom, length_us = request.get("symptom"), _length_us(request)
+        if symptom is not None and (not isinstance(symptom, str) or symptom not in MESSAGE_IDS):
+            raise RequestError(f"expected `symptom` to be null or one of {', '.join(sorted(MESSAGE_IDS))}")
+        if not reason or len(reason) > REASON_LENGTH:
+            raise RequestError(f"expected `reason` to be a text of up to {REASON_LENGTH} characters")
+        now = clock.now()
+        silence = Silence(
+            id=secrets.token_hex(3),
+            hosts=hosts,
+            symptom=symptom,
+            starts_at=now,
+            ends_at=now + length_us,
+            reason=reason,
+            author=await wrap(_name_of)(uid),
+        )
+        try:
+            await wrap(self._silencing.file.add)(silence, now)
+        except SinkUnavailable as error:
+            raise RequestError(f"the silences cannot be written: {error}") from error
+        _log.info("silenced", id=silence.id, hosts=hosts, symptom=symptom, author=silence.author, reason=reason)
+        return {"silence": silence.row()}
+
+    async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+        """End the one with an `id`; give its row.
+
+        Raises:
+            RequestError: There is none, or it cannot be written.
+
+        """
+        name = _text(request, "id")
+        try:
+            ended = await wrap(self._silencing.file.end)(name, clock.now())
+        except SinkUnavailable as error:
+            raise RequestError(f"the silences cannot be written: {error}") from error
+        if ended is None:
+            raise RequestError(f"there is no silence {name}; `silence list` shows them")
+        _log.info("silence ended by hand", id=name, by=await wrap(_name_of)(uid))
+        return {"silence": ended.row()}
+
+
+def _text(request: Mapping[str, Any], key: str) -> str:
+    text = request.get(key)
+    if not isinstance(text, str) or not text:
+        raise RequestError(f"expected `{key}` to be a text that is not empty, found {text!r}")
+    return text
+
+
+def _length_us(request: Mapping[str, Any]) -> int:
+    seconds = request.get("for_s")
+    if isinstance(seconds, int | float) and SHORTEST_US <= seconds * SECOND_US <= LONGEST_US:
+        return round(seconds * SECOND_US)
+    raise RequestError(f"expected `for_s` to be a number of seconds, from a minute to 30 days, found {seconds!r}")
+
+
+def _name_of(uid: int) -> str:
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
