@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.domain.coverage import Coverage, Gap
+from fleet_health.domain.coverage import Gap
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.history import History
 from fleet_health.domain.instant import SECOND_US
@@ -94,24 +94,24 @@ class Evaluator:
         step_us = self._step_watch.step_us()
         now = self._clock()
         if is_stepped := abs(step_us) > _STEP_LIMIT_US:
-            gap = Gap(now - abs(step_us), now, "the clock was set")
             # What was read under another clock was taken in and forgotten by that clock.
             _log.warning(
                 "the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US
             )
             self._pulse.rest()  # meanwhile the sources show that they are alive
-            await self._intake.reread(gap)
+            await self._intake.reread(Gap(now - abs(step_us), now, "the clock was set"))
             self._pulse.beat(_STRIDE)
         else:
             await self._intake.poll()
-        seen, coverage = self._intake.seen, [state.coverage() for state in self._intake.states]
-        if is_stepped:
-            # Who has been away for an hour on no clock but ours gets a tick to show up in the index.
-            seen -= {"index"}
-            coverage.append(Coverage("index", gaps=(gap,)))
-        judging = [detector for detector in self._detectors if detector.can_judge(seen)]
+        seen = self._intake.seen
+        judging = [
+            detector
+            for detector in self._detectors
+            # Who has been away for an hour on no clock but ours gets a tick to show up.
+            if detector.can_judge(seen) and not (is_stepped and detector.is_of_absence)
+        ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in judging)
-        self._intake.fleet.coverage = tuple(coverage)
+        self._intake.fleet.coverage = tuple(state.coverage() for state in self._intake.states)
         self._intake.fleet.lost = self._incidents.lost
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.

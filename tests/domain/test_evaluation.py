@@ -29,6 +29,7 @@ class Finds:
     hosts: tuple[str, ...] = ()
     error: Exception | None = None
     reach: Reach = field(default_factory=Reach)
+    is_of_absence: bool = False
 
     def can_judge(self, seen: Container[str]) -> bool:
         """Say yes."""

@@ -43,9 +43,9 @@ class Limits(NamedTuple):
         return self.bench if host.startswith("bench-") else self.default
 
     @property
-    def lookback(self) -> int:
-        """How far back the ships must be known, in microseconds."""
-        return max(rules.lookback for rules in self) * MINUTE
+    def reach(self) -> int:
+        """How far back the ships must be known, in microseconds: for who is silent, and for who is refused."""
+        return max(max(rules.lookback, rules.fatal_window) for rules in self) * MINUTE
 
     def applied_to(self, base: Settings) -> Settings:
         """Give settings with these limits."""

@@ -138,7 +138,7 @@ class ServiceModel(RuleBasedStateMachine):
     def reload(self, limits: Limits, *, ticks: bool) -> None:
         """Go on with other limits."""
         self.service.reload(limits)
-        if limits.lookback > self.limits.lookback:
+        if limits.reach > self.limits.reach:
             self.oracle.read_on(self.clock.wall)
             self.oracle.read_again(self.clock.wall)
         self.limits = limits

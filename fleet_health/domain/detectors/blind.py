@@ -25,6 +25,7 @@ class Blind:
     """Finds out whether a source could not be read for too long."""
 
     symptom = SYMPTOM
+    is_of_absence = False
     reach = Reach()
 
     def __init__(self, after_us: int) -> None:

@@ -76,6 +76,10 @@ class Detector(Protocol):
         """The symptom's name, as it stands in the alerts."""
 
     @property
+    def is_of_absence(self) -> bool:
+        """Whether it finds that something is missing, which nobody can say just after the clock was set."""
+
+    @property
     def reach(self) -> Reach:
         """How far back the fleet must be known for `find` to be exact."""
 

@@ -48,6 +48,7 @@ class Disagreement(ABC):
     """Finds out whether enough hosts have something in the one and nothing in the other."""
 
     symptom: ClassVar[str]
+    is_of_absence: ClassVar[bool] = True
 
     def __init__(self, limits: DisagreementLimits) -> None:
         self._limits = limits

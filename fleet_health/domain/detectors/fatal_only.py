@@ -50,6 +50,7 @@ class FatalOnly:
     """Finds hosts with enough answers in the window, of which none is a success."""
 
     symptom = SYMPTOM
+    is_of_absence = False
 
     def __init__(
         self, limits: HostLimits[FatalOnlyLimits], unstamped: HostLimits[UnstampedLimits] | None = None

@@ -40,6 +40,7 @@ class NeverSeen:
     """
 
     symptom = SYMPTOM
+    is_of_absence = True
 
     def __init__(self, expected: Sequence[str], reach_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
         """Take the globs of what is expected, how far back ships are known, and the limits."""

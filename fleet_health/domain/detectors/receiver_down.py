@@ -43,6 +43,7 @@ class ReceiverDown:
     """Finds out whether the receiver is down, in two ways: by systemd's word on its unit, and by the index."""
 
     symptom = SYMPTOM
+    is_of_absence = True
 
     def __init__(self, limits: ReceiverDownLimits, silent_limits: HostLimits[SilentLimits]) -> None:
         self._limits = limits

@@ -43,6 +43,7 @@ class ReceiverFailing:
     """Finds out whether many hosts got mostly 5xx: more than half of a host's answers in the window."""
 
     symptom = SYMPTOM
+    is_of_absence = False
 
     def __init__(self, limits: ReceiverFailingLimits) -> None:
         self._limits = limits

@@ -43,6 +43,7 @@ class Silent:
     """Finds active hosts whose last ship is longer ago than allowed."""
 
     symptom = SYMPTOM
+    is_of_absence = True
 
     def __init__(
         self,

@@ -25,6 +25,7 @@ class TooManyHosts:
     """Finds out whether hosts were left out within the last hour."""
 
     symptom = SYMPTOM
+    is_of_absence = False
     reach = Reach()
 
     def can_judge(self, seen: Container[str]) -> bool:

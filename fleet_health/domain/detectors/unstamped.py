@@ -39,6 +39,7 @@ class Unstamped:
     """Finds hosts whose uploads were refused for want of a code stamp."""
 
     symptom = SYMPTOM
+    is_of_absence = False
 
     def __init__(self, limits: HostLimits[UnstampedLimits]) -> None:
         self._limits = limits
