@@ -55,6 +55,7 @@ def evaluate(
         incidents: What is open, each as host and symptom; it is said of each whether it is seen to be over.
 
     """
+    fleet = fleet.standing_still()
     findings: list[Finding] = []
     failures: list[DetectorFailure] = []
     judged: set[str] = set()

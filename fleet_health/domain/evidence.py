@@ -48,9 +48,9 @@ def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
     last_good_at = max((at for at in (shipped_at, accepted_at) if at is not None), default=None)
     since = 0 if last_good_at is None else last_good_at + 1
     refused_at = window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
-    unstamped_at = window.unstamped.first_from(since)
+    unstamped_at = window.earliest_unstamped(since)
     counts = window.count_by_status(0, now)
-    unstamped = window.unstamped.count(0, now)
+    unstamped = window.count(0, now).unstamped
     return Evidence(
         last_good_at=last_good_at,
         first_bad_at=min((at for at in (refused_at, unstamped_at) if at is not None), default=None),

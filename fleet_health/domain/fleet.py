@@ -6,19 +6,21 @@ Two tables rather than one record a host: each is fed by one kind of source, so 
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.observation import Response, UnitState
-from fleet_health.domain.window import HostWindow
+from fleet_health.domain.window import NO_EVENTS, HostWindow
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fleet_health.domain.coverage import Coverage
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import Ship, Unstamped
+    from fleet_health.domain.window import Counts
 
 
 HOST_LIMIT = 10_000
@@ -88,6 +90,10 @@ class Ships:
         """Give each host with its last ship."""
         return self._last_at.items()
 
+    def newest_at(self) -> Instant | None:
+        """Say when any host shipped last; None if none is known."""
+        return max(self._last_at.values(), default=None)
+
     def evict(self, before: Instant) -> None:
         """Forget the hosts whose last ship was before an instant."""
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
@@ -127,7 +133,7 @@ class Traffic:
             if type(observation) is Response:
                 window.add_response(observation.at, observation.status)
             else:
-                window.unstamped.add(observation.at)
+                window.add_unstamped(observation.at)
 
     def items(self) -> Iterable[tuple[str, HostWindow]]:
         """Give each host with its window."""
@@ -139,14 +145,16 @@ class Traffic:
 
     def evict(self, before: Instant) -> None:
         """Forget the events before an instant, and the hosts that have none left."""
-        if gone := {host for host, window in self._windows.items() if window.evict(before)}:
-            self._windows = {host: window for host, window in self._windows.items() if host not in gone}
+        for window in self._windows.values():
+            window.evict(before)
+        if not all(self._windows.values()):
+            self._windows = {host: window for host, window in self._windows.items() if window}
 
 
 class Fleet:
     """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
 
-    __slots__ = ("coverage", "lost", "ships", "traffic")
+    __slots__ = ("_counts", "coverage", "lost", "ships", "traffic")
 
     def __init__(self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
         self.ships = Ships(host_limit, ignored)
@@ -154,6 +162,25 @@ class Fleet:
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
         """Hosts that have shipped, but longer ago than ships are known."""
+        self._counts: dict[tuple[Instant, Instant], dict[str, Counts]] | None = None
+
+    def standing_still(self) -> Fleet:
+        """Give the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
+        still = copy(self)
+        still._counts = {}  # noqa: SLF001 - it is one of us
+        return still
+
+    def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
+        """Count what the journal tells of each host with `since <= t <= until`; hosts without anything are left out."""
+        known = {} if self._counts is None else self._counts
+        counts = known.get((since, until))
+        if counts is None:
+            counts = known[since, until] = {
+                host: of_host
+                for host, window in self.traffic.items()
+                if (of_host := window.count(since, until)) != NO_EVENTS
+            }
+        return counts
 
     def limit_hosts(self, limit: int) -> None:
         """Allow so many hosts from now on; those that are known stay."""

@@ -1,127 +1,171 @@
 """What the receiver answered to one host of late: exact counts over any stretch of time.
 
-Each timeline is a sorted array of instants, 8 bytes an event, counted by bisection when somebody asks. Nothing
-is bucketed, so a count is exact to the microsecond; nothing expires by itself, so `evict` must be called with
-the present: a quiet host shrinks like any other.
+Each event is one number, its instant and behind it what happened, in one sorted array: 8 bytes an event, found by
+bisection. Nothing is bucketed, so a count is exact to the microsecond. As good as always all that is known is asked
+for, so that is counted as it comes and goes; of another stretch only what makes the difference is gone through. Nothing
+expires by itself, so `evict` must be called with the present: a quiet host shrinks like any other.
 """
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, insort
+from collections import Counter
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Container, Iterable
 
     from fleet_health.domain.instant import Instant
 
 SUCCESS, CLIENT_ERROR, SERVER_ERROR = 2, 4, 5
 """The classes of HTTP status that say something about a host: the status divided by 100."""
 
+_KIND_BITS = 10
+_KIND = (1 << _KIND_BITS) - 1
+# What happened is an HTTP status, or this, which is none.
+_UNSTAMPED = 0
+# The first kind beyond 2xx, and beyond 4xx.
+_REFUSED, _FAILED = 300, 500
 
-class Timeline:
-    """Instants in ascending order, in whatever order they arrive."""
 
-    __slots__ = ("_instants",)
+class Counts(msgspec.Struct, frozen=True, gc=False):
+    """How many events there were. A Struct, as for observations: one is made for every host at each evaluation.
 
-    def __init__(self) -> None:
-        self._instants = array("q")
+    Attributes:
+        accepted: Answers of 2xx.
+        client_errors: Answers of 4xx.
+        server_errors: Answers of 5xx.
+        unstamped: Rejections for want of a code stamp.
 
-    def __len__(self) -> int:
-        return len(self._instants)
+    """
 
-    def add(self, at: Instant) -> None:
-        """Add one event."""
-        instants = self._instants
-        if not instants or at >= instants[-1]:  # as good as always: a journal is read in order
-            instants.append(at)
-        else:
-            insort(instants, at)
+    accepted: int = 0
+    client_errors: int = 0
+    server_errors: int = 0
+    unstamped: int = 0
 
-    def count(self, since: Instant, until: Instant) -> int:
-        """Count the events with `since <= t <= until`; both ends belong to the window."""
-        instants = self._instants
-        if not instants or instants[-1] < since:
-            return 0
-        return bisect_right(instants, until) - bisect_left(instants, since)
+    @property
+    def refused(self) -> int:
+        """Answers of 4xx and 5xx. An upload without a stamp is warned of and refused, so it is among them as well."""
+        return self.client_errors + self.server_errors
 
-    def has(self, since: Instant, until: Instant) -> bool:
-        """Say whether there is an event with `since <= t <= until`; most often the last one tells."""
-        instants = self._instants
-        if not instants or instants[-1] < since:
-            return False
-        return instants[-1] <= until or bisect_left(instants, since) < bisect_right(instants, until)
+    @property
+    def answers(self) -> int:
+        """Answers of any class."""
+        return self.accepted + self.client_errors + self.server_errors
 
-    def first_from(self, since: Instant) -> Instant | None:
-        """Give the first event with `since <= t`; None if there is none."""
-        instants = self._instants
-        place = bisect_left(instants, since)
-        return instants[place] if place < len(instants) else None
 
-    def last_until(self, until: Instant) -> Instant | None:
-        """Give the last event with `t <= until`; None if there is none."""
-        instants = self._instants
-        place = bisect_right(instants, until)
-        return instants[place - 1] if place else None
-
-    def evict(self, before: Instant) -> bool:
-        """Forget the events with `t < before`; True if nothing is left."""
-        instants = self._instants
-        if instants and instants[0] < before:
-            del instants[: bisect_left(instants, before)]
-        return not instants
+NO_EVENTS = Counts()
 
 
 class HostWindow:
-    """The receiver's answers to one host: a timeline for each status, and one of unstamped rejections."""
+    """The receiver's answers to one host by status, and its unstamped rejections, in whatever order they arrive."""
 
-    __slots__ = ("_responses", "unstamped")
+    # The counts are those of all events.
+    __slots__ = ("_accepted", "_client_errors", "_events", "_server_errors", "_unstamped")
 
     def __init__(self) -> None:
-        self._responses: dict[int, Timeline] = {}
-        self.unstamped = Timeline()
+        self._events = array("q")
+        self._accepted = self._client_errors = self._server_errors = self._unstamped = 0
+
+    def __len__(self) -> int:
+        return len(self._events)
 
     def add_response(self, at: Instant, status: int) -> None:
-        """Add one answer with an HTTP status."""
-        timeline = self._responses.get(status)
-        if timeline is None:
-            timeline = self._responses[status] = Timeline()
-        timeline.add(at)
+        """Add one answer with an HTTP status of the classes above."""
+        self._add(at, status)
+        if status < _REFUSED:
+            self._accepted += 1
+        elif status < _FAILED:
+            self._client_errors += 1
+        else:
+            self._server_errors += 1
+
+    def add_unstamped(self, at: Instant) -> None:
+        """Add one rejection for want of a code stamp."""
+        self._add(at, _UNSTAMPED)
+        self._unstamped += 1
+
+    def count(self, since: Instant, until: Instant) -> Counts:
+        """Count the events with `since <= t <= until`; both ends belong to the window."""
+        events = self._events
+        if not events:
+            return NO_EVENTS
+        first, end = since << _KIND_BITS, (until + 1) << _KIND_BITS
+        if first <= events[0] and events[-1] < end:
+            return Counts(self._accepted, self._client_errors, self._server_errors, self._unstamped)
+        low, high = bisect_left(events, first), bisect_left(events, end)
+        if (high - low) * 2 < len(events):
+            return _counted(events[low:high])
+        outside = _counted(events[:low] + events[high:])
+        return Counts(
+            self._accepted - outside.accepted,
+            self._client_errors - outside.client_errors,
+            self._server_errors - outside.server_errors,
+            self._unstamped - outside.unstamped,
+        )
 
     def count_by_status(self, since: Instant, until: Instant) -> dict[int, int]:
         """Count the answers with `since <= t <= until` by HTTP status; a status with none is left out."""
-        counts = {status: line.count(since, until) for status, line in self._responses.items()}
-        return {status: count for status, count in sorted(counts.items()) if count}
+        kinds = Counter(event & _KIND for event in self._events[self._place(since) : self._place(until + 1)])
+        return {status: count for status, count in sorted(kinds.items()) if status != _UNSTAMPED}
 
-    def has_class(self, status_class: int, since: Instant, until: Instant) -> bool:
-        """Say whether there is an answer of a class with `since <= t <= until`: most often the first look tells."""
-        # A loop rather than `any`: this is asked of every host by several detectors at each tick.
-        for status, line in self._responses.items():  # noqa: SIM110
-            if status // 100 == status_class and line.has(since, until):
-                return True
-        return False
-
-    def has_answer(self, since: Instant, until: Instant) -> bool:
-        """Say whether there is an answer of any kind with `since <= t <= until`."""
-        return any(line.has(since, until) for line in self._responses.values())
-
-    def earliest(self, classes: Sequence[int], since: Instant) -> Instant | None:
+    def earliest(self, classes: Container[int], since: Instant) -> Instant | None:
         """Give the first answer of some classes with `since <= t`; None if there is none."""
-        firsts = [line.first_from(since) for status, line in self._responses.items() if status // 100 in classes]
-        return min((at for at in firsts if at is not None), default=None)
+        return _first_of(classes, self._events[self._place(since) :])
 
-    def latest(self, classes: Sequence[int], until: Instant) -> Instant | None:
+    def earliest_unstamped(self, since: Instant) -> Instant | None:
+        """Give the first unstamped rejection with `since <= t`; None if there is none."""
+        return self.earliest((_UNSTAMPED,), since) if self._unstamped else None
+
+    def latest(self, classes: Container[int], until: Instant) -> Instant | None:
         """Give the last answer of some classes with `t <= until`; None if there is none."""
-        lasts = [line.last_until(until) for status, line in self._responses.items() if status // 100 in classes]
-        return max((at for at in lasts if at is not None), default=None)
+        return _first_of(classes, reversed(self._events[: self._place(until + 1)]))
 
-    def evict(self, before: Instant) -> bool:
-        """Forget the events with `t < before`; True if nothing is left."""
-        self.unstamped.evict(before)
-        is_one_empty = False
-        for timeline in self._responses.values():
-            is_one_empty = timeline.evict(before) or is_one_empty
-        if is_one_empty:
-            self._responses = {status: timeline for status, timeline in self._responses.items() if timeline}
-        return not self._responses and not self.unstamped
+    def evict(self, before: Instant) -> None:
+        """Forget the events with `t < before`."""
+        events, first = self._events, before << _KIND_BITS
+        if not events or first <= events[0]:
+            return
+        end = bisect_left(events, first)
+        gone = _counted(events[:end])
+        self._accepted -= gone.accepted
+        self._client_errors -= gone.client_errors
+        self._server_errors -= gone.server_errors
+        self._unstamped -= gone.unstamped
+        del events[:end]
+
+    def _add(self, at: Instant, kind: int) -> None:
+        events, event = self._events, at << _KIND_BITS | kind
+        if not events or event >= events[-1]:  # as good as always: a journal is read in order
+            events.append(event)
+        else:
+            insort(events, event)
+
+    def _place(self, at: Instant) -> int:
+        return bisect_left(self._events, at << _KIND_BITS)
+
+
+def _counted(events: array[int]) -> Counts:
+    accepted = client_errors = server_errors = unstamped = 0
+    for event in events:
+        kind = event & _KIND
+        if kind >= _FAILED:
+            server_errors += 1
+        elif kind >= _REFUSED:
+            client_errors += 1
+        elif kind:
+            accepted += 1
+        else:
+            unstamped += 1
+    return Counts(accepted, client_errors, server_errors, unstamped)
+
+
+def _first_of(classes: Container[int], events: Iterable[int]) -> Instant | None:
+    for event in events:
+        if (event & _KIND) // 100 in classes:
+            return event >> _KIND_BITS
+    return None

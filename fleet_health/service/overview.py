@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.domain.history import BIN_US, strip_of
 from fleet_health.domain.instant import SECOND_US, isoformat
+from fleet_health.domain.window import NO_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -168,11 +169,7 @@ def host_document(
     last_at = fleet.ships.last_at(host)
     window_us = known.settings.fatal_only.of(host).window_us
     window = fleet.traffic.window(host)
-    by_class: Counter[str] = Counter()
-    if window is not None:
-        for status, count in window.count_by_status(known.now - window_us, known.now).items():
-            by_class[f"{status // 100}xx"] += count
-        by_class["unstamped"] = window.unstamped.count(known.now - window_us, known.now)
+    counts = NO_EVENTS if window is None else window.count(known.now - window_us, known.now)
     return {
         "host": host,
         "state": state,
@@ -180,7 +177,12 @@ def host_document(
         "last_ship_wall": None if last_at is None else isoformat(last_at),
         "last_ship_age_s": None if last_at is None else _seconds(known.now - last_at),
         "window_s": _seconds(window_us),
-        "responses": {name: by_class[name] for name in ("2xx", "4xx", "5xx", "unstamped")},
+        "responses": {
+            "2xx": counts.accepted,
+            "4xx": counts.client_errors,
+            "5xx": counts.server_errors,
+            "unstamped": counts.unstamped,
+        },
         "strip": strip_of(known.history, host),
         "silences": [silence.id for silence in known.silences if silence.matches_host(host)],
     }

@@ -63,10 +63,7 @@ async def _poll(directory: Path) -> tuple[float, int, int]:
     follower = JournalFollower(settings, reach_us=DAY_US, deliver=traffic.record, clock=lambda: END_US)
     await follower.poll()
     seconds = time.perf_counter() - started_at
-    events = sum(
-        sum(window.count_by_status(0, END_US).values()) + window.unstamped.count(0, END_US)
-        for _, window in traffic.items()
-    )
+    events = sum(window.count(0, END_US).answers + window.count(0, END_US).unstamped for _, window in traffic.items())
     await follower.close()
     return seconds, follower.state.read, events
 

@@ -86,7 +86,7 @@ def test_traffic_counts_as_by_hand_and_shrinks_with_time(
 
     known = {fact.host for fact in facts if fact.at >= before}
     assert {
-        host: (window.count_by_status(since, until), window.unstamped.count(since, until))
+        host: (window.count_by_status(since, until), window.count(since, until).unstamped)
         for host, window in traffic.items()
     } == {host: counts for host, counts in count_by_hand(facts, since, until).items() if host in known}
 

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding
 from fleet_health.domain.instant import describe
-from fleet_health.domain.window import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
@@ -116,9 +115,9 @@ def _is_comparable(fleet: Fleet, since: Instant, until: Instant) -> bool:
 
 def _has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
     """Say whether some host has both an accepted upload and a row between two instants, both included."""
-    for host, window in fleet.traffic.items():
+    for host, counts in fleet.counts(since, until).items():
         last_at = fleet.ships.last_at(host)
-        if last_at is not None and since <= last_at <= until and window.has_class(SUCCESS, since, until):
+        if counts.accepted and last_at is not None and since <= last_at <= until:
             return True
     return False
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
-from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
+from fleet_health.domain.window import NO_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -74,31 +74,33 @@ class FatalOnly:
 
         Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
         """
-        for host, window in fleet.traffic.items():
-            limits = self._limits.of(host)
-            since = now - limits.window_us
-            if window.has_class(SUCCESS, since, now):
-                continue
-            by_status = window.count_by_status(since, now)
-            total = sum(by_status.values())
-            if total < limits.min_count:
-                continue
-            server_errors = _of_class(SERVER_ERROR, by_status)
-            refused = _of_class(CLIENT_ERROR, by_status) + server_errors
-            if refused / total < limits.ratio:
-                continue
-            if not fleet.is_whole("journal", since, now) and not _is_refused_by_the_index(fleet, host, since, now):
-                continue
-            fix = fix_by_cause(
-                window, since, now, limits, None if self._unstamped is None else self._unstamped.of(host)
-            )
-            figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
-            yield Finding(
-                host=host,
-                symptom=SYMPTOM,
-                detail=f"{refused} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}",
-                suggested_fix=fix.render(host),
-            )
+        each_alone = self._limits.each_alone()
+        least_count = min(limits.min_count for limits in each_alone)
+        for window_us in {limits.window_us for limits in each_alone}:
+            since = now - window_us
+            for host, counts in fleet.counts(since, now).items():
+                # No other answers are counted than those accepted and refused, so without the former any ratio is met.
+                if counts.accepted or counts.refused < least_count:
+                    continue
+                limits = self._limits.of(host)
+                if limits.window_us != window_us or counts.refused < limits.min_count:
+                    continue
+                if fleet.is_whole("journal", since, now) or _is_refused_by_the_index(fleet, host, since, now):
+                    yield self._finding(fleet, host, limits, now)
+
+    def _finding(self, fleet: Fleet, host: str, limits: FatalOnlyLimits, now: Instant) -> Finding:
+        window, since = fleet.traffic.window(host), now - limits.window_us
+        assert window is not None  # noqa: S101 - it has been counted
+        by_status = window.count_by_status(since, now)
+        total = sum(by_status.values())
+        figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
+        fix = fix_by_cause(window, since, now, limits, None if self._unstamped is None else self._unstamped.of(host))
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=f"{total} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}",
+            suggested_fix=fix.render(host),
+        )
 
     def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
         """Give the answers in the window by kind, and whether what was not seen could change the verdict."""
@@ -106,10 +108,9 @@ class FatalOnly:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
         since, length = now - limits.window_us, describe(limits.window_us)
-        by_status = {} if window is None else window.count_by_status(since, now)
-        total, accepted = sum(by_status.values()), _of_class(SUCCESS, by_status)
-        refused = _of_class(CLIENT_ERROR, by_status) + _of_class(SERVER_ERROR, by_status)
-        share = refused / total if total else 0.0
+        counts = NO_EVENTS if window is None else window.count(since, now)
+        total, accepted = counts.answers, counts.accepted
+        share = counts.refused / total if total else 0.0
         is_whole = fleet.is_whole("journal", since, now)
         is_certain = is_whole or _is_refused_by_the_index(fleet, host, since, now)
         evidence = "whole" if is_whole else "with a gap, and the index shows none" if is_certain else "with a gap"
@@ -136,7 +137,7 @@ class FatalOnly:
         """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""
         since = now - self._limits.of(host).window_us
         window = fleet.traffic.window(host)
-        if window is not None and window.has_class(SUCCESS, since, now):
+        if window is not None and window.count(since, now).accepted:
             return True
         return fleet.is_whole("journal", since, now) or _has_shipped(fleet, host, since, now)
 
@@ -145,15 +146,12 @@ def fix_by_cause(
     window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, unstamped: UnstampedLimits | None
 ) -> SuggestedFix:
     """Choose what to suggest for a host that is refused: by what most of its refusals have in common."""
-    by_status = window.count_by_status(since, until)
-    server_errors = _of_class(SERVER_ERROR, by_status)
-    refused = _of_class(CLIENT_ERROR, by_status) + server_errors
-    # An upload without a stamp is warned of and refused, so it is among the refusals as well.
-    if unstamped is not None and window.unstamped.count(since, until) * 2 > refused:
+    counts = window.count(since, until)
+    if unstamped is not None and counts.unstamped * 2 > counts.refused:
         return unstamped.suggested_fix
-    if by_status.get(_PRECONDITION_FAILED, 0) * 2 > refused:
+    if window.count_by_status(since, until).get(_PRECONDITION_FAILED, 0) * 2 > counts.refused:
         return limits.suggested_fix_412
-    return limits.suggested_fix_5xx if server_errors * 2 > refused else limits.suggested_fix
+    return limits.suggested_fix_5xx if counts.server_errors * 2 > counts.refused else limits.suggested_fix
 
 
 def _is_refused_by_the_index(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
@@ -163,7 +161,3 @@ def _is_refused_by_the_index(fleet: Fleet, host: str, since: Instant, until: Ins
 def _has_shipped(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
     last_at = fleet.ships.last_at(host)
     return last_at is not None and since <= last_at <= until
-
-
-def _of_class(status_class: int, by_status: dict[int, int]) -> int:
-    return sum(count for status, count in by_status.items() if status // 100 == status_class)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from fleet_health.domain.detectors.contract import Reach
 from fleet_health.domain.detectors.disagreement import Disagreement
 from fleet_health.domain.instant import describe
-from fleet_health.domain.window import SUCCESS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,14 +30,15 @@ class IndexStalled(Disagreement):
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
         lacking: dict[str, int] = {}
-        for host, window in fleet.traffic.items():
-            last_at = fleet.ships.last_at(host)
-            if last_at is not None and last_at >= since:
+        for host, counts in fleet.counts(since, now).items():
+            if counts.accepted < limits.min_count:
+                continue
+            last_at, window = fleet.ships.last_at(host), fleet.traffic.window(host)
+            if window is None or (last_at is not None and last_at >= since):
                 continue
             # A row from just before the window may be that of an upload within.
             counted_since = since if last_at is None else max(since, last_at + limits.slack_us + 1)
-            by_status = window.count_by_status(counted_since, now - limits.slack_us)
-            accepted = sum(count for status, count in by_status.items() if status // 100 == SUCCESS)
+            accepted = window.count(counted_since, now - limits.slack_us).accepted
             if accepted >= limits.min_count:
                 lacking[host] = accepted
         return lacking

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain.detectors.contract import Reach
 from fleet_health.domain.detectors.disagreement import Disagreement
 from fleet_health.domain.instant import describe
-from fleet_health.domain.window import SUCCESS
+from fleet_health.domain.window import NO_EVENTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,11 +34,9 @@ class JournalLossy(Disagreement):
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
         lacking: dict[str, int] = {}
-        for host, last_at in fleet.ships.items():
-            if not since + limits.slack_us <= last_at <= now - limits.slack_us:
-                continue
-            window = fleet.traffic.window(host)
-            if window is None or not window.has_class(SUCCESS, since, now):
+        counts, first_at, last_at = fleet.counts(since, now), since + limits.slack_us, now - limits.slack_us
+        for host, at in fleet.ships.items():
+            if first_at <= at <= last_at and not counts.get(host, NO_EVENTS).accepted:
                 lacking[host] = 1
         return lacking
 

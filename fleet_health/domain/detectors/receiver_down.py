@@ -97,7 +97,7 @@ class ReceiverDown:
         if host != EVERY_HOST:
             return ()
         limits, after_us = self._limits, self._silent_limits.default.after_us
-        unit, newest_at = fleet.traffic.unit, _newest_at(fleet)
+        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
         if unit is None:
             by_systemd = "nothing is known of its unit"
         else:
@@ -142,7 +142,7 @@ class ReceiverDown:
         the silent hosts are forgotten in the end.
         """
         del host
-        unit, newest_at = fleet.traffic.unit, _newest_at(fleet)
+        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
         if (
             unit is not None
             and unit.is_running
@@ -161,7 +161,7 @@ class ReceiverDown:
         unit = fleet.traffic.unit
         if unit is None or unit.is_running or now - unit.at <= self._limits.after_us:
             return None
-        if self._has_shipped_since(unit.at, _newest_at(fleet)):
+        if self._has_shipped_since(unit.at, fleet.ships.newest_at()):
             return None
         # Where something is missing, its start may be.
         return unit.at if fleet.is_whole("journal", unit.at, now) else None
@@ -175,7 +175,7 @@ class ReceiverDown:
 
     def _silence(self, fleet: Fleet, now: Instant) -> tuple[Instant, int, int] | None:
         """Give the newest ship, and how many of how many active hosts are silent, if that is a finding."""
-        newest_at, after_us = _newest_at(fleet), self._silent_limits.default.after_us
+        newest_at, after_us = fleet.ships.newest_at(), self._silent_limits.default.after_us
         if newest_at is None or now - newest_at <= after_us or not fleet.is_whole("index", now - after_us, now):
             return None
         quiet, active = self._quiet_and_active(fleet, now)
@@ -192,7 +192,3 @@ class ReceiverDown:
                 active += 1
                 quiet += now - last_at > limits.after_us
         return quiet, active
-
-
-def _newest_at(fleet: Fleet) -> Instant | None:
-    return max((last_at for _, last_at in fleet.ships.items()), default=None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain.detectors import fatal_only, silent
 from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
-from fleet_health.domain.window import SERVER_ERROR, SUCCESS
+from fleet_health.domain.window import SERVER_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -65,7 +65,6 @@ class ReceiverFailing:
         failing, errors = _failing(fleet, since, now)
         if len(failing) < limits.min_hosts:
             return
-        # Only now is it worth it to ask every host.
         total = _answered(fleet, since, now)
         if len(failing) / total < limits.ratio:
             return
@@ -122,7 +121,7 @@ class ReceiverFailing:
         del host
         since = now - self._limits.window_us
         return fleet.is_whole("journal", since, now) and any(
-            window.has_class(SUCCESS, since, now) for _, window in fleet.traffic.items()
+            counts.accepted for counts in fleet.counts(since, now).values()
         )
 
 
@@ -130,16 +129,13 @@ def _failing(fleet: Fleet, since: Instant, until: Instant) -> tuple[list[str], C
     """Give the hosts of which more than half of the answers were 5xx, and these by status."""
     failing: list[str] = []
     errors: Counter[int] = Counter()
-    for host, window in fleet.traffic.items():
-        if not window.has_class(SERVER_ERROR, since, until):
-            continue
-        by_status = window.count_by_status(since, until)
-        of_host = {status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR}
-        if sum(of_host.values()) * 2 > sum(by_status.values()):
+    for host, counts in fleet.counts(since, until).items():
+        if counts.server_errors * 2 > counts.answers and (window := fleet.traffic.window(host)) is not None:
             failing.append(host)
-            errors.update(of_host)
+            by_status = window.count_by_status(since, until)
+            errors.update({status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR})
     return failing, errors
 
 
 def _answered(fleet: Fleet, since: Instant, until: Instant) -> int:
-    return sum(window.has_answer(since, until) for _, window in fleet.traffic.items())
+    return sum(counts.answers > 0 for counts in fleet.counts(since, until).values())

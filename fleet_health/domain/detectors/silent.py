@@ -67,9 +67,12 @@ class Silent:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with `now - lookback <= last ship < now - after`."""
+        least_us = min(limits.after_us for limits in self._limits.each_alone())
         for host, last_at in fleet.ships.items():
-            limits = self._limits.of(host)
             quiet_us = now - last_at
+            if quiet_us <= least_us:
+                continue
+            limits = self._limits.of(host)
             if limits.after_us < quiet_us <= limits.lookback_us:
                 yield Finding(
                     host=host,

@@ -55,26 +55,30 @@ class Unstamped:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` unstamped rejections in the window."""
-        for host, window in fleet.traffic.items():
-            limits = self._limits.of(host)
-            count = window.unstamped.count(now - limits.window_us, now)
-            if count >= limits.min_count:
-                yield Finding(
-                    host=host,
-                    symptom=SYMPTOM,
-                    detail=(
-                        f"{count} refusals in the last {describe(limits.window_us)}"
-                        " because an upload carries no code stamp"
-                    ),
-                    suggested_fix=limits.suggested_fix.render(host),
-                )
+        each_alone = self._limits.each_alone()
+        least_count = min(limits.min_count for limits in each_alone)
+        for window_us in {limits.window_us for limits in each_alone}:
+            for host, counts in fleet.counts(now - window_us, now).items():
+                if counts.unstamped < least_count:
+                    continue
+                limits = self._limits.of(host)
+                if limits.window_us == window_us and counts.unstamped >= limits.min_count:
+                    yield Finding(
+                        host=host,
+                        symptom=SYMPTOM,
+                        detail=(
+                            f"{counts.unstamped} refusals in the last {describe(limits.window_us)}"
+                            " because an upload carries no code stamp"
+                        ),
+                        suggested_fix=limits.suggested_fix.render(host),
+                    )
 
     def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
         """Give the count in the window."""
         if host == EVERY_HOST:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
-        count = 0 if window is None else window.unstamped.count(now - limits.window_us, now)
+        count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
         return (
             Figure(
                 f"refusals without a stamp in {describe(limits.window_us)}",
