@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass
+from heapq import heappop, heappush, heapreplace
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.observation import Response, UnitState
-from fleet_health.domain.window import NO_EVENTS, HostWindow
+from fleet_health.domain.window import NEVER, HostWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -102,9 +103,24 @@ class Ships:
 
 
 class Traffic:
-    """What the receiver answered each host: one window a host, for as many hosts as the limit allows."""
+    """What the receiver answered each host: one window a host, for as many hosts as the limit allows.
 
-    __slots__ = ("_ignored", "_windows", "left_out", "limit", "unit")
+    What changes is little, so nothing goes through all hosts: it is known whose oldest event is to be forgotten next,
+    and whose counts are no longer those that were given last.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_ignored",
+        "_latest_at",
+        "_oldest",
+        "_oldest_at",
+        "_totals",
+        "_windows",
+        "left_out",
+        "limit",
+        "unit",
+    )
 
     def __init__(self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
         self._windows: dict[str, HostWindow] = {}
@@ -113,27 +129,41 @@ class Traffic:
         self.left_out = LeftOut()
         self.unit: UnitState | None = None
         """Systemd's latest word on the receiver; None if it has said nothing that is known."""
+        # A heap of each host's oldest event; an entry that is not its window's `due_at` is good for nothing any more.
+        self._oldest: list[tuple[Instant, str]] = []
+        # Of all events: none is older or later than these.
+        self._oldest_at, self._latest_at = NEVER, -NEVER
+        # Counts of all events, but for the hosts that have changed since.
+        self._totals: dict[str, Counts] = {}
+        self._changed: set[str] = set()
 
     def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
         """Take note of the receiver's answers."""
-        windows = self._windows
+        windows, changed = self._windows, self._changed
         for observation in observations:
             if isinstance(observation, UnitState):
                 if self.unit is None or self.unit.at <= observation.at:
                     self.unit = observation
                 continue
-            window = windows.get(observation.host)
+            host, at = observation.host, observation.at
+            window = windows.get(host)
             if window is None:
-                if self._ignored.matches(observation.host):
+                if self._ignored.matches(host):
                     continue
                 if len(windows) >= self.limit:
-                    self.left_out.add(observation.host, observation.at)
+                    self.left_out.add(host, at)
                     continue
-                window = windows[observation.host] = HostWindow()
+                window = windows[host] = HostWindow()
+            if at < window.due_at:
+                window.due_at = at
+                heappush(self._oldest, (at, host))
+            changed.add(host)
+            self._latest_at = max(self._latest_at, at)
+            self._oldest_at = min(self._oldest_at, at)
             if type(observation) is Response:
-                window.add_response(observation.at, observation.status)
+                window.add_response(at, observation.status)
             else:
-                window.add_unstamped(observation.at)
+                window.add_unstamped(at)
 
     def items(self) -> Iterable[tuple[str, HostWindow]]:
         """Give each host with its window."""
@@ -143,12 +173,43 @@ class Traffic:
         """Give one host's window; None if the receiver has not answered it of late."""
         return self._windows.get(host)
 
+    def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
+        """Count the events of each host with `since <= t <= until`; hosts without any may be left out.
+
+        What is given is good until the next `record`, `evict` or `counts`.
+        """
+        windows, totals = self._windows, self._totals
+        if not (since <= self._oldest_at and self._latest_at <= until):
+            return {host: window.count(since, until) for host, window in windows.items()}
+        for host in self._changed:
+            if host in windows:
+                totals[host] = windows[host].totals
+            else:
+                totals.pop(host, None)
+        self._changed.clear()
+        return totals
+
     def evict(self, before: Instant) -> None:
         """Forget the events before an instant, and the hosts that have none left."""
-        for window in self._windows.values():
+        oldest, gone = self._oldest, set[str]()
+        while oldest and oldest[0][0] < before:
+            at, host = oldest[0]
+            window = self._windows.get(host)
+            if window is None or at != window.due_at:
+                heappop(oldest)
+                continue
             window.evict(before)
-        if not all(self._windows.values()):
-            self._windows = {host: window for host, window in self._windows.items() if window}
+            self._changed.add(host)
+            window.due_at = window.first_at
+            if window:
+                heapreplace(oldest, (window.due_at, host))
+            else:
+                heappop(oldest)
+                gone.add(host)
+        self._oldest_at = max(self._oldest_at, before)
+        if gone:
+            # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+            self._windows = {host: window for host, window in self._windows.items() if host not in gone}
 
 
 class Fleet:
@@ -162,7 +223,7 @@ class Fleet:
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
         """Hosts that have shipped, but longer ago than ships are known."""
-        self._counts: dict[tuple[Instant, Instant], dict[str, Counts]] | None = None
+        self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
 
     def standing_still(self) -> Fleet:
         """Give the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
@@ -171,15 +232,11 @@ class Fleet:
         return still
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
-        """Count what the journal tells of each host with `since <= t <= until`; hosts without anything are left out."""
+        """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""
         known = {} if self._counts is None else self._counts
         counts = known.get((since, until))
         if counts is None:
-            counts = known[since, until] = {
-                host: of_host
-                for host, window in self.traffic.items()
-                if (of_host := window.count(since, until)) != NO_EVENTS
-            }
+            counts = known[since, until] = self.traffic.counts(since, until)
         return counts
 
     def limit_hosts(self, limit: int) -> None:

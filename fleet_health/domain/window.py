@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 SUCCESS, CLIENT_ERROR, SERVER_ERROR = 2, 4, 5
 """The classes of HTTP status that say something about a host: the status divided by 100."""
 
+NEVER: Instant = 1 << 62
+"""Later than every event."""
+
 _KIND_BITS = 10
 _KIND = (1 << _KIND_BITS) - 1
 # What happened is an HTTP status, or this, which is none.
@@ -65,9 +68,11 @@ class HostWindow:
     """The receiver's answers to one host by status, and its unstamped rejections, in whatever order they arrive."""
 
     # The counts are those of all events.
-    __slots__ = ("_accepted", "_client_errors", "_events", "_server_errors", "_unstamped")
+    __slots__ = ("_accepted", "_client_errors", "_events", "_server_errors", "_unstamped", "due_at")
 
     def __init__(self) -> None:
+        self.due_at: Instant = NEVER
+        """When the table that it is in looks at it again; for that table alone."""
         self._events = array("q")
         self._accepted = self._client_errors = self._server_errors = self._unstamped = 0
 
@@ -89,6 +94,16 @@ class HostWindow:
         self._add(at, _UNSTAMPED)
         self._unstamped += 1
 
+    @property
+    def first_at(self) -> Instant:
+        """The instant of the oldest event; `NEVER` if there is none."""
+        return self._events[0] >> _KIND_BITS if self._events else NEVER
+
+    @property
+    def totals(self) -> Counts:
+        """The counts of all events."""
+        return Counts(self._accepted, self._client_errors, self._server_errors, self._unstamped)
+
     def count(self, since: Instant, until: Instant) -> Counts:
         """Count the events with `since <= t <= until`; both ends belong to the window."""
         events = self._events
@@ -96,7 +111,7 @@ class HostWindow:
             return NO_EVENTS
         first, end = since << _KIND_BITS, (until + 1) << _KIND_BITS
         if first <= events[0] and events[-1] < end:
-            return Counts(self._accepted, self._client_errors, self._server_errors, self._unstamped)
+            return self.totals
         low, high = bisect_left(events, first), bisect_left(events, end)
         if (high - low) * 2 < len(events):
             return _counted(events[low:high])
@@ -131,11 +146,16 @@ class HostWindow:
         if not events or first <= events[0]:
             return
         end = bisect_left(events, first)
-        gone = _counted(events[:end])
-        self._accepted -= gone.accepted
-        self._client_errors -= gone.client_errors
-        self._server_errors -= gone.server_errors
-        self._unstamped -= gone.unstamped
+        for event in events[:end]:
+            kind = event & _KIND
+            if kind >= _FAILED:
+                self._server_errors -= 1
+            elif kind >= _REFUSED:
+                self._client_errors -= 1
+            elif kind != _UNSTAMPED:
+                self._accepted -= 1
+            else:
+                self._unstamped -= 1
         del events[:end]
 
     def _add(self, at: Instant, kind: int) -> None:
@@ -157,7 +177,7 @@ def _counted(events: array[int]) -> Counts:
             server_errors += 1
         elif kind >= _REFUSED:
             client_errors += 1
-        elif kind:
+        elif kind != _UNSTAMPED:
             accepted += 1
         else:
             unstamped += 1

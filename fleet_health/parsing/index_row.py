@@ -11,12 +11,14 @@ from fleet_health.domain.instant import from_datetime
 from fleet_health.domain.observation import Ship
 from fleet_health.parsing.host_name import host_name
 from fleet_health.parsing.rejection import Rejection, rejection
-from fleet_health.parsing.timestamp import EARLIEST, TimeError, instant_of, parse_time
+from fleet_health.parsing.timestamp import EARLIEST, LATEST, TimeError, instant_of, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from fleet_health.domain.instant import Instant
+
+_NAMES = 20_000
 
 
 class IndexParser:
@@ -31,6 +33,8 @@ class IndexParser:
 
         # It reads the times that programs write (RFC 3339) as well, at no cost; other ones are read from their text.
         self._decode_dated, self._decode_undated = decoder(datetime).decode, decoder(str).decode
+        self._names: dict[str, str] = {}
+        """Host in a row -> its safe name, for some of those that were read."""
 
     def parse(self, line: bytes) -> Ship | Rejection:
         """Read one line, without its newline."""
@@ -83,6 +87,28 @@ class IndexParser:
             return ships, rejections, len(ships)
         moments, count = latest
         return [Ship(host_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
+
+    def parse_every(self, block: bytes) -> tuple[list[Ship], list[Rejection]]:
+        """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
+        decode, names = self._decode_dated, self._names
+        try:
+            rows = [decode(line) for line in block[:-1].split(b"\n")]
+            if not block.isascii():
+                block.decode("utf-8")
+            is_odd = not block.endswith(b"\n") or min(row.time for row in rows) < EARLIEST
+            is_odd = is_odd or max(row.time for row in rows) >= LATEST
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
+            is_odd = True
+        if is_odd:
+            return self.parse_block(block)
+        if len(names) > _NAMES:
+            names.clear()
+        for row in rows:
+            if row.host not in names:
+                if not row.host:
+                    return self.parse_block(block)
+                names[row.host] = host_name(row.host)
+        return [Ship(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes, until: Instant) -> tuple[dict[str, datetime], int] | None:
         """Give each host's latest time and the number of rows; None if anything at all is odd, in whichever line.

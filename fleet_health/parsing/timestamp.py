@@ -13,7 +13,8 @@ _is_iso_8601 = re.compile(r"[\dW-]{8,10}(?:[T ][\d:.,]+(?:Z|[+-][\d:.]+)?)?", re
 
 # No clock that can be believed is outside of these. It keeps a nonsense year from counting as "just shipped".
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
-_EARLIEST, _LATEST = from_datetime(EARLIEST), from_datetime(datetime(2200, 1, 1, tzinfo=UTC))
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+_EARLIEST, _LATEST = from_datetime(EARLIEST), from_datetime(LATEST)
 
 
 class TimeError(ValueError):

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import Rejection
 
 
+_BATCH = 10_000
+
+
 def read_index(
     settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Ship]], None]
 ) -> RejectionCount:
@@ -51,7 +54,7 @@ def read_every_row(
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, IndexParser.parse_block)
+    return _read_index(settings, since, deliver, IndexParser.parse_every)
 
 
 def _read_index(
@@ -89,26 +92,38 @@ def read_journal(
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
 
     """
-    parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
+    parse_into, rejections, gaps = log_parser(settings).parse_into, RejectionCount(), list[Gap]()
     system, last_at = SystemMessages(settings.unit), since
+    observations: list[LogObservation] = []
+    rejected: list[Rejection] = []
+
+    def hand_on() -> None:
+        deliver(observations)
+        observations.clear()
+        rejections.add(rejected)
+        rejected.clear()
+
     reader = JournalReader(settings)
     if (state := reader.latest_unit_state(since)) is not None:
         deliver([state])
     reader.seek(since)
-    for message, at in reader.read():
-        if message is None or not since <= at <= until:
-            continue
-        if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
-            if (state := system.state(message_id, at)) is not None:
-                deliver([state])
-            elif (gap := system.gap(message_id, message, last_at, at)) is not None:
-                gaps.append(gap)
-        else:
-            observations, rejected = parser.parse(message, at)
-            deliver(observations)
-            rejections.add(rejected)
-        last_at = at
-    reader.close()
+    try:
+        for message, at in reader.read():
+            if message is None or not since <= at <= until:
+                continue
+            if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
+                if (state := system.state(message_id, at)) is not None:
+                    deliver([state])
+                elif (gap := system.gap(message_id, message, last_at, at)) is not None:
+                    gaps.append(gap)
+            else:
+                parse_into(observations, rejected, message, at)
+                if len(observations) >= _BATCH:
+                    hand_on()
+            last_at = at
+    finally:
+        hand_on()  # also what came before the reader failed
+        reader.close()
     return rejections, gaps
 
 

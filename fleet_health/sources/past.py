@@ -54,8 +54,7 @@ class Past:
         """
 
         def deliver(ships: Iterable[Ship]) -> None:
-            number = self._number
-            items = [(ship.at, number(ship.host) << _KIND_BITS | _SHIP) for ship in ships if since <= ship.at <= until]
+            items = [(ship.at, self._number(ship.host) << _KIND_BITS) for ship in ships if since <= ship.at <= until]
             self.order.add(items)
             if items:
                 on_progress(items[-1][0])
@@ -72,15 +71,12 @@ class Past:
             SourceUnavailable: It is missing, or cannot be read; what came before that is there.
 
         """
-        encode, add = self._encoded, self.order.add
-        waiting: list[tuple[Instant, int]] = []
 
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
-            waiting.extend((one.at, encode(one)) for one in observations)
-            if len(waiting) >= 10_000:  # noqa: PLR2004 - a number like another
-                add(waiting)
-                on_progress(waiting[-1][0])
-                waiting.clear()
+            items = [(one.at, self._encoded(one)) for one in observations]
+            self.order.add(items)
+            if items:
+                on_progress(items[-1][0])
 
         oldest_at = oldest_entry_at(settings)
         self.journal_begins_at = oldest_at if oldest_at is not None and oldest_at > since else None
@@ -88,7 +84,6 @@ class Past:
             self.rejections["journal"], gaps = read_journal(settings, since, until, deliver)
             self.gaps += gaps
         finally:
-            add(waiting)
             self.order.flush()
 
     def __iter__(self) -> Iterator[tuple[Instant, Observation | UnitState]]:
@@ -106,15 +101,15 @@ class Past:
                 yield at, UnitState(at, kind == _STARTED)
 
     def _encoded(self, one: Observation | UnitState) -> int:
-        if type(one) is Response:
+        if type(one) is Response:  # nearly all are
             return self._number(one.host) << _KIND_BITS | one.status
         if isinstance(one, UnitState):
             return _STARTED if one.is_running else _STOPPED
         return self._number(one.host) << _KIND_BITS | (_UNSTAMPED if isinstance(one, Unstamped) else _SHIP)
 
     def _number(self, host: str) -> int:
-        number = self._numbers.get(host)
-        if number is None:
-            number = self._numbers[host] = len(self.hosts)
+        try:
+            return self._numbers[host]
+        except KeyError:
             self.hosts.append(host)
-        return number
+            return self._numbers.setdefault(host, len(self.hosts) - 1)

@@ -130,7 +130,12 @@ def _failing(fleet: Fleet, since: Instant, until: Instant) -> tuple[list[str], C
     failing: list[str] = []
     errors: Counter[int] = Counter()
     for host, counts in fleet.counts(since, until).items():
-        if counts.server_errors * 2 > counts.answers and (window := fleet.traffic.window(host)) is not None:
+        errors_of_host = counts.server_errors
+        if (
+            errors_of_host
+            and errors_of_host * 2 > counts.answers
+            and (window := fleet.traffic.window(host)) is not None
+        ):
             failing.append(host)
             by_status = window.count_by_status(since, until)
             errors.update({status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR})
