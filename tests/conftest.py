@@ -46,6 +46,19 @@ if os.environ.get("CI") == "true":
 
 T = TypeVar("T")
 
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where several processes share the tests, keep those of a file together, and those that share a machine.
+
+    What is of a machine comes first, for it takes longest.
+    """
+    machine = Path(__file__).with_name("machine")
+    items.sort(key=lambda item: machine not in item.path.parents)  # stable
+    for item in items:
+        group = machine if machine in item.path.parents else item.path
+        item.add_marker(pytest.mark.xdist_group(str(group)))
+
+
 _NOBODY = 65_534
 
 

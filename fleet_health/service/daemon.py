@@ -22,7 +22,7 @@ from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.memory import Memory, Saving, recall, recall_alerts
+from fleet_health.service.memory import Memory, Saving, memorize, recall, recall_alerts
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
@@ -167,10 +167,7 @@ class Daemon:
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
-        self._intake.journal_seen_until = memory.journal_seen_until
-        self._intake.journal_gaps = memory.journal_gaps
-        if memory.index_path == str(self._settings.index.path):
-            self._intake.known_ships = memory.ships
+        memory.prepare(self._intake, self._settings.index.path)
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
@@ -199,15 +196,8 @@ class Daemon:
         return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
 
     def _snapshot(self) -> bytes | None:
-        (journal,) = [state for state in self._intake.states if state.name == "journal"]
-        memory = Memory(
-            incidents=self._incidents.snapshot(),
-            journal_seen_until=journal.seen_until or self._intake.journal_seen_until,
-            journal_gaps=journal.gaps,
-            silences=self._silencing.watch.records,
-            history=self._evaluator.history.snapshot,
-            index_path=str(self._settings.index.path),
-            ships=dict(self._intake.fleet.ships.items()),
+        memory = memorize(
+            self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
         )
         return self._saving.due(memory, clock.now())
 

@@ -16,7 +16,12 @@ from fleet_health.errors import SinkUnavailable
 from fleet_health.sinks.state_file import encoded
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.domain.history import History
     from fleet_health.domain.incidents import Incidents
+    from fleet_health.domain.silences import SilenceWatch
+    from fleet_health.service.intake import Intake
     from fleet_health.sinks.alert_log import AlertLog
     from fleet_health.sinks.state_file import StateFile
 
@@ -46,6 +51,29 @@ class Memory(msgspec.Struct):
     history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
     index_path: str = ""
     ships: dict[str, Instant] = {}
+
+    def prepare(self, intake: Intake, index_path: Path) -> None:
+        """Tell an intake that has read nothing yet what is known of its sources; of an index if it is the same one."""
+        intake.journal_seen_until = self.journal_seen_until
+        intake.journal_gaps = self.journal_gaps
+        if self.index_path == str(index_path):
+            intake.known_ships = self.ships
+
+
+def memorize(
+    incidents: Incidents, intake: Intake, index_path: Path, silences: SilenceWatch, history: History
+) -> Memory:
+    """Put together what is worth remembering now."""
+    (journal,) = [state for state in intake.states if state.name == "journal"]
+    return Memory(
+        incidents=incidents.snapshot(),
+        journal_seen_until=journal.seen_until or intake.journal_seen_until,
+        journal_gaps=journal.gaps,
+        silences=silences.records,
+        history=history.snapshot,
+        index_path=str(index_path),
+        ships=dict(intake.fleet.ships.items()),
+    )
 
 
 class Saving:
