@@ -32,6 +32,8 @@ _KINDS: dict[str, type[Any]] = {
 
 _SWITCHES: dict[str, tuple[str, ...]] = {
     "receiver.enabled": (receiver_failing.SYMPTOM, receiver_down.SYMPTOM),
+    "receiver.failing.enabled": (receiver_failing.SYMPTOM,),
+    "receiver.down.enabled": (receiver_down.SYMPTOM,),
     **{
         f"detectors.{symptom}.enabled": (symptom,)
         for symptom in (

@@ -55,6 +55,8 @@ CONTRACT: dict[str, Any] = {
     "detectors.unstamped.window": "30m",
     "detectors.unstamped.min_count": 10,
     "receiver.enabled": True,
+    "receiver.failing.enabled": True,
+    "receiver.down.enabled": True,
     "receiver.failing.window": "30m",
     "receiver.failing.min_hosts": 3,
     "receiver.failing.ratio": 0.5,

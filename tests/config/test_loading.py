@@ -507,6 +507,8 @@ def test_without_a_file_the_options_are_named_as_the_place() -> None:
     ("text", "symptoms"),
     [
         pytest.param("receiver.enabled = false", {"receiver-failing", "receiver-down"}, id="both of the receiver"),
+        pytest.param("receiver.failing.enabled = false", {"receiver-failing"}, id="one of the receiver"),
+        pytest.param("receiver.down.enabled = false", {"receiver-down"}, id="the other of the receiver"),
         *(
             pytest.param(f"detectors.{symptom}.enabled = false", {symptom}, id=symptom)
             for symptom in (
