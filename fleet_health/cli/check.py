@@ -95,7 +95,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     try:
-        rejections, gaps = read_journal(settings.journal, now - reach.traffic_us, now, fleet.traffic.record)
+        rejections, gaps, _ = read_journal(settings.journal, now - reach.traffic_us, now, fleet.traffic.record)
         fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
         _report(rejections, "journal")
     except SourceUnavailable as error:

@@ -10,21 +10,23 @@ from fleet_health.cli.options import Subparsers, add_config_option, config_path,
 from fleet_health.cli.plot import draw, plot_format
 from fleet_health.cli.progress import Progress
 from fleet_health.cli.replay_report import Report, as_json, as_lines
+from fleet_health.cli.replay_spans import evaluations
 from fleet_health.cli.terminal import show
 from fleet_health.config.loading import load
 from fleet_health.config.values import duration
 from fleet_health.domain.evaluation import reach_of
+from fleet_health.domain.instant import HOUR_US
 from fleet_health.domain.observation import Response, Ship, Unstamped
 from fleet_health.domain.replay import Replay, Rules
 from fleet_health.domain.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
+from fleet_health.parallel import processors
 from fleet_health.service import clock
 from fleet_health.sources.past import Past
-from fleet_health.sources.time_order import TimeOrder
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.instant import Instant
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
 _PLOT_BINS = 600
+_WORTH_IT_US = 2 * 24 * HOUR_US
 _SHIP, _UNSTAMPED = KINDS.index("ships"), KINDS.index("unstamped")
 _OF_CLASS = {status_class: KINDS.index(kind) for status_class, kind in KIND_BY_CLASS.items()}
 
@@ -101,24 +104,24 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
 
     Raises:
         SourceUnavailable: A source is missing, or cannot be read.
+        ScratchUnavailable: There is no room to work in.
 
     """
     detectors = settings.detectors()
-    reach = reach_of(detectors)
-    with TimeOrder() as order, Progress(sys.stderr) as progress:
-        past = Past(order)
-        progress.begin("reading the index", since - reach.ships_us, until)
-        past.read_index(settings.index, since - reach.ships_us, until, progress.reach)
-        progress.begin("reading the journal", since - reach.traffic_us, until)
-        past.read_journal(settings.journal, since - reach.traffic_us, until, progress.reach)
-        rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
-        replay = Replay(rules, past.gaps)
-        observed: Iterable[tuple[Instant, Observation | UnitState]] = past
+    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
+    replay = Replay(rules)
+    # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
+    processes = processors() if until - since >= _WORTH_IT_US else 1
+    spans = 1 if settings.expected else processes
+    with Past() as past, Progress(sys.stderr) as progress:
+        progress.begin("reading", since, until)
+        reach = reach_of(detectors)
+        past.read(settings.index, settings.journal, reach, (since, until), progress.reach, is_alone=processes == 1)
         if timeline is not None:
-            observed = _noted(past, timeline)
+            _note(past.since(since), timeline)
         progress.begin("judging", since, until)
         ticks = findings = 0
-        for evaluation in replay.ticks(observed, since, until):
+        for evaluation in evaluations(past, replay, since, until, spans):
             ticks += 1
             findings += len(evaluation.findings)
             progress.reach(evaluation.at)
@@ -136,9 +139,7 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         )
 
 
-def _noted(
-    observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline
-) -> Iterator[tuple[Instant, Observation | UnitState]]:
+def _note(observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline) -> None:
     for at, one in observed:
         if isinstance(one, Ship):
             timeline.add(one.host, _SHIP, at)
@@ -146,7 +147,6 @@ def _noted(
             timeline.add(one.host, _OF_CLASS[one.status // 100], at)
         elif isinstance(one, Unstamped):
             timeline.add(one.host, _UNSTAMPED, at)
-        yield at, one
 
 
 def _since(text: str) -> Callable[[Instant], Instant]:

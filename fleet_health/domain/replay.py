@@ -57,11 +57,10 @@ class _Open:
 
 @dataclass
 class Replay:
-    """One going through.
+    """What comes of the evaluations of a stretch of time.
 
     Attributes:
         rules: By what is judged.
-        gaps: What the journal does not show.
         episodes: What has come and gone so far, in the order in which it ended.
         alerts: How many alerts would have been given so far.
         failures: Symptom -> the first error of its detector.
@@ -69,63 +68,34 @@ class Replay:
     """
 
     rules: Rules
-    gaps: Sequence[Gap] = ()
     episodes: list[Episode] = field(default_factory=list)
     alerts: int = 0
     failures: dict[str, Exception] = field(default_factory=dict)
     _open: dict[Pair, _Open] = field(default_factory=dict)
+    _incidents: Incidents = field(default_factory=Incidents)
 
-    def ticks(
-        self, observed: Iterable[tuple[Instant, Observation | UnitState]], since: Instant, until: Instant
-    ) -> Iterator[Evaluation]:
-        """Judge at each tick after `since`, up to `until`.
+    def __post_init__(self) -> None:
+        self._incidents.tune(
+            self.rules.policy, (detector.symptom for detector in self.rules.detectors), self.rules.ignored
+        )
 
-        Args:
-            observed: What was observed, in order of time, from as long before `since` as the detectors reach back.
-            since: The begin.
-            until: The end, included.
+    @property
+    def open(self) -> tuple[Pair, ...]:
+        """What is open."""
+        return tuple(self._incidents.open)
 
-        """
-        rules, tick_us = self.rules, self.rules.policy.tick_us
-        fleet, incidents = Fleet(rules.host_limit, rules.ignored), Incidents()
-        incidents.tune(rules.policy, (detector.symptom for detector in rules.detectors), rules.ignored)
-        reach = reach_of(rules.detectors)
-        next_at = next_tick_at(since, tick_us)
-        gaps_in_order = sorted(self.gaps, key=lambda gap: gap.until)
-        ends = [gap.until for gap in gaps_in_order]
-        ships: list[Ship] = []
-        logged: list[Response | Unstamped | UnitState] = []
+    @property
+    def lost(self) -> frozenset[str]:
+        """The hosts that are lost."""
+        return self._incidents.lost
 
-        def judge(now: Instant) -> Evaluation:
-            fleet.ships.record(ships)
-            fleet.traffic.record(logged)
-            ships.clear()
-            logged.clear()
-            evict(fleet, reach, now)
-            # A gap is known from the message on that tells of it.
-            gaps = tuple(gaps_in_order[bisect_left(ends, now - reach.traffic_us) : bisect_right(ends, now)])
-            fleet.coverage = (Coverage("index"), Coverage("journal", gaps=gaps))
-            fleet.lost = incidents.lost
-            evaluation = evaluate(fleet, rules.detectors, now, tuple(incidents.open))
-            self._take(incidents, evaluation)
-            return evaluation
-
-        for at, one in observed:
-            while at > next_at <= until:
-                yield judge(next_at)
-                next_at += tick_us
-            if isinstance(one, Ship):
-                ships.append(one)
-            else:
-                logged.append(one)
-        while next_at <= until:
-            yield judge(next_at)
-            next_at += tick_us
-        # What stands at the end has no end.
+    def finish(self) -> None:
+        """Say that the last evaluation was taken: what stands has no end."""
         self.episodes += [self._episode(pair, None) for pair in list(self._open)]
 
-    def _take(self, incidents: Incidents, evaluation: Evaluation) -> None:
-        """Note what an evaluation leads to."""
+    def take(self, evaluation: Evaluation) -> None:
+        """Note what an evaluation leads to; each must come, in order."""
+        incidents = self._incidents
         for failure in evaluation.failures:
             self.failures.setdefault(failure.symptom, failure.error)
         if not evaluation.findings and not incidents.open:
@@ -150,3 +120,56 @@ class Replay:
     def _muter(self, now: Instant) -> Callable[[str, str], bool]:
         quiet = [window for window in self.rules.quiet if window.is_active(now)]
         return lambda host, _: any(window.is_about(host) for window in quiet)
+
+
+def judged(
+    rules: Rules,
+    gaps: Iterable[Gap],
+    observed: Iterable[tuple[Instant, Observation | UnitState]],
+    span: tuple[Instant, Instant],
+    state: Callable[[], tuple[tuple[Pair, ...], frozenset[str]]],
+) -> Iterator[Evaluation]:
+    """Judge at each tick after a begin, up to an end, included.
+
+    Args:
+        rules: By what is judged.
+        gaps: What the journal does not show.
+        observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
+        span: The begin and the end.
+        state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
+
+    """
+    since, until = span
+    tick_us, reach = rules.policy.tick_us, reach_of(rules.detectors)
+    fleet = Fleet(rules.host_limit, rules.ignored)
+    next_at = next_tick_at(since, tick_us)
+    gaps_in_order = sorted(gaps, key=lambda gap: gap.until)
+    ends = [gap.until for gap in gaps_in_order]
+    ships: list[Ship] = []
+    logged: list[Response | Unstamped | UnitState] = []
+
+    def judge(now: Instant) -> Evaluation:
+        fleet.ships.record(ships)
+        fleet.traffic.record(logged)
+        ships.clear()
+        logged.clear()
+        evict(fleet, reach, now)
+        # A gap is known from the message on that tells of it.
+        known = tuple(gaps_in_order[bisect_left(ends, now - reach.traffic_us) : bisect_right(ends, now)])
+        fleet.coverage = (Coverage("index"), Coverage("journal", gaps=known))
+        suspects, fleet.lost = state()
+        return evaluate(fleet, rules.detectors, now, suspects)
+
+    for at, one in observed:
+        while at > next_at <= until:
+            yield judge(next_at)
+            next_at += tick_us
+        if at > until:
+            break
+        if isinstance(one, Ship):
+            ships.append(one)
+        else:
+            logged.append(one)
+    while next_at <= until:
+        yield judge(next_at)
+        next_at += tick_us

@@ -50,6 +50,11 @@ class RejectionCount:
             self.by_reason[one.reason] += 1
             self.latest[one.reason] = one.excerpt
 
+    def merge(self, other: RejectionCount) -> None:
+        """Add what came after."""
+        self.by_reason += other.by_reason
+        self.latest |= other.latest
+
     def news(self) -> list[tuple[str, int, str]]:
         """Give what has been rejected since this was last asked: reason, count, and the latest excerpt."""
         fresh = self.by_reason - self._told

@@ -82,11 +82,11 @@ def read_journal(
     since: Instant,
     until: Instant,
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
-) -> tuple[RejectionCount, list[Gap]]:
+) -> tuple[RejectionCount, list[Gap], Instant]:
     """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's latest word till then.
 
     Returns:
-        What could not be read, by reason; and what the journal does not show.
+        What could not be read, by reason; what the journal does not show; and its last entry, or `since`.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
@@ -124,7 +124,7 @@ def read_journal(
     finally:
         hand_on()  # also what came before the reader failed
         reader.close()
-    return rejections, gaps
+    return rejections, gaps, last_at
 
 
 def oldest_entry_at(settings: JournalSettings) -> Instant | None:

@@ -7,8 +7,10 @@ on each other are one chain, and the chains, mostly one for each source, are mer
 from __future__ import annotations
 
 import heapq
+import os
 import tempfile
 from array import array
+from bisect import bisect_left
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING, Self, TypeAlias
@@ -30,10 +32,16 @@ _ITEM_SIZE = 2 * array("q").itemsize
 
 @dataclass(slots=True)
 class _Chain:
-    """Runs of which each begins no earlier than the one before ends: where each lies in the file, and its length."""
+    """Runs of which each begins no earlier than the one before ends.
+
+    Attributes:
+        last_at: The instant of the last item.
+        runs: Where each lies in the file, its length, and the instant of its last item.
+
+    """
 
     last_at: Instant
-    runs: list[tuple[int, int]] = field(default_factory=list)
+    runs: list[tuple[int, int, Instant]] = field(default_factory=list)
 
 
 class TimeOrder:
@@ -49,7 +57,7 @@ class TimeOrder:
         self._run: list[Item] = []
         self._chains: list[_Chain] = []
         self._size = 0
-        with _told():
+        with room_to_work():
             self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
 
     def __enter__(self) -> Self:
@@ -78,30 +86,51 @@ class TimeOrder:
         if chain is None:
             chain = _Chain(run[-1][0])
             self._chains.append(chain)
-        chain.runs.append((self._size, len(run)))
+        chain.runs.append((self._size, len(run), run[-1][0]))
         chain.last_at = run[-1][0]
-        with _told():
+        with room_to_work():
             self._file.seek(self._size)
             self._file.write(content.tobytes())
             self._file.flush()
         self._size += len(run) * _ITEM_SIZE
 
     def __iter__(self) -> Iterator[Item]:
+        return self.since(None)
+
+    def since(self, at: Instant | None) -> Iterator[Item]:
+        """Give the items from an instant on; all of them for None. Several processes may do so at a time."""
         self.flush()
         if len(self._chains) == 1:
-            return self._read(self._chains[0])
-        return heapq.merge(*map(self._read, self._chains), key=_at)
+            return self._read(self._chains[0], at)
+        return heapq.merge(*(self._read(chain, at) for chain in self._chains), key=_at)
 
-    def _read(self, chain: _Chain) -> Iterator[Item]:
-        for begin, length in chain.runs:
+    def __getstate__(self) -> tuple[list[_Chain], int]:
+        self.flush()
+        return self._chains, self._size
+
+    def __setstate__(self, state: tuple[list[_Chain], int]) -> None:
+        self._chains, self._size = state
+
+    def adopt(self, other: TimeOrder) -> None:
+        """Take over what another process has filled our file with, as it has come from there; ours must be empty."""
+        self._chains, self._size = other._chains, other._size
+
+    def _read(self, chain: _Chain, since: Instant | None) -> Iterator[Item]:
+        fd = self._file.fileno()
+        for begin, length, last_at in chain.runs:
+            if since is not None and last_at < since:
+                continue
             for place in range(0, length, _BLOCK):
-                self._file.seek(begin + place * _ITEM_SIZE)
-                block = array("q", self._file.read(min(_BLOCK, length - place) * _ITEM_SIZE))
-                yield from zip(block[0::2], block[1::2], strict=True)
+                size = min(_BLOCK, length - place) * _ITEM_SIZE
+                block = array("q", os.pread(fd, size, begin + place * _ITEM_SIZE))
+                instants = block[0::2]
+                first = 0 if since is None or instants[0] >= since else bisect_left(instants, since)
+                yield from zip(instants[first:], block[2 * first + 1 :: 2], strict=True)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def room_to_work() -> Iterator[None]:
+    """Say what is the matter with the temporary file that is written; raises ScratchUnavailable."""
     try:
         yield
     except OSError as error:

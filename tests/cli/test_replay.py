@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.cli import check
+from fleet_health.cli.replay_spans import evaluations
 from fleet_health.config.loading import load
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.replay import Replay, Rules
 from fleet_health.sources.past import Past
 from fleet_health.sources.system_messages import DROPPED_ID
-from fleet_health.sources.time_order import TimeOrder
 from tests.service_process import plain_environment
 from tests.site import iso
 
@@ -97,7 +97,7 @@ def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> lis
 
 @pytest.mark.parametrize("seed", range(6))
 def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.CaptureFixture[str]) -> None:
-    """On random inputs: the same hosts, symptoms, figures and words."""
+    """On random inputs: the same hosts, symptoms, figures and words, in however many processes; and so what follows."""
     random = Random(seed)  # noqa: S311 - nothing is secret here
     since, until = NOON, NOON + 3 * HOUR
     site.configure(
@@ -109,20 +109,24 @@ def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.
     settings = load(site.config)
     detectors = settings.detectors()
     reach = reach_of(detectors)
-    with TimeOrder(random.choice([7, 100_000])) as order:
-        past = Past(order)
-        past.read_index(settings.index, since - reach.ships_us, until, lambda _: None)
-        past.read_journal(settings.journal, since - reach.traffic_us, until, lambda _: None)
-        rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
-        replayed = {
-            evaluation.at: [(one.host, one.symptom, one.detail, one.suggested_fix) for one in evaluation.findings]
-            for evaluation in Replay(rules, past.gaps).ticks(past, since, until)
-        }
+    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
+    outcomes = []
+    for spans, is_alone, run_length in ((1, True, 7), (3, False, 100_000), (2, True, 7)):
+        replay = Replay(rules)
+        with Past(run_length) as past:
+            past.read(settings.index, settings.journal, reach, (since, until), lambda _: None, is_alone=is_alone)
+            replayed = {
+                evaluation.at: [(one.host, one.symptom, one.detail, one.suggested_fix) for one in evaluation.findings]
+                for evaluation in evaluations(past, replay, since, until, spans)
+            }
+            rejections = {source: count.by_reason for source, count in past.rejections.items()}
+        outcomes.append((replayed, replay.episodes, replay.alerts, past.gaps, rejections))
 
     assert list(replayed) == list(range(since + 5 * MINUTE, until + 1, 5 * MINUTE))
     for at, found in replayed.items():
         assert found == checked(site, at, capsys), iso(at)
     assert any(replayed.values())
+    assert outcomes[0] == outcomes[1] == outcomes[2]
 
 
 @pytest.fixture

@@ -1,0 +1,100 @@
+"""Judging the past in several spans at a time, each by a process of its own, as if one had judged all of it.
+
+What a detector finds depends on what was observed alone, and that is there for everybody. What is open depends on what
+was found before; so only what comes of the findings is gone through from the begin to the end, by one.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from itertools import pairwise, product
+from typing import IO, TYPE_CHECKING
+
+from fleet_health.domain.detectors import fatal_only, silent, unstamped
+from fleet_health.domain.detectors.contract import EVERY_HOST
+from fleet_health.domain.evaluation import DetectorFailure, Evaluation, reach_of
+from fleet_health.domain.replay import judged
+from fleet_health.domain.suspects import Suspects
+from fleet_health.parallel import Beside
+from fleet_health.sources.time_order import room_to_work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.domain.instant import Instant
+    from fleet_health.domain.replay import Replay
+    from fleet_health.sources.past import Past
+
+_OF_HOSTS = (silent.SYMPTOM, fatal_only.SYMPTOM, unstamped.SYMPTOM)
+
+
+def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, spans: int) -> Iterator[Evaluation]:
+    """Judge at each tick, in order, and let the replay take what is found.
+
+    Args:
+        past: What was observed.
+        replay: What comes of it. If hosts are expected there must be but one span, for then it matters who is lost.
+        since: The begin.
+        until: The end, included.
+        spans: In how many spans at a time.
+
+    """
+    first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
+    # Before we begin, so that they work meanwhile.
+    judging = [_Span(past, replay, span) for span in others]
+    observed = past.since(first[0] - _reach_us(replay))
+    for evaluation in judged(replay.rules, past.gaps, observed, first, lambda: (replay.open, replay.lost)):
+        replay.take(evaluation)
+        yield evaluation
+    for span in judging:
+        for evaluation in span.evaluations():
+            replay.take(evaluation)
+            yield evaluation
+    replay.finish()
+
+
+class _Span:
+    """A span that another process judges. Its evaluations wait in a file until we have come so far."""
+
+    def __init__(self, past: Past, replay: Replay, span: tuple[Instant, Instant]) -> None:
+        with room_to_work():
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
+        self._work = Beside(lambda: _judge(past, replay, span, self._file.fileno()))
+
+    def evaluations(self) -> Iterator[Evaluation]:
+        """Give what was found at each tick."""
+        count = self._work.result()
+        with self._file as file:
+            file.seek(0)
+            for _ in range(count):
+                yield pickle.load(file)  # noqa: S301 - it is our own, and has no name that anybody could open
+
+
+def _judge(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
+    """Judge a span, and write what is found; give the number of ticks."""
+    rules, count = replay.rules, 0
+    symptoms = {detector.symptom for detector in rules.detectors}
+    pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
+    suspects = Suspects(pairs, rules.policy.proof_us + 2 * rules.policy.tick_us)
+    observed = past.since(span[0] - _reach_us(replay))
+    with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
+        for evaluation in judged(rules, past.gaps, observed, span, lambda: (suspects.pairs, frozenset())):
+            suspects.take(evaluation)
+            pickle.dump(_portable(evaluation), file)
+            count += 1
+    return count
+
+
+def _portable(evaluation: Evaluation) -> Evaluation:
+    """Give an evaluation that can be handed over: an error may hold anything, so it is put into words."""
+    if not evaluation.failures:
+        return evaluation
+    failures = tuple(DetectorFailure(one.symptom, RuntimeError(repr(one.error))) for one in evaluation.failures)
+    return Evaluation(evaluation.at, evaluation.findings, failures, evaluation.judged, evaluation.over)
+
+
+def _reach_us(replay: Replay) -> int:
+    reach = reach_of(replay.rules.detectors)
+    return max(reach.ships_us, reach.traffic_us)

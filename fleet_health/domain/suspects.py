@@ -1,0 +1,40 @@
+"""What may be open, for who judges a stretch of time and does not know what was open before it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet_health.domain.detectors.contract import Pair
+    from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.domain.instant import Instant
+
+
+class Suspects:
+    """Begins with everything that could be open, and lets go of what has been over for long enough to have ended.
+
+    So each evaluation says of what is open, and of some that is not, whether it is over: as good as to say it of what
+    is open alone, for of anything else nobody asks.
+    """
+
+    def __init__(self, pairs: Iterable[Pair], enough_us: int) -> None:
+        """Take all that could be open, and after how long of being over nothing can be open any more."""
+        self._over_since: dict[Pair, Instant | None] = dict.fromkeys(pairs)
+        self._enough_us = enough_us
+
+    @property
+    def pairs(self) -> tuple[Pair, ...]:
+        """What may be open."""
+        return tuple(self._over_since)
+
+    def take(self, evaluation: Evaluation) -> None:
+        """Take note of an evaluation, and of each that follows on it."""
+        over_since: dict[Pair, Instant | None] = {}
+        for pair, since in self._over_since.items():
+            if pair not in evaluation.over:
+                over_since[pair] = None
+            elif since is None or evaluation.at - since <= self._enough_us:
+                over_since[pair] = evaluation.at if since is None else since
+        self._over_since = over_since | {(found.host, found.symptom): None for found in evaluation.findings}

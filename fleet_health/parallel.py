@@ -1,0 +1,52 @@
+"""Doing something beside what we do, on another processor: in a process of its own, forked from us.
+
+Only for commands, which have one thread: a process with several must not be forked.
+"""
+
+from __future__ import annotations
+
+import os
+from multiprocessing import get_context
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
+
+
+def processors() -> int:
+    """Say how many processors we may use."""
+    return len(os.sched_getaffinity(0))
+
+
+class Beside(Generic[T]):
+    """Does some work, from now on. Files that are open now are shared with it, and so are their offsets."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        context = get_context("fork")
+        self._connection, theirs = context.Pipe(duplex=False)
+        self._process = context.Process(target=_do, args=(work, theirs), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def result(self) -> T:
+        """Wait for what the work gives; raises what it raised."""
+        try:
+            is_done, outcome = self._connection.recv()
+        except EOFError:
+            self._process.join()
+            raise RuntimeError(f"a process of ours ended with status {self._process.exitcode}") from None
+        self._process.join()
+        if not is_done:
+            raise outcome
+        result: T = outcome
+        return result
+
+
+def _do(work: Callable[[], Any], connection: Connection) -> None:
+    try:
+        connection.send((True, work()))
+    except Exception as error:  # noqa: BLE001 - it is raised where it is waited for
+        connection.send((False, error))
