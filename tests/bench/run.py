@@ -25,6 +25,7 @@ from tests.bench import (
     index_catch_up,
     journal_catch_up,
     machine,
+    replay,
     report,
     steady_state,
     tick,
@@ -44,6 +45,7 @@ BENCHMARKS: dict[str, Callable[[Scale, Path, Path], Section]] = {
     "tick": tick.run,
     "steady-state": steady_state.run,
     "alert-latency": alert_latency.run,
+    "replay": replay.run,
 }
 """Every benchmark by its name. Each is given the scale, a directory of data, and one for whatever it likes."""
 
@@ -96,7 +98,7 @@ def _write(chapters: dict[str, str]) -> None:
     _RESULTS.write_text(report.page(old, chapters, TITLES, _NOTES.read_text("utf-8")), "utf-8")
 
 
-TITLES = ("Journal catch-up", "Index catch-up", "Cold start", "Tick", "Steady state", "Alert latency")
+TITLES = ("Journal catch-up", "Index catch-up", "Cold start", "Tick", "Steady state", "Alert latency", "Replay")
 """The chapters' titles, in the order of the page."""
 
 

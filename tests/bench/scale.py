@@ -25,6 +25,8 @@ class Scale:
         window_s: For how many seconds CPU and wakeups are counted, each time.
         history_s: How many seconds of a rate lie in the journal already.
         alerts: Alerts in one tick.
+        replayed: Rows of the month that is replayed.
+        replayed_days: How many days of it.
 
     """
 
@@ -43,6 +45,8 @@ class Scale:
     window_s: float = 30.0
     history_s: float = 1_800.0
     alerts: int = 100
+    replayed: int = 1_000_000
+    replayed_days: int = 30
 
     def with_rounds(self, rounds: int) -> Scale:
         """Take each figure so often."""
@@ -66,4 +70,6 @@ SMALL = Scale(
     window_s=0.5,
     history_s=10.0,
     alerts=5,
+    replayed=2_000,
+    replayed_days=3,
 )
