@@ -210,8 +210,8 @@ def journald(tmp_path: Path, do_without: DoWithout, eventually: Callable[..., An
     one = Journald(process, name)
     eventually(lambda: process.poll() is not None or one.socket.exists(), "the socket of a private journald")
     if process.poll() is not None:
-        assert process.stderr is not None
-        do_without(f"a private journald does not start: {process.stderr.read().decode()}")
+        _, complaint = process.communicate()
+        do_without(f"a private journald does not start: {complaint.decode()}")
     yield one
     process.terminate()
     process.communicate()
