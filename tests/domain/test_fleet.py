@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
 from fleet_health.domain.observation import Response, Ship, Unstamped
+from fleet_health.domain.window import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,3 +127,29 @@ def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now:
     fleet.ships.record([Ship("newer", now)])
 
     assert dict(fleet.ships.items()) == {"new": now, "newer": now}
+
+
+@PROPERTY
+@given(batches=st.lists(st.tuples(FACTS, INSTANTS, INSTANTS, st.integers(0, 5)), min_size=1, max_size=6))
+def test_what_a_fleet_counts_stays_right_while_facts_come_and_go(
+    batches: list[tuple[list[Response | Unstamped], int, int, int]],
+) -> None:
+    """Whatever comes late, and whatever was asked before: each count is that of all facts that were not forgotten."""
+    fleet, forgotten = Fleet(), -(1 << 40)
+    everything: list[Response | Unstamped] = []
+    for facts, begin, end, later in batches:
+        fleet.traffic.record(facts)
+        everything += facts
+        since, until = sorted((max(begin, forgotten), max(end, forgotten)))
+        for still in (fleet, fleet.standing_still()):
+            for _ in range(2):
+                counted = {host: one for host, one in still.counts(since, until).items() if one != Counts()}
+                by_hand = count_by_hand(everything, since, until)
+                assert {host: (one.answers, one.unstamped) for host, one in counted.items()} == {
+                    host: (sum(by_status.values()), unstamped)
+                    for host, (by_status, unstamped) in by_hand.items()
+                    if by_status or unstamped
+                }
+        forgotten = max(forgotten, since + later)
+        fleet.traffic.evict(forgotten)
+        everything = [fact for fact in everything if fact.at >= forgotten]

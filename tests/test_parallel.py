@@ -1,0 +1,45 @@
+"""Work that another process does beside us."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from typing import NoReturn
+
+import pytest
+
+from fleet_health.errors import SourceMissing
+from fleet_health.parallel import Beside, processors
+
+
+def name_us(number: int) -> tuple[int, int]:
+    """Give the process that does it, and a number."""
+    return os.getpid(), number
+
+
+def refuse() -> NoReturn:
+    """Raise something that a command says to its user."""
+    raise SourceMissing("there is no index")
+
+
+def test_it_gives_what_the_work_gives() -> None:
+    """Of another process, several at a time."""
+    works = [Beside(partial(name_us, number)) for number in range(3)]
+    results = [work.result() for work in works]
+
+    assert [number for _, number in results] == [0, 1, 2]
+    assert len({os.getpid(), *(pid for pid, _ in results)}) == 4
+    assert processors() >= 1
+
+
+def test_it_raises_what_the_work_raises() -> None:
+    """As if it had been done here."""
+    with pytest.raises(SourceMissing, match="there is no index"):
+        Beside(refuse).result()
+
+
+def test_that_it_was_killed_is_said() -> None:
+    """Rather than waited for."""
+    with pytest.raises(RuntimeError, match="a process of ours ended with status -9"):
+        Beside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
