@@ -215,7 +215,8 @@ class Incidents:
         for pair, incident in self.open.items():
             # One that is about to end is not worth another word.
             is_ending = incident.well_since is not None and now - incident.well_since < 2 * self._policy.tick_us
-            if pair in found or is_ending or not incident.explains & self.held or is_muted(*pair):
+            is_quiet = is_ending or self._flapping.is_told(pair) or is_muted(*pair)
+            if pair in found or is_quiet or not incident.explains & self.held:
                 continue
             if self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
                 finding = Finding(*pair, _DOUBTFUL, _DOUBTFUL_FIX, incident.explains)
@@ -229,7 +230,9 @@ class Incidents:
         if key in given:
             return []
         given.add(key)
-        return [Alert(replace(finding, detail=finding.detail + self._inhibition.named(finding.explains)), now)]
+        if named := self._inhibition.named(finding.explains):
+            finding = replace(finding, detail=finding.detail + named)
+        return [Alert(finding, now)]
 
     def _end(self, evaluation: Evaluation, found: dict[Pair, Finding]) -> list[Notice]:
         """End the incidents that are over, or have become moot; give what is to be said of it."""

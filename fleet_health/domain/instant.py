@@ -8,6 +8,7 @@ without rounding in arithmetic; a `datetime` costs ten times as much to compare.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TypeAlias
 
 Instant: TypeAlias = int
@@ -37,6 +38,7 @@ def isoformat(at: Instant) -> str:
     return (_EPOCH + timedelta(microseconds=at)).isoformat()
 
 
+@lru_cache(maxsize=64)
 def utc_hour(at: Instant) -> str:
     """Name the UTC hour that holds an instant: `2026-11-23T18`."""
     return isoformat(at)[:13]

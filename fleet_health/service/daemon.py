@@ -195,11 +195,11 @@ class Daemon:
         reach = reach_of(self._settings.detectors())
         return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
 
-    def _snapshot(self) -> bytes | None:
+    async def _snapshot(self, fleet: Fleet) -> bytes | None:
         memory = memorize(
             self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
         )
-        return self._saving.due(memory, clock.now())
+        return await wrap(self._saving.due)(memory, clock.now(), fleet.ships)  # off the loop: there may be many hosts
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""

@@ -16,7 +16,7 @@ from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from fleet_health.domain.alert import Alert
     from fleet_health.domain.detectors.contract import Detector, Reach
@@ -55,7 +55,7 @@ class Evaluator:
         step_watch: StepWatch,
         witness: Callable[[Sequence[Alert], Fleet], Sequence[Alert]] | None = None,
         silencing: Silencing | None = None,
-        snapshot: Callable[[], bytes | None] | None = None,
+        snapshot: Callable[[Fleet], Awaitable[bytes | None]] | None = None,
     ) -> None:
         self.last: Evaluation | None = None
         self.history = History()
@@ -122,7 +122,8 @@ class Evaluator:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = await self._take(evaluation)
         alerts = await self._with_evidence(news.alerts)
-        state = None if self._snapshot is None else self._snapshot()
+        async with self._intake.held() as fleet:
+            state = None if self._snapshot is None else await self._snapshot(fleet)
         if self.are_notices_recorded:
             self._delivery.deliver([*alerts, *news.notices], state=state)
         else:

@@ -18,6 +18,7 @@ from fleet_health.sinks.state_file import encoded
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from fleet_health.domain.fleet import Ships
     from fleet_health.domain.history import History
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.silences import SilenceWatch
@@ -63,7 +64,7 @@ class Memory(msgspec.Struct):
 def memorize(
     incidents: Incidents, intake: Intake, index_path: Path, silences: SilenceWatch, history: History
 ) -> Memory:
-    """Put together what is worth remembering now."""
+    """Put together what is worth remembering now, but for the ships."""
     (journal,) = [state for state in intake.states if state.name == "journal"]
     return Memory(
         incidents=incidents.snapshot(),
@@ -72,7 +73,6 @@ def memorize(
         silences=silences.records,
         history=history.snapshot,
         index_path=str(index_path),
-        ships=dict(intake.fleet.ships.items()),
     )
 
 
@@ -83,15 +83,15 @@ class Saving:
         self._lasting = b""
         self._at: Instant | None = None
 
-    def due(self, memory: Memory, now: Instant) -> bytes | None:
-        """Give the state to save, encoded; None if only instants have changed since the last, and that was just now."""
+    def due(self, memory: Memory, now: Instant, ships: Ships) -> bytes | None:
+        """Give the state to save with the ships, encoded; None if only instants have changed since it last was."""
         incidents = msgspec.structs.replace(memory.incidents, at=None)
-        passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot(), "ships": {}}
+        passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot()}
         lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, **passing))
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now
-        return encoded(memory)
+        return encoded(msgspec.structs.replace(memory, ships=dict(ships.items())))
 
 
 def recall(file: StateFile[Memory]) -> Memory:

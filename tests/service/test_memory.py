@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fleet_health.domain.fleet import Ships
 from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.service.memory import Memory, Saving
 
@@ -26,4 +27,11 @@ def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
         (memory(5, one), 30 * SECOND),
     ]
 
-    assert [saving.due(state, now) is not None for state, now in states] == [True, False, True, False, True, True]
+    assert [saving.due(state, now, Ships()) is not None for state, now in states] == [
+        True,
+        False,
+        True,
+        False,
+        True,
+        True,
+    ]
