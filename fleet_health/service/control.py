@@ -2,7 +2,8 @@
 
 A request is an object with `command` and what that command takes; the answer is one object, with `error` if it could
 not be given. What a client may cost is bounded: the length of a request, the time to send one and to take the answer,
-the number of clients; and one answer is made at a time. A client that stands still disturbs nobody.
+the number of clients, of whom one who asks for nothing makes room for another; and one answer is made at a time. A
+client that stands still disturbs nobody.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ class ControlSocket:
         self._identity: tuple[int, int] | None = None
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
+        # Of whom a request is awaited, who has done nothing for the longest first.
+        self._idle: dict[asyncio.StreamReader, None] = {}
         self._one_at_a_time = asyncio.Lock()
 
     async def open(self, path: Path) -> None:
@@ -78,6 +81,9 @@ class ControlSocket:
         if self._server is None or self._path is None:
             return
         self._server.close()
+        while self._dismiss():
+            pass
+        await asyncio.sleep(0)  # they end by themselves
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -96,7 +102,7 @@ class ControlSocket:
         assert task is not None  # noqa: S101 - we are in one
         self._clients.add(task)
         try:
-            if len(self._clients) > CLIENT_LIMIT:
+            if len(self._clients) > CLIENT_LIMIT and not self._dismiss():
                 await self._send(writer, {"error": f"there are {CLIENT_LIMIT} others already; try again"})
                 return
             uid = _peer(writer.get_extra_info("socket"))
@@ -109,13 +115,25 @@ class ControlSocket:
             # Without waiting for what it has not taken.
             writer.transport.abort()
 
+    def _dismiss(self) -> bool:
+        """Let the client go who has asked for nothing for the longest; False if all are being served."""
+        if not self._idle:
+            return False
+        reader = next(iter(self._idle))
+        del self._idle[reader]
+        reader.feed_eof()  # as if it had hung up; asyncio of Python 3.11 would log that it was cancelled
+        return True
+
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
         """Give the next request; nothing if there is no more, and one that is no JSON if it is too long."""
+        self._idle[reader] = None
         try:
             async with asyncio.timeout(self._idle_time):
                 line = await reader.readline()
         except ValueError:  # the reader has thrown away what it had of it
             return b"longer"
+        finally:
+            self._idle.pop(reader, None)
         return line if line.endswith(b"\n") else b""
 
     async def _answered(self, line: bytes, uid: int) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.service import control
 from fleet_health.service.control import CLIENT_LIMIT, REQUEST_LIMIT, ControlSocket, RequestError
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ async def ask(path: Path, *lines: bytes) -> list[dict[str, Any]]:
         answers.append(json.loads(line))
     writer.close()
     return answers
+
+
+def hang_up(writer: asyncio.StreamWriter) -> None:
+    """Go without having taken what there is."""
+    writer.transport.abort()
+    writer.close()
 
 
 def request(command: str) -> bytes:
@@ -196,17 +203,40 @@ async def test_one_that_stands_still_disturbs_nobody(tmp_path: Path) -> None:
 
 
 async def test_there_are_no_more_clients_than_the_limit(tmp_path: Path, async_eventually: AsyncEventually) -> None:
-    """One more is told so; when one goes there is room again."""
+    """Who asks for nothing makes room, the one who has for the longest."""
     path = tmp_path / "s"
     async with listening(path) as control:
         crowd = [await asyncio.open_unix_connection(path) for _ in range(CLIENT_LIMIT)]
         await async_eventually(lambda: len(control._clients) == CLIENT_LIMIT)
-        (refused,) = await ask(path, b"")
-        crowd.pop()[1].close()
-        await async_eventually(lambda: len(control._clients) < CLIENT_LIMIT)
         (answered,) = await ask(path, request("a"))
+        dismissed = await crowd[0][0].read()
+        second_reader, second_writer = crowd[1]
+        second_writer.write(request("b"))
+        still_served = await second_reader.readline()
         for _, writer in crowd:
             writer.close()
+
+    assert answered == {"echo": {"command": "a"}}
+    assert dismissed == b""
+    assert json.loads(still_served) == {"echo": {"command": "b"}}
+
+
+async def test_where_all_are_being_served_one_more_is_told_so(
+    tmp_path: Path, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When one goes there is room again."""
+    monkeypatch.setattr(control, "CLIENT_LIMIT", 2)
+    path = tmp_path / "s"
+    async with listening(path) as listener:
+        crowd = [await asyncio.open_unix_connection(path) for _ in range(2)]
+        for _, writer in crowd:
+            writer.write(request("long"))
+        await async_eventually(lambda: len(listener._clients) == 2 and not listener._idle)
+        (refused,) = await ask(path, b"")
+        hang_up(crowd.pop()[1])
+        await async_eventually(lambda: len(listener._clients) < 2)
+        (answered,) = await ask(path, request("a"))
+        hang_up(crowd.pop()[1])
 
     assert "others already" in refused["error"]
     assert "echo" in answered
