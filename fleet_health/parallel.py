@@ -6,6 +6,7 @@ Only for commands, which have one thread: a process with several must not be for
 from __future__ import annotations
 
 import os
+import signal
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -28,7 +29,10 @@ class Beside(Generic[T]):
         context = get_context("fork")
         self._connection, theirs = context.Pipe(duplex=False)
         self._process = context.Process(target=_do, args=(work, theirs), daemon=True)
+        # Who interrupts us means us: we end it then, and it has nothing to say to that.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         self._process.start()
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def result(self) -> T:

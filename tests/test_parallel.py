@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from functools import partial
 from typing import NoReturn
 
@@ -37,6 +39,31 @@ def test_it_raises_what_the_work_raises() -> None:
     """As if it had been done here."""
     with pytest.raises(SourceMissing, match="there is no index"):
         Beside(refuse).result()
+
+
+INTERRUPTED = """
+import os, signal, time
+from fleet_health.parallel import Beside
+
+work = Beside(lambda: time.sleep(60))
+os.killpg(0, signal.SIGINT)
+work.result()
+"""
+
+
+def test_an_interrupt_ends_all_of_it() -> None:
+    """And only we say so."""
+    done = subprocess.run(
+        ["env", "--default-signal=INT", sys.executable, "-c", INTERRUPTED],
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        start_new_session=True,
+        timeout=30,
+    )
+
+    assert done.returncode == -signal.SIGINT
+    assert done.stderr.count("Traceback") == 1
 
 
 def test_that_it_was_killed_is_said() -> None:
