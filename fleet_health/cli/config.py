@@ -6,9 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, refuse
-from fleet_health.config.in_force import LISTS, in_force, written
+from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
-from fleet_health.config.schema import OVERRIDABLE
+from fleet_health.config.schema import LISTS, OVERRIDABLE
 from fleet_health.errors import ConfigError, printable
 
 if TYPE_CHECKING:

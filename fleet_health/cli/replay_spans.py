@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import pickle
 import tempfile
+from dataclasses import replace
 from itertools import pairwise, product
 from typing import IO, TYPE_CHECKING
 
@@ -92,7 +93,7 @@ def _portable(evaluation: Evaluation) -> Evaluation:
     if not evaluation.failures:
         return evaluation
     failures = tuple(DetectorFailure(one.symptom, RuntimeError(repr(one.error))) for one in evaluation.failures)
-    return Evaluation(evaluation.at, evaluation.findings, failures, evaluation.judged, evaluation.over)
+    return replace(evaluation, failures=failures)
 
 
 def _reach_us(replay: Replay) -> int:

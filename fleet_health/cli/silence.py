@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import pwd
 import secrets
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -21,6 +19,7 @@ from fleet_health.domain.instant import SECOND_US, describe, isoformat
 from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.service import clock
+from fleet_health.service.silence_requests import user_name
 from fleet_health.sinks.journal import MESSAGE_IDS
 from fleet_health.sinks.silence_file import SilenceFile, silence_of
 
@@ -188,11 +187,7 @@ def _line(silence: Silence, now: Instant) -> str:
 
 
 def _author() -> str:
-    if name := os.environ.get("SUDO_USER"):
-        return name
-    with suppress(KeyError):
-        return pwd.getpwuid(os.getuid()).pw_name
-    return str(os.getuid())
+    return os.environ.get("SUDO_USER") or user_name(os.getuid())
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:

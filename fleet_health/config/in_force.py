@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-LISTS = ("overrides", "quiet")
-"""The tables that may come several times, and are no settings themselves."""
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A value as it is written, and where it is.
@@ -54,7 +50,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
 
 
 def written(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give each key of one of the `LISTS`, dotted, with its value as TOML."""
+    """Give each key of one of the `schema.LISTS`, dotted, with its value as TOML."""
     return ((key, _written(value)) for key, value in _flat(table))
 
 

@@ -13,6 +13,7 @@ from fleet_health.config.schema import (
     HOSTS_KEY,
     KEYS,
     LIMITS,
+    LISTS,
     OVERRIDABLE,
     QUIET_KEYS,
     IndexSettings,
@@ -52,9 +53,8 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     """
     document = _read(path) if path else {}
     problems: list[Problem] = []
-    apart = ("overrides", "quiet")
-    raw_overrides, raw_quiet = (document.get(key, []) for key in apart)
-    found = _Reader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in apart})
+    raw_overrides, raw_quiet = (document.get(key, []) for key in LISTS)
+    found = _Reader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in LISTS})
     if path:
         found = {
             key: path.parent / value if isinstance(value, Path) else value  # an absolute path stays as it is
@@ -133,7 +133,7 @@ class _Reader:
                 for other in (*self._keys, *self._tables)
                 if other and other.startswith(prefix)
             }
-            | ({"overrides", "quiet"} if not table and not self._place else set())
+            | (set(LISTS) if not table and not self._place else set())
         )
         elsewhere = [other for other in self._keys if other.rpartition(".")[2] == name]
         close = [prefix + other for other in get_close_matches(name, known, n=1)]

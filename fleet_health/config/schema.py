@@ -108,6 +108,9 @@ KEYS: dict[str, Key] = {
     **FLEET_KEYS,
 }
 
+LISTS = ("overrides", "quiet")
+"""The tables that may come several times, and are no settings themselves."""
+
 HOSTS_KEY = Key(values.globs, None)
 """The key `hosts` of an override."""
 

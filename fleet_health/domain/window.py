@@ -146,16 +146,11 @@ class HostWindow:
         if not events or first <= events[0]:
             return
         end = bisect_left(events, first)
-        for event in events[:end]:
-            kind = event & _KIND
-            if kind >= _FAILED:
-                self._server_errors -= 1
-            elif kind >= _REFUSED:
-                self._client_errors -= 1
-            elif kind != _UNSTAMPED:
-                self._accepted -= 1
-            else:
-                self._unstamped -= 1
+        gone = _counted(events[:end])
+        self._accepted -= gone.accepted
+        self._client_errors -= gone.client_errors
+        self._server_errors -= gone.server_errors
+        self._unstamped -= gone.unstamped
         del events[:end]
 
     def _add(self, at: Instant, kind: int) -> None:

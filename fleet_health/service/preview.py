@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.in_force import in_force
+from fleet_health.config.schema import LISTS
 from fleet_health.domain.evaluation import evaluate, reach_of
 from fleet_health.domain.instant import isoformat
 from fleet_health.service.overview import VERSION
@@ -46,7 +47,7 @@ def preview_document(old: Settings, new: Settings, fleet: Fleet, now: Instant) -
         ]
         + [
             {"key": table, "old": "as it was", "new": "changed"}
-            for table in ("overrides", "quiet")
+            for table in LISTS
             if old.document.get(table, []) != new.document.get(table, [])
         ],
         "unforeseen": list(_unforeseen(old, new)),

@@ -52,7 +52,7 @@ class SilenceRequests:
             starts_at=now,
             ends_at=now + length_us,
             reason=reason,
-            author=await wrap(_name_of)(uid),
+            author=await wrap(user_name)(uid),
         )
         try:
             await wrap(self._silencing.file.add)(silence, now)
@@ -75,7 +75,7 @@ class SilenceRequests:
             raise RequestError(f"the silences cannot be written: {error}") from error
         if ended is None:
             raise RequestError(f"there is no silence {name}; `silence list` shows them")
-        _log.info("silence ended by hand", id=name, by=await wrap(_name_of)(uid))
+        _log.info("silence ended by hand", id=name, by=await wrap(user_name)(uid))
         return {"silence": ended.row()}
 
 
@@ -93,7 +93,8 @@ def _length_us(request: Mapping[str, Any]) -> int:
     raise RequestError(f"expected `for_s` to be a number of seconds, from a minute to 30 days, found {seconds!r}")
 
 
-def _name_of(uid: int) -> str:
+def user_name(uid: int) -> str:
+    """Name a user; one without a name by his number."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)

@@ -42,7 +42,7 @@ class Part:
 
     Attributes:
         order: Holds what was observed.
-        hosts: The hosts' names, by number.
+        numbers: Host -> its number; in that order.
         states: When the unit started (1) or stopped (0), each as twice the instant and that.
         gaps: What the journal does not show.
         rejections: What could not be read.
@@ -51,12 +51,11 @@ class Part:
     """
 
     order: TimeOrder
-    hosts: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
     states: array[int] = field(default_factory=lambda: array("q"))
     gaps: list[Gap] = field(default_factory=list)
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
-    _numbers: dict[str, int] = field(default_factory=dict)
 
     def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
@@ -82,7 +81,8 @@ class Part:
     def adopt(self, other: Part) -> None:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
-        self.hosts, self.states, self.gaps, self.rejections = other.hosts, other.states, other.gaps, other.rejections
+        self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
+        self.gaps, self.rejections = other.gaps, other.rejections
 
     def follow_on(self, before: Part, begin: Instant) -> None:
         """Let a gap that is there from the begin on reach back to the last entry of the part before."""
@@ -94,7 +94,7 @@ class Part:
         if place := bisect_left(states, 2 * at):
             latest = states[place - 1]
             yield latest // 2, UnitState(latest // 2, bool(latest % 2))
-        hosts, mask = self.hosts, (1 << _KIND_BITS) - 1
+        hosts, mask = list(self.numbers), (1 << _KIND_BITS) - 1
         for when, number in self.order.since(at):
             kind = number & mask
             if kind == _SHIP:
@@ -120,11 +120,7 @@ class Part:
         return self._number(one.host) << _KIND_BITS | (_UNSTAMPED if isinstance(one, Unstamped) else _SHIP)
 
     def _number(self, host: str) -> int:
-        try:
-            return self._numbers[host]
-        except KeyError:
-            self.hosts.append(host)
-            return self._numbers.setdefault(host, len(self.hosts) - 1)
+        return self.numbers.setdefault(host, len(self.numbers))
 
 
 @dataclass
@@ -154,7 +150,7 @@ class Past:
 
     def hosts(self) -> set[str]:
         """Give every host that was observed."""
-        return {host for part in self.parts for host in part.hosts}
+        return {host for part in self.parts for host in part.numbers}
 
     def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
         """Give what was observed from an instant on, in order of time, and before it systemd's latest word."""
