@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 import hypothesis
 import pytest
 
-from tests.service_process import PATIENCE_S, POLL_S, Service, plain_environment
+from tests.patience import PATIENCE_S, POLL_S
+from tests.service_process import Service, plain_environment
 from tests.site import Site
 
 if TYPE_CHECKING:

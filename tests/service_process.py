@@ -15,18 +15,14 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
+from tests.patience import PATIENCE_S, POLL_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.site import Site
 
 T = TypeVar("T")
-
-PATIENCE_S = 60.0
-"""How long a test waits for what must come; it is never reached when all is well."""
-
-POLL_S = 0.01
-"""How long it waits between two looks."""
 
 
 def plain_environment() -> dict[str, str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fleet_health
+from tests.patience import PATIENCE_S
 
 PACKAGE = Path(fleet_health.__file__).parent
 ROOT = Path(__file__).parents[1]
@@ -59,7 +60,7 @@ def test_the_service_carries_nothing_that_only_other_commands_need(tmp_path: Pat
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=True,
     )
 
@@ -76,7 +77,7 @@ def test_imports_run_strictly_downward() -> None:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 

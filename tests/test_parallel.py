@@ -13,6 +13,7 @@ import pytest
 
 from fleet_health.errors import SourceMissing
 from fleet_health.parallel import Beside, processors
+from tests.patience import PATIENCE_S
 
 
 def name_us(number: int) -> tuple[int, int]:
@@ -59,7 +60,7 @@ def test_an_interrupt_ends_all_of_it() -> None:
         text=True,
         check=False,
         start_new_session=True,
-        timeout=30,
+        timeout=PATIENCE_S,
     )
 
     assert done.returncode == -signal.SIGINT

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
+
 REPOSITORY = Path(__file__).parents[1]
 CHECKERS = ("ruff", "mypy", "lint-imports", "pytest")
 
@@ -39,7 +41,7 @@ def run(checkout: Path) -> subprocess.CompletedProcess[str]:
     """Run `tests/run` there, with nothing else on its path."""
     environment = {"PATH": f"{checkout}/bin:/usr/bin:/bin", "HOME": str(checkout), "TMPDIR": str(checkout)}
     return subprocess.run(
-        ["tests/run"], cwd=checkout, env=environment, capture_output=True, text=True, timeout=60, check=False
+        ["tests/run"], cwd=checkout, env=environment, capture_output=True, text=True, timeout=PATIENCE_S, check=False
     )
 
 
@@ -72,7 +74,7 @@ def test_a_failure_leaves_nothing_running(checkout: Path) -> None:
     script(checkout / ".venv-tests-3.13/bin/pytest", "echo $$ > pid.new; mv pid.new pid; sleep 300")
     assert run(checkout).returncode == 1
     process = Path("/proc", (checkout / "pid").read_text().strip())
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE_S
     while process.exists():
         assert time.monotonic() < deadline, "it still runs"
         time.sleep(0.05)

@@ -31,7 +31,8 @@ class Usage:
 
     Attributes:
         at_ns: The instant, of the monotonic clock.
-        cpu_ns: Time on a CPU, of all its threads, those that have ended included.
+        cpu_ns: Time on a CPU, of all its threads, those that have ended included. While one of them is on a CPU the
+            kernel may be a tick of its scheduler (some milliseconds) behind, unless it is the process that asks.
         switches: Context switches of the threads that are there, voluntary or not.
 
     """

@@ -5,9 +5,14 @@ from __future__ import annotations
 import mmap
 import os
 import subprocess
+import sys
 import time
+from typing import TYPE_CHECKING
 
 from tests.bench.processes import Usage, anonymous_bytes, usage
+
+if TYPE_CHECKING:
+    from tests.conftest import Eventually
 
 MIB = 1 << 20
 
@@ -31,13 +36,15 @@ def test_each_wait_of_a_process_is_a_wakeup() -> None:
     assert after.switches >= before.switches + 10
 
 
-def test_the_cpu_time_of_another_process_can_be_had() -> None:
-    """One that has done nothing but start has used some."""
-    with subprocess.Popen(["sleep", "60"]) as process:
-        used = usage(process.pid)
-        process.kill()
+def test_the_cpu_time_of_another_process_can_be_had(eventually: Eventually) -> None:
+    """As soon as that process waits it is no less than what it had used by its own word."""
+    says_and_waits = "import sys, time; print(time.process_time_ns(), flush=True); sys.stdin.read()"
+    command = [sys.executable, "-c", says_and_waits]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        by_itself = int(process.stdout.readline())
 
-    assert used.cpu_ns > 0
+        eventually(lambda: usage(process.pid).cpu_ns >= by_itself > 0, "its CPU time")
 
 
 def test_anonymous_memory_is_what_was_written_to() -> None:

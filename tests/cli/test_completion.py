@@ -13,6 +13,7 @@ import pytest
 from fleet_health.cli.parser import COMMANDS, build_parser
 from fleet_health.cli.tree import all_parsers, arguments
 from fleet_health.sinks.journal import MESSAGE_IDS
+from tests.patience import PATIENCE_S
 from tests.service_process import plain_environment
 
 if TYPE_CHECKING:
@@ -54,7 +55,9 @@ def in_bash(scripts: Path, *words: str) -> set[str]:
         " $(complete -p fleet-health | sed 's/.* -F \\([^ ]*\\) .*/\\1/');"
         " printf '%s\\n' \"${COMPREPLY[@]}\""
     )
-    done = subprocess.run(["bash", "-c", code], cwd=scripts, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(
+        ["bash", "-c", code], cwd=scripts, capture_output=True, text=True, check=True, timeout=PATIENCE_S
+    )
     assert done.stderr == ""
     return set(done.stdout.split())
 
@@ -68,7 +71,7 @@ def in_zsh(scripts: Path, line: str) -> str:
         env={**os.environ, "TERM": "dumb"},
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     return told.read_text().rstrip("\n")
 

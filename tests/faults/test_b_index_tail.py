@@ -22,6 +22,7 @@ from fleet_health.service import clock
 from fleet_health.sources.index import IndexFollower
 from fleet_health.sources.open_file import LINE_LIMIT
 from fleet_health.sources.state import Phase
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from fleet_health.domain.observation import Ship
     from tests.conftest import AsyncEventually, DoWithout, Following, Service, Site
 
-PATIENCE_S = 30.0
 LOOKBACK_US = 3_600_000_000
 MIB = 1 << 20
 

@@ -14,6 +14,7 @@ from fleet_health.demo.journal import JournalFile
 from fleet_health.domain.fleet import Ships, Traffic
 from fleet_health.sources.index import IndexFollower
 from fleet_health.sources.journal import JournalFollower
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -247,7 +248,7 @@ def make_a_mistake(*arguments):
     with start_altered_service(site, code) as service:
         service.until_ready()
         mistake.touch()
-        status = service.process.wait(30)
+        status = service.process.wait(PATIENCE_S)
 
         assert status not in (0, 2)
         assert "RuntimeError: a mistake of ours" in service.stderr

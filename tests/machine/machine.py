@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tests.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Self
@@ -37,11 +39,11 @@ class MachineUnavailable(Exception):  # noqa: N818 - a circumstance, not an erro
     """This host cannot have a machine; the message says why."""
 
 
-def eventually(look: Callable[[], T | None], what: str, *, within: float = 30.0) -> T:
+def eventually(look: Callable[[], T | None], what: str) -> T:
     """Return what `look` returns, as soon as that is true."""
-    deadline = time.monotonic() + within
+    deadline = time.monotonic() + PATIENCE_S
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}; last seen: {seen!r}"
+        assert time.monotonic() < deadline, f"it did not come: {what}; last seen: {seen!r}"
         time.sleep(0.1)
     return seen
 
@@ -96,7 +98,7 @@ class Machine:
         """End it with everything in it; again is harmless."""
         if self._supervisor is not None and self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
-            self._supervisor.wait(timeout=30)
+            self._supervisor.wait(PATIENCE_S)
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def run(

@@ -56,7 +56,7 @@ def test_D4_hung_part(
     # systemd removes the runtime directory with the process: the next one does not hang.
     service.machine.write(HANG, "")
     receiver.upload(after, times=3, stamped=False)
-    eventually(lambda: service.property("NRestarts") == "1", "its restart by the watchdog", within=60)
+    eventually(lambda: service.property("NRestarts") == "1", "its restart by the watchdog")
 
     service.wait_for_alert(after, "unstamped")
     assert service.machine.journal(f"UNIT={SERVICE}", "UNIT_RESULT=watchdog", f"INVOCATION_ID={hung}")

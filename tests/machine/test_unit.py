@@ -100,15 +100,12 @@ def test_D2_refused_reload_changes_nothing(
     service.wait_for_alert(host, "unstamped")
 
 
-def test_stop_is_quick(disturbed_service: Service) -> None:
-    """`systemctl stop` takes no more than two seconds and leaves no failure behind."""
+def test_a_stop_is_a_success(disturbed_service: Service) -> None:
+    """`systemctl stop` neither runs into the unit's limit nor leaves a failure behind."""
     service = disturbed_service
 
-    began = time.monotonic()
     service.control("stop")
-    took = time.monotonic() - began
 
-    assert took < 2
     seen = service.machine.properties(SERVICE, "ActiveState", "Result", "ExecMainStatus")
     assert seen == {"ActiveState": "inactive", "Result": "success", "ExecMainStatus": "0"}
 

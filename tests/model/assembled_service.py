@@ -21,6 +21,7 @@ from fleet_health.service.notify import Pulse
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
 from fleet_health.sources.follower import Follower
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from fleet_health.domain.evaluation import Evaluation
     from tests.model.limits import Limits
     from tests.model.oracle import Entry
-
-_PATIENCE_S = 10.0
 
 
 @dataclass
@@ -69,7 +68,7 @@ class AssembledService:
         config = limits.applied_to(self._base)
         log = AlertLog(self.alerts, is_service=True)
         log.probe()
-        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", _PATIENCE_S))
+        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", PATIENCE_S))
         self._writer = self._loop.create_task(self._delivery.run())
         incidents = Incidents()
         for key, at in log.given(self._clock.wall):
@@ -77,14 +76,14 @@ class AssembledService:
         self._intake = Intake(
             clock=lambda: self._clock.wall,
             start=self._start_task,
-            index_pulse=Pulse("index", _PATIENCE_S),
-            journal_pulse=Pulse("journal", _PATIENCE_S),
+            index_pulse=Pulse("index", PATIENCE_S),
+            journal_pulse=Pulse("journal", PATIENCE_S),
         )
         self._evaluator = Evaluator(
             intake=self._intake,
             incidents=incidents,
             delivery=self._delivery,
-            pulse=Pulse("evaluator", _PATIENCE_S),
+            pulse=Pulse("evaluator", PATIENCE_S),
             clock=lambda: self._clock.wall,
             detectors=config.detectors(),
             tick_us=config.tick_us,
@@ -146,7 +145,7 @@ class AssembledService:
 
     def _run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         async def in_time() -> None:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 await coroutine
 
         self._loop.run_until_complete(in_time())

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
+from tests.patience import PATIENCE_S
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -95,7 +97,7 @@ def test_a_second_service_on_the_same_alert_log_is_refused(site: Site, start_ser
     with start_service(site) as first:
         first.until_ready()
         with start_service(site) as second:
-            status = second.process.wait(30)
+            status = second.process.wait(PATIENCE_S)
             said = second.stderr
         first.until_evaluated_anew()
         assert site.alerted() == site.EVERY_ALERT

@@ -12,6 +12,7 @@ from enum import Enum, auto
 from typing import IO, TYPE_CHECKING
 
 from fleet_health.demo.journal import JournalFile
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -26,7 +27,6 @@ _JOURNAL_FILES = 2
 """How many files a journal has: as many as there are after an hour already, for each is held open by its reader."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_PATIENCE_S = 30.0
 
 # How many entries a journal file holds stands in its header (https://systemd.io/JOURNAL_FILE_FORMAT).
 _ENTRY_COUNT = struct.Struct("<152xQ")
@@ -148,7 +148,7 @@ class Journal:
 
     def _wait_until_written(self) -> None:
         # Another process writes it, in real time, for which the loop, and with it all virtual time, stands still.
-        ends_at = time.monotonic() + _PATIENCE_S
+        ends_at = time.monotonic() + PATIENCE_S
         while self._count() < self._entries:
             assert time.monotonic() < ends_at, f"{self._path} is not written"
             time.sleep(0.000_5)
