@@ -62,12 +62,17 @@ class Follower(ABC):
             case _:
                 return _LOOK_AGAIN
 
-    async def poll(self) -> None:
-        """Read everything that is there now, or see that there is nothing to read."""
+    async def poll(self, *, is_hinted: bool = False) -> None:
+        """Read everything that is there now, or see that there is nothing to read.
+
+        Args:
+            is_hinted: Whether there is a hint at something new. Without one it is not enough that none is heard of.
+
+        """
         async with self._turn:
             started_at = self._clock()
             try:
-                await self._read_to_end()
+                await self._read_to_end(is_hinted=is_hinted)
             except SourceUnavailable as error:
                 await self._lose(error)
             else:
@@ -76,10 +81,13 @@ class Follower(ABC):
 
     async def follow(self) -> NoReturn:
         """Follow the input for ever."""
+        is_hinted = False
         while True:
-            await self.poll()
+            await self.poll(is_hinted=is_hinted)
+            is_hinted = False
             if self.state.phase is Phase.FOLLOWING:
-                if await self._has_hint():
+                is_hinted = await self._has_hint()
+                if is_hinted:
                     await asyncio.sleep(_REST)
                 continue
             await asyncio.sleep(self.rest)
@@ -94,7 +102,7 @@ class Follower(ABC):
         self.on_progress()
 
     @abstractmethod
-    async def _read_to_end(self) -> None:
+    async def _read_to_end(self, *, is_hinted: bool) -> None:
         """Read to the present end, opening the input if need be; raises SourceUnavailable."""
 
     @abstractmethod

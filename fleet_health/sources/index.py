@@ -71,7 +71,7 @@ class IndexFollower(Follower):
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
 
-    async def _read_to_end(self) -> None:
+    async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
         # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
         # call, because a thread costs a hop.
         read_block = wrap(self._read_block)

@@ -63,19 +63,22 @@ class JournalFollower(Follower):
         self._parse_into = log_parser(settings).parse_into
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
+        self._since: Instant = 0
         self._seen_until = seen_until
         self._system = SystemMessages(settings.unit)
         self._is_polling_said = False
 
-    async def _read_to_end(self) -> None:
+    async def _read_to_end(self, *, is_hinted: bool) -> None:
         reader = self._reader or self._open()
+        reader.process()
+        if not is_hinted:
+            self._seek(reader)  # who reads on from where he is may have passed over an entry that was being written
         await self._drain(reader)
         if reader.is_outdated():
             await self._let_go()
             await self._drain(self._open())
 
     async def _drain(self, reader: JournalReader) -> None:
-        reader.process()
         entries = reader.read()
         while self._read_slice(reader, entries):
             self._progress()
@@ -131,17 +134,22 @@ class JournalFollower(Follower):
             if oldest_at is not None and oldest_at > self._seen_until:
                 self._lack(Gap(self._seen_until, oldest_at, "entries were removed before they were read"))
         if self._cursor is None:
-            since = self._clock() - self._reach_us
-            if (state := reader.latest_unit_state(since)) is not None:
+            self._since = self._clock() - self._reach_us
+            if (state := reader.latest_unit_state(self._since)) is not None:
                 self._deliver([state])
-            reader.seek(since)
-        else:
-            reader.seek_cursor(self._cursor)
+        self._seek(reader)
         self._reader = reader
         if reader.fd is None and not self._is_polling_said:
             _log.warning("no inotify instance left (fs.inotify.max_user_instances); the journal is polled")
         self._is_polling_said = reader.fd is None
         return reader
+
+    def _seek(self, reader: JournalReader) -> None:
+        """Go behind the entry that was read last; to where reading is to begin if there is none yet."""
+        if self._cursor is None:
+            reader.seek(self._since)
+        else:
+            reader.seek_cursor(self._cursor)
 
     async def _has_hint(self) -> bool:
         reader = self._reader

@@ -9,6 +9,8 @@ where it is. What else is worth knowing:
 * The descriptor is an inotify instance, of which a user has but 128. Without one the files that are there can be read
   all the same, but `process()` never hears of another: such a reader is good for one look.
 * `process()` must be called now and then while reading, or a vacuum makes every further read fail (loki#4053).
+* Of an entry that is being written it may see that there is one more, but not yet what it matches: then it does not
+  look into that file again before the next entry is written, unless it is told to seek (seen).
 * It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.

@@ -20,6 +20,7 @@ from structlog.testing import capture_logs
 from systemd import journal
 
 from fleet_health.config.loading import load
+from fleet_health.demo.journal import JournalFile
 from fleet_health.domain.detectors.blind import Blind
 from fleet_health.domain.evaluation import evaluate, reach_of
 from fleet_health.domain.fleet import Fleet
@@ -431,6 +432,31 @@ async def test_A10_entries_are_found_without_a_sign(
         await async_eventually(lambda: watch.hosts == ["before", "without-a-sign"])
 
     assert usual == 5
+
+
+@pytest.mark.fault("A10", rig="R3", says="an entry is passed over that was being written when it was looked for")
+async def test_A10_an_entry_in_the_making_is_found_once_it_is_made(tmp_path: Path) -> None:
+    """A file counts it before what it matches leads to it; no other entry has to come for it to be seen."""
+    entry_count = slice(152, 160)  # in the file's header: https://systemd.io/JOURNAL_FILE_FORMAT
+    file, states = tmp_path / "x.journal", []
+    for host in ("before", "in-the-making"):
+        with JournalFile(file) as writer:
+            writer.append(access(host))
+        states.append(file.read_bytes())
+    before, after = states
+    half_made = bytearray(before)
+    half_made[entry_count] = after[entry_count]
+    seen = []
+    file.write_bytes(before)
+    async with watching(Watch(load(None, {"journal.directory": ("", str(tmp_path))}).journal)) as watch:
+        seen.append(await watch.look())
+        for state in (half_made, after):
+            with file.open("r+b") as written:
+                written.write(state)
+            seen.append(await watch.look())
+
+    assert half_made != before
+    assert seen == [["before"], [], ["in-the-making"]]
 
 
 @pytest.mark.parametrize("chosen_by", ["namespace", "directory"])

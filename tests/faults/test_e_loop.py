@@ -238,10 +238,10 @@ from fleet_health.{module} import {owner}
 
 original = {step}
 
-def make_a_mistake(*arguments):
+def make_a_mistake(*arguments, **named):
     if Path({json.dumps(str(mistake))}).exists():
         raise RuntimeError("a mistake of ours")
-    return original(*arguments)
+    return original(*arguments, **named)
 
 {owner}.{method} = make_a_mistake
 """

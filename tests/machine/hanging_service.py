@@ -33,15 +33,15 @@ def hang_in(owner: type, step: str, is_to_hang: Callable[[], bool]) -> None:
     """Make a method never return once it is to hang: a coroutine in the loop, any other in its thread."""
     original: Any = getattr(owner, step)
 
-    async def in_loop(*arguments: Any) -> Any:
+    async def in_loop(*arguments: Any, **named: Any) -> Any:
         if is_to_hang():
             await asyncio.Event().wait()
-        return await original(*arguments)
+        return await original(*arguments, **named)
 
-    def in_thread(*arguments: Any) -> Any:
+    def in_thread(*arguments: Any, **named: Any) -> Any:
         if is_to_hang():
             threading.Event().wait()
-        return original(*arguments)
+        return original(*arguments, **named)
 
     setattr(owner, step, in_loop if inspect.iscoroutinefunction(original) else in_thread)
 

@@ -166,10 +166,16 @@ class _ListReader:
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
         self._place = 0
+        self._older: set[int] | None = None
 
     def seek(self, since: int) -> None:
         """Begin with what is dated so or later; all that comes afterwards is read whatever its date."""
-        self._older = {number for number, entry in enumerate(self._entries) if entry.at < since}
+        if self._older is None:
+            self._older = {number for number, entry in enumerate(self._entries) if entry.at < since}
+
+    def seek_cursor(self, cursor: str) -> None:
+        """Go to a place."""
+        self._place = int(cursor)
 
     def latest_unit_state(self, until: int) -> None:
         """Know nothing of the unit."""
@@ -178,7 +184,7 @@ class _ListReader:
         """Read on to the present end."""
         while self._place < len(self._entries):
             self._place += 1
-            if self._place - 1 not in self._older:
+            if self._place - 1 not in (self._older or ()):
                 entry = self._entries[self._place - 1]
                 yield entry.message, entry.at
 
