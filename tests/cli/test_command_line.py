@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -75,6 +77,32 @@ def test_a_reader_that_leaves_early_is_no_error(site: Site) -> None:
     assert first == b"quiet-0: silent\n"
     assert "Traceback" not in said
     assert "Exception ignored" not in said
+
+
+@pytest.mark.parametrize(
+    ("redirection", "status", "said"),
+    [(">/dev/full", 74, "stdout cannot be written: No space left on device\n"), (">&-", 0, "")],
+    ids=["a full disk", "closed"],
+)
+def test_a_stdout_that_takes_nothing_is_no_traceback(redirection: str, status: int, said: str, site: Site) -> None:
+    """A full disk is named, and is not taken for a finding; who closes stdout wants the exit status alone."""
+    command = shlex.join([sys.executable, "-m", "fleet_health", "config", "show", "--config", str(site.config)])
+    done = subprocess.run(["sh", "-c", f"{command} {redirection}"], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (status, said)
+
+
+def test_a_locale_without_a_character_has_it_escaped(site: Site) -> None:
+    """Rather than none of the text."""
+    site.configure("[hosts]\nexpected = ['b\u00fcro', '\u673a']")
+    done = subprocess.run(
+        [sys.executable, "-m", "fleet_health", "config", "show", "--config", site.config],
+        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
+        capture_output=True,
+        check=True,
+    )
+
+    assert b'hosts.expected = ["b\xfcro", "\\u673a"]' in done.stdout
 
 
 def test_the_service_does_not_load_what_only_other_commands_need() -> None:
