@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -67,8 +68,20 @@ def show(lines: Sequence[str], *, is_paged: bool) -> None:
         sys.stdout.write(text)
         return
     command = shlex.split(os.environ.get("PAGER", "less"))
+    # Ctrl-C reaches the pager as well, and less goes on after it: if we ended, it would be killed, and the terminal
+    # left without echo. A handler, unlike SIG_IGN, is not inherited.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         # As git does: keep the colours, and leave what was shown on the screen.
-        subprocess.run(command, input=text, text=True, check=False, env={"LESS": "FRX", **os.environ})
+        subprocess.run(
+            command,
+            input=text,
+            text=True,
+            errors="backslashreplace",
+            check=False,
+            env={"LESS": "FRX", **os.environ},
+        )
     except (OSError, IndexError):
         sys.stdout.write(text)
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -20,6 +20,7 @@ from fleet_health.domain.history import BINS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Finished, RunCommand, Site, StartService
 
@@ -175,6 +176,23 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
     assert paged.startswith("paged:")
     assert "paged:" not in unpaged
     assert watched.count(f"{ESCAPE}[H{ESCAPE}[J") >= 2
+
+
+def test_an_interrupt_is_the_pager_s(tmp_path: Path) -> None:
+    """It gets Ctrl-C as well and may go on; killed, it would leave the terminal without echo."""
+    code = "from fleet_health.cli.terminal import show; show(['line'] * 50, is_paged=True)"
+    ours, theirs = pty.openpty()
+    done = subprocess.run(
+        ["env", "--default-signal=INT", sys.executable, "-c", code],
+        stdout=theirs,
+        env={**os.environ, "LINES": "10", "PAGER": f"sh -c 'cat >{tmp_path}/shown; kill -INT $PPID'"},
+        check=False,
+    )
+    os.close(ours)
+    os.close(theirs)
+
+    assert done.returncode == 0
+    assert (tmp_path / "shown").read_text() == "line\n" * 50
 
 
 def document(*hosts: dict[str, Any], **others: Any) -> dict[str, Any]:
