@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, cut
@@ -58,20 +59,20 @@ def short_duration(seconds: float | None) -> str:
 
 def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
     for problem in document["problems"]:
-        yield paint(cut(printable(problem), width), RED, BOLD)
+        yield from _wrapped(problem, width, paint, RED, BOLD)
     by_state = document["hosts_by_state"]
     figures = [f"{by_state[state]} {state}" for state in STATES if by_state.get(state)]
     total = sum(by_state.values())
     hosts = f"{total} host{'' if total == 1 else 's'}"
-    yield paint(cut(f"{hosts}: {', '.join(figures)}" if figures else hosts, width), BOLD)
+    yield from _wrapped(f"{hosts}: {', '.join(figures)}" if figures else hosts, width, paint, BOLD)
     for source in document["sources"]:
-        yield paint(cut(printable(source["summary"]), width), *(() if source["is_seeing"] else (RED, BOLD)))
+        yield from _wrapped(source["summary"], width, paint, *(() if source["is_seeing"] else (RED, BOLD)))
     if not document["is_judged"]:
         yield paint("not judged yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:
         colours = COLOURS.get(incident["state"], (DIM,))
         since = f"{incident['symptom']} for {short_duration(incident['lasting_s'])} ({incident['state']})"
-        yield paint(cut(f"{_SIGNS[incident['state']]} {since}: {printable(incident['detail'])}", width), *colours)
+        yield from _wrapped(f"{_SIGNS[incident['state']]} {since}: {incident['detail']}", width, paint, *colours)
 
 
 def _table(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
@@ -107,11 +108,18 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     for silence in document["silences"]:
         symptom = f" {silence['symptom']}" if silence["symptom"] else ""
         line = f"silenced until {silence['ends_at_wall'][:16]}Z: {silence['hosts']}{symptom} ({silence['id']}), by "
-        yield cut(printable(f"{line}{silence['author']}: {silence['reason']}"), width)
+        yield from _wrapped(f"{line}{silence['author']}: {silence['reason']}", width, paint)
     if document["not_judged"]:
-        yield paint(cut(f"not judged: {', '.join(document['not_judged'])}", width), YELLOW)
+        yield from _wrapped(f"not judged: {', '.join(document['not_judged'])}", width, paint, YELLOW)
     ticks = [f"{name} {document[key][11:19]}" for name, key in _TICKS if document[key]]
     yield f"{', '.join(ticks)} UTC" if ticks else "no tick yet"
+
+
+def _wrapped(text: str, width: int, paint: Paint, *codes: str) -> Iterator[str]:
+    """Give a sentence whole, in as many lines as it takes: what to do about it is often said at its end."""
+    wrapper = TextWrapper(max(width, _HOST_LEAST), subsequent_indent="  ", break_on_hyphens=False)
+    for line in wrapper.wrap(printable(text)):
+        yield paint(line, *codes)
 
 
 def _symptoms(host: Mapping[str, Any]) -> str:

@@ -249,6 +249,27 @@ def test_no_name_breaks_the_table(width: int) -> None:
         assert max(map(len, lines)) <= width
 
 
+def test_what_is_said_in_words_is_said_to_its_end() -> None:
+    """What to do stands there, and what was rejected: it goes on in the next line, within 80 columns."""
+    words = " ".join(f"word-{number}" for number in range(20))
+    source = {"summary": f"index following, {words}", "is_seeing": True}
+    incident = {"symptom": "blind", "state": "firing", "lasting_s": 60, "detail": words}
+    silence = {"ends_at_wall": "2026-11-23T12:00:00+00:00", "hosts": "a", "symptom": None, "id": "1", "author": "b"}
+    lines = screen(
+        document(
+            problems=[f"the alert log cannot be written: {words}"],
+            sources=[source],
+            fleet_incidents=[incident],
+            silences=[silence | {"reason": words}],
+        ),
+        80,
+        Paint(is_on=False),
+    )
+
+    assert " ".join(" ".join(lines).split()).count(words) == 4
+    assert max(map(len, lines)) <= 80
+
+
 def test_many_hosts_are_shown_whole() -> None:
     """Ten thousand lines, the columns of each alike."""
     lines = screen(document(*(host(f"host-{number:05}") for number in range(10_000))), 80, Paint(is_on=False))
