@@ -21,7 +21,7 @@ from fleet_health.service.overview import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 _SIGNS = {FIRING: "!", UNKNOWN: "?", HELD: "-", SILENCED: "z", FLAPPING: "~", PENDING: ".", LOST: "x", WELL: " "}
 COLOURS = {FIRING: (RED, BOLD), UNKNOWN: (YELLOW,), FLAPPING: (YELLOW,), PENDING: (YELLOW,), WELL: ()}
@@ -37,10 +37,20 @@ _HOST_LEAST, _HOST_MOST, _SYMPTOM = 8, 40, 14
 # Sign, ship, three counts and the strip, each with a space behind; the strip has none.
 _OTHERS = 2 + (_SYMPTOM + 1) + 7 + 3 * 5 + BINS + 1
 
+# The lines of the table that are no hosts: an empty one, the titles, the legend.
+_TABLE_OTHERS = 3
 
-def screen(document: Mapping[str, Any], width: int, paint: Paint) -> list[str]:
-    """Lay out a status document in lines of up to so many columns."""
-    return [*_head(document, width, paint), *_table(document, width, paint), *_foot(document, width, paint)]
+
+def screen(document: Mapping[str, Any], width: int, paint: Paint, height: int | None = None) -> list[str]:
+    """Lay out a status document in lines of up to so many columns; with a height, for as many hosts as that allows."""
+    head, foot = list(_head(document, width, paint)), list(_foot(document, width, paint))
+    hosts = document["hosts"]
+    if height is not None:
+        if len(foot) > height // 3:  # the hosts are what it is looked at for
+            foot = list(_foot(document, width, paint, is_short=True))
+        room = max(0, height - len(head) - len(foot) - _TABLE_OTHERS)
+        hosts = hosts[:room] if len(hosts) == document["hosts_matching"] <= room else hosts[: max(0, room - 1)]
+    return [*head, *_table(document, hosts, width, paint), *foot][:height]
 
 
 def short_duration(seconds: float | None) -> str:
@@ -75,8 +85,7 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
         yield from _wrapped(f"{_SIGNS[incident['state']]} {since}: {incident['detail']}", width, paint, *colours)
 
 
-def _table(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
-    hosts = document["hosts"]
+def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width: int, paint: Paint) -> Iterator[str]:
     if not hosts:
         return
     names = [printable(host["host"]) for host in hosts]
@@ -103,9 +112,13 @@ def _table(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[st
     yield paint(cut(f"  answers of {window}; 15 min each: {_legend()}", width), DIM)
 
 
-def _foot(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str]:
+def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bool = False) -> Iterator[str]:
     yield ""
-    for silence in document["silences"]:
+    silences = document["silences"]
+    if silences and is_short:
+        yield cut(f"silences: {len(silences)}; `fleet-health silence list` shows them", width)
+        silences = ()
+    for silence in silences:
         symptom = f" {silence['symptom']}" if silence["symptom"] else ""
         line = f"silenced until {silence['ends_at_wall'][:16]}Z: {silence['hosts']}{symptom} ({silence['id']}), by "
         yield from _wrapped(f"{line}{silence['author']}: {silence['reason']}", width, paint)

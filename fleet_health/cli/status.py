@@ -80,17 +80,23 @@ def _watch(path: Path, request: Mapping[str, Any]) -> int:
     status = 0
     try:
         while True:
+            room = height() - 1 if sys.stdout.isatty() else None
             try:
-                document = ask(path, request)
+                document = ask(path, request if room is None else _at_most(room, request))
             except NoAnswerError as error:  # it may come back
                 lines, status = [str(error)], EXIT_NOT_RUNNING
             else:
-                lines, status = screen(document, width(), paint_for(sys.stdout)), exit_status(document)
-            if sys.stdout.isatty():
-                lines = lines[: height() - 1]
+                lines, status = screen(document, width(), paint_for(sys.stdout), room), exit_status(document)
+            if room is not None:
                 sys.stdout.write(_CLEAR)
             sys.stdout.write("\n".join(lines) + "\n")
             sys.stdout.flush()
             time.sleep(_WATCH_EVERY)
     except KeyboardInterrupt:
         return status
+
+
+def _at_most(count: int, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ask for no more hosts than there is room for: the service would lay out thousands for it every two seconds."""
+    limit = request["limit"]
+    return {**request, "limit": count if limit is None else min(count, limit)}

@@ -166,7 +166,7 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
         ascii_only = on_terminal(site, NO_COLOR="1", PYTHONIOENCODING="ascii")
         paged = on_terminal(site, lines=5, PAGER="sed s/^/paged:/")
         unpaged = on_terminal(site, "--no-pager", lines=5, PAGER="sed s/^/paged:/")
-        watched = on_terminal(site, "--watch", lines=6)
+        watched = on_terminal(site, "--watch", lines=7)
 
     assert f"{ESCAPE}[31;1m! quiet" in coloured
     assert [ESCAPE in text for text in plain] == [False, False]
@@ -176,6 +176,7 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
     assert paged.startswith("paged:")
     assert "paged:" not in unpaged
     assert watched.count(f"{ESCAPE}[H{ESCAPE}[J") >= 2
+    assert "next tick" in watched
 
 
 def test_an_interrupt_is_the_pager_s(tmp_path: Path) -> None:
@@ -275,6 +276,34 @@ def test_many_hosts_are_shown_whole() -> None:
     lines = screen(document(*(host(f"host-{number:05}") for number in range(10_000))), 80, Paint(is_on=False))
 
     assert sum(line.startswith("  host-") for line in lines) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("matching", "given", "height", "shown", "left"),
+    [(9, 9, 20, 9, 0), (9, 9, 17, 9, 0), (9, 9, 16, 7, 2), (900, 16, 16, 7, 893), (9, 3, 20, 3, 6), (9, 9, 6, 0, 0)],
+    ids=["room", "just enough room", "too little room", "more than were given", "a limit", "no room for any"],
+)
+def test_a_screen_has_its_foot(matching: int, given: int, height: int, shown: int, left: int) -> None:
+    """However many hosts and silences there are: as many as fit are between the head and the next tick."""
+    silence = {"ends_at_wall": "2026-11-23T12:00:00+00:00", "hosts": "a", "symptom": None, "id": "1", "author": "b"}
+    silence["reason"] = "none"
+    lines = screen(
+        document(
+            *(host(f"host-{number}") for number in range(given)),
+            hosts_matching=matching,
+            next_tick_wall="2026-11-23T12:05:00+00:00",
+            sources=[{"summary": "index following", "is_seeing": True}],
+            silences=[silence] * 9,
+        ),
+        80,
+        Paint(is_on=False),
+        height,
+    )
+
+    assert len(lines) <= height
+    assert sum(line.startswith("  host-") for line in lines) == shown
+    assert [line for line in lines if line.endswith("more")] == ([f"  and {left} more"] if left else [])
+    assert lines[-2:] == ["silences: 9; `fleet-health silence list` shows them", "next tick 12:05:00 UTC"]
 
 
 @pytest.mark.parametrize(
