@@ -60,10 +60,22 @@ def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         raise NoAnswerError(f"{path}: {error.strerror or error}") from error
     if not line.endswith(b"\n"):
         raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
-    answer: dict[str, Any] = json.loads(line)
+    answer = _decoded(line)
+    if answer is None:
+        raise NoAnswerError(
+            f"{path}: what answers there is not fleet-health; see `[control] path` in its configuration"
+        )
     if "error" in answer:
         raise RefusedError(str(answer["error"]))
     return answer
+
+
+def _decoded(line: bytes) -> dict[str, Any] | None:
+    try:
+        answer = json.loads(line)
+    except ValueError:
+        return None
+    return answer if isinstance(answer, dict) else None
 
 
 def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> int:

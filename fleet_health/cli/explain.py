@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.client import ask, with_service
-from fleet_health.cli.options import Subparsers, add_config_option
+from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.overview_screen import COLOURS, short_duration, strip_in
 from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, Paint, paint_for, show
 from fleet_health.domain.detectors.contract import EVERY_HOST
@@ -32,7 +32,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " 4 when the service is not running.",
     )
     add_config_option(parser)
-    parser.add_argument("host", metavar="HOST", help="the host, or '*'")
+    parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, or '*'")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)

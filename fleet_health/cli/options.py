@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.config.loading import DEFAULT_PATH
 from fleet_health.config.values import duration
+from fleet_health.errors import printable
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service.logs import LEVELS
 
@@ -69,6 +70,18 @@ def length(at_least: str) -> Callable[[str], int]:
             raise argparse.ArgumentTypeError(f"expected {error}, found {text!r}") from None
 
     return read_argument
+
+
+def host_glob(text: str) -> str:
+    """Read an argument that is a host's name, or a glob for some."""
+    if not text or not is_utf8(text):
+        raise argparse.ArgumentTypeError(f"expected a host's name or a glob in UTF-8, found '{printable(text)}'")
+    return text
+
+
+def is_utf8(text: str) -> bool:
+    """Say whether an argument was UTF-8; what was not has been let in as surrogates."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def instant(text: str) -> Instant:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from fleet_health.cli.client import NoAnswerError, RefusedError, ask
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
+from fleet_health.cli.options import (
+    Subparsers,
+    add_config_option,
+    config_path,
+    host_glob,
+    is_utf8,
+    length,
+    refuse,
+)
 from fleet_health.config.loading import load
 from fleet_health.domain.instant import SECOND_US, describe, isoformat
 from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
@@ -51,7 +59,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_config_option(parser)
     parser.add_argument(
-        "what", type=_glob, metavar="HOST-GLOB|list|end", help="which hosts; or list the silences; or end one"
+        "what", type=host_glob, metavar="HOST-GLOB|list|end", help="which hosts; or list the silences; or end one"
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="the silence to end")
     parser.add_argument(
@@ -197,17 +205,6 @@ def _refuse_more(options: argparse.Namespace, *names: str) -> None:
         options.parser.error(f"{printable(options.what)}: {' and '.join(given)} cannot be used with it")
 
 
-def _glob(text: str) -> str:
-    if not text or not _is_text(text):
-        raise argparse.ArgumentTypeError(f"expected a host's name or a glob in UTF-8, found '{printable(text)}'")
-    return text
-
-
-def _is_text(text: str) -> bool:
-    """Say whether an argument was UTF-8; what was not has been let in as surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
-
-
 def _symptom(text: str) -> str:
     if text in MESSAGE_IDS:
         return text
@@ -226,7 +223,7 @@ def _length(text: str) -> int:
 def _reason(text: str) -> str:
     if not text.strip() or len(text) > REASON_LENGTH:
         raise argparse.ArgumentTypeError(f"expected a text of up to {REASON_LENGTH} characters, found {len(text)}")
-    if not _is_text(text):
+    if not is_utf8(text):
         raise argparse.ArgumentTypeError(f"expected UTF-8, found '{printable(text)}'")
     return text.strip()
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, with_service
-from fleet_health.cli.options import Subparsers, add_config_option
+from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.overview_screen import screen
 from fleet_health.cli.terminal import height, paint_for, show, width
 from fleet_health.service.overview import FIRING, FLAPPING, STATES, UNKNOWN
@@ -40,7 +40,9 @@ def add_parser(subparsers: Subparsers) -> None:
         " not shown count as well.",
     )
     add_config_option(parser)
-    parser.add_argument("hosts", nargs="*", metavar="HOST-GLOB", help="only the hosts that match (`*`, `?`, `[…]`)")
+    parser.add_argument(
+        "hosts", nargs="*", type=host_glob, metavar="HOST-GLOB", help="only the hosts that match (`*`, `?`, `[…]`)"
+    )
     parser.add_argument(
         "--state", action="append", choices=STATES, metavar="S", help=f"only hosts in a state: {', '.join(STATES)}"
     )

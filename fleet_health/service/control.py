@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from pathlib import Path
 
-REQUEST_LIMIT = 4_096
-"""How long a request may be, in bytes, its newline included."""
+REQUEST_LIMIT = 1 << 14
+"""How long a request may be, in bytes, its newline included: hundreds of hosts can be asked for by their names."""
 CLIENT_LIMIT = 16
 """How many clients there may be at a time."""
 
 _MODE = 0o660
 _BACKLOG = 16
 _CHUNK = 1 << 16
+_TOO_LONG = b"too long"
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -125,22 +126,24 @@ class ControlSocket:
         return True
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
-        """Give the next request; nothing if there is no more, and one that is no JSON if it is too long."""
+        """Give the next request; nothing if there is no more, and `_TOO_LONG` in the place of one that is longer."""
         self._idle[reader] = None
         try:
             async with asyncio.timeout(self._idle_time):
                 line = await reader.readline()
         except ValueError:  # the reader has thrown away what it had of it
-            return b"longer"
+            return _TOO_LONG
         finally:
             self._idle.pop(reader, None)
         return line if line.endswith(b"\n") else b""
 
     async def _answered(self, line: bytes, uid: int) -> Mapping[str, Any]:
+        if line is _TOO_LONG:
+            return {"error": f"expected a request of up to {REQUEST_LIMIT} bytes, found a longer one; ask for less"}
         try:
             request = msgspec.json.decode(line, type=dict[str, Any])
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return {"error": f"expected a JSON object on a line of up to {REQUEST_LIMIT} bytes, found something else"}
+            return {"error": "expected a JSON object on a line, found something else"}
         try:
             async with self._one_at_a_time:
                 return await self._answer(request, uid)

@@ -7,8 +7,10 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,6 +19,8 @@ from fleet_health.cli.overview_screen import screen, short_duration
 from fleet_health.cli.status import exit_status
 from fleet_health.cli.terminal import Paint
 from fleet_health.domain.history import BINS
+from fleet_health.service.control import REQUEST_LIMIT
+from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -115,6 +119,8 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
         }
         limited = status("--limit", "1")
         none = status("nobody")
+        by_name = status("--json", "quiet", *(f"host-{number:04}" for number in range(1_000)))
+        too_many = status(*(f"host-{number:04}" for number in range(5_000)))
         wrong = status("--limit", "-1")
 
     assert shown == {
@@ -125,6 +131,11 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
     }
     assert "  and 3 more\n" in limited.stdout
     assert none.status == 1
+    assert by_name.documents[0]["hosts_matching"] == 1
+    assert (too_many.status, too_many.stderr) == (
+        2,
+        f"expected a request of up to {REQUEST_LIMIT} bytes, found a longer one; ask for less\n",
+    )
     assert (wrong.status, wrong.stderr) == (2, "expected `limit` to be a whole number, found -1\n")
 
 
@@ -152,6 +163,35 @@ def test_the_exit_status_says_how_it_is(
     assert "the service is not running (No such file or directory)" in absent.stderr
     assert "the service is not running (Connection refused)" in dead.stderr
     assert well.stdout.startswith("1 host: 1 well\n")
+
+
+def test_a_name_that_is_no_text_is_refused(run_command: RunCommand) -> None:
+    """On the command line, where it was given."""
+    for command in ("status", "explain"):
+        done = run_command(command, "\udcff")
+
+        assert done.status == 2
+        assert "expected a host's name or a glob in UTF-8, found '\\udcff'" in done.stderr
+
+
+@pytest.mark.parametrize("answer", [b"220 mail.example.org ESMTP\n", b"[]\n", b"\xff\n"])
+def test_somebody_else_at_the_socket_is_recognized(answer: bytes, site: Site, status: Callable[..., Finished]) -> None:
+    """What does not speak as the service does is not the service."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(site.directory / "control.sock"))
+        listener.listen()
+        listener.settimeout(PATIENCE_S)
+        with ThreadPoolExecutor(1) as threads:
+            done = threads.submit(status)
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(4_096)
+                connection.sendall(answer)
+
+    assert done.result().status == 4
+    assert done.result().stderr.endswith(
+        "what answers there is not fleet-health; see `[control] path` in its configuration\n"
+    )
 
 
 def test_colours_are_for_terminals(site: Site, start_service: StartService) -> None:
@@ -342,8 +382,6 @@ def test_a_duration_is_short(seconds: float | None, expected: str) -> None:
 
 def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: StartService) -> None:
     """Whatever speaks to the socket gets a word on what was expected."""
-    import socket  # noqa: PLC0415 - this test alone speaks to it
-
     site.configure()
     site.ship("well")
     site.answer("well", 201)
