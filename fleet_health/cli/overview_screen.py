@@ -86,6 +86,9 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
 
 
 def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width: int, paint: Paint) -> Iterator[str]:
+    if not document["hosts_matching"] and document["hosts_by_state"]:
+        yield ""
+        yield "no host is such as was asked for"
     if not hosts:
         return
     names = [printable(host["host"]) for host in hosts]

@@ -131,6 +131,7 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
     }
     assert "  and 3 more\n" in limited.stdout
     assert none.status == 1
+    assert "\nno host is such as was asked for\n" in none.stdout
     assert by_name.documents[0]["hosts_matching"] == 1
     assert (too_many.status, too_many.stderr) == (
         2,
