@@ -9,7 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
-from fleet_health.config.loading import load
+from fleet_health.config.loading import load_path
 from fleet_health.errors import ConfigError, FleetHealthError
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
     What goes wrong is said: a configuration that is not right, a request that is refused, a service that is not there.
     """
     try:
-        path = load(config_path(options)).control_path
+        path = load_path(config_path(options), "control.path")
     except ConfigError as error:
         return refuse(error)
     try:

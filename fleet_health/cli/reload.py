@@ -42,12 +42,12 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
     document = ask(path, {"command": "preview"})
     for problem in document["problems"]:
         print(printable(problem), file=sys.stderr)  # noqa: T201
-    if document["problems"]:
-        return EXIT_CONFIG
     if options.json:
         print(json.dumps(document))  # noqa: T201
-    else:
+    elif not document["problems"]:
         print("\n".join(_lines(document)))  # noqa: T201
+    if document["problems"]:
+        return EXIT_CONFIG
     if not options.dry_run:
         ask(path, {"command": "reload"})
         if not options.json:

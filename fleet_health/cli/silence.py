@@ -22,7 +22,7 @@ from fleet_health.cli.options import (
     length,
     refuse,
 )
-from fleet_health.config.loading import load
+from fleet_health.config.loading import load_path
 from fleet_health.domain.instant import SECOND_US, describe, isoformat
 from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
@@ -74,10 +74,12 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Do what was asked for; give the exit status."""
     try:
-        settings = load(config_path(options))
+        state_directory, control_path = (
+            load_path(config_path(options), key) for key in ("state.directory", "control.path")
+        )
     except ConfigError as error:
         return refuse(error)
-    silences = _Silences(SilenceFile(settings.state_directory), settings.control_path)
+    silences = _Silences(SilenceFile(state_directory), control_path)
     try:
         if options.what == "list":
             return _list(silences.file, options)

@@ -76,6 +76,21 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     return settings
 
 
+def load_path(path: Path | None, key: str) -> Path:
+    """Read a single path, whatever else is wrong: the service goes on with an old configuration, and is to be found.
+
+    Raises:
+        ConfigError: The file is no TOML, or this key or another one in its table is wrong.
+
+    """
+    problems: list[Problem] = []
+    tables = (_read(path) if path else {}).items()
+    found = _Reader(problems, KEYS, "").read({name: raw for name, raw in tables if key.startswith(f"{name}.")})
+    if problems:
+        raise ConfigError(path or "command line", problems)
+    return Path((path or Path()).parent, found.get(key, KEYS[key].default))
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_bytes().decode("utf-8-sig"))

@@ -14,7 +14,7 @@ from fleet_health.service import clock
 from fleet_health.service.control import RequestError
 from fleet_health.service.explanation import explanation_document
 from fleet_health.service.overview import STATES, Knowledge, source_document, state_of, status_document
-from fleet_health.service.preview import preview_document
+from fleet_health.service.preview import preview_document, refused_document
 from fleet_health.service.silence_requests import SilenceRequests
 
 if TYPE_CHECKING:
@@ -126,12 +126,9 @@ class Answers:
         try:
             settings = await wrap(self._load)()
         except ConfigError as error:
-            return {"problems": [f"{error.path}: {problem}" for problem in error.problems]}
+            return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
         async with self._intake.held() as fleet:
-            return {
-                "problems": [],
-                **await wrap(preview_document)(self._settings(), settings, fleet, clock.now()),
-            }
+            return await wrap(preview_document)(self._settings(), settings, fleet, clock.now())
 
     async def _take_configuration(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         self._reload()

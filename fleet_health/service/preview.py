@@ -11,7 +11,7 @@ from fleet_health.domain.instant import isoformat
 from fleet_health.service.overview import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.detectors.contract import Finding
@@ -34,8 +34,7 @@ def preview_document(old: Settings, new: Settings, fleet: Fleet, now: Instant) -
     found_old, found_new = _found(old, fleet, now), _found(new, fleet, now)
     settings_old, settings_new = (in_force(one.document, one.path) for one in (old, new))
     return {
-        "version": VERSION,
-        "at_wall": isoformat(now),
+        **refused_document((), now),
         "changes": [
             {
                 "key": key,
@@ -53,6 +52,19 @@ def preview_document(old: Settings, new: Settings, fleet: Fleet, now: Instant) -
         "unforeseen": list(_unforeseen(old, new)),
         "fires": [_row(found_new[pair]) for pair in sorted(found_new.keys() - found_old.keys())],
         "resolves": [_row(found_old[pair]) for pair in sorted(found_old.keys() - found_new.keys())],
+    }
+
+
+def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
+    """Give the same document for a configuration that cannot be used, and so changes nothing."""
+    return {
+        "version": VERSION,
+        "at_wall": isoformat(now),
+        "problems": list(problems),
+        "changes": [],
+        "unforeseen": [],
+        "fires": [],
+        "resolves": [],
     }
 
 

@@ -90,9 +90,36 @@ def test_a_configuration_that_is_wrong_changes_nothing(
         service.until_evaluated_anew()
         site.configure("blind_after = 5\nhosts.limit = 0")
         refused = reload()
+        document = reload("--json")
         reloads = service.notify.having("RELOADING")
 
     assert (absent.status, "is not running" in absent.stderr) == (4, True)
     assert refused.status == 2
     assert [line.split(": ")[1] for line in refused.stderr.splitlines()] == ["blind_after", "hosts.limit"]
+    assert document.status == 2
+    assert document.documents[0]["version"] == 1
+    assert len(document.documents[0]["problems"]) == 2
     assert reloads == []
+
+
+def test_a_service_is_found_by_a_configuration_that_it_refused(
+    site: Site, run_command: RunCommand, start_service: StartService
+) -> None:
+    """It goes on with the old one, and says that itself; only what is wrong about its own path hides it."""
+    site.configure()
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure("blind_after = 5")
+        service.reload()
+        status = run_command("status", "--config", site.config)
+        silence = run_command("silence", "pi-*", "--for", "1h", "--reason", "x", "--config", site.config)
+        site.configure("control.pth = 'x'")
+        misspelt = run_command("status", "--config", site.config)
+
+    assert status.status == 0
+    assert status.stdout.startswith("reload refused: blind_after: expected a duration")
+    assert silence.status == 0
+    assert (misspelt.status, "did you mean control.path?" in misspelt.stderr) == (2, True)
