@@ -138,7 +138,7 @@ class Answers:
         now = clock.now()
         last = self._evaluator.last
         details = {} if last is None else {(one.host, one.symptom): one.detail for one in last.findings}
-        state = state_of(self._incidents, details)
+        state = state_of(self._incidents, details, self._silencing.muter(now))
         silences = () if self._silencing.silences is None else self._silencing.silences.all
         return Knowledge(
             now=now,

@@ -121,10 +121,15 @@ def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[
         yield {"by": "flapping", "detail": "it comes and goes; it is told of again when it has held still"}
     if state == PENDING:
         yield {"by": "grace", "detail": "it must stand for a while before it is told of"}
-    if state == UNKNOWN:
+    if state == UNKNOWN or (state == SILENCED and _is_in_doubt(known, incident)):
         yield {"by": "evidence", "detail": "too little is seen to say whether it is over, or still so"}
     if incident.told_at is not None and utc_hour(incident.told_at) == utc_hour(known.now):
         yield {"by": "repeat", "detail": f"it was told of at {isoformat(incident.told_at)[:19]}Z, in this UTC hour"}
+
+
+def _is_in_doubt(known: Knowledge, incident: Incident) -> bool:
+    """Say whether an incident is no longer found, and not seen to be over either."""
+    return (incident.host, incident.symptom) not in known.details and incident.well_since is None
 
 
 def _silence_in_words(silence: Silence) -> str:
@@ -150,7 +155,7 @@ def _next_alert(
     state: str,
     is_muted: Callable[[Instant, str, str], bool],
 ) -> str | None:
-    if state in {HELD, FLAPPING, UNKNOWN} or incident.lost_at is not None:
+    if state in {HELD, FLAPPING, UNKNOWN} or incident.lost_at is not None or _is_in_doubt(known, incident):
         return None  # that depends on more than time
     at = incidents.next_alert_at(incident, known.now, lambda at: is_muted(at, incident.host, incident.symptom))
     return None if at is None else isoformat(at)

@@ -84,8 +84,10 @@ class Knowledge:
     history: HistorySnapshot
 
 
-def state_of(incidents: Incidents, found: Container[Pair]) -> Callable[[Incident], str]:
-    """Give what says the state of an open incident, from what the latest evaluation found."""
+def state_of(
+    incidents: Incidents, found: Container[Pair], is_muted: Callable[[str, str], bool]
+) -> Callable[[Incident], str]:
+    """Give what says the state of an open incident, from what the latest evaluation found and what is silenced now."""
     flapping = incidents.flapping
 
     def state(incident: Incident) -> str:
@@ -93,7 +95,7 @@ def state_of(incidents: Incidents, found: Container[Pair]) -> Callable[[Incident
         if incident.lost_at is not None:
             return LOST
         if pair not in found and incident.well_since is None:
-            return UNKNOWN
+            return SILENCED if is_muted(*pair) else UNKNOWN
         if pair in incidents.held:
             return HELD
         if pair in incidents.muted:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.sources.system_messages import DROPPED_ID
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -93,6 +95,41 @@ def test_what_holds_an_alert_back_is_said(
     assert held["next_alert_wall"] is None
     assert [one["by"] for one in pending["held_by"]] == ["grace"]
     assert failing["incident"]["state"] == "firing"
+
+
+def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
+    site: Site,
+    explain: Callable[..., Finished],
+    run_command: RunCommand,
+    start_service: StartService,
+) -> None:
+    """Nobody wants to hear of it, so it is nothing to call for; what is in doubt, and that no alert can be foreseen."""
+    site.configure()
+    site.ship("well")
+    site.answer("refused", 412, times=12)
+    run_command("silence", "refused", "--for", "2h", "--reason", "we know", "--config", site.config)
+    site.journal.append(
+        "Suppressed 7 messages from cis490-receiver.service",
+        unit="systemd-journald.service",
+        _TRANSPORT="driver",
+        MESSAGE_ID=DROPPED_ID,
+    )
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: "1 gap" in service.notify.status, "the gap")
+        service.until_evaluated_anew()
+        # Too few to find it by; but were there only so few?
+        site.configure("detectors.fatal-only.min_count = 13")
+        service.reload()
+        service.until_evaluated_anew()
+        status = run_command("status", "--json", "--config", site.config)
+        doubted = verdict(explain("refused", "--json"), "fatal-only")
+
+    assert status.documents[0]["incidents_by_state"] == {"silenced": 1}
+    assert status.status == 0
+    assert doubted["is_found"] is False
+    assert [one["by"] for one in doubted["held_by"]] == ["silence", "evidence"]
+    assert doubted["next_alert_wall"] is None
 
 
 def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], start_service: StartService) -> None:
