@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.config.loading import DEFAULT_PATH
-from fleet_health.config.values import duration
+from fleet_health.config.values import LONGEST, duration
 from fleet_health.errors import printable
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service.logs import LEVELS
@@ -59,9 +59,9 @@ def refuse(error: ConfigError) -> int:
     return EXIT_CONFIG
 
 
-def length(at_least: str) -> Callable[[str], int]:
+def length(at_least: str, at_most: str = LONGEST) -> Callable[[str], int]:
     """Give what reads an argument that is a duration; gives microseconds."""
-    read = duration(at_least=at_least)
+    read = duration(at_least=at_least, at_most=at_most)
 
     def read_argument(text: str) -> int:
         try:

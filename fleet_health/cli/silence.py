@@ -23,7 +23,7 @@ from fleet_health.cli.options import (
     refuse,
 )
 from fleet_health.config.loading import load_path
-from fleet_health.domain.instant import SECOND_US, describe, isoformat
+from fleet_health.domain.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.service import clock
@@ -90,10 +90,7 @@ def run(options: argparse.Namespace) -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
     except (SinkUnavailable, NoAnswerError) as error:
-        advice = "run this as root, or in the group of the service"
-        if os.geteuid() == 0:
-            advice = "see that the disk is neither full nor read-only"
-        print(f"the silences cannot be read or written: {error}; {advice}", file=sys.stderr)  # noqa: T201
+        print(f"the silences cannot be read or written: {error}{_advice(error)}", file=sys.stderr)  # noqa: T201
         return _EXIT_BROKEN
 
 
@@ -188,6 +185,15 @@ def _end(silences: _Silences, options: argparse.Namespace) -> int:
     return 0
 
 
+def _advice(error: SinkUnavailable | NoAnswerError) -> str:
+    """Say what to do, where the error does not say it itself."""
+    if isinstance(error, NoAnswerError) or not isinstance(error.__cause__, OSError):
+        return ""
+    if isinstance(error.__cause__, PermissionError) and os.geteuid() != 0:
+        return "; run this as root, or in the group of the service"
+    return "; see that `[state] directory` is a directory, and its disk neither full nor read-only"
+
+
 def _line(silence: Silence, now: Instant) -> str:
     symptom = "" if silence.symptom is None else f" {silence.symptom}"
     return (
@@ -216,10 +222,7 @@ def _symptom(text: str) -> str:
 
 
 def _length(text: str) -> int:
-    length_us = length("1m")(text)
-    if length_us > LONGEST_US:
-        raise argparse.ArgumentTypeError(f"expected no more than 30d, for a silence must end, found {text!r}")
-    return length_us
+    return length("1m", f"{LONGEST_US // (24 * HOUR_US)}d")(text)
 
 
 def _reason(text: str) -> str:

@@ -33,7 +33,8 @@ _UNITS_US = {
 }
 _is_duration = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII).fullmatch
 _duration_parts = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII).findall
-_LONGEST_US = 3_650 * _UNITS_US["d"]
+LONGEST = "3650d"
+"""How long a duration may be, where nothing shorter is said."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _is_wall_time = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII).fullmatch
@@ -46,16 +47,16 @@ _UNIT_TYPES = frozenset(
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
-def duration(*, at_least: str = "1ms") -> Callable[[Any], int]:
+def duration(*, at_least: str = "1ms", at_most: str = LONGEST) -> Callable[[Any], int]:
     """Read a duration such as `"90s"`, `"1h30m"` or `"0.5h"`; gives microseconds."""
-    least_us = parse_duration(at_least)
+    least_us, most_us = parse_duration(at_least), parse_duration(at_most)
 
     def read(raw: Any) -> int:
         if not isinstance(raw, str) or not _is_duration(raw):
             raise ValueError('a duration with a unit, such as "90s", "5m", "1h30m" or "24h"')
         value = parse_duration(raw)
-        if not least_us <= value <= _LONGEST_US:
-            raise ValueError(f'a duration from "{at_least}" to "3650d"')
+        if not least_us <= value <= most_us:
+            raise ValueError(f'a duration from "{at_least}" to "{at_most}"')
         return value
 
     return read

@@ -60,8 +60,8 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
         (["pi-*", "--for", "2h", "--reason", " "], "expected a text of up to 200 characters"),
         (["pi-*", "--for", "2h", "--reason", "x" * 201], "expected a text of up to 200 characters, found 201"),
         (["pi-*", "--for", "soon", "--reason", "x"], "expected a duration with a unit"),
-        (["pi-*", "--for", "59s", "--reason", "x"], 'expected a duration from "1m"'),
-        (["pi-*", "--for", "31d", "--reason", "x"], "no more than 30d, for a silence must end"),
+        (["pi-*", "--for", "59s", "--reason", "x"], 'expected a duration from "1m" to "30d", found \'59s\''),
+        (["pi-*", "--for", "31d", "--reason", "x"], 'expected a duration from "1m" to "30d", found \'31d\''),
         (["pi-*", "--for", "2h", "--reason", "x", "--symptom", "silence"], "did you mean silent?"),
         (["pi-*", "other", "--for", "2h", "--reason", "x"], "pi-*: a second word cannot be used with it"),
         (["pi-*", "--for", "2h", "--reason", "\udcff"], "expected UTF-8, found '\\udcff'"),
@@ -91,8 +91,19 @@ def test_a_damaged_file_is_left_as_it_is(site: Site, silence: Callable[..., Fini
 
     assert done.status == 1
     assert "silences.json: damaged" in done.stderr
-    assert "mend it, or remove it" in done.stderr
+    assert done.stderr.endswith("; mend it, or remove it to end all silences\n")
     assert (site.directory / FILE).read_text() == '{"silences": ['
+
+
+def test_what_is_in_the_way_is_said(site: Site, silence: Callable[..., Finished]) -> None:
+    """And what to look at."""
+    (site.directory / FILE).parent.write_text("no directory")
+    done = silence("pi-*", "--for", "2h", "--reason", "x")
+
+    assert done.status == 1
+    assert done.stderr.endswith(
+        "; see that `[state] directory` is a directory, and its disk neither full nor read-only\n"
+    )
 
 
 def test_a_file_of_another_version_is_left_as_it_is(site: Site, silence: Callable[..., Finished]) -> None:

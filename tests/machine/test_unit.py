@@ -68,7 +68,7 @@ def test_the_operators_socket_is_for_the_group_of_the_service(disturbed_service:
     assert (made.returncode, listed.returncode, ended.returncode) == (0, 0, 0)
     assert "no-such-* until " in listed.stdout
     assert ", by nobody: a test" in listed.stdout
-    assert (stranger.returncode, "run this as root, or in the group of the service" in stranger.stderr) == (1, True)
+    assert (stranger.returncode, "run this as root, or as a member of the group" in stranger.stderr) == (1, True)
 
 
 def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
