@@ -64,6 +64,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"not foreseen: {reason}"
     for title in ("fires", "resolves"):
         for row in document[title]:
-            yield printable(f"{title}: {row['host']} {row['symptom']}: {row['detail']}")
+            held = f", held back by {' and '.join(row['held_by'])}" if row.get("held_by") else ""
+            yield printable(f"{title}{held}: {row['host']} {row['symptom']}: {row['detail']}")
     if not document["fires"] and not document["resolves"]:
         yield "nothing fires or resolves by it now"

@@ -127,8 +127,11 @@ class Answers:
             settings = await wrap(self._load)()
         except ConfigError as error:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
+        await self._silencing.refresh()
         async with self._intake.held() as fleet:
-            return await wrap(preview_document)(self._settings(), settings, fleet, clock.now())
+            now = clock.now()
+            is_muted = self._silencing.muter(now, settings.quiet)
+            return await wrap(preview_document)(self._settings(), settings, fleet, now, is_muted)
 
     async def _take_configuration(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         self._reload()

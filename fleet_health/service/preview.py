@@ -11,17 +11,19 @@ from fleet_health.domain.instant import isoformat
 from fleet_health.service.overview import VERSION
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
-    from fleet_health.domain.detectors.contract import Finding
+    from fleet_health.domain.detectors.contract import Finding, Pair
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
 
 _NOTHING = "nothing"
 
 
-def preview_document(old: Settings, new: Settings, fleet: Fleet, now: Instant) -> dict[str, Any]:
+def preview_document(
+    old: Settings, new: Settings, fleet: Fleet, now: Instant, is_muted: Callable[[str, str], bool]
+) -> dict[str, Any]:
     """Judge the fleet by both, and give the difference.
 
     Args:
@@ -29,6 +31,7 @@ def preview_document(old: Settings, new: Settings, fleet: Fleet, now: Instant) -
         new: The others.
         fleet: The fleet as it is known under the old ones.
         now: The present.
+        is_muted: Says of a host and symptom whether alerts are unwanted at present, by the others.
 
     """
     found_old, found_new = _found(old, fleet, now), _found(new, fleet, now)
@@ -50,7 +53,10 @@ def preview_document(old: Settings, new: Settings, fleet: Fleet, now: Instant) -
             if old.document.get(table, []) != new.document.get(table, [])
         ],
         "unforeseen": list(_unforeseen(old, new)),
-        "fires": [_row(found_new[pair]) for pair in sorted(found_new.keys() - found_old.keys())],
+        "fires": [
+            {**_row(found_new[pair]), "held_by": list(_held_by(pair, new, found_new, is_muted))}
+            for pair in sorted(found_new.keys() - found_old.keys())
+        ],
         "resolves": [_row(found_old[pair]) for pair in sorted(found_old.keys() - found_new.keys())],
     }
 
@@ -68,9 +74,21 @@ def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
     }
 
 
-def _found(settings: Settings, fleet: Fleet, now: Instant) -> dict[tuple[str, str], Finding]:
+def _found(settings: Settings, fleet: Fleet, now: Instant) -> dict[Pair, Finding]:
     findings = evaluate(fleet, settings.detectors(), now).findings
     return {(one.host, one.symptom): one for one in findings if not settings.ignored.matches(one.host)}
+
+
+def _held_by(
+    pair: Pair, settings: Settings, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool]
+) -> Iterator[str]:
+    """Name what will keep a finding from being told of at once, as `explain` does."""
+    if any(pair in finding.explains for finding in found.values()):
+        yield "inhibition"
+    if is_muted(*pair):
+        yield "silence"
+    if settings.policy.grace_us(*pair):
+        yield "grace"
 
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:

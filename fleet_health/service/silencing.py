@@ -45,14 +45,13 @@ class Silencing:
         else:
             self.problem = ""
 
-    def muter(self, now: Instant) -> Callable[[str, str], bool]:
-        """Give what says of a host and symptom whether it is silenced at an instant."""
-        quiet = [window for window in self.quiet if window.is_active(now)]
-
+    def muter(self, now: Instant, quiet: tuple[QuietWindow, ...] | None = None) -> Callable[[str, str], bool]:
+        """Give what says of a host and symptom whether it is silenced at an instant, by these quiet windows or ours."""
+        active = [window for window in (self.quiet if quiet is None else quiet) if window.is_active(now)]
         silences = self.silences or Silences()
 
         def is_muted(host: str, symptom: str) -> bool:
-            return any(window.is_about(host) for window in quiet) or silences.of(host, symptom, now) is not None
+            return any(window.is_about(host) for window in active) or silences.of(host, symptom, now) is not None
 
         return is_muted
 

@@ -58,6 +58,34 @@ def test_what_changes_is_said_and_then_done(
     assert done.stdout.endswith("the service takes it now; `fleet-health status` shows how it goes\n")
 
 
+def test_what_will_not_be_told_of_at_once_is_marked(
+    site: Site, reload: Callable[..., Finished], run_command: RunCommand, start_service: StartService
+) -> None:
+    """By a silence, by a quiet window that comes with it, for the sake of a cause, or because it has a grace."""
+    site.configure("receiver.failing.enabled = false\ndetectors.fatal-only.min_count = 20")
+    site.ship("well")
+    site.ship("quiet", "known", "news", minutes_ago=25)
+    site.answer("broken", 503, times=12)
+    site.sync_journal()
+    run_command("silence", "known", "--for", "1h", "--reason", "x", "--config", site.config)
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure(
+            'detectors.silent.after = "15m"\nreceiver.failing.min_hosts = 1\nhosts.expected = ["absent"]\n'
+            '[[quiet]]\nfrom = "00:00"\nto = "00:00"\nhosts = ["quiet"]'
+        )
+        shown = reload("--dry-run").stdout
+
+    assert [line.split(":")[:2] for line in shown.splitlines() if line.startswith("fires")] == [
+        ["fires", " * receiver-failing"],
+        ["fires, held back by grace", " absent never-seen"],
+        ["fires, held back by inhibition", " broken fatal-only"],
+        ["fires, held back by silence", " known silent"],
+        ["fires", " news silent"],
+        ["fires, held back by silence", " quiet silent"],
+    ]
+
+
 def test_what_cannot_be_foreseen_is_named(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:
