@@ -135,14 +135,15 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
 def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], start_service: StartService) -> None:
     """With the nearest name; and without a service, that."""
     site.configure()
-    site.ship("pi-12")
+    site.ship("pi-12", "büro 1")
     site.answer("pi-12", 201)
     site.sync_journal()
     absent = explain("pi-12")
     with start_service(site) as service:
         service.until_evaluated_anew()
-        near, far = explain("pi-21"), explain("\x1b[31m")
+        near, far, raw = explain("pi-21"), explain("\x1b[31m"), explain("büro 1")
 
     assert (absent.status, "is not running" in absent.stderr) == (4, True)
     assert (near.status, near.stderr) == (2, "no host pi-21 is known; did you mean pi-12?\n")
+    assert raw.stderr == "no host büro 1 is known; did you mean b%C3%BCro%201?\n"
     assert (far.status, far.stderr) == (2, "no host \\x1b[31m is known\n")
