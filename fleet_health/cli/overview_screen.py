@@ -94,7 +94,8 @@ def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], widt
     names = [printable(host["host"]) for host in hosts]
     room = min(_HOST_MOST, max(_HOST_LEAST, width - _OTHERS))
     room = min(room, max(_HOST_LEAST, *map(len, names)))
-    window = short_duration(hosts[0]["window_s"])
+    windows = sorted({host["window_s"] for host in hosts})  # they differ by host, if overrides say so
+    window = " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1]))))
     yield ""
     yield paint(
         cut(

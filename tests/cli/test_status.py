@@ -312,6 +312,19 @@ def test_what_is_said_in_words_is_said_to_its_end() -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_the_legend_says_of_how_long_the_answers_are() -> None:
+    """Of the window of each host that is shown: an override may give some another one."""
+    hosts = [host("a"), host("b", window_s=7_200.0), host("c", window_s=900.0)]
+    one, all_of_them = (
+        [line for line in screen(document(*shown), 80, Paint(is_on=False)) if line.startswith("  answers of ")]
+        for shown in (hosts[:1], hosts)
+    )
+
+    assert one[0].startswith("  answers of 30m; 15 min each: ")
+    assert all_of_them[0].startswith("  answers of 15m to 2h00m; 15 min each: ")
+    assert len(all_of_them[0]) <= 80
+
+
 def test_many_hosts_are_shown_whole() -> None:
     """Ten thousand lines, the columns of each alike."""
     lines = screen(document(*(host(f"host-{number:05}") for number in range(10_000))), 80, Paint(is_on=False))
