@@ -67,21 +67,20 @@ def show(lines: Sequence[str], *, is_paged: bool) -> None:
     if not (is_paged and sys.stdout.isatty() and len(lines) >= height()):
         sys.stdout.write(text)
         return
-    command = shlex.split(os.environ.get("PAGER", "less"))
     # Ctrl-C reaches the pager as well, and less goes on after it: if we ended, it would be killed, and the terminal
     # left without echo. A handler, unlike SIG_IGN, is not inherited.
     before = signal.signal(signal.SIGINT, lambda *_: None)
     try:
         # As git does: keep the colours, and leave what was shown on the screen.
         subprocess.run(
-            command,
+            shlex.split(os.environ.get("PAGER", "less")),
             input=text,
             text=True,
             errors="backslashreplace",
             check=False,
             env={"LESS": "FRX", **os.environ},
         )
-    except (OSError, IndexError):
+    except (OSError, IndexError, ValueError):  # it is not there; it is empty; it has a quote too many
         sys.stdout.write(text)
     finally:
         signal.signal(signal.SIGINT, before)

@@ -206,6 +206,7 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
         plain = [on_terminal(site, NO_COLOR="1"), on_terminal(site, TERM="dumb")]
         ascii_only = on_terminal(site, NO_COLOR="1", PYTHONIOENCODING="ascii")
         paged = on_terminal(site, lines=5, PAGER="sed s/^/paged:/")
+        pagerless = [on_terminal(site, lines=5, PAGER=pager) for pager in ("", "no-such-pager", "less '")]
         unpaged = on_terminal(site, "--no-pager", lines=5, PAGER="sed s/^/paged:/")
         watched = on_terminal(site, "--watch", lines=7)
 
@@ -215,6 +216,7 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
     assert ascii_only.isascii()
     assert "x refused" in ascii_only
     assert paged.startswith("paged:")
+    assert ["! quiet" in text for text in pagerless] == [True] * 3
     assert "paged:" not in unpaged
     assert watched.count(f"{ESCAPE}[H{ESCAPE}[J") >= 2
     assert "next tick" in watched
