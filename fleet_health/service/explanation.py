@@ -18,6 +18,7 @@ from fleet_health.domain.schedule import next_tick_at
 from fleet_health.service.overview import (
     FLAPPING,
     HELD,
+    LOST,
     PENDING,
     SILENCED,
     UNKNOWN,
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
     from fleet_health.domain.quiet import QuietWindow
     from fleet_health.domain.silences import Silence
     from fleet_health.service.overview import Knowledge
+
+_HELD_BY_STATE = {
+    FLAPPING: ("flapping", "it comes and goes; it is told of again when it has held still"),
+    PENDING: ("grace", "it must stand for a while before it is told of"),
+    LOST: ("lookback", "it has shipped nothing for all of it, and is told of again after it ships"),
+}
 
 
 def explanation_document(
@@ -117,14 +124,26 @@ def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[
         for window in quiet:
             until = f"until {window.ends:%H:%M} {window.zone.key}"
             yield {"by": "quiet window", "detail": f"[[quiet]] {until}"}
-    if state == FLAPPING:
-        yield {"by": "flapping", "detail": "it comes and goes; it is told of again when it has held still"}
-    if state == PENDING:
-        yield {"by": "grace", "detail": "it must stand for a while before it is told of"}
+    if state in _HELD_BY_STATE:
+        by, detail = _HELD_BY_STATE[state]
+        yield {"by": by, "detail": detail}
     if state == UNKNOWN or (state == SILENCED and _is_in_doubt(known, incident)):
         yield {"by": "evidence", "detail": "too little is seen to say whether it is over, or still so"}
-    if incident.told_at is not None and utc_hour(incident.told_at) == utc_hour(known.now):
-        yield {"by": "repeat", "detail": f"it was told of at {isoformat(incident.told_at)[:19]}Z, in this UTC hour"}
+    if state != LOST and (detail := _told_until(known, incident)):
+        yield {"by": "repeat", "detail": detail}
+
+
+def _told_until(known: Knowledge, incident: Incident) -> str:
+    """Say when an incident was told of, if that is why it is not told of now; else nothing."""
+    if incident.told_at is None:
+        return ""
+    told = f"it was told of at {isoformat(incident.told_at)[:19]}Z"
+    if utc_hour(incident.told_at) == utc_hour(known.now):
+        return f"{told}, in this UTC hour"
+    pair = (incident.host, incident.symptom)
+    if known.settings.policy.is_due(pair, incident.opened_at, incident.told_at, known.now):
+        return ""
+    return f"{told}, and will be again as `[alerts] repeat` says"
 
 
 def _is_in_doubt(known: Knowledge, incident: Incident) -> bool:

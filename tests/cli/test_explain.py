@@ -7,10 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.config.loading import load
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.history import HistorySnapshot
+from fleet_health.domain.incident import Incident
+from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.instant import HOUR_US
+from fleet_health.service.explanation import explanation_document
+from fleet_health.service.overview import Knowledge
 from fleet_health.sources.system_messages import DROPPED_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Finished, RunCommand, Site, StartService
 
@@ -95,6 +104,45 @@ def test_what_holds_an_alert_back_is_said(
     assert held["next_alert_wall"] is None
     assert [one["by"] for one in pending["held_by"]] == ["grace"]
     assert failing["incident"]["state"] == "firing"
+
+
+@pytest.mark.parametrize(
+    ("repeat", "hours", "lost_at", "expected"),
+    [
+        ("'hour'", 0, None, ("repeat", "2026-11-23T12:00:00Z, in this UTC hour")),
+        ("'hour'", 1, None, None),
+        ("['3h', '8h']", 2, None, ("repeat", "2026-11-23T12:00:00Z, and will be again as `[alerts] repeat` says")),
+        ("['3h', '8h']", 3, None, None),
+        ("'hour'", 0, 1, ("lookback", "it has shipped nothing for all of it, and is told of again after it ships")),
+    ],
+    ids=["in this hour", "in the next one", "between two intervals", "when one is over", "lost"],
+)
+def test_why_nothing_is_said_of_what_was_told_of(
+    repeat: str, hours: int, lost_at: int | None, expected: tuple[str, str] | None, tmp_path: Path
+) -> None:
+    """For this hour, or until the next interval; and nothing more if it is lost."""
+    (config := tmp_path / "config.toml").write_text(f"alerts.repeat = {repeat}")
+    told_at = 1_795_435_200_000_000
+    incident = Incident("a", "silent", told_at, told_at=told_at, lost_at=lost_at)
+    known = Knowledge(
+        now=told_at + hours * HOUR_US,
+        settings=load(config),
+        problems=[],
+        sources=[],
+        evaluation=None,
+        details={} if lost_at else {("a", "silent"): "detail"},
+        next_at=None,
+        unseen=(),
+        incidents=[(incident, "lost" if lost_at else "firing")],
+        silences=[],
+        history=HistorySnapshot(),
+    )
+    document = explanation_document(known, Fleet(), Incidents(), "a", lambda *_: False)
+    held_by = document["detectors"][0]["held_by"]
+
+    assert [(one["by"], one["detail"].removeprefix("it was told of at ")) for one in held_by] == (
+        [] if expected is None else [expected]
+    )
 
 
 def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
