@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, refuse
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, host_glob, refuse
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
 from fleet_health.config.schema import LISTS, OVERRIDABLE
@@ -36,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Show every setting in force as TOML, with where it comes from; for a host, the limits of the"
         " detectors, overrides included.",
     )
-    show.add_argument("host", nargs="?", metavar="HOST", help="the host whose limits to show")
+    show.add_argument("host", nargs="?", type=host_glob, metavar="HOST", help="the host whose limits to show")
     for action, command in ((check, _check), (show, _show)):
         add_config_option(action)
         action.add_argument("--json", action="store_true", help="print one JSON document")

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 from fleet_health.config.pattern_speed import slowness
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.parsing.host_name import safe_glob
 from fleet_health.parsing.receiver_log import compile_pattern
 
 if TYPE_CHECKING:
@@ -192,7 +193,7 @@ def suggested_fix(raw: Any) -> SuggestedFix:
 
 
 def globs(raw: Any) -> tuple[str, ...]:
-    """Read a list of host globs."""
+    """Read a list of host globs; gives them as they match the names that hosts are known by."""
     if not isinstance(raw, list) or not raw or not all(isinstance(glob, str) and glob for glob in raw):
         raise ValueError('a list of host globs, such as ["bench-*"]')
-    return tuple(raw)
+    return tuple(map(safe_glob, raw))

@@ -13,6 +13,8 @@ import re
 _MAX_LENGTH = 128
 _is_plain = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII).fullmatch
 _unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]")
+_is_without_any = re.compile(r"[^*?[%~]*").fullmatch
+_set_or_unsafe = re.compile(r"(\[!?\]?[^]]*\])|%(?![0-9A-F]{2}|[0-9A-F]?~)|[^A-Za-z0-9._:%~*?-]", re.ASCII)
 
 
 def host_name(raw: str) -> str:
@@ -25,3 +27,15 @@ def host_name(raw: str) -> str:
         return escaped
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
+
+
+def safe_glob(raw: str) -> str:
+    """Write a glob so that it matches the safe names of hosts whose names it was written for.
+
+    What stands in no safe name is escaped, but for what is within `[…]`; what is escaped already stays.
+    """
+    return (
+        host_name(raw)
+        if _is_without_any(raw)
+        else _set_or_unsafe.sub(lambda match: match[1] or host_name(match[0]), raw)
+    )

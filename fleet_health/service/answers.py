@@ -10,7 +10,6 @@ from aiofiles.os import wrap
 
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.errors import ConfigError, printable
-from fleet_health.parsing.host_name import host_name
 from fleet_health.service import clock
 from fleet_health.service.control import RequestError
 from fleet_health.service.explanation import explanation_document
@@ -118,8 +117,7 @@ class Answers:
             document = await wrap(explanation_document)(self._knowledge(), fleet, self._incidents, host, is_muted)
             hosts = [] if document["is_known"] else list(fleet.hosts())
         if not document["is_known"]:
-            named = host_name(host)  # as the network names it, who has looked at the host rather than here
-            close = [named] if named in hosts else await wrap(get_close_matches)(host, hosts, 1)
+            close = await wrap(get_close_matches)(host, hosts, 1)
             hint = f"; did you mean {close[0]}?" if close else ""
             raise RequestError(f"no host {printable(host)} is known{hint}")
         return document

@@ -59,6 +59,7 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
         (values.suggested_fix, "On $host.", SuggestedFix("On $host.")),
         (values.globs, ["a"], ("a",)),
         (values.globs, ["a", "b-*", "[!c]?"], ("a", "b-*", "[!c]?")),
+        (values.globs, ["ö *"], ("%C3%B6%20*",)),
     ],
 )
 def test_a_right_value_is_read(read: Callable[[Any], Any], raw: Any, value: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fleet_health.parsing.host_name import host_name
+from fleet_health.parsing.host_name import host_name, safe_glob
 
 PROPERTY = settings(deadline=None, max_examples=500)
 HASH_OF_129_A = "c12cb024a2e5551c"
@@ -53,6 +53,35 @@ def test_a_plain_name_is_kept(name: str) -> None:
 def test_any_other_name_is_escaped_and_cut(raw: str, name: str) -> None:
     """Each byte that is not safe is written as `%` and two digits; a long name ends in a hash of the whole."""
     assert host_name(raw) == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "glob"),
+    [
+        pytest.param("pi-*", "pi-*", id="nothing to escape"),
+        pytest.param("büro ?", "b%C3%BCro%20?", id="what is never in a name"),
+        pytest.param("b%C3%BCro *", "b%C3%BCro%20*", id="half of it escaped already"),
+        pytest.param("50% *", "50%25%20*", id="a percent sign that escapes nothing"),
+        pytest.param("50%", "50%25", id="one at the end"),
+        pytest.param("%F0%9~9de0cb9b757b2a61", "%F0%9~9de0cb9b757b2a61", id="one that was cut"),
+        pytest.param("[!a-c]é", "[!a-c]%C3%A9", id="a set"),
+        pytest.param("[]é]é", "[]é]%C3%A9", id="a set with its own end in it"),
+        pytest.param("a]!", "a%5D%21", id="what is no set"),
+        pytest.param("a" * 129, "a" * 111 + "~" + HASH_OF_129_A, id="a name that is too long"),
+        pytest.param("a" * 111 + "~" + HASH_OF_129_A, "a" * 111 + "~" + HASH_OF_129_A, id="one that is cut already"),
+    ],
+)
+def test_a_glob_is_written_for_safe_names(raw: str, glob: str) -> None:
+    """Whoever knows a host by its own name need not know how it is escaped."""
+    assert safe_glob(raw) == glob
+
+
+@PROPERTY
+@given(raw=NAMES)
+def test_a_glob_that_is_a_name_matches_its_host(raw: str) -> None:
+    """Unless it could be one that is escaped or cut already."""
+    assume(not set(raw) & set("*?[%~"))
+    assert safe_glob(raw) == host_name(raw) == safe_glob(host_name(raw))
 
 
 @PROPERTY
