@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAME, _LOCK = "silences.json", "silences.lock"
 # The service must see that one has ended, also if it was stopped meanwhile.
+_LOCK_PATIENCE, _LOCK_RETRY = 5.0, 0.05
 _KEPT_US = 24 * HOUR_US
 _VERSION = 1
 
@@ -139,7 +141,23 @@ class SilenceFile:
             raise SinkUnavailable(f"{self.path.with_name(_LOCK)}: {error.strerror}") from error
         try:
             give_to_owner(fd, self.path.parent)
-            fcntl.flock(fd, fcntl.LOCK_EX)
+            self._lock(fd)
             yield
         finally:
             os.close(fd)
+
+    def _lock(self, fd: int) -> None:
+        """Wait for the lock, but not for ever: the service must go on answering whoever it is that keeps it."""
+        patience_ends = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > patience_ends:
+                    raise SinkUnavailable(
+                        f"{self.path.with_name(_LOCK)}: another process has kept it locked for {_LOCK_PATIENCE:g} s;"
+                        " `lslocks` says which"
+                    ) from None
+                time.sleep(_LOCK_RETRY)
+            else:
+                return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import pwd
@@ -118,3 +119,17 @@ def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str,
     with pytest.raises(SinkUnavailable, match=complaint):
         add(file, lasting("a", NOW + HOUR_US))
     assert file.path.read_bytes() == content
+
+
+def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who keeps it cannot keep the service from answering; nothing is changed."""
+    monkeypatch.setattr("fleet_health.sinks.silence_file._LOCK_PATIENCE", 0.1)
+    file = SilenceFile(tmp_path)
+    with (tmp_path / "silences.lock").open("w") as kept:
+        fcntl.flock(kept, fcntl.LOCK_EX)
+        with pytest.raises(SinkUnavailable, match=r"silences\.lock: another process has kept it locked for 0\.1 s"):
+            add(file, lasting("a", NOW + 1))
+
+    assert file.load() == []
+    add(file, lasting("a", NOW + 1))
+    assert file.load() == [lasting("a", NOW + 1)]
