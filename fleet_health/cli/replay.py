@@ -45,8 +45,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "replay",
         help="show what would have fired in the past",
         description="Go through the past by a virtual clock: read the journal and the index, judge at each tick that"
-        " would have been, and tell what would have fired, when and for how long. With --diff it is told what another"
-        " configuration would have told besides, and what not. Nothing is written, and the service is not asked."
+        " would have been, and tell what would have fired, when and for how long. With --diff it is told what is"
+        " added and what is gone as against another configuration, and what has changed: opens or ends at another time,"
+        " or is told of more often or less. Nothing is written, and the service is not asked."
         " Silences are left out; quiet windows are not.",
         epilog="Exit status: 0 when it ran, whatever it found; 1 when a detector failed, there is no room to work in,"
         " or the plot cannot be written; 2 for a bad configuration, or a source that is missing or unreadable.",

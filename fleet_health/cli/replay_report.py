@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.domain.difference import difference
 from fleet_health.domain.instant import SECOND_US, describe, isoformat
 from fleet_health.errors import printable
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from fleet_health.domain.coverage import Gap
+    from fleet_health.domain.difference import Change
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.timeline import Episode
     from fleet_health.parsing.rejection import RejectionCount
@@ -52,23 +54,8 @@ class Report:
     failures: dict[str, Exception]
 
 
-def only_in(one: Sequence[Episode], other: Sequence[Episode], until: Instant) -> list[Episode]:
-    """Give the episodes of one replay at no time of which the other has one of the same host and symptom."""
-    stretches: dict[tuple[str, str], list[tuple[Instant, Instant]]] = {}
-    for episode in other:
-        stretches.setdefault((episode.host, episode.symptom), []).append((episode.opened_at, _end(episode, until)))
-    return [
-        episode
-        for episode in one
-        if not any(
-            begin <= _end(episode, until) and episode.opened_at <= end
-            for begin, end in stretches.get((episode.host, episode.symptom), ())
-        )
-    ]
-
-
 def as_lines(report: Report, old: Report | None) -> Iterator[str]:
-    """Say it in words: all that would have fired, or with another replay what is added and what is gone."""
+    """Say it in words: all that would have fired, or with another replay what is added, gone or changed."""
     yield (
         f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {_counted(report.ticks, 'tick')},"
         f" {_counted(len(report.episodes), 'incident')}, {_counted(report.alerts, 'alert')}"
@@ -84,33 +71,38 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
     if old is None:
         yield from _table(report.episodes, report.until)
         return
-    added, gone = _difference(report, old)
-    difference = report.alerts - old.alerts
-    yield f"{difference:+} alert{'' if abs(difference) == 1 else 's'}, as against {old.alerts}"
-    for title, episodes in (("added", added), ("gone", gone)):
+    more = report.alerts - old.alerts
+    yield f"{more:+} alert{'' if abs(more) == 1 else 's'}, as against {old.alerts}"
+    differing = difference(old.episodes, report.episodes)
+    for title, episodes in (("added", differing.added), ("gone", differing.gone)):
         yield ""
         yield f"{title}: {_counted(len(episodes), 'incident')}"
         yield from _table(episodes, report.until)
+    yield ""
+    yield f"changed: {_counted(len(differing.changed), 'incident')}"
+    yield from _changes(differing.changed, report.until)
 
 
 def as_json(report: Report, old: Report | None) -> str:
     """Make the document."""
     document = {"version": VERSION, **_document(report)}
     if old is not None:
-        added, gone = _difference(report, old)
+        differing = difference(old.episodes, report.episodes)
         document["diff"] = {
             "old": _document(old),
-            "added": [_row(episode, report.until) for episode in added],
-            "gone": [_row(episode, report.until) for episode in gone],
+            "added": _rows(differing.added, report.until),
+            "gone": _rows(differing.gone, report.until),
+            "changed": [
+                {
+                    "host": one.new[0].host,
+                    "symptom": one.new[0].symptom,
+                    "old": _rows(one.old, report.until),
+                    "new": _rows(one.new, report.until),
+                }
+                for one in differing.changed
+            ],
         }
     return json.dumps(document)
-
-
-def _difference(report: Report, old: Report) -> tuple[list[Episode], list[Episode]]:
-    return (
-        only_in(report.episodes, old.episodes, report.until),
-        only_in(old.episodes, report.episodes, report.until),
-    )
 
 
 def _document(report: Report) -> dict[str, Any]:
@@ -122,12 +114,16 @@ def _document(report: Report) -> dict[str, Any]:
         "findings": report.findings,
         "alerts": report.alerts,
         "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
-        "incidents": [_row(episode, report.until) for episode in report.episodes],
+        "incidents": _rows(report.episodes, report.until),
         "journal_begins_wall": None if begins_at is None else isoformat(begins_at),
         "gaps": [gap.row() for gap in report.gaps],
         "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
         "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
     }
+
+
+def _rows(episodes: Sequence[Episode], until: Instant) -> list[dict[str, Any]]:
+    return [_row(episode, until) for episode in episodes]
 
 
 def _row(episode: Episode, until: Instant) -> dict[str, Any]:
@@ -143,11 +139,26 @@ def _row(episode: Episode, until: Instant) -> dict[str, Any]:
 
 
 def _table(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
-    if not episodes:
-        return
-    host_width = min(40, max(len(printable(episode.host)) for episode in episodes))
-    symptom_width = max(len(episode.symptom) for episode in episodes)
-    yield ""
+    if episodes:
+        yield ""
+    for line, episode in zip(_columns(episodes, until), episodes, strict=True):
+        yield line
+        if episode.detail:
+            yield f"    {printable(episode.detail)}"
+
+
+def _changes(changes: Sequence[Change], until: Instant) -> Iterator[str]:
+    """Show each as it was, and below that as it is."""
+    signed = [(sign, one) for change in changes for sign, ones in zip("-+", change, strict=True) for one in ones]
+    lines = _columns([one for _, one in signed], until)
+    if signed:
+        yield ""
+    yield from (f"{sign} {line}" for (sign, _), line in zip(signed, lines, strict=True))
+
+
+def _columns(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
+    host_width = min(40, max((len(printable(episode.host)) for episode in episodes), default=0))
+    symptom_width = max((len(episode.symptom) for episode in episodes), default=0)
     for episode in episodes:
         lasted = describe(_end(episode, until) - episode.opened_at)
         still = "" if episode.ended_at is not None else " and on"
@@ -155,8 +166,6 @@ def _table(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
             f"{isoformat(episode.opened_at)[:16]}Z  {printable(episode.host):{host_width}}"
             f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {_counted(episode.alerts, 'alert')}"
         )
-        if episode.detail:
-            yield f"    {printable(episode.detail)}"
 
 
 def _end(episode: Episode, until: Instant) -> Instant:

@@ -35,7 +35,8 @@ def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand,
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
         service.until_evaluated_anew()
         old = site.directory / "old.toml"
-        old.write_text(site.config.read_text())
+        always = 'hosts = ["refused"]\nfrom = "00:00"\nto = "00:00"\n'
+        old.write_text(f"{site.config.read_text()}[[quiet]]\n{always}")
         site.configure("detectors.silent.after = '2h'\nhosts.expected = ['absent']")
         run_command("silence", "pi-*", "--for", "2h", "--reason", "a test", "--config", site.config)
         documents = {

@@ -194,7 +194,27 @@ def test_another_configuration_is_compared(recorded: Site, run_command: RunComma
     assert [one["host"] for one in document["diff"]["added"]] == ["refused"]
     assert document["diff"]["gone"] == []
     assert document["diff"]["old"]["alerts"] == 2
+    assert document["diff"]["changed"] == []
     assert "-2 alerts, as against 3\n\nadded: 0 incidents\n\ngone: 1 incident\n\n2026-11-23T12:30Z  quiet" in shown
+    assert shown.endswith("\n\nchanged: 0 incidents\n")
+
+
+def test_what_opens_later_has_changed(recorded: Site, run_command: RunCommand) -> None:
+    """It is neither added nor gone: as it was stands above as it is."""
+    later = recorded.directory / "later.toml"
+    later.write_text(recorded.config.read_text() + '[detectors.silent]\nafter = "45m"\n')
+    command = ("replay", "--config", later, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR))
+    shown = run_command(*command, "--diff", recorded.config).stdout
+    difference = run_command(*command, "--diff", recorded.config, "--json").documents[0]["diff"]
+
+    assert shown.endswith(
+        "\nadded: 0 incidents\n\ngone: 0 incidents\n\nchanged: 1 incident\n\n"
+        "- 2026-11-23T12:30Z  quiet  silent  1 h 35 min          2 alerts\n"
+        "+ 2026-11-23T12:45Z  quiet  silent  1 h 20 min          2 alerts\n"
+    )
+    (change,) = difference["changed"]
+    assert (change["host"], change["symptom"]) == ("quiet", "silent")
+    assert [one["opened_wall"][11:16] for one in change["old"] + change["new"]] == ["12:30", "12:45"]
 
 
 def test_what_stands_at_the_end_has_no_end(recorded: Site, run_command: RunCommand) -> None:
