@@ -22,6 +22,7 @@ from fleet_health.domain.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
 from fleet_health.parallel import processors
 from fleet_health.service import clock
+from fleet_health.sources.once import ensure_readable
 from fleet_health.sources.past import Past
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         settings = load(config_path(options))
         old_settings = None if options.diff is None else load(options.diff)
+        for one in filter(None, (settings, old_settings)):
+            ensure_readable(one.index, one.journal)
         report = replayed(settings, since, until, timeline)
         old = None if old_settings is None else replayed(old_settings, since, until)
         if timeline is not None:

@@ -11,6 +11,7 @@ from fleet_health.sources.index import index_parser, index_tail
 from fleet_health.sources.journal import log_parser
 from fleet_health.sources.reader import JournalReader
 from fleet_health.sources.system_messages import SystemMessages
+from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -125,6 +126,19 @@ def read_journal(
         hand_on()  # also what came before the reader failed
         reader.close()
     return rejections, gaps, last_at
+
+
+def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
+    """Open both sources, and no more: for who would otherwise find out only after a lot of work.
+
+    Raises:
+        SourceUnavailable: One of them is missing, or cannot be read.
+
+    """
+    tail = Tail(index.path)
+    tail.read()
+    tail.close()
+    JournalReader(journal).close()
 
 
 def oldest_entry_at(settings: JournalSettings) -> Instant | None:

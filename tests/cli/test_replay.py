@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.__main__ import main
 from fleet_health.cli import check
 from fleet_health.cli.replay_spans import evaluations
 from fleet_health.config.loading import load
@@ -281,3 +282,20 @@ def test_what_cannot_be_done_is_said(arguments: list[str], complaint: str, site:
 
     assert (done.status, done.stdout) == (2, "")
     assert complaint in done.stderr
+
+
+@pytest.mark.parametrize("missing", ["index", "journal", "the old index", "the old journal"])
+def test_what_is_missing_is_said_before_the_work(
+    missing: str, recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where another process would have read it, and what only the other configuration reads."""
+    monkeypatch.setattr("fleet_health.cli.replay.replayed", lambda *_: pytest.fail("it has begun"))
+    absent, new, old = (recorded.directory / name for name in ("absent", "new.toml", "old.toml"))
+    for path, which in ((new, ""), (old, "the old ")):
+        index = absent if missing == f"{which}index" else recorded.index
+        journal = absent if missing == f"{which}journal" else recorded.journal_directory
+        path.write_bytes(recorded.configure(index=index, journal=journal).read_bytes())
+    status = main(["replay", "--config", str(new), "--diff", str(old), "--since", "9d"])
+
+    assert status == 2
+    assert str(absent) in capsys.readouterr().err
