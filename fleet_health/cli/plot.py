@@ -6,8 +6,10 @@ Owns the file. What stands in which row is `plot_rows`' concern, how it looks is
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib.util
 import os
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,21 +36,36 @@ def plot_format(text: str) -> Path:
     return path
 
 
+def ensure_drawable(path: Path) -> None:
+    """Look whether a picture can be drawn into a file, for who would otherwise find out only after a lot of work.
+
+    Raises:
+        PlotError: matplotlib is not installed, the suffix is unknown, or there is no writing there.
+
+    """
+    _format_of(path)
+    if importlib.util.find_spec("matplotlib") is None:
+        raise PlotError("a plot needs matplotlib, which is not installed: pip install 'fleet-health[plot]'")
+    try:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        tempfile.TemporaryFile(dir=path.parent).close()
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
 def draw(timeline: Timeline, path: Path) -> None:
     """Draw a timeline into a file, in the format of its suffix. The same timeline gives the same bytes.
 
     Raises:
-        PlotError: matplotlib is not installed, the suffix is unknown, or the file cannot be written. An old file is
-            still there.
+        PlotError: As above. An old file is still there.
 
     """
-    file_format = _format_of(path)
-    if importlib.util.find_spec("matplotlib") is None:
-        raise PlotError("a plot needs matplotlib, which is not installed: pip install 'fleet-health[plot]'")
+    ensure_drawable(path)
     # It is an extra that nothing but a plot needs, and takes longer to load than everything else together.
     from fleet_health.cli.plot_figure import render  # noqa: PLC0415
 
-    _replace(path, render(timeline, file_format))
+    _replace(path, render(timeline, _format_of(path)))
 
 
 def _format_of(path: Path) -> str:
@@ -74,4 +91,8 @@ def _replace(path: Path, content: bytes) -> None:
     except OSError as error:
         with suppress(OSError):
             new.unlink()
-        raise PlotError(printable(f"{path}: {error.strerror}")) from error
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(path: Path, error: OSError) -> PlotError:
+    return PlotError(printable(f"{path}: {error.strerror}"))

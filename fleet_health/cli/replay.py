@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
-from fleet_health.cli.plot import draw, plot_format
+from fleet_health.cli.plot import PlotError, draw, ensure_drawable, plot_format
 from fleet_health.cli.progress import Progress
 from fleet_health.cli.replay_report import Report, as_json, as_lines
 from fleet_health.cli.replay_spans import evaluations
@@ -80,12 +80,10 @@ def run(options: argparse.Namespace) -> int:
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
             ensure_readable(one.index, one.journal)
+        if timeline is not None:
+            ensure_drawable(options.plot)
         report = replayed(settings, since, until, timeline)
         old = None if old_settings is None else replayed(old_settings, since, until)
-        if timeline is not None:
-            timeline.episodes = list(report.episodes)
-            timeline.gaps = {"journal": tuple(report.gaps)}
-            draw(timeline, options.plot)
     except ConfigError as error:
         return refuse(error)
     except SourceUnavailable as error:
@@ -94,13 +92,27 @@ def run(options: argparse.Namespace) -> int:
     except FleetHealthError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return _EXIT_BROKEN
-    for symptom, failure in report.failures.items():
-        print(f"detector {symptom} failed: {printable(repr(failure))}", file=sys.stderr)  # noqa: T201
+    return _tell(options, report, old, timeline)
+
+
+def _tell(options: argparse.Namespace, report: Report, old: Report | None, timeline: Timeline | None) -> int:
+    """Print what was found, and draw it; give the exit status."""
+    failures = report.failures if old is None else old.failures | report.failures
+    problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
+    if timeline is not None:
+        timeline.episodes = list(report.episodes)
+        timeline.gaps = {"journal": tuple(report.gaps)}
+        try:
+            draw(timeline, options.plot)
+        except PlotError as error:  # what took so long to find is told all the same
+            problems.append(str(error))
+    for problem in problems:
+        print(problem, file=sys.stderr)  # noqa: T201
     if options.json:
         print(as_json(report, old))  # noqa: T201
     else:
         show(list(as_lines(report, old)), is_paged=not options.no_pager)
-    return _EXIT_BROKEN if report.failures else 0
+    return _EXIT_BROKEN if problems else 0
 
 
 def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None) -> Report:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from random import Random
 from typing import TYPE_CHECKING, Any
+from unittest.mock import Mock
 
 import pytest
 
 from fleet_health.__main__ import main
 from fleet_health.cli import check
+from fleet_health.cli.plot import PlotError
 from fleet_health.cli.replay_spans import evaluations
 from fleet_health.config.loading import load
 from fleet_health.domain.evaluation import reach_of
@@ -299,3 +301,32 @@ def test_what_is_missing_is_said_before_the_work(
 
     assert status == 2
     assert str(absent) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("plot", "complaint"),
+    [("absent/p.svg", "p.svg: No such file or directory"), ("journal.svg", "journal.svg: Is a directory")],
+)
+def test_a_plot_that_cannot_be_written_is_said_before_the_work(
+    plot: str, complaint: str, recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With exit status 1."""
+    monkeypatch.setattr("fleet_health.cli.replay.replayed", lambda *_: pytest.fail("it has begun"))
+    (recorded.directory / "journal.svg").mkdir()
+    status = main(["replay", "--config", str(recorded.config), "--plot", str(recorded.directory / plot)])
+
+    assert status == 1
+    assert complaint in capsys.readouterr().err
+
+
+def test_what_was_found_is_told_also_if_it_cannot_be_drawn(
+    recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The disk was full in the end."""
+    monkeypatch.setattr("fleet_health.cli.replay.draw", Mock(side_effect=PlotError("p.svg: No space left on device")))
+    arguments = ["--since", iso(NOON), "--until", iso(NOON + 4 * HOUR), "--plot", str(recorded.directory / "p.svg")]
+    status = main(["replay", "--config", str(recorded.config), *arguments])
+    told = capsys.readouterr()
+
+    assert (status, told.err) == (1, "p.svg: No space left on device\n")
+    assert "48 ticks, 2 incidents, 3 alerts" in told.out
