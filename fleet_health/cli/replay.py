@@ -14,9 +14,10 @@ from fleet_health.cli.replay_spans import evaluations
 from fleet_health.cli.terminal import show
 from fleet_health.config.loading import load
 from fleet_health.config.values import duration
+from fleet_health.domain.coverage import Gap
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.instant import HOUR_US
-from fleet_health.domain.observation import Response, Ship, Unstamped
+from fleet_health.domain.observation import Response, Ship, UnitState
 from fleet_health.domain.replay import Replay, Rules
 from fleet_health.domain.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
@@ -27,11 +28,11 @@ from fleet_health.sources.past import Past
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Container, Iterable
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.instant import Instant
-    from fleet_health.domain.observation import Observation, UnitState
+    from fleet_health.domain.observation import Observation
 
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
 _PLOT_BINS = 600
@@ -101,7 +102,9 @@ def _tell(options: argparse.Namespace, report: Report, old: Report | None, timel
     problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
     if timeline is not None:
         timeline.episodes = list(report.episodes)
-        timeline.gaps = {"journal": tuple(report.gaps)}
+        begins_at = report.journal_begins_at or 0
+        before = [Gap(report.since, begins_at, "the journal begins later")] if begins_at > report.since else []
+        timeline.gaps = {"journal": (*before, *report.gaps)}
         try:
             draw(timeline, options.plot)
         except PlotError as error:  # what took so long to find is told all the same
@@ -134,7 +137,8 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         reach = reach_of(detectors)
         past.read(settings.index, settings.journal, reach, (since, until), progress.reach, is_alone=processes == 1)
         if timeline is not None:
-            _note(past.since(since), timeline)
+            ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
+            _note(past.since(since), timeline, ignored)
         progress.begin("judging", since, until)
         ticks = findings = 0
         for evaluation in evaluations(past, replay, since, until, spans):
@@ -155,13 +159,17 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         )
 
 
-def _note(observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline) -> None:
+def _note(
+    observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline, ignored: Container[str]
+) -> None:
     for at, one in observed:
+        if isinstance(one, UnitState) or one.host in ignored:
+            continue
         if isinstance(one, Ship):
             timeline.add(one.host, _SHIP, at)
         elif isinstance(one, Response):
             timeline.add(one.host, _OF_CLASS[one.status // 100], at)
-        elif isinstance(one, Unstamped):
+        else:
             timeline.add(one.host, _UNSTAMPED, at)
 
 

@@ -36,7 +36,8 @@ class Report:
         alerts: How many alerts would have been given.
         episodes: The incidents, by opening, host and symptom.
         gaps: What the journal does not show.
-        journal_begins_at: The oldest entry of the journal, if it is later than what would have been looked at.
+        journal_begins_at: The oldest entry of the journal, if it is later than what would have been looked at; the end
+            if it is empty.
         rejections: Source -> what could not be read of it.
         failures: Symptom -> the first error of its detector.
 

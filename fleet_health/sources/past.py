@@ -131,7 +131,7 @@ class Past:
         parts: The index, and the journal in one part or several that follow on each other.
         gaps: What the journal does not show.
         rejections: Source -> what could not be read of it.
-        journal_begins_at: The journal's oldest entry, if that is later than what was asked for.
+        journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
 
     """
 
@@ -198,7 +198,8 @@ class Past:
         self.rejections = {"index": rows.rejections, "journal": first.rejections}
         first.rejections.merge(second.rejections)
         oldest_at = oldest_entry_at(journal)
-        self.journal_begins_at = oldest_at if oldest_at is not None and oldest_at > begin else None
+        begins_at = until if oldest_at is None else oldest_at
+        self.journal_begins_at = begins_at if begins_at > begin else None
 
     def _part(self) -> Part:
         order = TimeOrder() if self.run_length is None else TimeOrder(self.run_length)

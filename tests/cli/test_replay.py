@@ -252,6 +252,41 @@ def test_it_is_drawn_as_well(recorded: Site, run_command: RunCommand) -> None:
     assert (unwritable.status, "p.svg: No such file or directory" in unwritable.stderr) == (1, True)
 
 
+def test_the_picture_shows_from_when_on_there_is_a_journal(recorded: Site, run_command: RunCommand) -> None:
+    """What stands before that is hatched: of these hosts nobody knows how they were answered."""
+    drawn = {}
+    for hours, picture in ((3, recorded.directory / "before.svg"), (1, recorded.directory / "p.svg")):
+        arguments = ("--since", iso(NOON - hours * HOUR), "--until", iso(NOON + HOUR), "--plot", picture)
+        assert run_command("replay", "--config", recorded.config, *arguments).stderr == ""
+        drawn[hours] = picture.read_text()
+
+    assert ">the journal begins later (2 h)<" in drawn[3]
+    assert "journal gaps" not in drawn[1]
+
+
+def test_that_the_journal_is_empty_is_said(recorded: Site, run_command: RunCommand) -> None:
+    """Its directory may be another one than was meant, or what is in it be damaged."""
+    (recorded.directory / "other").mkdir()
+    (recorded.directory / "other" / "x.journal").write_text("damaged")
+    recorded.configure(journal=recorded.directory / "other")
+    arguments = ("--since", iso(NOON), "--until", iso(NOON + 4 * HOUR))
+    done = run_command("replay", "--config", recorded.config, *arguments)
+
+    assert done.status == 0
+    assert "\nthe journal has nothing from before 2026-11-23T16:00:00Z\n" in done.stdout
+
+
+def test_who_is_ignored_is_not_in_the_picture(recorded: Site, run_command: RunCommand) -> None:
+    """As nobody watches that host."""
+    picture = recorded.directory / "p.svg"
+    recorded.configure('[hosts]\nignore = ["we*"]', tick="5m")
+    arguments = ("--since", iso(NOON), "--until", iso(NOON + HOUR), "--plot", picture)
+    run_command("replay", "--config", recorded.config, *arguments)
+    drawn = picture.read_text()
+
+    assert (">quiet<" in drawn, ">well<" in drawn) == (True, False)
+
+
 def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None:
     """The temporary directory holds but 16 KiB."""
     recorded.ship(*(f"pi-{number}" for number in range(2_000)), at_us=NOON)
