@@ -10,14 +10,16 @@ import os
 import signal
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EXIT_PIPE, _EXIT_INTERRUPT = 128 + signal.SIGPIPE, 128 + signal.SIGINT
-# What write(2) fails with if the disk behind stdout is at fault; nothing else in a command raises these without a path.
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+# What write(2) fails with if the disk behind stdout is at fault. A file that is opened has a name; stdout has none, and
+# the service prints nothing.
+_FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
 COMMANDS = (
     "run",
@@ -38,8 +40,8 @@ def run_command(arguments: list[str]) -> int:
     """Parse the command line and run the command; give its exit status."""
     # The service must not carry what only other commands need, so the module of the command called is all we import.
     named = [command for command in COMMANDS if arguments[:1] == [command]]
+    _have_streams()
     options = build_parser(named or COMMANDS).parse_args(arguments)
-    _prepare_stdout()
     try:
         status: int = options.command(options)
         sys.stdout.flush()
@@ -47,7 +49,7 @@ def run_command(arguments: list[str]) -> int:
         _let_stdout_go()
         return _EXIT_PIPE
     except OSError as error:
-        if error.errno not in _FULL or error.filename is not None:
+        if error.errno not in _FULL or error.filename is not None or named == ["run"]:
             raise
         _let_stdout_go()
         print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
@@ -57,12 +59,16 @@ def run_command(arguments: list[str]) -> int:
     return status
 
 
-def _prepare_stdout() -> None:
-    """See to it that everything can be printed: in any locale, and also if stdout is closed (`>&-`)."""
+def _have_streams() -> None:
+    """Let nothing fail for where it comes from or goes to: what is closed, or a terminal that lacks some letters."""
+    if sys.stdin is None:
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for the rest of our life
     if sys.stdout is None:
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of our life
-    elif isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - likewise
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - likewise
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as stderr has it already
 
 
 def _let_stdout_go() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 import subprocess
 import sys
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.service_process import plain_environment
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site
@@ -79,32 +79,6 @@ def test_a_reader_that_leaves_early_is_no_error(site: Site) -> None:
     assert "Exception ignored" not in said
 
 
-@pytest.mark.parametrize(
-    ("redirection", "status", "said"),
-    [(">/dev/full", 74, "stdout cannot be written: No space left on device\n"), (">&-", 0, "")],
-    ids=["a full disk", "closed"],
-)
-def test_a_stdout_that_takes_nothing_is_no_traceback(redirection: str, status: int, said: str, site: Site) -> None:
-    """A full disk is named, and is not taken for a finding; who closes stdout wants the exit status alone."""
-    command = shlex.join([sys.executable, "-m", "fleet_health", "config", "show", "--config", str(site.config)])
-    done = subprocess.run(["sh", "-c", f"{command} {redirection}"], capture_output=True, text=True, check=False)
-
-    assert (done.returncode, done.stderr) == (status, said)
-
-
-def test_a_locale_without_a_character_has_it_escaped(site: Site) -> None:
-    """Rather than none of the text."""
-    site.configure("[hosts]\nexpected = ['b\u00fcro', '\u673a']")
-    done = subprocess.run(
-        [sys.executable, "-m", "fleet_health", "config", "show", "--config", site.config],
-        env=os.environ | {"PYTHONIOENCODING": "latin-1"},
-        capture_output=True,
-        check=True,
-    )
-
-    assert b'hosts.expected = ["b\xfcro", "\\u673a"]' in done.stdout
-
-
 def test_the_service_does_not_load_what_only_other_commands_need() -> None:
     """On a small machine every import counts."""
     code = (
@@ -115,3 +89,45 @@ def test_the_service_does_not_load_what_only_other_commands_need() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout == "[]\n"
+
+
+def shell(site: Site, redirection: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Try the patterns on a line with letters of several scripts, in a shell."""
+    site.configure()
+    lines = site.directory / "lines"
+    lines.write_text('"PUT /v1/episodes/a/b HTTP/1.1" 201\nzoë 日本\n', encoding="utf-8")
+    command = [sys.executable, "-m", "fleet_health", "patterns", "--config", str(site.config), str(lines)]
+    return subprocess.run(
+        ["sh", "-c", f'"$@" {redirection}', "sh", *command],
+        env={**plain_environment(), **environment},
+        capture_output=True,
+        text=True,
+        encoding="latin-1",
+        check=False,
+    )
+
+
+def test_that_there_is_no_room_for_the_output_is_said(site: Site) -> None:
+    """With a status that is not taken for a finding."""
+    done = shell(site, ">/dev/full")
+
+    assert (done.returncode, done.stderr) == (74, "stdout cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-"])
+def test_who_wants_the_exit_status_alone_may_close_the_rest(redirection: str, site: Site) -> None:
+    """It is the same, and nothing is said elsewhere instead."""
+    done = shell(site, redirection)
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "shown"), [("ascii", "zo\\xeb \\u65e5\\u672c"), ("latin-1", "zoë \\u65e5\\u672c")]
+)
+def test_letters_that_a_terminal_has_not_are_escaped(encoding: str, shown: str, site: Site) -> None:
+    """Whatever the hosts are called, and whatever the lines hold."""
+    done = shell(site, "", PYTHONIOENCODING=encoding)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"such as {shown}\n" in done.stdout
