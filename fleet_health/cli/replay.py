@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,7 +28,6 @@ from fleet_health.sources.once import ensure_readable
 from fleet_health.sources.past import Past
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable, Container, Iterable
 
     from fleet_health.config.schema import Settings
@@ -177,7 +177,11 @@ def _since(text: str) -> Callable[[Instant], Instant]:
     """Read a time, or how long ago it is; gives what gives it from the present."""
     try:
         length_us = duration()(text)
-    except ValueError:
-        at = instant(text)
+    except ValueError as error:
+        try:
+            at = instant(text)
+        except argparse.ArgumentTypeError:
+            expected = f"expected {error}, or a time with its offset such as 2026-11-23T18:55:00Z"
+            raise argparse.ArgumentTypeError(f"{expected}, found {text!r}") from None
         return lambda _: at
     return lambda now: now - length_us

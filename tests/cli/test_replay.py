@@ -305,7 +305,11 @@ def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["--since", "yesterday"], "expected a time with its offset"),
+        (
+            ["--since", "7x"],
+            "\"24h\", or a time with its offset such as 2026-11-23T18:55:00Z, found '7x'",
+        ),
+        (["--until", "9999d"], 'expected a duration from "1ms" to "3650d", or a time with its offset such as'),
         (["--since", "1h", "--until", "2h"], "expected --since to be before --until"),
         (["--until", "2030-01-01T00:00:00Z"], "not in the future"),
         (["--diff", "/nowhere.toml"], "/nowhere.toml: file: expected a readable file"),
