@@ -80,5 +80,9 @@ class ScratchUnavailable(FleetHealthError):  # noqa: N818 - as above
     """There is no room for what a command puts aside while it works; `str()` says what would mend it."""
 
 
+class ProcessFailed(FleetHealthError):  # noqa: N818 - as above
+    """A process that was to work beside us cannot be begun, or was killed; `str()` says what may be the reason."""
+
+
 class SinkTaken(SinkUnavailable):
     """Another service writes its alerts there."""

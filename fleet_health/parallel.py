@@ -10,6 +10,8 @@ import signal
 from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from fleet_health.errors import ProcessFailed
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from multiprocessing.connection import Connection
@@ -23,25 +25,35 @@ def processors() -> int:
 
 
 class Beside(Generic[T]):
-    """Does some work, from now on. Files that are open now are shared with it, and so are their offsets."""
+    """Does some work, from now on. Files that are open now are shared with it, and so are their offsets.
+
+    Raises:
+        ProcessFailed: It cannot be begun.
+
+    """
 
     def __init__(self, work: Callable[[], T]) -> None:
         context = get_context("fork")
-        self._connection, theirs = context.Pipe(duplex=False)
-        self._process = context.Process(target=_do, args=(work, theirs), daemon=True)
         # Who interrupts us means us: we end it then, and it has nothing to say to that.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        self._process.start()
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        try:
+            self._connection, theirs = context.Pipe(duplex=False)
+            self._process = context.Process(target=_do, args=(work, theirs), daemon=True)
+            self._process.start()
+        except OSError as error:
+            raise ProcessFailed(f"no process can be begun beside this one: {error.strerror}") from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()
 
     def result(self) -> T:
-        """Wait for what the work gives; raises what it raised."""
+        """Wait for what the work gives; raises what it raised, or ProcessFailed."""
         try:
             is_done, outcome = self._connection.recv()
         except EOFError:
             self._process.join()
-            raise RuntimeError(f"a process of ours ended with status {self._process.exitcode}") from None
+            how = f"ended with status {self._process.exitcode}"
+            raise ProcessFailed(f"a process that worked beside this one {how}: is there too little memory?") from None
         self._process.join()
         if not is_done:
             raise outcome

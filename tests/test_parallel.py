@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from functools import partial
 from typing import NoReturn
+from unittest.mock import Mock
 
 import pytest
 
-from fleet_health.errors import SourceMissing
+from fleet_health.errors import ProcessFailed, SourceMissing
 from fleet_health.parallel import Beside, processors
 from tests.patience import PATIENCE_S
 
@@ -69,5 +71,14 @@ def test_an_interrupt_ends_all_of_it() -> None:
 
 def test_that_it_was_killed_is_said() -> None:
     """Rather than waited for."""
-    with pytest.raises(RuntimeError, match="a process of ours ended with status -9"):
+    with pytest.raises(ProcessFailed, match="ended with status -9: is there too little memory"):
         Beside(lambda: os.kill(os.getpid(), signal.SIGKILL)).result()
+
+
+def test_that_there_is_no_beginning_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a user has no process left; and interrupts come through again."""
+    monkeypatch.setattr(os, "fork", Mock(side_effect=OSError(errno.EAGAIN, "Resource temporarily unavailable")))
+
+    with pytest.raises(ProcessFailed, match="beside this one: Resource temporarily unavailable"):
+        Beside(os.getpid)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
