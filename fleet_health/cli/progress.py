@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import os
 import time
+from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
-_WIDTH = 30
+_NAME_WIDTH, _WIDTH, _AROUND = 20, 30, 9
+_PLAIN_WIDTH = 80
 _EVERY_S = 0.1
 
 
@@ -20,7 +24,7 @@ class Progress:
         self._is_on = stream.isatty()
         self._what = ""
         self._since = self._until = 0
-        self._shown_at = 0.0
+        self._shown_at = -math.inf
 
     def __enter__(self) -> Self:
         return self
@@ -32,7 +36,7 @@ class Progress:
 
     def begin(self, what: str, since: Instant, until: Instant) -> None:
         """Begin something that goes from one instant to another."""
-        self._what, self._since, self._until, self._shown_at = what, since, until, 0.0
+        self._what, self._since, self._until, self._shown_at = what, since, until, -math.inf
         self.reach(since)
 
     def reach(self, at: Instant) -> None:
@@ -41,6 +45,16 @@ class Progress:
             return
         self._shown_at = time.monotonic()
         share = min(1.0, max(0.0, (at - self._since) / max(1, self._until - self._since)))
-        bar = "#" * round(share * _WIDTH)
-        self._stream.write(f"\r\x1b[K{self._what:20} [{bar:{_WIDTH}}] {share:4.0%}")
+        # What goes over the end of the line is not taken back by a carriage return, and would stay.
+        columns = self._columns()
+        width = max(1, min(_WIDTH, columns - _NAME_WIDTH - _AROUND))
+        bar = "#" * round(share * width)
+        line = f"{self._what:{_NAME_WIDTH}} [{bar:{width}}] {share:4.0%}"
+        self._stream.write(f"\r\x1b[K{line[: columns - 1]}")
         self._stream.flush()
+
+    def _columns(self) -> int:
+        """Give the columns of this terminal, which need not be that of the output."""
+        with suppress(OSError):
+            return os.get_terminal_size(self._stream.fileno()).columns or _PLAIN_WIDTH
+        return _PLAIN_WIDTH
