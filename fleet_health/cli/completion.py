@@ -44,7 +44,7 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
     # shtab is an extra that nothing but this command needs.
     import shtab  # noqa: PLC0415
 
-    files = {"FILE": shtab.FILE, "DIR": shtab.DIRECTORY}
+    files = {"FILE": shtab.FILE, "OLD": shtab.FILE, "DIR": shtab.DIRECTORY}
     for each in all_parsers(parser):
         for short, subparser in subcommands(each):
             # It would list commands with their whole descriptions.

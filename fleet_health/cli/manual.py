@@ -91,8 +91,9 @@ def _value(action: argparse.Action) -> str:
 def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
     """Give the explanation of an argument, with its choices and its default if neither is said yet."""
     said = explanation(parser, action)
-    if action.metavar is not None and action.choices is not None:
-        said += f"; one of {', '.join(map(str, action.choices))}"
+    choices = [] if action.metavar is None else list(map(str, action.choices or ()))
+    if not all(choice in said for choice in choices):
+        said += f"; one of {', '.join(choices)}"
     has_default = action.nargs != 0 and action.default not in {None, argparse.SUPPRESS}
     return f"{said} (default: {action.default})" if has_default and "default" not in said else said
 

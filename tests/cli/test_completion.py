@@ -96,6 +96,8 @@ def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
         (["check", "--log-level", ""], {"debug", "info", "warning", "error"}),
         (["check", "--json", "--log-level", "w"], {"warning"}),
         (["run", "--config", "fleet."], {"fleet.toml"}),
+        (["replay", "--diff", "fleet."], {"fleet.toml"}),
+        (["patterns", "fleet."], {"fleet.toml"}),
         (["check", "--journal-directory", "fleet."], set()),
         (["completion", ""], {"bash", "zsh"}),
     ],
@@ -120,6 +122,7 @@ def test_zsh_can_read_it(scripts: Path) -> None:
         ("fleet-health silence pi-3 --symptom fat", "fleet-health silence pi-3 --symptom fatal-only "),
         ("fleet-health silence li", "fleet-health silence list "),
         ("fleet-health run --config fleet.", "fleet-health run --config fleet.toml "),
+        ("fleet-health replay --diff fleet.", "fleet-health replay --diff fleet.toml "),
         ("fleet-health nonsen", "fleet-health nonsen"),
     ],
 )

@@ -92,6 +92,8 @@ def test_choices_are_listed(pages: Path) -> None:
 
     assert "--log-level {debug,info,warning,error}" in text
     assert "only this symptom of them; one of blind, fatal-only, " in text
+    assert "flapping, pending, lost, well\n" in text  # which is in the explanation itself
+    assert "well; one of" not in text
 
 
 def test_every_key_is_explained_with_its_default(pages: Path) -> None:
