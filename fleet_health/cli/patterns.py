@@ -11,7 +11,7 @@ from fleet_health.cli.options import Subparsers, add_config_option, config_path,
 from fleet_health.cli.pattern_report import Report, as_json, as_lines
 from fleet_health.cli.terminal import show, width
 from fleet_health.config.loading import load
-from fleet_health.errors import ConfigError, SourceUnavailable
+from fleet_health.errors import ConfigError, SourceRefused, SourceUnavailable
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT
 from fleet_health.service import clock
 from fleet_health.sources.once import read_messages
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _EXIT_NOTHING, _EXIT_USAGE = 1, 2
 _STDIN = Path("-")
+_GZIP_MAGIC = b"\x1f\x8b"
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -73,7 +74,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Give the lines of a file, each no longer than a message of the journal is read."""
+    """Give the lines of a file, each no longer than a message of the journal is read; raises SourceRefused."""
     with sys.stdin.buffer if path == _STDIN else path.open("rb") as file:
+        is_first = True
         while line := file.readline(MESSAGE_LIMIT):
+            if is_first and line.startswith(_GZIP_MAGIC):  # as logrotate leaves those of the days before
+                raise SourceRefused(
+                    f"{path}: expected lines of text, found a gzip file (zcat FILE | fleet-health patterns -)"
+                )
+            is_first = False
             yield line.rstrip(b"\r\n")

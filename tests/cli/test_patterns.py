@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import signal
@@ -124,6 +125,16 @@ def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, pattern
     assert (absent.status, absent.stderr) == (2, "/nowhere: No such file or directory\n")
     assert (no_journal.status, "there is no journal in" in no_journal.stderr) == (2, True)
     assert (no_time.status, "expected a duration with a unit" in no_time.stderr) == (2, True)
+
+
+def test_a_log_that_was_compressed_is_refused(site: Site, patterns: Callable[..., Finished]) -> None:
+    """With what makes lines of it, rather than with what is in it."""
+    file = site.directory / "access.log.2.gz"
+    file.write_bytes(gzip.compress(b'"PUT /v1/episodes/a/b HTTP/1.1" 201\n'))
+    done = patterns(file)
+
+    assert (done.status, done.stdout) == (2, "")
+    assert "access.log.2.gz: expected lines of text, found a gzip file (zcat FILE | " in done.stderr
 
 
 def test_an_interrupt_ends_it_quietly(site: Site) -> None:
