@@ -11,7 +11,7 @@ from fleet_health.cli.options import Subparsers, add_config_option, config_path,
 from fleet_health.cli.pattern_report import Report, as_json, as_lines
 from fleet_health.cli.terminal import show, width
 from fleet_health.config.loading import load
-from fleet_health.errors import ConfigError, SourceRefused, SourceUnavailable
+from fleet_health.errors import ConfigError, SourceRefused, SourceUnavailable, printable
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT
 from fleet_health.service import clock
 from fleet_health.sources.once import read_messages
@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
                 report.add(message)
     except (SourceUnavailable, OSError) as error:
         reason = f"{options.file}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
-        print(reason, file=sys.stderr)  # noqa: T201
+        print(printable(reason), file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
     report.finish()
     if options.json:

@@ -91,6 +91,15 @@ def test_the_service_does_not_load_what_only_other_commands_need() -> None:
     assert done.stdout == "[]\n"
 
 
+def test_a_closed_stdin_is_an_empty_one(site: Site) -> None:
+    """As a supervisor may leave it."""
+    command = [sys.executable, "-m", "fleet_health", "patterns", "--config", str(site.configure()), "-"]
+    done = subprocess.run(["sh", "-c", '"$@" <&-', "sh", *command], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.startswith("0 lines\n")
+
+
 def shell(site: Site, redirection: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Try the patterns on a line with letters of several scripts, in a shell."""
     site.configure()

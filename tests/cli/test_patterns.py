@@ -118,11 +118,13 @@ def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, pattern
     command = [sys.executable, "-m", "fleet_health", "patterns", "--config", str(site.configure()), "-", "--json"]
     line = b'10.0.0.7:1 - "PUT /v1/episodes/a/b HTTP/1.1" 201\n'
     piped = subprocess.run(command, input=line, capture_output=True, check=False, env=os.environ)
+    strange = patterns("/no\x1b[31mwhere")
     absent, no_journal, no_time = patterns("/nowhere"), patterns(), patterns("--since", "soon")
 
     assert piped.returncode == 0
     assert b'"matches": 1' in piped.stdout
     assert (absent.status, absent.stderr) == (2, "/nowhere: No such file or directory\n")
+    assert strange.stderr == "/no\\x1b[31mwhere: No such file or directory\n"
     assert (no_journal.status, "there is no journal in" in no_journal.stderr) == (2, True)
     assert (no_time.status, "expected a duration with a unit" in no_time.stderr) == (2, True)
 
