@@ -62,8 +62,11 @@ def draw(timeline: Timeline, path: Path) -> None:
 
     """
     ensure_drawable(path)
-    # It is an extra that nothing but a plot needs, and takes longer to load than everything else together.
-    from fleet_health.cli.plot_figure import render  # noqa: PLC0415
+    try:
+        # It is an extra that nothing but a plot needs, and takes longer to load than everything else together.
+        from fleet_health.cli.plot_figure import render  # noqa: PLC0415
+    except ImportError as error:
+        raise PlotError(printable(f"matplotlib is there, but cannot be loaded: {error}")) from error
 
     _replace(path, render(timeline, _format_of(path)))
 

@@ -378,6 +378,23 @@ def test_a_known_suffix_is_taken(name: str) -> None:
     assert plot_format(name) == Path(name)
 
 
+def test_a_matplotlib_that_is_not_whole_is_named(tmp_path: Path) -> None:
+    """As after an upgrade of something that it needs."""
+    (tmp_path / "matplotlib").mkdir()
+    (tmp_path / "matplotlib" / "__init__.py").write_text("raise ImportError('no numpy of that kind')")
+    done = subprocess.run(
+        [sys.executable, "-c", DRAW_SOME, tmp_path / "plot.svg"],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.stderr.splitlines()[-1].endswith(
+        "PlotError: matplotlib is there, but cannot be loaded: no numpy of that kind"
+    )
+
+
 def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Nothing is written."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
