@@ -6,7 +6,7 @@ Of matplotlib it uses the objects alone: `pyplot` would want a display, and keep
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,7 +14,6 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.collections import PolyCollection
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties
-from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 
 from fleet_health.cli import plot_style as style
@@ -37,6 +36,18 @@ _Place = tuple[float, float]
 """Upper and lower edge within a row."""
 
 _METADATA = {"svg": {"Creator": "fleet-health", "Date": None}, "png": {"Software": "fleet-health"}}
+
+
+class _Shapes(NamedTuple):
+    """Shapes that are drawn together: the corners of each, and its colour."""
+
+    corners: list[list[Point]]
+    colors: list[str]
+
+    def add(self, corners: list[Point], color: str) -> None:
+        """Draw one more."""
+        self.corners.append(corners)
+        self.colors.append(color)
 
 
 def render(timeline: Timeline, file_format: str) -> bytes:
@@ -155,18 +166,20 @@ class _Picture:
 
     def _draw_bars(self, top: float, row: Row, place: _Place) -> None:
         height = (place[1] - place[0]) / row.lanes
+        bars, tips = _Shapes([], []), _Shapes([], [])
         for bar in row.bars:
             color, upper = color_of(bar.symptom), top + place[0] + bar.lane * height
-            since, width = self._place(bar.since, bar.until)
-            self._axes.add_patch(
-                Rectangle((since, upper), width, height * 0.92, facecolor=color, linewidth=0, zorder=3)
-            )
+            lower, (since, width) = upper + height * 0.92, self._place(bar.since, bar.until)
+            bars.add([(since, upper), (since + width, upper), (since + width, lower), (since, lower)], color)
             if bar.is_open:
                 tip = self._until + (self._until - self._since) * 8 * style.POINT / self._width
-                corners = [(self._until, upper), (tip, upper + height * 0.46), (self._until, upper + height * 0.92)]
-                self._axes.add_collection(
-                    PolyCollection([corners], facecolors=color, linewidths=0, clip_on=False), autolim=False
-                )
+                tips.add([(self._until, upper), (tip, upper + height * 0.46), (self._until, lower)], color)
+        for shapes, is_within in ((bars, True), (tips, False)):
+            # One artist for all: a host that flaps has hundreds, and each of its own would take milliseconds.
+            together = PolyCollection(
+                shapes.corners, facecolors=shapes.colors, linewidths=0, clip_on=is_within, zorder=3
+            )
+            self._axes.add_collection(together, autolim=False)
 
     def _draw_gaps(self, top: float, source: str, gaps: Sequence[Gap]) -> None:
         """Hatch what a source does not show, through all rows. Why, stands in a row at the top, where there is room."""

@@ -168,6 +168,20 @@ def test_hosts_with_incidents_come_first() -> None:
     assert [row.name for row in rows.band] == ["silent"]
 
 
+def test_a_host_that_flaps_is_drawn_at_once(tmp_path: Path) -> None:
+    """Its incidents are one artist: several thousand would take minutes."""
+    artists = []
+    for incidents in (1, 200):
+        timeline = empty()
+        timeline.episodes = [
+            Episode("pi", "silent", SINCE + n * HOUR_US, SINCE + (n + 1) * HOUR_US, 1, "") for n in range(incidents)
+        ]
+        svg = drawn(timeline, tmp_path)
+        artists.append(sum("patch" in group.get("id", "") for group in svg.iter(f"{SVG}g")))
+
+    assert artists[0] == artists[1]
+
+
 def test_incidents_that_overlap_do_not_cover_each_other() -> None:
     """Each gets a lane, which is free again after it; what lies outside is cut off or left out."""
     timeline = empty()
