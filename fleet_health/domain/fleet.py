@@ -222,7 +222,7 @@ class Fleet:
         self.traffic = Traffic(host_limit, ignored)
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
-        """Hosts that have shipped, but longer ago than ships are known."""
+        """Hosts that have shipped, perhaps longer ago than ships are known."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
 
     def standing_still(self) -> Fleet:

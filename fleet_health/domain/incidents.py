@@ -167,6 +167,11 @@ class Incidents:
         """The hosts that are lost."""
         return frozenset(incident.host for incident in self.open.values() if incident.lost_at is not None)
 
+    @property
+    def once_shipped(self) -> frozenset[str]:
+        """The hosts that have shipped, though it may soon be forgotten when: those that are silent or lost."""
+        return frozenset(host for host, symptom in self.open if symptom == silent.SYMPTOM)
+
     def unknown(self, evaluation: Evaluation) -> int:
         """Count the open incidents that an evaluation neither found nor saw to be over."""
         found = {(finding.host, finding.symptom) for finding in evaluation.findings}

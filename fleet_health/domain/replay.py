@@ -86,8 +86,8 @@ class Replay:
 
     @property
     def lost(self) -> frozenset[str]:
-        """The hosts that are lost."""
-        return self._incidents.lost
+        """The hosts that are lost, or will be when their last ship is forgotten."""
+        return self._incidents.once_shipped
 
     def finish(self) -> None:
         """Say that the last evaluation was taken: what stands has no end."""

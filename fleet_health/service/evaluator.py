@@ -112,7 +112,7 @@ class Evaluator:
         ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in judging)
         self._intake.fleet.coverage = tuple(state.coverage() for state in self._intake.states)
-        self._intake.fleet.lost = self._incidents.lost
+        self._intake.fleet.lost = self._incidents.once_shipped
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:

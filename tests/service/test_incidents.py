@@ -125,7 +125,9 @@ def test_a_state_that_cannot_be_saved_is_said(site: Site, start_service: StartSe
 
 def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: StartService) -> None:
     """It is said once and counted in the status; the alerts of it cease, as they ever did."""
-    configuration = 'alerts.resolved = true\n[detectors.silent]\nafter = "30m"\nlookback = "%s"'
+    configuration = (
+        'alerts.resolved = true\nhosts.expected = ["quiet"]\n[detectors.silent]\nafter = "30m"\nlookback = "%s"'
+    )
     site.configure(configuration % "1h")
     site.answer("well", 201)
     site.sync_journal()
@@ -139,6 +141,7 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
         service.until_evaluated_anew()
 
     assert outcomes(site) == [("quiet", "silent", ""), ("quiet", "silent", "lost")]
+    assert open_incidents(site) == [("quiet", "silent")]  # and nobody says that it was never seen
 
 
 def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service: StartService) -> None:

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.domain.detectors.never_seen import NeverSeen, NeverSeenLimits
+from fleet_health.domain.detectors.silent import Silent, SilentLimits
+from fleet_health.domain.evaluation import evaluate, evict, reach_of
 from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.limits import HostLimits
 from fleet_health.domain.suggested_fix import SuggestedFix
 
@@ -56,6 +59,22 @@ def test_what_is_expected_and_unknown_is_found(  # noqa: PLR0917
 
     assert [finding.host for finding in detector.find(fleet, now)] == found
     assert all(detector.is_over(fleet, glob, now) == (glob not in found) for glob in expected if not lost)
+
+
+def test_who_is_lost_from_this_tick_on_was_seen(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Its last ship is forgotten before anybody has found it lost."""
+    silent = Silent(HostLimits(SilentLimits(HOUR, 24 * HOUR, SuggestedFix("x"))))
+    detectors, incidents = (silent, never_seen("a")), Incidents()
+    fleet = fleet_of(ships=[("a", 24 * HOUR)])
+    opened = []
+    for at in (now, now + 1, now + 2):
+        evict(fleet, reach_of(detectors), at)
+        fleet.lost = incidents.once_shipped
+        incidents.take(evaluate(fleet, detectors, at, incidents.open))
+        opened.append(sorted(incidents.open))
+
+    assert opened == [[("a", "silent")]] * 3
+    assert incidents.lost == {"a"}
 
 
 def test_who_is_only_refused_was_never_seen(fleet_of: Callable[..., Fleet], now: Instant) -> None:
