@@ -20,11 +20,11 @@ from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
 from fleet_health.domain.detectors.contract import Finding
 from fleet_health.domain.flapping import Flapping
-from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.domain.inhibition import Inhibition
 from fleet_health.domain.instant import HOUR_US, SECOND_US, utc_hour
 from fleet_health.domain.schedule import next_tick_at
+from fleet_health.domain.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -59,17 +59,16 @@ class Incidents:
         self.muted: frozenset[Pair] = frozenset()
         """What the latest evaluation found, and is silenced."""
         self._policy = policy or AlertPolicy()
-        self._symptoms: frozenset[str] | None = None
-        self._ignored = HostGlobs()
+        self._scope = Scope()
         self._keys_by_hour: dict[str, set[str]] = {}
         self._inhibition = Inhibition()
         self._flapping = Flapping()
         self.at: Instant | None = None
         """The latest evaluation; None before the first."""
 
-    def tune(self, policy: AlertPolicy, symptoms: Iterable[str], ignored: HostGlobs) -> None:
+    def tune(self, policy: AlertPolicy, scope: Scope) -> None:
         """Go on with another policy. Incidents that are no longer looked for are dropped without a word."""
-        self._policy, self._symptoms, self._ignored = policy, frozenset(symptoms), ignored
+        self._policy, self._scope = policy, scope
 
     def remember(self, key: str, detected_at: Instant) -> None:
         """Take note of an alert that has been given."""
@@ -245,8 +244,7 @@ class Incidents:
         for pair, incident in list(self.open.items()):
             if pair in found:
                 continue
-            is_looked_for = self._symptoms is None or incident.symptom in self._symptoms
-            if not is_looked_for or self._ignored.matches(incident.host):
+            if not self._scope.includes(*pair):
                 del self.open[pair]
             elif pair in evaluation.over:
                 # A clock that was set back must not put the end off.

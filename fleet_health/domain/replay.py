@@ -12,6 +12,7 @@ from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.observation import Ship
 from fleet_health.domain.schedule import next_tick_at
+from fleet_health.domain.scope import Scope
 from fleet_health.domain.timeline import Episode
 
 if TYPE_CHECKING:
@@ -75,9 +76,8 @@ class Replay:
     _incidents: Incidents = field(default_factory=Incidents)
 
     def __post_init__(self) -> None:
-        self._incidents.tune(
-            self.rules.policy, (detector.symptom for detector in self.rules.detectors), self.rules.ignored
-        )
+        symptoms = frozenset(detector.symptom for detector in self.rules.detectors)
+        self._incidents.tune(self.rules.policy, Scope(symptoms, self.rules.ignored))
 
     @property
     def open(self) -> tuple[Pair, ...]:

@@ -13,6 +13,7 @@ from aiofiles.os import wrap
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.history import History
 from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.scope import Scope
 from fleet_health.domain.silences import SilenceWatch
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.service import clock
@@ -185,9 +186,9 @@ class Daemon:
             pass  # it is said, and tried again, at every tick
 
     def _tune(self) -> None:
-        detectors = self._settings.detectors()
-        symptoms = (detector.symptom for detector in detectors)
-        self._incidents.tune(self._settings.policy, symptoms, self._settings.ignored)
+        symptoms = frozenset(detector.symptom for detector in self._settings.detectors())
+        scope = Scope(symptoms, self._settings.ignored, frozenset(self._settings.expected))
+        self._incidents.tune(self._settings.policy, scope)
         self._silencing.quiet = self._settings.quiet
         self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
 

@@ -18,6 +18,7 @@ from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.incident import Snapshot
 from fleet_health.domain.incidents import Incidents, News
 from fleet_health.domain.instant import HOUR_US
+from fleet_health.domain.scope import Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -243,12 +244,23 @@ def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
 def test_what_is_no_longer_looked_for_is_dropped(watch: Watch) -> None:
     """Nothing is claimed of them."""
     watch.tick(NOON, SILENT, ("b", "fatal-only"), ("bench-1", "silent"))
-    watch.incidents.tune(watch.policy, ["silent"], HostGlobs(("bench-*",)))
+    watch.incidents.tune(watch.policy, Scope(frozenset({"silent"}), HostGlobs(("bench-*",))))
     watch.restarts = False
     news = watch.tick(NOON + TICK, SILENT)
 
     assert said(news) == []
     assert list(watch.incidents.open) == [SILENT]
+
+
+def test_who_is_no_longer_expected_is_dropped(watch: Watch) -> None:
+    """Nobody waits for its first upload any more, so nothing else could end it."""
+    watch.tick(NOON, ("pi-*", "never-seen"), ("pi-2", "never-seen"), SILENT)
+    watch.incidents.tune(watch.policy, Scope(expected=frozenset({"pi-*"})))
+    watch.restarts = False
+    news = watch.tick(NOON + TICK, ("pi-*", "never-seen"), SILENT)
+
+    assert said(news) == []
+    assert sorted(watch.incidents.open) == [SILENT, ("pi-*", "never-seen")]
 
 
 def test_alerts_later_than_the_snapshot_are_recalled_from_the_log() -> None:

@@ -161,6 +161,17 @@ def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service:
         service.until(lambda: ("pi-1", "never-seen", "resolved") in outcomes(site), "the end")
 
 
+def test_who_is_no_longer_expected_is_missed_no_longer(site: Site, start_service: StartService) -> None:
+    """From the reload on; the others are as before."""
+    site.configure('hosts.expected = ["pi-1", "pi-2"]')
+    site.ship("other")
+    with start_service(site) as service:
+        service.until(lambda: open_incidents(site) == [("pi-1", "never-seen"), ("pi-2", "never-seen")], "the state")
+        site.configure('hosts.expected = ["pi-1"]')
+        service.reload()
+        service.until(lambda: open_incidents(site) == [("pi-1", "never-seen")], "the state")
+
+
 def test_in_a_quiet_window_nobody_is_told(site: Site, start_service: StartService) -> None:
     """It stands in the status all the while; when the window is over what still stands is told."""
     around = [datetime.now(UTC) + timedelta(hours=hours) for hours in (-2, 2)]
