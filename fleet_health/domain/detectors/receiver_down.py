@@ -136,21 +136,25 @@ class ReceiverDown:
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether a host has shipped lately and since the unit stopped, or the unit started after the last ship.
+        """Say whether a host has shipped lately and since the unit stopped, or the unit has just started again.
 
-        A unit that runs, and ran already when the last host shipped, proves nothing: it may hang. Nor does it help that
-        the silent hosts are forgotten in the end.
+        A unit that runs, and ran already when the last host shipped, proves nothing: it may hang. Nor does one that has
+        run for so long that somebody should have shipped, or if nobody can see who ships. Nor does it help that the
+        silent hosts are forgotten in the end.
         """
         del host
+        after_us = self._silent_limits.default.after_us
         unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
         if (
             unit is not None
             and unit.is_running
-            and unit.at > (now - self._lookback_us if newest_at is None else newest_at)
+            and (newest_at is None or unit.at > newest_at)
+            and now - unit.at <= after_us
+            and fleet.is_whole("index", now - after_us, now)
         ):
             return True
         is_contradicted = unit is None or unit.is_running or self._has_shipped_since(unit.at, newest_at)
-        return newest_at is not None and is_contradicted and now - newest_at <= self._silent_limits.default.after_us
+        return newest_at is not None and is_contradicted and now - newest_at <= after_us
 
     @property
     def _lookback_us(self) -> int:

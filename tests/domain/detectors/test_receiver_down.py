@@ -169,6 +169,9 @@ def test_what_was_not_seen_whole_is_not_found(
         pytest.param((MINUTE_US, True), [2 * MINUTE_US], True, id="the unit has started, and nobody shipped yet"),
         pytest.param((MINUTE_US, True), [HOUR_US], True, id="nor for long before"),
         pytest.param((MINUTE_US, True), [], True, id="nor ever"),
+        pytest.param((AFTER_US, True), [2 * HOUR_US], True, id="whoever is well may still be about to ship"),
+        pytest.param((AFTER_US + 1, True), [2 * HOUR_US], False, id="it has started, but nobody reaches it"),
+        pytest.param((AFTER_US + 1, True), [], False, id="nobody ever did"),
         pytest.param((2 * HOUR_US, True), [HOUR_US], False, id="the unit ran when the last host shipped, and hangs"),
         pytest.param((LOOKBACK_US, True), [], False, id="the unit runs, but all hosts are forgotten"),
         pytest.param((MINUTE_US, False), [2 * MINUTE_US], False, id="the unit has just stopped"),
@@ -184,6 +187,18 @@ def test_it_is_over_when_the_unit_starts_or_somebody_ships(
     fleet.traffic.unit = unit and UnitState(now - unit[0], is_running=unit[1])
 
     assert DETECTOR.is_over(fleet, "*", now) == is_over
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_start_proves_nothing_while_nobody_sees_who_ships(
+    *, is_readable: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """A unit that systemd has started again may hang; as long as the index is not read nobody would know."""
+    fleet = fleet_of(ships=named([LATE + MINUTE_US] * 3))
+    fleet.traffic.unit = UnitState(now - 20 * MINUTE_US, is_running=True)
+    fleet.coverage = (Coverage("index", None if is_readable else now - MINUTE_US, "it is gone"), Coverage("journal"))
+
+    assert DETECTOR.is_over(fleet, "*", now) == is_readable
 
 
 def test_the_reach_is_that_of_silent_and_the_units_own() -> None:
