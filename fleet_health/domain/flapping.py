@@ -62,6 +62,10 @@ class Flapping:
         """Take note of an end."""
         self._change(pair, now)
 
+    def came_before(self, pair: Pair, opened_at: Instant) -> bool:
+        """Say whether something had opened within a day before it did at an instant."""
+        return any(at != opened_at for at in self.openings.get(pair, ()))
+
     def is_told(self, pair: Pair) -> bool:
         """Say whether something flaps, and that has been said."""
         flap = self.flaps.get(pair)

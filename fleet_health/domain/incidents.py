@@ -119,8 +119,7 @@ class Incidents:
         found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
         opened = self._note(found, now)
         notices = self._end(evaluation, found)
-        # One that flaps is not told of, so it must hold nothing back either.
-        causes = [one.explains for pair, one in self.open.items() if not self._flapping.is_told(pair)]
+        causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
         self._inhibition.look(causes, found, now, self._policy.tick_us)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
         for pair in self.muted:
@@ -190,6 +189,18 @@ class Incidents:
             incident.lost_at = incident.well_since = None
             incident.explains = finding.explains
         return opened
+
+    def _is_heard_of(self, incident: Incident, is_muted: Callable[[str, str], bool], now: Instant) -> bool:
+        """Say whether somebody hears of an incident, or wants not to: else it must hold nothing back.
+
+        Of one that flaps nobody does, nor of one that is back within the hour that has had its alert, and its end.
+        """
+        pair = (incident.host, incident.symptom)
+        if self._flapping.is_told(pair):
+            return False
+        if incident.told_at is not None or not self._flapping.came_before(pair, incident.opened_at):
+            return True
+        return dedup_key(*pair, now) not in self._keys_by_hour.get(utc_hour(now), ()) or is_muted(*pair)
 
     def _flaps(
         self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], now: Instant

@@ -318,6 +318,8 @@ def test_no_finding_of_a_host_disappears(
         incidents = watch.incidents
         assert found <= incidents.open.keys()
         keys |= {alert.dedup_key for alert in news.alerts}
+        if (RESOLVED, *DOWN) in said(news):  # what was told of it before names nothing any more
+            keys.discard(dedup_key(*DOWN, at))
         flapping &= incidents.flapping
         flapping |= {
             (alert.finding.host, symptom)
@@ -397,6 +399,30 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
     assert alerts[-2].finding.detail == (
         "receiver-down has come 6 times within 24 h; 1 alert of hosts held back: a silent"
     )
+
+
+def test_a_cause_that_comes_again_within_its_hour_holds_nothing_back(watch: Watch) -> None:
+    """That it is over was told, and that it is back cannot be said before the next hour: then it names its hosts."""
+    watch.tick(NOON, DOWN, explains=[SILENT])
+    watch.tick(NOON + TICK, over=[DOWN])
+    watch.tick(NOON + 2 * TICK, over=[DOWN])
+    ticks = [
+        watch.tick(NOON + 4 * TICK, DOWN, SILENT, explains=[SILENT], muted=[DOWN]),
+        watch.tick(NOON + 5 * TICK, DOWN, SILENT, explains=[SILENT]),
+        watch.tick(NOON + 11 * TICK, DOWN, SILENT, explains=[SILENT]),
+        watch.tick(NOON + HOUR_US, DOWN, SILENT, ("b", "silent"), explains=[SILENT, ("b", "silent")]),
+    ]
+
+    assert [told(news) for news in ticks] == [[], [SILENT], [], [DOWN]]
+    assert ticks[-1].alerts[0].finding.detail == "detail; 2 alerts of hosts held back: a silent, b silent"
+
+
+def test_a_cause_that_somebody_else_told_of_in_this_hour_holds_back() -> None:
+    """Such as a `check` before this one: that alert stands, and the hosts are not told of beside it."""
+    watch = Watch()
+    watch.incidents.remember(dedup_key(*DOWN, NOON), NOON)
+
+    assert told(watch.tick(NOON + TICK, DOWN, SILENT, explains=[SILENT])) == []
 
 
 def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(watch: Watch) -> None:
