@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors.contract import Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fleet_health.domain.detectors.contract import Detector, Finding
     from fleet_health.domain.fleet import Fleet
@@ -33,6 +33,7 @@ class Evaluation:
         failures: The detectors that raised, in their order.
         judged: The symptoms that were looked for, without a failure.
         over: Which of the incidents that were open are seen to be over, each as host and symptom.
+        gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
 
     """
 
@@ -41,6 +42,7 @@ class Evaluation:
     failures: tuple[DetectorFailure, ...] = ()
     judged: frozenset[str] = frozenset()
     over: frozenset[tuple[str, str]] = frozenset()
+    gone: Mapping[str, Instant] = field(default_factory=dict)
 
 
 def evaluate(
@@ -92,7 +94,7 @@ def reach_of(detectors: Sequence[Detector]) -> Reach:
     )
 
 
-def evict(fleet: Fleet, reach: Reach, now: Instant) -> None:
-    """Forget what no evaluation at `now` or later will ask for."""
-    fleet.ships.evict(now - reach.ships_us)
+def evict(fleet: Fleet, reach: Reach, now: Instant) -> dict[str, Instant]:
+    """Forget what no evaluation at `now` or later will ask for; give the hosts that are gone, with their last ships."""
     fleet.traffic.evict(now - reach.traffic_us)
+    return fleet.ships.evict(now - reach.ships_us)

@@ -95,11 +95,12 @@ class Ships:
         """Say when any host shipped last; None if none is known."""
         return max(self._last_at.values(), default=None)
 
-    def evict(self, before: Instant) -> None:
-        """Forget the hosts whose last ship was before an instant."""
+    def evict(self, before: Instant) -> dict[str, Instant]:
+        """Forget the hosts whose last ship was before an instant; give them, each with that ship."""
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
-        if gone := {host for host, at in self._last_at.items() if at < before}:
+        if gone := {host: at for host, at in self._last_at.items() if at < before}:
             self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
+        return gone
 
 
 class Traffic:

@@ -117,7 +117,7 @@ class Incidents:
         self._prune(now)
         self._flapping.settle(now, self._policy.flap_quiet_us)
         found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
-        opened = self._note(found, now)
+        opened = self._note(evaluation, found)
         notices = self._end(evaluation, found)
         causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
         self._inhibition.look(causes, found, now, self._policy.tick_us)
@@ -178,9 +178,9 @@ class Incidents:
             for pair, incident in self.open.items()
         )
 
-    def _note(self, found: Mapping[Pair, Finding], now: Instant) -> list[Pair]:
+    def _note(self, evaluation: Evaluation, found: Mapping[Pair, Finding]) -> list[Pair]:
         """Take note of the findings; give the incidents that are new among them."""
-        opened = []
+        now, opened = evaluation.at, []
         for pair, finding in found.items():
             incident = self.open.get(pair)
             if incident is None:
@@ -188,6 +188,9 @@ class Incidents:
                 opened.append(pair)
             incident.lost_at = incident.well_since = None
             incident.explains = finding.explains
+        for host, last_at in evaluation.gone.items():  # nobody watched when it could have been found silent
+            if now - last_at <= self._policy.forget_after_us:
+                self.open.setdefault((host, silent.SYMPTOM), Incident(host, silent.SYMPTOM, last_at))
         return opened
 
     def _is_heard_of(self, incident: Incident, is_muted: Callable[[str, str], bool], now: Instant) -> bool:

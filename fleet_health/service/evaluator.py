@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -180,5 +181,6 @@ class Evaluator:
 def _judge(
     fleet: Fleet, reach: Reach, detectors: Sequence[Detector], now: Instant, incidents: Sequence[tuple[str, str]]
 ) -> Evaluation:
-    evict(fleet, reach, now)
-    return evaluate(fleet, detectors, now, incidents)
+    gone = evict(fleet, reach, now)
+    fleet.lost |= gone.keys()
+    return replace(evaluate(fleet, detectors, now, incidents), gone=gone)

@@ -210,8 +210,9 @@ class Intake:
         elif self._index.settings == settings:
             known = self.fleet.ships.items()
         # A last ship is a maximum, so what is known may stand under the rows that are there. It also comes from files
-        # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong.
-        table.record(Ship(host, at) for host, at in known if now - reach_us <= at <= now)
+        # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
+        # long ago to be judged by is missed at the next evaluation.
+        table.record(Ship(host, at) for host, at in known if at <= now)
         deliver = self._unless_held(table.record)
         follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)

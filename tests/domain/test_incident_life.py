@@ -52,6 +52,7 @@ class Watch:
         explains: Iterable[tuple[str, str]] = (),
         judged: Iterable[str] = ("silent",),
         muted: Iterable[tuple[str, str]] = (),
+        gone: dict[str, Instant] | None = None,
     ) -> News:
         """Evaluate; what is explained is so by findings of every host."""
         if self.restarts:
@@ -65,7 +66,7 @@ class Watch:
             Finding(host, symptom, "detail", "fix", frozenset(explains) if host == EVERY_HOST else frozenset())
             for host, symptom in found
         )
-        evaluation = Evaluation(at, findings, judged=frozenset(judged), over=frozenset(over))
+        evaluation = Evaluation(at, findings, judged=frozenset(judged), over=frozenset(over), gone=gone or {})
         return self.incidents.take(evaluation, lambda host, symptom: (host, symptom) in set(muted))
 
 
@@ -188,6 +189,27 @@ def test_a_lost_host_is_forgotten_in_the_end(*, age: int, is_remembered: bool) -
     watch.tick(NOON + TICK + age)
 
     assert bool(watch.incidents.open) == is_remembered
+
+
+@pytest.mark.parametrize(("age", "is_lost"), [(30 * 24 * HOUR_US, True), (30 * 24 * HOUR_US + 1, False)])
+def test_who_was_forgotten_before_anybody_found_it_silent_is_lost(watch: Watch, *, age: int, is_lost: bool) -> None:
+    """Nobody watched for longer than its lookback; unless it is so long ago that a lost host would be forgotten too."""
+    ticks = [watch.tick(NOON, gone={"a": NOON - age}), watch.tick(NOON + TICK)]
+
+    assert [said(news) for news in ticks] == [[(LOST, *SILENT)] * is_lost, []]
+    assert [notice.lasted_us for notice in ticks[0].notices] == [age] * is_lost
+
+
+def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_shipped(watch: Watch) -> None:
+    """Nothing is claimed of it before the index is back, and then nothing need be said."""
+    ticks = [
+        watch.tick(NOON, gone={"a": NOON - 24 * HOUR_US}, judged=()),
+        watch.tick(NOON + TICK, over=[SILENT]),
+        watch.tick(NOON + 2 * TICK, over=[SILENT]),
+    ]
+
+    assert [said(news) for news in ticks] == [[], [], []]
+    assert not watch.incidents.open
 
 
 def test_nobody_is_lost_while_the_index_is_not_judged(watch: Watch) -> None:

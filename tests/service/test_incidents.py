@@ -144,6 +144,30 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
     assert open_incidents(site) == [("quiet", "silent")]  # and nobody says that it was never seen
 
 
+def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site, start_service: StartService) -> None:
+    """Its last ship is beyond the lookback when the service is back; who has shipped meanwhile is well."""
+    site.configure('alerts.resolved = true\nhosts.expected = ["gone"]')
+    site.ship("well", "gone")
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until((site.directory / "state" / "state.json").exists, "the state")
+        kill(service)
+    state = state_of(site)
+    state["ships"] = {host: at - 30 * 3_600_000_000 for host, at in state["ships"].items()}
+    (site.directory / "state" / "state.json").write_text(json.dumps(state))
+    site.index.unlink()
+    site.ship("well")
+    for _ in range(2):
+        with start_service(site) as service:
+            service.until(lambda: "1 lost" in service.notify.status, "the status")
+            service.until_evaluated_anew()
+            kill(service)
+
+    assert outcomes(site) == [("gone", "silent", "lost")]
+    assert open_incidents(site) == [("gone", "silent")]
+
+
 def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service: StartService) -> None:
     """After its grace, which a restart does not begin anew; and that it came is told as well."""
     configuration = 'alerts.resolved = true\nhosts.expected = ["pi-1", "b-*"]\n[detectors.never-seen]\ngrace = "%s"'
