@@ -104,7 +104,7 @@ class Evaluator:
             self._pulse.beat(_STRIDE)
         else:
             await self._intake.poll()
-        seen = self._intake.seen
+        seen = self._intake.seen(now)
         judging = [
             detector
             for detector in self._detectors
@@ -112,7 +112,7 @@ class Evaluator:
             if detector.can_judge(seen) and not (is_stepped and detector.is_of_absence)
         ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in judging)
-        self._intake.fleet.coverage = tuple(state.coverage() for state in self._intake.states)
+        self._intake.fleet.coverage = tuple(state.coverage(now) for state in self._intake.states)
         self._intake.fleet.lost = self._incidents.once_shipped
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.

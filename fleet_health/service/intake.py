@@ -16,7 +16,6 @@ from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.observation import Ship
 from fleet_health.sources.index import IndexFollower
 from fleet_health.sources.journal import JournalFollower
-from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
@@ -98,10 +97,9 @@ class Intake:
         sources = [source for source in (self._index, self._journal) if source is not None]
         return [source.follower.state for source in sources] or self._first
 
-    @property
-    def seen(self) -> frozenset[str]:
-        """The sources that are to be seen at present, by name."""
-        return frozenset(state.name for state in self.states if state.phase is Phase.FOLLOWING)
+    def seen(self, now: Instant) -> frozenset[str]:
+        """The sources of which everything up to an instant was seen, by name."""
+        return frozenset(state.name for state in self.states if state.is_seen(now))
 
     async def adopt(self, settings: Settings, reach: Reach) -> None:
         """Open the sources that are new or must look further back, read them to their end, then put them to use.

@@ -58,9 +58,16 @@ class SourceState:
     rejections: RejectionCount = field(default_factory=RejectionCount)
     gaps: list[Gap] = field(default_factory=list)
 
-    def coverage(self) -> Coverage:
+    def is_seen(self, now: Instant) -> bool:
+        """Say whether everything up to an instant was seen; not so while a read takes too long."""
+        return self.phase is Phase.FOLLOWING and self.seen_until is not None and self.seen_until >= now
+
+    def coverage(self, now: Instant) -> Coverage:
         """Say what an evaluation must know."""
-        return Coverage(self.name, self.unseen_since, self.reason, tuple(self.gaps))
+        gaps = tuple(self.gaps)
+        if self.unseen_since is None and self.seen_until is not None and self.seen_until < now:
+            return Coverage(self.name, self.seen_until, "reading it takes too long", gaps)
+        return Coverage(self.name, self.unseen_since, self.reason, gaps)
 
     def lack(self, gap: Gap, since: Instant) -> None:
         """Take note of a gap, unless it is known, and forget those that end before an instant."""

@@ -649,7 +649,7 @@ async def test_A16_no_permission(
         now += 16 * MINUTE_US
         state = watch.state
         fleet = Fleet()
-        fleet.coverage = (state.coverage(),)
+        fleet.coverage = (state.coverage(now),)
         findings = evaluate(fleet, [Blind(15 * MINUTE_US)], now).findings
         status = status_line(
             host_count=0,

@@ -72,14 +72,22 @@ async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
     async with unhinted_intake() as intake:
         await intake.adopt(settings, reach_of(settings.detectors()))
         site.ship("a")
+        now = clock.now()
         await intake.poll()
         await async_eventually(is_waiting.is_set)
-        hosts_while_waiting = shipped(intake.fleet)
+        await async_eventually(lambda: "journal" in intake.seen(now))
+        hosts_while_waiting, seen_while_waiting = shipped(intake.fleet), intake.seen(now)
+        (index, _) = intake.states
+        coverage = index.coverage(now)
         is_free.set()
         await async_eventually(lambda: shipped(intake.fleet))
+        await async_eventually(lambda: "index" in intake.seen(now))
         hosts = shipped(intake.fleet)
 
     assert (hosts_while_waiting, hosts) == ([], ["a"])
+    assert seen_while_waiting == {"journal"}
+    assert coverage.reason == "reading it takes too long"
+    assert not coverage.is_whole(now - 1, now)
 
 
 async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afterwards(site: Site) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -206,6 +207,49 @@ def test_in_a_quiet_window_nothing_is_told_and_afterwards_what_still_stands(
 
     assert before == []
     assert site.alerted() == [("quiet", "silent"), ("unstamped", "unstamped")]
+
+
+def test_nobody_is_silent_while_the_index_takes_too_long_to_read(
+    site: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """A disk hangs, and the rows that are there cannot be seen: that is said, and nothing else is."""
+    site.configure('alerts.resolved = true\n[detectors.silent]\nafter = "2s"')
+    hang = site.directory / "hang"
+    code = f"""
+import pathlib, time
+from fleet_health.service import intake
+from fleet_health.sources.tail import Tail
+
+intake._POLL_TIME, read = 0.1, Tail.read
+
+def read_when_it_can(tail):
+    while pathlib.Path({str(hang)!r}).exists():
+        time.sleep(0.01)
+    return read(tail)
+
+Tail.read = read_when_it_can
+"""
+    site.answer("busy", 201)
+    site.sync_journal()
+    site.ship("busy")
+    with start_altered_service(site, code) as service:
+
+        def ship_and_look(ends_at: int) -> bool:
+            site.ship("busy")
+            return service.evaluations() >= ends_at
+
+        def judge_while_it_ships(ticks: int) -> None:
+            service.until(partial(ship_and_look, service.evaluations() + ticks), "some ticks")
+
+        judge_while_it_ships(1)
+        hang.touch()
+        judge_while_it_ships(6)
+        status = service.notify.status
+        hang.unlink()
+        judge_while_it_ships(2)
+
+    assert "not judged: silent" in status
+    assert site.alert_rows() == []
 
 
 @pytest.mark.parametrize("what_it_does", ["raise RuntimeError('a slip')", "time.sleep(20)"])

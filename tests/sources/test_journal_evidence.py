@@ -129,9 +129,9 @@ async def test_what_journald_suppressed_is_a_gap_since_the_last_that_got_through
 
     assert [(gap.since, gap.until) for gap in state.gaps] == [(now - 9 * MINUTE, now - 8 * MINUTE)]
     assert "1 gap" in state.summary(now)
-    assert state.coverage().is_whole(now - 8 * MINUTE + 1, now)
-    assert not state.coverage().is_whole(now - 8 * MINUTE, now)
-    assert state.coverage().is_whole(now - 30 * MINUTE, now - 9 * MINUTE - 1)
+    assert state.coverage(now).is_whole(now - 8 * MINUTE + 1, now)
+    assert not state.coverage(now).is_whole(now - 8 * MINUTE, now)
+    assert state.coverage(now).is_whole(now - 30 * MINUTE, now - 9 * MINUTE - 1)
 
 
 @pytest.mark.parametrize(("age", "is_gap"), [(20, True), (10, False), (5, False)])
@@ -154,7 +154,7 @@ def test_gaps_are_few_and_recent() -> None:
     for number in range(1_000):
         state.lack(Gap(10 * number, 10 * number + 1, "why"), 10 * (number - 500))
 
-    coverage = state.coverage()
+    coverage = state.coverage(10_000)
 
     assert len(state.gaps) == 100
     assert not any(coverage.is_whole(at, at) for at in range(5_000, 10_000, 10))
