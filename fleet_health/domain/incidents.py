@@ -5,8 +5,7 @@ lasts it is told of once in each UTC hour, or at the intervals that the policy s
 is held back, and named there.
 
 What was alerted is said by `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
-`snapshot`. Keys are held by the hour that their row was detected in, so a row that carries a key of another hour
-(written by hand, or by a clock that was wrong) suppresses nothing.
+`snapshot`.
 """
 
 from __future__ import annotations
@@ -15,16 +14,17 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.domain import flapping
-from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice, dedup_key
+from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
 from fleet_health.domain.detectors.contract import Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.domain.inhibition import Inhibition
-from fleet_health.domain.instant import HOUR_US, SECOND_US, utc_hour
+from fleet_health.domain.instant import HOUR_US, SECOND_US
 from fleet_health.domain.schedule import next_tick_at
 from fleet_health.domain.scope import Scope
+from fleet_health.domain.told_keys import ToldKeys
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from fleet_health.domain.evaluation import Evaluation
     from fleet_health.domain.instant import Instant
 
-# A clock that is set back must find the keys of the hours it goes through again. It is set back by seconds, or by
-# a whole zone at most; who sets it back by more restarts with it.
-_REMEMBERED_US = 25 * HOUR_US
 # How far ahead the next alert is looked for, and in which steps at least.
 _FORESEEN_US, _SHORTEST_STEP_US = 32 * 24 * HOUR_US, 60 * SECOND_US
 
@@ -60,7 +57,7 @@ class Incidents:
         """What the latest evaluation found, and is silenced."""
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
-        self._keys_by_hour: dict[str, set[str]] = {}
+        self._told = ToldKeys()
         self._inhibition = Inhibition()
         self._flapping = Flapping()
         self.at: Instant | None = None
@@ -72,7 +69,7 @@ class Incidents:
 
     def remember(self, key: str, detected_at: Instant) -> None:
         """Take note of an alert that has been given."""
-        self._keys_by_hour.setdefault(utc_hour(detected_at), set()).add(key)
+        self._told.add(key, detected_at)
 
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
@@ -114,7 +111,7 @@ class Incidents:
 
         """
         now = self.at = evaluation.at
-        self._prune(now)
+        self._told.prune(now)
         self._flapping.settle(now, self._policy.flap_quiet_us)
         found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
         opened = self._note(evaluation, found)
@@ -139,13 +136,12 @@ class Incidents:
 
         What holds it back for the sake of another incident, or because it flaps, is not looked at.
         """
-        tick_us, policy = self._policy.tick_us, self._policy
+        tick_us, policy, pair = self._policy.tick_us, self._policy, (incident.host, incident.symptom)
         step_us = max(tick_us, -(-_SHORTEST_STEP_US // tick_us) * tick_us)
         at = next_tick_at(now, tick_us)
         while at < now + _FORESEEN_US:
-            is_due = policy.is_due((incident.host, incident.symptom), incident.opened_at, incident.told_at, at)
-            given = self._keys_by_hour.get(utc_hour(at), ())
-            if is_due and dedup_key(incident.host, incident.symptom, at) not in given and not is_muted_at(at):
+            is_due = policy.is_due(pair, incident.opened_at, incident.told_at, at)
+            if is_due and not self._told.has(pair, at) and not is_muted_at(at):
                 return at
             at = next_tick_at(at, step_us)
         return None
@@ -203,7 +199,7 @@ class Incidents:
             return False
         if incident.told_at is not None or not self._flapping.came_before(pair, incident.opened_at):
             return True
-        return dedup_key(*pair, now) not in self._keys_by_hour.get(utc_hour(now), ()) or is_muted(*pair)
+        return is_muted(*pair) or not self._told.has(pair, now)
 
     def _flaps(
         self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], now: Instant
@@ -244,13 +240,13 @@ class Incidents:
 
     def _unless_given(self, finding: Finding, now: Instant) -> list[Alert]:
         """Give the alert of a finding, with what it holds back, and remember it; nothing if this hour has had it."""
-        given, key = self._keys_by_hour.setdefault(utc_hour(now), set()), dedup_key(finding.host, finding.symptom, now)
-        if key in given:
+        if self._told.has((finding.host, finding.symptom), now):
             return []
-        given.add(key)
         if named := self._inhibition.named(finding.explains):
             finding = replace(finding, detail=finding.detail + named)
-        return [Alert(finding, now)]
+        alert = Alert(finding, now)
+        self._told.add(alert.dedup_key, now)
+        return [alert]
 
     def _end(self, evaluation: Evaluation, found: dict[Pair, Finding]) -> list[Notice]:
         """End the incidents that are over, or have become moot; give what is to be said of it."""
@@ -291,8 +287,3 @@ class Incidents:
         if now - incident.lost_at > self._policy.forget_after_us:
             del self.open[pair]
         return []
-
-    def _prune(self, now: Instant) -> None:
-        # ISO hours compare as time does.
-        first, last = utc_hour(now - _REMEMBERED_US), utc_hour(now + _REMEMBERED_US)
-        self._keys_by_hour = {hour: keys for hour, keys in self._keys_by_hour.items() if first <= hour <= last}

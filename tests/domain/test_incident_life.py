@@ -57,7 +57,7 @@ class Watch:
         """Evaluate; what is explained is so by findings of every host."""
         if self.restarts:
             snapshot = msgspec.json.decode(msgspec.json.encode(self.incidents.snapshot()), type=Snapshot)
-            keys = [(key, at) for keys in self.incidents._keys_by_hour.values() for key in keys]
+            keys = [(key, at) for keys in self.incidents._told.by_hour.values() for key in keys]
             self.incidents = Incidents(self.policy)
             self.incidents.restore(snapshot)
             for key, given_at in keys:

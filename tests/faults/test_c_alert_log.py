@@ -718,7 +718,7 @@ def test_C10_keys_are_pruned(tmp_path: Path) -> None:
         log.append(due)
 
         assert len(due) == 10
-        remembered.append(sum(len(keys) for keys in incidents._keys_by_hour.values()))
+        remembered.append(sum(len(keys) for keys in incidents._told.by_hour.values()))
         recalled.append(len(log.given(at)))
 
     assert max(remembered) == remembered[48] == remembered[-1]

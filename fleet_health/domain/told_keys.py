@@ -1,0 +1,42 @@
+"""Which alerts were given in which hour: each is given once in it.
+
+Keys are held by the hour that their row was detected in, so a row that carries a key of another hour (written by hand,
+or by a clock that was wrong) suppresses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.domain.alert import dedup_key
+from fleet_health.domain.instant import HOUR_US, utc_hour
+
+if TYPE_CHECKING:
+    from fleet_health.domain.detectors.contract import Pair
+    from fleet_health.domain.instant import Instant
+
+# A clock that is set back must find the keys of the hours it goes through again. It is set back by seconds, or by
+# a whole zone at most; who sets it back by more restarts with it.
+_REMEMBERED_US = 25 * HOUR_US
+
+
+class ToldKeys:
+    """Remembers the keys of the hours around the present."""
+
+    def __init__(self) -> None:
+        self.by_hour: dict[str, set[str]] = {}
+
+    def add(self, key: str, at: Instant) -> None:
+        """Take note of an alert that was given at an instant."""
+        self.by_hour.setdefault(utc_hour(at), set()).add(key)
+
+    def has(self, pair: Pair, at: Instant) -> bool:
+        """Say whether the hour of an instant has had its alert of a host and symptom."""
+        given = self.by_hour.get(utc_hour(at))
+        return given is not None and dedup_key(*pair, at) in given
+
+    def prune(self, now: Instant) -> None:
+        """Forget the hours that are far away."""
+        # ISO hours compare as time does.
+        first, last = utc_hour(now - _REMEMBERED_US), utc_hour(now + _REMEMBERED_US)
+        self.by_hour = {hour: keys for hour, keys in self.by_hour.items() if first <= hour <= last}
