@@ -120,7 +120,8 @@ class Incidents:
         self._inhibition.look(causes, found, now, self._policy.tick_us)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
         for pair in self.muted:
-            self.open[pair].is_muted = True
+            incident = self.open[pair]
+            incident.is_muted |= self._policy.is_due(pair, incident.opened_at, incident.told_at, now)
         for pair in opened:
             if pair not in self.held:  # what comes and goes with its cause does not flap by itself
                 self._flapping.open(pair, now, self._policy.flap_limit)

@@ -253,6 +253,20 @@ def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> No
     assert [said(news) for news in ticks] == [[], [], [], []]
 
 
+def test_the_end_of_what_a_silence_kept_nobody_from_hearing_is_no_news(watch: Watch) -> None:
+    """Within its grace it would not have been told of anyway."""
+    watch.policy = AlertPolicy(grace_us=lambda *_: 2 * TICK)
+    watch.incidents = Incidents(watch.policy)
+    pairs = ("a", "never-seen"), ("b", "never-seen")
+    watch.tick(NOON, *pairs, muted=pairs)
+    watch.tick(NOON + TICK, pairs[0], over=[pairs[1]], muted=pairs)
+    in_grace = watch.tick(NOON + 2 * TICK, pairs[0], over=[pairs[1]], muted=pairs)
+    watch.tick(NOON + 3 * TICK, over=[pairs[0]])
+    after_grace = watch.tick(NOON + 4 * TICK, over=[pairs[0]])
+
+    assert [said(in_grace), said(after_grace)] == [[], [(RESOLVED, *pairs[0])]]
+
+
 def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
     """It is told of when the silence ends, if it still stands."""
     silenced = watch.tick(NOON, SILENT, ("b", "silent"), muted=[SILENT, ("b", "silent")])
