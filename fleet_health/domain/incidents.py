@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from fleet_health.domain.evaluation import Evaluation
     from fleet_health.domain.instant import Instant
 
+# Beside a missed tick: nobody has watched if the latest evaluation is longer ago. No machine is busy for so long.
+_UNWATCHED_US = 300 * SECOND_US
 # How far ahead the next alert is looked for, and in which steps at least.
 _FORESEEN_US, _SHORTEST_STEP_US = 32 * 24 * HOUR_US, 60 * SECOND_US
 
@@ -110,12 +112,14 @@ class Incidents:
             is_muted: Says of a host and symptom whether alerts are unwanted at present.
 
         """
-        now = self.at = evaluation.at
+        before, now = self.at, evaluation.at
+        self.at = now
         self._told.prune(now)
         self._flapping.settle(now, self._policy.flap_quiet_us)
         found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
         opened = self._note(evaluation, found)
-        notices = self._end(evaluation, found)
+        is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
+        notices = self._end(evaluation, found, is_back=is_back)
         causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
         self._inhibition.look(causes, found, now, self._policy.tick_us)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
@@ -249,7 +253,7 @@ class Incidents:
         self._told.add(alert.dedup_key, now)
         return [alert]
 
-    def _end(self, evaluation: Evaluation, found: dict[Pair, Finding]) -> list[Notice]:
+    def _end(self, evaluation: Evaluation, found: dict[Pair, Finding], *, is_back: bool) -> list[Notice]:
         """End the incidents that are over, or have become moot; give what is to be said of it."""
         now, notices = evaluation.at, []
         for pair, incident in list(self.open.items()):
@@ -258,8 +262,9 @@ class Incidents:
             if not self._scope.includes(*pair):
                 del self.open[pair]
             elif pair in evaluation.over:
-                # A clock that was set back must not put the end off.
-                incident.well_since = now if incident.well_since is None else min(incident.well_since, now)
+                if incident.well_since is None or is_back:  # time that nobody watched proves nothing
+                    incident.well_since = now
+                incident.well_since = min(incident.well_since, now)  # a clock that was set back must not put it off
                 # To the nearest tick, for no two ticks are exactly one apart.
                 if now - incident.well_since + self._policy.tick_us // 2 >= self._policy.proof_us:
                     notices += self._resolve(pair, incident, now)

@@ -112,6 +112,19 @@ def test_how_long_it_must_be_over_is_configured(resolve_after: int, ticks: int) 
     assert ended == [number == ticks for number in range(1, 6)]
 
 
+def test_an_end_is_not_proved_by_time_that_nobody_watched(watch: Watch) -> None:
+    """It was over before the service was away, and is after: of the time between nobody knows."""
+    watch.policy = AlertPolicy(resolve_after_us=HOUR_US)
+    watch.incidents = Incidents(watch.policy)
+    watch.tick(NOON, SILENT)
+    watch.tick(NOON + TICK, over=[SILENT])
+    back_at = NOON + 4 * HOUR_US
+    ticks = [watch.tick(at, over=[SILENT]) for at in range(back_at, back_at + HOUR_US + TICK, TICK)]
+
+    assert [said(news) for news in ticks] == [[]] * 12 + [[(RESOLVED, *SILENT)]]
+    assert ticks[-1].notices[0].ended_at == back_at
+
+
 def test_what_comes_back_before_its_end_was_never_away(watch: Watch) -> None:
     """It is one incident, and its end says how long all of it lasted."""
     watch.tick(NOON, SILENT)
