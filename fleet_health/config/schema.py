@@ -228,7 +228,7 @@ class Settings:
             fatal_only.FatalOnly(self.fatal_only, self.unstamped),
             unstamped.Unstamped(self.unstamped),
             never_seen.NeverSeen(
-                self.expected,
+                [name for name in self.expected if not self.ignored.matches(name)],
                 max(limits.lookback_us for limits in self.silent.each_alone()),
                 self.never_seen,
             ),

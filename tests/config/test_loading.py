@@ -623,6 +623,15 @@ def test_every_problem_of_a_quiet_window_is_named(settings_of: Callable[..., Set
     ]
 
 
+def test_who_is_ignored_is_not_expected(tmp_path: Path) -> None:
+    """Who is left out of everything is not missed either, whether as a name or as a shape."""
+    config = tmp_path / "config.toml"
+    config.write_text('hosts.expected = ["pi-1", "spare-1", "bench-*"]\nhosts.ignore = ["spare-*", "bench-*"]\n')
+    (detector,) = [one for one in load(config).detectors() if one.symptom == "never-seen"]
+
+    assert [finding.host for finding in detector.find(Fleet(), 0)] == ["pi-1"]
+
+
 def test_the_grace_of_a_host_that_is_expected_may_differ(tmp_path: Path) -> None:
     """As may what is suggested for it; other symptoms have no grace."""
     config = tmp_path / "config.toml"

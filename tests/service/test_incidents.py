@@ -186,8 +186,8 @@ def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service:
 
 
 def test_who_is_no_longer_expected_is_missed_no_longer(site: Site, start_service: StartService) -> None:
-    """From the reload on; the others are as before."""
-    site.configure('hosts.expected = ["pi-1", "pi-2"]')
+    """Nor who is ignored. From the reload on; the others are as before."""
+    site.configure('hosts.expected = ["pi-1", "pi-2", "spare-1", "bench-*"]\nhosts.ignore = ["spare-*", "bench-*"]')
     site.ship("other")
     with start_service(site) as service:
         service.until(lambda: open_incidents(site) == [("pi-1", "never-seen"), ("pi-2", "never-seen")], "the state")
