@@ -116,7 +116,9 @@ class Incidents:
         self.at = now
         self._told.prune(now)
         self._flapping.settle(now, self._policy.flap_quiet_us)
-        found = {(finding.host, finding.symptom): finding for finding in evaluation.findings}
+        # It may have begun before the latest change of what is looked for.
+        looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
+        found = {(finding.host, finding.symptom): finding for finding in looked_for}
         opened = self._note(evaluation, found)
         is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
         notices = self._end(evaluation, found, is_back=is_back)

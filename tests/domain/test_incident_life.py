@@ -301,6 +301,17 @@ def test_what_is_no_longer_looked_for_is_dropped(watch: Watch) -> None:
     assert list(watch.incidents.open) == [SILENT]
 
 
+def test_what_is_found_while_the_configuration_changes_is_not_told_of_if_it_is_moot(watch: Watch) -> None:
+    """The evaluation had begun by the old one, and is taken in by the new one."""
+    watch.tick(NOON, ("bench-1", "silent"))
+    watch.incidents.tune(watch.policy, Scope(frozenset({"silent"}), HostGlobs(("bench-*",))))
+    watch.restarts = False
+    news = watch.tick(NOON + HOUR_US, ("bench-1", "silent"), ("bench-2", "silent"), ("b", "fatal-only"), SILENT)
+
+    assert (told(news), said(news)) == ([SILENT], [])
+    assert list(watch.incidents.open) == [SILENT]
+
+
 def test_who_is_no_longer_expected_is_dropped(watch: Watch) -> None:
     """Nobody waits for its first upload any more, so nothing else could end it."""
     watch.tick(NOON, ("pi-*", "never-seen"), ("pi-2", "never-seen"), SILENT)
