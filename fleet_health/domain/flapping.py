@@ -48,6 +48,8 @@ class Flapping:
     ) -> None:
         self.openings = openings or {}
         self.flaps = flaps or {}
+        self.said_of: set[str] = set()
+        """The hosts of which it was said by who was killed before that could be saved."""
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
         """Take note of an opening; with more than so many within a day it flaps."""
@@ -72,12 +74,19 @@ class Flapping:
         return flap is not None and flap.is_told
 
     def untold(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Give a finding for each host of which some of these flap and were not said to; it explains what they do."""
+        """Give a finding for each host of which some of these flap and were not said to; it explains what they do.
+
+        What was said before a kill is what flaps at the first evaluation after it.
+        """
         by_host: dict[str, list[Finding]] = {}
         for finding in findings:
             flap = self.flaps.get((finding.host, finding.symptom))
             if flap is not None and not flap.is_told:
-                by_host.setdefault(finding.host, []).append(finding)
+                if finding.host in self.said_of:
+                    flap.is_told = True
+                else:
+                    by_host.setdefault(finding.host, []).append(finding)
+        self.said_of.clear()
         return [
             Finding(
                 host,

@@ -76,7 +76,10 @@ class Incidents:
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
-        if (self.at is not None and detected_at <= self.at) or symptom == flapping.SYMPTOM:
+        if self.at is not None and detected_at <= self.at:
+            return
+        if symptom == flapping.SYMPTOM:
+            self._flapping.said_of.add(host)
             return
         if status == RESOLVED:
             self.open.pop(pair, None)

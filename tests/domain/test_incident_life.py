@@ -343,6 +343,26 @@ def test_alerts_later_than_the_snapshot_are_recalled_from_the_log() -> None:
     assert said(news) == []
 
 
+def test_what_was_said_to_flap_before_a_kill_is_not_said_again() -> None:
+    """The alert was in the log, and the state not yet: nothing more is said of it, in no hour. But of another host."""
+    policy, pairs = AlertPolicy(flap_limit=1), [SILENT, ("b", "silent")]
+    first, second = Watch(policy), Watch(policy)
+    first.tick(NOON, *pairs)
+    first.tick(NOON + TICK, over=pairs)
+    first.tick(NOON + 2 * TICK, over=pairs)
+    snapshot = msgspec.json.encode(first.incidents.snapshot())
+    killed = first.tick(NOON + HOUR_US, SILENT)
+    second.incidents.restore(msgspec.json.decode(snapshot, type=Snapshot))
+    for alert in killed.alerts:
+        second.incidents.remember(alert.dedup_key, alert.detected_at)
+        second.incidents.recall(alert.finding.host, alert.finding.symptom, "", alert.detected_at)
+    ticks = [second.tick(NOON + HOUR_US + number * TICK, *pairs) for number in range(1, 12)]
+
+    assert told(killed) == [("a", "flapping")]
+    assert [told(news) for news in ticks] == [[("b", "flapping")]] + [[]] * 10
+    assert second.incidents.flapping == {*pairs}
+
+
 PAIRS = [("a", "silent"), ("b", "silent"), ("b", "fatal-only"), DOWN]
 STEPS = st.lists(
     st.tuples(st.sets(st.sampled_from(PAIRS)), st.sets(st.sampled_from(PAIRS)), st.booleans()), min_size=1, max_size=30
