@@ -35,9 +35,9 @@ def add_parser(subparsers: Subparsers) -> None:
         " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
         " seen to say that it is over), - held back (its cause is told of), z silenced, ~ flapping, . pending,"
         " x lost.",
-        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown; 2 when it is asked"
-        " for wrongly; 3 when the service is blind, or has not judged yet; 4 when it is not running. Hosts that are"
-        " not shown count as well.",
+        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown, or the service has a"
+        " problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"
+        " blind, or has not judged yet; 4 when it is not running. Hosts that are not shown count as well.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -74,7 +74,8 @@ def exit_status(document: Mapping[str, Any]) -> int:
     """Give the exit status that a status document asks for."""
     if document["is_blind"]:
         return _EXIT_BLIND
-    return _EXIT_FIRING if not _OPEN.isdisjoint(document["incidents_by_state"]) else 0
+    is_well = _OPEN.isdisjoint(document["incidents_by_state"]) and not document["problems"]
+    return 0 if is_well else _EXIT_FIRING
 
 
 def _watch(path: Path, request: Mapping[str, Any]) -> int:

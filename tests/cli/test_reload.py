@@ -147,7 +147,7 @@ def test_a_service_is_found_by_a_configuration_that_it_refused(
         site.configure("control.pth = 'x'")
         misspelt = run_command("status", "--config", site.config)
 
-    assert status.status == 0
+    assert status.status == 1  # for that is a problem
     assert status.stdout.startswith("reload refused: blind_after: expected a duration")
     assert silence.status == 0
     assert (misspelt.status, "did you mean control.path?" in misspelt.stderr) == (2, True)
