@@ -22,7 +22,7 @@ from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.domain.inhibition import Inhibition
 from fleet_health.domain.instant import HOUR_US, SECOND_US
-from fleet_health.domain.schedule import next_tick_at
+from fleet_health.domain.schedule import first_tick_at
 from fleet_health.domain.scope import Scope
 from fleet_health.domain.told_keys import ToldKeys
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 # Beside a missed tick: nobody has watched if the latest evaluation is longer ago. No machine is busy for so long.
 _UNWATCHED_US = 300 * SECOND_US
-# How far ahead the next alert is looked for, and in which steps at least.
-_FORESEEN_US, _SHORTEST_STEP_US = 32 * 24 * HOUR_US, 60 * SECOND_US
+# How far ahead the next alert is looked for.
+_FORESEEN_US = 32 * 24 * HOUR_US
 
 _DOUBTFUL = "it is no longer found, and not yet seen to be over"
 _DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the hosts held back."
@@ -146,15 +146,13 @@ class Incidents:
 
         What holds it back for the sake of another incident, or because it flaps, is not looked at.
         """
-        tick_us, policy, pair = self._policy.tick_us, self._policy, (incident.host, incident.symptom)
-        step_us = max(tick_us, -(-_SHORTEST_STEP_US // tick_us) * tick_us)
-        at = next_tick_at(now, tick_us)
-        while at < now + _FORESEEN_US:
+        policy, pair = self._policy, (incident.host, incident.symptom)
+
+        def is_told(at: Instant) -> bool:
             is_due = policy.is_due(pair, incident.opened_at, incident.told_at, at)
-            if is_due and not self._told.has(pair, at) and not is_muted_at(at):
-                return at
-            at = next_tick_at(at, step_us)
-        return None
+            return is_due and not self._told.has(pair, at) and not is_muted_at(at)
+
+        return first_tick_at(now, now + _FORESEEN_US, policy.tick_us, is_told)
 
     @property
     def held(self) -> frozenset[Pair]:

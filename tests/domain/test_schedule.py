@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_health.domain.instant import SECOND_US, isoformat
-from fleet_health.domain.schedule import next_tick_at
+from fleet_health.domain.schedule import first_tick_at, next_tick_at
 
 FIVE_MINUTES = 300 * SECOND_US
 TICK_AT = 1_795_460_100_000_000
@@ -35,3 +35,21 @@ def test_the_next_tick_is_the_first_multiple_after_now(now: int, tick: int) -> N
 def test_ticks_of_five_minutes_stand_on_the_clock_face(now: int, expected: str) -> None:
     """The default tick comes at :00, :05 and so on."""
     assert isoformat(next_tick_at(now, FIVE_MINUTES)) == expected
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    now=st.integers(0, 10**15),
+    tick=st.integers(SECOND_US, FIVE_MINUTES),
+    wait=st.integers(-FIVE_MINUTES, 2 * FIVE_MINUTES),
+)
+def test_the_first_tick_at_which_something_holds_is_found(now: int, tick: int, wait: int) -> None:
+    """It is the first one after now, and after what is waited for has begun: however short the tick is."""
+    found = first_tick_at(now, now + 4 * FIVE_MINUTES, tick, lambda at: at >= now + wait)
+
+    assert found == next_tick_at(max(now, now + wait - 1), tick)
+
+
+def test_what_never_holds_is_not_found() -> None:
+    """Up to the instant at which it no longer counts."""
+    assert first_tick_at(TICK_AT, TICK_AT + FIVE_MINUTES, SECOND_US, lambda at: at >= TICK_AT + FIVE_MINUTES) is None
