@@ -51,7 +51,7 @@ def draw_head(figure: Figure, timeline: Timeline, rows: Rows) -> None:
     for number, (word, handles) in enumerate((("traffic", traffic), ("incidents", incidents))):
         below_top = style.MARGIN + style.TITLE + (number + 0.5) * style.LEGEND_LINE
         y = 1 - below_top / height
-        figure.text(from_left, y, word if handles else "no incidents", va="center_baseline", fontsize=style.LEGEND_SIZE)
+        figure.text(from_left, y, word if handles else "no incidents", va="center", fontsize=style.LEGEND_SIZE)
         if handles:
             figure.legend(
                 handles=handles,
