@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gzip
+import itertools
 import json
 import os
 import subprocess
@@ -266,25 +267,24 @@ async def test_B5_truncated_and_regrown_past_the_offset(count: int, site: Site, 
 async def test_B6_inode_number_used_again(site: Site, rig: Rig, do_without: DoWithout) -> None:
     """A file is known by more than its number: the other one is read from its start."""
     hosts = ["first", "second"]
-    site.ship("gone", "gone")
-    await rig.look()
-    number = site.index.stat().st_ino
-    do("rm", site.index)
-    spare = []
-    for attempt in range(200):
-        if attempt == 1:
-            # As long as we hold the file its number is not free, so the test begins only when we have let go.
-            assert await rig.look() == []
-            assert rig.state.phase is Phase.WAITING
+    spare = (Path(f"{site.index}.spare.{number}") for number in itertools.count())
+    for _ in range(20):  # for somebody else may get the number that is free
+        site.ship("gone", "gone")
+        assert await rig.look() == ["gone"]
+        number = site.index.stat().st_ino
+        do("rm", site.index)
         site.ship(*hosts)
-        if site.index.stat().st_ino == number:
-            break
-        spare.append(site.index.rename(f"{site.index}.spare.{attempt}"))
-    else:
-        do_without("the file system of the temporary directory does not use an inode number again")
-
-    assert spare, "the number was free while the file was still held"
-    assert await rig.look() == hosts
+        assert site.index.stat().st_ino != number, "the number was free while the file was still held"
+        site.index.rename(next(spare))
+        assert await rig.look() == []
+        assert rig.state.phase is Phase.WAITING
+        for _ in range(20):
+            site.ship(*hosts)
+            if site.index.stat().st_ino == number:
+                assert await rig.look() == hosts
+                return
+            site.index.rename(next(spare))
+    do_without("the file system of the temporary directory does not use an inode number again")
 
 
 @pytest.mark.fault("B6", rig="mount", says="another file system with the same inode number at the same place")
