@@ -19,7 +19,6 @@ from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.rotation import rotated_files
 from fleet_health.sources.follower import Follower
-from fleet_health.sources.open_file import LINE_LIMIT, Block, ReadAt
 from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
@@ -29,11 +28,11 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import IndexSettings
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import Ship
+    from fleet_health.sources.open_file import Block, ReadAt
 
 _DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
 _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
 
-_OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 _FUTURE = Rejection("row from the future, taken as now", "")
 
 _log = structlog.get_logger("fleet_health.sources")
@@ -93,7 +92,7 @@ class IndexFollower(Follower):
         now = self._clock()
         # Who shipped before that is not watched, and must not take the place of who is.
         ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
-        rejections += [_OVERLONG] * block.overlong + [_FUTURE] * ahead
+        rejections += block.rejections + [_FUTURE] * ahead
         self.state.read += count
         self.state.rejections.add(rejections)
         self._deliver(ships)

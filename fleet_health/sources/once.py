@@ -73,7 +73,7 @@ def _read_index(
         # Nobody will come back for a last line that is not ended yet.
         rows, rejected = parse(parser, block.lines + (tail.rest() if is_end else b""))
         deliver([row for row in rows if row.at >= since])
-        rejections.add(rejected)
+        rejections.add(rejected + block.rejections)
     tail.close()
     return rejections
 

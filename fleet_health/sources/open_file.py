@@ -10,8 +10,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from fleet_health.parsing.rejection import Rejection
+
 LINE_LIMIT = 1 << 20
 """A longer line is skipped, and counted."""
+_OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 
 # Each block costs a hop to a thread and back, where some thousand rows are parsed at once.
 _READ_SIZE = 1 << 20
@@ -65,6 +68,11 @@ class Block:
     is_end: bool = False
     overlong: int = 0
     event: str = ""
+
+    @property
+    def rejections(self) -> list[Rejection]:
+        """What was skipped."""
+        return [_OVERLONG] * self.overlong
 
 
 class OpenFile:

@@ -17,6 +17,7 @@ from fleet_health.domain.observation import Ship
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
 from fleet_health.sources.index import IndexFollower, index_parser, index_tail
+from fleet_health.sources.once import read_every_row, read_index
 from fleet_health.sources.open_file import LINE_LIMIT
 from fleet_health.sources.state import Phase
 
@@ -190,7 +191,7 @@ async def test_a_row_from_the_future_counts_as_now_and_is_counted(site: Site) ->
 
 
 async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
-    """A bad line is never fatal, and the good ones around it are read."""
+    """A bad line is never fatal, and the good ones around it are read, by the service and by a command."""
     site.ship("a", at_us=NOW)
     with site.index.open("ab") as file:
         file.write(
@@ -203,10 +204,16 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     rig = Rig(site, now=NOW)
     await rig.follower.poll()
     await rig.follower.close()
+    settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
+    ships: list[Ship] = []
+    by_reason = rig.follower.state.rejections.by_reason
 
     assert rig.hosts == ["a", "b"]
-    assert rig.follower.state.rejections.total == 7
-    assert rig.follower.state.rejections.by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
+    assert sum(by_reason.values()) == 7
+    assert by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
+    assert read_index(settings, 0, NOW, ships.extend).by_reason == by_reason
+    assert read_every_row(settings, 0, ships.extend).by_reason == by_reason
+    assert [ship.host for ship in ships] == ["a", "b", "a", "b"]
 
 
 async def test_a_refusal_is_said_and_ends(
