@@ -29,6 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
+    "S": "Attacks",
 }
 
 _FAULTS = {
@@ -98,6 +99,23 @@ _FAULTS = {
     "F5": "A template or a command of a suggested fix that does something else",
     "F7": "JSON that is nested too deeply, has odd numbers, half characters, or impossible times",
     "F8": "A row from the future",
+    "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
+    "S2": "A client's text forges another host's response",
+    "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",
+    "S4": "A clock that is behind resolves what stands",
+    "S5": "Invented host names push known hosts out",
+    "S6": "So many silences that the service does nothing else",
+    "S7": "A flood makes journald drop the receiver's lines, and a refused host looks well",
+    "S8": "Two rotations and a restart within the hour repeat an alert",
+    "S9": "Names that come and go, or one busy host, fill the memory",
+    "S10": "The installer runs somebody else's code as root, or leaves files that others can write",
+    "S11": "A reader of the alert log locks it; a stranger's journal entry is forwarded as an alert",
+    "S12": "Killed after an alert was synced and before it was sent to the journal",
+    "S13": "The state file is a FIFO, a link, or JSON with impossible content",
+    "S14": "A rotated alert log cannot be read",
+    "S15": "A question about a name that nobody has holds up the loop",
+    "S16": "A message of a million lines holds up the loop",
+    "S17": "A token in a query string is kept in the alert log",
 }
 
 
