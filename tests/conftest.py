@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ import hypothesis
 import pytest
 
 from tests.patience import PATIENCE_S, POLL_S
+from tests.rig import zygote
 from tests.service_process import Service, plain_environment
 from tests.site import Site
 
@@ -272,7 +272,7 @@ def start_service() -> StartService:
     """Start services as processes."""
 
     def start(site: Site, **environment: str) -> Service:
-        return Service(site, environment, "-m", "fleet_health")
+        return Service(site, environment)
 
     return start
 
@@ -292,15 +292,7 @@ def run_command() -> RunCommand:
     """Run `fleet-health` with arguments, to its end."""
 
     def run(*arguments: str | Path) -> Finished:
-        done = subprocess.run(
-            [sys.executable, "-m", "fleet_health", *arguments],
-            env=plain_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        done = zygote.run([str(argument) for argument in arguments], env=plain_environment(), timeout=PATIENCE_S)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run
