@@ -13,6 +13,7 @@ import contextlib
 import io
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -58,7 +59,7 @@ class ForkedProcess:
 
         """
         self.returncode: int | None = None
-        self.pid, self._status = _zygote().fork(
+        self.pid, self._status = _zygote(_surroundings()).fork(
             {"arguments": list(arguments), "env": dict(env), "cwd": cwd or str(Path.cwd())}, (stdin, stdout, stderr)
         )
 
@@ -141,8 +142,15 @@ class _Zygote:
 
 
 @cache
-def _zygote() -> _Zygote:
+def _zygote(_surroundings: tuple[object, ...]) -> _Zygote:
     return _Zygote()
+
+
+def _surroundings() -> tuple[object, ...]:
+    """Return what a process inherits that a test may have changed: a zygote from before would not have it."""
+    namespaces = tuple(link.readlink() for link in sorted(Path("/proc/self/ns").iterdir()))
+    limits = tuple(resource.getrlimit(getattr(resource, name)) for name in dir(resource) if name.startswith("RLIMIT_"))
+    return namespaces, limits, os.getresuid(), os.getresgid(), os.getgroups().__repr__()
 
 
 # --- in the zygote ---------------------------------------------------------------------------------------------------
