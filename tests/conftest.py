@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -17,8 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import hypothesis
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.patience import PATIENCE_S, POLL_S
+from tests.rig import zygote
 from tests.service_process import Service, plain_environment
 from tests.site import Site
 
@@ -48,16 +49,38 @@ if os.environ.get("CI") == "true":
 T = TypeVar("T")
 
 
+_SLOW_FIRST = ("machine", "crash", "demo", "service", "faults", "bench", "cli", "model", "soak", "fuzz")
+"""The directories whose tests take long: what begins late and takes long is waited for by idle processors."""
+_MACHINE = "one machine"
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes long."""
+    rank = {name: number for number, name in enumerate(_SLOW_FIRST)}
+    here = Path(__file__).parent
+
+    def directory(item: pytest.Item) -> int:
+        return rank.get(item.path.relative_to(here).parts[0], len(rank)) if here in item.path.parents else len(rank)
+
+    items.sort(key=directory)  # stable
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Where several processes share the tests, keep those of a file together, and those that share a machine.
 
-    What is of a machine comes first, for it takes longest.
+    xdist has groups for that (`--dist loadgroup`), but its 3.8 cannot name them to pytest 9.2, and says nothing.
     """
-    machine = Path(__file__).with_name("machine")
-    items.sort(key=lambda item: machine not in item.path.parents)  # stable
-    for item in items:
-        group = machine if machine in item.path.parents else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
+    return _ByFile(config, log)
+
+
+class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints
+    """Hands out files."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        shares_machine = "machine/" in file and not file.endswith(("test_install.py", "test_packaging.py"))
+        return _MACHINE if shares_machine else file
 
 
 _NOBODY = 65_534
@@ -272,7 +295,7 @@ def start_service() -> StartService:
     """Start services as processes."""
 
     def start(site: Site, **environment: str) -> Service:
-        return Service(site, environment, "-m", "fleet_health")
+        return Service(site, environment)
 
     return start
 
@@ -292,15 +315,7 @@ def run_command() -> RunCommand:
     """Run `fleet-health` with arguments, to its end."""
 
     def run(*arguments: str | Path) -> Finished:
-        done = subprocess.run(
-            [sys.executable, "-m", "fleet_health", *arguments],
-            env=plain_environment(),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=PATIENCE_S,
-        )
+        done = zygote.run([str(argument) for argument in arguments], env=plain_environment(), timeout=PATIENCE_S)
         return Finished(done.returncode, done.stdout, done.stderr)
 
     return run

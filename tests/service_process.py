@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tests.patience import PATIENCE_S, POLL_S
+from tests.rig.zygote import ForkedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,22 +67,43 @@ class NotifySocket:
         return statuses[-1]["STATUS"] if statuses else ""
 
 
+def _needs_an_interpreter(environment: dict[str, str]) -> bool:
+    """Say whether some variable matters only to an interpreter that is just starting."""
+    return any(name.startswith(("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")) for name in environment)
+
+
 class Service:
     """`fleet-health run` as a process, with a service manager that listens."""
 
     def __init__(self, site: Site, environment: dict[str, str], *program: str) -> None:
+        """Start it.
+
+        Args:
+            site: What it watches.
+            environment: Variables beside the usual ones.
+            program: The arguments of an interpreter that runs something else than `fleet_health` itself.
+
+        """
         self.site = site
         self._directory = Path(tempfile.mkdtemp(prefix="fleet-health-test-"))
         self.notify = NotifySocket(self._directory / "notify")
         self._stderr = self._directory / "stderr"
-        with self._stderr.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, *program, "run", "--config", str(site.config), "--log-level", "debug"],
-                env=plain_environment() | {"NOTIFY_SOCKET": str(self.notify.path)} | environment,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=stderr,
-            )
+        arguments = ["run", "--config", str(site.config), "--log-level", "debug"]
+        complete = plain_environment() | {"NOTIFY_SOCKET": str(self.notify.path)} | environment
+        self.process: subprocess.Popen[bytes] | ForkedProcess
+        with self._stderr.open("wb") as stderr, Path(os.devnull).open("r+b") as null:
+            if program or _needs_an_interpreter(environment):
+                self.process = subprocess.Popen(
+                    [sys.executable, *(program or ("-m", "fleet_health")), *arguments],
+                    env=complete,
+                    stdin=null,
+                    stdout=null,
+                    stderr=stderr,
+                )
+            else:
+                self.process = ForkedProcess(
+                    arguments, env=complete, stdin=null.fileno(), stdout=null.fileno(), stderr=stderr.fileno()
+                )
 
     def __enter__(self) -> Self:
         return self

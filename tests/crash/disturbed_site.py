@@ -8,16 +8,17 @@ import shutil
 import signal
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.crash.disturbances import Kill, RotateAlerts, RotateIndex, RotateJournal, Start, Tear, Wait
 from tests.crash.workload import Entry, Row
+from tests.patience import POLL_S
 from tests.service_process import Service
 from tests.site import Site, index_row, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from tests.crash.disturbances import Rotation, Step
 
@@ -94,7 +95,7 @@ class DisturbedSite(Site):
             self.answer(entry.host, entry.status, at_us=at_us)
 
     def _start(self) -> None:
-        self._lives.append(Service(self, {}, "-m", "fleet_health"))
+        self._lives.append(Service(self, {}))
         self._started_at = time.monotonic()
 
     def _kill(self, age: float | None) -> None:
@@ -165,7 +166,9 @@ class DisturbedSite(Site):
             yield
             return
         process.send_signal(signal.SIGSTOP)
-        os.waitid(os.P_PID, process.pid, os.WSTOPPED)
+        # It is not our child, so the kernel tells us by its state alone.
+        while Path(f"/proc/{process.pid}/stat").read_text("ascii").rpartition(")")[2].split()[0] != "T":
+            time.sleep(POLL_S)
         try:
             yield
         finally:

@@ -1,0 +1,59 @@
+"""A forked process of `fleet-health` behaves as one that was started by itself."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tests.patience import PATIENCE_S
+from tests.rig import zygote
+from tests.service_process import plain_environment
+
+if TYPE_CHECKING:
+    from tests.conftest import StartService
+    from tests.site import Site
+
+
+def test_status_and_output_are_those_of_an_own_interpreter() -> None:
+    """Help, a usage error and a refused configuration: the same status, and the same bytes on both streams."""
+    for arguments in (["--help"], ["check", "--now", "yesterday"], ["config", "check", "--config", "/nonexistent"]):
+        own = subprocess.run(
+            [sys.executable, "-m", "fleet_health", *arguments],
+            env=plain_environment(),
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        forked = zygote.run(arguments, env=plain_environment(), timeout=PATIENCE_S)
+
+        assert (forked.returncode, forked.stdout, forked.stderr) == (own.returncode, own.stdout, own.stderr)
+
+
+def test_environment_and_directory_are_those_given(tmp_path: Path) -> None:
+    """What is not given is not inherited; relative paths are relative to the directory that was given."""
+    (tmp_path / "bad.toml").write_text("nonsense = 1\n")
+    with Path(os.devnull).open("r+b") as null, (tmp_path / "out").open("w+b") as out:
+        process = zygote.ForkedProcess(
+            ["config", "check", "--config", "bad.toml"],
+            env={"COLUMNS": "200"},
+            stdin=null.fileno(),
+            stdout=out.fileno(),
+            stderr=out.fileno(),
+            cwd=str(tmp_path),
+        )
+
+        assert process.wait(PATIENCE_S) != 0
+        assert "nonsense" in (tmp_path / "out").read_text()
+
+
+def test_a_killed_process_reports_its_signal(site: Site, start_service: StartService) -> None:
+    """SIGKILL ends it, and the status is the negative number of the signal, as with subprocess."""
+    with start_service(site) as service:
+        service.until_ready()
+
+        assert service.process.poll() is None
+        assert service.stop(signal.SIGKILL) == -signal.SIGKILL
