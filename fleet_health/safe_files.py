@@ -214,6 +214,34 @@ class SafeDirectory:
         return {os.geteuid(), 0, self._state.st_uid}
 
 
+def led_astray(path: Path, opened: os.stat_result) -> str:
+    """Say how somebody else may have led root to a file that is not theirs, given the state of what a path opened.
+
+    It is for files whose path may be a link, and of which something may be shown. Empty if nobody has, or this process
+    is not root's: it can then read nothing that its user could not.
+    """
+    if os.geteuid() != 0:
+        return ""
+    try:
+        with SafeDirectory(path.parent) as directory:
+            found, (owner, _) = directory.state(path.name), directory.owner
+            is_shared = bool(os.fstat(directory.fd).st_mode & 0o022)
+    except UnsafePathError as error:
+        return f"{error.filename}: {error.strerror}"
+    except OSError:
+        return ""  # it has just been moved away
+    if owner == 0 and not is_shared:
+        return ""
+    if stat.S_ISLNK(found.st_mode):
+        is_theirs = opened.st_uid == found.st_uid
+    else:
+        is_theirs = opened.st_nlink <= 1 or opened.st_uid == owner
+    if is_theirs:
+        return ""
+    culprit, victim = user_name(found.st_uid if stat.S_ISLNK(found.st_mode) else owner), user_name(opened.st_uid)
+    return f"expected a file of user {culprit}, found a link to one of user {victim}; run this as {culprit}"
+
+
 def place_of(error: OSError, path: Path) -> str:
     """Give the path to name with an error: the file that was meant, but what is odd on the way to it or beside it."""
     found = Path(error.filename or path)

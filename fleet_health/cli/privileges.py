@@ -75,9 +75,10 @@ def _ensure_dropped(uid: int, gid: int) -> None:
         os.setresuid(-1, 0, -1)
         is_dropped = False
     with suppress(OSError):
-        for line in _STATUS.read_text("ascii").splitlines():
-            name, _, value = line.partition(":")
-            if name in {"CapPrm", "CapEff", "CapAmb"} and int(value, 16):
+        # As bytes: from here on even the interpreter's own modules, such as an encoding, may be out of reach.
+        for line in _STATUS.read_bytes().splitlines():
+            name, _, value = line.partition(b":")
+            if name in {b"CapPrm", b"CapEff", b"CapAmb"} and int(value, 16):
                 is_dropped = False
     if not is_dropped:
         raise SystemExit("root could not be given up for good; nothing was written. Run this as the service's user")

@@ -275,8 +275,8 @@ class Daemon:
 
     async def _adopt(self, settings: Settings) -> None:
         """Change over to other settings: to all of them, or by a ConfigError to none."""
-        log = AlertLog(settings.alerts_path, is_service=True)
-        if settings.alerts_path != self._settings.alerts_path:
+        log = self._delivery.log.at(settings.alerts_path)
+        if log is not self._delivery.log:
             try:
                 await wrap(log.probe)()
             except SinkUnavailable as error:
@@ -286,7 +286,7 @@ class Daemon:
         await self._intake.adopt(settings, reach_of(detectors))
         # From here on nothing can fail.
         self._settings = settings
-        if log.path != self._delivery.log.path:
+        if log is not self._delivery.log:
             self._delivery.log.close()
             self._delivery.log = log
             recall_alerts(self._incidents, log, clock.now())

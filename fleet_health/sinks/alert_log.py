@@ -232,6 +232,18 @@ class AlertLog:
                 raise unavailable(self.path, error) from error
             yield
 
+    def at(self, path: Path) -> AlertLog:
+        """Give the alert log at a path: this one, if the path only names it in another way."""
+        with suppress(OSError), SafeDirectory(path.parent) as there, SafeDirectory(self.path.parent) as here:
+            if path.name == self.path.name and os.path.samestat(os.fstat(there.fd), os.fstat(here.fd)):
+                return self
+        return self if path == self.path else AlertLog(path, is_service=self._is_service)
+
+    @property
+    def lock_path(self) -> Path:
+        """Where its lock file is."""
+        return self._lock.path
+
     def close(self) -> None:
         """Give up the ownership."""
         self._lock.disown()

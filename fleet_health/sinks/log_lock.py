@@ -119,8 +119,8 @@ class LogLock:
     def _advice(self, directory: SafeDirectory) -> str:
         """Say what makes a lock file usable that may not be opened, or may not be made."""
         with suppress(OSError):
-            owner = user_name(directory.state(self.path.name).st_uid)
-            return f"the lock file belongs to user {owner}: run this as {owner}"
+            directory.state(self.path.name)
+            return "the lock file must be readable and writable by its owner: `chmod 600` it"
         user = user_name(os.geteuid())
         return (
             f"user {user} needs a lock file there: let {user} write the directory, or make the file by"

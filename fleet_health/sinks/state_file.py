@@ -33,6 +33,7 @@ SIZE_LIMIT = 64 << 20
 """How large the file may be, in bytes; ten times what 10,000 hosts in trouble take."""
 _PROBLEM_LENGTH = 300
 
+_HEADER_LENGTH = 100
 # Before the state's own keys, in the same object.
 _header = re.compile(rb'\{"version":(\d{1,9}),"sha256":"([0-9a-f]{64})"(?:,|(?=\}))').match
 
@@ -122,9 +123,10 @@ def _header_problem(content: bytes) -> str:
     """Say what is wrong with the version or the checksum; empty if nothing is, or there is none: see `_VERSION`."""
     match = _header(content)
     if match is None:
-        return "" if b'"sha256"' not in content[:200] else "the checksum is not where it was written"
-    if (version := int(match[1])) > _VERSION:
-        return f"expected version {_VERSION}, found version {version} of a newer fleet-health"
+        is_of_version_1 = b'"version"' not in content[:_HEADER_LENGTH] and b'"sha256"' not in content[:_HEADER_LENGTH]
+        return "" if is_of_version_1 else "the version and the checksum are not where they were written"
+    if (version := int(match[1])) != _VERSION:
+        return f"expected version {_VERSION}, found version {version}; another fleet-health wrote it"
     body = content[match.end() :].removesuffix(b"\n")
     if hashlib.sha256(body).hexdigest().encode("ascii") != match[2]:
         return "the checksum does not fit: somebody or something has changed the file"
