@@ -90,6 +90,11 @@ class SafeDirectory:
         """The user and the group that it belongs to."""
         return self._state.st_uid, self._state.st_gid
 
+    @property
+    def is_shared(self) -> bool:
+        """True if others than its owner can write it, also by an access control list: its mask are the group's bits."""
+        return bool(self._state.st_mode & 0o022)
+
     def refuse_root_elsewhere(self) -> None:
         """Raise UnsafePathError if this process is root's, and the directory is another user's."""
         if os.geteuid() == 0 and self._state.st_uid != 0:
@@ -130,6 +135,7 @@ class SafeDirectory:
                 state = os.fstat(fd)
                 if state.st_nlink:  # else it has just been removed or replaced
                     _refuse_odd(path, state, owners)
+                    os.set_blocking(fd, True)
                     return fd
             except BaseException:
                 os.close(fd)
@@ -224,8 +230,7 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
         return ""
     try:
         with SafeDirectory(path.parent) as directory:
-            found, (owner, _) = directory.state(path.name), directory.owner
-            is_shared = bool(os.fstat(directory.fd).st_mode & 0o022)
+            found, (owner, _), is_shared = directory.state(path.name), directory.owner, directory.is_shared
     except UnsafePathError as error:
         return f"{error.filename}: {error.strerror}"
     except OSError:

@@ -53,7 +53,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "check",
         help="judge the fleet once, by hand or from a timer",
-        description="Judge the fleet once. The options prevail over the configuration file. Exit status: 0 when it ran"
+        description="Judge the fleet once. The options prevail over the configuration file. Run by root, it becomes the"
+        " owner of the directory of the alert log before it opens anything there. Exit status: 0 when it ran"
         " cleanly, with or without alerts; 1 when something in it failed, which is said; 2 for a bad configuration,"
         " or an index that is missing or unreadable.",
     )

@@ -172,7 +172,7 @@ class Daemon:
         memory.prepare(self._intake, self._settings.index.path)
         recall_alerts(self._incidents, self._delivery.log, clock.now())
         # Before an alert of this run is in it.
-        entries = recorded(self._delivery.log, clock.now(), memory.incidents.at)
+        entries = await wrap(recorded)(self._delivery.log, clock.now(), memory.incidents.at)
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")

@@ -36,17 +36,15 @@ class OwnEntries:
     Attributes:
         begins_at: The oldest entry of the journal: of what was sent before that, nothing is known.
         keys: The dedup keys of the alerts and notices.
-        messages: The messages of those that have no key: notices by an earlier release.
 
     """
 
     begins_at: Instant
     keys: set[str] = field(default_factory=set)
-    messages: set[str] = field(default_factory=set)
 
-    def knows(self, key: str, message: str, at: Instant) -> bool:
+    def knows(self, key: str, at: Instant) -> bool:
         """Say whether an entry was sent, or it cannot be told any more."""
-        return key in self.keys or message in self.messages or at < self.begins_at
+        return key in self.keys or at < self.begins_at
 
 
 def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[str], *, patience: float) -> OwnEntries:
@@ -99,11 +97,7 @@ def _entries(namespace: str | None, since: Instant, message_ids: Collection[str]
                 reader.add_match(MESSAGE_ID=message_id)
             # As in reader.py.
             journal._Reader.seek_realtime(reader, max(since - _MARGIN_US, 0))  # noqa: SLF001
-            for key, message in _fields(reader):
-                if key:
-                    found.keys.add(key)
-                else:
-                    found.messages.add(message)
+            found.keys.update(_keys(reader))
             return found
     except OSError as error:
         raise SourceFailing(f"the journal cannot be read: {error.strerror or error}") from error
@@ -113,10 +107,10 @@ def _of_namespace(namespace: str) -> Any:
     return journal.Reader(namespace=namespace)
 
 
-def _fields(reader: Any) -> Iterator[tuple[str, str]]:
+def _keys(reader: Any) -> Iterator[str]:
     count = 0
     while reader._next():  # noqa: SLF001
-        yield _text(reader, "FLEET_DEDUP_KEY"), _text(reader, "MESSAGE")
+        yield _text(reader, "FLEET_DEDUP_KEY")
         count += 1
         if not count % _BATCH:
             reader.process()
