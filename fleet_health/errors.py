@@ -20,6 +20,24 @@ def printable(text: str) -> str:
     return _unprintable.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
+# What a shell gives a meaning to, and everything that is not printable, undecoded bytes among it.
+_live = re.compile(r"[$`\\;&|<>(){}!']|" + _unprintable.pattern)
+
+
+def shell_safe(text: str) -> str:
+    r"""Escape a stranger's text byte by byte as `\xNN`, so that no shell or terminal that is given it obeys it.
+
+    It is for text that is kept in files and the journal. Bytes that were decoded by `surrogateescape` are written as
+    themselves. A backslash is escaped too, so that different texts stay different.
+    """
+    return _live.sub(lambda match: "".join(f"\\x{octet:02x}" for octet in _octets(match[0])), text)
+
+
+def _octets(character: str) -> bytes:
+    is_raw = "\udc80" <= character <= "\udcff"
+    return character.encode("utf-8", "surrogateescape" if is_raw else "surrogatepass")
+
+
 class FleetHealthError(Exception):
     """Everything that this package raises on purpose."""
 

@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 _is_rotated = re.compile(r"[.-](?:\d[\d.-]*|old)", re.ASCII).fullmatch
 
 
+def is_rotated_name(name: str, other: str) -> bool:
+    """Say whether a file of a name would be called by the other one after a rotation."""
+    return other.startswith(name) and _is_rotated(other[len(name) :]) is not None
+
+
 def rotated_files(path: Path, since: Instant) -> list[Path]:
     """Give the files beside `path` that it was rotated to and that were written to at or after `since`; latest last.
 
@@ -23,7 +28,6 @@ def rotated_files(path: Path, since: Instant) -> list[Path]:
     written_at: dict[Path, Instant] = {}
     with suppress(OSError):
         for file in path.parent.iterdir():
-            is_ours = file.name.startswith(path.name) and _is_rotated(file.name[len(path.name) :])
-            if is_ours and file.is_file():
+            if is_rotated_name(path.name, file.name) and file.is_file():
                 written_at[file] = file.stat().st_mtime_ns // 1000
     return sorted((file for file, at in written_at.items() if at >= since), key=written_at.__getitem__)

@@ -7,7 +7,7 @@ import asyncio
 import select
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,18 @@ import msgspec
 import structlog
 
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
+from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.domain.alert import Alert
 from fleet_health.domain.coverage import Coverage
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.instant import HOUR_US
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.service import clock, logs
+from fleet_health.service.catch_up import recorded, unsent
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
@@ -32,9 +35,10 @@ from fleet_health.sinks.silence_file import SilenceFile
 from fleet_health.sources.once import read_index, read_journal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fleet_health.config.schema import Settings
+    from fleet_health.domain.alert import Notice
     from fleet_health.domain.instant import Instant
     from fleet_health.parsing.rejection import RejectionCount
 
@@ -49,7 +53,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "check",
         help="judge the fleet once, by hand or from a timer",
-        description="Judge the fleet once. The options prevail over the configuration file. Exit status: 0 when it ran"
+        description="Judge the fleet once. The options prevail over the configuration file. Run by root, it becomes the"
+        " owner of the directory of the alert log before it opens anything there. Exit status: 0 when it ran"
         " cleanly, with or without alerts; 1 when something in it failed, which is said; 2 for a bad configuration,"
         " or an index that is missing or unreadable.",
     )
@@ -157,45 +162,92 @@ class _Verdict:
 
 
 def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_run: bool) -> tuple[_Verdict, bool]:
-    """Write the alerts that are due; give what is to be said, and whether the alert log failed."""
-    log, incidents, is_broken = AlertLog(settings.alerts_path), Incidents(), False
-    try:
-        for key, at in log.given(evaluation.at):
-            incidents.remember(key, at)
-    except SinkUnavailable as error:
-        _log.error("which alerts were given this hour cannot be read back", reason=str(error))
-        is_broken = True
+    """Write the alerts that are due; give what is to be said, and whether something failed."""
+    log, incidents = AlertLog(settings.alerts_path), Incidents()
     silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
     asyncio.run(silencing.refresh())
-    is_broken = is_broken or bool(silencing.problem)
-    news = incidents.take(evaluation, silencing.muter(evaluation.at))
-    due = {alert.dedup_key: alert for alert in news.alerts}
-    alerts = [Alert(finding, evaluation.at) for finding in evaluation.findings]
+    is_broken = bool(silencing.problem)
     reach = reach_of(settings.detectors())
     alerts = with_evidence(
-        [due.get(alert.dedup_key, alert) for alert in alerts], fleet, settings.journal, reach.traffic_us
+        [Alert(finding, evaluation.at) for finding in evaluation.findings], fleet, settings.journal, reach.traffic_us
     )
+    # What only root can read has been read. From here on, files are read and written where others may put links.
+    is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be given up")
+    is_broken |= not _is_done(
+        lambda: _recall(incidents, log, evaluation.at), "which alerts were given this hour cannot be read back"
+    )
+    news = incidents.take(evaluation, silencing.muter(evaluation.at))
+    due = {alert.dedup_key: alert for alert in news.alerts}
+    alerts = [
+        replace(alert, finding=due[alert.dedup_key].finding) if alert.dedup_key in due else alert for alert in alerts
+    ]
     new = [alert for alert in alerts if alert.dedup_key in due]
     if not is_dry_run:
+        sink = JournalSink()
+        _catch_up(log, sink, evaluation.at)
         try:
             written = {alert.dedup_key for alert in log.append(new)}
             new = [alert for alert in new if alert.dedup_key in written]
         except SinkUnavailable as error:
             _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
             is_broken = True
-        _send(new)
+        _send(sink, new)
+        sink.close()
     return _Verdict(alerts, frozenset(alert.dedup_key for alert in new), incidents.held, incidents.muted), is_broken
 
 
-def _send(alerts: Sequence[Alert]) -> None:
-    sink = JournalSink()
+def _is_done(work: Callable[[], None], problem: str) -> bool:
+    """Do something; log it as a problem, and give False, if a sink is not available for it."""
+    try:
+        work()
+    except SinkUnavailable as error:
+        _log.error(problem, reason=str(error))
+        return False
+    return True
+
+
+def _recall(incidents: Incidents, log: AlertLog, now: Instant) -> None:
+    for key, at in log.given(now):
+        incidents.remember(key, at)
+
+
+def _catch_up(log: AlertLog, sink: JournalSink, now: Instant) -> None:
+    """Send what a killed service or check has written to the alert log and not sent; a running service does so itself.
+
+    What prevents it is reported by what comes next, or is no fault of this check.
+    """
+
+    def send_mark(mark: str) -> None:
+        sink.mark(mark)
+        _flush(sink)
+
+    # As of a past instant, nothing of the present is to be mended.
+    if abs(clock.now() - now) > HOUR_US:
+        return
+    try:
+        if log.has_service() or not (entries := recorded(log, now, None)):
+            return
+        with log.sending():
+            missing = unsent(entries, send_mark, patience=_JOURNAL_PATIENCE)
+            _send(sink, missing)
+    except (SinkUnavailable, SourceUnavailable) as error:
+        _log.info("alert log and journal not compared", reason=str(error))
+        return
+    if missing:
+        _log.warning("alerts sent that were recorded but not sent", count=len(missing))
+
+
+def _send(sink: JournalSink, alerts: Sequence[Alert | Notice]) -> None:
     sink.take(alerts)
+    _flush(sink)
+
+
+def _flush(sink: JournalSink) -> None:
     sink.flush()
     patience_ends = time.monotonic() + _JOURNAL_PATIENCE
     while sink.has_pending and sink.fd is not None and (left := patience_ends - time.monotonic()) > 0:
         select.select([], [sink.fd], [], left)
         sink.flush()
-    sink.close()
 
 
 def _print(verdict: _Verdict, *, host_count: int, options: argparse.Namespace) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import stat
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
 from fleet_health.config.loading import load_path
 from fleet_health.errors import ConfigError, FleetHealthError
+from fleet_health.safe_files import SafeDirectory, UnsafePathError
 
 if TYPE_CHECKING:
     import argparse
@@ -43,7 +46,7 @@ def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_PATIENCE)
-            connection.connect(str(path))
+            _connect(connection, path)
             connection.sendall(json.dumps(request).encode() + b"\n")
             line = b"".join(_until_newline(connection))
     except (FileNotFoundError, ConnectionError) as error:
@@ -68,6 +71,18 @@ def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
     if "error" in answer:
         raise RefusedError(str(answer["error"]))
     return answer
+
+
+def _connect(connection: socket.socket, path: Path) -> None:
+    """Connect to the socket at a path, and not to one that somebody else's link there leads to."""
+    with SafeDirectory(path.parent) as directory:
+        fd = os.open(path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
+    try:
+        if stat.S_ISLNK(os.fstat(fd).st_mode):
+            raise UnsafePathError(path, "expected a socket, found a symbolic link; name the socket itself")
+        connection.connect(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
 
 
 def _decoded(line: bytes) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import io
+import os
 import signal
 import sys
 import tempfile
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.demo.journal import find_writer
 from fleet_health.errors import FleetHealthError
+from fleet_health.safe_files import SafeDirectory
 
 if TYPE_CHECKING:
     import argparse
@@ -92,6 +94,9 @@ def _directory(keep: Path | None) -> Iterator[Path]:
             yield Path(directory)
         return
     keep.mkdir(parents=True, exist_ok=True)
+    with SafeDirectory(keep) as directory:
+        if directory.owner[0] != os.geteuid():
+            raise _UnusableDirectoryError(f"{keep} belongs to another user; give --keep a directory of your own")
     if any(keep.iterdir()):
         raise _UnusableDirectoryError(f"{keep} is not empty; give --keep a new directory")
     yield keep.resolve()

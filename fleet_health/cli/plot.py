@@ -10,11 +10,11 @@ import errno
 import importlib.util
 import os
 import tempfile
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import FleetHealthError, printable
+from fleet_health.safe_files import SafeDirectory
 
 if TYPE_CHECKING:
     from fleet_health.domain.timeline import Timeline
@@ -49,6 +49,7 @@ def ensure_drawable(path: Path) -> None:
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        SafeDirectory(path.parent).close()
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -84,16 +85,10 @@ def _replace(path: Path, content: bytes) -> None:
 
     It is the caller's own file, so unlike what the service keeps it gets the mode that the caller's other files have.
     """
-    new = path.with_name(f"{path.name}.new")
     try:
-        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        new.replace(path)
+        with SafeDirectory(path.parent) as directory:
+            directory.replace_file(path.name, content, 0o666, temporary=f"{path.name}.new", is_for_caller=True)
     except OSError as error:
-        with suppress(OSError):
-            new.unlink()
         raise _unwritable(path, error) from error
 
 

@@ -22,6 +22,7 @@ from fleet_health.cli.options import (
     length,
     refuse,
 )
+from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import load_path
 from fleet_health.domain.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
@@ -111,6 +112,7 @@ class _Silences:
     def add(self, silence: Silence, now: Instant) -> Silence:
         """Add one; give it as it is then."""
         try:
+            become_owner_of(self.file.path.parent)
             self.file.add(silence, now)
         except SinkUnavailable as error:
             return self._ask(
@@ -128,6 +130,7 @@ class _Silences:
     def end(self, name: str, now: Instant) -> Silence | None:
         """End one; None if there is none."""
         try:
+            become_owner_of(self.file.path.parent)
             return self.file.end(name, now)
         except SinkUnavailable as error:
             return self._ask(error, {"command": "end-silence", "id": name})

@@ -60,7 +60,7 @@ KEYS: dict[str, Key] = {
     ),
     "journal.unstamped.contains": Key(values.text, "missing X-Cis490-Code-Commit"),
     "journal.unstamped.host": Key(values.pattern("host"), r"host=(?P<host>\S+)"),
-    "alerts.path": Key(values.path, "/var/lib/cis490/alerts.jsonl"),
+    "alerts.path": Key(values.path, "/var/lib/fleet-health/alerts.jsonl"),
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
     "alerts.resolved": Key(values.switch, default=False),

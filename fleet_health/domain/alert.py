@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.domain.instant import describe, isoformat, utc_hour
+from fleet_health.domain.instant import SECOND_US, describe, isoformat, utc_hour
 
 if TYPE_CHECKING:
     from fleet_health.domain.detectors.contract import Finding
@@ -123,8 +123,8 @@ class Notice:
         """A key that no alert has, nor another notice."""
         return _key(f"{self.host}|{self.symptom}|{self.status}|{self.detected_at}")
 
-    def row(self) -> dict[str, str]:
-        """Give the notice's row: an alert's keys, and `status`."""
+    def row(self) -> dict[str, Any]:
+        """Give the notice's row: an alert's keys, `status` and `lasted_s`."""
         return {
             "host": self.host,
             "symptom": self.symptom,
@@ -133,6 +133,7 @@ class Notice:
             "detected_at_wall": isoformat(self.detected_at),
             "dedup_key": self.dedup_key,
             "status": self.status,
+            "lasted_s": self.lasted_us / SECOND_US,
         }
 
     def line(self) -> str:

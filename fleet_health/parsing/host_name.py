@@ -13,6 +13,9 @@ import re
 _MAX_LENGTH = 128
 _is_plain = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII).fullmatch
 _unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]")
+_is_made = re.compile(
+    r"(?!\Z)(?:[A-Za-z0-9._:-]|%[0-9A-F]{2})*(?:%[0-9A-F]?(?=~)|)(?:~[0-9a-f]{16})?", re.ASCII
+).fullmatch
 _is_without_any = re.compile(r"[^*?[%~]*").fullmatch
 _set_or_unsafe = re.compile(r"(\[!?\]?[^]]*\])|%(?![0-9A-F]{2}|[0-9A-F]?~)|[^A-Za-z0-9._:%~*?-]", re.ASCII)
 
@@ -27,6 +30,11 @@ def host_name(raw: str) -> str:
         return escaped
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
+
+
+def is_host_name(text: str) -> bool:
+    """Say whether `host_name` can have made a text."""
+    return len(text) <= _MAX_LENGTH and _is_made(text) is not None
 
 
 def safe_glob(raw: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from fleet_health.errors import shell_safe
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EXCERPT_LENGTH = 120
-_control = re.compile(r"[\x00-\x1f\x7f]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Rejection:
 
     Attributes:
         reason: Why, in words that are the same for every such line, so that they can be counted.
-        excerpt: The beginning of the line, with everything but printable ASCII escaped.
+        excerpt: The beginning of the line: printable ASCII, with what a shell gives a meaning to escaped.
 
     """
 
@@ -30,9 +30,8 @@ class Rejection:
 
 def rejection(reason: str, line: bytes | str) -> Rejection:
     """Make a rejection that quotes the beginning of a line safely."""
-    octets = line.encode("utf-8", "backslashreplace") if isinstance(line, str) else line
-    text = octets[:_EXCERPT_LENGTH].decode("ascii", "backslashreplace")
-    text = _control.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+    octets = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
+    text = shell_safe(octets[:_EXCERPT_LENGTH].decode("ascii", "surrogateescape"))
     return Rejection(reason, text + "…" if len(octets) > _EXCERPT_LENGTH else text)
 
 

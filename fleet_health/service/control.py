@@ -14,15 +14,17 @@ import socket
 import stat
 import struct
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.safe_files import SafeDirectory, UnsafePathError, place_of
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
-    from pathlib import Path
 
 REQUEST_LIMIT = 1 << 14
 """How long a request may be, in bytes, its newline included: hundreds of hosts can be asked for by their names."""
@@ -71,7 +73,7 @@ class ControlSocket:
         try:
             listener = _bound(path)
         except OSError as error:
-            self.problem = f"{path}: {error.strerror or error}"
+            self.problem = f"{place_of(error, path)}: {error.strerror or error}"
             _log.warning("no commands can be answered", socket=str(path), reason=error.strerror or str(error))
             return
         self._identity = _identity(path)
@@ -89,8 +91,8 @@ class ControlSocket:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
         if self._is_in_place():
-            with suppress(OSError):
-                self._path.unlink()
+            with suppress(OSError), SafeDirectory(self._path.parent) as directory:
+                os.unlink(self._path.name, dir_fd=directory.fd)
         self._server = None
 
     def _is_in_place(self) -> bool:
@@ -170,25 +172,40 @@ def _peer(connection: socket.socket) -> int:
 
 def _bound(path: Path) -> socket.socket:
     """Make a listening socket, which appears at the path with its right mode, in the place of one that was left."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
-    with suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise FileExistsError(0, "something else than a socket is there")
-    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
+    new = f".{path.name}.{os.getpid()}"
+    with SafeDirectory(path.parent) as directory:
+        directory.refuse_root_elsewhere()
         with suppress(FileNotFoundError):
-            new.unlink()
-        listener.bind(str(new))
-        new.chmod(_MODE)
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)  # noqa: FBT003 - it takes no other form
-        new.rename(path)
-    except OSError:
-        listener.close()
-        with suppress(OSError):
-            new.unlink()
-        raise
-    return listener
+            if not stat.S_ISSOCK(directory.state(path.name).st_mode):
+                raise UnsafePathError(path, "expected a socket, found something else; move it away")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=directory.fd)
+            # Relative to the directory, whoever exchanges one on the way to it; and no path is too long for a socket.
+            listener.bind(f"/proc/self/fd/{directory.fd}/{new}")
+            _give_mode(directory, new)
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)  # noqa: FBT003 - it takes no other form
+            directory.rename(new, path.name)
+        except OSError:
+            listener.close()
+            with suppress(OSError):
+                os.unlink(new, dir_fd=directory.fd)
+            raise
+        return listener
+
+
+def _give_mode(directory: SafeDirectory, name: str) -> None:
+    """Give the socket its mode; chmod(2) by its name would follow a link that somebody has put in its place."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
+    try:
+        state = os.fstat(fd)
+        if not stat.S_ISSOCK(state.st_mode) or state.st_uid != os.geteuid():
+            raise UnsafePathError(directory.path / name, "expected our own socket, found something else")
+        Path(f"/proc/self/fd/{fd}").chmod(_MODE)
+    finally:
+        os.close(fd)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ from fleet_health.domain.silences import SilenceWatch
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.service import clock
 from fleet_health.service.answers import Answers
+from fleet_health.service.catch_up import catch_up, recorded
 from fleet_health.service.control import ControlSocket
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
@@ -164,18 +165,21 @@ class Daemon:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
         start(self._report_for_ever())
         self._pulses["evaluator"].rest()
-        memory = recall(self._state_file)
+        memory = await wrap(recall)(self._state_file)
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
         memory.prepare(self._intake, self._settings.index.path)
         recall_alerts(self._incidents, self._delivery.log, clock.now())
+        # Before an alert of this run is in it.
+        entries = await wrap(recorded)(self._delivery.log, clock.now(), memory.incidents.at)
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")
         _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
         start(self._evaluator.run())
         start(self._reload_for_ever())
+        start(catch_up(self._delivery, entries))
 
     def _claim_alert_log(self) -> None:
         try:
@@ -271,8 +275,8 @@ class Daemon:
 
     async def _adopt(self, settings: Settings) -> None:
         """Change over to other settings: to all of them, or by a ConfigError to none."""
-        log = AlertLog(settings.alerts_path, is_service=True)
-        if settings.alerts_path != self._settings.alerts_path:
+        log = self._delivery.log.at(settings.alerts_path)
+        if log is not self._delivery.log:
             try:
                 await wrap(log.probe)()
             except SinkUnavailable as error:
@@ -282,7 +286,7 @@ class Daemon:
         await self._intake.adopt(settings, reach_of(detectors))
         # From here on nothing can fail.
         self._settings = settings
-        if log.path != self._delivery.log.path:
+        if log is not self._delivery.log:
             self._delivery.log.close()
             self._delivery.log = log
             recall_alerts(self._incidents, log, clock.now())

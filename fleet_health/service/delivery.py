@@ -104,6 +104,16 @@ class Delivery:
                 self._settled.set()
             self._schedule_retry()
 
+    def send(self, entries: Sequence[Alert | Notice]) -> None:
+        """Send to the journal alone what the alert log has already."""
+        self._journal.take(entries)
+        self._send_on()
+
+    def send_mark(self, mark: str) -> None:
+        """Send to the journal an entry that is there only to be found again."""
+        self._journal.mark(mark)
+        self._send_on()
+
     async def settle(self) -> None:
         """Wait until everything taken so far has arrived, or was tried."""
         await self._settled.wait()
@@ -119,6 +129,7 @@ class Delivery:
             if not batch.is_in_journal:
                 self._journal.take(written)
                 self._journal.take(batch.journal_only)
+                self._send_on()  # before the state is saved, for whoever kills us in between
             self._pulse.beat(_WRITE_TIME)
 
     async def _save(self) -> None:

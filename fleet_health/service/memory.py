@@ -13,6 +13,7 @@ from fleet_health.domain.incident import Snapshot
 from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
+from fleet_health.service.restoring import examined
 from fleet_health.sinks.state_file import encoded
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from fleet_health.sinks.state_file import StateFile
 
 _SAVE_EVERY_US = 60 * SECOND_US
+_PROBLEMS_LOGGED = 10
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -95,12 +97,21 @@ class Saving:
 
 
 def recall(file: StateFile[Memory]) -> Memory:
-    """Read the state back; what cannot be read is said, and begins anew."""
+    """Read the state back; what cannot be read, or cannot be, is logged, and begins anew."""
     try:
-        return file.load() or Memory()
+        memory = file.load(examined) or Memory()
     except SinkUnavailable as error:
         _log.error("the state cannot be read back; open incidents are found anew", reason=str(error))
         return Memory()
+    if file.problems:
+        _log.error(
+            "state file damaged, the rest of it restored",
+            file=str(file.path),
+            copy="state.damaged",
+            problems=file.problems[:_PROBLEMS_LOGGED],
+            count=len(file.problems),
+        )
+    return memory
 
 
 def recall_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:

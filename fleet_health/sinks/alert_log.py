@@ -7,26 +7,25 @@ at any instant leaves nothing to repair but perhaps an unfinished last line.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import stat
-import struct
-import time
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 import msgspec
+import structlog
 
 from fleet_health.domain.instant import HOUR_US, utc_hour
-from fleet_health.errors import SinkTaken, SinkUnavailable
-from fleet_health.parsing.alert_row import parse_alert_row, parse_incident_row
+from fleet_health.parsing.alert_row import parse_alert_row, parse_incident_row, parse_whole_row
 from fleet_health.parsing.bisection import entry_offset
-from fleet_health.rotation import rotated_files
+from fleet_health.rotation import is_rotated_name
+from fleet_health.safe_files import SafeDirectory
+from fleet_health.sinks.log_lock import BATCH, SENDING, LogLock
+from fleet_health.sinks.replacement import unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.domain.alert import Alert, Notice
     from fleet_health.domain.instant import Instant
@@ -35,8 +34,12 @@ T = TypeVar("T")
 
 _MODE = 0o644
 
-_LOCK_PATIENCE = 5.0
-_LOCK_RETRY = 0.05
+# A row is a few kilobytes; what is longer is none.
+_ROW_LIMIT = 1 << 20
+# gzip, xz, zstd, bzip2: a file that was compressed and kept its name.
+_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
+
+_log = structlog.get_logger("fleet_health.sinks")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +53,7 @@ class _Untrusted:
 class AlertLog:
     """The alert log at a path. Each batch goes to the file that is at the path by then, so it may be rotated.
 
-    There are two locks. One is held for a batch, by whoever writes. The other is held for life, by the one service to
-    which the log belongs: two services would each tell the other's alerts as their own.
+    It is locked for each batch, by whoever writes, and for life by the one service to which it belongs: see `LogLock`.
     """
 
     def __init__(self, path: Path, *, is_service: bool = False) -> None:
@@ -63,9 +65,10 @@ class AlertLog:
 
         """
         self.path = path
+        self._lock = LogLock(path)
         self._is_service = is_service
-        self._owned: int | None = None
         self._untrusted: _Untrusted | None = None
+        self._skipped: set[str] = set()
 
     def given(self, now: Instant) -> list[tuple[str, Instant]]:
         """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
@@ -85,17 +88,80 @@ class AlertLog:
         """
         return [row for row in self._read_back(since, parse_incident_row) if row[1] >= since]
 
-    def _read_back(self, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]) -> list[tuple[T, Instant]]:
+    def entries_since(self, since: Instant) -> list[Alert | Notice]:
+        """Read back the alerts and notices from an instant on, each once, from files of this user or root alone.
+
+        Raises:
+            SinkUnavailable: The file is there, and cannot be read.
+
+        """
+        rows = self._read_back(since, parse_whole_row, owners={os.geteuid(), 0})
+        return list({entry.dedup_key: entry for entry, at in rows if at >= since}.values())
+
+    def _read_back(
+        self, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None], owners: set[int] | None = None
+    ) -> list[tuple[T, Instant]]:
         try:
-            # The file at the path is opened before the rotated ones are listed: it may become one of them any moment.
             with ExitStack() as stack:
-                files = []
-                if self.path.is_file():
-                    files.append(stack.enter_context(self.path.open("rb")))
-                files += [stack.enter_context(file.open("rb")) for file in rotated_files(self.path, since)]
-                return [row for file in files for row in _rows(file, since, parse)]
+                try:
+                    directory = stack.enter_context(SafeDirectory(self.path.parent))
+                except FileNotFoundError:
+                    return []
+                # The file at the path is opened before the rotated ones are listed: it may become one of them any
+                # moment.
+                files: list[tuple[str, BinaryIO]] = []
+                with suppress(FileNotFoundError):
+                    current = os.fdopen(directory.open_file(self.path.name, os.O_RDONLY), "rb")
+                    files.append((self.path.name, stack.enter_context(current)))
+                for name, file in self._rotated(directory, since):
+                    files.append((name, stack.enter_context(file)))
+                rows: list[tuple[T, Instant]] = []
+                for name, file in files:
+                    if owners is not None and os.fstat(file.fileno()).st_uid not in owners:
+                        continue
+                    try:
+                        rows += _rows(file, since, parse)
+                    except OSError as error:
+                        if name == self.path.name:
+                            raise
+                        self._skip(name, error.strerror or str(error))
+                return rows
         except OSError as error:
-            raise SinkUnavailable(f"{error.filename or self.path}: {error.strerror}") from error
+            raise unavailable(self.path, error) from error
+
+    def _rotated(self, directory: SafeDirectory, since: Instant) -> Iterator[tuple[str, BinaryIO]]:
+        """Open the files that the log was rotated to and that were written to at or after `since`, the latest last.
+
+        One that cannot be read must not stop an alert: it is logged once, and skipped.
+        """
+        written_at: dict[str, Instant] = {}
+        with suppress(OSError):  # a directory may let us open a file in it, and not list it
+            for name in directory.names():
+                if is_rotated_name(self.path.name, name):
+                    with suppress(FileNotFoundError):
+                        written_at[name] = directory.state(name).st_mtime_ns // 1000
+        for name in sorted(written_at, key=written_at.__getitem__):
+            if written_at[name] < since:
+                continue
+            with ExitStack() as stack:
+                try:
+                    file = stack.enter_context(os.fdopen(directory.open_file(name, os.O_RDONLY), "rb"))
+                    is_compressed = file.peek(8).startswith(_COMPRESSED)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    self._skip(name, error.strerror or str(error))
+                    continue
+                if is_compressed:
+                    self._skip(name, "expected rows of JSON, found a compressed file; name it .gz or the like")
+                    continue
+                stack.pop_all()
+                yield name, file
+
+    def _skip(self, name: str, reason: str) -> None:
+        if name not in self._skipped:
+            self._skipped.add(name)
+            _log.warning("rotated alert log skipped", file=str(self.path.with_name(name)), reason=reason)
 
     def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
         """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
@@ -111,16 +177,16 @@ class AlertLog:
             return []
         hour = utc_hour(alerts[0].detected_at)
         try:
-            with self._opened() as fd:
+            with self._opened() as (directory, fd):
                 given = {key for key, at in self.given(alerts[0].detected_at) if utc_hour(at) == hour}
                 due = [alert for alert in alerts if alert.dedup_key not in given]
                 if due:
                     if os.fstat(fd).st_size == 0:
                         # Before the rows: once they are in, a sync that failed would not be tried again.
-                        _sync_directory(self.path.parent)
+                        directory.sync()
                     self._write(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
         except OSError as error:
-            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+            raise unavailable(self.path, error) from error
         return due
 
     def probe(self) -> None:
@@ -135,13 +201,52 @@ class AlertLog:
             with self._opened():
                 pass
         except OSError as error:
-            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+            raise unavailable(self.path, error) from error
+
+    def has_service(self) -> bool:
+        """Say whether the log belongs to a service that runs, another one or this one.
+
+        Raises:
+            SinkUnavailable: That cannot be seen.
+
+        """
+        try:
+            with SafeDirectory(self.path.parent) as directory:
+                return self._lock.has_owner(directory)
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Be the only process that sends to the journal what it lacks, for as long as the context lasts.
+
+        Raises:
+            SinkUnavailable: Another process keeps doing so.
+
+        """
+        with ExitStack() as stack:
+            try:
+                directory = stack.enter_context(SafeDirectory(self.path.parent))
+                stack.enter_context(self._lock.held(directory, SENDING))
+            except OSError as error:
+                raise unavailable(self.path, error) from error
+            yield
+
+    def at(self, path: Path) -> AlertLog:
+        """Give the alert log at a path: this one, if the path only names it in another way."""
+        with suppress(OSError), SafeDirectory(path.parent) as there, SafeDirectory(self.path.parent) as here:
+            if path.name == self.path.name and os.path.samestat(os.fstat(there.fd), os.fstat(here.fd)):
+                return self
+        return self if path == self.path else AlertLog(path, is_service=self._is_service)
+
+    @property
+    def lock_path(self) -> Path:
+        """Where its lock file is."""
+        return self._lock.path
 
     def close(self) -> None:
         """Give up the ownership."""
-        if self._owned is not None:
-            os.close(self._owned)
-            self._owned = None
+        self._lock.disown()
 
     def _write(self, fd: int, data: bytes) -> None:
         """Write all of `data` at the end and sync it, or leave the file as it was."""
@@ -169,73 +274,17 @@ class AlertLog:
             self._untrusted = None
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        """Open the file at the path, made if need be, and hold its lock."""
-        patience_ends = time.monotonic() + _LOCK_PATIENCE
-        while True:
-            fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOCTTY, _MODE)
+    def _opened(self) -> Iterator[tuple[SafeDirectory, int]]:
+        """Open the directory and the file at the path, made if need be, and hold the lock for a batch."""
+        with SafeDirectory(self.path.parent) as directory, self._lock.held(directory, BATCH) as lock:
+            if self._is_service:
+                self._lock.own(directory, lock)
+            fd = directory.open_file(self.path.name, os.O_RDWR | os.O_APPEND, create_mode=_MODE)
             try:
-                if not stat.S_ISREG(os.fstat(fd).st_mode):
-                    raise SinkUnavailable(f"{self.path}: expected a regular file")
-                if self._is_locked(fd):
-                    if self._is_service:
-                        self._own(fd)
-                    self._take_back(fd)
-                    yield fd
-                    return
+                self._take_back(fd)
+                yield directory, fd
             finally:
                 os.close(fd)
-            if time.monotonic() > patience_ends:
-                raise SinkUnavailable(f"{self.path}: another process has kept it locked for {_LOCK_PATIENCE:.0f} s")
-            time.sleep(_LOCK_RETRY)
-
-    def _is_locked(self, fd: int) -> bool:
-        """Lock the open file; False if that cannot be had now, or it is no longer the file at the path."""
-        try:
-            # A lock of the open file, not of the process: that one would be lost as soon as any descriptor is closed.
-            fcntl.fcntl(fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
-            return os.path.samestat(os.fstat(fd), self.path.stat())
-        except (BlockingIOError, FileNotFoundError):
-            return False
-
-    def _own(self, fd: int) -> None:
-        """Make the open file ours, if it is not yet; after a rotation it is another one."""
-        if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
-            return
-        owned = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            self._lock_for_life(owned)
-            # Another service may not have written since the log was rotated. Then the rotated file is still locked.
-            for file in rotated_files(self.path, 0):
-                with suppress(FileNotFoundError), file.open("rb") as rotated:
-                    self._lock_for_life(rotated.fileno())
-        except BaseException:
-            os.close(owned)
-            raise
-        self.close()
-        self._owned = owned
-
-    def _lock_for_life(self, fd: int) -> None:
-        if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
-            return
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SinkTaken(
-                f"{self.path}: belongs to another service, {_owner(fd)}; give each a log of its own"
-            ) from None
-
-
-def _owner(fd: int) -> str:
-    """Say which process holds the lifelong lock of an open file, as far as it is to be seen."""
-    state = os.fstat(fd)
-    file = f"{os.major(state.st_dev):02x}:{os.minor(state.st_dev):02x}:{state.st_ino}"
-    with suppress(OSError):
-        for line in Path("/proc/locks").read_text("ascii").splitlines():
-            _, kind, _, _, pid, place, *_ = line.split()
-            if (kind, place) == ("FLOCK", file):
-                return f"process {pid}"
-    return "a process that cannot be seen from here"
 
 
 def _rows(
@@ -249,15 +298,6 @@ def _rows(
 
     size = os.fstat(file.fileno()).st_size
     file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
-    for line in file:
+    while line := file.readline(_ROW_LIMIT):
         if row := parse(line):
             yield row
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make the name of a new file last, too."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

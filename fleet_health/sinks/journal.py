@@ -27,7 +27,7 @@ from fleet_health.domain.detectors import (
     too_many_hosts,
     unstamped,
 )
-from fleet_health.domain.instant import SECOND_US
+from fleet_health.domain.instant import SECOND_US, isoformat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -57,7 +57,10 @@ NOTICE_IDS = {
 }
 """Status -> the MESSAGE_ID of a notice."""
 
-_WARNING, _NOTICE = "4", "5"
+MARK = "FLEET_MARK"
+"""The field of an entry that is there only to be found again."""
+
+_WARNING, _NOTICE, _INFO = "4", "5", "6"
 _QUEUE_LIMIT = 20_000
 
 _log = structlog.get_logger("fleet_health.sinks")
@@ -89,6 +92,16 @@ class JournalSink:
             _log.error("alerts not sent to the journal: too many wait; they are in the alert log", count=excess)
             for _ in range(excess):
                 self._queue.popleft()
+
+    def mark(self, mark: str) -> None:
+        """Take an entry of ours by which it can be seen how far journald has come, for `flush` to send."""
+        fields = {
+            "MESSAGE": "comparing the journal with the alert log",
+            "PRIORITY": _INFO,
+            "SYSLOG_IDENTIFIER": "fleet-health",
+            MARK: mark,
+        }
+        self._queue.append(datagram(fields))
 
     def flush(self) -> None:
         """Send what waits, as far as journald takes it now. It takes a few at a time: ten on a plain kernel."""
@@ -142,6 +155,8 @@ def fields_of(alert: Alert | Notice) -> dict[str, str]:
             "FLEET_DETAIL": alert.detail,
             "FLEET_STATUS": alert.status,
             "FLEET_LASTED_SEC": f"{alert.lasted_us / SECOND_US:.0f}",
+            "FLEET_DETECTED_AT_WALL": isoformat(alert.detected_at),
+            "FLEET_DEDUP_KEY": alert.dedup_key,
         }
     finding = alert.finding
     fields = {
@@ -152,6 +167,7 @@ def fields_of(alert: Alert | Notice) -> dict[str, str]:
         "FLEET_SYMPTOM": finding.symptom,
         "FLEET_DETAIL": finding.detail,
         "FLEET_SUGGESTED_FIX": finding.suggested_fix,
+        "FLEET_DETECTED_AT_WALL": isoformat(alert.detected_at),
         "FLEET_DEDUP_KEY": alert.dedup_key,
     }
     fields |= {f"FLEET_{name.upper()}": _in_words(fact) for name, fact in alert.facts().items()}

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fleet_health.domain.instant import HOUR_US, Instant
-from fleet_health.domain.silences import Silence
+from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
 from fleet_health.errors import SinkUnavailable
 from fleet_health.parsing.timestamp import parse_time
-from fleet_health.sinks.replacement import give_to_owner, replace_file
+from fleet_health.safe_files import SafeDirectory
+from fleet_health.sinks.replacement import DIRECTORY_MODE, replace_file, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,6 +26,9 @@ _NAME, _LOCK = "silences.json", "silences.lock"
 _LOCK_PATIENCE, _LOCK_RETRY = 5.0, 0.05
 _KEPT_US = 24 * HOUR_US
 _VERSION = 1
+# A silence is some 300 bytes.
+_SIZE_LIMIT = 16 << 20
+_WORD_LENGTH, _GLOB_LENGTH = 64, 16 << 10
 
 
 class _Row(msgspec.Struct):
@@ -57,7 +61,7 @@ def silence_of(row: Mapping[str, object]) -> Silence:
 
 
 def _silence(row: _Row) -> Silence:
-    return Silence(
+    silence = Silence(
         id=row.id,
         hosts=row.hosts,
         symptom=row.symptom,
@@ -66,6 +70,12 @@ def _silence(row: _Row) -> Silence:
         reason=row.reason,
         author=row.author,
     )
+    if not 0 <= silence.ends_at - silence.starts_at <= LONGEST_US:
+        raise ValueError(f"expected silence {silence.id!r:.80} to end after it begins, and within 30 days")
+    is_long = len(silence.reason) > REASON_LENGTH or len(silence.hosts) > _GLOB_LENGTH
+    if is_long or max(len(silence.id), len(silence.author), len(silence.symptom or "")) > _WORD_LENGTH:
+        raise ValueError(f"expected silence {silence.id!r:.80} to have texts of the usual length, found longer ones")
+    return silence
 
 
 class SilenceFile:
@@ -82,11 +92,12 @@ class SilenceFile:
 
         """
         try:
-            content = self.path.read_bytes()
+            with SafeDirectory(self.path.parent) as directory:
+                content = directory.read_file(self.path.name, _SIZE_LIMIT)
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+            raise unavailable(self.path, error) from error
         try:
             if (version := msgspec.json.decode(content, type=_Header).version) != _VERSION:
                 raise SinkUnavailable(
@@ -135,12 +146,11 @@ class SilenceFile:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            self.path.parent.mkdir(mode=0o750, exist_ok=True)
-            fd = os.open(self.path.with_name(_LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+            with SafeDirectory(self.path.parent, create_mode=DIRECTORY_MODE) as directory:
+                fd = directory.open_file(_LOCK, os.O_RDWR, create_mode=0o600, is_ours_alone=True)
         except OSError as error:
-            raise SinkUnavailable(f"{self.path.with_name(_LOCK)}: {error.strerror}") from error
+            raise unavailable(self.path.with_name(_LOCK), error) from error
         try:
-            give_to_owner(fd, self.path.parent)
             self._lock(fd)
             yield
         finally:

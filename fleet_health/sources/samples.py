@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.observation import Response, Unstamped
 from fleet_health.domain.window import SUCCESS
-from fleet_health.errors import SourceUnavailable, printable
+from fleet_health.errors import SourceUnavailable, shell_safe
 from fleet_health.sources.journal import log_parser
 from fleet_health.sources.reader import JournalReader
 
@@ -93,5 +93,5 @@ def _literal(text: str) -> str:
 
 
 def _shown(message: bytes) -> str:
-    line = printable(message.decode("utf-8", "backslashreplace"))
+    line = shell_safe(message.decode("utf-8", "surrogateescape"))
     return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"

@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
+from fleet_health.safe_files import led_astray
 from fleet_health.sources.open_file import Block, Entry, OpenFile, behind, from_start, last_line
 
 Rotated: TypeAlias = Callable[[], Sequence[Path]]
@@ -198,7 +199,11 @@ def _opened(path: Path, entry: Entry) -> OpenFile:
 
 
 def _refuse_unreadable(path: Path, fd: int) -> None:
-    mode = os.fstat(fd).st_mode
+    state = os.fstat(fd)
+    mode = state.st_mode
+    # Lines that are no rows are quoted in our log: root's eyes must not be lent to whoever may put a link there.
+    if problem := led_astray(path, state):
+        raise SourceRefused(f"{path}: {problem}")
     if not stat.S_ISREG(mode):
         raise SourceRefused(f"{path}: expected a regular file, found {_kind(mode)}")
     if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:

@@ -36,7 +36,7 @@ CONTRACT: dict[str, Any] = {
     "journal.response": r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})',
     "journal.unstamped.contains": "missing X-Cis490-Code-Commit",
     "journal.unstamped.host": r"host=(?P<host>\S+)",
-    "alerts.path": "/var/lib/cis490/alerts.jsonl",
+    "alerts.path": "/var/lib/fleet-health/alerts.jsonl",
     "alerts.resolved": False,
     "alerts.repeat": "hour",
     "alerts.flap_limit": 5,
@@ -118,7 +118,7 @@ def test_the_defaults_mean_what_they_say() -> None:
     assert (settings.tick_us, settings.blind_after_us, settings.host_limit) == (5 * MINUTE, 15 * MINUTE, 10_000)
     assert (settings.index.path, settings.alerts_path) == (
         Path("/var/lib/cis490/index.jsonl"),
-        Path("/var/lib/cis490/alerts.jsonl"),
+        Path("/var/lib/fleet-health/alerts.jsonl"),
     )
     assert (settings.index.host_field, settings.index.time_field) == ("host_id", "received_at_wall")
     assert (settings.journal.unit, settings.journal.directory, settings.journal.namespace) == (

@@ -138,7 +138,7 @@ async def test_what_a_killed_service_left_is_replaced(tmp_path: Path) -> None:
         problem = control.problem
 
     assert "echo" in answered
-    assert problem == f"{file}: something else than a socket is there"
+    assert problem == f"{file}: expected a socket, found something else; move it away"
     assert file.read_text() == "mine"
 
 

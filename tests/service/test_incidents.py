@@ -104,10 +104,11 @@ def test_without_the_state_nothing_is_told_twice_within_the_hour(site: Site, sta
     with start_service(site) as service:
         service.until(lambda: service.evaluations() >= 2, "some ticks")
         service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
-        complaints = service.events("the state cannot be read back; open incidents are found anew")
+        complaints = service.events("state file damaged, the rest of it restored")
 
     assert len(complaints) == 1
-    assert "state.damaged" in complaints[0]["reason"]
+    assert complaints[0]["problems"] == ["incidents: Expected `object`, got `int`"]
+    assert (site.directory / "state" / "state.damaged").read_text() == '{"incidents": 5}'
     assert len(site.alert_rows()) == 3
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
+NOBODY = 65_534
 AT = 1_795_000_000_000_000 // HOUR_US * HOUR_US + 1_000_000
 
 
@@ -224,8 +225,7 @@ def test_a_neighbour_that_may_not_be_read_is_no_obstacle(
 ) -> None:
     """An administrator's private copy beside the log does not stop alerts."""
     path = public_directory / "alerts.jsonl"
-    path.touch()
-    path.chmod(0o666)
+    os.chown(public_directory, NOBODY, NOBODY)
     copy = path.with_name("alerts.jsonl.bak")
     copy.touch()
     copy.chmod(0o600)
@@ -236,14 +236,12 @@ def test_a_neighbour_that_may_not_be_read_is_no_obstacle(
 
 
 def test_the_file_at_the_path_is_the_one_that_is_written(log: AlertLog, path: Path) -> None:
-    """After a rotation the next batch makes a new file; a link at the path is followed."""
-    target = path.with_name("target")
-    path.symlink_to(target)
+    """After a rotation the next batch makes a new file."""
     log.append([alert("a")])
-    path.unlink()
+    path.rename(path.with_name("elsewhere"))
     log.append([alert("b")])
 
-    assert [hosts(target), hosts(path)] == [["a"], ["b"]]
+    assert [hosts(path.with_name("elsewhere")), hosts(path)] == [["a"], ["b"]]
 
 
 def test_a_full_disk_takes_all_of_a_batch_or_nothing(small_disk: Path) -> None:
@@ -276,7 +274,7 @@ def test_a_disk_mounted_read_only_is_said(small_disk: Path) -> None:
     log = AlertLog(small_disk / "alerts.jsonl")
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
     for attempt in (log.probe, lambda: log.append([alert("a")])):
-        with pytest.raises(SinkUnavailable, match=r"alerts.jsonl: Read-only file system"):
+        with pytest.raises(SinkUnavailable, match=r"\.alerts\.jsonl\.lock: Read-only file system"):
             attempt()
     subprocess.run(["mount", "-o", "remount,rw", small_disk], check=True)
 
@@ -317,7 +315,13 @@ def test_a_log_that_may_not_be_written_is_said(
     """Permission denied comes with the path."""
     path = public_directory / "alerts.jsonl"
     path.touch()
+    lock = path.with_name(".alerts.jsonl.lock")
+    lock.touch(mode=0o600)
+    os.chown(lock, NOBODY, NOBODY)
     with as_nobody(), pytest.raises(SinkUnavailable, match=r"alerts.jsonl: Permission denied"):
+        AlertLog(path).append([alert("a")])
+    lock.unlink()
+    with as_nobody(), pytest.raises(SinkUnavailable, match=r"Permission denied; user nobody needs a lock file there"):
         AlertLog(path).append([alert("a")])
 
     assert path.read_bytes() == b""
@@ -334,8 +338,8 @@ def test_probing_changes_nothing(log: AlertLog, path: Path) -> None:
 
 def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that keeps the file locked holds us up for some seconds, not for ever."""
-    monkeypatch.setattr("fleet_health.sinks.alert_log._LOCK_PATIENCE", 0.1)
-    with path.open("wb") as file:
+    monkeypatch.setattr("fleet_health.sinks.log_lock._PATIENCE", 0.1)
+    with path.with_name(".alerts.jsonl.lock").open("wb") as file:
         # As the log does it: of the open file, for this very process holds it here.
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
         with pytest.raises(SinkUnavailable, match="another process has kept it locked"):

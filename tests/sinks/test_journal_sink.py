@@ -107,6 +107,7 @@ def test_an_alert_is_one_entry_with_its_fields(sink: JournalSink, receiver: Rece
             "FLEET_SYMPTOM": "silent",
             "FLEET_DETAIL": "no upload for 31 min",
             "FLEET_SUGGESTED_FIX": "look there",
+            "FLEET_DETECTED_AT_WALL": "2026-11-18T11:06:40+00:00",
             "FLEET_DEDUP_KEY": alert().dedup_key,
         }
     ]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health import safe_files
 from fleet_health.domain.instant import HOUR_US
 from fleet_health.domain.silences import Silence
 from fleet_health.errors import SinkUnavailable
-from fleet_health.sinks import replacement
 from fleet_health.sinks.silence_file import SilenceFile
 
 if TYPE_CHECKING:
@@ -58,24 +58,19 @@ def test_an_ended_one_is_kept_for_a_day(hours: int, kept: list[str], tmp_path: P
     assert [one.id for one in file.load()] == kept
 
 
-def test_what_root_writes_is_the_services(tmp_path: Path, do_without: DoWithout) -> None:
-    """Also the lock, and also one that an earlier version left to root alone."""
+def test_root_writes_nothing_in_the_directory_of_another(tmp_path: Path, do_without: DoWithout) -> None:
+    """It would leave behind what the service cannot use, and might follow what somebody has put there."""
     if os.geteuid() != 0:
-        do_without("only root can give a file away")
+        do_without("only root can give a directory away")
     nobody = pwd.getpwnam("nobody")
     directory = tmp_path / "state"
     directory.mkdir()
-    (directory / "silences.lock").touch(mode=0o600)
-    (directory / "silences.new").touch(mode=0o666)
     os.chown(directory, nobody.pw_uid, nobody.pw_gid)
-    file = SilenceFile(directory)
-    add(file, lasting("a", NOW + HOUR_US))
 
-    assert {entry.name: entry.stat().st_uid for entry in directory.iterdir()} == {
-        "silences.json": nobody.pw_uid,
-        "silences.lock": nobody.pw_uid,
-    }
-    assert file.path.stat().st_mode & 0o777 == 0o640
+    with pytest.raises(SinkUnavailable, match=r"found one of user nobody, in which root writes nothing; run this as n"):
+        add(SilenceFile(directory), lasting("a", NOW + HOUR_US))
+
+    assert list(directory.iterdir()) == []
 
 
 def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path) -> None:
@@ -84,7 +79,7 @@ def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path
     add(file, lasting("a", NOW + HOUR_US))
 
     def die_in_the_middle() -> None:
-        replacement.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[attr-defined]
+        safe_files.os.fsync = lambda _: os.kill(os.getpid(), signal.SIGKILL)  # type: ignore[attr-defined]
         add(file, lasting("b", NOW + HOUR_US))
 
     process = multiprocessing.get_context("fork").Process(target=die_in_the_middle)

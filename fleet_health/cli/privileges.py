@@ -1,0 +1,84 @@
+"""Commands that root runs: they give up root for good before they touch files in the directory of another user."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.errors import SinkUnavailable
+from fleet_health.safe_files import SafeDirectory, user_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+# Whoever is in it may read the journal.
+_JOURNAL_GROUP = "systemd-journal"
+_NOBODY = 65_534
+_STATUS = Path("/proc/self/status")
+
+
+def become_owner_of(directory: Path) -> None:
+    """Become the owner of a directory for good, with the right to read the journal; nothing if we are not root.
+
+    If the directory is root's, or missing, we stay root.
+
+    Raises:
+        SinkUnavailable: Its path leads over somebody else's link, or root cannot be given up. We are still root then.
+
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        with SafeDirectory(directory) as opened:
+            uid, gid = opened.owner
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise SinkUnavailable(f"{error.filename or directory}: {error.strerror}") from error
+    if uid == 0:
+        return
+    gid, groups = _groups_of(uid, gid)
+    try:
+        os.setgroups(groups)
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        raise SinkUnavailable(
+            f"{directory}: belongs to user {user_name(uid)}, whom root cannot become here ({error.strerror});"
+            f" run this as {user_name(uid)}"
+        ) from error
+    _ensure_dropped(uid, gid)
+
+
+def _groups_of(uid: int, directory_gid: int) -> tuple[int, Sequence[int]]:
+    """Give the group of a user, and all groups to be in; for a user without a name those of the directory."""
+    try:
+        user = pwd.getpwuid(uid)
+    except KeyError:
+        gid = directory_gid or _NOBODY  # never the group of root
+        groups = {gid}
+    else:
+        gid, groups = user.pw_gid, set(os.getgrouplist(user.pw_name, user.pw_gid))
+    with suppress(KeyError):
+        groups.add(grp.getgrnam(_JOURNAL_GROUP).gr_gid)
+    return gid, sorted(groups)
+
+
+def _ensure_dropped(uid: int, gid: int) -> None:
+    """Raise SystemExit if there is a way back to root, which only a bug, or odd secure bits, can leave open."""
+    is_dropped = os.getresuid() == (uid, uid, uid) and os.getresgid() == (gid, gid, gid)
+    with suppress(OSError):
+        os.setresuid(-1, 0, -1)
+        is_dropped = False
+    with suppress(OSError):
+        # As bytes: from here on even the interpreter's own modules, such as an encoding, may be out of reach.
+        for line in _STATUS.read_bytes().splitlines():
+            name, _, value = line.partition(b":")
+            if name in {b"CapPrm", b"CapEff", b"CapAmb"} and int(value, 16):
+                is_dropped = False
+    if not is_dropped:
+        raise SystemExit("root could not be given up for good; nothing was written. Run this as the service's user")

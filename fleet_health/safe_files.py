@@ -1,0 +1,343 @@
+"""Opening, creating and replacing files in directories that somebody else may be able to change.
+
+A path is walked directory by directory, each opened relative to the one before it (openat(2)). A symbolic link among
+the directories is followed only if nobody but root and this user can have put it there; the last component is never
+followed. A file that is opened is a regular one, has one name, and belongs to this user, to root, or to the owner of
+its directory. Root writes only its own files, and creates none in a directory of another user (but for
+`replace_file` with `is_for_caller`): see `fleet_health.cli.privileges` for what commands of root do instead.
+
+Not for the receiver's index: that is only read, and its path may be a link that is swapped.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import pwd
+import stat
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+    from typing import Self
+
+# As many as the kernel follows (path_resolution(7)).
+_LINK_LIMIT = 40
+# How often a file may be replaced between the look at it and the opening, before we give up.
+_TRIES = 10
+_WALK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# A FIFO must not hold us up, nor a terminal become ours.
+_OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_WRITING = os.O_WRONLY | os.O_RDWR
+
+_KINDS = {
+    stat.S_IFDIR: "a directory",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
+
+
+class UnsafePathError(OSError):
+    """Something at a path is not what it must be. `strerror` says what was expected, what was found, and what to do."""
+
+    def __init__(self, path: Path | str, expected: str) -> None:
+        super().__init__(errno.ELOOP, expected, str(path))
+
+
+class SafeDirectory:
+    """An open directory, reached without following a link that a stranger could have made.
+
+    Raises:
+        OSError: In every method; `filename` is the whole path, and `UnsafePathError` says what is odd about it.
+
+    """
+
+    def __init__(self, path: Path, *, create_mode: int | None = None) -> None:
+        """Open a directory; make the last one of its path with a mode if it is missing and a mode is given."""
+        self.path = path
+        try:
+            self.fd = _walk(path)
+        except FileNotFoundError:
+            if create_mode is None or not path.name:
+                raise
+            with SafeDirectory(path.parent) as parent:
+                parent.refuse_root_elsewhere()
+                with suppress(FileExistsError), _named(path):
+                    os.mkdir(path.name, create_mode, dir_fd=parent.fd)
+            self.fd = _walk(path)
+        self._state = os.fstat(self.fd)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it."""
+        os.close(self.fd)
+
+    @property
+    def owner(self) -> tuple[int, int]:
+        """The user and the group that it belongs to."""
+        return self._state.st_uid, self._state.st_gid
+
+    @property
+    def is_shared(self) -> bool:
+        """True if others than its owner can write it, also by an access control list: its mask are the group's bits."""
+        return bool(self._state.st_mode & 0o022)
+
+    def refuse_root_elsewhere(self) -> None:
+        """Raise UnsafePathError if this process is root's, and the directory is another user's."""
+        if os.geteuid() == 0 and self._state.st_uid != 0:
+            user = user_name(self._state.st_uid)
+            raise UnsafePathError(
+                self.path,
+                f"expected a directory of root, found one of user {user}, in which root writes nothing;"
+                f" run this as {user}",
+            )
+
+    def open_file(self, name: str, flags: int, *, create_mode: int | None = None, is_ours_alone: bool = False) -> int:
+        """Open a file; give its descriptor.
+
+        Args:
+            name: Its name, without a slash.
+            flags: As of open(2); O_CREAT and O_TRUNC are not among them.
+            create_mode: The mode to create it with if it is missing; None if it must be there.
+            is_ours_alone: Whether the file must belong to this very user.
+
+        """
+        path, is_writing = self.path / name, bool(flags & _WRITING)
+        if is_writing:
+            self.refuse_root_elsewhere()
+        owners = {os.geteuid()} if is_ours_alone or (is_writing and os.geteuid() == 0) else self._trusted_owners()
+        for _ in range(_TRIES):
+            try:
+                with _named(path):
+                    # Before it is opened: to open a device may do something.
+                    _refuse_odd(path, os.stat(name, dir_fd=self.fd, follow_symlinks=False), owners)
+                    fd = os.open(name, flags | _OPEN, dir_fd=self.fd)
+            except FileNotFoundError:
+                if create_mode is None:
+                    raise
+                with suppress(FileExistsError), _named(path):
+                    return os.open(name, flags | _OPEN | os.O_CREAT | os.O_EXCL, create_mode, dir_fd=self.fd)
+                continue
+            try:
+                state = os.fstat(fd)
+                if state.st_nlink:  # else it has just been removed or replaced
+                    _refuse_odd(path, state, owners)
+                    os.set_blocking(fd, True)
+                    return fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+        raise UnsafePathError(path, "expected a file that stays in its place, found another one at each look")
+
+    def read_file(self, name: str, limit: int) -> bytes:
+        """Read a file of up to so many bytes."""
+        with os.fdopen(self.open_file(name, os.O_RDONLY), "rb") as file:
+            with _named(self.path / name):
+                content = file.read(limit + 1)
+            if len(content) > limit:
+                raise UnsafePathError(
+                    self.path / name, f"expected a file of up to {limit} bytes, found a larger one; move it away"
+                )
+            return content
+
+    def replace_file(
+        self, name: str, content: bytes, mode: int, *, temporary: str, is_for_caller: bool = False
+    ) -> None:
+        """Put a new file in the place of whatever has a name, but for a directory. A link there is not followed.
+
+        Args:
+            name: The name.
+            content: What is to be in the file.
+            mode: Its mode.
+            temporary: The name that it has until it is whole; whatever has that name is removed.
+            is_for_caller: Whether it is the caller's own file: then its mode goes by the umask, and root may leave one
+                in a directory of another user.
+
+        """
+        if not is_for_caller:
+            self.refuse_root_elsewhere()
+        try:
+            with _named(self.path / temporary):
+                with suppress(FileNotFoundError):
+                    os.unlink(temporary, dir_fd=self.fd)
+                fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _OPEN, mode, dir_fd=self.fd)
+            with os.fdopen(fd, "wb") as file, _named(self.path / name):
+                if not is_for_caller:
+                    os.fchmod(fd, mode)
+                file.write(content)
+                file.flush()
+                os.fsync(fd)
+                self.rename(temporary, name)
+                self.sync()
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary, dir_fd=self.fd)
+            raise
+
+    def rename(self, old: str, new: str) -> None:
+        """Give something another name; what had that is replaced."""
+        with _named(self.path / old):
+            os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def sync(self) -> None:
+        """Make the names last. Without the right to read the directory that is left to the system."""
+        with suppress(PermissionError), _named(self.path):
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    def names(self) -> list[str]:
+        """List the names in it."""
+        with _named(self.path):
+            fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.fd)
+            try:
+                return os.listdir(fd)  # noqa: PTH208 - of a descriptor
+            finally:
+                os.close(fd)
+
+    def state(self, name: str) -> os.stat_result:
+        """Give the state of what has a name, of a link its own."""
+        with _named(self.path / name):
+            return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
+
+    def _trusted_owners(self) -> set[int]:
+        return {os.geteuid(), 0, self._state.st_uid}
+
+
+def led_astray(path: Path, opened: os.stat_result) -> str:
+    """Say how somebody else may have led root to a file that is not theirs, given the state of what a path opened.
+
+    It is for files whose path may be a link, and of which something may be shown. Empty if nobody has, or this process
+    is not root's: it can then read nothing that its user could not.
+    """
+    if os.geteuid() != 0:
+        return ""
+    try:
+        with SafeDirectory(path.parent) as directory:
+            found, (owner, _), is_shared = directory.state(path.name), directory.owner, directory.is_shared
+    except UnsafePathError as error:
+        return f"{error.filename}: {error.strerror}"
+    except OSError:
+        return ""  # it has just been moved away
+    if owner == 0 and not is_shared:
+        return ""
+    if stat.S_ISLNK(found.st_mode):
+        is_theirs = opened.st_uid == found.st_uid
+    else:
+        is_theirs = opened.st_nlink <= 1 or opened.st_uid == owner
+    if is_theirs:
+        return ""
+    culprit, victim = user_name(found.st_uid if stat.S_ISLNK(found.st_mode) else owner), user_name(opened.st_uid)
+    return f"expected a file of user {culprit}, found a link to one of user {victim}; run this as {culprit}"
+
+
+def place_of(error: OSError, path: Path) -> str:
+    """Give the path to name with an error: the file that was meant, but what is odd on the way to it or beside it."""
+    found = Path(error.filename or path)
+    return str(path if found in path.parents and not isinstance(error, UnsafePathError) else found)
+
+
+def user_name(uid: int) -> str:
+    """Name a user; one without a name by the number."""
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
+
+
+def _walk(path: Path) -> int:
+    """Open the directory at a path."""
+    here = Path("/" if path.is_absolute() else ".")
+    # Opened like this it need not be readable.
+    fd = os.open(here, _WALK & ~os.O_NOFOLLOW)
+    pending, links = [*reversed(_names(path))], 0
+    try:
+        while pending:
+            name = pending.pop()
+            with _named(here / name):
+                try:
+                    deeper = os.open(name, _WALK, dir_fd=fd)
+                except NotADirectoryError:
+                    target = _trusted_target(fd, here, name)
+                    links += 1
+                    if links > _LINK_LIMIT:
+                        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP)) from None
+                    pending += reversed(_names(target))
+                    if not target.is_absolute():
+                        continue
+                    here, deeper = Path("/"), os.open("/", _WALK)
+                else:
+                    here /= name
+            os.close(fd)
+            fd = deeper
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _names(path: Path) -> list[str]:
+    return [part for part in path.parts if part not in {"/", "//"}]
+
+
+def _trusted_target(fd: int, here: Path, name: str) -> Path:
+    """Read a link in an open directory, if nobody but root and this user can have put it there."""
+    link, directory = os.stat(name, dir_fd=fd, follow_symlinks=False), os.fstat(fd)
+    if not stat.S_ISLNK(link.st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    trusted = {0, os.geteuid()}
+    # An access control list that lets others write shows in the bits of the group, which are its mask (acl(5)).
+    if link.st_uid not in trusted or directory.st_uid not in trusted or directory.st_mode & 0o022:
+        culprit = directory.st_uid if link.st_uid in trusted else link.st_uid
+        raise UnsafePathError(
+            here / name,
+            f"expected a directory, found a symbolic link that user {user_name(culprit)} or others can change;"
+            " name the directory itself",
+        )
+    return Path(os.readlink(name, dir_fd=fd))
+
+
+def _refuse_odd(path: Path, state: os.stat_result, owners: set[int]) -> None:
+    if not stat.S_ISREG(state.st_mode):
+        found = _KINDS.get(stat.S_IFMT(state.st_mode), "something else")
+        raise UnsafePathError(path, f"expected a regular file, found {found}; move it away")
+    if state.st_nlink > 1:
+        raise UnsafePathError(
+            path,
+            f"expected a file with one name, found one with {state.st_nlink} (hard links); move it away,"
+            " or copy it and put the copy in its place",
+        )
+    if state.st_uid not in owners:
+        expected = " or ".join(sorted(map(user_name, owners)))
+        raise UnsafePathError(
+            path,
+            f"expected a file of user {expected}, found one of user {user_name(state.st_uid)};"
+            f" run this as {user_name(state.st_uid)}, or move the file away",
+        )
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Give errors the whole path, where the call knew but the last component."""
+    try:
+        yield
+    except UnsafePathError:
+        raise
+    except OSError as error:
+        error.filename, error.filename2 = str(path), None
+        raise

@@ -1,0 +1,100 @@
+"""Alerts that are in the alert log and not in the journal: whoever wrote them was killed before they were sent.
+
+The journal says which it holds, and so none is sent twice. Where it cannot be read, none is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING
+
+import structlog
+from aiofiles.os import wrap
+
+from fleet_health.domain.alert import Notice
+from fleet_health.domain.instant import HOUR_US
+from fleet_health.errors import SinkUnavailable, SourceUnavailable
+from fleet_health.sinks.journal import MARK, MESSAGE_IDS, NOTICE_IDS
+from fleet_health.sources.own_entries import own_entries
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fleet_health.domain.alert import Alert
+    from fleet_health.domain.instant import Instant
+    from fleet_health.service.delivery import Delivery
+    from fleet_health.sinks.alert_log import AlertLog
+
+# Beyond the hours that are always looked at: an alert of yesterday is news to nobody.
+_LONGEST_US = 24 * HOUR_US
+# For how many seconds a journald that is busy is waited for.
+_PATIENCE = 10.0
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> None:
+    """Send those of the recorded alerts and notices that the journal does not hold."""
+    loop = asyncio.get_running_loop()
+
+    def send_mark(mark: str) -> None:
+        loop.call_soon_threadsafe(delivery.send_mark, mark)
+
+    def find() -> list[Alert | Notice]:
+        with delivery.log.sending():
+            return unsent(entries, send_mark, patience=_PATIENCE)
+
+    try:
+        missing = await wrap(find)() if entries else []
+    except (SinkUnavailable, SourceUnavailable) as error:
+        _log.warning("alert log and journal not compared, alerts may be missing in the journal", reason=str(error))
+        return
+    if missing:
+        _log.warning("recorded alerts sent that the journal lacked", count=len(missing))
+        delivery.send(missing)
+
+
+def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Alert | Notice]:
+    """Read from the alert log what may not have been sent: of this hour, the one before, and since the state was saved.
+
+    Nothing if the log cannot be read: who asks for more than this logs that.
+    """
+    since = now - now % HOUR_US - HOUR_US
+    if saved_at is not None:
+        since = min(since, max(saved_at, now - _LONGEST_US))
+    try:
+        entries = log.entries_since(since)
+    except SinkUnavailable:
+        return []
+    return [entry for entry in entries if entry.detected_at <= now and _is_ours(entry)]
+
+
+def unsent(
+    entries: Sequence[Alert | Notice], send_mark: Callable[[str], None], *, patience: float
+) -> list[Alert | Notice]:
+    """Find out which of some recorded alerts and notices the journal does not hold. Waits for journald.
+
+    Args:
+        entries: The alerts and notices.
+        send_mark: Sends an entry with a mark to the journal.
+        patience: For how many seconds it is waited for.
+
+    Raises:
+        SourceUnavailable: That cannot be found out.
+
+    """
+    if not entries:
+        return []
+    mark = secrets.token_hex(16)
+    send_mark(mark)
+    message_ids = {*MESSAGE_IDS.values(), *NOTICE_IDS.values()}
+    held = own_entries((MARK, mark), min(entry.detected_at for entry in entries), message_ids, patience=patience)
+    return [entry for entry in entries if not held.knows(entry.dedup_key, entry.detected_at)]
+
+
+def _is_ours(entry: Alert | Notice) -> bool:
+    """Say whether there are such alerts and notices; the file may have been written by hand."""
+    if isinstance(entry, Notice):
+        return entry.status in NOTICE_IDS and entry.symptom in MESSAGE_IDS
+    return entry.finding.symptom in MESSAGE_IDS

@@ -1,0 +1,175 @@
+"""What of a restored state cannot be, though its types allow it: it is left out, or it would fail at every tick.
+
+A state of a later time than the present is kept: it may be the clock that is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import msgspec
+
+from fleet_health.domain.detectors.contract import EVERY_HOST, Pair
+from fleet_health.domain.flapping import SYMPTOM as FLAPPING
+from fleet_health.domain.history import BINS, HistorySnapshot
+from fleet_health.parsing.host_name import is_host_name
+from fleet_health.parsing.timestamp import TimeError, plausible
+from fleet_health.sinks.journal import MESSAGE_IDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet_health.domain.coverage import Gap
+    from fleet_health.domain.incident import Incident, Snapshot
+    from fleet_health.domain.instant import Instant
+    from fleet_health.service.memory import Memory
+
+T = TypeVar("T")
+
+_REASON_LENGTH = 200
+_OPENINGS = 10_000
+_MARKS = 1 << 2 * BINS
+_is_silence_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
+
+
+def examined(memory: Memory) -> tuple[Memory, list[str]]:
+    """Return the memory without what cannot be, and what that was: each with its place and its reason."""
+    notes = _Notes()
+    kept = msgspec.structs.replace(
+        memory,
+        incidents=_incidents(memory.incidents, notes),
+        journal_seen_until=notes.instant("journal_seen_until", memory.journal_seen_until),
+        journal_gaps=[gap for gap in memory.journal_gaps if _is_gap(gap, notes)],
+        silences={name: record for name, record in memory.silences.items() if _is_silence(name, notes)},
+        history=_history(memory.history, notes),
+        ships={
+            host: at
+            for host, at in memory.ships.items()
+            if notes.is_host("ships", host) and notes.is_instant("ships", at)
+        },
+    )
+    return kept, notes.problems
+
+
+@dataclass(slots=True)
+class _Notes:
+    """Checks values, and takes down those that cannot be.
+
+    Attributes:
+        problems: What cannot be.
+
+    """
+
+    problems: list[str] = field(default_factory=list)
+
+    def refuse(self, place: str, expected: str, found: object) -> bool:
+        """Take down a problem; gives False."""
+        self.problems.append(f"{place}: expected {expected}, found {found!r:.80}")
+        return False
+
+    def is_instant(self, place: str, at: Instant) -> bool:
+        """Say whether an instant is one that a clock can show."""
+        try:
+            return plausible(at) >= 0 or self.refuse(place, "a time that a clock can show", at)
+        except TimeError:
+            return self.refuse(place, "a time that a clock can show", at)
+
+    def instant(self, place: str, at: Instant | None) -> Instant | None:
+        """Give an instant back; None if there is none, or it cannot be."""
+        return at if at is not None and self.is_instant(place, at) else None
+
+    def is_host(self, place: str, host: str) -> bool:
+        """Say whether hosts are known by such names."""
+        return is_host_name(host) or self.refuse(place, "the name of a host", host)
+
+    def is_pair(self, place: str, pair: Pair) -> bool:
+        """Say whether there can be a host with such a symptom."""
+        host, symptom = pair
+        if symptom not in MESSAGE_IDS:
+            return self.refuse(place, "a known symptom", symptom)
+        return host == EVERY_HOST or self.is_host(place, host)
+
+    def pairs(self, place: str, rows: Iterable[tuple[Pair, T]]) -> dict[Pair, T]:
+        """Give the rows by their pairs, each once, without those whose pair cannot be."""
+        kept: dict[Pair, T] = {}
+        for pair, row in rows:
+            if pair in kept:
+                self.refuse(place, "each host and symptom once", pair)
+            elif self.is_pair(place, pair):
+                kept[pair] = row
+        return kept
+
+
+def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
+    incidents = notes.pairs("incidents.open", (((one.host, one.symptom), one) for one in snapshot.open))
+    released = notes.pairs("incidents.released", snapshot.released)
+    openings = {
+        pair: ats
+        for pair, ats in notes.pairs("incidents.openings", snapshot.openings).items()
+        if _are_openings(ats, notes)
+    }
+    flapping = {
+        pair: flap
+        for pair, flap in notes.pairs("incidents.flapping", snapshot.flapping).items()
+        if notes.is_instant("incidents.flapping", flap.changed_at)
+        # One that is not notified yet will be, with the number of its openings.
+        and (flap.is_told or pair in openings or notes.refuse("incidents.flapping", "openings of what flaps", pair))
+    }
+    return msgspec.structs.replace(
+        snapshot,
+        at=notes.instant("incidents.at", snapshot.at),
+        open=[_incident(one, notes) for one in incidents.values() if _is_incident(one, notes)],
+        released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
+        openings=list(openings.items()),
+        flapping=list(flapping.items()),
+    )
+
+
+def _is_incident(incident: Incident, notes: _Notes) -> bool:
+    if incident.symptom == FLAPPING:  # an alert about incidents, and none itself
+        return notes.refuse("incidents.open", "the symptom of an incident", FLAPPING)
+    return notes.is_instant("incidents.open", incident.opened_at)
+
+
+def _incident(incident: Incident, notes: _Notes) -> Incident:
+    place = "incidents.open"
+    return msgspec.structs.replace(
+        incident,
+        told_at=notes.instant(place, incident.told_at),
+        well_since=notes.instant(place, incident.well_since),
+        lost_at=notes.instant(place, incident.lost_at),
+        explains=frozenset(pair for pair in incident.explains if notes.is_pair(place, pair)),
+    )
+
+
+def _are_openings(ats: list[Instant], notes: _Notes) -> bool:
+    place = "incidents.openings"
+    if not 0 < len(ats) <= _OPENINGS:
+        return notes.refuse(place, f"1 to {_OPENINGS} instants", len(ats))
+    return all(notes.is_instant(place, at) for at in ats)
+
+
+def _is_gap(gap: Gap, notes: _Notes) -> bool:
+    place = "journal_gaps"
+    if gap.since > gap.until or len(gap.reason) > _REASON_LENGTH:
+        return notes.refuse(place, "a stretch of time with a short reason", gap)
+    return notes.is_instant(place, gap.since) and notes.is_instant(place, gap.until)
+
+
+def _is_silence(name: str, notes: _Notes) -> bool:
+    return bool(_is_silence_id(name)) or notes.refuse("silences", "the id of a silence", name)
+
+
+def _history(snapshot: HistorySnapshot, notes: _Notes) -> HistorySnapshot:
+    place = "history"
+    if snapshot.noted_at is not None and not notes.is_instant(place, snapshot.noted_at):
+        return HistorySnapshot()
+    is_watched = 0 <= snapshot.watched < 1 << BINS or notes.refuse(place, f"{BINS} bits", snapshot.watched)
+    marks = {
+        host: bits
+        for host, bits in snapshot.marks.items()
+        if notes.is_host(place, host) and (0 <= bits < _MARKS or notes.refuse(place, f"{2 * BINS} bits", bits))
+    }
+    return msgspec.structs.replace(snapshot, watched=snapshot.watched if is_watched else 0, marks=marks)

@@ -1,0 +1,90 @@
+"""Taking from decoded JSON all that fits a type, and leaving out the rest.
+
+`msgspec.convert` takes all or nothing: one odd row of thousands would cost everything that a service remembers.
+"""
+
+from __future__ import annotations
+
+import types
+import typing
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_NOTHING = object()
+
+
+def salvage(raw: Mapping[str, Any], kind: type[T]) -> tuple[T | None, list[str]]:
+    """Make a value of a type.
+
+    Returns:
+        The value, None if a field that it must have is missing; and what was left out: each with its place, and why.
+
+    """
+    problems: list[str] = []
+    try:
+        return msgspec.convert(raw, kind), problems
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError):
+        pass  # the usual case is fast
+    value = _salvaged(raw, kind, "", problems)
+    return None if value is _NOTHING else value, problems
+
+
+def _salvaged(raw: Any, kind: Any, place: str, problems: list[str]) -> Any:
+    """Give what fits, or `_NOTHING`; add to the problems."""
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(raw, dict):
+        return _struct(raw, kind, place, problems)
+    if origin is list and isinstance(raw, list):
+        return list(_fitting(enumerate(raw), arguments[0], place, problems))
+    if origin is dict and isinstance(raw, dict):
+        return dict(_fitting_items(raw, arguments, place, problems))
+    if origin in {typing.Union, types.UnionType} and raw is not None and len(arguments) == 2:  # noqa: PLR2004 - X or None
+        (inner,) = (one for one in arguments if one is not type(None))
+        return _salvaged(raw, inner, place, problems)
+    try:
+        return msgspec.convert(raw, kind)
+    except (msgspec.ValidationError, ValueError, OverflowError, RecursionError) as error:
+        problems.append(f"{place or 'the file'}: {error}")
+        return _NOTHING
+
+
+def _struct(raw: Mapping[str, Any], kind: type[msgspec.Struct], place: str, problems: list[str]) -> Any:
+    hints, values = typing.get_type_hints(kind, include_extras=True), {}
+    for field in msgspec.structs.fields(kind):
+        here = f"{place}.{field.encode_name}".lstrip(".")
+        value = _NOTHING
+        if field.encode_name in raw:
+            value = _salvaged(raw[field.encode_name], hints[field.name], here, problems)
+        elif field.required:
+            problems.append(f"{here}: missing")
+        if value is not _NOTHING:
+            values[field.name] = value
+        elif field.required:
+            return _NOTHING
+    return kind(**values)
+
+
+def _fitting(rows: Any, kind: Any, place: str, problems: list[str]) -> Iterator[Any]:
+    for number, row in rows:
+        value = _salvaged(row, kind, f"{place}[{number}]", problems)
+        if value is not _NOTHING:
+            yield value
+
+
+def _fitting_items(
+    raw: Mapping[Any, Any], kinds: tuple[Any, ...], place: str, problems: list[str]
+) -> Iterator[tuple[Any, Any]]:
+    for key, item in raw.items():
+        # JSON has only texts for keys; where a type wants others, they are read from them.
+        name = _salvaged(key, kinds[0], place, problems)
+        if name is _NOTHING:
+            continue
+        fitting = _salvaged(item, kinds[1], f"{place}.{name!s:.80}", problems)
+        if fitting is not _NOTHING:
+            yield name, fitting
