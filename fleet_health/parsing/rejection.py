@@ -7,10 +7,14 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleet_health.parsing.redaction import without_secrets
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EXCERPT_LENGTH = 120
+# Secrets are looked for in no more than this: what is cut moves what is behind it into the excerpt.
+_LOOKED_AT = 1_000
 _control = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -20,7 +24,7 @@ class Rejection:
 
     Attributes:
         reason: Why, in words that are the same for every such line, so that they can be counted.
-        excerpt: The beginning of the line, with everything but printable ASCII escaped.
+        excerpt: The beginning of the line without its secrets, with everything but printable ASCII escaped.
 
     """
 
@@ -30,10 +34,14 @@ class Rejection:
 
 def rejection(reason: str, line: bytes | str) -> Rejection:
     """Make a rejection that quotes the beginning of a line safely."""
-    octets = line.encode("utf-8", "backslashreplace") if isinstance(line, str) else line
+    if isinstance(line, str):
+        octets = without_secrets(line[:_LOOKED_AT]).encode("utf-8", "backslashreplace")
+    else:
+        begin = line[:_LOOKED_AT].decode("utf-8", "surrogateescape")
+        octets = without_secrets(begin).encode("utf-8", "surrogateescape")
     text = octets[:_EXCERPT_LENGTH].decode("ascii", "backslashreplace")
     text = _control.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
-    return Rejection(reason, text + "…" if len(octets) > _EXCERPT_LENGTH else text)
+    return Rejection(reason, text + "…" if len(octets) > _EXCERPT_LENGTH or len(line) > _LOOKED_AT else text)
 
 
 class RejectionCount:
