@@ -15,11 +15,6 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import JournalSettings
 
-_DEFAULTS = (
-    receiver_patterns.RESPONSE,
-    receiver_patterns.MARKER,
-    receiver_patterns.unstamped_host(receiver_patterns.MARKER),
-)
 REMEDY = (
     "Anchor the pattern to the whole line (^…$), let no blank and no quote into the host and the path, and have the"
     ' server log nothing else that a client chooses: see "Another receiver" in the README.'
@@ -33,7 +28,7 @@ def forgeable(settings: JournalSettings) -> tuple[Forgery, ...]:
     """
     host = settings.unstamped_host
     texts = (settings.response.pattern, settings.unstamped_marker, None if host is None else host.pattern)
-    return () if texts == _DEFAULTS else _tried(settings.response, settings.unstamped_marker, host)
+    return () if texts == receiver_patterns.DEFAULTS else _tried(settings.response, settings.unstamped_marker, host)
 
 
 @lru_cache(maxsize=4)

@@ -47,6 +47,10 @@ def unstamped_host(marker: str) -> str:
     )
 
 
+DEFAULTS = (RESPONSE, MARKER, unstamped_host(MARKER))
+"""The default of `journal.response`, and the two of `journal.unstamped`."""
+
+
 def unstamped_defaults(given: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the defaults of the two keys of `journal.unstamped`, which depend on what is configured.
 

@@ -54,7 +54,7 @@ class _Writer:
             case "ANY":
                 return "x"
             case "IN":
-                return next((sign for sign in _CANDIDATES if _is_in(sign, value)), _first(value))
+                return next((sign for sign in _CANDIDATES if _is_in(sign, value)), None) or _first(value)
             case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
                 least, _, repeated = value
                 return self._sequence(repeated, depth) * int(least)
@@ -100,5 +100,10 @@ def _is_of_category(sign: str, category: str) -> bool:
 
 
 def _first(items: Any) -> str:
-    kind, value = items[0]
-    return chr(value if str(kind) == "LITERAL" else value[0])
+    """Give the first character that a class names."""
+    for kind, value in items:
+        if str(kind) == "LITERAL":
+            return chr(value)
+        if str(kind) == "RANGE":
+            return chr(value[0])
+    raise ValueError("a class without a character of its own")
