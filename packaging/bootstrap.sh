@@ -59,6 +59,8 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want man-db "man, to show the manual pages" has man
   want mandoc "checks the manual pages" has mandoc
   want zsh "completes a command line, as bash does" has zsh
+  want nginx "logs hostile requests" has nginx
+  want caddy "the same" has caddy
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
@@ -102,6 +104,13 @@ system_packages() { # PURPOSE
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
   logged "${apt[@]}" update || say "Going on with the package lists of last time."
   logged "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" || die "Please run it by hand:" "  $by_hand"
+  # The tests start these themselves; as services of this machine they would take port 80.
+  local server
+  for server in nginx caddy; do
+    if [[ -d /run/systemd/system && " ${packages[*]} " == *" $server "* ]]; then
+      logged "${as_root[@]}" systemctl disable --now "$server" || true
+    fi
+  done
 
   check "$1" 2>/dev/null
   ((${#packages[@]} == 0)) || die "Installed, and yet this is missing: ${packages[*]}" \

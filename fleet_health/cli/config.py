@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, host_glob, refuse
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
+from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.config.schema import LISTS, OVERRIDABLE
 from fleet_health.errors import ConfigError, printable
 
@@ -26,7 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "config",
         help="check a configuration, or show what is in force",
         description="Check a configuration, or show every setting that is in force and where it comes from.",
-        epilog="Exit status: 0 for a configuration that can be used; 2 for one that cannot, with every problem.",
+        epilog="Exit status: 0 for a configuration that can be used, also with a warning; 2 for one that cannot, with"
+        " every problem.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser("check", help="say whether the configuration can be used")
@@ -46,8 +48,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def _check(options: argparse.Namespace) -> int:
     path = config_path(options)
     problems: list[dict[str, str]] = []
+    doubts: list[str] = []
     try:
-        load(path)
+        doubts += warnings(load(path).journal)
     except ConfigError as error:
         if not options.json:
             return refuse(error)
@@ -56,9 +59,14 @@ def _check(options: argparse.Namespace) -> int:
             for one in error.problems
         ]
     if options.json:
-        _print_document(path, {"is_good": not problems, "problems": problems})
+        _print_document(path, {"is_good": not problems, "problems": problems, "warnings": doubts})
     else:
-        _say(f"{path or 'no file, so all defaults'}: good")
+        name = path or "no file, so all defaults"
+        for doubt in doubts:
+            _say(f"{name}: warning: {doubt}")
+        if doubts:
+            _say(f"What to do: {REMEDY}")
+        _say(f"{name}: good")
     return EXIT_CONFIG if problems else 0
 
 
@@ -77,7 +85,8 @@ def _show(options: argparse.Namespace) -> int:
         _print_document(path, {"host": host, "settings": rows, **lists})
         return 0
     for key, setting in settings.items():
-        _say(f"{key} = {setting.written}  # {setting.origin}")
+        value = "" if setting.value is None else f" = {setting.written}"
+        _say(f"{'#' * (not value)}{key}{value}  # {setting.origin}")
     for name, tables in lists.items():
         for table in tables:
             _say(f"\n[[{name}]]  # {path}")

@@ -100,6 +100,8 @@ def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"  {sign} {figure['name']}: {figure['value']}; a finding takes {figure['limit']}"
         if figure["key"]:
             yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
+    if verdict.get("no_input"):
+        yield f"  the rule for lines about a missing stamp is {printable(verdict['no_input'])}"
     for held in verdict["held_by"]:
         yield f"  held back by {held['by']}: {printable(held['detail'])}"
     if verdict["would_fire_wall"]:

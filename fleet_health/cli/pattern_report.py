@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.terminal import cut
+from fleet_health.config.in_force import OFF
+from fleet_health.config.pattern_trust import REMEDY, forgeable, warnings
 from fleet_health.domain.observation import Response
 from fleet_health.errors import printable
 from fleet_health.parsing.line_shape import line_shape
-from fleet_health.parsing.receiver_log import LINE_LIMIT
+from fleet_health.parsing.long_line import view_of
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.journal import log_parser
 
@@ -69,6 +71,7 @@ class Report:
         """Shape -> the first line of it."""
         self.others = 0
         """How many more lines matched nothing, of shapes beyond those that are told apart."""
+        self.forgeable = forgeable(settings)
         self._parser = log_parser(settings)
         self._batch: list[bytes] = []
 
@@ -85,11 +88,13 @@ class Report:
 
     def finish(self) -> None:
         """Try what was taken so far."""
-        texts = [line.decode("utf-8", "surrogateescape")[:LINE_LIMIT] for line in self._batch]
-        marker, settings = self.settings.unstamped_marker.casefold(), self.settings
-        self.unstamped.seconds += _timed(lambda: [marker in text.casefold() for text in texts])
-        marked = [text for text in texts if marker in text.casefold()]
-        self.unstamped.seconds += _timed(lambda: [settings.unstamped_host.search(text) for text in marked])
+        texts = [view_of(line.decode("utf-8", "surrogateescape"))[0] for line in self._batch]
+        settings, host = self.settings, self.settings.unstamped_host
+        if settings.unstamped_marker is not None and host is not None:
+            marker = settings.unstamped_marker.casefold()
+            self.unstamped.seconds += _timed(lambda: [marker in text.casefold() for text in texts])
+            marked = [text for text in texts if marker in text.casefold()]
+            self.unstamped.seconds += _timed(lambda: [host.search(text) for text in marked])
         self.response.seconds += _timed(lambda: [settings.response.search(text) for text in texts])
         for line, text in zip(self._batch, texts, strict=True):
             self._try(line, text)
@@ -122,7 +127,12 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
     """Tell it in words, in lines of so many columns but for the samples."""
     yield f"{report.lines} lines"
     yield from _pattern("journal.response", report.response, report, columns)
-    yield from _pattern("journal.unstamped", report.unstamped, report, columns)
+    if report.settings.unstamped_host is None:
+        yield ""
+        yield f"journal.unstamped: {OFF}"
+    else:
+        yield from _pattern("journal.unstamped", report.unstamped, report, columns)
+    yield from _warnings(report)
     for status, count in report.uncounted.most_common(_SHOWN):
         yield f"status {printable(status)} is neither 2xx, 4xx nor 5xx, and is not counted: {count} times"
     for reason, count in sorted(report.rejections.by_reason.items()):
@@ -138,6 +148,13 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
     if not report.response.matches and not report.unstamped.matches:
         yield ""
         yield from _advice(report)
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    if report.forgeable:
+        yield ""
+        yield from (f"WARNING {text}" for text in warnings(report.settings))
+        yield f"What to do: {REMEDY}"
 
 
 def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> Iterator[str]:
@@ -170,7 +187,11 @@ def as_json(report: Report) -> dict[str, Any]:
         "lines": report.lines,
         "response": _document(report.response, report)
         | {"statuses": {str(status): count for status, count in sorted(report.response.statuses.items())}},
-        "unstamped": _document(report.unstamped, report),
+        "unstamped": _document(report.unstamped, report) | {"is_on": report.settings.unstamped_host is not None},
+        "forgeable": [
+            {"pattern": one.pattern, "format": one.format, "field": one.field, "line": printable(one.line)}
+            for one in report.forgeable
+        ],
         "statuses_not_counted": dict(report.uncounted),
         "rejections": dict(report.rejections.by_reason),
         "unmatched": report.unmatched,

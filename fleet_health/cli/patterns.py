@@ -32,7 +32,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help="try the configuration's patterns on real lines",
         description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file of its"
         " lines: how often each matches, which hosts and statuses it finds, how long it takes, and which lines match"
-        " neither, alike ones as one. For adapting them to another receiver; nothing is written.",
+        " neither, alike ones as one. It also tries, on the access lines of known servers, whether a client can forge a"
+        " line that is counted for another host. For adapting the patterns to another receiver; nothing is written.",
         epilog="Exit status: 0 when something matched; 1 when nothing did; 2 for a bad configuration, or lines that"
         " cannot be read.",
     )

@@ -8,8 +8,11 @@ import sys
 import threading
 from typing import TYPE_CHECKING
 
+import structlog
+
 from fleet_health.cli.options import Subparsers, add_common_options, config_path, refuse
 from fleet_health.config.loading import load
+from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.errors import ConfigError, SinkTaken
 from fleet_health.service import logs
 from fleet_health.service.daemon import Daemon
@@ -17,10 +20,14 @@ from fleet_health.service.daemon import Daemon
 if TYPE_CHECKING:
     import argparse
 
+    from fleet_health.config.schema import Settings
+
 EXIT_TAKEN = 1
 """The exit status when another service has the alert log. It may be on its way out, so systemd may try again."""
 
 _EXIT_TIME = 0.3
+
+_log = structlog.get_logger("fleet_health.config")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -48,8 +55,15 @@ def run(options: argparse.Namespace) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    await Daemon(lambda: load(config_path(options))).run()
+    await Daemon(lambda: _load(options)).run()
     _leave_hung_threads_behind()
+
+
+def _load(options: argparse.Namespace) -> Settings:
+    settings = load(config_path(options))
+    for warning in warnings(settings.journal):
+        _log.warning("pattern can be forged by a client", warning=warning, remedy=REMEDY)
+    return settings
 
 
 def _leave_hung_threads_behind() -> None:

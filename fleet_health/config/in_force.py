@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.config.receiver_patterns import unstamped_defaults
 from fleet_health.config.schema import KEYS
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.limits import Override
@@ -15,13 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+OFF = "off: journal.response is configured, and journal.unstamped is not"
+"""The origin of a setting that has a default, which does not apply to the receiver that is configured."""
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """A value as it is written, and where it is.
 
     Attributes:
-        value: As TOML gave it.
-        origin: `default`, the file, or the override with its number and glob.
+        value: As TOML gave it; None if it is off.
+        origin: `default`, the file, the override with its number and glob, or `OFF`.
 
     """
 
@@ -30,8 +35,8 @@ class Setting:
 
     @property
     def written(self) -> str:
-        """The value as TOML."""
-        return _written(self.value)
+        """The value as TOML, or `off`."""
+        return "off" if self.value is None else _written(self.value)
 
 
 def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = None) -> dict[str, Setting]:
@@ -40,12 +45,15 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
     The document must be a valid configuration.
     """
     given = dict(_flat(document))
+    depending = unstamped_defaults(given)
     settings = {}
     for key, entry in KEYS.items():
         if key in given:
             settings[key] = Setting(given[key], str(path))
-        elif entry.default is not None:
-            settings[key] = Setting(entry.default, "default")
+        elif (default := depending.get(key, entry.default)) is not None:
+            settings[key] = Setting(default, "default")
+        elif key in depending:
+            settings[key] = Setting(None, OFF)
     return settings if host is None else settings | _overridden(document, host)
 
 

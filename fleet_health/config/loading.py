@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.fleet_keys import fleet_limits, switched_off
+from fleet_health.config.receiver_patterns import unstamped_defaults
 from fleet_health.config.schema import (
     ATTRIBUTES,
     HOSTS_KEY,
@@ -67,8 +68,11 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
             problems.append(Problem(option, str(error), _show(raw)))
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     found["quiet"] = _read_quiet(raw_quiet, problems)
-    for key, entry in KEYS.items():
-        found.setdefault(key, None if entry.default is None else entry.read(entry.default))
+    defaults = {key: entry.default for key, entry in KEYS.items()}
+    defaults |= unstamped_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
+    for key, default in defaults.items():
+        if key not in found:
+            found[key] = None if default is None else KEYS[key].read(default)
     settings = _assemble(found, overrides, document, path)
     problems += list(_contradictions(settings, problems))
     if problems:

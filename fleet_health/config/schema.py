@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.config import values
+from fleet_health.config import receiver_patterns, values
 from fleet_health.config.fleet_keys import FLEET_KEYS
 from fleet_health.config.key import Key
 from fleet_health.domain.detectors import (
@@ -54,12 +54,9 @@ KEYS: dict[str, Key] = {
     "journal.unit": Key(values.unit, "cis490-receiver.service"),
     "journal.directory": Key(values.path, None),
     "journal.namespace": Key(values.namespace, None),
-    "journal.response": Key(
-        values.pattern("host", "status"),
-        r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})',
-    ),
-    "journal.unstamped.contains": Key(values.text, "missing X-Cis490-Code-Commit"),
-    "journal.unstamped.host": Key(values.pattern("host"), r"host=(?P<host>\S+)"),
+    "journal.response": Key(values.pattern("host", "status"), receiver_patterns.RESPONSE),
+    "journal.unstamped.contains": Key(values.text, receiver_patterns.MARKER),
+    "journal.unstamped.host": Key(values.pattern("host"), receiver_patterns.unstamped_host(receiver_patterns.MARKER)),
     "alerts.path": Key(values.path, "/var/lib/fleet-health/alerts.jsonl"),
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
@@ -173,8 +170,8 @@ class JournalSettings:
         directory: A directory of journal files, instead of this machine's journal.
         namespace: A journal namespace, instead of the default one; not together with a directory.
         response: Finds an access line.
-        unstamped_marker: Marks a line that reports an unstamped upload.
-        unstamped_host: Finds the host in such a line.
+        unstamped_marker: Stands in a line that reports an unstamped upload; None if no rule for such lines is in force.
+        unstamped_host: Matches such a line, and finds the host in it; None if no rule is in force.
 
     """
 
@@ -182,8 +179,8 @@ class JournalSettings:
     directory: Path | None
     namespace: str | None
     response: re.Pattern[str]
-    unstamped_marker: str
-    unstamped_host: re.Pattern[str]
+    unstamped_marker: str | None
+    unstamped_host: re.Pattern[str] | None
 
 
 @dataclass(frozen=True, slots=True)

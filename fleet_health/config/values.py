@@ -176,7 +176,11 @@ def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
             compiled = compile_pattern(text(raw), *groups)
         except ValueError as error:
             raise ValueError(f"{expected}; this one is {error}" if isinstance(raw, str) and raw else expected) from None
-        if seconds := slowness(compiled):
+        try:
+            seconds = slowness(compiled)
+        except ValueError as error:
+            raise ValueError(f"{expected}; this one {error}") from None
+        if seconds:
             raise ValueError(f"{expected} that is fast on any line; this one takes {seconds:.2f} s and more")
         return compiled
 

@@ -1,6 +1,8 @@
 """The receiver's log: an access line, or a warning that an upload carries no code stamp.
 
-Which line is which is configuration, so that another receiver can be watched.
+Which line is which is configuration, so that another receiver can be watched. Clients choose much of an access line
+(path, query, headers that the server logs), so what a line is taken for must never depend on text that a client chose:
+the patterns are anchored to whole lines, and an access line is never read as a warning, whatever it quotes.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fleet_health.domain.observation import Response, Unstamped
 from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 from fleet_health.parsing.host_name import host_name
+from fleet_health.parsing.long_line import CUT, LINE_LIMIT, view_of
 from fleet_health.parsing.rejection import Rejection, rejection
 
 if TYPE_CHECKING:
@@ -19,28 +22,33 @@ if TYPE_CHECKING:
 
 LogObservation: TypeAlias = Response | Unstamped
 
-# No pattern sees more of a line than this, and no more of a message is looked at than that: what a stranger can
-# write into the journal must not decide how long we think about it.
-LINE_LIMIT = 2_048
+# What a client can write into the journal must not decide how long a message keeps the event loop busy: 1 MiB of line
+# breaks took 7 s. journald makes one entry of each line of a service's output; a traceback has some dozens.
 MESSAGE_LIMIT = 1 << 20
+MESSAGE_LINES = 16_384
 
 _COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
+# What may stand behind a line, and is no part of it: a pattern that is anchored to the end must not miss the line.
+_LINE_ENDS = "\r\0"
+_PUNCTUATION = ":;,."
 
 
 class LogParser:
     """Reads the messages of one receiver.
 
     Args:
-        response: Finds an access; has the groups `host` and `status`.
-        unstamped_marker: A line that contains this, in any case, is an unstamped rejection and never an access.
-        unstamped_host: Finds the host in such a line; has the group `host`.
+        response: Finds an access; has the groups `host` and `status`. A line that it matches is never a warning.
+        unstamped_marker: A warning contains this, in any case. None if there is no rule for warnings.
+        unstamped_host: A warning matches this, too; has the group `host`. None if there is no rule for warnings.
 
     """
 
-    def __init__(self, response: re.Pattern[str], unstamped_marker: str, unstamped_host: re.Pattern[str]) -> None:
+    def __init__(
+        self, response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
+    ) -> None:
         self._response = response.search
-        self._marker = unstamped_marker.casefold()
-        self._unstamped_host = unstamped_host.search
+        self._marker = None if unstamped_marker is None or unstamped_host is None else unstamped_marker.casefold()
+        self._unstamped_host = None if unstamped_host is None else unstamped_host.search
 
     def parse(self, message: bytes, at: Instant) -> tuple[list[LogObservation], list[Rejection]]:
         """Read one journal entry's message, line by line. `at` is the entry's realtime timestamp."""
@@ -58,20 +66,35 @@ class LogParser:
             message = message[:MESSAGE_LIMIT]
         # What is not UTF-8 is kept apart from what merely looks like its escape, so that no two names become one.
         text = message.decode("utf-8", "surrogateescape")
-        for line in text.split("\n") if "\n" in text else (text,):
+        for line in self._lines(text, rejections) if "\n" in text else (text,):
             result = self._parse_line(line, at)
             if isinstance(result, Rejection):
                 rejections.append(result)
             elif result is not None:
                 observations.append(result)
 
+    @staticmethod
+    def _lines(text: str, rejections: list[Rejection]) -> list[str]:
+        lines = text.split("\n", MESSAGE_LINES)
+        if len(lines) > MESSAGE_LINES and lines.pop():
+            rejections.append(rejection(f"message of more than {MESSAGE_LINES:,} lines: the rest is not read", text))
+        return lines
+
     def _parse_line(self, whole_line: str, at: Instant) -> LogObservation | Rejection | None:
-        line = whole_line[:LINE_LIMIT]
-        if self._marker in line.casefold():
-            return self._parse_unstamped(line, at, is_cut=len(line) < len(whole_line))
-        access = self._response(line)
-        if access is None:
-            return None
+        line, has_gap = whole_line, False
+        if line[-1:] in _LINE_ENDS:
+            line = line.rstrip(_LINE_ENDS)
+        if len(line) > LINE_LIMIT:
+            line, has_gap = view_of(line)
+        if (access := self._response(line)) is not None:
+            return self._access(access, whole_line, at)
+        if self._marker is not None and self._marker in line.casefold():
+            return self._unstamped(line, whole_line, at)
+        if has_gap:
+            return rejection("line longer than 2 KiB: not read whole, and nothing found in it", whole_line)
+        return None
+
+    def _access(self, access: re.Match[str], line: str, at: Instant) -> LogObservation | Rejection | None:
         host, status_text = access.group("host", "status")
         try:
             status = int(status_text)
@@ -79,14 +102,19 @@ class LogParser:
             return rejection("status is not a number", line)
         if not host:
             return rejection("access names no host", line)
+        if CUT in host:
+            return rejection("host cut off by the limit on a line", line)
         return Response(host_name(host), at, status) if status // 100 in _COUNTED_CLASSES else None
 
-    def _parse_unstamped(self, line: str, at: Instant, *, is_cut: bool) -> LogObservation | Rejection:
-        named = self._unstamped_host(line)
-        if is_cut and named and named.end("host") == len(line):
-            return rejection("host cut off by the limit on a line", line)
-        host = named["host"].rstrip(",") if named and named["host"] else ""
-        return Unstamped(host_name(host), at) if host else rejection("unstamped rejection names no host", line)
+    def _unstamped(self, line: str, whole_line: str, at: Instant) -> LogObservation | Rejection:
+        named = None if self._unstamped_host is None else self._unstamped_host(line)
+        text = named["host"] if named else None
+        host = (text or "").rstrip(_PUNCTUATION)
+        if not host:
+            return rejection("unstamped rejection names no host", whole_line)
+        if CUT in host:
+            return rejection("host cut off by the limit on a line", whole_line)
+        return Unstamped(host_name(host), at)
 
 
 def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import shell_safe
+from fleet_health.parsing.redaction import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _EXCERPT_LENGTH = 120
+# Secrets are looked for in no more than this: what is cut moves what is behind it into the excerpt.
+_LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +23,7 @@ class Rejection:
 
     Attributes:
         reason: Why, in words that are the same for every such line, so that they can be counted.
-        excerpt: The beginning of the line: printable ASCII, with what a shell gives a meaning to escaped.
+        excerpt: The beginning of the line without its secrets: printable ASCII, with what a shell obeys escaped.
 
     """
 
@@ -30,9 +33,15 @@ class Rejection:
 
 def rejection(reason: str, line: bytes | str) -> Rejection:
     """Make a rejection that quotes the beginning of a line safely."""
-    octets = line.encode("utf-8", "surrogatepass") if isinstance(line, str) else line
-    text = shell_safe(octets[:_EXCERPT_LENGTH].decode("ascii", "surrogateescape"))
-    return Rejection(reason, text + "…" if len(octets) > _EXCERPT_LENGTH else text)
+    if isinstance(line, str):
+        octets = without_secrets(line[:_LOOKED_AT]).encode("utf-8", "surrogatepass")
+    else:
+        octets = without_secrets(line[:_LOOKED_AT].decode("utf-8", "surrogateescape")).encode(
+            "utf-8", "surrogateescape"
+        )
+    excerpt = shell_safe(octets[:_EXCERPT_LENGTH].decode("ascii", "surrogateescape"))
+    is_cut = len(octets) > _EXCERPT_LENGTH or len(line) > _LOOKED_AT
+    return Rejection(reason, f"{excerpt}…" if is_cut else excerpt)
 
 
 class RejectionCount:

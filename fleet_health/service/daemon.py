@@ -261,7 +261,7 @@ class Daemon:
                 "STATUS=Reloading the configuration",
             )
             try:
-                await self._adopt(self._load())
+                await self._adopt(await wrap(self._load)())
             except ConfigError as error:
                 for problem in error.problems:
                     _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.config.in_force import in_force
+from fleet_health.config.in_force import OFF, in_force
 from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors import silent
+from fleet_health.domain.detectors import silent, unstamped
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.history import BIN_US
@@ -95,6 +95,7 @@ def explanation_document(
                 "held_by": [] if incident is None else list(_held_by(known, *incident)),
                 "next_alert_wall": None if incident is None else _next_alert(incidents, known, *incident, is_muted),
                 "would_fire_wall": _would_fire(known, fleet, host) if detector.symptom == silent.SYMPTOM else None,
+                "no_input": _no_input(known, detector.symptom),
             }
         )
     return {
@@ -157,6 +158,11 @@ def _silence_in_words(silence: Silence) -> str:
 
 def _is_quiet(window: QuietWindow, now: Instant, host: str) -> bool:
     return window.is_active(now) and window.is_about(host)
+
+
+def _no_input(known: Knowledge, symptom: str) -> str:
+    """Say why nothing can be found of a symptom, by what is configured; nothing if it can."""
+    return OFF if symptom == unstamped.SYMPTOM and known.settings.journal.unstamped_host is None else ""
 
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:

@@ -11,7 +11,6 @@ import structlog
 from fleet_health.domain.coverage import Gap
 from fleet_health.domain.instant import isoformat
 from fleet_health.parsing.receiver_log import LogParser
-from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.reader import JournalReader
 from fleet_health.sources.system_messages import SystemMessages
@@ -23,11 +22,10 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.observation import UnitState
     from fleet_health.parsing.receiver_log import LogObservation
+    from fleet_health.parsing.rejection import Rejection
 
 # No longer than this is the loop held up, however long the backlog.
 _SLICE = 0.01
-
-_DAMAGED = Rejection("damaged journal entry", "")
 
 _log = structlog.get_logger("fleet_health.sources")
 
@@ -95,7 +93,7 @@ class JournalFollower(Follower):
             for message, at in entries:
                 count += 1
                 if message is None:
-                    rejections.append(_DAMAGED)
+                    rejections.append(reader.unread)
                 elif message.startswith(first_words) and (message_id := reader.system_message_id()):
                     before = at - self._reach_us if last_at is None else last_at
                     if (state := self._system.state(message_id, at)) is not None:

@@ -110,7 +110,10 @@ def read_journal(
     reader.seek(since)
     try:
         for message, at in reader.read():
-            if message is None or not since <= at <= until:
+            if not since <= at <= until:
+                continue
+            if message is None:
+                rejected.append(reader.unread)
                 continue
             if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
                 if (state := system.state(message_id, at)) is not None:

@@ -29,6 +29,8 @@ from systemd import journal
 
 from fleet_health.domain.observation import UnitState
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.parsing.rejection import Rejection
+from fleet_health.sources.broken_lines import BrokenLines
 from fleet_health.sources.system_messages import DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
@@ -45,12 +47,16 @@ _BATCH = 1_024
 
 _SPARE_DESCRIPTORS = 8
 
+_DAMAGED = Rejection("damaged journal entry", "")
+_BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMax=)", "")
+
 
 class JournalReader:
     """Reads the messages by a unit, and PID 1's messages about it.
 
     Attributes:
         fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
+        unread: Why the entry read last gave no message.
 
     Raises:
         SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
@@ -68,7 +74,9 @@ class JournalReader:
             self.fd = self._descriptor()
         except OSError as error:
             raise _unavailable(error) from error
+        self.unread = _DAMAGED
         self._is_on_unread = False
+        self._broken_lines = BrokenLines(self._field)
         self._match()
 
     def _match(self) -> None:
@@ -129,7 +137,8 @@ class JournalReader:
     def read(self) -> Iterator[tuple[bytes | None, Instant]]:
         """Read on to the present end: each entry's message with its realtime timestamp.
 
-        The message is None where the entry is damaged. May be left at any point, and called again.
+        The message is None where the entry is damaged, or holds a part of a line only: `unread` is the reason. May be
+        left at any point, and called again.
         """
         reader = self._reader
         get_next = reader._next  # noqa: SLF001
@@ -162,8 +171,19 @@ class JournalReader:
         except KeyError:
             return b"", at
         except OSError:  # this entry alone; a journal that is out of order altogether fails at the next step
+            self.unread = _DAMAGED
+            return None, at
+        if self._broken_lines.is_part(message):
+            self.unread = _BROKEN_LINE
             return None, at
         return message, at
+
+    def _field(self, name: str) -> bytes:
+        try:
+            value: bytes = self._reader._get(name)  # noqa: SLF001
+        except (KeyError, OSError):
+            return b""
+        return value
 
     def system_message_id(self) -> str:
         """Give the MESSAGE_ID of the entry read last if it is systemd's or journald's own; else nothing."""

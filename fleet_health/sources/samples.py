@@ -14,6 +14,7 @@ from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.observation import Response, Unstamped
 from fleet_health.domain.window import SUCCESS
 from fleet_health.errors import SourceUnavailable, shell_safe
+from fleet_health.parsing.redaction import without_secrets
 from fleet_health.sources.journal import log_parser
 from fleet_health.sources.reader import JournalReader
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 _LINES_EACH = 3
 _LINE_LENGTH = 200
+# No more of a message than this is looked at, however long it is.
+_LOOKED_AT = 4_096
 _PATIENCE = 0.25
 _BETWEEN_LOOKS_AT_THE_CLOCK = 256
 
@@ -32,7 +35,7 @@ _BETWEEN_LOOKS_AT_THE_CLOCK = 256
 def sample_lines(
     settings: JournalSettings, hosts: Collection[str], since: Instant, until: Instant
 ) -> dict[str, list[str]]:
-    """Look up the latest refusals of some hosts; at most three lines each, oldest first, escaped and cut.
+    """Look up the latest refusals of some hosts; at most three lines each, oldest first, without secrets.
 
     Args:
         settings: Which journal, which unit, and how its lines are read.
@@ -41,7 +44,7 @@ def sample_lines(
         until: From where on.
 
     Returns:
-        Host -> its lines; a host of which none was found in time is left out.
+        Host -> its lines, escaped and cut; a host of which none was found in time is left out.
 
     """
     found: dict[str, list[str]] = {}
@@ -93,5 +96,5 @@ def _literal(text: str) -> str:
 
 
 def _shown(message: bytes) -> str:
-    line = shell_safe(message.decode("utf-8", "surrogateescape"))
+    line = shell_safe(without_secrets(message[:_LOOKED_AT].decode("utf-8", "surrogateescape")))
     return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"

@@ -52,6 +52,12 @@ def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand,
             }.items()
         }
 
+    (forgeable := site.directory / "forgeable.toml").write_text(
+        f"{site.config.read_text()}journal.response = 'PUT (?P<host>[^ ]+) (?P<status>[0-9]+)'\n"
+    )
+    documents["patterns"] = run_command("patterns", "--json", "--config", forgeable).documents[0] | {
+        key: value for key, value in documents["patterns"].items() if key != "forgeable"
+    }
     site.configure("tock = 1")
     documents["config check"] = run_command("config", "check", "--json", "--config", site.config).documents[0]
 

@@ -31,7 +31,7 @@ def patterns(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
     return lambda *arguments: run_command("patterns", "--config", site.config, *arguments)
 
 
-@pytest.mark.parametrize("name", ["nginx", "Caddy"])
+@pytest.mark.parametrize("name", ["nginx", "combined", "Caddy"])
 def test_the_examples_of_the_readme_read_real_lines(name: str, site: Site, run_command: RunCommand) -> None:
     """Lines that the real servers wrote: uploads alone, and nothing that a client only claims in its name."""
     (example,) = re.findall(rf"```toml\n# {name}\n(.*?)```", README.read_text(), re.DOTALL)
@@ -44,6 +44,7 @@ def test_the_examples_of_the_readme_read_real_lines(name: str, site: Site, run_c
     assert document["response"]["hosts"] == {"pi-01": 3, "pi-02": 2, "pi-03": 1, "pi-04": 1}
     # The two requests that are no uploads.
     assert document["unmatched"] == 2
+    assert (document["forgeable"], document["unstamped"]["is_on"]) == ([], False)
 
 
 def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[..., Finished]) -> None:

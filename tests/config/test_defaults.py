@@ -33,9 +33,13 @@ CONTRACT: dict[str, Any] = {
     "index.host_field": "host_id",
     "index.time_field": "received_at_wall",
     "journal.unit": "cis490-receiver.service",
-    "journal.response": r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})',
+    "journal.response": r"^(?:(?:INFO: {5}|INFO:uvicorn\.access:"
+    r"|(?!(?:TRACE|DEBUG|INFO|WARNING|ERROR|CRITICAL)\b|\d{4}-\d\d-\d\d|\[)).*"
+    r' - )?"PUT /v1/episodes/(?P<host>[^/\s"?]*)/\S+ HTTP/\d(?:\.\d)?" (?P<status>\d{3})(?: [^"\d]*)?$',
     "journal.unstamped.contains": "missing X-Cis490-Code-Commit",
-    "journal.unstamped.host": r"host=(?P<host>\S+)",
+    "journal.unstamped.host": r"^(?:\d{4}-\d\d-\d\d[T ][\d:.,]+(?:Z|[+-]\d\d:?\d\d)? )?WARNING:? *(?:[\w.]+:? ?)?"
+    r"(?:(?:rejected upload|upload rejected|rejected|refused): ?)?(?i:missing X-Cis490-Code-Commit)[:;,]? "
+    r'host=(?P<host>[^\s"]*[^\s":;,.])[:;,.]?(?: (?:refused|episode=[^\s"]*))?$',
     "alerts.path": "/var/lib/fleet-health/alerts.jsonl",
     "alerts.resolved": False,
     "alerts.repeat": "hour",
@@ -128,6 +132,7 @@ def test_the_defaults_mean_what_they_say() -> None:
     )
     assert settings.journal.response.pattern == CONTRACT["journal.response"]
     assert settings.journal.unstamped_marker == CONTRACT["journal.unstamped.contains"]
+    assert settings.journal.unstamped_host is not None
     assert settings.journal.unstamped_host.pattern == CONTRACT["journal.unstamped.host"]
     assert settings.silent.each_alone() == [SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"])]
     assert settings.fatal_only.each_alone() == [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import time
 from pathlib import Path
@@ -9,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.config.in_force import OFF, in_force
 from fleet_health.config.loading import ABSENT, load
+from fleet_health.config.receiver_patterns import MARKER, RESPONSE, unstamped_host
 from fleet_health.domain.detectors.disagreement import DisagreementLimits
 from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
 from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
@@ -55,13 +58,59 @@ def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
     assert (settings.index.path, settings.index.host_field) == (Path("/srv/rows.jsonl"), "who")
     assert settings.index.time_field == "received_at_wall"
     assert settings.journal.namespace == "lab"
-    assert (settings.journal.unstamped_marker, settings.journal.unstamped_host.pattern) == (
-        "no stamp",
-        r"host=(?P<host>\S+)",
-    )
+    assert settings.journal.unstamped_marker == "no stamp"
+    assert settings.journal.unstamped_host is not None
+    assert settings.journal.unstamped_host.pattern == unstamped_host("no stamp")
     assert (settings.silent.default.after_us, settings.silent.default.lookback_us) == (HOUR, 24 * HOUR)
     assert settings.fatal_only.default.ratio == 1.0
     assert settings.fatal_only.default.min_count == 10
+
+
+CUSTOM = "journal.response = '^(?P<host>x) (?P<status>y)$'"
+
+
+@pytest.mark.parametrize(
+    ("text", "marker", "host"),
+    [
+        pytest.param("", MARKER, unstamped_host(MARKER), id="on by default"),
+        pytest.param(f"journal.response = {json.dumps(RESPONSE)}", MARKER, unstamped_host(MARKER), id="also if copied"),
+        pytest.param(CUSTOM, None, None, id="off for another receiver"),
+        pytest.param(
+            f"{CUSTOM}\njournal.unstamped.contains = 'a+b [c]'",
+            "a+b [c]",
+            unstamped_host("a+b [c]"),
+            id="its own marker",
+        ),
+        pytest.param(
+            f"{CUSTOM}\njournal.unstamped.host = '^(?P<host>z)'", MARKER, "^(?P<host>z)", id="its own pattern"
+        ),
+        pytest.param(
+            f"{CUSTOM}\njournal.unstamped = {{ contains = 'm', host = '(?P<host>z)' }}", "m", "(?P<host>z)", id="both"
+        ),
+    ],
+)
+def test_another_receiver_has_a_rule_for_missing_stamps_only_if_it_is_configured(
+    text: str, marker: str | None, host: str | None, settings_of: Callable[..., Settings]
+) -> None:
+    """In the lines of another server the default marker can be text that a client chose."""
+    settings = settings_of(text)
+    rows = in_force(settings.document, settings.path)
+    found = settings.journal.unstamped_host
+
+    assert (settings.journal.unstamped_marker, found and found.pattern) == (marker, host)
+    assert (rows["journal.unstamped.contains"].value, rows["journal.unstamped.host"].value) == (marker, host)
+    assert (rows["journal.unstamped.host"].origin == OFF) == (host is None)
+
+
+def test_a_marker_stands_for_itself_in_the_pattern_that_is_made_for_it() -> None:
+    """Also one with signs that mean something in a regular expression."""
+    pattern = re.compile(unstamped_host("a+b [c] (d|e)\\\\.*"))
+
+    found = pattern.search("WARNING app: A+B [c] (d|e)\\\\.* host=pi-1, refused")
+
+    assert found is not None
+    assert found["host"] == "pi-1"
+    assert not pattern.search("WARNING app: aab c d host=pi-1, refused")
 
 
 def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -> None:

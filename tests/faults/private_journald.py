@@ -137,6 +137,13 @@ class PrivateJournald:
         for message in messages:
             self._send({"MESSAGE": message})
 
+    def output(self, *lines: str) -> None:
+        """Write lines to the receiver's output; return when the last of them, a short one, is in the journal."""
+        self._become_the_unit()
+        assert self._stream is not None
+        self._stream.sendall("".join(f"{line}\n" for line in lines).encode())
+        self._eventually(lambda: self.has(MESSAGE=lines[-1]), "the last line")
+
     def send_fields(self, fields: dict[str, bytes | str | Sequence[bytes | str]]) -> None:
         """Log one entry as the receiver's unit; a list is a field that occurs several times."""
         self._become_the_unit()

@@ -13,7 +13,7 @@ from fleet_health.parsing.receiver_log import MESSAGE_LIMIT, LogObservation, Log
 
 PROPERTY = settings(deadline=None, max_examples=300)
 AT = 1_795_460_100_000_000
-# The defaults, as the design gives them.
+# Patterns of one's own, that are searched for anywhere in a line; the defaults are tried in tests/security.
 RESPONSE = r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})'
 MARKER, MARKED_HOST = "missing X-Cis490-Code-Commit", r"host=(?P<host>\S+)"
 PARSER = LogParser(re.compile(RESPONSE), MARKER, re.compile(MARKED_HOST))
@@ -73,12 +73,12 @@ def unstamped(host: str = "pi-1") -> Unstamped:
         pytest.param(b"host=pi-1 " + warning(""), [unstamped()], id="the name may stand before the marker"),
         pytest.param(warning("HOST=pi-2 host=pi-1"), [unstamped()], id="the name's pattern heeds the case"),
         pytest.param(b"host=pi-1 says nothing by itself", [], id="a name without the marker says nothing"),
-        pytest.param(
-            access(412) + b" " + warning(), [unstamped()], id="a line with the marker is never an access, before it"
-        ),
-        pytest.param(
-            warning() + b" " + access(412), [unstamped()], id="a line with the marker is never an access, behind it"
-        ),
+        pytest.param(access(412) + b" " + warning(), [response(412)], id="an access is no warning, with one behind it"),
+        pytest.param(warning() + b" " + access(412), [response(412)], id="an access is no warning, with one before it"),
+        pytest.param(access(304) + b" " + warning(), [], id="nor if its status is not counted"),
+        pytest.param(warning("host=pi-1: no"), [unstamped()], id="a trailing colon is not part of the name"),
+        pytest.param(warning("host=pi-1;. x"), [unstamped()], id="nor a semicolon, nor a full stop"),
+        pytest.param(warning("host=pi.1:b"), [unstamped("pi.1:b")], id="inside of it they are"),
         pytest.param(
             access(412) + b"\n" + warning(), [response(412), unstamped()], id="lines of a message stand for themselves"
         ),
@@ -114,7 +114,7 @@ def test_what_a_message_says(message: bytes, observations: list[LogObservation])
         pytest.param(warning("host="), "unstamped rejection names no host", id="an empty name"),
         pytest.param(warning("host= pi-1"), "unstamped rejection names no host", id="a blank before the name"),
         pytest.param(warning("host=,,"), "unstamped rejection names no host", id="commas only"),
-        pytest.param(access(412) + warning(""), "unstamped rejection names no host", id="an access is no way out"),
+        pytest.param(warning("host=:;,."), "unstamped rejection names no host", id="punctuation only"),
     ],
 )
 def test_a_warning_without_host_is_a_rejection(message: bytes, reason: str) -> None:
@@ -164,28 +164,35 @@ def test_the_patterns_are_configuration() -> None:
         pytest.param(access(412).rjust(LINE_LIMIT), [response(412)], id="an access that just fits"),
         pytest.param(warning().rjust(LINE_LIMIT), [unstamped()], id="a host at the very end of a line that just fits"),
         pytest.param(access(412) + b"x" * 10_000, [response(412)], id="an access before something long"),
-        pytest.param(b"x" * LINE_LIMIT + access(412), [], id="an access beyond the limit"),
-        pytest.param(
-            access(412).partition(b" Created")[0].rjust(LINE_LIMIT + 1),
-            [],
-            id="an access whose status is cut counts not",
-        ),
-        pytest.param(b"x" * LINE_LIMIT + warning(), [], id="a marker beyond the limit"),
+        pytest.param(b"x" * 10_000 + access(412), [response(412)], id="an access behind something long"),
+        pytest.param(access(412, "a/" + "e" * 10_000), [response(412, "a")], id="an access with a long path"),
+        pytest.param(b"x y " * 10_000 + access(412), [response(412)], id="an access behind many words"),
+        pytest.param(b"x" * 10_000 + b" " + warning(), [unstamped()], id="a warning behind something long"),
         pytest.param(
             b"x" * 10_000 + b"\n" + access(412), [response(412)], id="the limit is each line's, not the message's"
         ),
     ],
 )
-def test_no_more_of_a_line_than_two_kibibytes_is_looked_at(line: bytes, observations: list[LogObservation]) -> None:
-    """What lies beyond is as if it were not there, so that no stranger decides how long a pattern takes."""
+def test_the_beginning_and_the_end_of_a_long_line_are_looked_at(
+    line: bytes, observations: list[LogObservation]
+) -> None:
+    """Padding hides nothing."""
     assert PARSER.parse(line, AT) == (observations, [])
+
+
+def test_a_line_of_which_something_was_passed_over_is_counted_if_nothing_is_found() -> None:
+    """A run of one word is seen at both ends, so nothing of it can be missed; of many words the middle is not read."""
+    observations, rejections = PARSER.parse(b"x" * 10_000 + b"\n" + b"x y " * 10_000, AT)
+
+    assert observations == []
+    assert [one.reason for one in rejections] == ["line longer than 2 KiB: not read whole, and nothing found in it"]
 
 
 @pytest.mark.parametrize(
     "line",
     [
-        pytest.param(warning("host=pi-10").rjust(LINE_LIMIT + 1), id="the end of a short name"),
-        pytest.param(warning("host=" + "a" * 10_000), id="the end of a name of 10 kB"),
+        pytest.param(warning("host=" + "a" * 10_000), id="a name of 10 kB in a warning"),
+        pytest.param(access(412, "a" * 10_000), id="a name of 10 kB in an access"),
     ],
 )
 def test_a_host_that_the_limit_cuts_is_not_taken_for_another(line: bytes) -> None:
@@ -193,7 +200,7 @@ def test_a_host_that_the_limit_cuts_is_not_taken_for_another(line: bytes) -> Non
     observations, rejections = PARSER.parse(line, AT)
 
     assert observations == []
-    assert len(rejections) == 1
+    assert [one.reason for one in rejections] == ["host cut off by the limit on a line"]
 
 
 def test_hosts_that_differ_in_what_is_not_utf8_are_not_merged() -> None:
@@ -234,13 +241,29 @@ def test_a_message_is_the_sum_of_its_lines(messages: list[bytes]) -> None:
 
 @PROPERTY
 @given(message=MESSAGES)
-def test_a_line_with_the_marker_is_never_an_access(message: bytes) -> None:
-    """Whatever stands around the marker, the line counts as one unstamped rejection, or is rejected."""
-    line = message.replace(b"\n", b" ")
-    observations, rejections = PARSER.parse(line + MARKER.swapcase().encode(), AT)
+def test_the_marker_changes_nothing_about_an_access(message: bytes) -> None:
+    """Whatever stands behind an access, the marker included, it stays that access and is nothing else."""
+    line = access(412) + message.replace(b"\n", b" ").replace(b"PUT", b"")
 
-    assert [type(observation) for observation in observations] + rejections in ([Unstamped], rejections)
-    assert len(observations) + len(rejections) == 1
+    assert PARSER.parse(line + MARKER.swapcase().encode() + b" host=pi-2", AT) == ([response(412)], [])
+
+
+def test_no_rule_for_warnings_leaves_them_alone() -> None:
+    """Where the marker cannot be trusted, a line with it is as any other."""
+    parser = LogParser(re.compile(RESPONSE), None, None)
+
+    assert parser.parse(warning() + b"\n" + access(412), AT) == ([response(412)], [])
+
+
+@pytest.mark.parametrize("line", [b"", b"ab"], ids=["empty", "short"])
+def test_a_message_of_very_many_lines_is_read_in_part(line: bytes) -> None:
+    """What comes behind the first lines is one rejection; a line break at the very end is no further line."""
+    observations, rejections = PARSER.parse(access() + b"\n" + (line + b"\n") * 300_000, AT)
+    just = PARSER.parse((access() + b"\n") * 10_000, AT)
+
+    assert observations == [response()]
+    assert [one.reason for one in rejections] == ["message of more than 16,384 lines: the rest is not read"]
+    assert (len(just[0]), just[1]) == (10_000, [])
 
 
 @pytest.mark.parametrize(

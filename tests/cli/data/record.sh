@@ -11,7 +11,10 @@ cat >"$work/nginx.conf" <<END
 daemon off; pid $work/nginx.pid; error_log /dev/null;
 events {}
 http {
-  access_log $directory/nginx-access.log combined;
+  map \$request_uri \$path_alone { ~^(?<path>[^?]*) \$path; }
+  log_format fleet escape=json '{"method":"\$request_method","uri":"\$path_alone","status":"\$status"}';
+  access_log $directory/nginx-access.log fleet;
+  access_log $directory/combined-access.log combined;
   client_body_temp_path $work/b; proxy_temp_path $work/p; fastcgi_temp_path $work/f;
   uwsgi_temp_path $work/u; scgi_temp_path $work/s;
   server {
@@ -39,7 +42,7 @@ http://127.0.0.1:18081 {
 }
 END
 
-rm -f "$directory"/{nginx,caddy}-access.log
+rm -f "$directory"/{nginx,combined,caddy}-access.log
 nginx -c "$work/nginx.conf" &
 HOME=$work caddy run --config "$work/Caddyfile" --adapter caddyfile 2>/dev/null &
 sleep 2

@@ -1,0 +1,119 @@
+"""Tries whether a client's text can satisfy a receiver's patterns for another host.
+
+For each access format that is known, a request of one host is written with a text of another host in each field that a
+client chooses. If the parser then counts anything for another host, the patterns can be forged: whoever may send a
+request can end another host's alert, or cause one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from fleet_health.domain.observation import Response
+from fleet_health.parsing.access_formats import FIELD_NAMES, FORMATS, AccessFormat, Request
+from fleet_health.parsing.pattern_sample import samples
+from fleet_health.parsing.receiver_log import LogParser
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Iterator
+
+STRANGER, VICTIM = "stranger", "victim"
+_OWN_REQUESTS = (Request(f"/v1/episodes/{STRANGER}/e1"), Request("/", method="GET", status=404))
+_SHORTEST_PREFIX = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Forgery:
+    """A line that a client can cause, and that is counted for another host.
+
+    Attributes:
+        pattern: The key of the pattern that it satisfies.
+        format: The server whose line it is.
+        field: What of the request the text was in.
+        line: The line.
+        counted: The host that it is counted for.
+
+    """
+
+    pattern: str
+    format: str
+    field: str
+    line: str
+    counted: str
+
+
+def forgeries(
+    response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
+) -> list[Forgery]:
+    """Return one forged line for each pattern, format and field in which one could be made."""
+    parser = LogParser(response, unstamped_marker, unstamped_host)
+    texts = list(dict.fromkeys(_texts(response, unstamped_marker, unstamped_host)))
+    found: dict[tuple[str, str, str], Forgery] = {}
+    for form in _formats_in_use(parser):
+        for field in form.fields:
+            for own in _OWN_REQUESTS:
+                for text in texts:
+                    placed: dict[str, Any] = {field: _placed(field, own, text, form)}
+                    request = replace(own, **placed)
+                    for forgery in _counted(parser, form, field, request):
+                        found.setdefault((forgery.pattern, forgery.format, forgery.field), forgery)
+    return list(found.values())
+
+
+def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
+    """Give the formats in which the parser finds an honest request; of a receiver that writes none of them, all.
+
+    Into the line of some servers a client can put a line break, and so a line of any kind. That is held against the
+    patterns only if they read the lines of such a server.
+    """
+    in_use = [form for form in FORMATS if parser.parse(_written(form, _OWN_REQUESTS[0]), 0)[0]]
+    return in_use or [form for form in FORMATS if not form.breaks_lines]
+
+
+def _texts(
+    response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
+) -> Iterator[str]:
+    """Give what a client would send: lines about another host, and beginnings of them, for the rest is on the line."""
+    whole = [form.write(Request(f"/v1/episodes/{VICTIM}/e1", status=201)) for form in FORMATS]
+    whole = [line for line in whole if response.search(line)]
+    whole += samples(response, {"host": VICTIM, "status": "201"}) + samples(response, {"host": VICTIM})
+    for line in whole:
+        yield from (line, f" {line} ", f"x, {line} - ", f'" {line} "')
+        found = response.search(line)
+        begin = found.end("host") if found else len(line)
+        yield from (line[:end] for end in range(max(begin, _SHORTEST_PREFIX), len(line)))
+    if unstamped_marker is None or unstamped_host is None:
+        return
+    warnings = [
+        f"WARNING: {unstamped_marker} host={VICTIM}, refused",
+        f"WARNING cis490.receiver: rejected upload: {unstamped_marker} host={VICTIM}, episode=e1",
+        f"{unstamped_marker} host={VICTIM} ",
+    ]
+    warnings += samples(unstamped_host, {"host": VICTIM})
+    for line in warnings:
+        marked = line if unstamped_marker.casefold() in line.casefold() else f"{unstamped_marker} {line}"
+        yield from (marked, f" {marked} ", f'" {marked} "', marked.replace(",", ""))
+
+
+def _placed(field: str, own: Request, text: str, form: AccessFormat) -> str:
+    if field == "user" and form.breaks_lines:
+        return f"x\n{text.replace(':', '')}"
+    if field != "path":
+        return text
+    breaks = ("\n%s\n",) if form.breaks_lines else ("%s",)
+    return own.path.rstrip("/") + "/" + "".join(quote(one % text, safe='"=,:()[]') for one in breaks)
+
+
+def _counted(parser: LogParser, form: AccessFormat, field: str, request: Request) -> Iterator[Forgery]:
+    message = _written(form, request)
+    for one in parser.parse(message, 0)[0]:
+        if one.host != STRANGER:
+            key = "journal.response" if isinstance(one, Response) else "journal.unstamped"
+            yield Forgery(key, form.name, FIELD_NAMES[field], message.decode("utf-8", "replace"), one.host)
+
+
+def _written(form: AccessFormat, request: Request) -> bytes:
+    return form.write(request).encode("utf-8", "surrogateescape")

@@ -1,0 +1,109 @@
+"""A text that a regular expression matches, made from the expression itself: what a client would send to satisfy it."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+# Tried in this order where an expression leaves a choice.
+_CANDIDATES = "v1 /:-._a0\"'=,?[]{}()"
+_ALTERNATIVES = 3
+_DEEPEST = 50
+
+
+def samples(pattern: re.Pattern[str], groups: dict[str, str]) -> list[str]:
+    """Return texts that the pattern matches with these texts in its named groups; none if none could be made."""
+    made = []
+    for choice in range(_ALTERNATIVES):
+        text = _Writer(pattern, groups, choice).write()
+        found = pattern.search(text) if text is not None else None
+        if text and found and all(found[name] == value for name, value in groups.items()) and text not in made:
+            made.append(text)
+    return made
+
+
+class _Writer:
+    """Writes one text; `choice` is the alternative that is taken where there are several."""
+
+    def __init__(self, pattern: re.Pattern[str], groups: dict[str, str], choice: int) -> None:
+        self._pattern = pattern
+        self._fixed = {pattern.groupindex[name]: text for name, text in groups.items()}
+        self._written: dict[int, str] = {}
+        self._choice = choice
+
+    def write(self) -> str | None:
+        try:
+            # Its own parser, which has no public name. Without it there are no samples, and the known lines are tried.
+            parser: Any = importlib.import_module("re._parser")
+            return self._sequence(parser.parse(self._pattern.pattern, self._pattern.flags & ~re.UNICODE), 0)
+        except (ImportError, AttributeError, TypeError, ValueError, LookupError, RecursionError, re.error):
+            return None
+
+    def _sequence(self, items: Any, depth: int) -> str:
+        if depth > _DEEPEST:
+            raise ValueError("nested too deeply")
+        return "".join(self._item(str(kind), value, depth + 1) for kind, value in items)
+
+    def _item(self, kind: str, value: Any, depth: int) -> str:  # noqa: PLR0911 - one line for each kind
+        match kind:
+            case "LITERAL":
+                return chr(value)
+            case "NOT_LITERAL":
+                return next(sign for sign in _CANDIDATES if ord(sign) != value)
+            case "ANY":
+                return "x"
+            case "IN":
+                return next((sign for sign in _CANDIDATES if _is_in(sign, value)), None) or _first(value)
+            case "MAX_REPEAT" | "MIN_REPEAT" | "POSSESSIVE_REPEAT":
+                least, _, repeated = value
+                return self._sequence(repeated, depth) * int(least)
+            case "BRANCH":
+                alternatives = value[1]
+                return self._sequence(alternatives[min(self._choice, len(alternatives) - 1)], depth)
+            case "SUBPATTERN":
+                group, items = value[0], value[-1]
+                text = self._fixed.get(group) or self._sequence(items, depth)
+                self._written[group] = text
+                return text
+            case "ATOMIC_GROUP":
+                return self._sequence(value, depth)
+            case "GROUPREF":
+                return str(self._written.get(value, ""))
+            case _:  # positions and assertions take no room; what they ask for is seen when the text is tried
+                return ""
+
+
+def _is_in(sign: str, items: Any) -> bool:
+    is_negated, is_found = False, False
+    for kind, value in items:
+        match str(kind):
+            case "NEGATE":
+                is_negated = True
+            case "LITERAL":
+                is_found |= ord(sign) == value
+            case "RANGE":
+                is_found |= value[0] <= ord(sign) <= value[1]
+            case "CATEGORY":
+                is_found |= _is_of_category(sign, str(value))
+    return is_found != is_negated
+
+
+def _is_of_category(sign: str, category: str) -> bool:
+    name = category.removeprefix("CATEGORY_")
+    is_of = {
+        "DIGIT": sign.isdigit(),
+        "SPACE": sign.isspace(),
+        "WORD": sign.isalnum() or sign == "_",
+    }[name.removeprefix("NOT_")]
+    return is_of != name.startswith("NOT_")
+
+
+def _first(items: Any) -> str:
+    """Give the first character that a class names."""
+    for kind, value in items:
+        if str(kind) == "LITERAL":
+            return chr(value)
+        if str(kind) == "RANGE":
+            return chr(value[0])
+    raise ValueError("a class without a character of its own")

@@ -1,0 +1,52 @@
+"""Lines of a service's output that journald broke into several entries.
+
+journald makes one entry of each line, but breaks a line that is longer than LineMax= (48 KiB) into entries of that
+length, with a field `_LINE_BREAK`. A client that makes a line so long decides where an entry begins and ends, and so
+what it seems to say. Neither such a part nor what follows of the same line can be trusted. The rest has no such field;
+it is recognised by coming next in the same stream (`_STREAM_ID`).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.parsing.long_line import LINE_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_BREAKS = frozenset({b"line-max", b"pid-change"})
+# For so many entries the rest of a line is waited for: it comes at once, or its writer is gone.
+_WAIT_FOR_REST = 1_000
+
+
+class BrokenLines:
+    """Tells the parts of broken lines from whole lines, entry by entry.
+
+    Args:
+        field: Returns a field of the entry read last; nothing if it has none.
+
+    """
+
+    def __init__(self, field: Callable[[str], bytes]) -> None:
+        self._field = field
+        self._streams: set[bytes] = set()
+        self._waiting = 0
+
+    def is_part(self, message: bytes) -> bool:
+        """Say whether the entry read last, with this message, holds a part of a line."""
+        # Only long entries are asked for the field, for that costs a fifth of what reading an entry does. So LineMax=
+        # must not be set below this limit.
+        if len(message) <= LINE_LIMIT and not self._streams:
+            return False
+        stream = self._field("_STREAM_ID")
+        if self._field("_LINE_BREAK") in _BREAKS:
+            self._streams.add(stream)
+            self._waiting = _WAIT_FOR_REST
+            return True
+        is_rest = stream in self._streams
+        self._streams.discard(stream)
+        self._waiting -= 1
+        if not self._waiting:
+            self._streams.clear()
+        return is_rest

@@ -1,0 +1,34 @@
+"""Texts made from a pattern: each is matched by it."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from fleet_health.parsing.pattern_sample import samples
+
+
+@pytest.mark.parametrize(
+    ("pattern", "groups", "texts"),
+    [
+        (r"^(?P<host>\S+) -> (?P<status>\d+)$", {"host": "victim", "status": "201"}, ["victim -> 201"]),
+        (r"upload of (?P<host>(\w+\s?)+): done", {"host": "victim"}, ["upload of victim: done"]),
+        (r"(?:ab|cd) (?P<host>[^/ ]+)", {"host": "victim"}, ["ab victim", "cd victim"]),
+        (r"(?P<host>\d+)", {"host": "victim"}, []),
+        (r"(?P<host>[a-z]{2,3})-\1{2}", {}, ["vv-vvvv"]),
+        (r"[^\x00-\x7f]", {}, []),
+        (r"[é-ü]", {}, ["é"]),
+        (r"a++b*?(?>c)[^a]\W\D.", {}, ["acv vx"]),
+        (r"(?<!x)a(?=b)b\b", {}, ["ab"]),
+        (r"[^v]x", {}, ["1x"]),
+        ("(" * 60 + "a" + ")" * 60, {}, []),
+    ],
+)
+def test_a_sample_is_matched_with_the_groups_as_asked(pattern: str, groups: dict[str, str], texts: list[str]) -> None:
+    """Where none can be made there is none, and never an error."""
+    found = samples(re.compile(pattern), groups)
+
+    assert [text for text in texts if text not in found] == []
+    assert bool(found) == bool(texts)
+    assert all(re.search(pattern, text) for text in found)
