@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 State = TypeVar("State", bound=msgspec.Struct)
 
-_NAME = "state.json"
+STATE_FILE = "state.json"
 
 
 class StateFile(Generic[State]):
     """The file of a state directory, with one type of state in it."""
 
     def __init__(self, directory: Path, kind: type[State]) -> None:
-        self.path = directory / _NAME
+        self.path = directory / STATE_FILE
         self._kind = kind
 
     def load(self) -> State | None:
