@@ -46,7 +46,7 @@ STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
 
 Firing: it is told of. Unknown: it is no longer found, and nothing new shows that it is over. Held back: its cause is
 told of instead. Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while
-first. Lost: silent for the whole lookback.
+first. Lost: without a sign for the whole lookback.
 """
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
