@@ -33,6 +33,7 @@ has_python_headers() {
   python_can 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 }
 can_compile() { has gcc && printf '#include <stdio.h>\n' | gcc -E - >/dev/null 2>&1; }
+has_faketime() { compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1'; }
 has_systemd_program() { [[ -x /lib/systemd/$1 || -x /usr/lib/systemd/$1 ]]; }
 
 check() { # PURPOSE: fills `packages` and `reasons` with what is missing
@@ -53,6 +54,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want systemd "journalctl, and a systemd to look at" has journalctl
   want systemd-journal-remote "writes a real journal without a running systemd" has_systemd_program systemd-journal-remote
   [[ $1 != demo ]] || return 0
+  want libfaketime "sets the clock of a service that is tested" has_faketime
   want util-linux "unshare and nsenter, to boot a systemd aside from this machine's own" has unshare
   want mount "mount, for the same" has mount
   want logrotate "rotates the alert log as packaged" has logrotate

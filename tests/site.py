@@ -115,6 +115,16 @@ class Site:
             self._journal.close()
             self._journal = None
 
+    def begin_an_hour(self) -> None:
+        """Let the service that is dead find what it would an hour later: no alert of this hour, in its log or state."""
+        self.alerts.unlink(missing_ok=True)
+        path = self.directory / "state" / "state.json"
+        state = json.loads(path.read_bytes())
+        state["incidents"]["told"] = {}
+        for incident in state["incidents"]["open"]:
+            incident["told_at"] = incident["told_at"] and incident["told_at"] - 3_600_000_000
+        path.write_text(json.dumps(state))
+
     def alert_rows(self) -> list[dict[str, Any]]:
         """Read the alert log."""
         return [json.loads(line) for line in self.alerts.read_bytes().splitlines()] if self.alerts.exists() else []

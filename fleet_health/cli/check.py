@@ -18,28 +18,34 @@ from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.domain.alert import Alert
+from fleet_health.domain.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
 from fleet_health.domain.coverage import Coverage
-from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.instant import HOUR_US
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.domain.window import NEVER
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.service import clock, logs
 from fleet_health.service.catch_up import recorded, unsent
+from fleet_health.service.memory import newest_alert_at, saved_at
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence
 from fleet_health.sinks.alert_log import AlertLog
 from fleet_health.sinks.journal import JournalSink
 from fleet_health.sinks.silence_file import SilenceFile
 from fleet_health.sources.once import read_index, read_journal
+from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.alert import Notice
+    from fleet_health.domain.clock_evidence import Contradiction
     from fleet_health.domain.instant import Instant
+    from fleet_health.domain.observation import Ship
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -54,9 +60,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "check",
         help="judge the fleet once, by hand or from a timer",
         description="Judge the fleet once. The options prevail over the configuration file. Run by root, it becomes the"
-        " owner of the directory of the alert log before it opens anything there. Exit status: 0 when it ran"
+        " owner of the directory of the alert log before it writes anything there. Exit status: 0 when it ran"
         " cleanly, with or without alerts; 1 when something in it failed, which is said; 2 for a bad configuration,"
-        " or an index that is missing or unreadable.",
+        " or an index that is missing or unreadable. A clock that is behind the state, the alert log, the journal or"
+        " the index is such a failure: then absence is not judged.",
     )
     add_common_options(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
@@ -91,25 +98,37 @@ def run(options: argparse.Namespace) -> int:
     fleet, reach = Fleet(settings.host_limit, settings.ignored), reach_of(settings.detectors())
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
     admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
+    newest: dict[str, Instant] = {}
+
+    def take_in(ships: Sequence[Ship]) -> None:
+        newest[INDEX] = max(newest.get(INDEX, 0), *(ship.at for ship in ships), 0)
+        fleet.ships.record(admit(ships, now)[0])
+
     try:
-        rejections = read_index(
-            settings.index, now - reach.ships_us, until, lambda ships: fleet.ships.record(admit(ships, now)[0])
-        )
+        rejections = read_index(settings.index, now - reach.ships_us, until, take_in)
         _report(rejections, "index")
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     try:
-        rejections, gaps, _ = read_journal(settings.journal, now - reach.traffic_us, now, fleet.traffic.record)
+        rejections, gaps, newest[JOURNAL] = read_journal(
+            settings.journal,
+            now - reach.traffic_us,
+            NEVER if options.now is None else now,  # what is dated ahead tells of the clock
+            fleet.traffic.record,
+        )
         fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
         _report(rejections, "journal")
     except SourceUnavailable as error:
         _log.warning("without the journal only silent hosts are found", reason=str(error))
         fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
-    evaluation = _judge(settings, fleet, now)
+    behind = _contradiction(settings, newest, now) if options.now is None else None
+    if behind is not None:
+        _log.error("the clock is behind; absence is not judged", reason=str(behind))
+    evaluation = _judge(settings, fleet, now, is_clock_behind=behind is not None)
     verdict, is_broken = _emit(settings, evaluation, fleet, is_dry_run=options.dry_run)
     _print(verdict, host_count=sum(1 for _ in fleet.hosts()), options=options)
-    return _EXIT_BROKEN if is_broken or evaluation.failures else 0
+    return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
@@ -142,10 +161,29 @@ def _report(rejections: RejectionCount, source: str) -> None:
         _log.info("lines rejected", source=source, reason=reason, count=count, latest=rejections.latest[reason])
 
 
-def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:
+def _contradiction(settings: Settings, newest: Mapping[str, Instant], now: Instant) -> Contradiction | None:
+    """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
+    if clock.is_synchronized(now):
+        return None
+    return contradiction(
+        {
+            SAVED_STATE: saved_at(settings.state_directory),
+            ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now),
+            JOURNAL: newest.get(JOURNAL),
+            INDEX: no_later_than_written(newest.get(INDEX), settings.index.path),
+        },
+        now,
+    )
+
+
+def _judge(settings: Settings, fleet: Fleet, now: Instant, *, is_clock_behind: bool) -> Evaluation:
     detectors = settings.detectors()
-    evict(fleet, reach_of(detectors), now)
-    evaluation = evaluate(fleet, detectors, now)
+    if is_clock_behind:
+        present = [detector for detector in detectors if not detector.is_of_absence]
+        evaluation = under_a_clock_behind(evaluate(fleet, present, now), ())
+    else:
+        evict(fleet, reach_of(detectors), now)
+        evaluation = evaluate(fleet, detectors, now)
     for failure in evaluation.failures:
         _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
     return evaluation

@@ -55,6 +55,8 @@ def _show(path: Path, options: argparse.Namespace) -> int:
 def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     name = "the fleet as a whole" if document["host"] == EVERY_HOST else printable(document["host"])
     yield paint(f"{name}: {document['state']}", BOLD)
+    if document["clock"]:
+        yield paint(printable(document["clock"]), RED)
     if document["host"] != EVERY_HOST:
         yield from _facts(document, paint)
     for verdict in document["detectors"]:

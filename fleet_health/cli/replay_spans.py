@@ -78,7 +78,7 @@ def _judge(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -
     rules, count = replay.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
-    suspects = Suspects(pairs, rules.policy.proof_us + 2 * rules.policy.tick_us)
+    suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
     observed = past.since(span[0] - _reach_us(replay))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
         for evaluation in judged(rules, past.gaps, observed, span, lambda: (suspects.pairs, frozenset())):

@@ -247,6 +247,7 @@ def _assemble(
             flap_quiet_us=found["alerts.flap_quiet"],
             forget_after_us=found["hosts.forget_after"],
             grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
+            lookback_us=lambda host: host_limits["silent"].of(host).lookback_us,
         ),
         silent=host_limits["silent"],
         fatal_only=host_limits["fatal-only"],

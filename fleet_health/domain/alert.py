@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RESOLVED = "resolved"
 """The status of an incident that is seen to be over."""
 LOST = "lost"
-"""The status of a silent host that has shipped nothing for the whole lookback."""
+"""The status of an incident whose host has shown no sign, or if it is silent no upload, for the whole lookback."""
 
 
 def dedup_key(host: str, symptom: str, at: Instant) -> str:

@@ -29,6 +29,7 @@ class AlertPolicy:
         flap_quiet_us: It is so until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
         grace_us: Gives for how long an incident of a host and symptom must have stood before it is told of.
+        lookback_us: Returns after how long without any sign a host is lost.
 
     """
 
@@ -39,6 +40,7 @@ class AlertPolicy:
     flap_quiet_us: int = HOUR_US
     forget_after_us: int = 30 * _DAY_US
     grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
+    lookback_us: Callable[[str], int] = field(default=lambda _: _DAY_US, compare=False)
 
     @property
     def proof_us(self) -> int:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT, Reach
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleet_health.domain.detectors.contract import Detector, Finding
+    from fleet_health.domain.detectors.contract import Detector, Finding, Pair
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
 
@@ -32,8 +32,15 @@ class Evaluation:
         findings: Sorted by host, then symptom.
         failures: The detectors that raised, in their order.
         judged: The symptoms that were looked for, without a failure.
-        over: Which of the incidents that were open are seen to be over, each as host and symptom.
+        over: Which of the incidents that were open are seen to be over, each as host and symptom. It is necessary for
+            an end; what is sufficient the incident decides by its sign.
+        signs: The newest fact that speaks for an end, by its own timestamp, of what was found or is over; where there
+            is none the pair is left out.
+        limits: The limits that what was found, and what was open, was looked for with.
+        heard: When the hosts of the findings and of the open incidents were last heard of in either source, as far as
+            that is known.
         gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
+        is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
 
     """
 
@@ -41,8 +48,12 @@ class Evaluation:
     findings: tuple[Finding, ...]
     failures: tuple[DetectorFailure, ...] = ()
     judged: frozenset[str] = frozenset()
-    over: frozenset[tuple[str, str]] = frozenset()
+    over: frozenset[Pair] = frozenset()
+    signs: Mapping[Pair, Instant] = field(default_factory=dict)
+    limits: Mapping[Pair, str] = field(default_factory=dict)
+    heard: Mapping[str, Instant] = field(default_factory=dict)
     gone: Mapping[str, Instant] = field(default_factory=dict)
+    is_clock_behind: bool = False
 
 
 def evaluate(
@@ -61,7 +72,9 @@ def evaluate(
     findings: list[Finding] = []
     failures: list[DetectorFailure] = []
     judged: set[str] = set()
-    over: set[tuple[str, str]] = set()
+    over: set[Pair] = set()
+    signs: dict[Pair, Instant] = {}
+    limits: dict[Pair, str] = {}
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
         open_hosts.setdefault(symptom, []).append(host)
@@ -70,19 +83,45 @@ def evaluate(
         try:
             found = list(detector.find(fleet, now))
             found_hosts = {finding.host for finding in found}
-            well = [
-                (host, symptom)
-                for host in open_hosts.get(symptom, ())
-                if host not in found_hosts and detector.is_over(fleet, host, now)
-            ]
+            missing = [host for host in open_hosts.get(symptom, ()) if host not in found_hosts]
+            well = [host for host in missing if detector.is_over(fleet, host, now)]
+            facts = {host: detector.sign_at(fleet, host) for host in (*found_hosts, *well)}
+            in_force = {(host, symptom): detector.limits_of(host) for host in (*found_hosts, *missing)}
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
         else:
             findings += found
-            over.update(well)
+            over.update((host, symptom) for host in well)
+            signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
+            limits |= in_force
             judged.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
-    return Evaluation(now, tuple(findings), tuple(failures), frozenset(judged), frozenset(over))
+    hosts = {host for host, _ in limits} - {EVERY_HOST}
+    return Evaluation(
+        now,
+        tuple(findings),
+        tuple(failures),
+        frozenset(judged),
+        frozenset(over),
+        signs,
+        limits,
+        {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
+    )
+
+
+def under_a_clock_behind(evaluation: Evaluation, incidents: Iterable[Pair]) -> Evaluation:
+    """Return what is left of an evaluation whose instant lies before our own records.
+
+    Nothing is over. It looks at a past that was judged before: a new finding that a later fact refutes is none.
+    """
+
+    def is_refuted(finding: Finding) -> bool:
+        pair = finding.host, finding.symptom
+        return pair not in known and evaluation.at < evaluation.signs.get(pair, 0) < PRESENT
+
+    known = frozenset(incidents)
+    findings = tuple(finding for finding in evaluation.findings if not is_refuted(finding))
+    return replace(evaluation, findings=findings, over=frozenset(), is_clock_behind=True)
 
 
 def reach_of(detectors: Sequence[Detector]) -> Reach:

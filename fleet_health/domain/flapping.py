@@ -111,6 +111,12 @@ class Flapping:
             self.openings.pop(pair, None)
         self.openings = {pair: ats for pair, ats in self.openings.items() if abs(now - ats[-1]) < _SPAN_US}
 
+    def redate(self, latest: Instant) -> None:
+        """Date nothing later than an instant."""
+        self.openings = {pair: [min(at, latest) for at in ats] for pair, ats in self.openings.items()}
+        for flap in self.flaps.values():
+            flap.changed_at = min(flap.changed_at, latest)
+
     def _in_words(self, finding: Finding) -> str:
         count = len(self.openings[finding.host, finding.symptom])
         return f"{finding.symptom} has come {count} times within 24 h"

@@ -248,8 +248,26 @@ class Fleet:
         """Say whether a source, `index` or `journal`, has shown everything between two instants, both included."""
         return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.source == source)
 
+    def heard_at(self, host: str) -> Instant | None:
+        """Return the newest sign of a host in either source, a row or a response of any kind; None without one."""
+        return _newest(
+            self.ships.last_at(host), None if (window := self.traffic.window(host)) is None else window.last_at
+        )
+
+    def accepted_at(self, host: str) -> Instant | None:
+        """Return the newest accepted upload of a host in either source, a row or a 2xx; None without one.
+
+        Also one that is dated ahead of the clock: it is a fact, and whoever compares it goes by its own timestamp.
+        """
+        window = self.traffic.window(host)
+        return _newest(self.ships.last_at(host), None if window is None else window.accepted_at)
+
     def hosts(self) -> Iterator[str]:
         """Give each host that is known from any source, once."""
         traffic = self.traffic
         yield from (host for host, _ in traffic.items())
         yield from (host for host, _ in self.ships.items() if traffic.window(host) is None)
+
+
+def _newest(*instants: Instant | None) -> Instant | None:
+    return max((at for at in instants if at is not None), default=None)

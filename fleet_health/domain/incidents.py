@@ -4,6 +4,12 @@ An incident is a host with a symptom, from the evaluation that finds it first un
 lasts it is told of once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
 is held back, and named there.
 
+Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
+limits that were changed so that it is none any more, or that it is no longer looked for. That it is no longer found is
+not enough: by a clock that is behind, or after the host has given up, it would not be found either. An incident whose
+host shows no sign for the whole lookback is lost: that is reported once. While the clock contradicts our own records,
+and at an instant that lies before the latest evaluation, nothing ends, nothing is lost and nothing is forgotten.
+
 What was alerted is said by `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
 `snapshot`.
 """
@@ -14,10 +20,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.domain import flapping
-from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
+from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
-from fleet_health.domain.detectors.contract import Finding
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.domain.inhibition import Inhibition
@@ -63,7 +69,9 @@ class Incidents:
         self._inhibition = Inhibition()
         self._flapping = Flapping()
         self.at: Instant | None = None
-        """The latest evaluation; None before the first."""
+        """The latest evaluation; None before the first. It never goes back: it tells that a clock did."""
+        self._now: Instant | None = None
+        """The instant of the evaluation that was taken last."""
 
     def tune(self, policy: AlertPolicy, scope: Scope) -> None:
         """Go on with another policy. Incidents that are no longer looked for are dropped without a word."""
@@ -76,6 +84,8 @@ class Incidents:
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
+        if not status:
+            self._told.add(dedup_key(host, symptom, detected_at), detected_at)
         if self.at is not None and detected_at <= self.at:
             return
         if symptom == flapping.SYMPTOM:
@@ -98,6 +108,7 @@ class Incidents:
             released=list(self._inhibition.released.items()),
             openings=list(self._flapping.openings.items()),
             flapping=list(self._flapping.flaps.items()),
+            told=self._told.around(*(at for at in (self.at, self._now) if at is not None)),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -106,6 +117,17 @@ class Incidents:
         self.open = {(incident.host, incident.symptom): incident for incident in snapshot.open}
         self._inhibition = Inhibition(dict(snapshot.released))
         self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping))
+        self._told = ToldKeys(snapshot.told)
+        for incident in self.open.values():
+            if incident.told_at is not None:
+                self._told.add(dedup_key(incident.host, incident.symptom, incident.told_at), incident.told_at)
+
+    def redate(self, latest: Instant) -> None:
+        """Date nothing later than an instant: the clock that stamped it was ahead, and has been set right."""
+        self.at = None if self.at is None else min(self.at, latest)
+        for incident in self.open.values():
+            incident.redate(latest)
+        self._flapping.redate(latest)
 
     def take(self, evaluation: Evaluation, is_muted: Callable[[str, str], bool] = lambda *_: False) -> News:
         """Take in an evaluation; give what is to be told, and remember it. The same evaluation again gives nothing.
@@ -116,25 +138,31 @@ class Incidents:
 
         """
         before, now = self.at, evaluation.at
-        self.at = now
-        self._told.prune(now)
-        self._flapping.settle(now, self._policy.flap_quiet_us)
+        self.at, self._now = now if before is None else max(before, now), now
+        if not evaluation.is_clock_behind:
+            self._told.prune(now)
+            self._flapping.settle(now, self._policy.flap_quiet_us)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
         found = {(finding.host, finding.symptom): finding for finding in looked_for}
         opened = self._note(evaluation, found)
-        is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
-        notices = self._end(evaluation, found, is_back=is_back)
+        for pair in [pair for pair in self.open if not self._scope.includes(*pair)]:
+            del self.open[pair]
+        notices: list[Notice] = []
+        if not evaluation.is_clock_behind and (before is None or now >= before):
+            is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
+            notices = self._end(evaluation, found, is_back=is_back)
         causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
-        self._inhibition.look(causes, found, now, self._policy.tick_us)
+        self._inhibition.look(causes, found, now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
         for pair in self.muted:
             incident = self.open[pair]
             incident.is_muted |= self._policy.is_due(pair, incident.opened_at, incident.told_at, now)
-        for pair in opened:
+        for pair in () if evaluation.is_clock_behind else opened:
             if pair not in self.held:  # what comes and goes with its cause does not flap by itself
                 self._flapping.open(pair, now, self._policy.flap_limit)
-        alerts = [*self._flaps(found, is_muted, now), *self._due(found, now), *self._doubtful(found, is_muted, now)]
+        alerts = [*self._flaps(found, is_muted, now), *self._due(found, evaluation)]
+        alerts += self._doubtful(found, is_muted, evaluation)
         alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
         notices.sort(key=lambda notice: (notice.host, notice.symptom))
         return News(alerts, notices)
@@ -175,10 +203,10 @@ class Incidents:
         return frozenset(host for host, symptom in self.open if symptom == silent.SYMPTOM)
 
     def unknown(self, evaluation: Evaluation) -> int:
-        """Count the open incidents that an evaluation neither found nor saw to be over."""
+        """Count the open incidents that an evaluation neither found nor saw to be over by a new fact."""
         found = {(finding.host, finding.symptom) for finding in evaluation.findings}
         return sum(
-            incident.lost_at is None and pair not in found and pair not in evaluation.over
+            incident.lost_at is None and pair not in found and incident.well_since is None
             for pair, incident in self.open.items()
         )
 
@@ -190,7 +218,8 @@ class Incidents:
             if incident is None:
                 incident = self.open[pair] = Incident(*pair, now)
                 opened.append(pair)
-            incident.lost_at = incident.well_since = None
+            heard_at = evaluation.heard.get(finding.host)
+            incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
             incident.explains = finding.explains
         for host, last_at in evaluation.gone.items():  # nobody watched when it could have been found silent
             if now - last_at <= self._policy.forget_after_us:
@@ -219,26 +248,32 @@ class Incidents:
                 self._flapping.tell(finding.host, pairs)
                 yield from alerts
 
-    def _due(self, found: Mapping[Pair, Finding], now: Instant) -> Iterable[Alert]:
+    def _due(self, found: Mapping[Pair, Finding], evaluation: Evaluation) -> Iterable[Alert]:
         """Tell of what is found and due; and remember that."""
+        now = evaluation.at
         for pair, finding in found.items():
             incident = self.open[pair]
             is_quiet = pair in self.held or pair in self.muted or self._flapping.is_told(pair)
-            if is_quiet or not self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
+            if is_quiet or _is_told_later(incident, evaluation):
+                continue
+            if not self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
                 continue
             for alert in self._unless_given(finding, now):
                 incident.told_at = now
                 yield alert
 
     def _doubtful(
-        self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], now: Instant
+        self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], evaluation: Evaluation
     ) -> Iterable[Alert]:
         """Tell, as often as of what is found, of what is not, and yet holds others back: those must be named."""
+        now = evaluation.at
         for pair, incident in self.open.items():
             # One that is about to end is not worth another word.
             is_ending = incident.well_since is not None and now - incident.well_since < 2 * self._policy.tick_us
             is_quiet = is_ending or self._flapping.is_told(pair) or is_muted(*pair)
             if pair in found or is_quiet or not incident.explains & self.held:
+                continue
+            if _is_told_later(incident, evaluation):
                 continue
             if self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
                 finding = Finding(*pair, _DOUBTFUL, _DOUBTFUL_FIX, incident.explains)
@@ -257,14 +292,16 @@ class Incidents:
         return [alert]
 
     def _end(self, evaluation: Evaluation, found: dict[Pair, Finding], *, is_back: bool) -> list[Notice]:
-        """End the incidents that are over, or have become moot; give what is to be said of it."""
+        """End the incidents that are over; give what is to be said of it."""
         now, notices = evaluation.at, []
         for pair, incident in list(self.open.items()):
             if pair in found:
                 continue
-            if not self._scope.includes(*pair):
-                del self.open[pair]
-            elif pair in evaluation.over:
+            if (limits := evaluation.limits.get(pair)) is not None:
+                incident.note_missing(limits, is_continuous=not is_back)
+            incident.note_heard(evaluation.heard.get(incident.host))
+            is_proved = incident.is_outgrown or incident.is_ended_by(evaluation.signs.get(pair))
+            if pair in evaluation.over and is_proved:
                 if incident.well_since is None or is_back:  # time that nobody watched proves nothing
                     incident.well_since = now
                 incident.well_since = min(incident.well_since, now)  # a clock that was set back must not put it off
@@ -286,13 +323,24 @@ class Incidents:
         return [Notice(RESOLVED, *pair, incident.opened_at, ended_at, now)]
 
     def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation) -> list[Notice]:
-        """See to a silent host that is neither found nor well: it has not shipped for the whole lookback."""
-        if incident.symptom != silent.SYMPTOM or incident.symptom not in evaluation.judged:
+        """See to an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
+        # Who is silent may be seen in the index alone, so both sources must be seen, unless nobody looks who is.
+        looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
+        needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
+        if incident.host == EVERY_HOST or not needed <= evaluation.judged:
             return []
         now = evaluation.at
+        if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
+            incident.lost_at = None
+            return []
         if incident.lost_at is None:
             incident.lost_at = now
             return [Notice(LOST, *pair, incident.opened_at, now, now)]
         if now - incident.lost_at > self._policy.forget_after_us:
             del self.open[pair]
         return []
+
+
+def _is_told_later(incident: Incident, evaluation: Evaluation) -> bool:
+    """Say whether an incident was told of at an instant that a clock which is behind has not reached again."""
+    return evaluation.is_clock_behind and incident.told_at is not None and incident.told_at > evaluation.at

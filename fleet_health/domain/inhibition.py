@@ -31,9 +31,21 @@ class Inhibition:
         # By about a tick, for no two are exactly one apart.
         self.released |= dict.fromkeys(explained, now + tick_us // 2)
 
-    def look(self, causes: Iterable[Iterable[Pair]], found: Container[Pair], now: Instant, tick_us: int) -> None:
-        """See what is held back of all that is found, given what each open incident explains."""
-        self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
+    def look(
+        self,
+        causes: Iterable[Iterable[Pair]],
+        found: Container[Pair],
+        now: Instant,
+        tick_us: int,
+        *,
+        keeps_released: bool = False,
+    ) -> None:
+        """See what is held back of all that is found, given what each open incident explains.
+
+        What was released is kept if the clock is behind: its time has not come, or cannot be told.
+        """
+        if not keeps_released:
+            self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
         explained = set(self.released).union(*causes)
         self.held = frozenset(pair for pair in explained if pair in found)
 

@@ -12,6 +12,8 @@ from fleet_health.domain.alert import dedup_key
 from fleet_health.domain.instant import HOUR_US, utc_hour
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
     from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.instant import Instant
 
@@ -20,11 +22,30 @@ if TYPE_CHECKING:
 _REMEMBERED_US = 25 * HOUR_US
 
 
+# Of how many keys, at most, a snapshot has the hours around an instant: enough for every host of a full table.
+_SAVED = 50_000
+
+
 class ToldKeys:
     """Remembers the keys of the hours around the present."""
 
-    def __init__(self) -> None:
-        self.by_hour: dict[str, set[str]] = {}
+    def __init__(self, by_hour: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Take the keys of a snapshot, if there is one."""
+        self.by_hour: dict[str, set[str]] = {hour: set(keys) for hour, keys in (by_hour or {}).items()}
+
+    def around(self, *instants: Instant) -> dict[str, list[str]]:
+        """Return the keys of the hours of some instants, and of the hours before and after each; sorted, and bounded.
+
+        These outlive a restart: the alert log may have been rotated and compressed meanwhile.
+        """
+        hours = sorted({utc_hour(at + hours * HOUR_US) for at in instants for hours in (-1, 0, 1)}, reverse=True)
+        saved: dict[str, list[str]] = {}
+        room = _SAVED
+        for hour in hours:
+            if keys := sorted(self.by_hour.get(hour, ()))[:room]:
+                saved[hour] = keys
+                room -= len(keys)
+        return saved
 
     def add(self, key: str, at: Instant) -> None:
         """Take note of an alert that was given at an instant."""

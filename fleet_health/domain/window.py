@@ -100,6 +100,16 @@ class HostWindow:
         return self._events[0] >> _KIND_BITS if self._events else NEVER
 
     @property
+    def last_at(self) -> Instant | None:
+        """The instant of the newest event, whatever it is; None if there is none."""
+        return self._events[-1] >> _KIND_BITS if self._events else None
+
+    @property
+    def accepted_at(self) -> Instant | None:
+        """The instant of the newest 2xx, also of one that is dated ahead of the clock; None if there is none."""
+        return _first_of((SUCCESS,), reversed(self._events)) if self._accepted else None
+
+    @property
     def totals(self) -> Counts:
         """The counts of all events."""
         return Counts(self._accepted, self._client_errors, self._server_errors, self._unstamped)

@@ -147,11 +147,12 @@ class Answers:
             now=now,
             settings=self._settings(),
             problems=self._problems(),
-            sources=[source_document(source, now) for source in self._intake.states],
+            sources=[source_document(source, now) for source in self._evaluator.states],
             evaluation=last,
             details=details,
             next_at=self._evaluator.next_at,
             unseen=self._evaluator.unseen,
+            clock=self._evaluator.clock_state.problem,
             # Copies, for it is read in another thread.
             incidents=[(copy(incident), state(incident)) for incident in self._incidents.open.values()],
             silences=[silence for silence in silences if silence.is_active(now)],

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+from fleet_health.domain.clock_evidence import BEHIND_LIMIT_US
+from fleet_health.domain.instant import HOUR_US
+from fleet_health.sources.state import Phase, SourceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from fleet_health.domain.clock_evidence import Contradiction
     from fleet_health.domain.instant import Instant
 
 
@@ -19,6 +25,60 @@ def now() -> Instant:
 def monotonic_us() -> int:
     """Tell the microseconds that have passed since some time ago. They stand still while the machine is suspended."""
     return time.monotonic_ns() // 1000
+
+
+# systemd-timesyncd touches it at each successful synchronization, every 34 minutes at the latest.
+SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
+
+
+def is_synchronized(now: Instant, file: Path | None = None) -> bool:
+    """Return whether a time server has confirmed the clock within the hour.
+
+    The kernel knows it too, also of chrony, but by a system call that the unit's `ProtectClock=` denies. If the clock
+    was set back since, the file's time is ahead of the present and proves nothing.
+    """
+    try:
+        at = (file or SYNCHRONIZED).stat().st_mtime_ns // 1000
+    except OSError:
+        return False
+    return now - HOUR_US <= at <= now + BEHIND_LIMIT_US
+
+
+class ClockState:
+    """Whether the clock contradicts our own records, and for how long by now."""
+
+    def __init__(self, monotonic: Callable[[], int] = monotonic_us) -> None:
+        self._monotonic = monotonic
+        self._began_us: int | None = None
+        self.state: SourceState | None = None
+        """What the status shows of it, as of a source that cannot be read; None while nothing contradicts the clock."""
+        self.first_at: Instant = 0
+        """While it is behind: what it showed when that was found first."""
+        self.latest_at: Instant = 0
+        """While it is behind: what our own records go up to."""
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the latest look found a contradiction."""
+        return self.state is not None
+
+    @property
+    def problem(self) -> str:
+        """What is wrong with the clock, for the status; empty if nothing is."""
+        return "" if self.state is None else f"the clock is {self.state.reason}: absence and ends are not judged"
+
+    def note(self, found: Contradiction | None, now: Instant) -> None:
+        """Take note of a look at the records."""
+        if found is None:
+            self._began_us = self.state = None
+            return
+        if self._began_us is None:
+            self._began_us, self.first_at = self._monotonic(), now
+        self.first_at = min(self.first_at, now)
+        # By the clock that nobody sets, and so that it fits to what the other one shows now.
+        unseen_since = now - (self._monotonic() - self._began_us)
+        self.state = SourceState("clock", Phase.BEHIND, str(found), unseen_since)
+        self.latest_at = found.at
 
 
 class StepWatch:

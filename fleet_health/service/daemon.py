@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.domain.clock_evidence import ALERT_LOG
 from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.history import History
 from fleet_health.domain.incidents import Incidents
@@ -24,7 +25,7 @@ from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.memory import Memory, Saving, memorize, recall, recall_alerts
+from fleet_health.service.memory import Memory, Saving, memorize, newest_alert_at, recall, recall_alerts
 from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
@@ -107,6 +108,7 @@ class Daemon:
             silencing=self._silencing,
             witness=self._with_evidence,
             snapshot=self._snapshot,
+            is_synchronized=clock.is_synchronized,
         )
         answers = Answers(
             intake=self._intake,
@@ -170,9 +172,12 @@ class Daemon:
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
         memory.prepare(self._intake, self._settings.index.path)
-        recall_alerts(self._incidents, self._delivery.log, clock.now())
+        now = clock.now()
+        recall_alerts(self._incidents, self._delivery.log, now)
         # Before an alert of this run is in it.
-        entries = await wrap(recorded)(self._delivery.log, clock.now(), memory.incidents.at)
+        entries = await wrap(recorded)(self._delivery.log, now, memory.incidents.at)
+        self._intake.horizon = self._incidents.at
+        self._evaluator.records[ALERT_LOG] = newest_alert_at(self._delivery.log, now)
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")
@@ -238,7 +243,7 @@ class Daemon:
         )
 
     def _problems(self) -> list[str]:
-        problems = [self._reload_problem] if self._reload_problem else []
+        problems = [problem for problem in (self._reload_problem, self._evaluator.clock_state.problem) if problem]
         if self._delivery.problem:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")
         if self._delivery.state_problem:

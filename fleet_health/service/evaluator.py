@@ -10,11 +10,18 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.domain.clock_evidence import (
+    BEHIND_LIMIT_US,
+    SAVED_STATE,
+    Contradiction,
+    contradiction,
+)
 from fleet_health.domain.coverage import Gap
-from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
 from fleet_health.domain.history import History
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
+from fleet_health.service.clock import ClockState
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -29,12 +36,11 @@ if TYPE_CHECKING:
     from fleet_health.service.intake import Intake
     from fleet_health.service.notify import Pulse
     from fleet_health.service.silencing import Silencing
+    from fleet_health.sources.state import SourceState
 
 # The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
 _STRIDE = 15.0
 _WITNESS_TIME = 2.0
-# NTP slews what is less, and nobody's limits are as narrow.
-_STEP_LIMIT_US = 60 * SECOND_US
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -57,6 +63,7 @@ class Evaluator:
         witness: Callable[[Sequence[Alert], Fleet], Sequence[Alert]] | None = None,
         silencing: Silencing | None = None,
         snapshot: Callable[[Fleet], Awaitable[bytes | None]] | None = None,
+        is_synchronized: Callable[[Instant], bool] = lambda _: False,
     ) -> None:
         self.last: Evaluation | None = None
         self.history = History()
@@ -75,6 +82,10 @@ class Evaluator:
         self._witness = witness
         self._silencing = silencing
         self._snapshot = snapshot
+        self._is_synchronized = is_synchronized
+        self.clock_state = ClockState()
+        self.records: dict[str, Instant | None] = {}
+        """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
         self.are_notices_recorded = False
         """Whether the alert log gets notices too, and not only alerts."""
         self._retuned = asyncio.Event()
@@ -94,31 +105,39 @@ class Evaluator:
         self._pulse.beat(_STRIDE)
         step_us = self._step_watch.step_us()
         now = self._clock()
-        if is_stepped := abs(step_us) > _STEP_LIMIT_US:
+        if is_stepped := abs(step_us) > BEHIND_LIMIT_US:
             # What was read under another clock was taken in and forgotten by that clock.
             _log.warning(
                 "the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US
             )
             self._pulse.rest()  # meanwhile the sources show that they are alive
-            await self._intake.reread(Gap(now - abs(step_us), now, "the clock was set"))
+            since = now - abs(step_us)
+            if self.clock_state.is_behind:
+                since = min(since, self.clock_state.first_at)
+            await self._intake.reread(Gap(since, now, "the clock was set"))
             self._pulse.beat(_STRIDE)
         else:
             await self._intake.poll()
+        is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
+        is_behind = self.clock_state.is_behind
         seen = self._intake.seen(now)
         judging = [
             detector
             for detector in self._detectors
             # Who has been away for an hour on no clock but ours gets a tick to show up.
-            if detector.can_judge(seen) and not (is_stepped and detector.is_of_absence)
+            if detector.can_judge(seen) and not ((is_stepped or is_behind) and detector.is_of_absence)
         ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in judging)
-        self._intake.fleet.coverage = tuple(state.coverage(now) for state in self._intake.states)
+        self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.fleet.lost = self._incidents.once_shipped
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:
-            evaluation = await wrap(_judge)(fleet, reach, judging, now, tuple(self._incidents.open))
-            await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
+            if is_behind:  # nothing is forgotten, for it is not known what is long ago
+                evaluation = await wrap(_judge_behind)(fleet, judging, now, tuple(self._incidents.open))
+            else:
+                evaluation = await wrap(_judge)(fleet, reach, judging, now, tuple(self._incidents.open))
+                await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = await self._take(evaluation)
@@ -140,13 +159,56 @@ class Evaluator:
             not_judged=list(self.unseen),
         )
 
+    @property
+    def states(self) -> list[SourceState]:
+        """How well each source sees; the clock among them while it contradicts our own records."""
+        clock = self.clock_state.state
+        return [*self._intake.states, *([] if clock is None else [clock])]
+
+    async def _look_at_clock(self, now: Instant, *, is_stepped: bool) -> bool:
+        """See whether the clock contradicts our own records; return whether everything was read anew for its sake.
+
+        If a time server has confirmed it, the records are wrong: they are dated as if written now.
+        """
+        was_behind, first_at = self.clock_state.is_behind, self.clock_state.first_at
+        found, is_redated = self._contradiction(now), False
+        if found is not None and self._is_synchronized(now):
+            if is_redated := (self._incidents.at or 0) - now > BEHIND_LIMIT_US:
+                _log.warning("state dated ahead of a synchronized clock, dated as of now", reason=str(found))
+                self._incidents.redate(now)
+            self.records.clear()
+            found = None
+        self.clock_state.note(found, now)
+        self._intake.horizon = self._incidents.at
+        if found is not None:
+            if not was_behind:
+                _log.error("clock behind our own records, absence and ends not judged", reason=str(found))
+            return False
+        if not is_redated and (is_stepped or not was_behind):
+            return False
+        if was_behind:
+            _log.info("clock no longer behind our own records, reading everything again")
+        self._pulse.rest()
+        await self._intake.reread(Gap(first_at if was_behind else now, now, "the clock was behind"))
+        self._pulse.beat(_STRIDE)
+        return True
+
+    def _contradiction(self, now: Instant) -> Contradiction | None:
+        read = {state.name: state.newest_at for state in self._intake.states}
+        return contradiction({**self.records, **read, SAVED_STATE: self._incidents.at}, now)
+
     async def _take(self, evaluation: Evaluation) -> News:
         if self._silencing is None:
             return self._incidents.take(evaluation)
         await self._silencing.refresh()
-        news = self._incidents.take(evaluation, self._silencing.muter(evaluation.at))
-        self._silencing.look(self._incidents.open, evaluation.at)
-        return news
+        is_muted = self._silencing.muter(evaluation.at)
+        if not self.clock_state.is_behind:
+            news = self._incidents.take(evaluation, is_muted)
+            self._silencing.look(self._incidents.open, evaluation.at)
+            return news
+        # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
+        is_muted_later = self._silencing.muter(self.clock_state.latest_at)
+        return self._incidents.take(evaluation, lambda *pair: is_muted(*pair) or is_muted_later(*pair))
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
         """Add the evidence, if it can be had: an alert must not wait for a disk, nor fail for what merely adorns it."""
@@ -176,6 +238,12 @@ class Evaluator:
             if (now := self._clock()) < self.next_at:
                 self._retuned.clear()
                 self.next_at = next_tick_at(now, self._tick_us)
+
+
+def _judge_behind(
+    fleet: Fleet, detectors: Sequence[Detector], now: Instant, incidents: Sequence[tuple[str, str]]
+) -> Evaluation:
+    return under_a_clock_behind(evaluate(fleet, detectors, now, incidents), incidents)
 
 
 def _judge(

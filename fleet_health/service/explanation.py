@@ -103,6 +103,7 @@ def explanation_document(
         "at_wall": isoformat(known.now),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
+        "clock": known.clock,
         "is_known": host == EVERY_HOST or host in set(fleet.hosts()) or bool(open_incidents),
         **host_document(known, fleet, host, host_state(open_incidents), open_incidents),
         "evidence": witnessed.facts(),
@@ -129,7 +130,10 @@ def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[
         by, detail = _HELD_BY_STATE[state]
         yield {"by": by, "detail": detail}
     if state == UNKNOWN or (state == SILENCED and _is_in_doubt(known, incident)):
-        yield {"by": "evidence", "detail": "too little is seen to say whether it is over, or still so"}
+        if known.clock:
+            yield {"by": "clock", "detail": known.clock}
+        detail = "it is no longer found, and nothing newer than it shows that it is over"
+        yield {"by": "evidence", "detail": detail}
     if state != LOST and (detail := _told_until(known, incident)):
         yield {"by": "repeat", "detail": detail}
 

@@ -87,6 +87,8 @@ class Intake:
         """What of it was never seen before this process; likewise."""
         self.known_ships: Mapping[str, Instant] = {}
         """When each host had shipped last by the same index, before this process; likewise."""
+        self.horizon: Instant | None = None
+        """Up to when our own records go: what is dated later comes from a clock that was wrong."""
         self._is_held = False
         self._hold = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
@@ -202,6 +204,7 @@ class Intake:
 
     def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
         table, now = Ships(host_limit, self._ignored), self._clock()
+        latest = now if self.horizon is None else max(now, self.horizon)
         known: Iterable[tuple[str, Instant]] = ()
         if self._index is None:
             known = self.known_ships.items()
@@ -210,7 +213,7 @@ class Intake:
         # A last ship is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
         # long ago to be judged by is missed at the next evaluation.
-        table.record(Ship(host, at) for host, at in known if at <= now)
+        table.record(Ship(host, at) for host, at in known if at <= latest)
         deliver = self._unless_held(table.record)
         follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)

@@ -7,14 +7,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from fleet_health.domain.clock_evidence import BEHIND_LIMIT_US
 from fleet_health.domain.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.domain.history import HistorySnapshot
 from fleet_health.domain.incident import Snapshot
 from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
+from fleet_health.safe_files import SafeDirectory
 from fleet_health.service.restoring import examined
-from fleet_health.sinks.state_file import encoded
+from fleet_health.sinks.state_file import SIZE_LIMIT, STATE_FILE, encoded
+from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,6 +115,32 @@ def recall(file: StateFile[Memory]) -> Memory:
             count=len(file.problems),
         )
     return memory
+
+
+class _Saved(msgspec.Struct):
+    incidents: Snapshot
+
+
+def saved_at(directory: Path) -> Instant | None:
+    """Return the latest evaluation of a service by its saved state, for who only looks; None if it is not to be had."""
+    try:
+        with SafeDirectory(directory) as opened:
+            content = opened.read_file(STATE_FILE, SIZE_LIMIT)
+        return msgspec.json.decode(content, type=_Saved).incidents.at
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+
+
+def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
+    """Return the newest row of the alert log that is dated ahead of the clock; None if there is none.
+
+    No later than the file itself was written: a row may hold any date, and the file's time anybody may set.
+    """
+    try:
+        ahead = [at for _, at in log.told_since(now + BEHIND_LIMIT_US)]
+    except SinkUnavailable:
+        return None  # that is reported where the rows themselves are needed
+    return no_later_than_written(max(ahead, default=None), log.path)
 
 
 def recall_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:

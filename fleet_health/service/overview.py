@@ -44,9 +44,9 @@ FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
 STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
 """The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
 
-Firing: it is told of. Unknown: it was, and too little is seen to say whether it is over. Held back: its cause is told
-of instead. Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while
-first. Lost: silent for the whole lookback.
+Firing: it is told of. Unknown: it is no longer found, and nothing new shows that it is over. Held back: its cause is
+told of instead. Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while
+first. Lost: without a sign for the whole lookback.
 """
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
@@ -65,6 +65,7 @@ class Knowledge:
         details: Host and symptom -> what was found in it.
         next_at: When the next one is due; None before the first.
         unseen: The symptoms that were not judged in it.
+        clock: What is wrong with the clock; empty if nothing is.
         incidents: The open incidents, each with its state.
         silences: The silences that hold.
         history: What the hosts did in the last hours.
@@ -79,6 +80,7 @@ class Knowledge:
     details: Mapping[Pair, str]
     next_at: Instant | None
     unseen: Sequence[str]
+    clock: str
     incidents: Sequence[tuple[Incident, str]]
     silences: Sequence[Silence]
     history: HistorySnapshot

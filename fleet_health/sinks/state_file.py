@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 State = TypeVar("State", bound=msgspec.Struct)
 
-_NAME = "state.json"
+STATE_FILE = "state.json"
 _VERSION = 2
 """1 was without version and checksum. A key that comes to it is no other version: it is ignored where it is unknown."""
 
@@ -42,7 +42,7 @@ class StateFile(Generic[State]):
     """The file of a state directory, with one type of state in it."""
 
     def __init__(self, directory: Path, kind: type[State]) -> None:
-        self.path = directory / _NAME
+        self.path = directory / STATE_FILE
         self.problems: list[str] = []
         """What was left out of the state that was loaded last, and why."""
         self._kind = kind

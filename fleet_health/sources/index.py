@@ -19,6 +19,7 @@ from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.rotation import rotated_files
 from fleet_health.sources.follower import Follower
+from fleet_health.sources.state import no_later_than_written
 from fleet_health.sources.tail import Tail
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class IndexFollower(Follower):
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
+        self._last_row_at: Instant | None = None
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
         # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
@@ -86,7 +88,14 @@ class IndexFollower(Follower):
 
     def _read_block(self) -> tuple[Block, tuple[list[Ship], list[Rejection], int]]:
         block = self._tail.read()
+        self.state.newest_at = self._written_at(block.lines)
         return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+
+    def _written_at(self, lines: bytes) -> Instant | None:
+        """Return when the last row that was read was written; None if that is not known."""
+        if lines and (at := self._parser.time_of(lines[lines.rfind(b"\n", 0, -1) + 1 :])) is not None:
+            self._last_row_at = at
+        return no_later_than_written(self._last_row_at, self._path)
 
     def _take_in(self, block: Block, rows: list[Ship], rejections: list[Rejection], count: int) -> None:
         now = self._clock()

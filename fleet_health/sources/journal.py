@@ -113,7 +113,7 @@ class JournalFollower(Follower):
                 self._cursor = reader.cursor()
                 self.state.read += count
                 self.state.rejections.add(rejections)
-                self._seen_until = last_at
+                self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
                 self._deliver(observations)
                 if states:
                     self._deliver(states)

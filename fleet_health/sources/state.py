@@ -11,6 +11,8 @@ from fleet_health.domain.instant import describe
 from fleet_health.parsing.rejection import RejectionCount
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fleet_health.domain.instant import Instant
 
 # Each is a text of our own, so with a few of them the words stay short, whatever is sent in.
@@ -31,6 +33,8 @@ class Phase(StrEnum):
     """It may not read what is there, or that is not what it should be; it looks again and again."""
     FAILING = "failing"
     """Reading fails; it tries again, less and less often."""
+    BEHIND = "behind"
+    """Of the clock: it contradicts our own records."""
 
 
 @dataclass(slots=True)
@@ -46,6 +50,7 @@ class SourceState:
         read: How many entries or rows were read.
         rejections: What could not be read, by reason.
         gaps: What was never seen, in order; the oldest are merged when there are many.
+        newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
     """
 
@@ -57,6 +62,7 @@ class SourceState:
     read: int = 0
     rejections: RejectionCount = field(default_factory=RejectionCount)
     gaps: list[Gap] = field(default_factory=list)
+    newest_at: Instant | None = None
 
     def is_seen(self, now: Instant) -> bool:
         """Say whether everything up to an instant was seen; not so while a read takes too long."""
@@ -93,6 +99,20 @@ class SourceState:
         if self.rejections.total:
             words += f", {_in_words(self.rejections)}"
         return words
+
+
+def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:
+    """Return a row's time, but none later than that of its file; None if either is not known.
+
+    One alone proves nothing of the clock: a row's time comes from a host or a receiver that may be wrong, and a file's
+    from anybody who touches it.
+    """
+    if at is None:
+        return None
+    try:
+        return min(at, path.stat().st_mtime_ns // 1000)
+    except OSError:
+        return None
 
 
 def _in_words(rejections: RejectionCount) -> str:

@@ -133,6 +133,7 @@ def test_why_nothing_is_said_of_what_was_told_of(
         details={} if lost_at else {("a", "silent"): "detail"},
         next_at=None,
         unseen=(),
+        clock="",
         incidents=[(incident, "lost" if lost_at else "firing")],
         silences=[],
         history=HistorySnapshot(),

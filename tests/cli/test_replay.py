@@ -134,7 +134,7 @@ def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.
 
 @pytest.fixture
 def recorded(site: Site) -> Site:
-    """Inputs in which one host falls silent at noon and is back at two, and another is refused for half an hour."""
+    """One host falls silent at noon and is back at two; another is refused for half an hour, and accepted later."""
     site.configure(tick="5m")
     for minute in range(-60, 240, 5):
         at = NOON + minute * MINUTE
@@ -145,6 +145,8 @@ def recorded(site: Site) -> Site:
             site.answer("quiet", 201, at_us=at)
         if 0 <= minute < 30:
             site.answer("refused", 412, times=4, at_us=at)
+        if minute == 50:
+            site.answer("refused", 201, at_us=at)
     site.sync_journal()
     return site
 

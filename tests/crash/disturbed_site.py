@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import os
 import shutil
 import signal
@@ -11,8 +13,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.crash.disturbances import Kill, RotateAlerts, RotateIndex, RotateJournal, Start, Tear, Wait
+from tests.crash.disturbances import (
+    CompressAlerts,
+    DamageState,
+    DateStateAhead,
+    Kill,
+    RotateAlerts,
+    RotateIndex,
+    RotateJournal,
+    SetClock,
+    Start,
+    Tear,
+    Wait,
+)
 from tests.crash.workload import Entry, Row
+from tests.fake_clock import FakeClock, find_libfaketime
 from tests.patience import POLL_S
 from tests.service_process import Service
 from tests.site import Site, index_row, now_us
@@ -34,6 +49,10 @@ class DisturbedSite(Site):
         kills: How often the service was killed.
         rotations: How often a file was rotated.
         torn: How often the end of the alert log was cut off.
+        clock: The service's clock; None where libfaketime is not installed, and it goes by the machine's.
+        earliest_us: The earliest that this clock has shown.
+        steps: How often it was set.
+        damages: How often the saved state was damaged or dated ahead.
 
     """
 
@@ -41,6 +60,10 @@ class DisturbedSite(Site):
     kills: int = 0
     rotations: int = 0
     torn: int = 0
+    clock: FakeClock | None = None
+    earliest_us: int = field(default_factory=now_us)
+    steps: int = 0
+    damages: int = 0
     _entries: int = 0
     _lives: list[Service] = field(default_factory=list)
     _started_at: float = 0.0
@@ -63,8 +86,10 @@ class DisturbedSite(Site):
                 self._kill(step.age)
             case Start():
                 self._start()
-            case Tear():
-                self._tear(step.size)
+            case SetClock():
+                self._set_clock(step.offset_s)
+            case Tear() | DateStateAhead() | DamageState():
+                self._damage(step)
             case _:
                 self._rotate(step)
 
@@ -95,13 +120,16 @@ class DisturbedSite(Site):
             self.answer(entry.host, entry.status, at_us=at_us)
 
     def _start(self) -> None:
-        self._lives.append(Service(self, {}))
+        if self.clock is None and (library := find_libfaketime()) is not None:
+            self.clock = FakeClock(library, self.directory / "clock")
+        environment = {} if self.clock is None else self.clock.environment
+        self._lives.append(Service(self, environment))
         self._started_at = time.monotonic()
 
     def _kill(self, age: float | None) -> None:
         if age is None:
-            before, ends_at = _state(self.alerts), time.monotonic() + _LONGEST_WAIT_FOR_AN_ALERT_S
-            while _state(self.alerts) == before and time.monotonic() < ends_at:
+            before, ends_at = _identity(self.alerts), time.monotonic() + _LONGEST_WAIT_FOR_AN_ALERT_S
+            while _identity(self.alerts) == before and time.monotonic() < ends_at:
                 time.sleep(0.0005)
         else:
             time.sleep(max(0.0, self._started_at + age - time.monotonic()))
@@ -109,7 +137,58 @@ class DisturbedSite(Site):
         self.service.stop(signal.SIGKILL)
         self.kills += 1
 
+    @property
+    def _state(self) -> Path:
+        return self.directory / "state" / "state.json"
+
+    def _set_clock(self, offset_s: int) -> None:
+        if self.clock is not None:
+            self.clock.set(offset_s)
+            self.earliest_us = min(self.earliest_us, now_us() + offset_s * 1_000_000)
+            self.steps += 1
+
+    def _damage(self, step: Tear | DateStateAhead | DamageState) -> None:
+        match step:
+            case Tear():
+                self._tear(step.size)
+            case DateStateAhead():
+                self._date_state_ahead(step.seconds)
+            case DamageState():
+                self._damage_state(step.text)
+
+    def _date_state_ahead(self, seconds: float) -> None:
+        with contextlib.suppress(FileNotFoundError, ValueError):
+            state = json.loads(self._state.read_bytes())
+            if state["incidents"]["at"] is not None:
+                state["incidents"]["at"] = now_us() + round(seconds * 1e6)
+                self._state.write_text(json.dumps(state))
+                self.damages += 1
+
+    def _damage_state(self, text: str | None) -> None:
+        if self._state.exists():
+            data = self._state.read_bytes()
+            self._state.write_bytes(data[: len(data) // 2] if text is None else text.encode())
+            self.damages += 1
+
+    def _compress_alerts(self) -> None:
+        """Rotate twice, and compress what the state tells of; whoever rotates within a tick's write is too early."""
+        self._set_aside(self.alerts, is_numbered=True)
+        if self._is_saved_since(first := self.alerts.with_name("alerts.jsonl.1")):
+            self.rotations += 1
+            compressed = self.alerts.with_name(f"alerts.jsonl-{self.rotations}.gz")
+            compressed.write_bytes(gzip.compress(first.read_bytes()))
+            first.unlink()
+
+    def _is_saved_since(self, file: Path) -> bool:
+        """Say whether the state was saved after a file was written: then it tells of every alert in it."""
+        if not file.exists() or not self._state.exists():
+            return False
+        return self._state.stat().st_mtime_ns > file.stat().st_mtime_ns
+
     def _tear(self, size: int) -> None:
+        # What was synced is not lost, and the state is saved after that: by then the last row is safe.
+        if self._is_saved_since(self.alerts):
+            return
         data = self.alerts.read_bytes() if self.alerts.exists() else b""
         if data.endswith(b"\n"):
             last_line = len(data) - (data[:-1].rfind(b"\n") + 1)
@@ -118,6 +197,8 @@ class DisturbedSite(Site):
 
     def _rotate(self, rotation: Rotation) -> None:
         match rotation:
+            case CompressAlerts():
+                self._compress_alerts()
             case RotateIndex():
                 self._set_aside(self.index, is_numbered=rotation.is_numbered)
                 if rotation.is_created:
@@ -175,7 +256,7 @@ class DisturbedSite(Site):
             process.send_signal(signal.SIGCONT)
 
 
-def _state(path: Path) -> tuple[int, int] | None:
+def _identity(path: Path) -> tuple[int, int] | None:
     try:
         state = path.stat()
     except FileNotFoundError:

@@ -3,7 +3,8 @@
     python tests/crash/rounds.py --rounds 200 --seed 7
 
 A round is planned from its seed. In the end the alert log, with what it was rotated to, must hold each alert that the
-rules give, each once in its hour, and no other.
+rules give, each once in its hour, and no other; and no end, for none is true. Meanwhile the service's clock is set back
+and right again, and its saved state is damaged, or dated ahead.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ if not __package__:  # started by its path
 
 from tests.crash.disturbed_site import DisturbedSite
 from tests.crash.plan import make_plan
-from tests.crash.verdict import judge, settle, this_hour
+from tests.crash.verdict import hour_of, judge, settle
 from tests.crash.workload import LIMITS
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ class Result:
     seed: str
     kills: int
     rotations: int
+    clock_steps: int
+    damages: int
     seconds: float
     problems: tuple[str, ...]
     directory: Path
@@ -52,7 +55,10 @@ class Result:
     def __str__(self) -> str:
         """Say it in one line, and in several if it went wrong."""
         verdict = "ok" if not self.problems else "FAILED"
-        line = f"{verdict}: {self.kills} kills, {self.rotations} rotations, {self.seconds:.1f} s (seed {self.seed})"
+        line = (
+            f"{verdict}: {self.kills} kills, {self.rotations} rotations, {self.clock_steps} clock steps,"
+            f" {self.damages} states damaged, {self.seconds:.1f} s (seed {self.seed})"
+        )
         return "\n  ".join([line, *self.problems, *([f"kept in {self.directory}"] if self.problems else [])])
 
 
@@ -62,7 +68,6 @@ def run_round(seed: str, *, is_disturbed: bool = True) -> Result:
     plan = make_plan(seed, is_disturbed=is_disturbed)
     site = DisturbedSite(Path(tempfile.mkdtemp(prefix="fleet-health-crash-")))
     site.configure(LIMITS)
-    first_hour = this_hour()
     try:
         for step in plan.steps:
             site.do(step)
@@ -71,14 +76,24 @@ def run_round(seed: str, *, is_disturbed: bool = True) -> Result:
         settled_hour = settle(site, plan.expected)
         status = site.service.stop()
         problems = [] if status == 0 else [f"exit status {status}"]
-        problems += judge(site, plan.expected, first_hour=first_hour, settled_hour=settled_hour)
+        problems += judge(site, plan.expected, first_hour=hour_of(site.earliest_us), settled_hour=settled_hour)
     except (AssertionError, subprocess.TimeoutExpired) as error:
         problems = [str(error)]
     finally:
         site.close()
     if not problems:
         shutil.rmtree(site.directory)
-    return Result(seed, site.kills, site.rotations, time.monotonic() - started, tuple(problems), site.directory, plan)
+    return Result(
+        seed,
+        site.kills,
+        site.rotations,
+        site.steps,
+        site.damages,
+        time.monotonic() - started,
+        tuple(problems),
+        site.directory,
+        plan,
+    )
 
 
 def run_rounds(
@@ -122,8 +137,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     results = run_rounds(options.rounds, options.seed, jobs=options.jobs, on_result=report)
     kills, rotations = sum(result.kills for result in results), sum(result.rotations for result in results)
+    steps, damages = sum(result.clock_steps for result in results), sum(result.damages for result in results)
     _say(
-        f"{done[True]} of {len(results)} rounds ok: {kills} kills, {rotations} rotations"
+        f"{done[True]} of {len(results)} rounds ok: {kills} kills, {rotations} rotations,"
+        f" {steps} clock steps, {damages} states damaged or dated ahead"
         f" in {time.monotonic() - started:.0f} s (seed {options.seed})"
     )
     return 1 if done[False] else 0

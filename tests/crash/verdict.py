@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import time
 from collections import Counter
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from tests.patience import PATIENCE_S
+from tests.site import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,6 +22,11 @@ if TYPE_CHECKING:
 def this_hour() -> str:
     """Name the present hour, as the beginning of `detected_at_wall` does."""
     return datetime.now(UTC).isoformat()[:13]
+
+
+def hour_of(at_us: int) -> str:
+    """Name the hour of an instant, likewise."""
+    return iso(at_us)[:13]
 
 
 def settle(site: DisturbedSite, expected: frozenset[tuple[str, str]]) -> str:
@@ -39,7 +46,12 @@ def judge(
 ) -> Iterator[str]:
     """Say what is wrong: all that is expected must be there in the hour of settling, and nothing else in any hour."""
     rows, unreadable = _read_alert_logs(site.directory)
-    times = Counter((row["host"], row["symptom"], row["detected_at_wall"][:13]) for row in rows)
+    times = Counter(
+        (row["host"], row["symptom"], row["detected_at_wall"][:13]) for row in rows if not row.get("status")
+    )
+    for row in rows:
+        if row.get("status"):  # all that is wrong stays so to the end
+            yield f"falsely {row['status']}: {row['host']} {row['symptom']} at {row['detected_at_wall']}"
     for host, symptom in sorted(expected):
         if not times[host, symptom, settled_hour]:
             yield f"lost: {host} {symptom} in {settled_hour}"
@@ -59,7 +71,8 @@ def _read_alert_logs(directory: Path) -> tuple[list[dict[str, str]], int]:
     """Read the alert log and what it was rotated to; give the rows, and how many lines are none."""
     rows, unreadable = [], 0
     for file in directory.glob("alerts.jsonl*"):
-        for line in file.read_bytes().splitlines():
+        data = file.read_bytes()
+        for line in (gzip.decompress(data) if file.suffix == ".gz" else data).splitlines():
             try:
                 rows.append(json.loads(line))
             except ValueError:

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MIN_COUNT = 3
 LIMITS = f"""
+# An end would be a row of its own; here none is true.
+alerts.resolved = true
 detectors.fatal-only.min_count = {MIN_COUNT}
 detectors.unstamped.min_count = {MIN_COUNT}
 # What happens here by chance would now and then be the receiver's fault.

@@ -13,12 +13,18 @@ from fleet_health.domain.incidents import Incidents
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
+    from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.instant import Instant
 
 
 def finding(host: str, symptom: str) -> Finding:
     """Make a finding without any figures."""
     return Finding(host, symptom, "detail", "fix")
+
+
+def limits(found: Sequence[Finding]) -> dict[Pair, str]:
+    """Give the limits that findings were found by."""
+    return {(one.host, one.symptom): "its limits" for one in found}
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,16 @@ class Finds:
         del fleet, host, now
         return ()
 
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return none."""
+        del fleet, host
+        return None
+
+    def limits_of(self, host: str) -> str:
+        """Return something."""
+        del host
+        return "its limits"
+
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say no."""
         del fleet, host, now
@@ -58,9 +74,8 @@ def test_findings_are_sorted_by_host_then_symptom(now: Instant) -> None:
     """The order of the detectors, and of what they find, does not show."""
     detectors = [Finds("x", ("b", "a")), Finds("w", ("b",))]
 
-    assert evaluate(Fleet(), detectors, now) == Evaluation(
-        now, (finding("a", "x"), finding("b", "w"), finding("b", "x")), judged=frozenset("wx")
-    )
+    found = (finding("a", "x"), finding("b", "w"), finding("b", "x"))
+    assert evaluate(Fleet(), detectors, now) == Evaluation(now, found, judged=frozenset("wx"), limits=limits(found))
 
 
 def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
@@ -68,11 +83,13 @@ def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
     first, second = RuntimeError("first"), ValueError("second")
     detectors = [Finds("v", ("a",)), Finds("w", ("a",), first), Finds("x", ("a",)), Finds("y", (), second)]
 
+    found = (finding("a", "v"), finding("a", "x"))
     assert evaluate(Fleet(), detectors, now) == Evaluation(
         now,
-        (finding("a", "v"), finding("a", "x")),
+        found,
         (DetectorFailure("w", first), DetectorFailure("y", second)),
         frozenset("vx"),
+        limits=limits(found),
     )
 
 

@@ -53,20 +53,47 @@ class Watch:
         judged: Iterable[str] = ("silent",),
         muted: Iterable[tuple[str, str]] = (),
         gone: dict[str, Instant] | None = None,
+        signs: dict[tuple[str, str], Instant] | None = None,
+        limits: str = "",
+        heard: dict[str, Instant] | None = None,
+        is_clock_behind: bool = False,
     ) -> News:
-        """Evaluate; what is explained is so by findings of every host."""
+        """Evaluate; what is explained is so by findings of every host. What is over is so by a fact of this instant.
+
+        Args:
+            at: The instant.
+            found: What is found.
+            over: What is seen not to be found any more.
+            explains: What the findings of every host explain.
+            judged: The symptoms that were looked for.
+            muted: What is silenced.
+            gone: What is forgotten, with its last upload.
+            signs: The newest facts, where they are others than that what is over is so by one of this instant.
+            limits: The limits of everything.
+            heard: When hosts were heard of.
+            is_clock_behind: Whether the clock contradicts our own records.
+
+        """
         if self.restarts:
             snapshot = msgspec.json.decode(msgspec.json.encode(self.incidents.snapshot()), type=Snapshot)
-            keys = [(key, at) for keys in self.incidents._told.by_hour.values() for key in keys]
             self.incidents = Incidents(self.policy)
             self.incidents.restore(snapshot)
-            for key, given_at in keys:
-                self.incidents.remember(key, given_at)
         findings = tuple(
             Finding(host, symptom, "detail", "fix", frozenset(explains) if host == EVERY_HOST else frozenset())
             for host, symptom in found
         )
-        evaluation = Evaluation(at, findings, judged=frozenset(judged), over=frozenset(over), gone=gone or {})
+        over = frozenset(over)
+        evaluation = Evaluation(
+            at,
+            findings,
+            judged=frozenset(judged),
+            over=over,
+            signs=dict.fromkeys(over, at) if signs is None else signs,
+            limits=dict.fromkeys({*found, *(pair for pair in self.incidents.open if pair[1] in judged)}, limits),
+            heard=heard or {},
+            gone=gone or {},
+            is_clock_behind=is_clock_behind,
+        )
         return self.incidents.take(evaluation, lambda host, symptom: (host, symptom) in set(muted))
 
 
@@ -181,15 +208,17 @@ def test_what_outlives_its_cause_by_a_tick_is_told_at_once(watch: Watch) -> None
 
 def test_a_silent_host_is_lost_once_and_found_again(watch: Watch) -> None:
     """Beyond the lookback it is said once, and remembered until it ships."""
-    watch.tick(NOON, SILENT)
+    watch.tick(NOON, SILENT, signs={SILENT: NOON - HOUR_US})
+    lost_at = NOON + 23 * HOUR_US
     ticks = [
-        watch.tick(NOON + TICK),
-        watch.tick(NOON + 2 * TICK),
-        watch.tick(NOON + HOUR_US, over=[SILENT]),
-        watch.tick(NOON + HOUR_US + TICK, over=[SILENT]),
+        watch.tick(lost_at),
+        watch.tick(lost_at + 1),
+        watch.tick(lost_at + TICK),
+        watch.tick(lost_at + HOUR_US, over=[SILENT]),
+        watch.tick(lost_at + HOUR_US + TICK, over=[SILENT]),
     ]
 
-    assert [said(news) for news in ticks] == [[(LOST, *SILENT)], [], [], [(RESOLVED, *SILENT)]]
+    assert [said(news) for news in ticks] == [[], [(LOST, *SILENT)], [], [], [(RESOLVED, *SILENT)]]
     assert not watch.incidents.open
 
 
@@ -198,8 +227,8 @@ def test_a_lost_host_is_forgotten_in_the_end(*, age: int, is_remembered: bool) -
     """After 30 days, strictly."""
     watch = Watch()
     watch.tick(NOON, SILENT)
-    watch.tick(NOON + TICK)
-    watch.tick(NOON + TICK + age)
+    watch.tick(NOON + 25 * HOUR_US)
+    watch.tick(NOON + 25 * HOUR_US + age)
 
     assert bool(watch.incidents.open) == is_remembered
 

@@ -9,14 +9,21 @@ from fleet_health.domain.suspects import Suspects
 A, B = ("a", "silent"), ("b", "silent")
 
 
-def evaluation(at: int, *found: tuple[str, str], over: tuple[tuple[str, str], ...] = ()) -> Evaluation:
-    """Make an evaluation."""
-    return Evaluation(at, tuple(Finding(*pair, "detail", "fix") for pair in found), over=frozenset(over))
+def evaluation(
+    at: int, *found: tuple[str, str], over: tuple[tuple[str, str], ...] = (), sign_at: int | None = None
+) -> Evaluation:
+    """Make an evaluation; what is over is so by a fact of its instant, or of another one."""
+    return Evaluation(
+        at,
+        tuple(Finding(*pair, "detail", "fix") for pair in found),
+        over=frozenset(over),
+        signs=dict.fromkeys(over, at if sign_at is None else sign_at),
+    )
 
 
 def test_what_has_been_over_for_long_enough_is_let_go_of() -> None:
     """Not before, not if it was interrupted, and it is back when it is found."""
-    suspects = Suspects([A, B], enough_us=10)
+    suspects = Suspects([A, B], begin=-1, enough_us=10)
     seen = [set(suspects.pairs)]
     for one in (
         evaluation(0, over=(A, B)),
@@ -32,3 +39,22 @@ def test_what_has_been_over_for_long_enough_is_let_go_of() -> None:
         seen.append(set(suspects.pairs))
 
     assert seen == [{A, B}, {A, B}, {A, B}, {A, B}, {B}, {B}, set(), {A}, {A}]
+
+
+def test_what_only_an_old_fact_ends_is_not_let_go_of() -> None:
+    """The incident may have opened after the fact: before the begin, or when it was found last."""
+    suspects = Suspects([A], begin=100, enough_us=10)
+    seen = []
+    for one in (
+        evaluation(105, over=(A,), sign_at=100),
+        evaluation(200, over=(A,), sign_at=100),
+        evaluation(210, A),
+        evaluation(215, over=(A,), sign_at=209),
+        evaluation(230, over=(A,), sign_at=209),
+        evaluation(240, over=(A,), sign_at=211),
+        evaluation(251, over=(A,), sign_at=211),
+    ):
+        suspects.take(one)
+        seen.append(bool(suspects.pairs))
+
+    assert seen == [True, True, True, True, True, True, False]

@@ -104,6 +104,11 @@ class AssembledService:
         assert evaluation is not None
         return evaluation
 
+    @property
+    def is_clock_behind(self) -> bool:
+        """Whether the latest evaluation took its clock to be behind."""
+        return self._evaluator.clock_state.is_behind
+
     def write_alerts(self) -> None:
         """Let all alerts be written."""
         self._run(self._delivery.settle())

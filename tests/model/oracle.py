@@ -80,10 +80,15 @@ class Oracle:
             if row.counted is None:
                 row.counted = (row.read(now),) * 2
 
-    def read_anew(self, now: int) -> None:
-        """Read every row as if for the first time."""
+    def read_anew(self, now: int, slack: int = 0) -> None:
+        """Read every row as if for the first time; one from the future counts as now, or up to so much later."""
         for row in self.rows:
-            row.counted = (row.read(now),) * 2
+            at = row.read(now)
+            row.counted = at, at if at == row.at else at + slack
+
+    def is_ahead(self, now: int) -> bool:
+        """Say whether anything that was written is dated ahead of the clock by more than a minute."""
+        return any(at > now + MINUTE for at in (*(row.at for row in self.rows), *(entry.at for entry in self.entries)))
 
     def read_again(self, now: int) -> None:
         """Read every row once more, beside what is known already: it may count as before or as now."""

@@ -157,7 +157,7 @@ def test_a_flapping_receiver_makes_nobody_flap_and_holds_nobody_back(site: Site,
 def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
     site: Site, start_service: StartService
 ) -> None:
-    """Nobody uploads, so it is not seen to be over either. Here an hour begins with the loss of the alert log."""
+    """Nobody uploads, so it is not seen to be over either. In a new hour it is told of again."""
     site.configure('[receiver.failing]\nwindow = "3s"')
     with start_service(site) as service:
         do_until(service, lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
@@ -166,7 +166,7 @@ def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
         before = told(site)
         service.process.kill()
         service.process.wait()
-    site.alerts.unlink()
+    site.begin_an_hour()
     with start_service(site) as service:
         service.until(site.alert_rows, "the alert")
         service.until_evaluated_anew()

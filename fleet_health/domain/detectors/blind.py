@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
 
 if TYPE_CHECKING:
@@ -14,10 +14,16 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
 SYMPTOM = "blind"
+CLOCK = "clock"
+"""The source that is away while the clock contradicts our own records."""
 
 _SUGGESTED_FIX = (
     "On the machine where fleet-health runs: mend what `systemctl status fleet-health` says of its sources;"
     " it goes on by itself."
+)
+_SUGGESTED_FIX_CLOCK = (
+    "On the machine where fleet-health runs: set the clock (`timedatectl status`); it goes on by itself. If the clock"
+    " is right and was ahead before: stop fleet-health, move `state.json` out of its state directory, and start it."
 )
 
 
@@ -39,17 +45,20 @@ class Blind:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all sources together."""
-        unseen = [
-            f"the {coverage.source} for {describe(now - coverage.unseen_since)} ({coverage.reason})"
+        unseen = {
+            coverage.source: f"the {coverage.source} for {describe(now - coverage.unseen_since)} ({coverage.reason})"
             for coverage in fleet.coverage
             if coverage.unseen_since is not None and now - coverage.unseen_since > self._after_us
-        ]
-        if unseen:
+        }
+        clock = unseen.pop(CLOCK, "")
+        details = ["cannot read " + ", nor ".join(unseen.values())] if unseen else []
+        details += [f"cannot judge by {clock}"] if clock else []
+        if details:
             yield Finding(
                 host=EVERY_HOST,
                 symptom=SYMPTOM,
-                detail="cannot read " + ", nor ".join(unseen),
-                suggested_fix=_SUGGESTED_FIX,
+                detail="; ".join(details),
+                suggested_fix=" ".join([_SUGGESTED_FIX] * bool(unseen) + [_SUGGESTED_FIX_CLOCK] * bool(clock)),
             )
 
     def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
@@ -71,3 +80,13 @@ class Blind:
         """Say whether every source can be read."""
         del host, now
         return all(coverage.unseen_since is None for coverage in fleet.coverage)
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant:
+        """Return the present: that every source can be read is what we observe ourselves."""
+        del fleet, host
+        return PRESENT
+
+    def limits_of(self, host: str) -> str:
+        """Return the limit."""
+        del host
+        return f"{self._after_us}"

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 EVERY_HOST = "*"
 """The host of a finding that concerns no host in particular. No host is named so: names are made safe."""
 
+PRESENT: Instant = 1 << 62
+"""The sign of what an evaluation observes itself, and no timestamp of somebody else's tells: newer than any fact."""
+
 Pair: TypeAlias = tuple[str, str]
 """A host, or `EVERY_HOST`, and a symptom."""
 
@@ -102,5 +105,16 @@ class Detector(Protocol):
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether a host that showed the symptom, and no longer does, is seen to be well.
 
-        That nothing is seen of it is not enough, nor is a window of which a part was not seen.
+        That nothing is seen of it is not enough, nor is a window of which a part was not seen. It is necessary for an
+        end, and not sufficient: `sign_at` must also be a new fact, unless the limits have changed.
         """
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the timestamp of the newest fact that speaks for an end, such as an accepted upload; None without one.
+
+        It is the fact's own timestamp, never the present, and may lie ahead of the clock: an incident ends only by a
+        fact that is newer than itself. `PRESENT` stands for what the evaluation itself observes.
+        """
+
+    def limits_of(self, host: str) -> str:
+        """Return the figures that decide for a host, as one text: where it differs, the limits have changed."""

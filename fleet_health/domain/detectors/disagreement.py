@@ -99,6 +99,25 @@ class Disagreement(ABC):
         since = now - self._limits.window_us
         return _is_comparable(fleet, since, now) and _has_agreement(fleet, since, now)
 
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return when a host last had both an accepted upload and a row: the earlier of the newest of each."""
+        del host
+        return max(
+            (
+                min(accepted_at, last_at)
+                for name, window in fleet.traffic.items()
+                if (accepted_at := window.accepted_at) is not None
+                and (last_at := fleet.ships.last_at(name)) is not None
+            ),
+            default=None,
+        )
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and the limits."""
+        del host
+        limits = self._limits
+        return f"{limits.window_us} {limits.slack_us} {limits.min_hosts} {limits.min_count}"
+
     @abstractmethod
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         """Give the hosts that lack all of it in the other, each with how many uploads it has in the one."""

@@ -141,6 +141,15 @@ class FatalOnly:
             return True
         return fleet.is_whole("journal", since, now) or _has_shipped(fleet, host, since, now)
 
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest accepted upload: that refusals merely stop or become fewer is no sign."""
+        return fleet.accepted_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and both limits."""
+        limits = self._limits.of(host)
+        return f"{limits.window_us} {limits.min_count} {limits.ratio}"
+
 
 def fix_by_cause(
     window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, unstamped: UnstampedLimits | None

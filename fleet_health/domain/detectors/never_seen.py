@@ -91,6 +91,18 @@ class NeverSeen:
         del now
         return _is_known(fleet, host) or not HostGlobs((host,)).unmatched(known for known, _ in fleet.ships.items())
 
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest row of the host, or of any host that matches."""
+        if is_plain(host):
+            return fleet.ships.last_at(host)
+        glob = HostGlobs((host,))
+        return max((at for name, at in fleet.ships.items() if glob.matches(name)), default=None)
+
+    def limits_of(self, host: str) -> str:
+        """Return nothing: there is no limit to be below."""
+        del host
+        return ""
+
 
 def _is_known(fleet: Fleet, host: str) -> bool:
     return fleet.ships.last_at(host) is not None

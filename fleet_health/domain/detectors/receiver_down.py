@@ -156,6 +156,20 @@ class ReceiverDown:
         is_contradicted = unit is None or unit.is_running or self._has_shipped_since(unit.at, newest_at)
         return newest_at is not None and is_contradicted and now - newest_at <= after_us
 
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest row of any host, or the unit's start if that is later."""
+        del host
+        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        if unit is None or not unit.is_running:
+            return newest_at
+        return unit.at if newest_at is None else max(unit.at, newest_at)
+
+    def limits_of(self, host: str) -> str:
+        """Return the limits, and that of `silent`."""
+        del host
+        limits = self._limits
+        return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {self._silent_limits.default.after_us}"
+
     @property
     def _lookback_us(self) -> int:
         return max(limits.lookback_us for limits in self._silent_limits.each_alone())

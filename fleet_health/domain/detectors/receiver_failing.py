@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain.detectors import fatal_only, silent
 from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
-from fleet_health.domain.window import SERVER_ERROR
+from fleet_health.domain.window import NEVER, SERVER_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -63,11 +63,9 @@ class ReceiverFailing:
         if not fleet.is_whole("journal", since, now):
             return
         failing, errors = _failing(fleet, since, now)
-        if len(failing) < limits.min_hosts:
+        if not self._is_failing(len(failing), fleet, since, now):
             return
         total = _answered(fleet, since, now)
-        if len(failing) / total < limits.ratio:
-            return
         figures = ", ".join(f"{count} x {status}" for status, count in sorted(errors.items()))
         yield Finding(
             host=EVERY_HOST,
@@ -116,13 +114,32 @@ class ReceiverFailing:
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether a window that was seen whole has an accepted upload, of any host.
 
-        That too few hosts upload to tell is no sign that the receiver is well: they may have given up.
+        That too few hosts upload to tell is no sign that the receiver is well: they may have given up. Errors that are
+        dated ahead of the clock count: it may be behind, and they are facts.
         """
         del host
         since = now - self._limits.window_us
-        return fleet.is_whole("journal", since, now) and any(
-            counts.accepted for counts in fleet.counts(since, now).values()
+        return (
+            fleet.is_whole("journal", since, now)
+            and any(counts.accepted for counts in fleet.counts(since, now).values())
+            and not self._is_failing(len(_failing(fleet, since, NEVER - 1)[0]), fleet, since, NEVER - 1)
         )
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest accepted upload of any host in the journal."""
+        del host
+        instants = (window.accepted_at for _, window in fleet.traffic.items())
+        return max((at for at in instants if at is not None), default=None)
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and both limits."""
+        del host
+        limits = self._limits
+        return f"{limits.window_us} {limits.min_hosts} {limits.ratio}"
+
+    def _is_failing(self, failing: int, fleet: Fleet, since: Instant, until: Instant) -> bool:
+        limits = self._limits
+        return failing >= limits.min_hosts and failing / _answered(fleet, since, until) >= limits.ratio
 
 
 def _failing(fleet: Fleet, since: Instant, until: Instant) -> tuple[list[str], Counter[int]]:

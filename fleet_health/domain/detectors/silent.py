@@ -121,3 +121,12 @@ class Silent:
         """Say whether the host has shipped lately."""
         last_at = fleet.ships.last_at(host)
         return last_at is not None and now - last_at <= self._limits.of(host).after_us
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest row."""
+        return fleet.ships.last_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return both limits."""
+        limits = self._limits.of(host)
+        return f"{limits.after_us} {limits.lookback_us}"

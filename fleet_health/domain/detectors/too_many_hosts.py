@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT, Figure, Finding, Reach
 from fleet_health.domain.instant import HOUR_US
 
 if TYPE_CHECKING:
@@ -59,6 +59,16 @@ class TooManyHosts:
         """Say yes: that nobody was left out of late is seen."""
         del fleet, host, now
         return True
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant:
+        """Return the present: an hour without anybody left out is what we observe ourselves."""
+        del fleet, host
+        return PRESENT
+
+    def limits_of(self, host: str) -> str:
+        """Return nothing: an hour is no setting."""
+        del host
+        return ""
 
 
 def _crowds(fleet: Fleet, now: Instant) -> list[LeftOut]:

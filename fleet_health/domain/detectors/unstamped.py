@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
 from fleet_health.domain.instant import describe
+from fleet_health.domain.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Sequence
@@ -90,5 +91,20 @@ class Unstamped:
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether the rejections have become too few in a window that was seen whole."""
-        return fleet.is_whole("journal", now - self._limits.of(host).window_us, now)
+        """Say whether the rejections have become too few in a window that was seen whole.
+
+        Those that are dated ahead of the clock count: it may be behind, and they are facts.
+        """
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        since = now - limits.window_us
+        is_rare = window is None or window.count(since, NEVER - 1).unstamped < limits.min_count
+        return is_rare and fleet.is_whole("journal", since, now)
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest accepted upload: that the rejections merely stop is no sign."""
+        return fleet.accepted_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and the limit."""
+        limits = self._limits.of(host)
+        return f"{limits.window_us} {limits.min_count}"

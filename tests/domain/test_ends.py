@@ -1,0 +1,317 @@
+"""What ends an incident: a fact that is newer than it, or limits that were changed. Not the clock, nor silence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.domain.alert import LOST, RESOLVED, dedup_key
+from fleet_health.domain.coverage import Coverage, Gap
+from fleet_health.domain.detectors.blind import Blind
+from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT
+from fleet_health.domain.detectors.disagreement import DisagreementLimits
+from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.domain.detectors.index_stalled import IndexStalled
+from fleet_health.domain.detectors.never_seen import NeverSeen, NeverSeenLimits
+from fleet_health.domain.detectors.receiver_down import ReceiverDown, ReceiverDownLimits
+from fleet_health.domain.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
+from fleet_health.domain.detectors.silent import Silent, SilentLimits
+from fleet_health.domain.detectors.too_many_hosts import TooManyHosts
+from fleet_health.domain.detectors.unstamped import Unstamped, UnstampedLimits
+from fleet_health.domain.evaluation import evaluate, under_a_clock_behind
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.incident import Incident, Snapshot
+from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.instant import HOUR_US
+from fleet_health.domain.limits import HostLimits
+from fleet_health.domain.observation import Response, Ship, UnitState
+from fleet_health.domain.observation import Unstamped as Rejection
+from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.domain.told_keys import ToldKeys
+from tests.domain.test_incident_life import DOWN, NOON, SILENT, TICK, Watch, said, told
+
+if TYPE_CHECKING:
+    from fleet_health.domain.detectors.contract import Detector
+
+MINUTE = 60_000_000
+REFUSED = ("a", "fatal-only")
+FIX = SuggestedFix("fix")
+FATAL_ONLY = FatalOnlyLimits(30 * MINUTE, 3, 0.95, FIX, FIX, FIX)
+SILENT_LIMITS = HostLimits(SilentLimits(30 * MINUTE, 24 * HOUR_US, FIX))
+
+
+@pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
+def watch(request: pytest.FixtureRequest) -> Watch:
+    """Watch, with restarts and without."""
+    return Watch(restarts=request.param)
+
+
+def ends_by(watch: Watch, pair: tuple[str, str], sign_at: int | None, *, known_at: int | None = None) -> bool:
+    """Say whether what is found at noon ends by a fact, seen at two ticks."""
+    watch.tick(NOON, pair, judged=(pair[1],), signs={} if known_at is None else {pair: known_at})
+    signs = {} if sign_at is None else {pair: sign_at}
+    ticks = [watch.tick(NOON + n * TICK, over=[pair], judged=(pair[1],), signs=signs) for n in (1, 2, 3)]
+    return [said(news) for news in ticks] == [[], [(RESOLVED, *pair)], []]
+
+
+@pytest.mark.parametrize(
+    ("symptom", "sign", "known", "ends"),
+    [
+        pytest.param("fatal-only", None, None, False, id="without a fact nothing ends"),
+        pytest.param("fatal-only", 0, None, False, id="one at the opening is not later"),
+        pytest.param("fatal-only", 1, None, True, id="one that is later ends it"),
+        pytest.param(
+            "fatal-only", -10 * MINUTE, None, False, id="one from before the opening is old, however late read"
+        ),
+        pytest.param("fatal-only", 10 * MINUTE, 10 * MINUTE, False, id="one dated ahead, and known then, is no news"),
+        pytest.param("fatal-only", 10 * MINUTE + 1, 10 * MINUTE, True, id="one that is later than that is"),
+        pytest.param("unstamped", -1, None, False, id="unstamped likewise"),
+        pytest.param("unstamped", 1, None, True, id="unstamped ends by an upload"),
+        pytest.param("receiver-down", 0, None, False, id="a start before the opening"),
+        pytest.param("receiver-down", 1, None, True, id="a start after it"),
+        pytest.param("silent", -45 * MINUTE, -45 * MINUTE, False, id="the row that was known"),
+        pytest.param("silent", -10 * MINUTE, -45 * MINUTE, True, id="a row that was read late"),
+        pytest.param("silent", -10 * MINUTE, None, False, id="where no row was known, it must be later"),
+        pytest.param("silent", 1, None, True, id="where no row was known, and it is later"),
+        pytest.param("never-seen", -HOUR_US, None, True, id="any upload of who was never seen"),
+        pytest.param("blind", PRESENT, PRESENT, True, id="what the evaluation itself observes"),
+    ],
+)
+def test_only_a_new_fact_ends_an_incident(
+    symptom: str, sign: int | None, known: int | None, watch: Watch, *, ends: bool
+) -> None:
+    """By its own timestamp, against the opening and what was known then."""
+
+    def dated(offset: int | None) -> int | None:
+        return offset if offset in (None, PRESENT) else NOON + offset
+
+    assert ends_by(watch, ("a", symptom), dated(sign), known_at=dated(known)) == ends
+
+
+def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
+    """Without a fact: from the evaluation on that looks by the new ones, for as long as they do not find it."""
+    watch.tick(NOON, REFUSED, judged=("fatal-only",), limits="10")
+    ticks = [
+        watch.tick(NOON + n * TICK, over=[REFUSED], judged=("fatal-only",), signs={}, limits="20") for n in (1, 2, 3)
+    ]
+
+    assert [said(news) for news in ticks] == [[], [(RESOLVED, *REFUSED)], []]
+
+
+def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch) -> None:
+    """Then it is not for their sake that it is not found."""
+    watch.tick(NOON, REFUSED, judged=("fatal-only",), limits="10")
+    watch.tick(NOON + TICK, over=[REFUSED], judged=("fatal-only",), signs={}, limits="10")
+    ticks = [
+        watch.tick(NOON + n * TICK, over=[REFUSED], judged=("fatal-only",), signs={}, limits="20") for n in (2, 3, 4)
+    ]
+
+    assert [said(news) for news in ticks] == [[], [], []]
+    assert list(watch.incidents.open) == [REFUSED]
+
+
+def test_limits_that_changed_while_nobody_watched_prove_nothing_but_of_the_silent(watch: Watch) -> None:
+    """After hours its refusals are too long ago by any limits; a host's silence does not grow shorter."""
+    judged = ("fatal-only", "silent")
+    watch.tick(NOON, REFUSED, SILENT, judged=judged, limits="10", signs={SILENT: NOON - HOUR_US})
+    later = NOON + 4 * HOUR_US
+    over, signs = [REFUSED, SILENT], {SILENT: NOON - HOUR_US}
+    ticks = [watch.tick(later + n * TICK, over=over, judged=judged, signs=signs, limits="20") for n in (0, 1, 2)]
+
+    assert [said(news) for news in ticks] == [[], [(RESOLVED, *SILENT)], []]
+
+
+def test_at_an_instant_before_the_latest_evaluation_nothing_ends(watch: Watch) -> None:
+    """A clock that was set back by less than a minute goes through that minute again."""
+    watch.tick(NOON, REFUSED, judged=("fatal-only",))
+    sign = {REFUSED: NOON + 1}
+    back = watch.tick(NOON - 1, over=[REFUSED], judged=("fatal-only",), signs=sign)
+
+    assert said(back) == []
+    assert watch.incidents.open[REFUSED].well_since is None
+    assert watch.incidents.at == NOON
+
+
+@pytest.mark.parametrize("pair", [REFUSED, ("a", "unstamped")])
+def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, str], watch: Watch) -> None:
+    """Once, when the whole lookback is over; a sign of it makes it unknown again; in the end it is forgotten."""
+    judged = (pair[1], "silent")
+    watch.tick(NOON, pair, judged=judged, heard={"a": NOON - MINUTE})
+    lost_at = NOON - MINUTE + 24 * HOUR_US
+    ticks = [
+        watch.tick(lost_at, judged=judged),
+        watch.tick(lost_at + 1, judged=(pair[1],)),  # the index is not seen
+        watch.tick(lost_at + 2, judged=judged),
+        watch.tick(lost_at + TICK, judged=judged),
+        watch.tick(lost_at + 2 * TICK, judged=judged, heard={"a": lost_at + TICK}),
+    ]
+    is_lost = [bool(watch.incidents.lost)]
+    ticks += [watch.tick(lost_at + 2 * 24 * HOUR_US, judged=judged)]
+    is_lost += [bool(watch.incidents.lost)]
+    watch.tick(lost_at + 33 * 24 * HOUR_US, judged=judged)
+
+    assert [said(news) for news in ticks] == [[], [], [(LOST, *pair)], [], [], [(LOST, *pair)]]
+    assert is_lost == [False, True]
+    assert watch.incidents.open == {}
+
+
+def test_what_concerns_no_host_is_never_lost(watch: Watch) -> None:
+    """It has nobody to be heard of."""
+    watch.tick(NOON, DOWN, judged=("receiver-down", "silent"))
+
+    assert said(watch.tick(NOON + 48 * HOUR_US, judged=("receiver-down", "silent"))) == []
+
+
+def test_under_a_clock_that_is_behind_nothing_changes_but_what_is_found(watch: Watch) -> None:
+    """Nothing ends, is lost, flaps, is forgotten or told once more; what is new is alerted; later all goes on."""
+    judged = ("silent", "fatal-only")
+    watch.tick(NOON, SILENT, judged=judged, signs={SILENT: NOON - 23 * HOUR_US})
+    back = NOON - 3 * HOUR_US
+    new = ("b", "fatal-only")
+    behind = [
+        watch.tick(back, over=[SILENT], judged=judged, is_clock_behind=True),
+        watch.tick(back + TICK, SILENT, new, judged=judged, is_clock_behind=True),
+        watch.tick(back - 10 * 365 * 24 * HOUR_US, new, judged=judged, is_clock_behind=True),
+    ]
+    snapshot = watch.incidents.snapshot()
+    right = watch.tick(NOON + TICK, SILENT, new, judged=judged)
+
+    assert [told(news) for news in behind] == [[], [new], []]
+    assert [said(news) for news in behind] == [[], [], []]
+    assert snapshot.at == NOON
+    assert [pair for pair, _ in snapshot.openings] == [SILENT]
+    assert dedup_key(*SILENT, NOON) in snapshot.told["2026-11-23T12"]
+    assert (told(right), said(right)) == ([new], [])
+
+
+def test_records_of_a_clock_that_was_ahead_are_dated_as_of_now() -> None:
+    """An upload after that ends what they opened."""
+    watch = Watch()
+    ahead = NOON + 10 * 365 * 24 * HOUR_US
+    watch.tick(ahead, SILENT, signs={SILENT: ahead - HOUR_US})
+    watch.incidents.redate(NOON)
+    signs = {SILENT: NOON + MINUTE}
+    ticks = [watch.tick(NOON + n * TICK, over=[SILENT], signs=signs) for n in (1, 2)]
+
+    assert [said(news) for news in ticks] == [[], [(RESOLVED, *SILENT)]]
+    assert ticks[1].notices[0].opened_at == NOON
+
+
+def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
+    """Those before and after too, around each clock that there was; sorted, and no more than a full table's."""
+    keys = ToldKeys()
+    for hour in range(-5, 6):
+        keys.add(f"key-{hour}", NOON + hour * HOUR_US)
+    for number in range(60_000):
+        keys.add(f"{number:05}", NOON)
+    saved = keys.around(NOON, NOON - 3 * HOUR_US)
+
+    assert sum(map(len, saved.values())) == 50_000
+    assert saved["2026-11-23T13"] == ["key-1"]
+    assert saved["2026-11-23T12"][0] == "00000"
+    assert set(ToldKeys().around(NOON)) == set()
+    few = ToldKeys()
+    for hour in range(-5, 6):
+        few.add(f"key-{hour}", NOON + hour * HOUR_US)
+    assert sorted(few.around(NOON, NOON - 3 * HOUR_US)) == [f"2026-11-23T{hour:02}" for hour in (8, 9, 10, 11, 12, 13)]
+
+
+def test_an_alert_that_the_state_knows_is_not_given_again() -> None:
+    """By its instant alone, as an earlier release has saved it."""
+    incidents = Incidents()
+    incidents.restore(Snapshot(at=NOON, open=[Incident(*SILENT, NOON - HOUR_US, told_at=NOON)]))
+    watch = Watch()
+    watch.incidents = incidents
+
+    assert told(watch.tick(NOON + TICK, SILENT)) == []
+
+
+def fleet(*observed: Ship | Response | Rejection | UnitState) -> Fleet:
+    """Make a fleet of what was observed."""
+    one = Fleet()
+    one.ships.record(ship for ship in observed if isinstance(ship, Ship))
+    one.traffic.record(other for other in observed if not isinstance(other, Ship))
+    return one
+
+
+DISAGREEMENT = DisagreementLimits(30 * MINUTE, 2 * MINUTE, 1, FIX)
+
+
+@pytest.mark.parametrize(
+    ("detector", "host", "observed", "sign"),
+    [
+        (Silent(SILENT_LIMITS), "a", [Ship("a", 5), Ship("a", 3), Ship("b", 9)], 5),
+        (Silent(SILENT_LIMITS), "a", [Response("a", 7, 201)], None),
+        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Response("a", 6, 412), Ship("a", 3)], 4),
+        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Ship("a", 5)], 5),
+        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 6, 412), Response("b", 7, 201)], None),
+        (Unstamped(HostLimits(UnstampedLimits(MINUTE, 3, FIX))), "a", [Rejection("a", 9), Response("a", 4, 200)], 4),
+        (NeverSeen(["a"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a", [Ship("a", 5), Ship("b", 9)], 5),
+        (NeverSeen(["a*"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a*", [Ship("a1", 5), Ship("b", 9)], 5),
+        (ReceiverFailing(ReceiverFailingLimits(MINUTE, 1, 0.5, FIX)), "*", [Response("b", 3, 201), Ship("a", 9)], 3),
+        (
+            ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS),
+            "*",
+            [UnitState(7, is_running=True), Ship("a", 4)],
+            7,
+        ),
+        (
+            ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS),
+            "*",
+            [UnitState(7, is_running=False), Ship("a", 4)],
+            4,
+        ),
+        (ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS), "*", [UnitState(7, is_running=True)], 7),
+        (IndexStalled(DISAGREEMENT), "*", [Response("a", 9, 201), Ship("a", 4), Response("b", 8, 201)], 4),
+        (IndexStalled(DISAGREEMENT), "*", [Response("a", 9, 201), Ship("b", 4)], None),
+        (Blind(MINUTE), "*", [], PRESENT),
+        (TooManyHosts(), "*", [], PRESENT),
+    ],
+)
+def test_each_detector_says_which_fact_speaks_for_an_end(
+    detector: Detector, host: str, observed: list[Any], sign: int | None
+) -> None:
+    """By the fact's own timestamp; what is merely missing is none."""
+    assert detector.sign_at(fleet(*observed), host) == sign
+
+
+def test_facts_that_a_clock_has_not_reached_yet_count_against_an_end() -> None:
+    """Rejections and errors that are dated ahead of it: their window has not passed."""
+    rejected = fleet(*[Rejection("a", NOON + n) for n in range(3)])
+    failing = fleet(Response("w", NOON - 9, 201), *[Response("a", NOON + n, 500) for n in range(3)])
+    unstamped = Unstamped(HostLimits(UnstampedLimits(30 * MINUTE, 3, FIX)))
+    receiver = ReceiverFailing(ReceiverFailingLimits(30 * MINUTE, 1, 0.5, FIX))
+
+    assert [unstamped.is_over(rejected, "a", at) for at in (NOON - 1, NOON + HOUR_US)] == [False, True]
+    assert not receiver.is_over(failing, EVERY_HOST, NOON - 1)
+
+
+def test_a_past_that_is_judged_again_opens_nothing_that_was_refuted_since() -> None:
+    """Under a clock that is behind: refused by then, and accepted later. What is open stays found."""
+    known = fleet(*[Response("a", NOON - n, 412) for n in range(3)], Response("a", NOON + MINUTE, 201))
+    detectors = [FatalOnly(HostLimits(FATAL_ONLY))]
+    as_found = evaluate(known, detectors, NOON)
+    new, standing = (under_a_clock_behind(as_found, pairs) for pairs in ((), (REFUSED,)))
+
+    assert [len(one.findings) for one in (as_found, new, standing)] == [1, 0, 1]
+    assert new.is_clock_behind
+    assert standing.over == frozenset()
+
+
+def test_the_clock_is_a_source_that_can_be_away() -> None:
+    """Beside the others, with what to do about it."""
+    one = Fleet()
+    gap = Gap(0, 1, "of long ago")
+    one.coverage = (
+        Coverage("index"),
+        Coverage("journal", NOON - HOUR_US, "gone", (gap,)),
+        Coverage("clock", NOON - 20 * MINUTE, "20 min behind the index"),
+    )
+    (finding,) = Blind(15 * MINUTE).find(one, NOON)
+
+    assert finding.detail == (
+        "cannot read the journal for 1 h (gone); cannot judge by the clock for 20 min (20 min behind the index)"
+    )
+    assert "`systemctl status fleet-health`" in finding.suggested_fix
+    assert "`timedatectl status`" in finding.suggested_fix

@@ -1,0 +1,358 @@
+"""S4: a clock that is behind must not end what stands, whether it is so at the start or is set back later."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.fake_clock import FakeClock, find_libfaketime
+from tests.service_process import plain_environment
+from tests.site import now_us
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.conftest import DoWithout, RunCommand, Service, Site, StartService
+
+MINUTE = 60
+HOUR_US = 3_600_000_000
+RESOLVED = "alerts.resolved = true\n"
+
+
+@pytest.fixture
+def clock(tmp_path: Path, do_without: DoWithout) -> FakeClock:
+    """Give a clock that can be set."""
+    if (library := find_libfaketime()) is None:
+        do_without("libfaketime is not installed")
+    return FakeClock(library, tmp_path / "clock")
+
+
+def state_path(site: Site) -> Path:
+    """Name the saved state."""
+    return site.directory / "state" / "state.json"
+
+
+def state_of(site: Site) -> dict[str, Any]:
+    """Read the saved state."""
+    state: dict[str, Any] = json.loads(state_path(site).read_bytes())
+    return state
+
+
+def standing(site: Site) -> list[tuple[str, str]]:
+    """Give what the saved state says is open."""
+    if not state_path(site).exists():
+        return []
+    return sorted((incident["host"], incident["symptom"]) for incident in state_of(site)["incidents"]["open"])
+
+
+def told(site: Site) -> list[tuple[str, str, str]]:
+    """Give the host, symptom and status of each row of the alert log, sorted; an alert's status is empty."""
+    return sorted((row["host"], row["symptom"], row.get("status", "")) for row in site.alert_rows())
+
+
+ALERTED = [(*alert, "") for alert in [("quiet", "silent"), ("refused", "fatal-only"), ("unstamped", "unstamped")]]
+
+
+def open_all(site: Site, service: Service) -> None:
+    """Wait until every symptom has its alert, and all of it is saved."""
+    service.until(lambda: told(site) == ALERTED, "the alerts")
+    service.until(lambda: standing(site) == site.EVERY_ALERT, "the state")
+
+
+@pytest.mark.parametrize("behind_s", [40, 59, 2 * MINUTE, 20 * MINUTE, 3 * 60 * MINUTE, 20 * 365 * 24 * 60 * MINUTE])
+@pytest.mark.fault("S4", rig="libfaketime", says="a start with a clock that is behind, then set right")
+def test_S4_start_with_a_clock_that_is_behind(
+    behind_s: int, clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Nothing ends, nothing is lost, nothing is alerted twice; neither then nor when the clock is set right."""
+    site.configure(RESOLVED)
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site, **clock.environment) as service:
+        open_all(site, service)
+        service.stop(signal.SIGKILL)
+    saved_at = state_of(site)["incidents"]["at"]
+    clock.set(-behind_s)
+    with start_service(site, **clock.environment) as service:
+        service.until(lambda: service.evaluations() >= 4, "some ticks")
+        behind = told(site), standing(site)
+        status = service.notify.status
+        service.stop(signal.SIGKILL)
+    still_saved_at = state_of(site)["incidents"]["at"]
+    with start_service(site, **clock.environment) as service:
+        service.until(lambda: service.evaluations() >= 2, "some ticks of another life")
+        clock.set(0)
+        for _ in range(2):
+            service.until_evaluated_anew()
+        right = told(site), standing(site), service.notify.status
+
+        assert behind == (ALERTED, site.EVERY_ALERT)
+        assert ("the clock is " in status) == (behind_s > MINUTE)
+        assert still_saved_at >= saved_at
+        assert right[:2] == (ALERTED, site.EVERY_ALERT)
+        assert "the clock is " not in right[2]
+        site.ship("quiet")
+        site.answer("refused", 201)
+        site.sync_journal()
+        ends = [("quiet", "silent", "resolved"), ("refused", "fatal-only", "resolved")]
+        service.until(lambda: told(site) == sorted([*ALERTED, *ends]), "the ends")
+
+
+@pytest.mark.parametrize("back_s", [40, 20 * MINUTE])
+@pytest.mark.fault("S4", rig="libfaketime", says="the clock is set back while the service runs")
+def test_S4_clock_set_back_while_it_runs(
+    back_s: int, clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Nothing ends under it, nor when it is right again."""
+    site.configure(RESOLVED)
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site, **clock.environment) as service:
+        open_all(site, service)
+        for offset_s in (-back_s, 0, -back_s, 0):
+            clock.set(offset_s)
+            for _ in range(2):
+                service.until_evaluated_anew()
+
+            assert (told(site), standing(site)) == (ALERTED, site.EVERY_ALERT)
+
+
+@pytest.mark.fault("S4", rig="libfaketime", says="the status, explain and an alert say that the clock is behind")
+def test_S4_a_clock_that_is_behind_is_reported(
+    clock: FakeClock, site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """By STATUS=, by `status` with exit status 3, by `explain`, and by an alert when it lasts; until it is right."""
+    site.configure(RESOLVED + 'blind_after = "1s"\n')
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        open_all(site, service)
+        service.stop(signal.SIGKILL)
+    clock.set(-20 * MINUTE)
+    with start_service(site, **clock.environment) as service:
+        service.until(lambda: ("*", "blind", "") in told(site), "the alert")
+        shown = run_command("status", "--config", site.config)
+        status = run_command("status", "--json", "--config", site.config)
+        explained = run_command("explain", "quiet", "--config", site.config)
+        (row,) = [row for row in site.alert_rows() if row["symptom"] == "blind"]
+        clock.set(0)
+        service.until(lambda: ("*", "blind", "resolved") in told(site), "the end")
+        after = run_command("status", "--json", "--config", site.config)
+
+    assert "cannot judge by the clock" in row["detail"]
+    assert " min " in row["detail"]
+    assert " behind the " in row["detail"]  # the state or the alert log, whichever is later
+    assert "timedatectl" in row["suggested_fix"]
+    assert (shown.status, status.status) == (3, 3)
+    assert "the clock is 1" in shown.stdout
+    (document,) = status.documents
+    assert {"silent", "never-seen"} & set(document["not_judged"]) == {"silent"}
+    assert [source["phase"] for source in document["sources"] if source["name"] == "clock"] == ["behind"]
+    assert "the clock is 1" in explained.stdout
+    assert "absence and ends are not judged" in explained.stdout
+    assert after.status == 1  # something fires
+    assert [one for one in told(site) if one[2]] == [("*", "blind", "resolved")]
+
+
+def only_state(site: Site) -> None:
+    """Leave nothing but the state."""
+    site.alerts.unlink()
+    os.utime(site.index, (0, 0))
+
+
+def only_alerts(site: Site) -> None:
+    """Leave nothing but the alert log."""
+    state_path(site).unlink()
+    os.utime(site.index, (0, 0))
+
+
+def only_journal(site: Site) -> None:
+    """Leave nothing but the journal."""
+    only_alerts(site)
+    site.alerts.unlink()
+    site.answer("well", 201)
+    site.sync_journal()
+
+
+def only_index(site: Site) -> None:
+    """Leave nothing but the index."""
+    state_path(site).unlink()
+    site.alerts.unlink()
+    site.ship("well")
+
+
+@pytest.mark.parametrize(
+    ("leave", "record"),
+    [
+        (only_state, "saved state"),
+        (only_alerts, "alert log"),
+        (only_journal, "journal"),
+        (only_index, "index"),
+    ],
+)
+@pytest.mark.fault("S4", rig="libfaketime", says="any one record alone contradicts the clock, for `check` as well")
+def test_S4_each_record_contradicts_the_clock(
+    leave: Callable[[Site], None], record: str, clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Absence is not judged: neither by the service, nor by `check`, which says so and fails."""
+    site.configure()
+    site.answer("well", 201, at_us=now_us() - HOUR_US)
+    site.sync_journal()
+    site.ship("quiet", minutes_ago=75)
+    with start_service(site) as service:
+        service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
+        service.stop(signal.SIGKILL)
+    leave(site)
+    clock.set(-20 * MINUTE)
+    checked = run_with(clock, "check", "--dry-run", "--json", "--config", str(site.config))
+    with start_service(site, **clock.environment) as service:
+        service.until(lambda: f"behind the {record}" in service.notify.status, "the status")
+        service.until_evaluated_anew()
+        not_judged = service.events("evaluated")[-1]["not_judged"]
+
+    assert "silent" in not_judged
+    assert (checked[0], f"behind the {record}" in checked[2]) == (1, True)
+    assert '"silent"' not in checked[1]
+
+
+def run_with(clock: FakeClock, *arguments: str) -> tuple[int, str, str]:
+    """Run `fleet-health` by a clock."""
+    done = subprocess.run(
+        [sys.executable, "-m", "fleet_health", *arguments],
+        env=plain_environment() | clock.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.fault("S4", rig="service", says="a row dated far ahead does not switch absence off")
+def test_S4_a_row_from_the_future_is_no_evidence(site: Site, start_service: StartService) -> None:
+    """One from a host whose clock is wrong: the file itself was written now."""
+    site.configure()
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("quiet", minutes_ago=45)
+    site.ship("odd", minutes_ago=-600)
+    with start_service(site) as service:
+        service.until(lambda: told(site) == [("quiet", "silent", "")], "the alert")
+
+        assert "the clock is" not in service.notify.status
+
+
+STATE_AHEAD_US = 10 * 365 * 24 * HOUR_US
+
+
+def save_ahead(site: Site) -> None:
+    """Date all that stands in the state ten years ahead, as if the clock had been."""
+    state = state_of(site)
+    state["incidents"]["at"] += STATE_AHEAD_US
+    for incident in state["incidents"]["open"]:
+        for name in ("opened_at", "told_at", "sign_at", "heard_at"):
+            incident[name] = incident[name] and incident[name] + STATE_AHEAD_US
+    state["ships"] = {host: at + STATE_AHEAD_US for host, at in state["ships"].items()}
+    state_path(site).write_text(json.dumps(state))
+
+
+@pytest.mark.parametrize("is_synchronized", [False, True])
+@pytest.mark.fault("S4", rig="service", says="a state that was saved by a clock far ahead is no silent deafness")
+def test_S4_state_saved_by_a_clock_far_ahead(
+    *,
+    is_synchronized: bool,
+    site: Site,
+    start_service: StartService,
+    start_altered_service: Callable[[Site, str], Service],
+) -> None:
+    """It is reported and alerted as long as nobody confirms the clock; if a time server does, the watch goes on."""
+    site.configure(RESOLVED + 'blind_after = "1s"\n')
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("well")
+    site.ship("quiet", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
+        service.stop(signal.SIGKILL)
+    save_ahead(site)
+    (file := site.directory / "synchronized").touch()
+    path = file if is_synchronized else site.directory / "nothing"
+    code = f"from pathlib import Path\nfrom fleet_health.service import clock\nclock.SYNCHRONIZED = Path({str(path)!r})"
+    site.ship("another", minutes_ago=45)
+    with start_altered_service(site, code) as service:
+        if is_synchronized:
+            service.until(lambda: ("another", "silent", "") in told(site), "the alert of what is absent")
+            site.ship("quiet")
+            service.until(lambda: ("quiet", "silent", "resolved") in told(site), "the end")
+
+            assert "the clock is" not in service.notify.status
+        else:
+            service.until(lambda: ("*", "blind", "") in told(site), "the alert")
+
+            assert "behind the saved state" in service.notify.status
+            assert ("quiet", "silent", "resolved") not in told(site)
+
+
+@pytest.mark.fault("S4", rig="service", says="refusals that merely stop are no end")
+def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartService) -> None:
+    """Nor is an accepted upload that is older than the opening, read late. One that is newer ends it."""
+    site.configure(RESOLVED + 'detectors.fatal-only.window = "20s"\ndetectors.unstamped.window = "20s"\n')
+    expected = [("refused", "fatal-only", ""), ("unstamped", "unstamped", "")]
+    site.answer("refused", 412, times=12, at_us=now_us() - 12_000_000)
+    site.warn_unstamped("unstamped", times=12, at_us=now_us() - 12_000_000)
+    site.sync_journal()
+    site.ship("well")
+    with start_service(site) as service:
+        service.until(lambda: told(site) == expected, "the alerts")
+        (opened_at,) = {one["opened_at"] for one in service_state(service, site)}
+        for host in ("refused", "unstamped"):
+            site.ship(host, at_us=opened_at - 30_000_000)
+        service.until(lambda: "2 unknown" in service.notify.status, "that it is not found")
+        for _ in range(3):
+            service.until_evaluated_anew()
+
+        assert told(site) == expected
+        for host in ("refused", "unstamped"):
+            site.ship(host)
+        ends = [(*one[:2], "resolved") for one in expected]
+        service.until(lambda: told(site) == sorted([*expected, *ends]), "the ends")
+
+
+def service_state(service: Service, site: Site) -> list[dict[str, Any]]:
+    """Give the open incidents as saved, once two are."""
+    service.until(lambda: len(standing(site)) == 2, "the state")
+    incidents: list[dict[str, Any]] = state_of(site)["incidents"]["open"]
+    return incidents
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.fault("S4", rig="service", says="limits that were changed still end what is none any more by them")
+def test_S4_changed_limits_end_what_they_no_longer_find(
+    *, restarts: bool, site: Site, start_service: StartService
+) -> None:
+    """By a reload and by a restart, without a new upload; as `reload --dry-run` foretells."""
+    site.configure(RESOLVED)
+    site.show_all_symptoms()
+    site.sync_journal()
+    lax = (
+        RESOLVED
+        + 'detectors.silent.after = "2h"\ndetectors.fatal-only.min_count = 20\ndetectors.unstamped.min_count = 20\n'
+    )
+    ends = [(*alert[:2], "resolved") for alert in ALERTED]
+    with start_service(site) as service:
+        open_all(site, service)
+        site.configure(lax)
+        if not restarts:
+            # The unstamped one, too, though nothing of it is accepted.
+            service.reload()
+            service.until(lambda: told(site) == sorted([*ALERTED, *ends]), "the ends")
+            return
+        service.stop(signal.SIGKILL)
+    with start_service(site) as service:
+        service.until(lambda: told(site) == sorted([*ALERTED, *ends]), "the ends")
