@@ -41,10 +41,10 @@ __all__ = [  # the types of what the fixtures give
 ]
 
 # In CI a property is tried on the same examples each time: a change is judged by itself, not by chance. Everywhere else
-# each run tries new ones.
+# each run tries new ones. There is no deadline: how long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-if os.environ.get("CI") == "true":
-    hypothesis.settings.load_profile("ci")
+hypothesis.settings.register_profile("by hand", deadline=None)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "by hand")
 
 T = TypeVar("T")
 
