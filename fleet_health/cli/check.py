@@ -166,7 +166,7 @@ def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_ru
         _log.error("which alerts were given this hour cannot be read back", reason=str(error))
         is_broken = True
     silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
-    asyncio.run(silencing.refresh())
+    asyncio.run(silencing.refresh(evaluation.at))
     is_broken = is_broken or bool(silencing.problem)
     news = incidents.take(evaluation, silencing.muter(evaluation.at))
     due = {alert.dedup_key: alert for alert in news.alerts}

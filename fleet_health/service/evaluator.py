@@ -143,9 +143,13 @@ class Evaluator:
     async def _take(self, evaluation: Evaluation) -> News:
         if self._silencing is None:
             return self._incidents.take(evaluation)
-        await self._silencing.refresh()
-        news = self._incidents.take(evaluation, self._silencing.muter(evaluation.at))
-        self._silencing.look(self._incidents.open, evaluation.at)
+        now = evaluation.at
+        await self._silencing.refresh(now)
+        # Silences are matched off the loop: what somebody may ask for must not hold it up.
+        pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
+        is_muted = await self._silencing.match(pairs, now)
+        news = self._incidents.take(evaluation, is_muted)
+        await self._silencing.look(self._incidents.open, now)
         return news
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:

@@ -117,9 +117,9 @@ def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[
         named = ", ".join(f"{one.host} {one.symptom}" for one in causes) or "what has just ended"
         yield {"by": "inhibition", "detail": f"{named} explains it; it is told of when it outlives that by a tick"}
     if state == SILENCED:
-        silences = [one for one in known.silences if one.matches(*pair)]
-        for silence in silences:
-            yield {"by": "silence", "detail": _silence_in_words(silence)}
+        for silence in known.silences.about(incident.host):
+            if silence.is_active(known.now) and silence.is_about(incident.symptom):
+                yield {"by": "silence", "detail": _silence_in_words(silence)}
         quiet = [window for window in known.settings.quiet if _is_quiet(window, known.now, incident.host)]
         for window in quiet:
             until = f"until {window.ends:%H:%M} {window.zone.key}"

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.incident import Incident
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
-    from fleet_health.domain.silences import Silence
+    from fleet_health.domain.silences import Silences
     from fleet_health.sources.state import SourceState
 
 VERSION = 1
@@ -66,7 +66,7 @@ class Knowledge:
         next_at: When the next one is due; None before the first.
         unseen: The symptoms that were not judged in it.
         incidents: The open incidents, each with its state.
-        silences: The silences that hold.
+        silences: The silences, those that hold among them.
         history: What the hosts did in the last hours.
 
     """
@@ -80,7 +80,7 @@ class Knowledge:
     next_at: Instant | None
     unseen: Sequence[str]
     incidents: Sequence[tuple[Incident, str]]
-    silences: Sequence[Silence]
+    silences: Silences
     history: HistorySnapshot
 
 
@@ -160,7 +160,7 @@ def status_document(
         "strip_bin_s": BIN_US // SECOND_US,
         "hosts_matching": len(shown),
         "hosts": [host_document(known, fleet, host, state, by_host.get(host, ())) for state, host in shown[:limit]],
-        "silences": [silence.row() for silence in known.silences],
+        "silences": [silence.row() for silence in known.silences.all if silence.is_active(known.now)],
     }
 
 
@@ -186,7 +186,7 @@ def host_document(
             "unstamped": counts.unstamped,
         },
         "strip": strip_of(known.history, host),
-        "silences": [silence.id for silence in known.silences if silence.matches_host(host)],
+        "silences": [silence.id for silence in known.silences.about(host) if silence.is_active(known.now)],
     }
 
 

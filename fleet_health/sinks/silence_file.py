@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fleet_health.domain.instant import HOUR_US, Instant
-from fleet_health.domain.silences import Silence
+from fleet_health.domain.silences import ACTIVE_LIMIT, Silence, TooManySilences, admitted
 from fleet_health.errors import SinkUnavailable
 from fleet_health.parsing.timestamp import parse_time
 from fleet_health.sinks.replacement import give_to_owner, replace_file
@@ -25,6 +25,8 @@ _NAME, _LOCK = "silences.json", "silences.lock"
 _LOCK_PATIENCE, _LOCK_RETRY = 5.0, 0.05
 _KEPT_US = 24 * HOUR_US
 _VERSION = 1
+# Several times what as many silences as are admitted need, each as long as it may be.
+_SIZE_LIMIT = 2 << 20
 
 
 class _Row(msgspec.Struct):
@@ -78,15 +80,42 @@ class SilenceFile:
         """Read all silences, those that have ended lately among them; none if there is no file.
 
         Raises:
-            SinkUnavailable: It cannot be read, or is damaged; it is left as it is.
+            SinkUnavailable: It cannot be read, is too long, or is damaged; it is left as it is.
+
+        """
+        return self.decode(self.read())
+
+    def read(self) -> bytes:
+        """Return the content of the file; empty if there is none.
+
+        Raises:
+            SinkUnavailable: It cannot be read, or is longer than 2 MiB.
 
         """
         try:
-            content = self.path.read_bytes()
+            with self.path.open("rb") as file:
+                content = file.read(_SIZE_LIMIT + 1)
         except FileNotFoundError:
-            return []
+            return b""
         except OSError as error:
             raise SinkUnavailable(f"{self.path}: {error.strerror}") from error
+        if len(content) > _SIZE_LIMIT:
+            raise SinkUnavailable(
+                f"{self.path}: expected at most {_SIZE_LIMIT >> 20} MiB, found more; remove it to end all silences"
+            )
+        if not content:
+            raise SinkUnavailable(f"{self.path}: damaged (it is empty); remove it to end all silences")
+        return content
+
+    def decode(self, content: bytes) -> list[Silence]:
+        """Read silences from the content of the file; empty content holds none.
+
+        Raises:
+            SinkUnavailable: It is damaged, or of another version.
+
+        """
+        if not content:
+            return []
         try:
             if (version := msgspec.json.decode(content, type=_Header).version) != _VERSION:
                 raise SinkUnavailable(
@@ -103,10 +132,17 @@ class SilenceFile:
         """Add a silence.
 
         Raises:
+            TooManySilences: As many hold as may; they are as they were.
             SinkUnavailable: They are as they were.
 
         """
-        self._change(lambda silences: [*silences, silence], now)
+
+        def add(silences: list[Silence]) -> list[Silence]:
+            if sum(one.ends_at > now for one in silences) >= ACTIVE_LIMIT:
+                raise TooManySilences
+            return [*silences, silence]
+
+        self._change(add, now)
 
     def end(self, name: str, now: Instant) -> Silence | None:
         """End the silence of an id; give it as it is then, or None if there is none that holds.
@@ -128,7 +164,8 @@ class SilenceFile:
     def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
         """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile."""
         with self._locked():
-            silences = [one for one in change(self.load()) if now - one.ends_at < _KEPT_US]
+            silences, _ = admitted(change(self.load()), now)
+            silences = [one for one in silences if now - one.ends_at < _KEPT_US]
             rows = [msgspec.convert(one.row(), _Row) for one in silences]
             replace_file(self.path, msgspec.json.format(msgspec.json.encode(_Document(rows))) + b"\n")
 
