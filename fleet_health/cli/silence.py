@@ -34,6 +34,7 @@ from fleet_health.domain.silences import (
     WIDE_LONGEST_US,
     Silence,
     TooManySilences,
+    admitted,
     breadth_problem,
     glob_problem,
 )
@@ -194,7 +195,10 @@ def _add(silences: _Silences, options: argparse.Namespace) -> int:
 def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     _refuse_more(options, "id", "symptom", "length_us", "reason")
     now = clock.now()
-    silences = sorted((one for one in file.load() if one.is_active(now)), key=lambda one: one.ends_at)
+    known, problems = admitted(file.load(), now)
+    if problems:
+        print(f"silences ignored by the service: {printable('; '.join(problems[:3]))}", file=sys.stderr)  # noqa: T201
+    silences = sorted((one for one in known if one.is_active(now)), key=lambda one: one.ends_at)
     if options.json:
         document = {"version": VERSION, "silences": [one.row() for one in silences]}
         _say(msgspec.json.encode(document).decode())
