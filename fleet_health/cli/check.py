@@ -20,6 +20,7 @@ from fleet_health.domain.alert import Alert
 from fleet_health.domain.coverage import Coverage
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
 from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.hidden import hidden_verdicts
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
@@ -143,6 +144,11 @@ def _judge(settings: Settings, fleet: Fleet, now: Instant) -> Evaluation:
     evaluation = evaluate(fleet, detectors, now)
     for failure in evaluation.failures:
         _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
+    found = {finding.host for finding in evaluation.findings}
+    hidden = hidden_verdicts(fleet, detectors, (host for host in fleet.hosts() if host not in found), now)
+    if hidden:
+        counts = {symptom: len(hosts) for symptom, hosts in hidden.items()}
+        _log.warning("the journal is not whole, so some symptoms cannot be ruled out", hosts=counts)
     return evaluation
 
 

@@ -33,6 +33,7 @@ class Evaluation:
         failures: The detectors that raised, in their order.
         judged: The symptoms that were looked for, without a failure.
         over: Which of the incidents that were open are seen to be over, each as host and symptom.
+        hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
         gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
 
     """
@@ -43,6 +44,7 @@ class Evaluation:
     judged: frozenset[str] = frozenset()
     over: frozenset[tuple[str, str]] = frozenset()
     gone: Mapping[str, Instant] = field(default_factory=dict)
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def evaluate(

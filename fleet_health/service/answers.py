@@ -107,6 +107,7 @@ class Answers:
             clock.now()
         )  # one that was just made takes effect at the next tick, and is shown now
         async with self._intake.held() as fleet:
+            fleet.coverage = self._intake.known_coverage()  # it is a copy
             return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
 
     async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
@@ -120,6 +121,7 @@ class Answers:
             return silencing.muter(at)(host, symptom)
 
         async with self._intake.held() as fleet:
+            fleet.coverage = self._intake.known_coverage()
             document = await wrap(explanation_document)(self._knowledge(), fleet, self._incidents, host, is_muted)
             hosts = [] if document["is_known"] else list(fleet.hosts())
         if not document["is_known"]:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.domain.coverage import Gap
+from fleet_health.domain.coverage import CLOCK_SET, Gap
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of
+from fleet_health.domain.hidden import hidden_verdicts
 from fleet_health.domain.history import History
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from fleet_health.domain.alert import Alert
-    from fleet_health.domain.detectors.contract import Detector, Reach
+    from fleet_health.domain.detectors.contract import Detector
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.incidents import Incidents, News
     from fleet_health.domain.instant import Instant
@@ -100,7 +101,7 @@ class Evaluator:
                 "the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US
             )
             self._pulse.rest()  # meanwhile the sources show that they are alive
-            await self._intake.reread(Gap(now - abs(step_us), now, "the clock was set"))
+            await self._intake.reread(Gap(now - abs(step_us), now, CLOCK_SET))
             self._pulse.beat(_STRIDE)
         else:
             await self._intake.poll()
@@ -117,11 +118,14 @@ class Evaluator:
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:
-            evaluation = await wrap(_judge)(fleet, reach, judging, now, tuple(self._incidents.open))
+            evaluation = await wrap(_judge)(fleet, self._detectors, judging, now, tuple(self._incidents.open))
             await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = await self._take(evaluation)
+        in_trouble = {host for host, _ in self._incidents.open}
+        hidden = {symptom: hosts - in_trouble for symptom, hosts in evaluation.hidden.items() if hosts - in_trouble}
+        evaluation = replace(evaluation, hidden=hidden)
         alerts = await self._with_evidence(news.alerts)
         async with self._intake.held() as fleet:
             state = None if self._snapshot is None else await self._snapshot(fleet)
@@ -183,8 +187,14 @@ class Evaluator:
 
 
 def _judge(
-    fleet: Fleet, reach: Reach, detectors: Sequence[Detector], now: Instant, incidents: Sequence[tuple[str, str]]
+    fleet: Fleet,
+    detectors: Sequence[Detector],
+    judging: Sequence[Detector],
+    now: Instant,
+    incidents: Sequence[tuple[str, str]],
 ) -> Evaluation:
-    gone = evict(fleet, reach, now)
+    gone = evict(fleet, reach_of(detectors), now)
     fleet.lost |= gone.keys()
-    return replace(evaluate(fleet, detectors, now, incidents), gone=gone)
+    # Also of the detectors that cannot judge now: what they would have found is hidden as well.
+    hidden = hidden_verdicts(fleet, detectors, fleet.hosts(), now)
+    return replace(evaluate(fleet, judging, now, incidents), gone=gone, hidden=hidden)

@@ -23,6 +23,7 @@ from fleet_health.service.overview import (
     SILENCED,
     UNKNOWN,
     VERSION,
+    hidden_of,
     host_document,
     host_state,
     incident_document,
@@ -68,6 +69,7 @@ def explanation_document(
     finding = Finding(host, "", "", "")
     (witnessed,) = with_evidence([Alert(finding, known.now)], fleet, settings.journal, reach_of(detectors).traffic_us)
     origins = in_force(settings.document, settings.path, None if host == EVERY_HOST else host)
+    hidden = [] if open_incidents or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
     verdicts = []
     for detector in detectors:
         figures = detector.figures(fleet, host, known.now)
@@ -79,6 +81,7 @@ def explanation_document(
                 "symptom": detector.symptom,
                 "is_judged": detector.symptom not in known.unseen,
                 "is_found": (host, detector.symptom) in known.details,
+                "is_hidden": detector.symptom in hidden,
                 "figures": [
                     {
                         "name": figure.name,
@@ -103,7 +106,7 @@ def explanation_document(
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
         "is_known": host == EVERY_HOST or host in set(fleet.hosts()) or bool(open_incidents),
-        **host_document(known, fleet, host, host_state(open_incidents), open_incidents),
+        **host_document(known, fleet, host, host_state(open_incidents, hidden), open_incidents, hidden=hidden),
         "evidence": witnessed.facts(),
         "detectors": verdicts,
     }
