@@ -209,6 +209,48 @@ def test_what_journald_suppresses_is_known_to_be_missing(service: Service, recei
         machine.run("systemctl", "restart", "systemd-journald")
 
 
+@pytest.mark.fault("S7", rig="R2")
+def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
+    service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
+    """Without it journald drops what comes after the flood, the refusals with the rest; with it nothing is dropped."""
+    machine, limit = service.machine, "/etc/systemd/journald.conf.d/narrow.conf"
+    drop_ins, shipped = f"/etc/systemd/system/{RECEIVER}.d", "/usr/local/share/doc/fleet-health/drop-ins"
+    count = 300  # journald lets through six times its burst, where the disk has room
+    machine.write(limit, "[Journal]\nRateLimitIntervalSec=1h\nRateLimitBurst=5\n")
+    machine.run("systemctl", "restart", "systemd-journald")
+
+    def flood() -> tuple[str, int, int]:
+        """Flood, then be refused; give the refused host, and how many lines of either there are."""
+        loud, refused = new_host("loud"), new_host("unstamped")
+        assert receiver.upload(loud, times=count) == ["201"] * count
+        assert receiver.upload(refused, times=3, stamped=False) == ["412"] * 3
+        machine.run("journalctl", "--sync")
+        lines = [str(entry["MESSAGE"]) for entry in machine.journal(f"_SYSTEMD_UNIT={RECEIVER}")]
+        return refused, sum(f"/{loud}/" in line for line in lines), sum(f"/{refused}/" in line for line in lines)
+
+    try:
+        unseen, loud_lines, refused_lines = flood()
+        machine.run(
+            "install", "-D", "-m", "644", f"{shipped}/receiver-rate-limit.conf", f"{drop_ins}/receiver-rate-limit.conf"
+        )
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", RECEIVER)
+        eventually(lambda: receiver.upload("first-host") == ["201"], "an answer of the receiver")
+        seen, all_loud_lines, all_refused_lines = flood()
+        service.wait_for_alert(seen, "unstamped")
+        rows = service.rows(unseen)
+    finally:
+        machine.run("rm", "-rf", limit, drop_ins)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "systemd-journald")
+        machine.run("systemctl", "restart", RECEIVER)
+        eventually(lambda: receiver.upload("first-host") == ["201"], "an answer of the receiver")
+
+    assert (loud_lines < count, refused_lines, rows) == (True, 0, [])
+    assert (all_loud_lines, all_refused_lines) == (count, 3)
+
+
 @pytest.mark.fault("D6", rig="R2")
 def test_D6_no_alert_is_lost_to_the_rate_limit(service: Service) -> None:
     """When a whole fleet falls silent at once the journal has each alert, however few it takes of other units."""
