@@ -103,26 +103,25 @@ class Answers:
         def is_wanted(host: str) -> bool:
             return not globs.globs or globs.matches(host)
 
-        await self._silencing.refresh(
-            clock.now()
-        )  # one that was just made takes effect at the next tick, and is shown now
+        is_silenced = await self._silenced()  # one that was just made takes effect at the next tick, and is shown now
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
-            return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
+            return await wrap(status_document)(self._knowledge(is_silenced), fleet, is_wanted, states, limit)
 
     async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         host = request.get("host")
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
         silencing = self._silencing
-        await silencing.refresh(clock.now())
+        is_silenced = await self._silenced()
 
         def is_muted(at: Instant, host: str, symptom: str) -> bool:
             return silencing.muter(at)(host, symptom)
 
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()
-            document = await wrap(explanation_document)(self._knowledge(), fleet, self._incidents, host, is_muted)
+            known = self._knowledge(is_silenced)
+            document = await wrap(explanation_document)(known, fleet, self._incidents, host, is_muted)
             hosts = [] if document["is_known"] else list(fleet.hosts())
         if not document["is_known"]:
             close = await wrap(get_close_matches)(host, hosts, 1)
@@ -149,11 +148,17 @@ class Answers:
         async with self._intake.held() as fleet:
             return await wrap(list)(fleet.hosts())
 
-    def _knowledge(self) -> Knowledge:
+    async def _silenced(self) -> Callable[[str, str], bool]:
+        """Read the silences anew, and match the hosts of all that is open; off the loop, for there may be many."""
+        now = clock.now()
+        await self._silencing.refresh(now)
+        return await self._silencing.match(self._incidents.open, now)
+
+    def _knowledge(self, is_silenced: Callable[[str, str], bool]) -> Knowledge:
         now = clock.now()
         last = self._evaluator.last
         details = {} if last is None else {(one.host, one.symptom): one.detail for one in last.findings}
-        state = state_of(self._incidents, details, self._silencing.muter(now))
+        state = state_of(self._incidents, details, is_silenced)
         return Knowledge(
             now=now,
             settings=self._settings(),

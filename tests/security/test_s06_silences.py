@@ -7,12 +7,21 @@ import json
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from fleet_health.config.loading import load
+from fleet_health.domain.history import History
+from fleet_health.domain.incident import Incident, Snapshot
+from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.instant import HOUR_US, isoformat
 from fleet_health.domain.silences import ACTIVE_LIMIT, Silence, Silences
+from fleet_health.service import clock
+from fleet_health.service.answers import Answers
+from fleet_health.service.intake import Intake
+from fleet_health.service.notify import Pulse
 from fleet_health.service.silencing import Silencing
 from fleet_health.sinks.silence_file import SilenceFile
 
@@ -20,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from fleet_health.service.evaluator import Evaluator
     from tests.conftest import RunCommand, Service, Site, StartService
 
 MANY = 1_043
@@ -205,6 +215,46 @@ async def test_S6_silences_are_matched_off_the_loop(tmp_path: Path, monkeypatch:
     assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], False)
     assert threading.get_ident() not in threads
     assert turns > 3
+
+
+@pytest.mark.fault("S6", rig="the parts in one process")
+async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silences were just made, and thousands of incidents are open of which nobody can say whether they are over."""
+    now = time.time_ns() // 1000
+    file = SilenceFile(tmp_path)
+    for number in range(3):
+        file.add(Silence(f"s{number}", f"*-*{number}*x", None, now - 1, now + HOUR_US, "mine", "me"), now)
+    incidents = Incidents()
+    pairs = [(f"pi-{number:0>4}", "fatal-only") for number in range(2_000)]
+    incidents.restore(Snapshot(open=[Incident(*pair, now, told_at=now) for pair in pairs]))
+    matched_in: set[int] = set()
+    matching = Silences._matching
+
+    def match(self: Silences, host: str) -> tuple[Silence, ...]:
+        matched_in.add(threading.get_ident())
+        return matching(self, host)
+
+    monkeypatch.setattr(Silences, "_matching", match)
+    async with asyncio.TaskGroup() as parts:
+        pulse = Pulse("a test", 60)
+        answers = Answers(
+            intake=Intake(clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse),
+            evaluator=cast("Evaluator", SimpleNamespace(last=None, next_at=None, unseen=(), history=History())),
+            incidents=incidents,
+            silencing=Silencing(file),
+            settings=lambda: load(tmp_path / "config.toml"),
+            problems=list,
+            load=lambda: load(tmp_path / "config.toml"),
+            reload=lambda: None,
+        )
+        (tmp_path / "config.toml").touch()
+        status = await answers({"command": "status"}, 0)
+        explained = await answers({"command": "explain", "host": "pi-0001"}, 0)
+
+    assert status["incidents_by_state"] == {"unknown": 2_000}
+    assert explained["state"] == "unknown"
+    assert matched_in != set()
+    assert threading.get_ident() not in matched_in
 
 
 @pytest.mark.fault("S6", rig="a process")
