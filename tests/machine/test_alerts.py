@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -249,6 +250,33 @@ def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
 
     assert (loud_lines < count, refused_lines, rows) == (True, 0, [])
     assert (all_loud_lines, all_refused_lines) == (count, 3)
+
+
+@pytest.mark.fault("S6", rig="R2")
+def test_S6_the_journal_says_who_silenced_what(service: Service, new_host: Callable[[str], str]) -> None:
+    """At priority NOTICE: a member of the group by the user that the kernel names, root by what the file says."""
+    machine, hosts = service.machine, (new_host("silenced"), new_host("silenced"))
+    machine.run("useradd", "--system", "--groups=fleet-health", "silencer")
+    as_member = ("setpriv", "--reuid=silencer", "--regid=nogroup", "--init-groups")
+    words = ("--for", "1h", "--reason", "moving the bench")
+    member = machine.run(*as_member, "fleet-health", "silence", hosts[0], *words, environment={"SUDO_USER": "root"})
+    machine.run("fleet-health", "silence", hosts[1], *words, environment={"SUDO_USER": "somebody"})
+    machine.run(*as_member, "fleet-health", "silence", "end", member.stdout.partition(":")[0])
+
+    def logged() -> dict[tuple[str, str], dict[str, str]] | None:
+        entries = machine.journal("--unit=fleet-health", "--priority=notice..notice", "--grep=silenced-")
+        events = [json.loads(entry["MESSAGE"]) for entry in entries]
+        found = {(event["event"], event["hosts"]): event for event in events if event["hosts"] in hosts}
+        return found if len(found) >= 3 else None
+
+    events = eventually(logged, "two silences and an end in the journal")
+    by_member, by_root = events["silence made", hosts[0]], events["silence made", hosts[1]]
+    for silence in machine.run("fleet-health", "silence", "list").stdout.splitlines():
+        machine.run("fleet-health", "silence", "end", silence.partition(":")[0])
+
+    assert (by_member["author"], by_member["reason"]) == ("silencer", "moving the bench")
+    assert (by_root["author"], by_root["origin"]) == ("somebody", "silences.json, where the author is only a claim")
+    assert events["silence ended by hand", hosts[0]]["by"] == "silencer"
 
 
 @pytest.mark.fault("D6", rig="R2")
