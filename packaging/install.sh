@@ -16,6 +16,7 @@ files=(
   "logrotate.d/fleet-health        /etc/logrotate.d/fleet-health"
   "drop-ins/hidden-index.conf      /usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf"
   "drop-ins/notify-reload.conf     /usr/local/share/doc/fleet-health/drop-ins/notify-reload.conf"
+  "drop-ins/receiver-rate-limit.conf /usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
   "../config.example.toml          /usr/local/share/doc/fleet-health/config.example.toml"
 )
 # What is made from the release itself: its name in $build, and where to.

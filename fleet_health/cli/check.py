@@ -22,6 +22,7 @@ from fleet_health.domain.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_
 from fleet_health.domain.coverage import Coverage
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
 from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.hidden import hidden_verdicts
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.instant import HOUR_US
 from fleet_health.domain.intake import FUTURE_LIMIT_US, admit_live, admit_until
@@ -186,6 +187,11 @@ def _judge(settings: Settings, fleet: Fleet, now: Instant, *, is_clock_behind: b
         evaluation = evaluate(fleet, detectors, now)
     for failure in evaluation.failures:
         _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
+    found = {finding.host for finding in evaluation.findings}
+    hidden = hidden_verdicts(fleet, detectors, (host for host in fleet.hosts() if host not in found), now)
+    if hidden:
+        counts = {symptom: len(hosts) for symptom, hosts in hidden.items()}
+        _log.warning("the journal is not whole, so some symptoms cannot be ruled out", hosts=counts)
     return evaluation
 
 
@@ -203,7 +209,7 @@ def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_ru
     """Write the alerts that are due; give what is to be said, and whether something failed."""
     log, incidents = AlertLog(settings.alerts_path), Incidents()
     silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
-    asyncio.run(silencing.refresh())
+    asyncio.run(silencing.refresh(evaluation.at))
     is_broken = bool(silencing.problem)
     reach = reach_of(settings.detectors())
     alerts = with_evidence(

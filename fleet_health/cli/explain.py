@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.cli.client import ask, with_service
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.overview_screen import COLOURS, short_duration, strip_in
-from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, Paint, paint_for, show
+from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show
 from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.errors import printable
 
@@ -96,6 +96,8 @@ def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     else:
         words, colours = ("found", (RED,)) if verdict["is_found"] else ("not found", (GREEN,))
     unseen = "" if verdict["is_judged"] else ", not judged: too little is seen at present"
+    if verdict["is_hidden"]:
+        words, colours = "cannot be ruled out, for the journal has a gap", (YELLOW,)
     yield f"{paint(verdict['symptom'], BOLD)}: {paint(words, *colours)}{unseen}"
     for figure in verdict["figures"]:
         sign = paint("[x]", RED) if figure["is_met"] else "[ ]"

@@ -6,6 +6,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, cut
+from fleet_health.domain.hidden import in_words
 from fleet_health.domain.history import BINS, BOTH, NOTHING, REFUSED, SHIPPED, UNSEEN
 from fleet_health.errors import printable
 from fleet_health.service.overview import (
@@ -77,6 +78,8 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     yield from _wrapped(f"{hosts}: {', '.join(figures)}" if figures else hosts, width, paint, BOLD)
     for source in document["sources"]:
         yield from _wrapped(source["summary"], width, paint, *(() if source["is_seeing"] else (RED, BOLD)))
+    if hidden := document.get("hidden_by_symptom"):
+        yield from _wrapped(f"cannot be ruled out: {in_words(hidden)}; the journal is not whole", width, paint, YELLOW)
     if not document["is_judged"]:
         yield paint("not judged yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:
@@ -140,7 +143,9 @@ def _wrapped(text: str, width: int, paint: Paint, *codes: str) -> Iterator[str]:
 
 
 def _symptoms(host: Mapping[str, Any]) -> str:
-    symptoms = [incident["symptom"] for incident in host["incidents"]]
+    symptoms = [incident["symptom"] for incident in host["incidents"]] or [
+        f"{name}?" for name in host.get("hidden", ())
+    ]
     if not symptoms:
         return ""
     more = f" +{len(symptoms) - 1}" if len(symptoms) > 1 else ""

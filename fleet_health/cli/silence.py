@@ -6,6 +6,7 @@ import argparse
 import os
 import secrets
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
@@ -24,11 +25,23 @@ from fleet_health.cli.options import (
 )
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import load_path
+from fleet_health.domain.host_globs import is_plain
 from fleet_health.domain.instant import HOUR_US, SECOND_US, describe, isoformat
-from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
+from fleet_health.domain.silences import (
+    ACTIVE_LIMIT,
+    LONGEST_US,
+    NAME_LENGTH,
+    REASON_LENGTH,
+    WIDE_LONGEST_US,
+    Silence,
+    TooManySilences,
+    admitted,
+    breadth_problem,
+    glob_problem,
+)
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.service import clock
-from fleet_health.service.silence_requests import user_name
+from fleet_health.service.silence_requests import BREADTH_ADVICE, user_name
 from fleet_health.sinks.journal import MESSAGE_IDS
 from fleet_health.sinks.silence_file import SilenceFile, silence_of
 
@@ -49,13 +62,15 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "silence",
         help="not to be told of some hosts for a while",
-        usage="%(prog)s HOST-GLOB [--symptom S] --for 2h --reason TEXT\n"
+        usage="%(prog)s HOST-GLOB [--symptom S] --for 2h [--all] --reason TEXT\n"
         "       %(prog)s list [--json]\n"
         "       %(prog)s end ID",
         description="Keep alerts of the hosts that match a glob (`*`, `?` and `[…]`) quiet, and say why. It takes"
         " effect at the next tick, survives restarts, and always ends; then what still stands is told of. That a"
         " silenced fault is over is told all the same. Alerts of host `*` (such as receiver-down) are silenced by `'*'`"
-        " only if their symptom is named. A host called `list` or `end` is silenced as `[l]ist` or `[e]nd`.",
+        " only if their symptom is named. A host called `list` or `end` is silenced as `[l]ist` or `[e]nd`."
+        f" At most {ACTIVE_LIMIT} silences hold at a time. Each, and its end, is logged by the service at priority"
+        " NOTICE, with its author.",
         epilog="Exit status: 0 when it is done; 1 when it cannot be written or read; 2 when it is asked for wrongly.",
     )
     add_config_option(parser)
@@ -67,6 +82,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom of them"
     )
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="for how long: 1m to 30d")
+    parser.add_argument(
+        "--all",
+        dest="is_wide_meant",
+        action="store_true",
+        help="yes, most of the fleet and for more than a day: without it that is refused",
+    )
     parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {REASON_LENGTH} characters")
     parser.add_argument("--json", action="store_true", help="list them as one JSON document")
     parser.set_defaults(command=run, parser=parser)
@@ -109,22 +130,25 @@ class _Silences:
     file: SilenceFile
     control_path: Path
 
-    def add(self, silence: Silence, now: Instant) -> Silence:
+    def add(self, silence: Silence, now: Instant, *, is_wide_meant: bool) -> Silence:
         """Add one; give it as it is then."""
+        request = {
+            "command": "silence",
+            "hosts": silence.hosts,
+            "symptom": silence.symptom,
+            "for_s": (silence.ends_at - now) / SECOND_US,
+            "reason": silence.reason,
+            "all": is_wide_meant,
+        }
+        if not is_wide_meant:
+            self._refuse_wide(silence, request)
         try:
             become_owner_of(self.file.path.parent)
             self.file.add(silence, now)
+        except TooManySilences as error:
+            raise RefusedError(str(error)) from error
         except SinkUnavailable as error:
-            return self._ask(
-                error,
-                {
-                    "command": "silence",
-                    "hosts": silence.hosts,
-                    "symptom": silence.symptom,
-                    "for_s": (silence.ends_at - now) / SECOND_US,
-                    "reason": silence.reason,
-                },
-            )
+            return self._ask(error, request)
         return silence
 
     def end(self, name: str, now: Instant) -> Silence | None:
@@ -134,6 +158,15 @@ class _Silences:
             return self.file.end(name, now)
         except SinkUnavailable as error:
             return self._ask(error, {"command": "end-silence", "id": name})
+
+    def _refuse_wide(self, silence: Silence, request: Mapping[str, Any]) -> None:
+        """Refuse to keep most of the fleet quiet for long; which hosts there are, the service knows, if it runs."""
+        length_us = silence.ends_at - silence.starts_at
+        if problem := breadth_problem(silence.hosts, length_us, ()):
+            raise RefusedError(f"{printable(problem)}; {BREADTH_ADVICE}")
+        if length_us > WIDE_LONGEST_US and not is_plain(silence.hosts):
+            with suppress(NoAnswerError):
+                ask(self.control_path, {**request, "is_trial": True})
 
     def _ask(self, error: SinkUnavailable, request: Mapping[str, Any]) -> Silence:
         if not isinstance(error.__cause__, PermissionError):
@@ -146,6 +179,8 @@ def _add(silences: _Silences, options: argparse.Namespace) -> int:
     missing = [name for name, value in (("--for", options.length_us), ("--reason", options.reason)) if value is None]
     if missing:
         options.parser.error(f"a silence needs an end and a reason: {' and '.join(missing)} missing")
+    if problem := glob_problem(options.what):
+        options.parser.error(f"{printable(options.what)}: {problem}")
     now = clock.now()
     silence = Silence(
         id=secrets.token_hex(3),
@@ -156,14 +191,17 @@ def _add(silences: _Silences, options: argparse.Namespace) -> int:
         reason=options.reason,
         author=_author(),
     )
-    _say(_line(silences.add(silence, now), now))
+    _say(_line(silences.add(silence, now, is_wide_meant=options.is_wide_meant), now))
     return 0
 
 
 def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     _refuse_more(options, "id", "symptom", "length_us", "reason")
     now = clock.now()
-    silences = sorted((one for one in file.load() if one.is_active(now)), key=lambda one: one.ends_at)
+    known, problems = admitted(file.load(), now)
+    if problems:
+        print(f"silences ignored by the service: {printable('; '.join(problems[:3]))}", file=sys.stderr)  # noqa: T201
+    silences = sorted((one for one in known if one.is_active(now)), key=lambda one: one.ends_at)
     if options.json:
         document = {"version": VERSION, "silences": [one.row() for one in silences]}
         _say(msgspec.json.encode(document).decode())
@@ -206,13 +244,16 @@ def _line(silence: Silence, now: Instant) -> str:
 
 
 def _author() -> str:
-    return os.environ.get("SUDO_USER") or user_name(os.getuid())
+    return (os.environ.get("SUDO_USER") or user_name(os.getuid()))[:NAME_LENGTH]
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:
     """End the command if it was given words that it has no use for: who gave them expects something of them."""
     shown = {"id": "a second word", "symptom": "--symptom", "length_us": "--for", "reason": "--reason"}
-    if given := [shown[name] for name in names if getattr(options, name) is not None]:
+    given = [shown[name] for name in names if getattr(options, name) is not None]
+    if options.is_wide_meant and "length_us" in names:
+        given.append("--all")
+    if given:
         options.parser.error(f"{printable(options.what)}: {' and '.join(given)} cannot be used with it")
 
 

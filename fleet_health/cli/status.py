@@ -33,11 +33,12 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Show how the running service sees the fleet: a line for each host, those in most trouble first,"
         " with its last accepted upload, the answers to it in the window, and what it did in the last six hours, a"
         " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
-        " seen to say that it is over), - held back (its cause is told of), z silenced, ~ flapping, . pending,"
-        " x lost.",
+        " seen to say that it is over, or that there is nothing), - held back (its cause is told of), z silenced,"
+        " ~ flapping, . pending, x lost.",
         epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown, or the service has a"
         " problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"
-        " blind, or has not judged yet; 4 when it is not running. Hosts that are not shown count as well.",
+        " blind, has not judged yet, or cannot rule out a symptom of some host because the journal has gaps; 4 when it"
+        " is not running. Hosts that are not shown count as well.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -72,7 +73,7 @@ def _show(path: Path, request: Mapping[str, Any], options: argparse.Namespace) -
 
 def exit_status(document: Mapping[str, Any]) -> int:
     """Give the exit status that a status document asks for."""
-    if document["is_blind"]:
+    if document["is_blind"] or document.get("hidden_by_symptom"):
         return _EXIT_BLIND
     is_well = _OPEN.isdisjoint(document["incidents_by_state"]) and not document["problems"]
     return 0 if is_well else _EXIT_FIRING

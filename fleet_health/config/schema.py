@@ -229,7 +229,7 @@ class Settings:
                 max(limits.lookback_us for limits in self.silent.each_alone()),
                 self.never_seen,
             ),
-            blind.Blind(self.blind_after_us),
+            blind.Blind(self.blind_after_us, self._journal_window_us(), self.journal.unit),
             too_many_hosts.TooManyHosts(),
             receiver_failing.ReceiverFailing(self.receiver_failing),
             receiver_down.ReceiverDown(self.receiver_down, self.silent),
@@ -237,3 +237,10 @@ class Settings:
             journal_lossy.JournalLossy(self.journal_lossy),
         )
         return tuple(detector for detector in every if detector.symptom not in self.switched_off)
+
+    def _journal_window_us(self) -> int:
+        """Return the longest window of what is judged of hosts by the journal."""
+        return max(
+            *(limits.window_us for limits in self.fatal_only.each_alone()),
+            *(limits.window_us for limits in self.unstamped.each_alone()),
+        )

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from fleet_health.domain.instant import Instant, isoformat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+SUPPRESSED = "journald suppressed messages"
+REMOVED = "entries were removed before they were read"
+CLOCK_SET = "the clock was set"
+"""The reasons of gaps. When the clock was set nothing was lost: but counts over that stretch prove nothing."""
+SEVERAL = "entries were lost"
+"""The reason of gaps that were put together, and had different ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,20 +26,67 @@ class Gap:
         since: What was seen before this instant is whole.
         until: So is what was seen after this one.
         reason: What happened, in a few words.
+        messages: How many messages are known to be missing; 0 if nobody counted them.
+        gaps: How many gaps were put together into this one.
 
     """
 
     since: Instant
     until: Instant
     reason: str
+    messages: int = 0
+    gaps: int = 1
 
-    def row(self) -> dict[str, str]:
+    def row(self) -> dict[str, str | int | None]:
         """Give it as it stands in the documents for programs."""
-        return {"since_wall": isoformat(self.since), "until_wall": isoformat(self.until), "reason": self.reason}
+        return {
+            "since_wall": isoformat(self.since),
+            "until_wall": isoformat(self.until),
+            "reason": self.reason,
+            "messages": self.messages or None,
+        }
 
     def overlaps(self, since: Instant, until: Instant) -> bool:
         """Say whether something may be missing between two instants, both included."""
         return self.since <= until and since <= self.until
+
+    def covers(self, other: Gap) -> bool:
+        """Return whether another gap of the same reason adds nothing to this one."""
+        return self.reason == other.reason and self.since <= other.since and other.until <= self.until
+
+    def joined(self, other: Gap) -> Gap:
+        """Return one gap in the place of both, and of what is between them."""
+        return Gap(
+            min(self.since, other.since),
+            max(self.until, other.until),
+            self.reason if self.reason == other.reason else SEVERAL,
+            self.messages + other.messages,
+            self.gaps + other.gaps,
+        )
+
+
+def latest_run(gaps: Iterable[Gap], window_us: int) -> Gap | None:
+    """Return the latest gaps as one, as long as they follow each other by no more than a window; None for no gaps.
+
+    From its begin to its end, and for a window after that, no window that ended then was seen whole. When the clock was
+    set is left out.
+    """
+    run: Gap | None = None
+    for gap in sorted((one for one in gaps if one.reason != CLOCK_SET), key=lambda one: one.since):
+        run = gap if run is None or gap.since - run.until > window_us else run.joined(gap)
+    return run
+
+
+def recent(gaps: Iterable[Gap], since: Instant, window_us: int) -> list[Gap]:
+    """Return the gaps that end at an instant or later, and as one, before them, those that lead up to the first.
+
+    So it stays known since when the gaps have been coming, however long ago that is.
+    """
+    in_order = sorted(gaps, key=lambda one: one.since)
+    kept = [gap for gap in in_order if gap.until >= since]
+    before = latest_run((gap for gap in in_order if gap.until < since), window_us)
+    leads_up = before is not None and bool(kept) and kept[0].since - before.until <= window_us
+    return [before, *kept] if before is not None and leads_up else kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,3 +111,23 @@ class Coverage:
         if self.unseen_since is not None and self.unseen_since <= until:
             return False
         return not any(gap.overlaps(since, until) for gap in self.gaps)
+
+    def missing(self, since: Instant, until: Instant) -> int | None:
+        """Return how many messages are missing between two instants at most; None if nobody knows."""
+        if self.unseen_since is not None and self.unseen_since <= until:
+            return None
+        gaps = [gap for gap in self.gaps if gap.overlaps(since, until)]
+        if any(gap.reason != SUPPRESSED or not gap.messages for gap in gaps):
+            return None
+        return sum(gap.messages for gap in gaps)
+
+    def unseen_us(self, since: Instant, until: Instant) -> int:
+        """Return how much of the time between two instants was not seen whole, in microseconds."""
+        stretches = [(gap.since, gap.until) for gap in self.gaps if gap.overlaps(since, until)]
+        if self.unseen_since is not None and self.unseen_since <= until:
+            stretches.append((self.unseen_since, until))
+        total, seen_to = 0, since
+        for begin, end in sorted(stretches):
+            total += max(0, min(end, until) - max(begin, seen_to))
+            seen_to = max(seen_to, end)
+        return total

@@ -39,6 +39,7 @@ class Evaluation:
         limits: The limits that what was found, and what was open, was looked for with.
         heard: When the hosts of the findings and of the open incidents were last heard of in either source, as far as
             that is known.
+        hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
         gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
 
@@ -54,6 +55,7 @@ class Evaluation:
     heard: Mapping[str, Instant] = field(default_factory=dict)
     gone: Mapping[str, Instant] = field(default_factory=dict)
     is_clock_behind: bool = False
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
 
 def evaluate(

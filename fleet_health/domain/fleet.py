@@ -262,6 +262,23 @@ class Fleet:
         window = self.traffic.window(host)
         return _newest(self.ships.last_at(host), None if window is None else window.accepted_at)
 
+    def missing(self, source: str, since: Instant, until: Instant) -> int | None:
+        """Return how many messages of a source are missing between two instants at most; None if nobody knows."""
+        counts = [coverage.missing(since, until) for coverage in self.coverage if coverage.source == source]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def unseen_us(self, source: str, since: Instant, until: Instant) -> int:
+        """Return how much of the time between two instants a source has not shown whole, in microseconds."""
+        return max((one.unseen_us(since, until) for one in self.coverage if one.source == source), default=0)
+
+    def has_accepted(self, host: str, since: Instant, until: Instant) -> bool:
+        """Return whether either source shows an accepted upload of a host between two instants, both included."""
+        last_at, window = self.ships.last_at(host), self.traffic.window(host)
+        if last_at is not None and since <= last_at <= until:
+            return True
+        return window is not None and window.count(since, until).accepted > 0
+
     def hosts(self) -> Iterator[str]:
         """Give each host that is known from any source, once."""
         traffic = self.traffic

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from fleet_health.domain.host_globs import is_plain
+from fleet_health.domain.host_globs import is_plain, literal_length
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,7 +35,7 @@ class Override:
     @property
     def specificity(self) -> tuple[bool, int]:
         """How specific the glob is: a plain name is most so, else the more characters it spells out."""
-        return is_plain(self.glob), len(re.sub(r"\[!?\]?[^]]*\]|[*?]", "", self.glob))
+        return is_plain(self.glob), literal_length(self.glob)
 
 
 class HostLimits(Generic[Limits]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.coverage import Coverage
@@ -154,8 +154,10 @@ def judged(
         ships.clear()
         logged.clear()
         evict(fleet, reach, now)
-        # A gap is known from the message on that tells of it.
-        known = tuple(gaps_in_order[bisect_left(ends, now - reach.traffic_us) : bisect_right(ends, now)])
+        # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
+        since = now - reach.traffic_us
+        within = gaps_in_order[bisect_left(ends, since) : bisect_right(ends, now)]
+        known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
         fleet.coverage = (Coverage("index"), Coverage("journal", gaps=known))
         suspects, fleet.lost = state()
         return evaluate(fleet, rules.detectors, now, suspects)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
 
-from fleet_health.domain.host_globs import HostGlobs
+from fleet_health.domain.host_globs import HostGlobs, is_plain
+from fleet_health.domain.silences import Silences, glob_problem
 from fleet_health.errors import ConfigError, printable
 from fleet_health.service import clock
 from fleet_health.service.control import RequestError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from fleet_health.service.evaluator import Evaluator
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
+
+_GLOBS = 100
+"""How many globs a request for the status may have."""
 
 
 class Answers:
@@ -65,7 +69,7 @@ class Answers:
         self._problems = problems
         self._load = load
         self._reload = reload
-        silences = SilenceRequests(silencing)
+        silences = SilenceRequests(silencing, self._known_hosts)
         self._by_command: dict[str, Answer] = {
             "status": self._status,
             "explain": self._explain,
@@ -88,7 +92,7 @@ class Answers:
         return await self._by_command[command](request, uid)
 
     async def _status(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
-        globs = HostGlobs(tuple(_texts(request, "hosts")))
+        globs = _globs(_texts(request, "hosts"))
         states = frozenset(_texts(request, "states"))
         if strange := sorted(states - set(STATES)):
             raise RequestError(f"expected `states` from {', '.join(STATES)}, found {strange[0]!r}")
@@ -99,22 +103,25 @@ class Answers:
         def is_wanted(host: str) -> bool:
             return not globs.globs or globs.matches(host)
 
-        await self._silencing.refresh()  # one that was just made takes effect at the next tick, and is shown now
+        is_silenced = await self._silenced()  # one that was just made takes effect at the next tick, and is shown now
         async with self._intake.held() as fleet:
-            return await wrap(status_document)(self._knowledge(), fleet, is_wanted, states, limit)
+            fleet.coverage = self._intake.known_coverage()  # it is a copy
+            return await wrap(status_document)(self._knowledge(is_silenced), fleet, is_wanted, states, limit)
 
     async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         host = request.get("host")
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
         silencing = self._silencing
-        await silencing.refresh()
+        is_silenced = await self._silenced()
 
         def is_muted(at: Instant, host: str, symptom: str) -> bool:
             return silencing.muter(at)(host, symptom)
 
         async with self._intake.held() as fleet:
-            document = await wrap(explanation_document)(self._knowledge(), fleet, self._incidents, host, is_muted)
+            fleet.coverage = self._intake.known_coverage()
+            known = self._knowledge(is_silenced)
+            document = await wrap(explanation_document)(known, fleet, self._incidents, host, is_muted)
             hosts = [] if document["is_known"] else list(fleet.hosts())
         if not document["is_known"]:
             close = await wrap(get_close_matches)(host, hosts, 1)
@@ -127,7 +134,7 @@ class Answers:
             settings = await wrap(self._load)()
         except ConfigError as error:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
-        await self._silencing.refresh()
+        await self._silencing.refresh(clock.now())
         async with self._intake.held() as fleet:
             now = clock.now()
             is_muted = self._silencing.muter(now, settings.quiet)
@@ -137,12 +144,21 @@ class Answers:
         self._reload()
         return {"is_requested": True}
 
-    def _knowledge(self) -> Knowledge:
+    async def _known_hosts(self) -> Sequence[str]:
+        async with self._intake.held() as fleet:
+            return await wrap(list)(fleet.hosts())
+
+    async def _silenced(self) -> Callable[[str, str], bool]:
+        """Read the silences anew, and match the hosts of all that is open; off the loop, for there may be many."""
+        now = clock.now()
+        await self._silencing.refresh(now)
+        return await self._silencing.match(self._incidents.open, now)
+
+    def _knowledge(self, is_silenced: Callable[[str, str], bool]) -> Knowledge:
         now = clock.now()
         last = self._evaluator.last
         details = {} if last is None else {(one.host, one.symptom): one.detail for one in last.findings}
-        state = state_of(self._incidents, details, self._silencing.muter(now))
-        silences = () if self._silencing.silences is None else self._silencing.silences.all
+        state = state_of(self._incidents, details, is_silenced)
         return Knowledge(
             now=now,
             settings=self._settings(),
@@ -155,9 +171,20 @@ class Answers:
             clock=self._evaluator.clock_state.problem,
             # Copies, for it is read in another thread.
             incidents=[(copy(incident), state(incident)) for incident in self._incidents.open.values()],
-            silences=[silence for silence in silences if silence.is_active(now)],
+            silences=self._silencing.silences or Silences(),
             history=self._evaluator.history.snapshot,
         )
+
+
+def _globs(wanted: Sequence[str]) -> HostGlobs:
+    """Take what hosts are asked for: any number of plain names, but only so many globs, for each costs something."""
+    shapes = [glob for glob in wanted if not is_plain(glob)]
+    if len(shapes) > _GLOBS:
+        raise RequestError(f"expected up to {_GLOBS} globs in `hosts`, beside plain names, found {len(shapes)}")
+    for glob in shapes:
+        if problem := glob_problem(glob):
+            raise RequestError(f"expected short globs in `hosts`: of {printable(glob)[:80]}, {problem}")
+    return HostGlobs(tuple(wanted))
 
 
 def _texts(request: Mapping[str, Any], key: str) -> list[str]:

@@ -16,8 +16,9 @@ from fleet_health.domain.clock_evidence import (
     Contradiction,
     contradiction,
 )
-from fleet_health.domain.coverage import Gap
+from fleet_health.domain.coverage import CLOCK_SET, Gap
 from fleet_health.domain.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
+from fleet_health.domain.hidden import hidden_verdicts
 from fleet_health.domain.history import History
 from fleet_health.domain.instant import SECOND_US
 from fleet_health.domain.schedule import next_tick_at
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from fleet_health.domain.alert import Alert
-    from fleet_health.domain.detectors.contract import Detector, Reach
+    from fleet_health.domain.detectors.contract import Detector
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.incidents import Incidents, News
     from fleet_health.domain.instant import Instant
@@ -114,7 +115,7 @@ class Evaluator:
             since = now - abs(step_us)
             if self.clock_state.is_behind:
                 since = min(since, self.clock_state.first_at)
-            await self._intake.reread(Gap(since, now, "the clock was set"))
+            await self._intake.reread(Gap(since, now, CLOCK_SET))
             self._pulse.beat(_STRIDE)
         else:
             await self._intake.poll()
@@ -136,11 +137,14 @@ class Evaluator:
             if is_behind:  # nothing is forgotten, for it is not known what is long ago
                 evaluation = await wrap(_judge_behind)(fleet, judging, now, tuple(self._incidents.open))
             else:
-                evaluation = await wrap(_judge)(fleet, reach, judging, now, tuple(self._incidents.open))
+                evaluation = await wrap(_judge)(fleet, self._detectors, judging, now, tuple(self._incidents.open))
                 await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         news = await self._take(evaluation)
+        in_trouble = {host for host, _ in self._incidents.open}
+        hidden = {symptom: hosts - in_trouble for symptom, hosts in evaluation.hidden.items() if hosts - in_trouble}
+        evaluation = replace(evaluation, hidden=hidden)
         alerts = await self._with_evidence(news.alerts)
         async with self._intake.held() as fleet:
             state = None if self._snapshot is None else await self._snapshot(fleet)
@@ -200,14 +204,17 @@ class Evaluator:
     async def _take(self, evaluation: Evaluation) -> News:
         if self._silencing is None:
             return self._incidents.take(evaluation)
-        await self._silencing.refresh()
-        is_muted = self._silencing.muter(evaluation.at)
+        now = evaluation.at
+        await self._silencing.refresh(now)
+        # Silences are matched off the loop: what somebody may ask for must not hold it up.
+        pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
+        is_muted = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
             news = self._incidents.take(evaluation, is_muted)
-            self._silencing.look(self._incidents.open, evaluation.at)
+            await self._silencing.look(self._incidents.open, now)
             return news
         # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
-        is_muted_later = self._silencing.muter(self.clock_state.latest_at)
+        is_muted_later = await self._silencing.match(pairs, self.clock_state.latest_at)
         return self._incidents.take(evaluation, lambda *pair: is_muted(*pair) or is_muted_later(*pair))
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
@@ -247,8 +254,14 @@ def _judge_behind(
 
 
 def _judge(
-    fleet: Fleet, reach: Reach, detectors: Sequence[Detector], now: Instant, incidents: Sequence[tuple[str, str]]
+    fleet: Fleet,
+    detectors: Sequence[Detector],
+    judging: Sequence[Detector],
+    now: Instant,
+    incidents: Sequence[tuple[str, str]],
 ) -> Evaluation:
-    gone = evict(fleet, reach, now)
+    gone = evict(fleet, reach_of(detectors), now)
     fleet.lost |= gone.keys()
-    return replace(evaluate(fleet, detectors, now, incidents), gone=gone)
+    # Also of the detectors that cannot judge now: what they would have found is hidden as well.
+    hidden = hidden_verdicts(fleet, detectors, fleet.hosts(), now)
+    return replace(evaluate(fleet, judging, now, incidents), gone=gone, hidden=hidden)

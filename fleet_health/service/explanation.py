@@ -23,6 +23,7 @@ from fleet_health.service.overview import (
     SILENCED,
     UNKNOWN,
     VERSION,
+    hidden_of,
     host_document,
     host_state,
     incident_document,
@@ -68,6 +69,7 @@ def explanation_document(
     finding = Finding(host, "", "", "")
     (witnessed,) = with_evidence([Alert(finding, known.now)], fleet, settings.journal, reach_of(detectors).traffic_us)
     origins = in_force(settings.document, settings.path, None if host == EVERY_HOST else host)
+    hidden = [] if open_incidents or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
     verdicts = []
     for detector in detectors:
         figures = detector.figures(fleet, host, known.now)
@@ -79,6 +81,7 @@ def explanation_document(
                 "symptom": detector.symptom,
                 "is_judged": detector.symptom not in known.unseen,
                 "is_found": (host, detector.symptom) in known.details,
+                "is_hidden": detector.symptom in hidden,
                 "figures": [
                     {
                         "name": figure.name,
@@ -105,7 +108,7 @@ def explanation_document(
         "strip_bin_s": BIN_US // SECOND_US,
         "clock": known.clock,
         "is_known": host == EVERY_HOST or host in set(fleet.hosts()) or bool(open_incidents),
-        **host_document(known, fleet, host, host_state(open_incidents), open_incidents),
+        **host_document(known, fleet, host, host_state(open_incidents, hidden), open_incidents, hidden=hidden),
         "evidence": witnessed.facts(),
         "detectors": verdicts,
     }
@@ -119,9 +122,9 @@ def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[
         named = ", ".join(f"{one.host} {one.symptom}" for one in causes) or "what has just ended"
         yield {"by": "inhibition", "detail": f"{named} explains it; it is told of when it outlives that by a tick"}
     if state == SILENCED:
-        silences = [one for one in known.silences if one.matches(*pair)]
-        for silence in silences:
-            yield {"by": "silence", "detail": _silence_in_words(silence)}
+        for silence in known.silences.about(incident.host):
+            if silence.is_active(known.now) and silence.is_about(incident.symptom):
+                yield {"by": "silence", "detail": _silence_in_words(silence)}
         quiet = [window for window in known.settings.quiet if _is_quiet(window, known.now, incident.host)]
         for window in quiet:
             until = f"until {window.ends:%H:%M} {window.zone.key}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from fleet_health.domain.coverage import recent
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.observation import Ship
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
-    from fleet_health.domain.coverage import Gap
+    from fleet_health.domain.coverage import Coverage, Gap
     from fleet_health.domain.detectors.contract import Reach
     from fleet_health.domain.instant import Instant
     from fleet_health.service.notify import Pulse
@@ -98,6 +99,10 @@ class Intake:
         """How well each source sees."""
         sources = [source for source in (self._index, self._journal) if source is not None]
         return [source.follower.state for source in sources] or self._first
+
+    def known_coverage(self) -> tuple[Coverage, ...]:
+        """What each source is known to have shown, between two evaluations."""
+        return tuple(state.known_coverage() for state in self.states)
 
     def seen(self, now: Instant) -> frozenset[str]:
         """The sources of which everything up to an instant was seen, by name."""
@@ -229,7 +234,7 @@ class Intake:
             seen_until=self.journal_seen_until if self._journal is None else None,
         )
         if self._journal is None:
-            follower.state.gaps = [gap for gap in self.journal_gaps if gap.until >= self._clock() - reach_us]
+            follower.state.gaps = recent(self.journal_gaps, self._clock() - reach_us, reach_us)
         return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:

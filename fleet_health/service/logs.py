@@ -14,13 +14,32 @@ import msgspec
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, MutableMapping
 
 _STDERR = 2
 
 LEVELS = ("debug", "info", "warning", "error")
 
-_PRIORITIES = {"debug": b"<7>", "info": b"<6>", "warning": b"<4>", "error": b"<3>", "critical": b"<2>"}
+_PRIORITIES = {
+    "debug": b"<7>",
+    "info": b"<6>",
+    "notice": b"<5>",
+    "warning": b"<4>",
+    "error": b"<3>",
+    "critical": b"<2>",
+}
+
+
+# The key under which an event says that it is a notice; structlog has no such level.
+_NOTICE = "_is_notice"
+
+
+def notice(logger: Any, event: str, **values: Any) -> None:
+    """Log at priority NOTICE (5): what somebody did who may, and others must be able to see afterwards.
+
+    It is shown from level `warning` on: an audit trail must not go with the chatter.
+    """
+    logger.warning(event, **values, **{_NOTICE: True})
 
 
 def configure(level: str) -> None:
@@ -34,13 +53,14 @@ def configure(level: str) -> None:
     if os.isatty(_STDERR):
         processors = [
             structlog.processors.add_log_level,
+            _set_notice,
             structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False),
             structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ),
         ]
         factory = structlog.WriteLoggerFactory(sys.stderr)
     else:
         render = _render_for_journal if _is_journal(_STDERR) else _render
-        processors = [structlog.processors.add_log_level, structlog.processors.format_exc_info, render]
+        processors = [structlog.processors.add_log_level, _set_notice, structlog.processors.format_exc_info, render]
         factory = structlog.BytesLoggerFactory(cast("BinaryIO", _Stderr()))
     structlog.configure(
         processors=processors,
@@ -48,6 +68,12 @@ def configure(level: str) -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,
     )
+
+
+def _set_notice(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    if event.pop(_NOTICE, False):
+        event["level"] = "notice"
+    return event
 
 
 class _Stderr:

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.domain.detectors.contract import EVERY_HOST
+from fleet_health.domain.hidden import hidden_verdicts
 from fleet_health.domain.history import BIN_US, strip_of
 from fleet_health.domain.instant import SECOND_US, isoformat
 from fleet_health.domain.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.domain.detectors.contract import Pair
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.incident import Incident
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
-    from fleet_health.domain.silences import Silence
+    from fleet_health.domain.silences import Silences
     from fleet_health.sources.state import SourceState
 
 VERSION = 1
@@ -44,9 +45,10 @@ FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
 STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
 """The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
 
-Firing: it is told of. Unknown: it is no longer found, and nothing new shows that it is over. Held back: its cause is
-told of instead. Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while
-first. Lost: without a sign for the whole lookback.
+Firing: it is alerted. Unknown: it is no longer found, and nothing new shows that it is over; or, of a host without an
+incident, the journal has a gap in which it may be in trouble. Held back: its cause is alerted instead. Silenced: an
+operator wants no alert. Flapping: it comes and goes. Pending: it must stand for a while first. Lost: without a sign for
+the whole lookback.
 """
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
@@ -67,7 +69,7 @@ class Knowledge:
         unseen: The symptoms that were not judged in it.
         clock: What is wrong with the clock; empty if nothing is.
         incidents: The open incidents, each with its state.
-        silences: The silences that hold.
+        silences: The silences, those that hold among them.
         history: What the hosts did in the last hours.
 
     """
@@ -82,7 +84,7 @@ class Knowledge:
     unseen: Sequence[str]
     clock: str
     incidents: Sequence[tuple[Incident, str]]
-    silences: Sequence[Silence]
+    silences: Silences
     history: HistorySnapshot
 
 
@@ -142,7 +144,8 @@ def status_document(
         by_host.setdefault(incident.host, []).append((incident, state))
     everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
     everybody.pop(EVERY_HOST, None)
-    ranked = [(host_state(by_host.get(host, ())), host) for host in everybody]
+    hidden = hidden_of(known, fleet, (host for host in everybody if host not in by_host))
+    ranked = [(host_state(by_host.get(host, ()), hidden.get(host, ())), host) for host in everybody]
     shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
     shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
     last = known.evaluation
@@ -156,18 +159,44 @@ def status_document(
         "last_tick_wall": None if last is None else isoformat(last.at),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "not_judged": list(known.unseen),
+        "hidden_by_symptom": dict(Counter(symptom for symptoms in hidden.values() for symptom in symptoms)),
         "hosts_by_state": dict(Counter(state for state, _ in ranked)),
         "incidents_by_state": dict(Counter(state for _, state in known.incidents)),
         "fleet_incidents": [incident_document(known, *one) for one in by_host.get(EVERY_HOST, ())],
         "strip_bin_s": BIN_US // SECOND_US,
         "hosts_matching": len(shown),
-        "hosts": [host_document(known, fleet, host, state, by_host.get(host, ())) for state, host in shown[:limit]],
-        "silences": [silence.row() for silence in known.silences],
+        "hosts": [
+            host_document(known, fleet, host, state, by_host.get(host, ()), hidden=hidden.get(host, ()))
+            for state, host in shown[:limit]
+        ],
+        "silences": [silence.row() for silence in known.silences.all if silence.is_active(known.now)],
     }
 
 
+def hidden_of(known: Knowledge, fleet: Fleet, hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the symptoms that cannot be ruled out of each of some hosts; a host without any is left out.
+
+    Args:
+        known: What the service knows.
+        fleet: The fleet, with what its sources show at present.
+        hosts: Hosts without an incident: of the others it is said that they are in trouble, and in which.
+
+    """
+    hidden: dict[str, list[str]] = {}
+    for symptom, found in hidden_verdicts(fleet, known.settings.detectors(), hosts, known.now).items():
+        for host in found:
+            hidden.setdefault(host, []).append(symptom)
+    return hidden
+
+
 def host_document(
-    known: Knowledge, fleet: Fleet, host: str, state: str, incidents: Iterable[tuple[Incident, str]]
+    known: Knowledge,
+    fleet: Fleet,
+    host: str,
+    state: str,
+    incidents: Iterable[tuple[Incident, str]],
+    *,
+    hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Say how one host fares."""
     last_at = fleet.ships.last_at(host)
@@ -178,6 +207,7 @@ def host_document(
         "host": host,
         "state": state,
         "incidents": [incident_document(known, *one) for one in incidents],
+        "hidden": list(hidden),
         "last_ship_wall": None if last_at is None else isoformat(last_at),
         "last_ship_age_s": None if last_at is None else _seconds(known.now - last_at),
         "window_s": _seconds(window_us),
@@ -188,7 +218,7 @@ def host_document(
             "unstamped": counts.unstamped,
         },
         "strip": strip_of(known.history, host),
-        "silences": [silence.id for silence in known.silences if silence.matches_host(host)],
+        "silences": [silence.id for silence in known.silences.about(host) if silence.is_active(known.now)],
     }
 
 
@@ -205,9 +235,9 @@ def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[
     }
 
 
-def host_state(incidents: Iterable[tuple[Incident, str]]) -> str:
-    """Give the state of a host with some incidents."""
-    return min((state for _, state in incidents), key=lambda state: _RANKS[state], default=WELL)
+def host_state(incidents: Iterable[tuple[Incident, str]], hidden: Collection[str] = ()) -> str:
+    """Give the state of a host with some incidents, or with symptoms that cannot be ruled out."""
+    return min((state for _, state in incidents), key=lambda state: _RANKS[state], default=UNKNOWN if hidden else WELL)
 
 
 def _seconds(duration_us: int) -> float:

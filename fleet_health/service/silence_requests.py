@@ -7,35 +7,48 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-import structlog
 from aiofiles.os import wrap
 
 from fleet_health.domain.instant import SECOND_US
-from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, SHORTEST_US, Silence
-from fleet_health.errors import SinkUnavailable
+from fleet_health.domain.silences import (
+    LONGEST_US,
+    NAME_LENGTH,
+    REASON_LENGTH,
+    SHORTEST_US,
+    Silence,
+    TooManySilences,
+    breadth_problem,
+    glob_problem,
+)
+from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.service import clock
 from fleet_health.service.control import RequestError
 from fleet_health.sinks.journal import MESSAGE_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from fleet_health.service.silencing import Silencing
 
-_log = structlog.get_logger("fleet_health.service")
+BREADTH_ADVICE = "ask with --all (over the socket: `all` is true) if that is meant, or for a day at most"
+"""What to do about a silence that keeps most of the fleet quiet for long."""
 
 
 class SilenceRequests:
     """Makes silences, and ends them, in the name of who asks."""
 
-    def __init__(self, silencing: Silencing) -> None:
+    def __init__(self, silencing: Silencing, known_hosts: Callable[[], Awaitable[Sequence[str]]]) -> None:
+        """Take the silences, and what gives the hosts that are known at present."""
         self._silencing = silencing
+        self._known_hosts = known_hosts
 
     async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Make one: `hosts`, `symptom` or null, `for_s`, `reason`; give its row.
+        """Make one: `hosts`, `symptom` or null, `for_s`, `reason`, and `all` if need be; give its row.
+
+        With `is_trial` it is not made: whether it could be is all that is asked.
 
         Raises:
-            RequestError: It is asked for wrongly, or cannot be written.
+            RequestError: It is asked for wrongly, as many hold as may, or it cannot be written.
 
         """
         hosts, reason = _text(request, "hosts"), _text(request, "reason").strip()
@@ -44,6 +57,13 @@ class SilenceRequests:
             raise RequestError(f"expected `symptom` to be null or one of {', '.join(sorted(MESSAGE_IDS))}")
         if not reason or len(reason) > REASON_LENGTH:
             raise RequestError(f"expected `reason` to be a text of up to {REASON_LENGTH} characters")
+        if problem := glob_problem(hosts):
+            raise RequestError(f"expected `hosts` to be a host's name or a short glob: {problem}")
+        if not isinstance(is_meant := request.get("all", False), bool):
+            raise RequestError(f"expected `all` to be true or false, found {is_meant!r}")
+        known = () if is_meant else await self._known_hosts()
+        if not is_meant and (problem := await wrap(breadth_problem)(hosts, length_us, known)):
+            raise RequestError(f"{problem}; {BREADTH_ADVICE}")
         now = clock.now()
         silence = Silence(
             id=secrets.token_hex(3),
@@ -52,13 +72,17 @@ class SilenceRequests:
             starts_at=now,
             ends_at=now + length_us,
             reason=reason,
-            author=await wrap(user_name)(uid),
+            author=(await wrap(user_name)(uid))[:NAME_LENGTH],
         )
+        if request.get("is_trial", False):
+            return {"silence": silence.row()}
         try:
             await wrap(self._silencing.file.add)(silence, now)
+        except TooManySilences as error:
+            raise RequestError(str(error)) from error
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
-        _log.info("silenced", id=silence.id, hosts=hosts, symptom=symptom, author=silence.author, reason=reason)
+        self._silencing.log_made(silence)
         return {"silence": silence.row()}
 
     async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
@@ -74,8 +98,8 @@ class SilenceRequests:
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
         if ended is None:
-            raise RequestError(f"there is no silence {name}; `silence list` shows them")
-        _log.info("silence ended by hand", id=name, by=await wrap(user_name)(uid))
+            raise RequestError(f"there is no silence {printable(name)}; `silence list` shows them")
+        self._silencing.log_ended(ended, await wrap(user_name)(uid))
         return {"silence": ended.row()}
 
 

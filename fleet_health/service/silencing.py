@@ -8,69 +8,160 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.domain.instant import isoformat
-from fleet_health.domain.silences import Silences, SilenceWatch
-from fleet_health.errors import SinkUnavailable
+from fleet_health.domain.silences import ENDED_LIMIT, Silences, SilenceWatch, admitted
+from fleet_health.errors import SinkUnavailable, printable
+from fleet_health.service.logs import notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.quiet import QuietWindow
+    from fleet_health.domain.silences import Changes, Ended, Silence
     from fleet_health.sinks.silence_file import SilenceFile
 
 _log = structlog.get_logger("fleet_health.service")
 
+# Why silences are ignored is said of so many of them; a file may have thousands.
+_PROBLEMS_NAMED = 3
+ASKED_FOR, WRITTEN = "a request over the socket", "silences.json, where the author is only a claim"
+"""Where a silence comes from, as the log says it."""
+
 
 class Silencing:
-    """Knows which silences hold, and says which have ended in vain or too soon."""
+    """Knows which silences hold, and logs what becomes of each."""
 
     def __init__(self, file: SilenceFile, quiet: tuple[QuietWindow, ...] = ()) -> None:
         self.file = file
         self.watch = SilenceWatch()
         self.problem = ""
-        """Why the silences cannot be read; empty if they can. Those that were read last hold on."""
+        """Why the silences, or some of them, cannot be used; empty if they can. Those that were read last hold on."""
         self.silences: Silences | None = None
         """What was read last; None if nothing ever was."""
         self.quiet = quiet
         """The quiet windows of the configuration."""
+        # The file that was read last, its content, and the silences in that, admitted or not.
+        self._known: tuple[SilenceFile, bytes, list[Silence]] | None = None
+        # Made or ended over the socket, and logged then; insertion order, for the oldest are forgotten first.
+        self._logged: dict[str, None] = {}
 
-    async def refresh(self) -> None:
-        """Read the silences anew."""
+    async def refresh(self, now: Instant) -> None:
+        """Read the silences anew, off the loop; what was matched is kept if the file is as it was."""
         try:
-            self.silences = Silences(await wrap(self.file.load)())
+            problems = await wrap(self._read)(now)
         except SinkUnavailable as error:
-            if not self.problem:
-                _log.error("the silences cannot be read", reason=str(error))
-            self.problem = str(error)
+            problems = [str(error)]
         else:
-            self.problem = ""
+            if problems:
+                more = f" and {len(problems) - _PROBLEMS_NAMED} more" if len(problems) > _PROBLEMS_NAMED else ""
+                named = "; ".join(problems[:_PROBLEMS_NAMED])
+                problems = [f"{self.file.path}: silences ignored: {named}{more}; remove those rows"]
+        problem = printable("".join(problems))
+        if problem and problem != self.problem:
+            _log.error("silences cannot be used", reason=problem)
+        self.problem = problem
+
+    def _read(self, now: Instant) -> list[str]:
+        """Read the file if it has changed; return why silences in it are ignored."""
+        file, content = self.file, self.file.read()
+        if self._known is None or self._known[:2] != (file, content):
+            self._known = (file, content, file.decode(content))
+        silences, problems = admitted(self._known[2], now)
+        if self.silences is None or self.silences.all != tuple(silences):
+            self.silences = Silences(silences)
+        return problems
+
+    async def match(self, pairs: Iterable[Pair], now: Instant) -> Callable[[str, str], bool]:
+        """Match the hosts of some pairs off the loop; return what then says at once whether a pair is silenced.
+
+        Of a host that is not among them it can be asked as well; then it is matched when it is asked for.
+        """
+        hosts = {host for host, _ in pairs}
+        return await wrap(self._matched)(hosts, now)
+
+    def _matched(self, hosts: set[str], now: Instant) -> Callable[[str, str], bool]:
+        silences, active = self.silences or Silences(), _active(self.quiet, now)
+        silences.prepare(hosts)
+        in_window = {host: any(window.is_about(host) for window in active) for host in hosts}
+        return _muter(silences, active, in_window, now)
 
     def muter(self, now: Instant, quiet: tuple[QuietWindow, ...] | None = None) -> Callable[[str, str], bool]:
         """Give what says of a host and symptom whether it is silenced at an instant, by these quiet windows or ours."""
-        active = [window for window in (self.quiet if quiet is None else quiet) if window.is_active(now)]
-        silences = self.silences or Silences()
+        return _muter(self.silences or Silences(), _active(self.quiet if quiet is None else quiet, now), {}, now)
 
-        def is_muted(host: str, symptom: str) -> bool:
-            return any(window.is_about(host) for window in active) or silences.of(host, symptom, now) is not None
-
-        return is_muted
-
-    def look(self, incidents: Iterable[tuple[str, str]], now: Instant) -> None:
-        """Say which silences have ended although what they are about still stands, or without ever having mattered."""
+    async def look(self, incidents: Iterable[Pair], now: Instant) -> None:
+        """Log which silences were made, changed or taken away since the last evaluation, and which have ended."""
         if self.silences is None:
             return  # of which we know nothing, and must not forget what we knew
-        for ended in self.watch.look(self.silences, incidents, now):
-            silence = ended.silence
+        self._log_changes(await wrap(self.watch.look)(self.silences, tuple(incidents), now))
+
+    def log_made(self, silence: Silence) -> None:
+        """Log a silence that was asked for, by a user whom the kernel vouches for."""
+        self._remember(silence.id)
+        notice(_log, "silence made", **_facts(silence), origin=ASKED_FOR)
+
+    def log_ended(self, silence: Silence, user: str) -> None:
+        """Log that a user has ended a silence."""
+        self._remember(f"end of {silence.id}")
+        notice(_log, "silence ended by hand", by=user, **_facts(silence))
+
+    def _remember(self, key: str) -> None:
+        self._logged[key] = None
+        while len(self._logged) > 4 * ENDED_LIMIT:
+            del self._logged[next(iter(self._logged))]
+
+    def _log_changes(self, changes: Changes) -> None:
+        for silence in changes.made:
+            if silence.id not in self._logged:
+                notice(_log, "silence made", **_facts(silence), origin=WRITTEN)
+        for silence in changes.moved:
+            notice(_log, "silence changed in silences.json", **_facts(silence))
+        for id_, ends_at in changes.removed:
+            until = None if ends_at is None else isoformat(ends_at)
+            notice(_log, "silence removed from silences.json", id=id_, until=until)
+        for ended in changes.ended:
+            self._log_end(ended)
+
+    def _log_end(self, ended: Ended) -> None:
+        silence = ended.silence
+        standing: Sequence[str] = [f"{host} {symptom}" for host, symptom in ended.standing[:10]]
+        facts = _facts(silence) | {"ended": isoformat(silence.ends_at)}
+        if ended.standing:
             _log.warning(
-                "silence ended, and what it was about still stands"
-                if ended.standing
-                else "silence ended, and there never was anything for it",
-                id=silence.id,
-                hosts=silence.hosts,
-                symptom=silence.symptom,
-                ended=isoformat(silence.ends_at),
-                author=silence.author,
-                reason=silence.reason,
-                standing=[f"{host} {symptom}" for host, symptom in ended.standing[:10]],
+                "silence ended, and what it was about still stands",
+                **facts,
+                standing=standing,
                 count=len(ended.standing),
             )
+        elif ended.was_in_vain:
+            _log.warning("silence ended, and there never was anything for it", **facts, standing=standing, count=0)
+        elif f"end of {silence.id}" not in self._logged:
+            notice(_log, "silence ended", **facts)
+
+
+def _facts(silence: Silence) -> dict[str, str | None]:
+    return {
+        "id": silence.id,
+        "hosts": silence.hosts,
+        "symptom": silence.symptom,
+        "until": isoformat(silence.ends_at),
+        "author": silence.author,
+        "reason": silence.reason,
+    }
+
+
+def _active(quiet: Iterable[QuietWindow], now: Instant) -> list[QuietWindow]:
+    return [window for window in quiet if window.is_active(now)]
+
+
+def _muter(
+    silences: Silences, active: Sequence[QuietWindow], in_window: Mapping[str, bool], now: Instant
+) -> Callable[[str, str], bool]:
+    def is_muted(host: str, symptom: str) -> bool:
+        is_quiet = in_window.get(host)
+        if is_quiet is None:
+            is_quiet = any(window.is_about(host) for window in active)
+        return is_quiet or silences.of(host, symptom, now) is not None
+
+    return is_muted

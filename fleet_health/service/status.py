@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from fleet_health.domain.hidden import in_words
 from fleet_health.domain.instant import isoformat
 from fleet_health.errors import printable
 
@@ -47,6 +48,9 @@ def status_line(
             "lost": len(incidents.lost),
         }
         parts += [f"{count} {state}" for state, count in counts.items() if count]
+        if last.hidden:
+            hidden = {symptom: len(hosts) for symptom, hosts in last.hidden.items()}
+            parts.append(f"cannot be ruled out: {in_words(hidden)}")
         if unseen:
             parts.append(f"not judged: {', '.join(unseen)}")
         parts.append(f"last tick {_time_of_day(last.at)}")

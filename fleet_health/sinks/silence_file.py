@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fleet_health.domain.instant import HOUR_US, Instant
-from fleet_health.domain.silences import LONGEST_US, REASON_LENGTH, Silence
+from fleet_health.domain.silences import ACTIVE_LIMIT, Silence, TooManySilences, admitted
 from fleet_health.errors import SinkUnavailable
 from fleet_health.parsing.timestamp import parse_time
 from fleet_health.safe_files import SafeDirectory
@@ -26,9 +26,8 @@ _NAME, _LOCK = "silences.json", "silences.lock"
 _LOCK_PATIENCE, _LOCK_RETRY = 5.0, 0.05
 _KEPT_US = 24 * HOUR_US
 _VERSION = 1
-# A silence is some 300 bytes.
-_SIZE_LIMIT = 16 << 20
-_WORD_LENGTH, _GLOB_LENGTH = 64, 16 << 10
+# Several times what as many silences as are admitted need, each as long as it may be.
+_SIZE_LIMIT = 2 << 20
 
 
 class _Row(msgspec.Struct):
@@ -61,7 +60,7 @@ def silence_of(row: Mapping[str, object]) -> Silence:
 
 
 def _silence(row: _Row) -> Silence:
-    silence = Silence(
+    return Silence(
         id=row.id,
         hosts=row.hosts,
         symptom=row.symptom,
@@ -70,12 +69,6 @@ def _silence(row: _Row) -> Silence:
         reason=row.reason,
         author=row.author,
     )
-    if not 0 <= silence.ends_at - silence.starts_at <= LONGEST_US:
-        raise ValueError(f"expected silence {silence.id!r:.80} to end after it begins, and within 30 days")
-    is_long = len(silence.reason) > REASON_LENGTH or len(silence.hosts) > _GLOB_LENGTH
-    if is_long or max(len(silence.id), len(silence.author), len(silence.symptom or "")) > _WORD_LENGTH:
-        raise ValueError(f"expected silence {silence.id!r:.80} to have texts of the usual length, found longer ones")
-    return silence
 
 
 class SilenceFile:
@@ -88,16 +81,38 @@ class SilenceFile:
         """Read all silences, those that have ended lately among them; none if there is no file.
 
         Raises:
-            SinkUnavailable: It cannot be read, or is damaged; it is left as it is.
+            SinkUnavailable: It cannot be read, is too long, or is damaged; it is left as it is.
+
+        """
+        return self.decode(self.read())
+
+    def read(self) -> bytes:
+        """Return the content of the file; empty if there is none.
+
+        Raises:
+            SinkUnavailable: It cannot be read, or is longer than 2 MiB.
 
         """
         try:
             with SafeDirectory(self.path.parent) as directory:
                 content = directory.read_file(self.path.name, _SIZE_LIMIT)
         except FileNotFoundError:
-            return []
+            return b""
         except OSError as error:
             raise unavailable(self.path, error) from error
+        if not content:
+            raise SinkUnavailable(f"{self.path}: damaged (it is empty); remove it to end all silences")
+        return content
+
+    def decode(self, content: bytes) -> list[Silence]:
+        """Read silences from the content of the file; empty content holds none.
+
+        Raises:
+            SinkUnavailable: It is damaged, or of another version.
+
+        """
+        if not content:
+            return []
         try:
             if (version := msgspec.json.decode(content, type=_Header).version) != _VERSION:
                 raise SinkUnavailable(
@@ -114,10 +129,17 @@ class SilenceFile:
         """Add a silence.
 
         Raises:
+            TooManySilences: As many hold as may; they are as they were.
             SinkUnavailable: They are as they were.
 
         """
-        self._change(lambda silences: [*silences, silence], now)
+
+        def add(silences: list[Silence]) -> list[Silence]:
+            if sum(one.ends_at > now for one in silences) >= ACTIVE_LIMIT:
+                raise TooManySilences
+            return [*silences, silence]
+
+        self._change(add, now)
 
     def end(self, name: str, now: Instant) -> Silence | None:
         """End the silence of an id; give it as it is then, or None if there is none that holds.
@@ -139,7 +161,8 @@ class SilenceFile:
     def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
         """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile."""
         with self._locked():
-            silences = [one for one in change(self.load()) if now - one.ends_at < _KEPT_US]
+            silences, _ = admitted(change(self.load()), now)
+            silences = [one for one in silences if now - one.ends_at < _KEPT_US]
             rows = [msgspec.convert(one.row(), _Row) for one in silences]
             replace_file(self.path, msgspec.json.format(msgspec.json.encode(_Document(rows))) + b"\n")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fleet_health.domain.coverage import Gap
+from fleet_health.domain.coverage import REMOVED, Gap
 from fleet_health.domain.instant import isoformat
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
@@ -55,6 +55,7 @@ class JournalFollower(Follower):
 
         """
         super().__init__("journal", clock)
+        self.state.window_us = reach_us
         self._settings = settings
         self._reach_us = reach_us
         self._deliver = deliver
@@ -121,7 +122,11 @@ class JournalFollower(Follower):
     def _lack(self, gap: Gap) -> None:
         """Take note of a gap."""
         _log.warning(
-            "the journal is not whole", since=isoformat(gap.since), until=isoformat(gap.until), reason=gap.reason
+            "the journal is not whole",
+            since=isoformat(gap.since),
+            until=isoformat(gap.until),
+            reason=gap.reason,
+            messages=gap.messages or None,
         )
         self.state.lack(gap, self._clock() - self._reach_us)
 
@@ -130,7 +135,7 @@ class JournalFollower(Follower):
         if self._seen_until is not None:
             oldest_at = reader.oldest_at()
             if oldest_at is not None and oldest_at > self._seen_until:
-                self._lack(Gap(self._seen_until, oldest_at, "entries were removed before they were read"))
+                self._lack(Gap(self._seen_until, oldest_at, REMOVED))
         if self._cursor is None:
             self._since = self._clock() - self._reach_us
             if (state := reader.latest_unit_state(self._since)) is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.instant import describe
+from fleet_health.domain.coverage import SEVERAL, Coverage, Gap, recent
+from fleet_health.domain.instant import describe, isoformat
 from fleet_health.parsing.rejection import RejectionCount
 
 if TYPE_CHECKING:
@@ -49,7 +49,9 @@ class SourceState:
         seen_until: Everything up to this instant has been seen; None if that was never so.
         read: How many entries or rows were read.
         rejections: What could not be read, by reason.
-        gaps: What was never seen, in order; the oldest are merged when there are many.
+        gaps: What was never seen, in order; the oldest are put together when there are many. In front of those that
+            are recent is one in the place of those that lead up to them.
+        window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
     """
@@ -63,6 +65,7 @@ class SourceState:
     rejections: RejectionCount = field(default_factory=RejectionCount)
     gaps: list[Gap] = field(default_factory=list)
     newest_at: Instant | None = None
+    window_us: int = 0
 
     def is_seen(self, now: Instant) -> bool:
         """Say whether everything up to an instant was seen; not so while a read takes too long."""
@@ -75,15 +78,28 @@ class SourceState:
             return Coverage(self.name, self.seen_until, "reading it takes too long", gaps)
         return Coverage(self.name, self.unseen_since, self.reason, gaps)
 
+    def known_coverage(self) -> Coverage:
+        """Return what is known between two evaluations: not to have read to the present is no flaw then."""
+        return Coverage(self.name, self.unseen_since, self.reason, tuple(self.gaps))
+
     def lack(self, gap: Gap, since: Instant) -> None:
-        """Take note of a gap, unless it is known, and forget those that end before an instant."""
-        if gap in self.gaps:
+        """Take note of a gap, unless it is known, and forget those that end before an instant and lead up to none."""
+        if any(known.covers(gap) for known in self.gaps):
             return
-        self.gaps = [*(known for known in self.gaps if known.until >= since), gap]
+        self.gaps = recent([*self.gaps, gap], since, self.window_us)
         if len(self.gaps) > _GAPS:
-            first, second, *others = self.gaps
-            begins_at = max(since, min(first.since, second.since))
-            self.gaps = [Gap(begins_at, max(first.until, second.until), second.reason), *others]
+            self._put_together(since)
+
+    def _put_together(self, since: Instant) -> None:
+        """Make one gap of the two oldest of those that are recent; what of it is not recent leads up to it."""
+        number = next(number for number, gap in enumerate(self.gaps) if gap.until >= since)
+        before, (first, second, *others) = self.gaps[:number], self.gaps[number:]
+        both = first.joined(second)
+        if both.since < since:
+            if self.window_us:
+                before.append(replace(both, until=since - 1, messages=0, gaps=0))
+            both = replace(both, since=since)
+        self.gaps = [*before, both, *others]
 
     def summary(self, now: Instant) -> str:
         """Say it in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
@@ -94,11 +110,26 @@ class SourceState:
             words += f", {self.read} read"
         elif self.reason:
             words += f" ({self.reason})"
-        if self.gaps:
-            words += f", {len(self.gaps)} gap{'' if len(self.gaps) == 1 else 's'}"
+        words += self._gaps_in_words(now)
         if self.rejections.total:
             words += f", {_in_words(self.rejections)}"
         return words
+
+    def _gaps_in_words(self, now: Instant) -> str:
+        """Say how many gaps the window has, and what of them: `, 2 gaps in the last 30 min (…, 10:02 to 10:05 UTC)`."""
+        gaps = [gap for gap in self.gaps if not self.window_us or gap.until >= now - self.window_us]
+        if not gaps:
+            return ""
+        count, messages = sum(gap.gaps for gap in gaps), sum(gap.messages for gap in gaps)
+        reasons = {gap.reason for gap in gaps}
+        reason = reasons.pop() if len(reasons) == 1 else SEVERAL
+        if messages:
+            reason = f"journald suppressed {messages} messages"
+        words = f", {count} gap{'' if count == 1 else 's'}"
+        if self.window_us:
+            words += f" in the last {describe(self.window_us)}"
+        since, until = min(gap.since for gap in gaps), max(gap.until for gap in gaps)
+        return f"{words} ({reason}, {isoformat(since)[11:16]} to {isoformat(until)[11:16]} UTC)"
 
 
 def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:

@@ -6,9 +6,10 @@ underscore; so an entry counts only if its trusted fields say that it is PID 1's
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.coverage import Gap
+from fleet_health.domain.coverage import SUPPRESSED, Gap
 from fleet_health.domain.observation import UnitState
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ RUNNING_BY_ID = {
 
 DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
 """The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""
+
+# More digits than that no count has.
+_is_count = re.compile(rb"Suppressed (\d{1,18}) ").match
 
 
 class SystemMessages:
@@ -44,4 +48,5 @@ class SystemMessages:
         if message_id != DROPPED_ID or not message.endswith(self._dropped_from):
             return None
         # They were dropped after the last one that got through.
-        return Gap(last_at, at, "journald suppressed messages")
+        count = _is_count(message)
+        return Gap(last_at, at, SUPPRESSED, int(count[1]) if count else 0)

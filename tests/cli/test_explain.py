@@ -13,6 +13,7 @@ from fleet_health.domain.history import HistorySnapshot
 from fleet_health.domain.incident import Incident
 from fleet_health.domain.incidents import Incidents
 from fleet_health.domain.instant import HOUR_US
+from fleet_health.domain.silences import Silences
 from fleet_health.service.explanation import explanation_document
 from fleet_health.service.overview import Knowledge
 from fleet_health.sources.system_messages import DROPPED_ID
@@ -135,7 +136,7 @@ def test_why_nothing_is_said_of_what_was_told_of(
         unseen=(),
         clock="",
         incidents=[(incident, "lost" if lost_at else "firing")],
-        silences=[],
+        silences=Silences(),
         history=HistorySnapshot(),
     )
     document = explanation_document(known, Fleet(), Incidents(), "a", lambda *_: False)

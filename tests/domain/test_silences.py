@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import msgspec
 import pytest
 
-from fleet_health.domain.silences import Ended, Silence, Silences, SilenceWatch
+from fleet_health.domain.silences import (
+    ACTIVE_LIMIT,
+    ENDED_LIMIT,
+    Changes,
+    Ended,
+    Silence,
+    SilenceRecord,
+    Silences,
+    SilenceWatch,
+    admitted,
+    breadth_problem,
+    problem_of,
+)
 
 
 def silence(
@@ -32,7 +47,7 @@ def silence(
 )
 def test_whom_it_is_about(hosts: str, symptom: str | None, pair: tuple[str, str], *, is_matched: bool) -> None:
     """A whole name by its glob; what concerns no host only by its symptom."""
-    assert silence(hosts, symptom).matches(*pair) == is_matched
+    assert (Silences([silence(hosts, symptom)]).of(*pair, 150) is not None) == is_matched
 
 
 @pytest.mark.parametrize(("now", "is_quiet"), [(99, False), (100, True), (199, True), (200, False)])
@@ -62,10 +77,10 @@ PAIR, OTHER = ("pi-1", "silent"), ("other", "silent")
         ([], [PAIR], (PAIR,)),
     ],
 )
-def test_an_end_is_said_if_it_matters(
+def test_an_end_is_noticed_once(
     during: list[tuple[str, str]], after: list[tuple[str, str]], said: tuple[tuple[str, str], ...] | None
 ) -> None:
-    """Where something stands still, or nothing ever did; once, and over a restart too."""
+    """With what stands still, and whether it was in vain; over a restart too."""
     one = silence()
     silences, watch = Silences([one]), SilenceWatch()
     early = watch.look(silences, during, 199)
@@ -73,14 +88,111 @@ def test_an_end_is_said_if_it_matters(
     first = watch.look(silences, after, 200)
     again = SilenceWatch(dict(watch.records)).look(silences, after, 300)
 
-    assert (early, again) == ([], [])
-    assert first == ([] if said is None else [Ended(one, said)])
+    assert (early.made, early.ended, again) == ((one,), (), Changes())
+    assert first == Changes(ended=(Ended(one, said or (), was_in_vain=said == ()),))
 
 
 def test_what_is_gone_from_the_file_is_forgotten() -> None:
     """Nothing grows."""
     watch = SilenceWatch()
     watch.look(Silences([silence()]), [], 150)
-    watch.look(Silences(), [], 160)
+    gone = watch.look(Silences(), [], 160)
 
     assert watch.records == {}
+    assert gone == Changes(removed=(("s", 200),))
+
+
+def test_a_change_of_its_end_is_noticed() -> None:
+    """Later or earlier, as long as it still holds; an earlier release took down no end to compare with."""
+    watch = SilenceWatch({"s": SilenceRecord()})
+    looks = [watch.look(Silences([silence(until=until)]), [], 150) for until in (200, 200, 300, 250)]
+
+    assert [len(look.moved) for look in looks] == [0, 0, 1, 1]
+
+
+DAY_US = 86_400_000_000
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param({}, "", id="an ordinary one"),
+        pytest.param({"hosts": "x" * 128}, "", id="as long as it may be"),
+        pytest.param({"hosts": "x" * 129}, "hosts: it has 129 characters, and no more than 128 are allowed"),
+        pytest.param({"hosts": "*a" * 9}, "hosts: it has 9 `*`, and no more than 8 are allowed"),
+        pytest.param({"hosts": ""}, "hosts: it is empty"),
+        pytest.param({"ends_at": 30 * DAY_US}, "", id="as long as a month"),
+        pytest.param({"ends_at": 30 * DAY_US + 1}, "it lasts 30 d, and no more than 30 d are allowed"),
+        pytest.param({"reason": "x" * 201}, "reason: it has 201 characters, and no more than 200 are allowed"),
+        pytest.param({"author": "x" * 65}, "author: it has 65 characters, and no more than 64 are allowed"),
+        pytest.param({"id": "x" * 65}, "id: it has 65 characters, and no more than 64 are allowed"),
+    ],
+)
+def test_what_a_silence_may_be(change: dict[str, Any], problem: str) -> None:
+    """Whoever wrote it, and by whatever way."""
+    assert problem_of(msgspec.structs.replace(silence(since=0, until=DAY_US), **change)) == problem
+
+
+def test_how_many_are_admitted() -> None:
+    """Of those that hold the first, of those that have ended the latest; what is left out is said."""
+    ended = [silence(until=number, since=0, name=f"e{number}") for number in range(1, ENDED_LIMIT + 11)]
+    holding = [silence(until=10_000, name=f"h{number}") for number in range(ACTIVE_LIMIT + 5)]
+    later = silence(since=20_000, until=30_000, name="later")
+    found, problems = admitted([*ended, silence("x" * 200, name="bad"), *holding, later], 5_000)
+
+    assert [one.id for one in found] == [*(one.id for one in ended[10:]), *(one.id for one in holding[:ACTIVE_LIMIT])]
+    assert problems == [
+        "hosts: it has 200 characters, and no more than 128 are allowed",
+        "6 more than the 200 that may hold at a time",
+    ]
+
+
+HOSTS = ["pi-1", "pi-2", "pi-3", "bench-1"]
+
+
+@pytest.mark.parametrize(
+    ("glob", "is_wide"),
+    [
+        ("*", True),
+        ("**", True),
+        ("?*", True),
+        ("[!x]*", True),
+        ("[]a]*", True),
+        ("[a-z][a-z]*", True),
+        ("pi-*", True),
+        ("p*", True),
+        ("*-*", True),
+        ("*[12]", True),
+        ("*-1", False),
+        ("bench-*", False),
+        ("pi-[12]", False),
+        ("pi-1", False),
+        ("nobody-*", False),
+    ],
+)
+def test_which_globs_are_most_of_the_fleet(glob: str, *, is_wide: bool) -> None:
+    """Those that spell nothing out, and those that match more than half of what is known; for more than a day only."""
+    assert bool(breadth_problem(glob, DAY_US + 1, HOSTS)) == is_wide
+    assert breadth_problem(glob, DAY_US, HOSTS) == ""
+
+
+def test_a_fleet_of_one_host_is_no_fleet() -> None:
+    """Nor does it take hosts to refuse what spells nothing out."""
+    assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1"]) == ""
+    assert breadth_problem("pi-*", 2 * DAY_US, []) == ""
+    assert breadth_problem("*", 2 * DAY_US, []).startswith("* may match every host, for it spells out no character")
+
+
+@pytest.mark.parametrize("is_prepared", [True, False])
+def test_the_index_of_silences_finds_what_each_alone_would(*, is_prepared: bool) -> None:
+    """Plain names and globs, of one host and of none in particular."""
+    globs = ("a", "b", "a*", "*", "?", "[ab]", "*")
+    every = [silence(glob, symptom) for glob in globs for symptom in (None, "silent")]
+    together = Silences(every)
+    hosts = ("a", "b", "ab", "c", "*")
+    if is_prepared:
+        together.prepare(hosts)
+
+    for host in hosts:
+        alone = [one for one in every if Silences([one]).about(host)]
+        assert sorted(map(id, together.about(host))) == sorted(map(id, alone))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -207,6 +208,75 @@ def test_what_journald_suppresses_is_known_to_be_missing(service: Service, recei
     finally:
         machine.run("rm", limit)
         machine.run("systemctl", "restart", "systemd-journald")
+
+
+@pytest.mark.fault("S7", rig="R2")
+def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
+    service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
+    """Without it journald drops what comes after the flood, the refusals with the rest; with it nothing is dropped."""
+    machine, limit = service.machine, "/etc/systemd/journald.conf.d/narrow.conf"
+    drop_ins, shipped = f"/etc/systemd/system/{RECEIVER}.d", "/usr/local/share/doc/fleet-health/drop-ins"
+    count = 300  # journald lets through six times its burst, where the disk has room
+    machine.write(limit, "[Journal]\nRateLimitIntervalSec=1h\nRateLimitBurst=5\n")
+    machine.run("systemctl", "restart", "systemd-journald")
+
+    def flood() -> tuple[str, int, int]:
+        """Flood, then be refused; give the refused host, and how many lines of either there are."""
+        loud, refused = new_host("loud"), new_host("unstamped")
+        assert receiver.upload(loud, times=count) == ["201"] * count
+        assert receiver.upload(refused, times=3, stamped=False) == ["412"] * 3
+        machine.run("journalctl", "--sync")
+        lines = [str(entry["MESSAGE"]) for entry in machine.journal(f"_SYSTEMD_UNIT={RECEIVER}")]
+        return refused, sum(f"/{loud}/" in line for line in lines), sum(f"/{refused}/" in line for line in lines)
+
+    try:
+        unseen, loud_lines, refused_lines = flood()
+        machine.run(
+            "install", "-D", "-m", "644", f"{shipped}/receiver-rate-limit.conf", f"{drop_ins}/receiver-rate-limit.conf"
+        )
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", RECEIVER)
+        eventually(lambda: receiver.upload("first-host") == ["201"], "an answer of the receiver")
+        seen, all_loud_lines, all_refused_lines = flood()
+        service.wait_for_alert(seen, "unstamped")
+        rows = service.rows(unseen)
+    finally:
+        machine.run("rm", "-rf", limit, drop_ins)
+        machine.run("systemctl", "daemon-reload")
+        machine.run("systemctl", "restart", "systemd-journald")
+        machine.run("systemctl", "restart", RECEIVER)
+        eventually(lambda: receiver.upload("first-host") == ["201"], "an answer of the receiver")
+
+    assert (loud_lines < count, refused_lines, rows) == (True, 0, [])
+    assert (all_loud_lines, all_refused_lines) == (count, 3)
+
+
+@pytest.mark.fault("S6", rig="R2")
+def test_S6_the_journal_says_who_silenced_what(service: Service, new_host: Callable[[str], str]) -> None:
+    """At priority NOTICE: a member of the group by the user that the kernel names, root by what the file says."""
+    machine, hosts = service.machine, (new_host("silenced"), new_host("silenced"))
+    machine.run("useradd", "--system", "--groups=fleet-health", "silencer")
+    as_member = ("setpriv", "--reuid=silencer", "--regid=nogroup", "--init-groups")
+    words = ("--for", "1h", "--reason", "moving the bench")
+    member = machine.run(*as_member, "fleet-health", "silence", hosts[0], *words, environment={"SUDO_USER": "root"})
+    machine.run("fleet-health", "silence", hosts[1], *words, environment={"SUDO_USER": "somebody"})
+    machine.run(*as_member, "fleet-health", "silence", "end", member.stdout.partition(":")[0])
+
+    def logged() -> dict[tuple[str, str], dict[str, str]] | None:
+        entries = machine.journal("--unit=fleet-health", "--priority=notice..notice", "--grep=silenced-")
+        events = [json.loads(entry["MESSAGE"]) for entry in entries]
+        found = {(event["event"], event["hosts"]): event for event in events if event["hosts"] in hosts}
+        return found if len(found) >= 3 else None
+
+    events = eventually(logged, "two silences and an end in the journal")
+    by_member, by_root = events["silence made", hosts[0]], events["silence made", hosts[1]]
+    for silence in machine.run("fleet-health", "silence", "list").stdout.splitlines():
+        machine.run("fleet-health", "silence", "end", silence.partition(":")[0])
+
+    assert (by_member["author"], by_member["reason"]) == ("silencer", "moving the bench")
+    assert (by_root["author"], by_root["origin"]) == ("somebody", "silences.json, where the author is only a claim")
+    assert events["silence ended by hand", hosts[0]]["by"] == "silencer"
 
 
 @pytest.mark.fault("D6", rig="R2")

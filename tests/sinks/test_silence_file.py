@@ -9,12 +9,14 @@ import pwd
 import signal
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 
 from fleet_health import safe_files
 from fleet_health.domain.instant import HOUR_US
-from fleet_health.domain.silences import Silence
+from fleet_health.domain.silences import ACTIVE_LIMIT, ENDED_LIMIT, Silence, TooManySilences, problem_of
 from fleet_health.errors import SinkUnavailable
+from fleet_health.sinks import silence_file
 from fleet_health.sinks.silence_file import SilenceFile
 
 if TYPE_CHECKING:
@@ -102,6 +104,7 @@ def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path
         (b"[" * 100_000, "damaged"),
         (b'{"silences": []}', "damaged"),
         (b'{"version": 2, "silences": []}', "expected version 1, found version 2"),
+        (b" " * ((2 << 20) + 1), "expected at most 2 MiB, found more; remove it"),
     ],
 )
 def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str, tmp_path: Path) -> None:
@@ -128,3 +131,35 @@ def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, mo
     assert file.load() == []
     add(file, lasting("a", NOW + 1))
     assert file.load() == [lasting("a", NOW + 1)]
+
+
+def test_no_more_hold_than_may(tmp_path: Path) -> None:
+    """Until one has ended. Those that have ended are kept, but not without end either."""
+    file = SilenceFile(tmp_path)
+    for number in range(ACTIVE_LIMIT):
+        add(file, lasting(f"s{number}", NOW + HOUR_US))
+    with pytest.raises(TooManySilences, match=r"200 silences hold already.*end some of them"):
+        add(file, lasting("one more", NOW + HOUR_US))
+    for number in range(ENDED_LIMIT + 5):
+        file.end(f"s{number % ACTIVE_LIMIT}" if number < ACTIVE_LIMIT else f"again{number - 1}", NOW + number)
+        file.add(lasting(f"again{number}", NOW + HOUR_US), NOW + number)
+    ended = [one for one in file.load() if one.ends_at < NOW + ACTIVE_LIMIT + 50]
+
+    assert (len(ended), len(file.load())) == (ENDED_LIMIT, ENDED_LIMIT + ACTIVE_LIMIT)
+
+
+def test_the_longest_silences_that_may_be_fit_into_the_file(tmp_path: Path) -> None:
+    """Whatever is in them, written as JSON: the file that we write is one that we read."""
+    file = SilenceFile(tmp_path)
+    worst = "\x1b"
+    silences = [
+        Silence(f"{number:0>64}", "x" * 128, "s" * 20, NOW, NOW + HOUR_US, worst * 200, worst * 64)
+        for number in range(ACTIVE_LIMIT)
+    ]
+    for one in silences[:-1]:
+        assert problem_of(one) == ""
+    rows = [msgspec.convert(one.row(), silence_file._Row) for one in silences * 2]
+    content = msgspec.json.format(msgspec.json.encode(silence_file._Document(rows)))
+    file.path.write_bytes(content)
+
+    assert file.load() == silences * 2

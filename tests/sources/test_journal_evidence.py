@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.domain.coverage import Gap
+from fleet_health.domain.coverage import SUPPRESSED, Gap, latest_run
 from fleet_health.domain.observation import Response, UnitState
 from fleet_health.sources.journal import JournalFollower
 from fleet_health.sources.once import read_journal
@@ -127,8 +127,8 @@ async def test_what_journald_suppressed_is_a_gap_since_the_last_that_got_through
 
     _, state = await followed(site)
 
-    assert [(gap.since, gap.until) for gap in state.gaps] == [(now - 9 * MINUTE, now - 8 * MINUTE)]
-    assert "1 gap" in state.summary(now)
+    assert state.gaps == [Gap(now - 9 * MINUTE, now - 8 * MINUTE, SUPPRESSED, 5)]
+    assert "1 gap in the last 30 min (journald suppressed 5 messages, " in state.summary(now)
     assert state.coverage(now).is_whole(now - 8 * MINUTE + 1, now)
     assert not state.coverage(now).is_whole(now - 8 * MINUTE, now)
     assert state.coverage(now).is_whole(now - 30 * MINUTE, now - 9 * MINUTE - 1)
@@ -160,3 +160,42 @@ def test_gaps_are_few_and_recent() -> None:
     assert not any(coverage.is_whole(at, at) for at in range(5_000, 10_000, 10))
     assert coverage.is_whole(9_995, 9_995)
     assert coverage.is_whole(0, 4_000)
+
+
+@pytest.mark.parametrize(
+    ("words", "messages"),
+    [("5", 5), ("123456789012345678", 123456789012345678), ("1234567890123456789", 0), ("many", 0), ("-1", 0)],
+)
+async def test_how_many_were_suppressed(words: str, messages: int, site: Site) -> None:
+    """As journald says; a number that it cannot mean is none."""
+    journald_says(site, f"Suppressed {words} messages from {UNIT}", now_us() - MINUTE)
+
+    _, state = await followed(site)
+
+    assert [gap.messages for gap in state.gaps] == [messages]
+
+
+def test_since_when_gaps_keep_coming_is_not_forgotten() -> None:
+    """As long as they come, at whatever rate: the window shows what is in it, and the run when it began."""
+    state = SourceState("journal", window_us=1_000)
+    for at in range(0, 50_000, 3):
+        state.lack(Gap(at, at + 1, SUPPRESSED, 2), at + 1 - 1_000)
+    run = latest_run(state.gaps, 1_000)
+    coverage = state.coverage(50_000)
+
+    assert run == Gap(0, 49_999, SUPPRESSED, 2 * 16_667, 16_667)
+    assert len(state.gaps) <= 102
+    assert not any(coverage.is_whole(at, at) for at in range(49_002, 50_000, 3))
+
+    state.lack(Gap(90_000, 90_001, SUPPRESSED, 2), 89_001)
+
+    assert state.gaps == [Gap(90_000, 90_001, SUPPRESSED, 2)]
+
+
+def test_a_gap_that_is_part_of_a_known_one_is_known() -> None:
+    """It is found again when the journal is read again, and must not be counted again."""
+    state = SourceState("journal", window_us=1_000)
+    for gap in (Gap(10, 20, SUPPRESSED, 2), Gap(10, 20, SUPPRESSED, 2), Gap(12, 20, SUPPRESSED, 2)):
+        state.lack(gap, 0)
+
+    assert state.gaps == [Gap(10, 20, SUPPRESSED, 2)]

@@ -10,7 +10,7 @@ from fleet_health.domain.instant import describe
 from fleet_health.domain.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.fleet import Fleet
@@ -132,6 +132,26 @@ class FatalOnly:
             ),
             Figure("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
         )
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
+        """Return the hosts that may have been refused every time, in what the journal did not show.
+
+        An accepted upload in the window, in either source, refutes it; so does it if fewer messages are missing than
+        a finding takes beside those that were seen.
+        """
+        gaps: dict[int, tuple[bool, int | None]] = {}
+        for host in hosts:
+            limits = self._limits.of(host)
+            window_us, since = limits.window_us, now - limits.window_us
+            if window_us not in gaps:
+                gaps[window_us] = fleet.is_whole("journal", since, now), fleet.missing("journal", since, now)
+            is_whole, missing = gaps[window_us]
+            if is_whole or fleet.has_accepted(host, since, now):
+                continue
+            window = fleet.traffic.window(host)
+            refused = 0 if window is None else window.count(since, now).refused
+            if missing is None or refused + missing >= limits.min_count:
+                yield host
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""

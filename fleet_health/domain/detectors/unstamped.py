@@ -10,7 +10,7 @@ from fleet_health.domain.instant import describe
 from fleet_health.domain.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Container, Iterable, Iterator, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
@@ -89,6 +89,31 @@ class Unstamped:
                 count >= limits.min_count,
             ),
         )
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
+        """Return the hosts that may have been refused for want of a stamp, in what the journal did not show.
+
+        An accepted upload does not refute that: another worker of the host may be unstamped. But an unstamped worker
+        tries again and again, so of a host that delivers it shows in what was seen, unless that is less than half of
+        the window. And enough messages must be missing for a finding.
+        """
+        gaps: dict[int, tuple[bool, bool, int | None]] = {}
+        for host in hosts:
+            limits = self._limits.of(host)
+            window_us, since = limits.window_us, now - limits.window_us
+            if window_us not in gaps:
+                gaps[window_us] = (
+                    fleet.is_whole("journal", since, now),
+                    fleet.unseen_us("journal", since, now) * 2 > window_us,
+                    fleet.missing("journal", since, now),
+                )
+            is_whole, is_mostly_unseen, missing = gaps[window_us]
+            if is_whole or (not is_mostly_unseen and fleet.has_accepted(host, since, now)):
+                continue
+            window = fleet.traffic.window(host)
+            seen = 0 if window is None else window.count(since, now).unstamped
+            if missing is None or seen + missing >= limits.min_count:
+                yield host
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the rejections have become too few in a window that was seen whole.

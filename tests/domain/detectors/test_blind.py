@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import Coverage
+from fleet_health.domain.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
 from fleet_health.domain.detectors.blind import Blind
 from fleet_health.domain.detectors.contract import Reach
 
@@ -59,6 +59,85 @@ def test_a_source_unseen_for_too_long_is_a_finding(
     assert [(finding.host, finding.symptom, finding.detail) for finding in found] == [
         ("*", "blind", detail) for detail in details
     ]
+
+
+RUN_LIMIT_US, UNIT = 30 * MINUTE_US, "receiver.service"
+
+
+@pytest.mark.parametrize(
+    ("gaps", "detail"),
+    [
+        pytest.param([], None, id="no gaps"),
+        pytest.param([(1, 0, 40_000)], None, id="one short gap, however much is missing"),
+        pytest.param([(15, 0, 9)], None, id="one gap of exactly as long as allowed"),
+        pytest.param(
+            [(20, 0, 9)], "20 min: 1 gap since 2026-11-23T18:35:00Z, journald suppressed 9 messages", id="one long gap"
+        ),
+        pytest.param([(20, 19, 9), (6, 5, 9)], None, id="gaps that have not been coming for long"),
+        pytest.param(
+            [(20, 19, 5), (1, 0, 7)],
+            "20 min: 2 gaps since 2026-11-23T18:35:00Z, journald suppressed 12 messages",
+            id="two short gaps with no whole window in between",
+        ),
+        pytest.param(
+            [(80, 79, 1), (49, 48, 1), (19, 18, 1), (10, 9, 1)],
+            "1 h 20 min: 4 gaps since 2026-11-23T17:35:00Z, journald suppressed 4 messages",
+            id="each within a window of the one before, and the last within one of now",
+        ),
+        pytest.param([(80, 79, 1), (48, 47, 1)], None, id="long enough apart for a whole window"),
+        pytest.param([(81, 80, 1), (61, 60, 1), (31, 30, 1)], "1 h 21 min: 3 gaps", id="a window ends in the last one"),
+        pytest.param([(81, 80, 1), (61, 60, 1), (32, 31, 1)], None, id="a whole window has gone by since"),
+        pytest.param([(500, 0, 0)], None, id="removed while nobody read, once"),
+        pytest.param([(60, 40, 0), (20, 0, 0)], "1 h: 2 gaps since 2026-11-23T17:55:00Z, entries", id="removed again"),
+    ],
+)
+def test_gaps_that_keep_coming_are_a_finding(
+    gaps: list[tuple[int, int, int]], detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """From the begin of the first to the end of the last for longer than allowed; it is over with a whole window."""
+    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, UNIT)
+    fleet.coverage = (
+        Coverage(
+            "journal",
+            gaps=tuple(
+                Gap(now - since * MINUTE_US, now - until * MINUTE_US, SUPPRESSED if count else REMOVED, count)
+                for since, until, count in gaps
+            ),
+        ),
+    )
+    found = list(blind.find(fleet, now))
+    last_at = now - min((until for _, until, _ in gaps), default=0) * MINUTE_US
+
+    assert len(found) == (detail is not None)
+    assert blind.is_over(fleet, "*", now) == (detail is None)
+    if detail is not None:
+        assert found[0].detail.startswith(f"the journal has not been whole for {detail}")
+        assert f"/etc/systemd/system/{UNIT}.d/receiver-rate-limit.conf" in found[0].suggested_fix
+        assert list(blind.find(fleet, last_at + RUN_LIMIT_US)) != []
+        assert list(blind.find(fleet, last_at + RUN_LIMIT_US + 1)) == []
+        assert blind.is_over(fleet, "*", last_at + RUN_LIMIT_US + 1)
+
+
+def test_a_clock_that_was_set_is_no_loss(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Nor is a night in which the machine slept."""
+    fleet = fleet_of()
+    fleet.coverage = (Coverage("journal", gaps=(Gap(now - 600 * MINUTE_US, now, CLOCK_SET),) * 2),)
+
+    assert list(Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)) == []
+
+
+def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """With what to do about either."""
+    fleet = fleet_of()
+    gap = Gap(now - 20 * MINUTE_US, now, SUPPRESSED, 3)
+    fleet.coverage = (Coverage("index", now - 16 * MINUTE_US, "why"), Coverage("journal", gaps=(gap,)))
+    (finding,) = Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)
+
+    assert finding.detail.startswith(
+        "cannot read the index for 16 min (why); the journal has not been whole for 20 min"
+    )
+    assert "systemctl status fleet-health" in finding.suggested_fix
+    assert "rate limit" in finding.suggested_fix
 
 
 def test_it_looks_at_no_observation() -> None:

@@ -1,0 +1,54 @@
+"""Globs for hosts: names are looked up, the rest is matched, and matching never takes long."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.domain.host_globs import HostGlobs, is_plain, literal_length
+
+# Of a glob that backtracks, each further `*` multiplies the time by the length of the name: with these it would not
+# end within the age of the universe.
+LONG_NAME = "a" * 128
+
+
+@pytest.mark.parametrize(
+    "glob",
+    ["*a" * 60 + "b", "*a" * 30 + "*b", "?*" * 60 + "b", "*[!b]" * 25 + "b", "*" * 127 + "b", "*aa" * 40 + "*b"],
+)
+def test_no_glob_backtracks(glob: str) -> None:
+    """Also among others, also with a name on which each part nearly matches."""
+    globs = HostGlobs((glob, f"x{glob}", f"{glob}*c"))
+
+    assert not globs.matches(LONG_NAME)
+    assert globs.matches(f"{LONG_NAME}b")
+    assert HostGlobs((glob,)).unmatched([LONG_NAME]) == [glob]
+
+
+def test_names_and_globs_together() -> None:
+    """A name is that host alone, whatever stands in it; nothing matches what is not there."""
+    globs = HostGlobs(("pi-1", "a.c", "bench-*"))
+
+    assert [host for host in ("pi-1", "pi-10", "a.c", "abc", "bench-", "bench", "") if globs.matches(host)] == [
+        "pi-1",
+        "a.c",
+        "bench-",
+    ]
+    assert not HostGlobs().matches("")
+
+
+@pytest.mark.parametrize(
+    ("glob", "length", "plain"),
+    [
+        ("*", 0, False),
+        ("?*", 0, False),
+        ("[!x]*", 0, False),
+        ("[]x]", 0, False),
+        ("a[bc]*", 1, False),
+        ("[b", 2, False),
+        ("pi-1", 4, True),
+        ("", 0, True),
+    ],
+)
+def test_what_a_glob_spells_out(glob: str, length: int, *, plain: bool) -> None:
+    """Sets and wildcards are no characters; a bracket that is not closed is one."""
+    assert (literal_length(glob), is_plain(glob)) == (length, plain)
