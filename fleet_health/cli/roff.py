@@ -21,6 +21,8 @@ _ESCAPES = {
     "…": "...",
 }
 
+_LINE_LENGTH = 60
+_groups = re.compile(r"[^|)]+[|)]*|[|)]+")
 _code = re.compile(r"`([^`]+)`").split
 _words = re.compile(r"(?<![\w-])(--?[a-z][\w-]*|[A-Z][A-Z-]*(?![\w-]))", re.ASCII).split
 
@@ -82,8 +84,8 @@ def reference(name: str, section: int) -> str:
 
 
 def bold(text: str) -> str:
-    """What is typed as it stands."""
-    return f"\\fB{escape(text)}\\fR"
+    """What is typed as it stands. A word too long for a line may be broken behind what groups a regular expression."""
+    return f"\\fB{' '.join(map(_breakable, text.split(' ')))}\\fR"
 
 
 def italic(text: str) -> str:
@@ -94,6 +96,12 @@ def italic(text: str) -> str:
 def escape(text: str) -> str:
     """Make roff of a text in which no character has a meaning."""
     return "".join(_ESCAPES.get(one, one if one.isascii() else f"\\[u{ord(one):04X}]") for one in text)
+
+
+def _breakable(word: str) -> str:
+    if len(word) <= _LINE_LENGTH:
+        return escape(word)
+    return r"\:".join(map(escape, _groups.findall(word)))
 
 
 def _at_start(line: str) -> str:

@@ -249,7 +249,7 @@ class Daemon:
         if self._delivery.state_problem:
             problems.append(f"the state cannot be saved: {self._delivery.state_problem}")
         if self._silencing.problem:
-            problems.append(f"the silences cannot be read: {self._silencing.problem}")
+            problems.append(f"silences cannot be used: {self._silencing.problem}")
         if problem := self._descriptors.problem():
             problems.append(problem)
         if self._control.problem:

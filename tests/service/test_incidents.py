@@ -220,7 +220,7 @@ def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartSer
     """It is said once, in the place of the alert that would be one too many; then nothing, until it holds still."""
     configuration = (
         'alerts.resolved = true\nalerts.repeat = ["24h"]\nalerts.flap_limit = 2\nalerts.flap_quiet = "%s"\n'
-        '[detectors.silent]\nafter = "2s"'
+        '[detectors.silent]\nafter = "4s"'
     )
     site.configure(configuration % "1h")
     site.answer("well", 201)

@@ -104,7 +104,7 @@ def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path
         (b"[" * 100_000, "damaged"),
         (b'{"silences": []}', "damaged"),
         (b'{"version": 2, "silences": []}', "expected version 1, found version 2"),
-        (b" " * ((2 << 20) + 1), "expected at most 2 MiB, found more; remove it"),
+        (b" " * ((2 << 20) + 1), "expected a file of up to 2097152 bytes, found a larger one"),
     ],
 )
 def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str, tmp_path: Path) -> None:
