@@ -9,12 +9,9 @@
 # Python runs isolated (-I) here: started in a directory of somebody else's, such as /tmp, it would import from there.
 set -euo pipefail
 umask 022
-
-# The same of the shell: an empty or relative entry of PATH is whatever directory we are in.
+# An empty or relative entry of PATH is whatever directory we are in, and there may be somebody else's.
 own_path=
-while IFS= read -rd : directory; do
-  if [[ $directory == /* ]]; then own_path+=${own_path:+:}$directory; fi
-done <<<"$PATH:"
+while IFS= read -rd : directory; do if [[ $directory == /* ]]; then own_path+=${own_path:+:}$directory; fi; done <<<"$PATH:"
 PATH=$own_path
 
 checkout=$(dirname "$(dirname "$(realpath "$0")")")
@@ -72,6 +69,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want logrotate "rotates the alert log as packaged" has logrotate
   want man-db "man, to show the manual pages" has man
   want mandoc "checks the manual pages" has mandoc
+  want jq "takes the alerts apart in the README's forwarder" has jq
   want zsh "completes a command line, as bash does" has zsh
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail

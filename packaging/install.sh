@@ -268,7 +268,7 @@ try_release() { # before anything of the running one is touched
   local program=$release/bin/fleet-health with=$config status=0
   say "trying it as the user fleet-health, with your configuration"
   if [[ ! -e $with ]]; then with=$release/share/fleet-health/default-config.toml; fi
-  as_service "$program" --help || reject "it does not run"
+  as_service "$program" --version || reject "it does not run"
   as_service "$release/bin/python" -I -c "$import_everything" || reject "parts of it cannot be loaded"
   as_service "$program" config check --config "$with" || reject "it refuses $with"
   # The real inputs. A missing index is no fault of the release: the service waits for it, and says so.
@@ -372,17 +372,13 @@ finish() { # whatever happened: nothing half-made stays
   local status=$?
   set +e
   trap - EXIT
-  if [[ $switching == yes && $previous ]]; then
-    roll_back
-    unfinished=$release
-  elif [[ $switching == yes ]]; then
-    # A first installation: there is nothing to go back to, and what is there can be looked at.
-    unfinished=
-  else
-    unfinished=$release
+  if [[ $building == yes ]]; then
+    warn "the new release cannot be built; the reason is above. Nothing is changed, and a running service goes on."
   fi
-  if [[ $switching == done ]]; then unfinished=; fi
-  rm -rf ${build:+"$build"} ${unfinished:+"$unfinished"}
+  if [[ $switching == yes && $previous ]]; then roll_back; fi
+  # A first installation that does not start has nothing to go back to, and can be looked at as it is.
+  if [[ $switching == finished || $switching == yes && ! $previous ]]; then release=; fi
+  rm -rf ${build:+"$build"} ${release:+"$release"}
   exit "$status"
 }
 
@@ -420,16 +416,18 @@ install_all() {
   check_python
   own_releases
   trap finish EXIT
+  building=yes
   build_release
+  building=no
   create_user
   try_release
   switch_release
   if [[ $start == yes ]]; then
     start_service
-    switching=done
+    switching=finished
     remove_old_releases
   else
-    switching=done
+    switching=finished
     say "not starting it, as you asked"
   fi
 }
@@ -471,7 +469,7 @@ for argument in "$@"; do
 done
 if [[ $purge == yes && $action != uninstall ]]; then usage >&2 && fail 2 "--purge goes with --uninstall"; fi
 if ((EUID != 0)); then fail 1 "this needs root: sudo $0 $*"; fi
-release='' build='' previous='' switching=no was_active=no tainted=()
+release='' build='' previous='' building=no switching=no was_active=no tainted=()
 shopt -s extglob
 scrub_environment
 "$action"

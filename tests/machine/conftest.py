@@ -51,7 +51,7 @@ def _bootable() -> None:
 
 @pytest.fixture(scope="session")
 def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
-    """The host's directories that every machine sees: a copy of the checkout, what pip needs, the receiver's packages."""
+    """The host's directories that every machine sees: the checkout, files for pip, the receiver's packages."""
     base = tmp_path_factory.mktemp("shown")
     checkout, wheelhouse, receiver, venv = (base / name for name in ("checkout", "wheelhouse", "receiver", "venv"))
     for name in _SHIPPED:
@@ -59,12 +59,13 @@ def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Pat
 
     subprocess.run([_PYTHON, "-m", "venv", venv], check=True)
     build, release, demo = (
-        ("--require-hashes", "--requirement", checkout / f"requirements/{name}.txt") for name in ("build", "release", "demo")
+        ("--require-hashes", "--requirement", checkout / f"requirements/{name}.txt")
+        for name in ("build", "release", "demo")
     )
     pip = (venv / "bin/python", "-I", "-m", "pip", "--quiet", "--disable-pip-version-check")
     not_isolated = ("--no-build-isolation", "--use-pep517")
     subprocess.run([*pip, "install", *build], check=True)
-    # As the README says for a machine that has no network: the files themselves, for what is built here has other hashes.
+    # As the README says for a machine without a network. Not wheels built here: these have other hashes.
     for locked in (build, release):
         subprocess.run([*pip, "download", "--dest", wheelhouse, *not_isolated, *locked], check=True)
     subprocess.run([*pip, "install", *not_isolated, "--target", receiver, *demo], check=True)
