@@ -51,7 +51,7 @@ usage: install.sh [--no-apt] [--no-start] [--plot]
 
   --no-apt     do not install build tools; for a machine that has them
   --no-start   leave the service as it is; otherwise it is enabled and (re)started
-  --plot       with matplotlib, for \`fleet-health replay --plot\`
+  --plot       with matplotlib, for \`fleet-health replay --plot\`; an upgrade keeps it
   --uninstall  remove what was installed; the configuration and the alert log stay
   --purge      with --uninstall: remove these too, and the user fleet-health
 
@@ -69,6 +69,8 @@ fail() { # STATUS MESSAGE…
   warn "${@:2}"
   exit "$1"
 }
+
+shown() { printf '%q' "$1"; } # a path for the terminal, whoever gave it its name
 
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
@@ -123,7 +125,7 @@ distrust() { # PATH WHAT: fails if somebody who is not trusted could change the 
   local path=$1 stranger
   while true; do
     if stranger=$(stranger_of "$path"); then
-      fail 1 "root is about to run $2, and $path can be changed by $stranger; see to it that only root and the owner" \
+      fail 1 "root is about to run $2, and $(shown "$path") can be changed by $stranger; see to it that only root and the owner" \
         "of the checkout can (chown, chmod go-w), or use one in another place"
     fi
     [[ $path != / ]] || return 0
@@ -139,7 +141,7 @@ check_checkout() {
   distrust "$checkout" "what is in $checkout"
   while IFS= read -rd '' suspect; do
     if stranger=$(stranger_of "$suspect"); then
-      fail 1 "root is about to run what is in $checkout, and $suspect can be changed by $stranger; a fresh clone that" \
+      fail 1 "root is about to run what is in $checkout, and $(shown "$suspect") can be changed by $stranger; a fresh clone that" \
         "only its owner can write (umask 022) will do"
     fi
   done < <(cd "$checkout" && find "$PWD"/{pyproject.toml,README.md,LICENSE,config.example.toml,fleet_health,packaging,requirements} \
@@ -178,7 +180,7 @@ own_releases() { # the directory is root's alone; what others could write in it 
   rm -rf "$releases"/.build.*
   while IFS= read -rd '' release; do
     if can_be_changed "$release"; then
-      say "others could write in $release, from an earlier install: closing it to them"
+      say "others could write in $(shown "$release"), from an earlier install: closing it to them"
       chown --recursive --no-dereference root:root "$release"
       chmod --recursive go-w "$release"
       tainted+=("$release")
@@ -243,7 +245,9 @@ build_release() {
 create_user() {
   say "creating the user fleet-health and /var/lib/fleet-health"
   systemd-sysusers "$source/packaging/sysusers.d/fleet-health.conf"
-  systemd-tmpfiles --create "$source/packaging/tmpfiles.d/fleet-health.conf"
+  # It refuses links and the like that the service's user may have put there; that is no reason against an upgrade.
+  timeout 60 systemd-tmpfiles --create "$source/packaging/tmpfiles.d/fleet-health.conf" ||
+    warn "note: systemd-tmpfiles cannot put /var/lib/fleet-health in order; see above"
 }
 
 as_service() { # COMMAND…: with the service's rights and nothing of ours; what it prints is in $build/trial
@@ -271,11 +275,18 @@ try_release() { # before anything of the running one is touched
   as_service "$program" --version || reject "it does not run"
   as_service "$release/bin/python" -I -c "$import_everything" || reject "parts of it cannot be loaded"
   as_service "$program" config check --config "$with" || reject "it refuses $with"
+  # What it cannot try: the unit lets the service write less than its user may.
+  as_service "$program" config show --config "$with" --json || reject "it does not show $with"
+  if ! grep --quiet '"key": "alerts.path", "value": "/var/lib/fleet-health/' "$build/trial" &&
+    ! grep --quiet --recursive '^ReadWritePaths=' "/etc/systemd/system/$service.d" 2>/dev/null; then
+    warn "note: alerts.path in $with is outside of /var/lib/fleet-health, where the unit lets the service write:" \
+      "see /usr/local/share/doc/fleet-health/drop-ins/alert-log.conf"
+  fi
   # The real inputs. A missing index is no fault of the release: the service waits for it, and says so.
   as_service "$program" check --dry-run --config "$with" || status=$?
   case $status in
     0) ;;
-    2 | 124) warn "note: \`fleet-health check --dry-run\` as the user fleet-health ended with status $status: $(trial | tail -n 1)" ;;
+    2 | 124 | 137) warn "note: \`fleet-health check --dry-run\` as the user fleet-health ended with status $status: $(trial | tail -n 1)" ;;
     *) reject "it fails on your index and journal, with status $status" ;;
   esac
 }
@@ -402,7 +413,7 @@ remove_old_releases() { # all but the current one and the one before it, to whic
   local old
   while IFS= read -rd '' old; do
     if [[ $old == "$release" || $old == "$previous" && " ${tainted[*]} " != *" $old "* ]]; then continue; fi
-    say "removing the old $old"
+    say "removing the old $(shown "$old")"
     rm -rf "$old"
   done < <(find "$releases" -mindepth 1 -maxdepth 1 -type d ! -name '.build.*' -print0)
 }
@@ -416,6 +427,7 @@ install_all() {
   check_python
   own_releases
   trap finish EXIT
+  if compgen -G "${previous:-/nowhere}/lib/python3*/site-packages/matplotlib" >/dev/null; then plot=yes; fi
   building=yes
   build_release
   building=no
