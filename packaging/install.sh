@@ -100,14 +100,16 @@ is_private_group() { # GID: nobody but one trusted user is in it
   done < <(getent passwd)
 }
 
-stranger_of() { # PATH: prints who else could change it, and succeeds; fails if nobody can
+stranger_of() { # PATH [on-the-way]: prints who else could change it, and succeeds; fails if nobody can
   local uid gid mode type
   read -r uid gid mode type < <(stat --format='%u %g %a %F' -- "$1")
   mode=$((8#$mode))
   if ! is_trusted "$uid"; then
     id --user --name "$uid" 2>/dev/null || echo "the user $uid"
-  elif [[ $type == "symbolic link" ]] || { [[ $type == directory ]] && ((mode & 8#1000)); }; then
-    # Of a link only the owner counts; in a sticky directory such as /tmp nobody touches what others own.
+  elif [[ $type == "symbolic link" ]]; then
+    return 1
+  elif [[ $type == directory && ${2-} == on-the-way ]] && ((mode & 8#1000)); then
+    # In a sticky directory such as /tmp others can add something, but not touch what is there and not theirs.
     return 1
   elif ((mode & 8#002)); then
     echo "everybody"
@@ -122,15 +124,16 @@ stranger_of() { # PATH: prints who else could change it, and succeeds; fails if 
 }
 
 distrust() { # PATH WHAT: fails if somebody who is not trusted could change the path, or a directory on the way to it
-  local path=$1 stranger
+  local path=$1 stranger how=
   while true; do
-    if stranger=$(stranger_of "$path"); then
+    if stranger=$(stranger_of "$path" $how); then
       fail 1 "root is about to run $2, and $(shown "$path") can be changed by $stranger; see to it that only root and the owner" \
         "of the checkout can (chown, chmod go-w), or use one in another place"
     fi
     [[ $path != / ]] || return 0
     path=${path%/*}
     path=${path:-/}
+    how=on-the-way
   done
 }
 
@@ -188,7 +191,7 @@ own_releases() { # the directory is root's alone; what others could write in it 
   done < <(find "$releases" -mindepth 1 -maxdepth 1 -type d -print0)
   previous=$(readlink "$releases/current" || true)
   # Only what we have made ourselves is something to go back to.
-  if [[ $previous != "$releases"/*([^/]) || ! -d $previous || -L $previous ]]; then previous=; fi
+  if [[ $previous != "$releases"/[0-9]*([^/]) || ! -d $previous || -L $previous ]]; then previous=; fi
 }
 
 close_to_others() { # PATH…: what we have put in place, and the directories on the way
