@@ -1,11 +1,18 @@
 #!/usr/bin/env bash
 # Prepares a machine for running from a checkout.
 #
-#   bootstrap.sh system-packages build|demo|tests|bench   installs what the system lacks for that purpose, with apt-get
-#   bootstrap.sh venv DIR demo|tests                      makes DIR a virtual environment with this checkout in it
+#   bootstrap.sh system-packages install|build|demo|tests|bench   installs what the system lacks for it, with apt-get
+#   bootstrap.sh venv DIR demo|tests                              makes DIR a virtual environment with this checkout in it
 #
 # Both say what they do, and do nothing where nothing is missing. PYTHON names the interpreter, if not python3.
+#
+# Python runs isolated (-I) here: started in a directory of somebody else's, such as /tmp, it would import from there.
 set -euo pipefail
+umask 022
+# An empty or relative entry of PATH is whatever directory we are in, and there may be somebody else's.
+own_path=
+while IFS= read -rd : directory; do if [[ $directory == /* ]]; then own_path+=${own_path:+:}$directory; fi; done <<<"$PATH:"
+PATH=$own_path
 
 checkout=$(dirname "$(dirname "$(realpath "$0")")")
 
@@ -20,7 +27,7 @@ has() { command -v "$1" >/dev/null; }
 python() { # the first interpreter that really runs and is new enough; a name alone may be an empty shim
   local candidate
   for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11}; do
-    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    if "$candidate" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
       command -v "$candidate"
       return
     fi
@@ -28,7 +35,7 @@ python() { # the first interpreter that really runs and is new enough; a name al
   return 1
 }
 
-python_can() { local found; found=$(python) && "$found" -c "$1" 2>/dev/null; }
+python_can() { local found; found=$(python) && "$found" -I -c "$1" 2>/dev/null; }
 has_python_headers() {
   python_can 'import os, sys, sysconfig; sys.exit(not os.path.exists(sysconfig.get_path("include") + "/Python.h"))'
 }
@@ -51,6 +58,10 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want pkg-config "finds libsystemd, for the compiler" has pkg-config
   want libsystemd-dev "libsystemd's headers, to compile systemd-python" pkg-config --exists libsystemd
   [[ $1 != build ]] || return 0
+  if [[ $1 == install ]]; then
+    want systemd "systemctl, systemd-sysusers and systemd-tmpfiles" has systemd-sysusers
+    return
+  fi
   want systemd "journalctl, and a systemd to look at" has journalctl
   want systemd-journal-remote "writes a real journal without a running systemd" has_systemd_program systemd-journal-remote
   [[ $1 != demo ]] || return 0
@@ -60,13 +71,14 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want logrotate "rotates the alert log as packaged" has logrotate
   want man-db "man, to show the manual pages" has man
   want mandoc "checks the manual pages" has mandoc
+  want jq "takes the alerts apart in the README's forwarder" has jq
   want zsh "completes a command line, as bash does" has zsh
   want nginx "logs hostile requests" has nginx
   want caddy "the same" has caddy
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
-  want python3-systemd "lets it read a journal" /usr/bin/python3 -c 'import systemd.journal'
+  want python3-systemd "lets it read a journal" /usr/bin/python3 -I -c 'import systemd.journal'
 }
 
 # --- installing it -------------------------------------------------------------------------------------------
@@ -120,26 +132,28 @@ system_packages() { # PURPOSE
 }
 
 venv() { # DIR PURPOSE
-  local dir=$1 purpose=$2 interpreter stamp wanted=("${checkout}[demo]")
-  if [[ $purpose == tests ]]; then wanted=("${checkout}[completion,demo,plot]" --group "$checkout/pyproject.toml:dev"); fi
+  local dir=$1 purpose=$2 interpreter stamp locked=$checkout/requirements
   interpreter=$(python) || die "No Python of 3.11 or later is here; see: $0 system-packages build"
   if [[ -d $dir && ! -e $dir/pyvenv.cfg ]]; then die "$dir is something else than a virtual environment."; fi
   stamp=$(
-    { cat "$checkout/pyproject.toml"; "$interpreter" -c 'import sys; print(sys.base_prefix, sys.version)'
-      printf '%s\n' "$checkout" "$purpose"; } | sha256sum
+    { cat "$checkout/pyproject.toml" "$locked/build.txt" "$locked/$purpose.txt"
+      "$interpreter" -I -c 'import sys; print(sys.base_prefix, sys.version)'
+      printf '%s\n' "$checkout" "$purpose" "$(sha256sum <"$0")"; } | sha256sum
   )
   [[ $(cat "$dir/prepared" 2>/dev/null) != "$stamp" ]] || return 0
 
   say "Preparing $dir …"
-  logged "$interpreter" -m venv --clear "$dir"
-  # Dependency groups are known to pip since 25.1; Debian 12 comes with 23.0.
-  logged "$dir/bin/python" -m pip install --upgrade 'pip>=25.1'
-  logged "$dir/bin/python" -m pip install --editable "${wanted[@]}"
+  logged "$interpreter" -I -m venv --clear "$dir"
+  # Exactly what is locked, checked by its hash. pip would build with whatever is newest, unless told not to isolate.
+  local pip=("$dir/bin/python" -I -m pip --disable-pip-version-check install)
+  logged "${pip[@]}" --require-hashes --requirement "$locked/build.txt"
+  logged "${pip[@]}" --no-build-isolation --use-pep517 --require-hashes --requirement "$locked/$purpose.txt"
+  logged "${pip[@]}" --no-build-isolation --no-deps --no-index --editable "$checkout"
   printf '%s\n' "$stamp" >"$dir/prepared"
 }
 
 case "$# ${1-}" in
-  "2 system-packages") [[ $2 == @(build|demo|tests|bench) ]] || usage; system_packages "$2" ;;
+  "2 system-packages") [[ $2 == @(install|build|demo|tests|bench) ]] || usage; system_packages "$2" ;;
   "3 venv") [[ $3 == @(demo|tests) ]] || usage; venv "$2" "$3" ;;
   *) usage ;;
 esac

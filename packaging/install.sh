@@ -1,11 +1,19 @@
-#!/usr/bin/env bash
+#!/bin/bash -p
 # Installs fleet-health from this checkout as a service of this machine; run again, it upgrades. See --help.
+#
+# Root runs this, wherever root happens to be and with whatever environment. So nothing is looked up in the current
+# directory, nothing is taken from the environment but what is listed in `heeded`, nothing depends on the umask, and
+# Python runs isolated (-I). `bash -p` reads no BASH_ENV and no functions from the environment.
 set -euo pipefail
+umask 022
+PATH=/usr/sbin:/usr/bin:/sbin:/bin
+checkout=$(realpath -- "${BASH_SOURCE[0]}")
+checkout=${checkout%/*/*}
+cd /
 
-checkout=$(cd "$(dirname "$0")/.." && pwd)
-packaging=$checkout/packaging
 releases=/opt/fleet-health
-python=${PYTHON:-/usr/bin/python3}
+config=/etc/fleet-health/config.toml
+service=fleet-health.service
 
 # What is installed, and where to; `uninstall` removes exactly this, and what is below.
 files=(
@@ -14,6 +22,7 @@ files=(
   "sysusers.d/fleet-health.conf    /usr/local/lib/sysusers.d/fleet-health.conf"
   "tmpfiles.d/fleet-health.conf    /usr/local/lib/tmpfiles.d/fleet-health.conf"
   "logrotate.d/fleet-health        /etc/logrotate.d/fleet-health"
+  "drop-ins/alert-log.conf         /usr/local/share/doc/fleet-health/drop-ins/alert-log.conf"
   "drop-ins/hidden-index.conf      /usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf"
   "drop-ins/notify-reload.conf     /usr/local/share/doc/fleet-health/drop-ins/notify-reload.conf"
   "drop-ins/receiver-rate-limit.conf /usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
@@ -25,154 +34,435 @@ generated=(
   "fleet-health-config.5  /usr/local/share/man/man5/fleet-health-config.5"
   "completion.bash        /usr/local/share/bash-completion/completions/fleet-health"
   "completion.zsh         /usr/local/share/zsh/site-functions/_fleet-health"
+  "sbom.cdx.json          /usr/local/share/doc/fleet-health/sbom.cdx.json"
+)
+# All that is taken from the environment. Nothing else reaches a program that is started here.
+heeded=(
+  PYTHON SUDO_UID TERM
+  PIP_CERT PIP_CLIENT_CERT PIP_CONFIG_FILE PIP_DEFAULT_TIMEOUT PIP_EXTRA_INDEX_URL PIP_FIND_LINKS PIP_INDEX_URL
+  PIP_NO_INDEX PIP_PROXY PIP_RETRIES PIP_TIMEOUT PIP_TRUSTED_HOST
+  all_proxy http_proxy https_proxy no_proxy ALL_PROXY HTTP_PROXY HTTPS_PROXY NO_PROXY
+  REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_DIR SSL_CERT_FILE
 )
 
 usage() {
   cat <<END
-usage: install.sh [--no-apt] [--no-start]
+usage: install.sh [--no-apt] [--no-start] [--plot]
        install.sh --uninstall [--purge]
 
-  --no-apt     do not install build tools; for a machine whose pip has wheels at hand
+  --no-apt     do not install build tools; for a machine that has them
   --no-start   leave the service as it is; otherwise it is enabled and (re)started
+  --plot       with matplotlib, for \`fleet-health replay --plot\`; an upgrade keeps it
   --uninstall  remove what was installed; the configuration and the alert log stay
   --purge      with --uninstall: remove these too, and the user fleet-health
 
-It is built for \$PYTHON (now: $python). pip heeds its own variables, such as PIP_NO_INDEX and PIP_FIND_LINKS.
+It is built for \$PYTHON (now: $python). Of pip's variables PIP_NO_INDEX, PIP_FIND_LINKS (absolute paths), PIP_INDEX_URL,
+PIP_CERT and the like are heeded, and the usual ones for proxies and certificates. Whatever comes from there has to have
+the hash that requirements/*.txt says.
 END
 }
 
 say() { printf '==> %s\n' "$*"; }
 
-fail() { # STATUS MESSAGE
-  printf 'install.sh: %s\n' "$2" >&2
+warn() { printf 'install.sh: %s\n' "$*" >&2; }
+
+fail() { # STATUS MESSAGE…
+  warn "${@:2}"
   exit "$1"
 }
 
+shown() { printf '%q' "$1"; } # a path for the terminal, whoever gave it its name
+
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
+# --- whom root is about to trust ------------------------------------------------------------------------------------
+
+scrub_environment() {
+  local name
+  while IFS= read -r name; do
+    if [[ " PATH ${heeded[*]} " != *" $name "* ]]; then unset -v "$name" 2>/dev/null || export -n "${name?}"; fi
+  done < <(compgen -e)
+  HOME=$(getent passwd 0 | cut --delimiter=: --fields=6)
+  export PATH HOME LC_ALL=C.UTF-8
+  for name in ${PIP_FIND_LINKS-}; do
+    [[ $name == /* || $name == *://* ]] ||
+      fail 2 "PIP_FIND_LINKS names $name; write it as an absolute path, the current directory is not looked at"
+  done
+}
+
+is_trusted() { [[ " $trusted " == *" $1 "* ]]; } # UID
+
+is_private_group() { # GID: nobody but one trusted user is in it
+  local members user
+  members=$(getent group "$1" | cut --delimiter=: --fields=4 | tr ',' ' ')
+  for user in $members; do is_trusted "$(id --user "$user" 2>/dev/null || echo none)" || return 1; done
+  while IFS=: read -r _ _ user group _; do
+    if [[ $group == "$1" ]]; then is_trusted "$user" || return 1; fi
+  done < <(getent passwd)
+}
+
+stranger_of() { # PATH [on-the-way]: prints who else could change it, and succeeds; fails if nobody can
+  local uid gid mode type
+  read -r uid gid mode type < <(stat --format='%u %g %a %F' -- "$1")
+  mode=$((8#$mode))
+  if ! is_trusted "$uid"; then
+    id --user --name "$uid" 2>/dev/null || echo "the user $uid"
+  elif [[ $type == "symbolic link" ]]; then
+    return 1
+  elif [[ $type == directory && ${2-} == on-the-way ]] && ((mode & 8#1000)); then
+    # In a sticky directory such as /tmp others can add something, but not touch what is there and not theirs.
+    return 1
+  elif ((mode & 8#002)); then
+    echo "everybody"
+  elif ((mode & 8#020)) && ! is_private_group "$gid"; then
+    echo "the group $(getent group "$gid" | cut --delimiter=: --fields=1 || echo "$gid")"
+  elif ((mode & 8#020)) && [[ $(ls -ld -- "$1") == ??????????+* ]]; then
+    # With an access control list the group's bits stand for all whom it names.
+    echo "whoever its access control list names"
+  else
+    return 1
+  fi
+}
+
+distrust() { # PATH WHAT: fails if somebody who is not trusted could change the path, or a directory on the way to it
+  local path=$1 stranger how=
+  while true; do
+    if stranger=$(stranger_of "$path" $how); then
+      fail 1 "root is about to run $2, and $(shown "$path") can be changed by $stranger; see to it that only root and the owner" \
+        "of the checkout can (chown, chmod go-w), or use one in another place"
+    fi
+    [[ $path != / ]] || return 0
+    path=${path%/*}
+    path=${path:-/}
+    how=on-the-way
+  done
+}
+
+check_checkout() {
+  local owner suspect stranger
+  owner=$(stat --format=%u -- "$checkout")
+  trusted="0 $owner ${SUDO_UID-}"
+  distrust "$checkout" "what is in $checkout"
+  while IFS= read -rd '' suspect; do
+    if stranger=$(stranger_of "$suspect"); then
+      fail 1 "root is about to run what is in $checkout, and $(shown "$suspect") can be changed by $stranger; a fresh clone that" \
+        "only its owner can write (umask 022) will do"
+    fi
+  done < <(cd "$checkout" && find "$PWD"/{pyproject.toml,README.md,LICENSE,config.example.toml,fleet_health,packaging,requirements} \
+    \( ! -type l -perm /022 -o ! -uid 0 ! -uid "$owner" \) -print0)
+  if ((owner != 0)) && [[ $owner != "${SUDO_UID-}" ]]; then
+    warn "note: the checkout belongs to $(id --user --name "$owner" 2>/dev/null || echo "$owner"), who decides what root installs here"
+  fi
+}
+
 check_python() {
-  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail 1 "$python is missing or older than Python 3.11; name another one in PYTHON"
+  local real
+  real=$(command -v "$python") || fail 1 "$python is missing; name a Python of 3.11 or later in PYTHON, by its path"
+  [[ $real == /* ]] || fail 2 "PYTHON names $python; write it as an absolute path"
+  python=$real
+  distrust "$(realpath "$python")" "$python"
+  "$python" -I -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail 1 "$python is older than Python 3.11; name another one in PYTHON"
   # The unit hides these places from the service: it would install, and then not start.
-  case $("$python" -c 'import sys; print(sys.base_prefix)')/ in
+  case $("$python" -I -c 'import sys; print(sys.base_prefix)')/ in
     /home/* | /root/* | /tmp/* | /var/tmp/*)
       fail 1 "$python lives where the service cannot see it; name one outside of /home, /root and /tmp in PYTHON" ;;
   esac
 }
 
+can_be_changed() { # DIR: somebody but root could change something in it
+  [[ $(find "$1" \( ! -type l -perm /022 -o ! -uid 0 \) -print -quit) ]]
+}
+
+own_releases() { # the directory is root's alone; what others could write in it (after an install with umask 000) is closed
+  local release
+  if [[ -L $releases || -e $releases && ! -d $releases ]]; then fail 1 "$releases is not a directory; move it away"; fi
+  install --directory --owner=root --group=root --mode=755 "$releases"
+  exec {lock}<"$releases"
+  flock --nonblock "$lock" || fail 1 "another install.sh is at work in $releases"
+  # What an installation left that was killed.
+  rm -rf "$releases"/.build.*
+  while IFS= read -rd '' release; do
+    if can_be_changed "$release"; then
+      say "others could write in $(shown "$release"), from an earlier install: closing it to them"
+      chown --recursive --no-dereference root:root "$release"
+      chmod --recursive go-w "$release"
+      tainted+=("$release")
+    fi
+  done < <(find "$releases" -mindepth 1 -maxdepth 1 -type d -print0)
+  previous=$(readlink "$releases/current" || true)
+  # Only what we have made ourselves is something to go back to.
+  if [[ $previous != "$releases"/[0-9]*([^/]) || ! -d $previous || -L $previous ]]; then previous=; fi
+}
+
+close_to_others() { # PATH…: what we have put in place, and the directories on the way
+  local path
+  for path in "$@"; do
+    while [[ $path == /usr/local/* || $path == /etc/fleet-health* ]]; do
+      if [[ ! -L $path && $(find "$path" -maxdepth 0 -perm /002) ]]; then
+        say "everybody could write $path: closing it to them"
+        chmod o-w "$path"
+      fi
+      path=${path%/*}
+    done
+  done
+}
+
+# --- building and trying it -----------------------------------------------------------------------------------------
+
+pip() { # the one of a virtual environment of its own, for the build alone
+  "$build/tools/bin/python" -I -m pip --disable-pip-version-check --no-input --no-cache-dir --quiet "$@"
+}
+
 build_release() {
-  local version shell
+  local version shell locked
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$checkout/pyproject.toml")
   release=$releases/$version-$(date --utc +%Y%m%dT%H%M%SZ)
-  build=$(mktemp --directory)
-  unfinished=$release
-  trap 'rm -rf "$build" ${unfinished:+"$unfinished"}' EXIT
+  [[ ! -e $release ]] || fail 1 "$release is there already; try again in a second"
+  # Not in /tmp: nobody else can write here, and programs may be run from here.
+  build=$(mktemp --directory "$releases/.build.XXXXXX")
+  install --directory "$build/tmp" "$build/before"
+  export TMPDIR=$build/tmp
 
   say "building fleet-health $version in $release"
   # From a copy: a build leaves its traces in the source tree, and these would be root's.
-  cp -r "$checkout"/{pyproject.toml,README.md,LICENSE,fleet_health} "$build"
-  mkdir -p "$releases"
-  "$python" -m venv "$release"
-  "$release/bin/pip" install --quiet --disable-pip-version-check "$build[completion]"
-  "$release/bin/fleet-health" --help >/dev/null
+  source=$build/source
+  install --directory "$source"
+  cp --recursive "$checkout"/{pyproject.toml,README.md,LICENSE,config.example.toml,fleet_health,packaging,requirements} "$source"
+  locked=$source/requirements/release.txt
+  if [[ $plot == yes ]]; then locked=$source/requirements/plot.txt; fi
+
+  "$python" -I -m venv "$build/tools"
+  pip install --require-hashes --requirement "$source/requirements/build.txt"
+  pip wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps --require-hashes --requirement "$locked"
+  pip wheel --wheel-dir "$build/wheels" --no-build-isolation --no-deps --no-index "$source"
+  "$python" -I -m venv --without-pip "$release"
+  pip --python "$release/bin/python" install --no-deps --no-index "$build"/wheels/*.whl
+  install -D --mode=644 "$source/packaging/default-config.toml" "$release/share/fleet-health/default-config.toml"
+
+  "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "$locked" "$source/requirements/build.txt" >"$build/sbom.cdx.json"
   # Isolated, for it must not find the checkout's own code.
-  "$release/bin/python" -I -m fleet_health.cli.manual "$checkout/config.example.toml" "$build"
+  "$release/bin/python" -I -m fleet_health.cli.manual "$source/config.example.toml" "$build"
   for shell in bash zsh; do "$release/bin/fleet-health" completion "$shell" >"$build/completion.$shell"; done
-  unfinished=
 }
 
-switch_release() {
-  say "making it the current one: $releases/current, /usr/local/bin/fleet-health"
-  ln -sfn "$release" "$releases/current.new"
-  mv --no-target-directory "$releases/current.new" "$releases/current"
-  ln -sf "$releases/current/bin/fleet-health" /usr/local/bin/fleet-health
+create_user() {
+  say "creating the user fleet-health and /var/lib/fleet-health"
+  systemd-sysusers "$source/packaging/sysusers.d/fleet-health.conf"
+  # It refuses links and the like that the service's user may have put there; that is no reason against an upgrade.
+  timeout 60 systemd-tmpfiles --create "$source/packaging/tmpfiles.d/fleet-health.conf" ||
+    warn "note: systemd-tmpfiles cannot put /var/lib/fleet-health in order; see above"
+}
+
+as_service() { # COMMAND…: with the service's rights and nothing of ours; what it prints is in $build/trial
+  # No descriptor and no session of ours either: another process of this user could make it type on our terminal.
+  timeout --kill-after=5 120 setsid setpriv --reuid=fleet-health --regid=fleet-health --init-groups --no-new-privs \
+    env --ignore-environment PATH=/usr/bin:/bin LC_ALL=C.UTF-8 HOME=/ "$@" \
+    </dev/null >"$build/trial" 2>&1 {lock}<&-
+}
+
+import_everything='
+import importlib, pkgutil, fleet_health
+for module in pkgutil.walk_packages(fleet_health.__path__, "fleet_health."):
+    try:
+        importlib.import_module(module.name)
+    except ModuleNotFoundError as error:
+        # Of the extras, which are not part of every release.
+        if (error.name or "").partition(".")[0] not in {"matplotlib", "rich", "uvicorn"}:
+            raise
+'
+
+try_release() { # before anything of the running one is touched
+  local program=$release/bin/fleet-health with=$config status=0
+  say "trying it as the user fleet-health, with your configuration"
+  if [[ ! -e $with ]]; then with=$release/share/fleet-health/default-config.toml; fi
+  as_service "$program" --version || reject "it does not run"
+  as_service "$release/bin/python" -I -c "$import_everything" || reject "parts of it cannot be loaded"
+  as_service "$program" config check --config "$with" || reject "it refuses $with"
+  # What it cannot try: the unit lets the service write less than its user may.
+  as_service "$program" config show --config "$with" --json || reject "it does not show $with"
+  if ! grep --quiet '"key": "alerts.path", "value": "/var/lib/fleet-health/' "$build/trial" &&
+    ! grep --quiet --recursive '^ReadWritePaths=' "/etc/systemd/system/$service.d" 2>/dev/null; then
+    warn "note: alerts.path in $with is outside of /var/lib/fleet-health, where the unit lets the service write:" \
+      "see /usr/local/share/doc/fleet-health/drop-ins/alert-log.conf"
+  fi
+  # The real inputs. A missing index is no fault of the release: the service waits for it, and says so.
+  as_service "$program" check --dry-run --config "$with" || status=$?
+  case $status in
+    0) ;;
+    2 | 124 | 137) warn "note: \`fleet-health check --dry-run\` as the user fleet-health ended with status $status: $(trial | tail -n 1)" ;;
+    *) reject "it fails on your index and journal, with status $status" ;;
+  esac
+}
+
+trial() { tr --delete '\000-\010\013-\037\177' <"$build/trial"; }
+
+reject() { # REASON
+  trial | tail -n 25 >&2
+  fail 1 "the new release is not taken: $1; see above. Nothing is changed, and a running service goes on."
+}
+
+# --- switching to it, and back --------------------------------------------------------------------------------------
+
+targets() { # the paths of all that we put in place
+  local pair
+  for pair in "${files[@]}" "${generated[@]}"; do printf '%s\n' "${pair##* }"; done
 }
 
 install_files() {
-  local source target pair
+  local name target pair
   for pair in "${files[@]}"; do
-    read -r source target <<<"$pair"
+    read -r name target <<<"$pair"
     say "installing $target"
-    install -D --mode=644 "$packaging/$source" "$target"
+    install -D --mode=644 "$source/packaging/$name" "$target"
   done
   for pair in "${generated[@]}"; do
-    read -r source target <<<"$pair"
+    read -r name target <<<"$pair"
     say "installing $target"
-    install -D --mode=644 "$build/$source" "$target"
+    install -D --mode=644 "$build/$name" "$target"
   done
-  if [[ -e /etc/fleet-health/config.toml ]]; then
-    say "keeping your /etc/fleet-health/config.toml"
+  if [[ -e $config ]]; then
+    say "keeping your $config"
   else
-    say "writing /etc/fleet-health/config.toml"
-    install -D --mode=644 "$packaging/default-config.toml" /etc/fleet-health/config.toml
+    say "writing $config"
+    install -D --mode=644 "$source/packaging/default-config.toml" "$config"
   fi
 }
 
+point_to() { # RELEASE
+  ln -sfn "$1" "$releases/current.new"
+  mv --no-target-directory "$releases/current.new" "$releases/current"
+}
+
 apply_files() {
-  say "creating the user fleet-health and /var/lib/fleet-health"
-  systemd-sysusers fleet-health.conf
-  systemd-tmpfiles --create fleet-health.conf
   say "adding the explanations of our alerts to the journal's message catalog"
   journalctl --update-catalog
   if has_systemd; then systemctl daemon-reload; fi
 }
 
+switch_release() {
+  local target
+  while read -r target; do
+    if [[ -e $target ]]; then cp --archive --parents "$target" "$build/before"; fi
+  done < <(targets)
+  was_active=no
+  if has_systemd && systemctl --quiet is-active "$service"; then was_active=yes; fi
+  # From here on, whatever ends us early leads back; see finish.
+  switching=yes
+  say "making it the current one: $releases/current, /usr/local/bin/fleet-health"
+  install_files
+  point_to "$release"
+  install --directory --mode=755 /usr/local/bin
+  ln -sfn "$releases/current/bin/fleet-health" /usr/local/bin/fleet-health
+  # shellcheck disable=SC2046 # the paths are our own, without spaces
+  close_to_others $(targets) "$config" /usr/local/bin/fleet-health
+  apply_files
+}
+
+roll_back() {
+  local target
+  warn "going back to $previous"
+  while read -r target; do
+    if [[ -e $build/before$target ]]; then
+      cp --archive --remove-destination "$build/before$target" "$target"
+    else
+      rm -f "$target"
+    fi
+  done < <(targets)
+  point_to "$previous"
+  apply_files >/dev/null
+  if [[ $was_active == yes ]]; then
+    systemctl reset-failed "$service"
+    if systemctl restart "$service"; then
+      warn "the service runs again, from $previous"
+    else
+      warn "the service does not start from $previous either: systemctl status fleet-health"
+    fi
+  elif has_systemd; then
+    systemctl stop "$service"
+  fi
+}
+
+finish() { # whatever happened: nothing half-made stays
+  local status=$?
+  set +e
+  trap - EXIT
+  if [[ $building == yes ]]; then
+    warn "the new release cannot be built; the reason is above. Nothing is changed, and a running service goes on."
+  fi
+  if [[ $switching == yes && $previous ]]; then roll_back; fi
+  # A first installation that does not start has nothing to go back to, and can be looked at as it is.
+  if [[ $switching == finished || $switching == yes && ! $previous ]]; then release=; fi
+  rm -rf ${build:+"$build"} ${release:+"$release"}
+  exit "$status"
+}
+
 start_service() {
   if ! has_systemd; then
     say "systemd does not run here: enabling the service for the next boot"
-    systemctl enable fleet-health.service
+    systemctl enable "$service"
     return
   fi
   say "enabling and starting the service; this returns when it has read its inputs"
-  systemctl enable --quiet fleet-health.service
-  if ! systemctl restart fleet-health.service; then
-    systemctl status --no-pager --lines=20 fleet-health.service >&2 || true
+  systemctl enable --quiet "$service"
+  if ! systemctl restart "$service"; then
+    systemctl status --no-pager --lines=20 "$service" >&2 || true
+    if [[ $previous ]]; then fail 1 "the new release does not start; the reason is above"; fi
     fail 1 "installed, but it does not start; the reason is above"
   fi
-  systemctl status --no-pager --lines=0 fleet-health.service
+  systemctl status --no-pager --lines=0 "$service"
 }
 
-remove_old_releases() { # all but the current and the one before it, to which one can go back
+remove_old_releases() { # all but the current one and the one before it, to which one can go back
   local old
-  for old in $(find "$releases" -mindepth 1 -maxdepth 1 -type d -printf '%T@ %p\n' | sort --reverse | tail -n +3 | cut -d' ' -f2-); do
-    say "removing the old $old"
+  while IFS= read -rd '' old; do
+    if [[ $old == "$release" || $old == "$previous" && " ${tainted[*]} " != *" $old "* ]]; then continue; fi
+    say "removing the old $(shown "$old")"
     rm -rf "$old"
-  done
+  done < <(find "$releases" -mindepth 1 -maxdepth 1 -type d ! -name '.build.*' -print0)
 }
 
 install_all() {
+  check_checkout
   if [[ $apt == yes ]]; then
     say "checking for what the build needs; what is missing comes from apt"
-    PYTHON=$python "$packaging/bootstrap.sh" system-packages build
+    PYTHON=$python "$checkout/packaging/bootstrap.sh" system-packages install
   fi
   check_python
+  own_releases
+  trap finish EXIT
+  if compgen -G "${previous:-/nowhere}/lib/python3*/site-packages/matplotlib" >/dev/null; then plot=yes; fi
+  building=yes
   build_release
+  building=no
+  create_user
+  try_release
   switch_release
-  install_files
-  apply_files
   if [[ $start == yes ]]; then
     start_service
+    switching=finished
     remove_old_releases
   else
+    switching=finished
     say "not starting it, as you asked"
   fi
 }
 
 uninstall() {
-  local target pair
+  local target
   say "stopping and disabling the service"
-  systemctl disable --quiet --now fleet-health.service 2>/dev/null || true
-  for pair in "${files[@]}" "${generated[@]}"; do
-    read -r _ target <<<"$pair"
+  systemctl disable --quiet --now "$service" 2>/dev/null || true
+  while read -r target; do
     say "removing $target"
     rm -f "$target"
-  done
+  done < <(targets)
   say "removing $releases and /usr/local/bin/fleet-health"
   rm -rf "$releases" /usr/local/share/doc/fleet-health /usr/local/bin/fleet-health
   journalctl --update-catalog
   if has_systemd; then systemctl daemon-reload; fi
   if [[ $purge == yes ]]; then
     say "removing the configuration, the alert log and the user fleet-health"
+    # Others own what is below; rm follows no link, not even one that is put there meanwhile.
     rm -rf /etc/fleet-health /etc/systemd/system/fleet-health.service.d /var/lib/fleet-health
     if id fleet-health >/dev/null 2>&1; then userdel fleet-health; fi
   else
@@ -180,11 +470,13 @@ uninstall() {
   fi
 }
 
-apt=yes start=yes purge=no action=install_all
+python=${PYTHON:-/usr/bin/python3}
+apt=yes start=yes plot=no purge=no action=install_all
 for argument in "$@"; do
   case $argument in
     --no-apt) apt=no ;;
     --no-start) start=no ;;
+    --plot) plot=yes ;;
     --uninstall) action=uninstall ;;
     --purge) purge=yes ;;
     -h | --help) usage && exit ;;
@@ -193,4 +485,7 @@ for argument in "$@"; do
 done
 if [[ $purge == yes && $action != uninstall ]]; then usage >&2 && fail 2 "--purge goes with --uninstall"; fi
 if ((EUID != 0)); then fail 1 "this needs root: sudo $0 $*"; fi
+release='' build='' previous='' building=no switching=no was_active=no tainted=()
+shopt -s extglob
+scrub_environment
 "$action"

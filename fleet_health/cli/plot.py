@@ -45,7 +45,8 @@ def ensure_drawable(path: Path) -> None:
     """
     _format_of(path)
     if importlib.util.find_spec("matplotlib") is None:
-        raise PlotError("a plot needs matplotlib, which is not installed: pip install 'fleet-health[plot]'")
+        remedy = "install.sh --plot, or pip install 'fleet-health[plot]'"
+        raise PlotError(f"a plot needs matplotlib, which is not installed: {remedy}")
     try:
         if path.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))

@@ -25,6 +25,7 @@ _SHIPPED = (
     "fleet_health",
     "packaging",
     "pyproject.toml",
+    "requirements",
     "tests/machine",
 )
 
@@ -50,19 +51,26 @@ def _bootable() -> None:
 
 @pytest.fixture(scope="session")
 def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
-    """The host's directories that every machine sees: a copy of the checkout, its wheels, the receiver's packages."""
+    """The host's directories that every machine sees: the checkout, files for pip, the receiver's packages."""
     base = tmp_path_factory.mktemp("shown")
     checkout, wheelhouse, receiver, venv = (base / name for name in ("checkout", "wheelhouse", "receiver", "venv"))
     for name in _SHIPPED:
         _copy(_ROOT / name, checkout / name)
 
     subprocess.run([_PYTHON, "-m", "venv", venv], check=True)
-    pip = (venv / "bin/pip", "--quiet", "--disable-pip-version-check")
-    # With what the installer's build needs: a machine has no network.
-    wheels = (f"{_copy(checkout, base / 'build')}[completion,demo]", "setuptools>=77", "wheel")
-    subprocess.run([*pip, "wheel", "--wheel-dir", wheelhouse, *wheels], check=True)
-    offline = ("--no-index", "--find-links", wheelhouse)
-    subprocess.run([*pip, "install", *offline, "--target", receiver, "fleet-health[demo]"], check=True)
+    build, release, demo = (
+        ("--require-hashes", "--requirement", checkout / f"requirements/{name}.txt")
+        for name in ("build", "release", "demo")
+    )
+    pip = (venv / "bin/python", "-I", "-m", "pip", "--quiet", "--disable-pip-version-check")
+    not_isolated = ("--no-build-isolation", "--use-pep517")
+    subprocess.run([*pip, "install", *build], check=True)
+    # As the README says for a machine without a network. Not wheels built here: these have other hashes.
+    for locked in (build, release):
+        subprocess.run([*pip, "download", "--dest", wheelhouse, *not_isolated, *locked], check=True)
+    subprocess.run([*pip, "install", *not_isolated, "--target", receiver, *demo], check=True)
+    ours = ("--no-deps", "--no-build-isolation", "--target", receiver, _copy(checkout, base / "build"))
+    subprocess.run([*pip, "install", *ours], check=True)
     return {checkout: CHECKOUT, wheelhouse: WHEELHOUSE, receiver: RECEIVER_PACKAGES}
 
 

@@ -23,6 +23,13 @@ def test_catalog_explains_every_kind_of_alert() -> None:
     assert explained == {*MESSAGE_IDS.values(), *NOTICE_IDS.values()}
 
 
+def test_no_command_in_the_catalog_holds_a_field() -> None:
+    """`journalctl -x` fills in the fields of a stranger's entry with our id too: not into what is copied to a shell."""
+    catalog = (_PACKAGING / "fleet-health.catalog").read_text()
+
+    assert [line for line in catalog.splitlines() if "@" in line and re.search(r"^\s|[`'$]|--", line)] == []
+
+
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze to ask")
 def test_unit_is_hardened() -> None:
     """The unit's exposure is 0.6 or less, of 10."""

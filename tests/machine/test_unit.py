@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import CHECKOUT, QUICK_CONFIG, SERVICE
+from tests.machine.deployment import CHECKOUT, DROP_INS, QUICK_CONFIG, SERVICE
 from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
@@ -139,6 +139,24 @@ def test_confinement(service: Service) -> None:
     assert machine.run(*as_user, "touch", "/var/lib/cis490/mine", check=False).returncode == 1
     exposure = machine.run("systemd-analyze", "security", "--threshold=6", SERVICE, check=False)
     assert exposure.returncode == 0, exposure.stdout
+
+
+def test_only_a_drop_in_lets_it_write_to_the_receiver_s_directory(disturbed_service: Service) -> None:
+    """As the service sees it, not even root could write there; with the drop-in as shipped, who is allowed to can."""
+    machine = disturbed_service.machine
+
+    def is_writable() -> bool:
+        inside = ("nsenter", "--mount", "--root", f"--target={disturbed_service.property('MainPID')}")
+        return machine.run(*inside, "touch", "/var/lib/cis490/mine", check=False).returncode == 0
+
+    assert not is_writable()
+
+    shipped = machine.path("/usr/local/share/doc/fleet-health/drop-ins/alert-log.conf").read_text()
+    machine.write(f"{DROP_INS}/alert-log.conf", shipped)
+    machine.run("systemctl", "daemon-reload")
+    disturbed_service.control("restart")
+
+    assert is_writable()
 
 
 @pytest.mark.fault("D5", rig="R2")
