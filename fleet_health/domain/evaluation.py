@@ -34,6 +34,8 @@ class Evaluation:
         judged: The symptoms that were looked for, without a failure.
         over: Which of the incidents that were open are seen to be over, each as host and symptom.
         gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
+        forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
+            up, or lost their place to others.
 
     """
 
@@ -43,6 +45,7 @@ class Evaluation:
     judged: frozenset[str] = frozenset()
     over: frozenset[tuple[str, str]] = frozenset()
     gone: Mapping[str, Instant] = field(default_factory=dict)
+    forgotten: frozenset[tuple[str, str]] = frozenset()
 
 
 def evaluate(
@@ -62,6 +65,7 @@ def evaluate(
     failures: list[DetectorFailure] = []
     judged: set[str] = set()
     over: set[tuple[str, str]] = set()
+    forgotten: set[tuple[str, str]] = set()
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
         open_hosts.setdefault(symptom, []).append(host)
@@ -70,19 +74,26 @@ def evaluate(
         try:
             found = list(detector.find(fleet, now))
             found_hosts = {finding.host for finding in found}
-            well = [
-                (host, symptom)
-                for host in open_hosts.get(symptom, ())
-                if host not in found_hosts and detector.is_over(fleet, host, now)
-            ]
+            not_found = [host for host in open_hosts.get(symptom, ()) if host not in found_hosts]
+            well = [(host, symptom) for host in not_found if detector.is_over(fleet, host, now)]
+            goes_by_journal = bool(not_found and detector.reach.traffic_us)
+            nobodies = [(host, symptom) for host in not_found if goes_by_journal and fleet.is_forgotten(host)]
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
         else:
             findings += found
             over.update(well)
+            forgotten.update(nobodies)
             judged.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
-    return Evaluation(now, tuple(findings), tuple(failures), frozenset(judged), frozenset(over))
+    return Evaluation(
+        now,
+        tuple(findings),
+        tuple(failures),
+        frozenset(judged),
+        frozenset(over),
+        forgotten=frozenset(forgotten),
+    )
 
 
 def reach_of(detectors: Sequence[Detector]) -> Reach:

@@ -17,7 +17,7 @@ from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
 from fleet_health.domain.alert_policy import AlertPolicy
 from fleet_health.domain.detectors import silent
-from fleet_health.domain.detectors.contract import Finding
+from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
 from fleet_health.domain.inhibition import Inhibition
@@ -118,13 +118,14 @@ class Incidents:
         before, now = self.at, evaluation.at
         self.at = now
         self._told.prune(now)
-        self._flapping.settle(now, self._policy.flap_quiet_us)
+        self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
         found = {(finding.host, finding.symptom): finding for finding in looked_for}
         opened = self._note(evaluation, found)
         is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
         notices = self._end(evaluation, found, is_back=is_back)
+        self._forget_lost()
         causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
         self._inhibition.look(causes, found, now, self._policy.tick_us)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
@@ -163,6 +164,20 @@ class Incidents:
     def flapping(self) -> frozenset[Pair]:
         """What comes and goes, and is not told of for that reason."""
         return frozenset(pair for pair, flap in self._flapping.flaps.items() if flap.is_told)
+
+    @property
+    def anchored(self) -> tuple[str, ...]:
+        """The hosts that must not lose their place: those with an open incident that was notified, the oldest first.
+
+        So must those that are silent or lost. What is inhibited does not count, or a stranger could have as many places
+        as names are refused often enough.
+        """
+        anchored = [
+            one
+            for one in self.open.values()
+            if one.host != EVERY_HOST and (one.symptom == silent.SYMPTOM or (_is_noticed(one) and one.lost_at is None))
+        ]
+        return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
 
     @property
     def lost(self) -> frozenset[str]:
@@ -262,7 +277,7 @@ class Incidents:
         for pair, incident in list(self.open.items()):
             if pair in found:
                 continue
-            if not self._scope.includes(*pair):
+            if not self._scope.includes(*pair) or _is_moot(incident, evaluation):
                 del self.open[pair]
             elif pair in evaluation.over:
                 if incident.well_since is None or is_back:  # time that nobody watched proves nothing
@@ -275,6 +290,12 @@ class Incidents:
                 incident.well_since = None
                 notices += self._lose(pair, incident, evaluation)
         return notices
+
+    def _forget_lost(self) -> None:
+        """Forget the hosts that were lost first if there are too many: names may come, upload once, and go."""
+        lost = [(one.lost_at, pair) for pair, one in self.open.items() if one.lost_at is not None]
+        for _, pair in sorted(lost)[: max(0, len(lost) - self._policy.most_remembered)]:
+            del self.open[pair]
 
     def _resolve(self, pair: Pair, incident: Incident, now: Instant) -> list[Notice]:
         del self.open[pair]
@@ -296,3 +317,14 @@ class Incidents:
         if now - incident.lost_at > self._policy.forget_after_us:
             del self.open[pair]
         return []
+
+
+def _is_noticed(incident: Incident) -> bool:
+    """Return whether an incident was notified, or would have been if nobody had silenced it."""
+    return incident.told_at is not None or incident.is_muted
+
+
+def _is_moot(incident: Incident, evaluation: Evaluation) -> bool:
+    """Return whether an incident of a stranger can be dropped: nobody was notified, or it cannot be judged any more."""
+    pair = (incident.host, incident.symptom)
+    return pair in evaluation.forgotten and not (_is_noticed(incident) and pair in evaluation.over)

@@ -170,6 +170,8 @@ class Daemon:
         self._evaluator.history = History(memory.history)
         memory.prepare(self._intake, self._settings.index.path)
         recall_alerts(self._incidents, self._delivery.log, clock.now())
+        # Before anything is read, for a flood of invented names may stand in the journal.
+        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")

@@ -44,9 +44,10 @@ FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
 STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
 """The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
 
-Firing: it is told of. Unknown: it was, and too little is seen to say whether it is over. Held back: its cause is told
-of instead. Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while
-first. Lost: silent for the whole lookback.
+Firing: it is told of. Unknown: too little is seen to say whether it is over; or of a host without an incident, some of
+its responses were dropped because more hosts are refused than are counted. Held back: its cause is told of instead.
+Silenced: nobody wants to hear of it. Flapping: it comes and goes. Pending: it is to stand for a while first. Lost:
+silent for the whole lookback.
 """
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
@@ -140,7 +141,7 @@ def status_document(
         by_host.setdefault(incident.host, []).append((incident, state))
     everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
     everybody.pop(EVERY_HOST, None)
-    ranked = [(host_state(by_host.get(host, ())), host) for host in everybody]
+    ranked = [(host_state(by_host.get(host, ()), known, fleet, host), host) for host in everybody]
     shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
     shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
     last = known.evaluation
@@ -203,9 +204,12 @@ def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[
     }
 
 
-def host_state(incidents: Iterable[tuple[Incident, str]]) -> str:
-    """Give the state of a host with some incidents."""
-    return min((state for _, state in incidents), key=lambda state: _RANKS[state], default=WELL)
+def host_state(incidents: Iterable[tuple[Incident, str]], known: Knowledge, fleet: Fleet, host: str) -> str:
+    """Give the state of a host with some incidents. Without one it is well, unless responses of it were dropped."""
+    if states := [state for _, state in incidents]:
+        return min(states, key=lambda state: _RANKS[state])
+    since = known.now - known.settings.fatal_only.of(host).window_us
+    return WELL if host == EVERY_HOST or fleet.is_complete(host, since) else UNKNOWN
 
 
 def _seconds(duration_us: int) -> float:
