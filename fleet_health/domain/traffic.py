@@ -145,7 +145,8 @@ class Traffic:
             self._accepted.add(host)
             return self._own(host)
         window = pool.use(host)
-        self._make_room(pool, at)
+        if len(pool.windows) > pool.limit:
+            self._make_room(pool, at)
         return window
 
     def _make_room(self, pool: Pool, at: Instant) -> None:
