@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice
 from fleet_health.domain.alert_policy import AlertPolicy
-from fleet_health.domain.detectors import silent
+from fleet_health.domain.detectors import silent, unknown_hosts
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
@@ -91,10 +91,15 @@ class Incidents:
             incident.told_at = max(incident.told_at or detected_at, detected_at)
 
     def snapshot(self) -> Snapshot:
-        """Give what `restore` needs to go on from here."""
+        """Give what `restore` needs to go on from here.
+
+        Incidents of a group that is alerted as one are found anew, so only the group is in it.
+        """
+        group = self.open.get((EVERY_HOST, unknown_hosts.SYMPTOM))
+        grouped = () if group is None else group.explains
         return Snapshot(
             at=self.at,
-            open=list(self.open.values()),
+            open=[one for pair, one in self.open.items() if pair not in grouped or _is_noticed(one)],
             released=list(self._inhibition.released.items()),
             openings=list(self._flapping.openings.items()),
             flapping=list(self._flapping.flaps.items()),

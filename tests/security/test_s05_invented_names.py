@@ -379,4 +379,4 @@ def test_S5_replay_sees_a_host_that_uploads_later_in_a_flood(site: Site, run_com
 
 def detail_of(site: Site, host: str) -> str:
     """Give the detail of a host's first alert."""
-    return next(row["detail"] for row in site.alert_rows() if row["host"] == host)
+    return next(str(row["detail"]) for row in site.alert_rows() if row["host"] == host)
