@@ -61,6 +61,7 @@ def test_it_takes_enough_hosts_that_never_uploaded(
     responses: list[tuple[str, int, int]],
     unstamped: list[tuple[str, int]],
     pairs: set[tuple[str, str]] | None,
+    *,
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
@@ -91,9 +92,7 @@ def test_the_detail_gives_the_number_ten_names_and_how_many_were_dropped(
 
     (of_few,), (of_many,) = (list(detector().find(fleet, now)) for fleet in (few, many))
 
-    named = (
-        "12 hosts that have never uploaded, and are not expected, are refused: h00, h01, h02, h03, h04, h05, h06, h07"
-    )
+    named = f"12 hosts that have never uploaded, and are not expected, are refused: {', '.join(names[:8])}"
     assert of_few.detail == f"{named}, h08, h09 and 2 more"
     assert of_many.detail == (
         f"{named}, h08, h09 and 2 more; there are more than the 12 that are counted at a time:"
