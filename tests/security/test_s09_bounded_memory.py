@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
+import shutil
+import subprocess
 import time
 import tracemalloc
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
 NOW = 1_795_460_100_000_000
 SECOND, MINUTE, HOUR = 1_000_000, 60_000_000, 3_600_000_000
 TICK = 5 * MINUTE
+UNIT = Path(__file__).parents[2] / "packaging" / "fleet-health.service"
 
 
 def state_size(hosts: int, refusals_per_s: int, ticks: int) -> int:
@@ -172,3 +177,20 @@ def test_S9_explain_and_the_alert_say_that_a_busy_host_is_counted_in_steps(
     assert f"{EXACT_EVENTS + 100} x 422 (so many that they are counted in steps of 1 s)" in row["detail"]
     assert "counted in steps of      1s, for there are so many" in explained
     assert f"answers in 30 min: {EXACT_EVENTS + 100} (so many that they are counted in steps of 1 s)" in explained
+
+
+@pytest.mark.fault("S9", rig="files")
+def test_S9_the_unit_limits_memory_and_lets_the_receiver_come_first(tmp_path: Path) -> None:
+    """Should all else fail, it is fleet-health that is stopped; and systemd 252 knows each of the settings."""
+    text = UNIT.read_text()
+    found = dict(re.findall(r"^(MemoryHigh|MemoryMax|CPUWeight|IOWeight)=(\d+)M?$", text, re.MULTILINE))
+
+    assert 256 <= int(found["MemoryHigh"]) < int(found["MemoryMax"]) <= 1024
+    assert int(found["CPUWeight"]) < 100
+    assert int(found["IOWeight"]) < 100
+    if shutil.which("systemd-analyze") is None:
+        return
+    unit = tmp_path / UNIT.name
+    unit.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
+    assert [line for line in verified.stderr.splitlines() if UNIT.name in line] == []
