@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet, reach = Fleet(settings.host_limit, settings.ignored), reach_of(settings.detectors())
+    fleet, reach = Fleet(settings.host_limit, settings.ignored, settings.expected), reach_of(settings.detectors())
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
     admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
     newest: dict[str, Instant] = {}

@@ -81,6 +81,10 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     yield f"  first bad after that     {evidence.get('first_bad_wall', 'none')}"
     answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
     yield f"  answers that are known   {answers or 'none'}"
+    if document["counted_since_wall"]:
+        yield f"  not judged               its answers up to {document['counted_since_wall']} were dropped"
+    if document["counted_in_steps_of_s"]:
+        yield f"  counted in steps of      {short_duration(document['counted_in_steps_of_s'])}, for there are so many"
     if evidence.get("reason"):
         yield f"  refused most of all for  {printable(evidence['reason'])}"
     yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"

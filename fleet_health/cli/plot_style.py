@@ -33,6 +33,7 @@ SYMPTOMS = {
     "receiver-down": "#661100",
     "receiver-failing": "#CC6677",
     "too-many-hosts": "#999933",
+    "unknown-hosts": "#DDAA33",
 }
 """Symptom -> the colour of its bars. Those of a host, the first five, are told apart by the colour-blind too; the
 others have a row each, with their name before it."""

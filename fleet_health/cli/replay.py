@@ -127,7 +127,7 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
 
     """
     detectors = settings.detectors()
-    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
+    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit, settings.expected)
     replay = Replay(rules)
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1

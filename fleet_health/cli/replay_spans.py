@@ -46,7 +46,10 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
     # Before we begin, so that they work meanwhile.
     judging = [_Span(past, replay, span) for span in others]
     observed = past.since(first[0] - _reach_us(replay))
-    for evaluation in judged(replay.rules, past.gaps, observed, first, lambda: (replay.open, replay.lost)):
+    judging_now = judged(
+        replay.rules, past.gaps, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
+    )
+    for evaluation in judging_now:
         replay.take(evaluation)
         yield evaluation
     for span in judging:
@@ -81,7 +84,10 @@ def _judge(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -
     suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
     observed = past.since(span[0] - _reach_us(replay))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
-        for evaluation in judged(rules, past.gaps, observed, span, lambda: (suspects.pairs, frozenset())):
+        judging = judged(
+            rules, past.gaps, observed, span, lambda: (suspects.pairs, frozenset()), uploaders=past.uploaders()
+        )
+        for evaluation in judging:
             suspects.take(evaluation)
             pickle.dump(_portable(evaluation), file)
             count += 1

@@ -16,6 +16,7 @@ from fleet_health.domain.detectors import (
     receiver_failing,
     silent,
     too_many_hosts,
+    unknown_hosts,
     unstamped,
 )
 from fleet_health.domain.detectors.disagreement import DisagreementLimits
@@ -28,6 +29,7 @@ _KINDS: dict[str, type[Any]] = {
     receiver_down.SYMPTOM: receiver_down.ReceiverDownLimits,
     index_stalled.SYMPTOM: DisagreementLimits,
     journal_lossy.SYMPTOM: DisagreementLimits,
+    unknown_hosts.SYMPTOM: unknown_hosts.UnknownHostsLimits,
 }
 
 _SWITCHES: dict[str, tuple[str, ...]] = {
@@ -45,6 +47,7 @@ _SWITCHES: dict[str, tuple[str, ...]] = {
             journal_lossy.SYMPTOM,
             blind.SYMPTOM,
             too_many_hosts.SYMPTOM,
+            unknown_hosts.SYMPTOM,
         )
     },
 }
@@ -99,6 +102,16 @@ _LIMITS: dict[str, tuple[str, str, Key]] = {
             "Compare `journal.unit` and `journal.response` in the configuration of fleet-health with what"
             " `journalctl -u cis490-receiver.service` shows. If they fit, journald drops lines:"
             " look at RateLimitBurst= in journald.conf.",
+        ),
+    ),
+    "detectors.unknown-hosts.min_hosts": (unknown_hosts.SYMPTOM, "min_hosts", Key(values.count, 10)),
+    "detectors.unknown-hosts.suggested_fix": (
+        unknown_hosts.SYMPTOM,
+        "suggested_fix",
+        Key(
+            values.suggested_fix,
+            "Look in the receiver's journal for where these requests come from, and close the receiver to what is not"
+            " yours. Name your new hosts in `hosts.expected`: then each is alerted by itself.",
         ),
     ),
 }

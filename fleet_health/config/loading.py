@@ -246,6 +246,7 @@ def _assemble(
             flap_limit=found["alerts.flap_limit"],
             flap_quiet_us=found["alerts.flap_quiet"],
             forget_after_us=found["hosts.forget_after"],
+            most_remembered=found["hosts.limit"],
             grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
             lookback_us=lambda host: host_limits["silent"].of(host).lookback_us,
         ),
@@ -257,6 +258,7 @@ def _assemble(
         receiver_down=whole["receiver-down"],
         index_stalled=whole["index-stalled"],
         journal_lossy=whole["journal-lossy"],
+        unknown_hosts=whole["unknown-hosts"],
         switched_off=switched_off(found),
     )
 

@@ -18,6 +18,7 @@ from fleet_health.domain.detectors import (
     receiver_failing,
     silent,
     too_many_hosts,
+    unknown_hosts,
     unstamped,
 )
 from fleet_health.domain.fleet import HOST_LIMIT
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
     from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
     from fleet_health.domain.detectors.silent import SilentLimits
+    from fleet_health.domain.detectors.unknown_hosts import UnknownHostsLimits
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.host_globs import HostGlobs
     from fleet_health.domain.limits import HostLimits
@@ -216,14 +218,16 @@ class Settings:
     receiver_down: ReceiverDownLimits
     index_stalled: DisagreementLimits
     journal_lossy: DisagreementLimits
+    unknown_hosts: UnknownHostsLimits
     switched_off: frozenset[str]
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
+        fatal, stamps = fatal_only.FatalOnly(self.fatal_only, self.unstamped), unstamped.Unstamped(self.unstamped)
         every: tuple[Detector, ...] = (
             silent.Silent(self.silent, self.fatal_only, self.unstamped),
-            fatal_only.FatalOnly(self.fatal_only, self.unstamped),
-            unstamped.Unstamped(self.unstamped),
+            fatal,
+            stamps,
             never_seen.NeverSeen(
                 [name for name in self.expected if not self.ignored.matches(name)],
                 max(limits.lookback_us for limits in self.silent.each_alone()),
@@ -231,6 +235,11 @@ class Settings:
             ),
             blind.Blind(self.blind_after_us, self._journal_window_us(), self.journal.unit),
             too_many_hosts.TooManyHosts(),
+            unknown_hosts.UnknownHosts(
+                self.unknown_hosts,
+                None if fatal.symptom in self.switched_off else fatal,
+                None if stamps.symptom in self.switched_off else stamps,
+            ),
             receiver_failing.ReceiverFailing(self.receiver_failing),
             receiver_down.ReceiverDown(self.receiver_down, self.silent),
             index_stalled.IndexStalled(self.index_stalled),

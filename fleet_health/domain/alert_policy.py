@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.instant import HOUR_US
+from fleet_health.domain.places import HOST_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,7 @@ class AlertPolicy:
         flap_limit: An incident that opens more often than this within a day is flapping.
         flap_quiet_us: It is so until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
+        most_remembered: How many lost hosts are remembered at most, and of how many incidents when they opened.
         grace_us: Gives for how long an incident of a host and symptom must have stood before it is told of.
         lookback_us: Returns after how long without any sign a host is lost.
 
@@ -39,6 +41,7 @@ class AlertPolicy:
     flap_limit: int = 5
     flap_quiet_us: int = HOUR_US
     forget_after_us: int = 30 * _DAY_US
+    most_remembered: int = HOST_LIMIT
     grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
     lookback_us: Callable[[str], int] = field(default=lambda _: _DAY_US, compare=False)
 

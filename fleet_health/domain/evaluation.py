@@ -42,6 +42,8 @@ class Evaluation:
         hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
         gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
+        forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
+            up, or lost their place to others.
 
     """
 
@@ -56,6 +58,7 @@ class Evaluation:
     gone: Mapping[str, Instant] = field(default_factory=dict)
     is_clock_behind: bool = False
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    forgotten: frozenset[Pair] = frozenset()
 
 
 def evaluate(
@@ -77,6 +80,7 @@ def evaluate(
     over: set[Pair] = set()
     signs: dict[Pair, Instant] = {}
     limits: dict[Pair, str] = {}
+    forgotten: set[Pair] = set()
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
         open_hosts.setdefault(symptom, []).append(host)
@@ -89,6 +93,8 @@ def evaluate(
             well = [host for host in missing if detector.is_over(fleet, host, now)]
             facts = {host: detector.sign_at(fleet, host) for host in (*found_hosts, *well)}
             in_force = {(host, symptom): detector.limits_of(host) for host in (*found_hosts, *missing)}
+            goes_by_journal = bool(missing and detector.reach.traffic_us)
+            nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
         else:
@@ -96,6 +102,7 @@ def evaluate(
             over.update((host, symptom) for host in well)
             signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
             limits |= in_force
+            forgotten.update(nobodies)
             judged.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
     hosts = {host for host, _ in limits} - {EVERY_HOST}
@@ -108,6 +115,7 @@ def evaluate(
         signs,
         limits,
         {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
+        forgotten=frozenset(forgotten),
     )
 
 
@@ -123,7 +131,7 @@ def under_a_clock_behind(evaluation: Evaluation, incidents: Iterable[Pair]) -> E
 
     known = frozenset(incidents)
     findings = tuple(finding for finding in evaluation.findings if not is_refuted(finding))
-    return replace(evaluation, findings=findings, over=frozenset(), is_clock_behind=True)
+    return replace(evaluation, findings=findings, over=frozenset(), forgotten=frozenset(), is_clock_behind=True)
 
 
 def reach_of(detectors: Sequence[Detector]) -> Reach:

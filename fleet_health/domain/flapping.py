@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -104,12 +105,18 @@ class Flapping:
             if pair[0] == host and pair in self.flaps:
                 self.flaps[pair].is_told = True
 
-    def settle(self, now: Instant, quiet_us: int) -> None:
-        """Forget what is too long ago, and what has held still."""
+    def settle(self, now: Instant, quiet_us: int, limit: int) -> None:
+        """Forget what is too long ago, what has held still, and beyond a limit what has opened least often.
+
+        Names may come and go for a day without end; what has opened several times must not give way to these.
+        """
         for pair in [pair for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= quiet_us]:
             del self.flaps[pair]
             self.openings.pop(pair, None)
         self.openings = {pair: ats for pair, ats in self.openings.items() if abs(now - ats[-1]) < _SPAN_US}
+        if len(self.openings) > limit:
+            self.openings = dict(nlargest(limit, self.openings.items(), key=lambda one: (len(one[1]), one[1][-1])))
+            self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair in self.openings}
 
     def redate(self, latest: Instant) -> None:
         """Date nothing later than an instant."""

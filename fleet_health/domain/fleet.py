@@ -7,61 +7,41 @@ Two tables rather than one record a host: each is fed by one kind of source, so 
 from __future__ import annotations
 
 from copy import copy
-from dataclasses import dataclass
-from heapq import heappop, heappush, heapreplace
 from typing import TYPE_CHECKING
 
+from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.observation import Response, UnitState
-from fleet_health.domain.window import NEVER, HostWindow
+from fleet_health.domain.places import HOST_LIMIT, LeftOut, Register
+from fleet_health.domain.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from fleet_health.domain.coverage import Coverage
     from fleet_health.domain.instant import Instant
-    from fleet_health.domain.observation import Ship, Unstamped
-    from fleet_health.domain.window import Counts
+    from fleet_health.domain.observation import Ship
+    from fleet_health.domain.window import Counts, HostWindow
 
 
-HOST_LIMIT = 10_000
-"""How many hosts a table knows at most, unless told otherwise."""
-
-
-@dataclass(slots=True)
-class LeftOut:
-    """What a full table did not take in.
-
-    Attributes:
-        count: How many observations.
-        host: The host of the latest of them.
-        latest_at: Its instant.
-
-    """
-
-    count: int = 0
-    host: str = ""
-    latest_at: Instant = -(1 << 63)
-
-    def add(self, host: str, at: Instant) -> None:
-        """Leave one out."""
-        self.count += 1
-        if at >= self.latest_at:
-            self.host, self.latest_at = host, at
+__all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Ships", "Traffic"]
 
 
 class Ships:
     """When each host last shipped: the maximum over its rows, in whatever order they came.
 
     A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
-    left out until others are forgotten.
+    left out until others are forgotten. A host that is named as expected, or has an open incident, is taken in all the
+    same; one that matches a glob of the expected hosts is up to twice the limit.
     """
 
-    __slots__ = ("_ignored", "_last_at", "left_out", "limit")
+    __slots__ = ("_ignored", "_last_at", "_register", "left_out", "limit")
 
-    def __init__(self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
+    def __init__(
+        self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
+    ) -> None:
         self._last_at: dict[str, Instant] = {}
         self._ignored = ignored or HostGlobs()
+        self._register = register or Register()
         self.limit = limit
         self.left_out = LeftOut()
 
@@ -76,12 +56,18 @@ class Ships:
         if known is None:
             if self._ignored.matches(host):
                 return
-            if len(last_at) < self.limit:
+            if len(last_at) < self.limit or self._has_place(host):
                 last_at[host] = at
+                self._register.announce(host)
             else:
                 self.left_out.add(host, at)
         elif known < at:
             last_at[host] = at
+
+    def _has_place(self, host: str) -> bool:
+        """Return whether a host has a place though the table is full."""
+        register = self._register
+        return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
 
     def last_at(self, host: str) -> Instant | None:
         """Say when a host last shipped; None if it is not known to have shipped."""
@@ -103,124 +89,18 @@ class Ships:
         return gone
 
 
-class Traffic:
-    """What the receiver answered each host: one window a host, for as many hosts as the limit allows.
-
-    What changes is little, so nothing goes through all hosts: it is known whose oldest event is to be forgotten next,
-    and whose counts are no longer those that were given last.
-    """
-
-    __slots__ = (
-        "_changed",
-        "_ignored",
-        "_latest_at",
-        "_oldest",
-        "_oldest_at",
-        "_totals",
-        "_windows",
-        "left_out",
-        "limit",
-        "unit",
-    )
-
-    def __init__(self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
-        self._windows: dict[str, HostWindow] = {}
-        self._ignored = ignored or HostGlobs()
-        self.limit = limit
-        self.left_out = LeftOut()
-        self.unit: UnitState | None = None
-        """Systemd's latest word on the receiver; None if it has said nothing that is known."""
-        # A heap of each host's oldest event; an entry that is not its window's `due_at` is good for nothing any more.
-        self._oldest: list[tuple[Instant, str]] = []
-        # Of all events: none is older or later than these.
-        self._oldest_at, self._latest_at = NEVER, -NEVER
-        # Counts of all events, but for the hosts that have changed since.
-        self._totals: dict[str, Counts] = {}
-        self._changed: set[str] = set()
-
-    def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
-        """Take note of the receiver's answers."""
-        windows, changed = self._windows, self._changed
-        for observation in observations:
-            if isinstance(observation, UnitState):
-                if self.unit is None or self.unit.at <= observation.at:
-                    self.unit = observation
-                continue
-            host, at = observation.host, observation.at
-            window = windows.get(host)
-            if window is None:
-                if self._ignored.matches(host):
-                    continue
-                if len(windows) >= self.limit:
-                    self.left_out.add(host, at)
-                    continue
-                window = windows[host] = HostWindow()
-            if at < window.due_at:
-                window.due_at = at
-                heappush(self._oldest, (at, host))
-            changed.add(host)
-            self._latest_at = max(self._latest_at, at)
-            self._oldest_at = min(self._oldest_at, at)
-            if type(observation) is Response:
-                window.add_response(at, observation.status)
-            else:
-                window.add_unstamped(at)
-
-    def items(self) -> Iterable[tuple[str, HostWindow]]:
-        """Give each host with its window."""
-        return self._windows.items()
-
-    def window(self, host: str) -> HostWindow | None:
-        """Give one host's window; None if the receiver has not answered it of late."""
-        return self._windows.get(host)
-
-    def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
-        """Count the events of each host with `since <= t <= until`; hosts without any may be left out.
-
-        What is given is good until the next `record`, `evict` or `counts`.
-        """
-        windows, totals = self._windows, self._totals
-        if not (since <= self._oldest_at and self._latest_at <= until):
-            return {host: window.count(since, until) for host, window in windows.items()}
-        for host in self._changed:
-            if host in windows:
-                totals[host] = windows[host].totals
-            else:
-                totals.pop(host, None)
-        self._changed.clear()
-        return totals
-
-    def evict(self, before: Instant) -> None:
-        """Forget the events before an instant, and the hosts that have none left."""
-        oldest, gone = self._oldest, set[str]()
-        while oldest and oldest[0][0] < before:
-            at, host = oldest[0]
-            window = self._windows.get(host)
-            if window is None or at != window.due_at:
-                heappop(oldest)
-                continue
-            window.evict(before)
-            self._changed.add(host)
-            window.due_at = window.first_at
-            if window:
-                heapreplace(oldest, (window.due_at, host))
-            else:
-                heappop(oldest)
-                gone.add(host)
-        self._oldest_at = max(self._oldest_at, before)
-        if gone:
-            # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
-            self._windows = {host: window for host, window in self._windows.items() if host not in gone}
-
-
 class Fleet:
     """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
 
-    __slots__ = ("_counts", "coverage", "lost", "ships", "traffic")
+    __slots__ = ("_counts", "coverage", "lost", "register", "ships", "traffic")
 
-    def __init__(self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None) -> None:
-        self.ships = Ships(host_limit, ignored)
-        self.traffic = Traffic(host_limit, ignored)
+    def __init__(
+        self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, expected: Iterable[str] = ()
+    ) -> None:
+        self.register = Register(expected)
+        self.ships = Ships(host_limit, ignored, self.register)
+        self.traffic = Traffic(host_limit, ignored, self.register)
+        self.register.uploads, self.register.audience = (self.ships.last_at,), (self.traffic.admit,)
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
         """Hosts that have shipped, perhaps longer ago than ships are known."""
@@ -242,7 +122,70 @@ class Fleet:
 
     def limit_hosts(self, limit: int) -> None:
         """Allow so many hosts from now on; those that are known stay."""
-        self.ships.limit = self.traffic.limit = limit
+        self.ships.limit = limit
+        self.traffic.limit_hosts(limit)
+
+    def protect(self, hosts: Iterable[str]) -> None:
+        """Give these hosts a place of their own, for what is open must be judged; those given one before lose theirs.
+
+        Strangers among them get no more places than strangers have in all, or open incidents would be a way to fill the
+        tables; the first ones get them.
+        """
+        register, allowed, kept = self.register, self.traffic.stranger_limit, set[str]()
+        for host in dict.fromkeys(hosts):
+            if register.has_uploaded(host) or host in self.lost or register.is_expected(host):
+                kept.add(host)
+            elif allowed:
+                allowed -= 1
+                kept.add(host)
+        before, register.protected = register.protected, frozenset(kept)
+        for host in register.protected - before:
+            register.announce(host)
+        self.traffic.release(before - register.protected)
+
+    def has_uploaded(self, host: str) -> bool:
+        """Return whether any source shows an accepted upload of a host, or it is remembered to have uploaded."""
+        return self.register.has_uploaded(host) or host in self.lost or self.traffic.has_accepted(host)
+
+    def is_stranger(self, host: str) -> bool:
+        """Return whether a host is neither known to have uploaded nor expected."""
+        return not (self.has_uploaded(host) or self.register.is_expected(host))
+
+    def is_seen(self, host: str) -> bool:
+        """Return whether a host is in a table."""
+        return self.register.has_uploaded(host) or self.traffic.window(host) is not None
+
+    def has_place(self, host: str) -> bool:
+        """Return whether a host is in a table, or has a place of its own in case that it is heard of."""
+        return self.register.is_known(host) or self.traffic.window(host) is not None
+
+    def strangers(self) -> Iterator[tuple[str, HostWindow]]:
+        """Give each stranger that the receiver has answered, with its window."""
+        yield from self.traffic.strangers.windows.items()
+        for host in self.register.protected:
+            if (window := self.traffic.window(host)) is not None and self.is_stranger(host):
+                yield host, window
+
+    def stranger_counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
+        """Count the journal's events of each stranger with `since <= t <= until`, as `counts` does of all hosts."""
+        return {host: window.count(since, until) for host, window in self.strangers()}
+
+    def is_complete(self, host: str, since: Instant) -> bool:
+        """Return whether every event of a host from an instant on is counted that the journal showed.
+
+        False for a stranger that has lost its place to others since then. What the journal itself did not show is for
+        `is_whole`.
+        """
+        return self.traffic.incomplete_until(host) < since
+
+    def is_forgotten(self, host: str) -> bool:
+        """Return whether nothing is known of a stranger: it was not answered of late, or has lost its place."""
+        is_nobody = host != EVERY_HOST and not self.register.is_known(host) and self.is_stranger(host)
+        return is_nobody and self.traffic.window(host) is None
+
+    def is_left_out(self, host: str, since: Instant) -> bool:
+        """Return whether nothing can be said of a host: it has no place, and may have lost one since an instant."""
+        return self.traffic.window(host) is None and not self.is_complete(host, since)
 
     def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
         """Say whether a source, `index` or `journal`, has shown everything between two instants, both included."""

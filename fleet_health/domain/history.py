@@ -6,6 +6,7 @@ so it costs nothing in between: of a quarter of an hour without an evaluation in
 
 from __future__ import annotations
 
+from heapq import nlargest
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -64,7 +65,7 @@ class History:
             known = HistorySnapshot()
         shift = 0 if known.noted_at is None else _age(known.noted_at, now)
         since = known_since if known.noted_at is None else max(known_since, known.noted_at + 1)
-        marks = _shifted(known.marks, shift)
+        marks = _of_somebody(_shifted(known.marks, shift), fleet)
         for host, last_at in fleet.ships.items():
             if 0 <= (age := _age(last_at, now)) < BINS:
                 marks[host] = marks.get(host, 0) | 1 << age
@@ -103,6 +104,24 @@ def _shifted(marks: dict[str, int], shift: int) -> dict[str, int]:
     kept = _ALL >> shift
     kept |= kept << BINS
     return {host: (bits & kept) << shift for host, bits in marks.items() if bits & kept}
+
+
+def _of_somebody(marks: dict[str, int], fleet: Fleet) -> dict[str, int]:
+    """Leave out the hosts that are no longer known; names may come and go without end.
+
+    Of these the ones seen last stay, up to as many as strangers have places.
+    """
+    gone = [host for host in marks if not fleet.has_place(host)]
+    if len(gone) > (limit := fleet.traffic.stranger_limit):
+        for host in nlargest(len(gone) - limit, gone, key=lambda host: _last_age(marks[host])):
+            del marks[host]
+    return marks
+
+
+def _last_age(bits: int) -> int:
+    """Return the age of the latest bin in which something happened."""
+    happened = (bits | bits >> BINS) & _ALL
+    return (happened & -happened).bit_length()
 
 
 def _age(at: Instant, now: Instant) -> int:

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.domain.alert_policy import AlertPolicy
-from fleet_health.domain.detectors import silent
+from fleet_health.domain.detectors import silent, unknown_hosts
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
@@ -101,10 +101,15 @@ class Incidents:
             incident.told_at = max(incident.told_at or detected_at, detected_at)
 
     def snapshot(self) -> Snapshot:
-        """Give what `restore` needs to go on from here."""
+        """Give what `restore` needs to go on from here.
+
+        Incidents of a group that is alerted as one are found anew, so only the group is in it.
+        """
+        group = self.open.get((EVERY_HOST, unknown_hosts.SYMPTOM))
+        grouped = () if group is None else group.explains
         return Snapshot(
             at=self.at,
-            open=list(self.open.values()),
+            open=[one for pair, one in self.open.items() if pair not in grouped or _is_noticed(one)],
             released=list(self._inhibition.released.items()),
             openings=list(self._flapping.openings.items()),
             flapping=list(self._flapping.flaps.items()),
@@ -141,7 +146,7 @@ class Incidents:
         self.at, self._now = now if before is None else max(before, now), now
         if not evaluation.is_clock_behind:
             self._told.prune(now)
-            self._flapping.settle(now, self._policy.flap_quiet_us)
+            self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
         found = {(finding.host, finding.symptom): finding for finding in looked_for}
@@ -152,6 +157,7 @@ class Incidents:
         if not evaluation.is_clock_behind and (before is None or now >= before):
             is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
             notices = self._end(evaluation, found, is_back=is_back)
+            self._forget_lost()
         causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
         self._inhibition.look(causes, found, now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind)
         self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
@@ -191,6 +197,20 @@ class Incidents:
     def flapping(self) -> frozenset[Pair]:
         """What comes and goes, and is not told of for that reason."""
         return frozenset(pair for pair, flap in self._flapping.flaps.items() if flap.is_told)
+
+    @property
+    def anchored(self) -> tuple[str, ...]:
+        """The hosts that must not lose their place: those with an open incident that was notified, the oldest first.
+
+        So must those that are silent or lost. What is inhibited does not count, or a stranger could have as many places
+        as names are refused often enough.
+        """
+        anchored = [
+            one
+            for one in self.open.values()
+            if one.host != EVERY_HOST and (one.symptom == silent.SYMPTOM or (_is_noticed(one) and one.lost_at is None))
+        ]
+        return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
 
     @property
     def lost(self) -> frozenset[str]:
@@ -297,6 +317,9 @@ class Incidents:
         for pair, incident in list(self.open.items()):
             if pair in found:
                 continue
+            if _is_moot(incident, evaluation):
+                del self.open[pair]
+                continue
             if (limits := evaluation.limits.get(pair)) is not None:
                 incident.note_missing(limits, is_continuous=not is_back)
             incident.note_heard(evaluation.heard.get(incident.host))
@@ -312,6 +335,12 @@ class Incidents:
                 incident.well_since = None
                 notices += self._lose(pair, incident, evaluation)
         return notices
+
+    def _forget_lost(self) -> None:
+        """Forget the hosts that were lost first if there are too many: names may come, upload once, and go."""
+        lost = [(one.lost_at, pair) for pair, one in self.open.items() if one.lost_at is not None]
+        for _, pair in sorted(lost)[: max(0, len(lost) - self._policy.most_remembered)]:
+            del self.open[pair]
 
     def _resolve(self, pair: Pair, incident: Incident, now: Instant) -> list[Notice]:
         del self.open[pair]
@@ -344,3 +373,14 @@ class Incidents:
 def _is_told_later(incident: Incident, evaluation: Evaluation) -> bool:
     """Say whether an incident was told of at an instant that a clock which is behind has not reached again."""
     return evaluation.is_clock_behind and incident.told_at is not None and incident.told_at > evaluation.at
+
+
+def _is_noticed(incident: Incident) -> bool:
+    """Return whether an incident was notified, or would have been if nobody had silenced it."""
+    return incident.told_at is not None or incident.is_muted
+
+
+def _is_moot(incident: Incident, evaluation: Evaluation) -> bool:
+    """Return whether an incident of a stranger can be dropped: nobody was notified, or it cannot be judged any more."""
+    pair = (incident.host, incident.symptom)
+    return pair in evaluation.forgotten and not (_is_noticed(incident) and pair in evaluation.over)

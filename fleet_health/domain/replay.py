@@ -16,7 +16,7 @@ from fleet_health.domain.scope import Scope
 from fleet_health.domain.timeline import Episode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fleet_health.domain.alert_policy import AlertPolicy
     from fleet_health.domain.coverage import Gap
@@ -39,6 +39,7 @@ class Rules:
         quiet: When it is not.
         ignored: Who is left out.
         host_limit: How many hosts are watched.
+        expected: The names and globs of the hosts that are expected.
 
     """
 
@@ -47,6 +48,7 @@ class Rules:
     quiet: Sequence[QuietWindow]
     ignored: HostGlobs
     host_limit: int
+    expected: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -128,6 +130,8 @@ def judged(
     observed: Iterable[tuple[Instant, Observation | UnitState]],
     span: tuple[Instant, Instant],
     state: Callable[[], tuple[tuple[Pair, ...], frozenset[str]]],
+    *,
+    uploaders: Container[str] = (),
 ) -> Iterator[Evaluation]:
     """Judge at each tick after a begin, up to an end, included.
 
@@ -137,11 +141,14 @@ def judged(
         observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
         span: The begin and the end.
         state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
+        uploaders: The hosts of which the index has a row anywhere in what was read. They are known from the begin, in
+            whatever spans the past is judged; an open incident protects no stranger, for another span does not know it.
 
     """
     since, until = span
     tick_us, reach = rules.policy.tick_us, reach_of(rules.detectors)
-    fleet = Fleet(rules.host_limit, rules.ignored)
+    fleet = Fleet(rules.host_limit, rules.ignored, rules.expected)
+    fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = sorted(gaps, key=lambda gap: gap.until)
     ends = [gap.until for gap in gaps_in_order]

@@ -44,6 +44,8 @@ class Suspects:
         """Take note of an evaluation, and of each that follows on it."""
         over_since: dict[Pair, Instant | None] = {}
         for pair, since in self._over_since.items():
+            if pair in evaluation.forgotten and pair not in evaluation.over:
+                continue  # nothing that is open stays open after that
             newest = self._newest[pair]
             if pair not in evaluation.over or evaluation.signs.get(pair, newest) <= newest:
                 over_since[pair] = None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from copy import copy
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
 
+from fleet_health.domain.evaluation import reach_of
 from fleet_health.domain.host_globs import HostGlobs, is_plain
+from fleet_health.domain.near_miss import near_miss
 from fleet_health.domain.silences import Silences, glob_problem
 from fleet_health.errors import ConfigError, printable
 from fleet_health.service import clock
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fleet_health.config.schema import Settings
+    from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.incidents import Incidents
     from fleet_health.domain.instant import Instant
     from fleet_health.service.control import Answer
@@ -122,11 +124,8 @@ class Answers:
             fleet.coverage = self._intake.known_coverage()
             known = self._knowledge(is_silenced)
             document = await wrap(explanation_document)(known, fleet, self._incidents, host, is_muted)
-            hosts = [] if document["is_known"] else list(fleet.hosts())
-        if not document["is_known"]:
-            close = await wrap(get_close_matches)(host, hosts, 1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise RequestError(f"no host {printable(host)} is known{hint}")
+            if not document["is_known"]:
+                raise RequestError(await wrap(_unknown)(host, fleet, known))
         return document
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
@@ -185,6 +184,20 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
         if problem := glob_problem(glob):
             raise RequestError(f"expected short globs in `hosts`: of {printable(glob)[:80]}, {problem}")
     return HostGlobs(tuple(wanted))
+
+
+def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
+    """Say of a host that it is not known, or was left out, and which one may be meant."""
+    close = near_miss(host, dict.fromkeys(fleet.hosts()))
+    hint = f"; did you mean {close}?" if close else ""
+    since = known.now - reach_of(known.settings.detectors()).traffic_us
+    if fleet.is_left_out(host, since):
+        limit = fleet.traffic.stranger_limit
+        return (
+            f"{printable(host)} is not judged: it has never uploaded and is not expected, and more such hosts are"
+            f" refused than the {limit} that are counted at a time; if it is yours, name it in `hosts.expected`{hint}"
+        )
+    return f"no host {printable(host)} is known{hint}"
 
 
 def _texts(request: Mapping[str, Any], key: str) -> list[str]:

@@ -178,6 +178,8 @@ class Daemon:
         entries = await wrap(recorded)(self._delivery.log, now, memory.incidents.at)
         self._intake.horizon = self._incidents.at
         self._evaluator.records[ALERT_LOG] = newest_alert_at(self._delivery.log, now)
+        # Before anything is read, for a flood of invented names may stand in the journal.
+        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
         await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")

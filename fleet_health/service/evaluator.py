@@ -130,7 +130,7 @@ class Evaluator:
         ]
         self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in judging)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
-        self._intake.fleet.lost = self._incidents.once_shipped
+        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
         reach = reach_of(self._detectors)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:
@@ -145,6 +145,7 @@ class Evaluator:
         in_trouble = {host for host, _ in self._incidents.open}
         hidden = {symptom: hosts - in_trouble for symptom, hosts in evaluation.hidden.items() if hosts - in_trouble}
         evaluation = replace(evaluation, hidden=hidden)
+        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
         alerts = await self._with_evidence(news.alerts)
         async with self._intake.held() as fleet:
             state = None if self._snapshot is None else await self._snapshot(fleet)

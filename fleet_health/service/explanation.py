@@ -101,16 +101,28 @@ def explanation_document(
                 "no_input": _no_input(known, detector.symptom),
             }
         )
+    state = host_state(known, fleet, host, open_incidents, hidden)
     return {
         "version": VERSION,
         "at_wall": isoformat(known.now),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
         "clock": known.clock,
-        "is_known": host == EVERY_HOST or host in set(fleet.hosts()) or bool(open_incidents),
-        **host_document(known, fleet, host, host_state(open_incidents, hidden), open_incidents, hidden=hidden),
+        "is_known": host == EVERY_HOST or fleet.is_seen(host) or bool(open_incidents),
+        **_counting(known, fleet, host, reach_of(detectors).traffic_us),
+        **host_document(known, fleet, host, state, open_incidents, hidden=hidden),
         "evidence": witnessed.facts(),
         "detectors": verdicts,
+    }
+
+
+def _counting(known: Knowledge, fleet: Fleet, host: str, reach_us: int) -> dict[str, Any]:
+    """Say how the host's responses are counted, if not each of them since as long ago as any detector looks."""
+    window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
+    is_complete = host == EVERY_HOST or fleet.is_complete(host, known.now - reach_us)
+    return {
+        "counted_since_wall": None if is_complete else isoformat(until),
+        "counted_in_steps_of_s": None if window is None or not window.step_us else window.step_us / SECOND_US,
     }
 
 

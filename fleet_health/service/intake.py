@@ -1,4 +1,8 @@
-"""The sources that fill the fleet: opened, followed, and replaced when the configuration asks for other ones."""
+"""The sources that fill the fleet: opened, followed, and replaced when the configuration asks for other ones.
+
+The index is read before the journal, at the start and whenever both are read anew: only the index tells who has
+uploaded before, and so has a place in the journal's table that strangers cannot take.
+"""
 
 from __future__ import annotations
 
@@ -32,6 +36,8 @@ if TYPE_CHECKING:
 # Before an evaluation the sources are read once more; one that hangs must not keep the other's verdicts back.
 _POLL_TIME = 5.0
 _LOG_REJECTIONS_EVERY = 60.0
+# Nor must an index that hangs keep the journal unread: it is waited for as long as it makes progress in such a time.
+_PROGRESS_TIME = 5.0
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -108,12 +114,22 @@ class Intake:
         """The sources of which everything up to an instant was seen, by name."""
         return frozenset(state.name for state in self.states if state.is_seen(now))
 
+    def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
+        """Take note of which hosts must keep their places, and which have uploaded long ago. See `Fleet.protect`."""
+
+        def protect(_: None) -> None:
+            self.fleet.lost = lost
+            self.fleet.protect(hosts)
+
+        self._unless_held(protect)(None)
+
     async def adopt(self, settings: Settings, reach: Reach) -> None:
         """Open the sources that are new or must look further back, read them to their end, then put them to use.
 
         A source that does not change goes on untouched, and the old one goes on until the new one has caught up.
         """
         index, journal = self._index, self._journal
+        self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
             # Who is watched from now on was not taken in, and who is not stands in the tables.
             self._ignored = settings.ignored
@@ -150,15 +166,37 @@ class Intake:
         """Catch up with those of the sources that are new, then go on with them."""
         sources: tuple[_AnySource, ...] = (index, journal)
         self._first = [source.follower.state for source in sources]
-        await asyncio.gather(*(source.follower.poll() for source in sources if source.task is None))
+        register, fleet = self.fleet.register, self.fleet
+        # Whoever is known by the old index stays known until the new one is read.
+        register.uploads = (index.table.last_at, fleet.ships.last_at)
+        register.audience = (journal.table.admit, fleet.traffic.admit)
+        await self._catch_up(index, journal)
         # From here on nothing can fail.
         old = [source for source in (self._index, self._journal) if source not in sources]
         self._index, self._journal = index, journal
         self.fleet.ships, self.fleet.traffic = index.table, journal.table
+        register.uploads, register.audience = (index.table.last_at,), (journal.table.admit,)
         for source in sources:
             if source.task is None:
                 source.task = self._start(source.follower.follow())
         await asyncio.gather(*(_end(source) for source in old if source is not None))
+
+    async def _catch_up(self, index: _IndexSource, journal: _JournalSource) -> None:
+        """Read those sources to their end that are not followed yet, the index first if it can be read."""
+        polls = []
+        if index.task is None:
+            polls.append(asyncio.ensure_future(index.follower.poll()))
+            read_before = -1
+            while not polls[0].done() and (read := index.follower.state.read) > read_before:
+                read_before = read
+                await asyncio.wait(polls, timeout=_PROGRESS_TIME)
+        if journal.task is None:
+            polls.append(asyncio.ensure_future(journal.follower.poll()))
+        try:
+            await asyncio.gather(*polls)
+        finally:
+            for poll in polls:
+                poll.cancel()
 
     def log_rejections(self) -> None:
         """Say what could not be read, at most once a minute."""
@@ -208,7 +246,7 @@ class Intake:
         return deliver
 
     def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
-        table, now = Ships(host_limit, self._ignored), self._clock()
+        table, now = Ships(host_limit, self._ignored, self.fleet.register), self._clock()
         latest = now if self.horizon is None else max(now, self.horizon)
         known: Iterable[tuple[str, Instant]] = ()
         if self._index is None:
@@ -224,7 +262,7 @@ class Intake:
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
 
     def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _JournalSource:
-        table = Traffic(host_limit, self._ignored)
+        table = Traffic(host_limit, self._ignored, self.fleet.register)
         deliver = self._unless_held(table.record)
         follower = JournalFollower(
             settings,

@@ -45,10 +45,10 @@ FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
 STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
 """The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
 
-Firing: it is alerted. Unknown: it is no longer found, and nothing new shows that it is over; or, of a host without an
-incident, the journal has a gap in which it may be in trouble. Held back: its cause is alerted instead. Silenced: an
-operator wants no alert. Flapping: it comes and goes. Pending: it must stand for a while first. Lost: without a sign for
-the whole lookback.
+Firing: it is alerted. Unknown: it is no longer found, and nothing new shows that it is over; or, of a host with no
+incident, the journal has a gap in which it may be in trouble, or some of its responses were dropped because more
+hosts are refused than are counted. Held back: its cause is alerted instead. Silenced: an operator wants no alert.
+Flapping: it comes and goes. Pending: it must stand for a while first. Lost: without a sign for the whole lookback.
 """
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
@@ -145,7 +145,7 @@ def status_document(
     everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
     everybody.pop(EVERY_HOST, None)
     hidden = hidden_of(known, fleet, (host for host in everybody if host not in by_host))
-    ranked = [(host_state(by_host.get(host, ()), hidden.get(host, ())), host) for host in everybody]
+    ranked = [(host_state(known, fleet, host, by_host.get(host, ()), hidden.get(host, ())), host) for host in everybody]
     shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
     shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
     last = known.evaluation
@@ -235,9 +235,22 @@ def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[
     }
 
 
-def host_state(incidents: Iterable[tuple[Incident, str]], hidden: Collection[str] = ()) -> str:
-    """Give the state of a host with some incidents, or with symptoms that cannot be ruled out."""
-    return min((state for _, state in incidents), key=lambda state: _RANKS[state], default=UNKNOWN if hidden else WELL)
+def host_state(
+    known: Knowledge,
+    fleet: Fleet,
+    host: str,
+    incidents: Iterable[tuple[Incident, str]],
+    hidden: Collection[str] = (),
+) -> str:
+    """Return the state of a host: that of its worst incident.
+
+    Without one it is well, unless symptoms of it cannot be ruled out (`hidden`), or responses of it were dropped.
+    """
+    if states := [state for _, state in incidents]:
+        return min(states, key=lambda state: _RANKS[state])
+    since = known.now - known.settings.fatal_only.of(host).window_us
+    is_well = not hidden and (host == EVERY_HOST or fleet.is_complete(host, since))
+    return WELL if is_well else UNKNOWN
 
 
 def _seconds(duration_us: int) -> float:

@@ -25,6 +25,7 @@ from fleet_health.domain.detectors import (
     receiver_failing,
     silent,
     too_many_hosts,
+    unknown_hosts,
     unstamped,
 )
 from fleet_health.domain.instant import SECOND_US, isoformat
@@ -40,6 +41,7 @@ MESSAGE_IDS = {
     unstamped.SYMPTOM: "6bb2e4a15ec3496cacc5fce2e0a6aaaf",
     blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
     too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
+    unknown_hosts.SYMPTOM: "cd4666a767244a18994aa8aacc4b3af6",
     never_seen.SYMPTOM: "d8da28ab84cf4b88a0fc66dbbf41cc86",
     receiver_failing.SYMPTOM: "e2f4a7c1935b4d6ea8b01c52d97f3e64",
     receiver_down.SYMPTOM: "5d0b8c3ef1a2476f9c6e70d4b83a15c9",

@@ -152,6 +152,10 @@ class Past:
         """Give every host that was observed."""
         return {host for part in self.parts for host in part.numbers}
 
+    def uploaders(self) -> frozenset[str]:
+        """Return every host that the index has a row of."""
+        return frozenset(self.parts[0].numbers)
+
     def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
         """Give what was observed from an instant on, in order of time, and before it systemd's latest word."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)

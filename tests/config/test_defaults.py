@@ -82,6 +82,8 @@ CONTRACT: dict[str, Any] = {
     "detectors.journal-lossy.enabled": True,
     "detectors.blind.enabled": True,
     "detectors.too-many-hosts.enabled": True,
+    "detectors.unknown-hosts.min_hosts": 10,
+    "detectors.unknown-hosts.enabled": True,
 }
 OPTIONAL = {"journal.directory", "journal.namespace", "alerts.resolve_after"}
 TEXTS = {
@@ -89,6 +91,7 @@ TEXTS = {
     "receiver.down.suggested_fix",
     "detectors.index-stalled.suggested_fix",
     "detectors.journal-lossy.suggested_fix",
+    "detectors.unknown-hosts.suggested_fix",
     "detectors.silent.suggested_fix",
     "detectors.fatal-only.suggested_fix",
     "detectors.fatal-only.suggested_fix_412",

@@ -16,6 +16,7 @@ from fleet_health.config.receiver_patterns import MARKER, RESPONSE, unstamped_ho
 from fleet_health.domain.detectors.disagreement import DisagreementLimits
 from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
 from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
+from fleet_health.domain.detectors.unknown_hosts import UnknownHostsLimits
 from fleet_health.domain.fleet import Fleet
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.suggested_fix import SuggestedFix
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
-DETECTOR_TABLES = "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unstamped"
+DETECTOR_TABLES = (
+    "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unknown-hosts, unstamped"
+)
 TOP_LEVEL = "alerts, blind_after, control, detectors, hosts, index, journal, overrides, quiet, receiver, state, tick"
 OVERRIDABLE = "fatal-only, never-seen, silent, unstamped"
 SILENT_KEYS = "after, enabled, lookback, suggested_fix"
@@ -568,6 +571,7 @@ def test_without_a_file_the_options_are_named_as_the_place() -> None:
                 "journal-lossy",
                 "blind",
                 "too-many-hosts",
+                "unknown-hosts",
                 "never-seen",
             )
         ),
@@ -605,6 +609,7 @@ def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Setti
         [detectors]
         index-stalled = { window = "3h", slack = "1h", min_count = 6, min_hosts = 7, suggested_fix = "c" }
         journal-lossy = { window = "5h", slack = "2h", min_hosts = 8, suggested_fix = "d" }
+        unknown-hosts = { min_hosts = 9, suggested_fix = "e" }
         """
     )
 
@@ -612,6 +617,7 @@ def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Setti
     assert settings.receiver_down == ReceiverDownLimits(2 * HOUR, 5, 1.0, SuggestedFix("b"))
     assert settings.index_stalled == DisagreementLimits(3 * HOUR, HOUR, 7, SuggestedFix("c"), 6)
     assert settings.journal_lossy == DisagreementLimits(5 * HOUR, 2 * HOUR, 8, SuggestedFix("d"))
+    assert settings.unknown_hosts == UnknownHostsLimits(9, SuggestedFix("e"))
 
 
 def test_quiet_windows_are_read(settings_of: Callable[..., Settings]) -> None:

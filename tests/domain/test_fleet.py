@@ -101,20 +101,23 @@ def test_each_host_is_named_once(fleet_of: Callable[..., Fleet]) -> None:
 
 
 def test_a_full_fleet_goes_on_with_the_hosts_it_knows(fleet_of: Callable[..., Fleet], now: int) -> None:
-    """Beyond the limit new hosts are left out of each table; the known ones lose nothing."""
+    """Beyond the limit new hosts are left out; the known ones lose nothing, and strangers push each other out."""
     fleet = fleet_of(
         host_limit=2,
         ships=[("a", 9), ("b", 8), ("new", 7), ("a", 6)],
-        responses=[("a", 9, 201), ("c", 8, 412), ("new", 7, 201), ("c", 6, 412)],
+        responses=[("a", 9, 201), ("c", 8, 412), ("d", 7, 412), ("c", 6, 412), ("b", 5, 201), ("new", 5, 201)],
         unstamped=[("new", 5), ("a", 4)],
     )
 
     assert dict(fleet.ships.items()) == {"a": now - 6, "b": now - 8}
     assert {host: window.count_by_status(0, now) for host, window in fleet.traffic.items()} == {
         "a": {201: 1},
-        "c": {412: 2},
+        "b": {201: 1},
+        "new": {201: 1},
     }
-    assert (fleet.ships.left_out.count, fleet.traffic.left_out.count) == (1, 2)
+    strangers, likely = fleet.traffic.left_out
+    assert (fleet.ships.left_out.count, strangers.count, likely.count) == (1, 3, 0)
+    assert (strangers.host, strangers.latest_at) == ("c", now - 5)
 
 
 def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now: int) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.window import Counts, HostWindow
+from fleet_health.domain.window import EXACT_EVENTS, Counts, HostWindow
 
 PROPERTY = settings(deadline=None, max_examples=300)
 # Near each other, and as far apart as times can be.
@@ -82,3 +82,103 @@ def test_the_first_and_the_last_of_a_kind_are_found(events: Events, at: int) -> 
     assert window.earliest((4, 5), at) == min((when for when in refused if when >= at), default=None)
     assert window.latest((4, 5), at) == max((when for when in refused if when <= at), default=None)
     assert window.earliest_unstamped(at) == min((when for when in unstamped if when >= at), default=None)
+
+
+MANY = st.lists(
+    st.tuples(st.integers(0, 40_000_000), st.sampled_from([UNSTAMPED, 200, 412, 503])), min_size=1, max_size=60
+)
+STRETCH = st.integers(-3_000_000, 43_000_000)
+
+
+def counted_in_steps(events: Events, window: HostWindow, since: int, until: int) -> tuple[Counts, Counts]:
+    """Give the least and the most that may be counted: by hand, and in a stretch longer by a step at both ends."""
+    slack = max(0, window.step_us - 1)
+    return counted(events, since, until), counted(events, since - slack, until + slack)
+
+
+@PROPERTY
+@given(events=MANY, late=MANY, limit=st.integers(8, 60), before=STRETCH, since=STRETCH, until=STRETCH)
+def test_beyond_its_limit_a_window_counts_within_a_step(
+    events: Events, late: Events, limit: int, *, before: int, since: int, until: int
+) -> None:
+    """Exact up to the limit; beyond it no count is less than by hand, nor more than in a stretch longer by a step."""
+    before, since, until = sorted((before, since, until))
+    window = HostWindow(limit)
+    add(window, events)
+
+    window.evict(before)
+    add(window, late)
+
+    everything = events + late
+    least, most = counted_in_steps(everything, window, since, until)
+    found = window.count(since, until)
+    for name in ("accepted", "client_errors", "server_errors", "unstamped"):
+        assert getattr(least, name) <= getattr(found, name) <= getattr(most, name)
+    assert sum(window.count_by_status(since, until).values()) == found.answers
+    assert (window.step_us == 0) or len(everything) > limit
+    assert window.size <= max(limit, 4)  # four kinds make one step at least
+
+
+@PROPERTY
+@given(events=MANY, limit=st.integers(8, 40), at=STRETCH)
+def test_beyond_its_limit_a_window_finds_the_first_and_the_last_within_a_step(
+    events: Events, limit: int, at: int
+) -> None:
+    """Neither is further away than a step from what it is by hand."""
+    window = HostWindow(limit)
+    add(window, events)
+    slack = max(0, window.step_us - 1)
+    refused = [when for when, status in events if status is not None and status >= 400]
+    first, last = window.earliest((4, 5), at), window.latest((4, 5), at)
+
+    after, before = [when for when in refused if when >= at], [when for when in refused if when <= at]
+    if first is None:
+        assert not after
+    else:
+        assert any(first <= when <= first + slack or when - slack <= first <= when for when in refused)
+        assert first >= at
+    if last is None:
+        assert not before
+    else:
+        assert any(last <= when <= last + slack for when in refused)
+        assert not before or last >= max(before) - slack
+
+
+@PROPERTY
+@given(events=MANY, limit=st.integers(8, 40), before=STRETCH)
+def test_beyond_its_limit_a_window_forgets_all_but_a_step(events: Events, limit: int, before: int) -> None:
+    """What is left is older by a step at most, and nothing younger is gone; it is due at the end of its step."""
+    window = HostWindow(limit)
+    add(window, events)
+
+    window.evict(before)
+
+    slack = max(0, window.step_us - 1)
+    assert sum(at >= before for at, _ in events) <= len(window) <= sum(at >= before - slack for at, _ in events)
+    assert not window or window.first_at >= before
+
+
+def test_a_window_is_exact_up_to_its_limit_and_again_when_it_was_empty() -> None:
+    """The step is said, and is none after the busy time is over."""
+    window = HostWindow()
+    for number in range(EXACT_EVENTS):
+        window.add_response(number * 1_000, 412)
+    exact = window.step_us, len(window), window.size
+    window.add_response(EXACT_EVENTS * 1_000, 412)
+    in_steps = window.step_us, len(window), window.size
+    window.evict(EXACT_EVENTS * 1_000 + 2_000_000)
+    window.add_response(1 << 40, 412)
+
+    assert exact == (0, EXACT_EVENTS, EXACT_EVENTS)
+    assert in_steps == (1_000_000, EXACT_EVENTS + 1, 17)
+    assert (window.step_us, len(window)) == (0, 1)
+
+
+def test_steps_grow_until_they_fit() -> None:
+    """A limit is kept however long the stretch is, and whatever comes late."""
+    window = HostWindow(64)
+    for number in range(10_000):
+        window.add_response((number * 7_919 % 10_000) * 1_000_000, 412)
+
+    assert window.size <= 32
+    assert window.totals.client_errors == 10_000

@@ -10,14 +10,14 @@ from fleet_health.domain.instant import describe
 from fleet_health.domain.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.domain.detectors.unstamped import UnstampedLimits
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.limits import HostLimits
     from fleet_health.domain.suggested_fix import SuggestedFix
-    from fleet_health.domain.window import HostWindow
+    from fleet_health.domain.window import Counts, HostWindow
 
 SYMPTOM = "fatal-only"
 
@@ -74,18 +74,24 @@ class FatalOnly:
 
         Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
         """
+        return self.find_among(fleet, now, fleet.counts)
+
+    def find_among(
+        self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
+    ) -> Iterator[Finding]:
+        """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
         each_alone = self._limits.each_alone()
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
             since = now - window_us
-            for host, counts in fleet.counts(since, now).items():
+            for host, counts in counts_of(since, now).items():
                 # No other answers are counted than those accepted and refused, so without the former any ratio is met.
                 if counts.accepted or counts.refused < least_count:
                     continue
                 limits = self._limits.of(host)
                 if limits.window_us != window_us or counts.refused < limits.min_count:
                     continue
-                if fleet.is_whole("journal", since, now) or _is_refused_by_the_index(fleet, host, since, now):
+                if _is_counted_whole(fleet, host, since, now) or _is_refused_by_the_index(fleet, host, since, now):
                     yield self._finding(fleet, host, limits, now)
 
     def _finding(self, fleet: Fleet, host: str, limits: FatalOnlyLimits, now: Instant) -> Finding:
@@ -98,7 +104,10 @@ class FatalOnly:
         return Finding(
             host=host,
             symptom=SYMPTOM,
-            detail=f"{total} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}",
+            detail=(
+                f"{total} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}"
+                f"{in_steps(window)}"
+            ),
             suggested_fix=fix.render(host),
         )
 
@@ -111,14 +120,15 @@ class FatalOnly:
         counts = NO_EVENTS if window is None else window.count(since, now)
         total, accepted = counts.answers, counts.accepted
         share = counts.refused / total if total else 0.0
-        is_whole = fleet.is_whole("journal", since, now)
+        is_whole = _is_counted_whole(fleet, host, since, now)
         is_certain = is_whole or _is_refused_by_the_index(fleet, host, since, now)
-        evidence = "whole" if is_whole else "with a gap, and the index shows none" if is_certain else "with a gap"
+        lack = "earlier answers left out" if fleet.is_whole("journal", since, now) else "with a gap"
+        evidence = "whole" if is_whole else f"{lack}, and the index shows none" if is_certain else lack
         return (
             Figure(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
             Figure(
                 f"answers in {length}",
-                str(total),
+                f"{total}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.fatal-only.min_count",
                 total >= limits.min_count,
@@ -159,7 +169,7 @@ class FatalOnly:
         window = fleet.traffic.window(host)
         if window is not None and window.count(since, now).accepted:
             return True
-        return fleet.is_whole("journal", since, now) or _has_shipped(fleet, host, since, now)
+        return _is_counted_whole(fleet, host, since, now) or _has_shipped(fleet, host, since, now)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload: that refusals merely stop or become fewer is no sign."""
@@ -169,6 +179,18 @@ class FatalOnly:
         """Return the window and both limits."""
         limits = self._limits.of(host)
         return f"{limits.window_us} {limits.min_count} {limits.ratio}"
+
+
+def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    """Return whether the journal showed everything of a stretch of time, and all of it was counted of this host."""
+    return fleet.is_whole("journal", since, until) and fleet.is_complete(host, since)
+
+
+def in_steps(window: HostWindow | None) -> str:
+    """Return words to follow on figures that are counted in steps, and so not exact; nothing if they are exact."""
+    if window is None or not window.step_us:
+        return ""
+    return f" (so many that they are counted in steps of {describe(window.step_us)})"
 
 
 def fix_by_cause(

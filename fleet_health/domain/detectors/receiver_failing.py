@@ -62,10 +62,13 @@ class ReceiverFailing:
         limits, since = self._limits, now - self._limits.window_us
         if not fleet.is_whole("journal", since, now):
             return
-        failing, errors = _failing(fleet, since, now)
-        if not self._is_failing(len(failing), fleet, since, now):
+        failing = _failing(fleet, since, now)
+        if len(failing) < limits.min_hosts:
             return
-        total = _answered(fleet, since, now)
+        failing, total = self._group(fleet, failing, since, now)
+        if not self._are_enough(failing, total):
+            return
+        errors = _errors(fleet, failing, since, now)
         figures = ", ".join(f"{count} x {status}" for status, count in sorted(errors.items()))
         yield Finding(
             host=EVERY_HOST,
@@ -84,8 +87,9 @@ class ReceiverFailing:
         if host != EVERY_HOST:
             return ()
         limits, since = self._limits, now - self._limits.window_us
-        is_whole, total = fleet.is_whole("journal", since, now), _answered(fleet, since, now)
-        count = len(_failing(fleet, since, now)[0])
+        is_whole = fleet.is_whole("journal", since, now)
+        failing, total = self._group(fleet, _failing(fleet, since, now), since, now)
+        count = len(failing)
         share = count / total if total else 0.0
         return (
             Figure(
@@ -111,6 +115,17 @@ class ReceiverFailing:
             ),
         )
 
+    def _group(self, fleet: Fleet, failing: list[str], since: Instant, now: Instant) -> tuple[list[str], int]:
+        """Give the failing hosts and how many were answered: of all hosts, or without strangers if that says more.
+
+        Strangers are refused with 4xx under as many names as they like, and would hide that all others get 5xx.
+        """
+        strangers = {host for host, counts in fleet.stranger_counts(since, now).items() if counts.answers}
+        total = _answered(fleet, since, now)
+        known = [host for host in failing if host not in strangers]
+        groups = [(failing, total), (known, total - len(strangers))]
+        return max(groups, key=lambda one: (len(one[0]) >= self._limits.min_hosts, len(one[0]) / max(1, one[1])))
+
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether a window that was seen whole has an accepted upload, of any host.
 
@@ -122,7 +137,7 @@ class ReceiverFailing:
         return (
             fleet.is_whole("journal", since, now)
             and any(counts.accepted for counts in fleet.counts(since, now).values())
-            and not self._is_failing(len(_failing(fleet, since, NEVER - 1)[0]), fleet, since, NEVER - 1)
+            and not self._are_enough(*self._group(fleet, _failing(fleet, since, NEVER - 1), since, NEVER - 1))
         )
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
@@ -137,26 +152,27 @@ class ReceiverFailing:
         limits = self._limits
         return f"{limits.window_us} {limits.min_hosts} {limits.ratio}"
 
-    def _is_failing(self, failing: int, fleet: Fleet, since: Instant, until: Instant) -> bool:
-        limits = self._limits
-        return failing >= limits.min_hosts and failing / _answered(fleet, since, until) >= limits.ratio
+    def _are_enough(self, failing: list[str], total: int) -> bool:
+        return len(failing) >= self._limits.min_hosts and len(failing) / total >= self._limits.ratio
 
 
-def _failing(fleet: Fleet, since: Instant, until: Instant) -> tuple[list[str], Counter[int]]:
-    """Give the hosts of which more than half of the answers were 5xx, and these by status."""
-    failing: list[str] = []
+def _failing(fleet: Fleet, since: Instant, until: Instant) -> list[str]:
+    """Give the hosts of which more than half of the answers were 5xx."""
+    return [
+        host
+        for host, counts in fleet.counts(since, until).items()
+        if counts.server_errors and counts.server_errors * 2 > counts.answers
+    ]
+
+
+def _errors(fleet: Fleet, hosts: list[str], since: Instant, until: Instant) -> Counter[int]:
+    """Count the answers of 5xx of some hosts by status."""
     errors: Counter[int] = Counter()
-    for host, counts in fleet.counts(since, until).items():
-        errors_of_host = counts.server_errors
-        if (
-            errors_of_host
-            and errors_of_host * 2 > counts.answers
-            and (window := fleet.traffic.window(host)) is not None
-        ):
-            failing.append(host)
+    for host in hosts:
+        if (window := fleet.traffic.window(host)) is not None:
             by_status = window.count_by_status(since, until)
             errors.update({status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR})
-    return failing, errors
+    return errors
 
 
 def _answered(fleet: Fleet, since: Instant, until: Instant) -> int:

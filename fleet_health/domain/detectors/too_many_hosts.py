@@ -35,16 +35,15 @@ class TooManyHosts:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all names together."""
-        if crowds := _crowds(fleet, now):
-            count = sum(crowd.count for crowd in crowds)
-            latest = max(crowds, key=lambda crowd: crowd.latest_at)
+        crowds = []
+        if _is_recent(fleet.ships.left_out, now):
+            crowds.append(_of_uploads(fleet))
+        crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
+        if crowds:
             yield Finding(
                 host=EVERY_HOST,
                 symptom=SYMPTOM,
-                detail=(
-                    f"{count} observations of hosts beyond the limit of {fleet.ships.limit} were left out so far,"
-                    f" the latest of {latest.host}; the hosts known before are watched as ever"
-                ),
+                detail=f"{'; '.join(crowds)}; the hosts known before are watched as ever",
                 suggested_fix=_SUGGESTED_FIX,
             )
 
@@ -52,7 +51,8 @@ class TooManyHosts:
         """Give how many were left out, if it was of late."""
         if host != EVERY_HOST:
             return ()
-        count = sum(crowd.count for crowd in _crowds(fleet, now))
+        every = (fleet.ships.left_out, *fleet.traffic.left_out)
+        count = sum(one.count for one in every if _is_recent(one, now))
         return (Figure("left out, and within an hour", str(count), "any", "hosts.limit", count > 0),)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
@@ -71,5 +71,29 @@ class TooManyHosts:
         return ""
 
 
-def _crowds(fleet: Fleet, now: Instant) -> list[LeftOut]:
-    return [table.left_out for table in (fleet.ships, fleet.traffic) if table.left_out.latest_at >= now - HOUR_US]
+def is_about_known_hosts(fleet: Fleet, now: Instant) -> bool:
+    """Return whether hosts were left out within the last hour that had uploaded, or may be expected."""
+    _, likely = fleet.traffic.left_out
+    return _is_recent(fleet.ships.left_out, now) or _is_recent(likely, now)
+
+
+def _is_recent(left_out: LeftOut, now: Instant) -> bool:
+    return left_out.latest_at >= now - HOUR_US
+
+
+def _of_uploads(fleet: Fleet) -> str:
+    left_out = fleet.ships.left_out
+    uploads = "1 upload" if left_out.count == 1 else f"{left_out.count} uploads"
+    return (
+        f"{uploads} of new hosts beyond the limit of {fleet.ships.limit} left out so far, the latest of {left_out.host}"
+    )
+
+
+def _of_pool(fleet: Fleet, left_out: LeftOut) -> str:
+    traffic = fleet.traffic
+    is_of_strangers = left_out is traffic.strangers.left_out
+    limit = traffic.strangers.limit if is_of_strangers else traffic.likely.limit
+    whose = "hosts that have never uploaded" if is_of_strangers else "expected hosts that have never uploaded"
+    places = "1 place" if limit == 1 else f"{limit} places"
+    times = "once" if left_out.count == 1 else f"{left_out.count} times"
+    return f"{whose} share {places}: one was dropped for another {times} so far, last {left_out.host}"

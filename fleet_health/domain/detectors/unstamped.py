@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.detectors.contract import EVERY_HOST, Figure, Finding, Reach
+from fleet_health.domain.detectors.fatal_only import in_steps
 from fleet_health.domain.instant import describe
 from fleet_health.domain.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.domain.fleet import Fleet
     from fleet_health.domain.instant import Instant
     from fleet_health.domain.limits import HostLimits
     from fleet_health.domain.suggested_fix import SuggestedFix
+    from fleet_health.domain.window import Counts
 
 SYMPTOM = "unstamped"
 
@@ -56,10 +58,16 @@ class Unstamped:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` unstamped rejections in the window."""
+        return self.find_among(fleet, now, fleet.counts)
+
+    def find_among(
+        self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
+    ) -> Iterator[Finding]:
+        """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
         each_alone = self._limits.each_alone()
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
-            for host, counts in fleet.counts(now - window_us, now).items():
+            for host, counts in counts_of(now - window_us, now).items():
                 if counts.unstamped < least_count:
                     continue
                 limits = self._limits.of(host)
@@ -69,7 +77,7 @@ class Unstamped:
                         symptom=SYMPTOM,
                         detail=(
                             f"{counts.unstamped} refusals in the last {describe(limits.window_us)}"
-                            " because an upload carries no code stamp"
+                            f" because an upload carries no code stamp{in_steps(fleet.traffic.window(host))}"
                         ),
                         suggested_fix=limits.suggested_fix.render(host),
                     )
@@ -83,7 +91,7 @@ class Unstamped:
         return (
             Figure(
                 f"refusals without a stamp in {describe(limits.window_us)}",
-                str(count),
+                f"{count}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.unstamped.min_count",
                 count >= limits.min_count,
@@ -123,7 +131,7 @@ class Unstamped:
         limits, window = self._limits.of(host), fleet.traffic.window(host)
         since = now - limits.window_us
         is_rare = window is None or window.count(since, NEVER - 1).unstamped < limits.min_count
-        return is_rare and fleet.is_whole("journal", since, now)
+        return is_rare and fleet.is_whole("journal", since, now) and fleet.is_complete(host, since)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload: that the rejections merely stop is no sign."""

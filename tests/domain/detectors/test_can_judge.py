@@ -8,7 +8,7 @@ from fleet_health.config.loading import load
 
 ALWAYS = {"blind", "too-many-hosts"}
 BY_INDEX = {"silent", "never-seen", "receiver-down"}
-BY_JOURNAL = {"fatal-only", "unstamped", "receiver-failing", "receiver-down"}
+BY_JOURNAL = {"fatal-only", "unstamped", "unknown-hosts", "receiver-failing", "receiver-down"}
 BY_BOTH = {"index-stalled", "journal-lossy"}
 
 

@@ -17,49 +17,64 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
 
-def words(count: int, host: str) -> str:
-    """Expect a detail."""
-    return (
-        f"{count} observations of hosts beyond the limit of 2 were left out so far, the latest of {host};"
-        " the hosts known before are watched as ever"
-    )
+KNOWN = "; the hosts known before are watched as ever"
+
+
+def uploads(count: str, host: str) -> str:
+    """Expect what is said of the index's table."""
+    return f"{count} of new hosts beyond the limit of 2 left out so far, the latest of {host}"
+
+
+def strangers(times: str, host: str) -> str:
+    """Expect what is said of the pool of those who are only refused."""
+    return f"hosts that have never uploaded share 1 place: one was dropped for another {times} so far, last {host}"
 
 
 @pytest.mark.parametrize(
-    ("ships", "answers", "details"),
+    ("ships", "refused", "details"),
     [
         pytest.param([], [], [], id="an empty fleet has room"),
         pytest.param([("a", 1), ("b", 1), ("a", 0)], [], [], id="as many hosts as allowed are all watched"),
-        pytest.param([("a", 1), ("b", 1), ("c", 0)], [], [words(1, "c")], id="one more is left out"),
-        pytest.param([("a", 1), ("b", 1), ("c", HOUR_US)], [], [words(1, "c")], id="exactly an hour ago still counts"),
-        pytest.param([("a", 1), ("b", 1), ("c", HOUR_US + 1)], [], [], id="a microsecond more is long ago"),
-        pytest.param([("a", 1), ("b", 1)], [("c", 1), ("d", 1)], [], id="each table has its own limit"),
-        pytest.param([], [("a", 1), ("b", 1), ("c", 2), ("d", 1)], [words(2, "d")], id="answers are left out likewise"),
+        pytest.param([("a", 1), ("b", 1), ("c", 0)], [], [uploads("1 upload", "c")], id="one more is left out"),
         pytest.param(
-            [("a", 1), ("b", 1), ("c", 3)],
-            [("a", 1), ("b", 1), ("d", 2), ("d", 2)],
-            [words(3, "d")],
+            [("a", 1), ("b", 1), ("c", HOUR_US)], [], [uploads("1 upload", "c")], id="exactly an hour ago still counts"
+        ),
+        pytest.param([("a", 1), ("b", 1), ("c", HOUR_US + 1)], [], [], id="a microsecond more is long ago"),
+        pytest.param([("a", 1), ("b", 1)], [("c", 1), ("c", 1)], [], id="one stranger has a place"),
+        pytest.param([("a", 1), ("b", 1)], [("a", 1), ("b", 1), ("c", 1)], [], id="known hosts take no stranger's"),
+        pytest.param([], [("a", 3), ("b", 2)], [strangers("once", "a")], id="a second stranger takes the first's"),
+        pytest.param(
+            [], [("a", 4), ("b", 3), ("c", 2), ("c", 1)], [strangers("2 times", "b")], id="each new one takes another's"
+        ),
+        pytest.param([], [("a", HOUR_US + 2), ("b", HOUR_US + 1)], [], id="a place lost long ago is of no matter"),
+        pytest.param(
+            [("a", 1), ("b", 1), ("c", 3), ("d", 2)],
+            [("e", 2), ("f", 1)],
+            [f"{uploads('2 uploads', 'd')}; {strangers('once', 'e')}"],
             id="both tables together are one finding",
         ),
         pytest.param(
-            [("a", 1), ("b", 1), ("late", 0), ("early", 9)], [], [words(2, "late")], id="the latest, not the last read"
+            [("a", 1), ("b", 1), ("late", 0), ("early", 9)],
+            [],
+            [uploads("2 uploads", "late")],
+            id="the latest, not the last read",
         ),
     ],
 )
 def test_hosts_left_out_are_a_finding_for_an_hour(
     ships: list[tuple[str, int]],
-    answers: list[tuple[str, int]],
+    refused: list[tuple[str, int]],
     details: list[str],
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """It concerns no host in particular, and says how much was left out and whose was the latest."""
-    fleet = fleet_of(host_limit=2, ships=ships, responses=[(host, age, 201) for host, age in answers])
+    """It concerns no host in particular, and says what is full, how much was left out, and who was the latest."""
+    fleet = fleet_of(host_limit=2, ships=ships, responses=[(host, age, 412) for host, age in refused])
 
     found = list(TooManyHosts().find(fleet, now))
 
     assert [(finding.host, finding.symptom, finding.detail) for finding in found] == [
-        ("*", "too-many-hosts", detail) for detail in details
+        ("*", "too-many-hosts", detail + KNOWN) for detail in details
     ]
 
 

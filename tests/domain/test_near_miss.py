@@ -1,0 +1,60 @@
+"""The known name that was probably meant."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_health.domain.near_miss import near_miss
+
+NAMES = st.text("abc", min_size=1, max_size=6)
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "expected"),
+    [
+        pytest.param("pi-1", ["pi-2", "pi-01"], "pi-01", id="of several at one edit the first in their order"),
+        pytest.param("pi-21", ["pi-12"], "pi-12", id="two neighbours swapped"),
+        pytest.param("pi12", ["pi-12"], "pi-12", id="a letter left out"),
+        pytest.param("pi-122", ["pi-12"], "pi-12", id="a letter too many"),
+        pytest.param("pi-13", ["pi-12"], "pi-12", id="another letter"),
+        pytest.param("PI-12", ["pi-12"], "pi-12", id="another case"),
+        pytest.param("bench-07", ["bench_7"], "bench_7", id="two edits"),
+        pytest.param("bench-07", ["bench_7", "bench-7"], "bench-7", id="one edit before two"),
+        pytest.param("bench", ["pi-12", "b"], None, id="nothing alike"),
+        pytest.param("pi-12", [], None, id="nobody"),
+        pytest.param("", ["a"], "a", id="an empty name"),
+        pytest.param("x" * 65, ["x" * 64], None, id="too long to be worth it"),
+    ],
+)
+def test_the_nearest_is_found(name: str, known: list[str], expected: str | None) -> None:
+    """By one edit, or else by two."""
+    assert near_miss(name, dict.fromkeys(known)) == expected
+
+
+def distance(one: str, other: str) -> int:
+    """Give the optimal string alignment distance, by the whole table."""
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, start=1):
+        row = [i]
+        for j, different in enumerate(other, start=1):
+            cost = min(rows[i - 1][j] + 1, row[j - 1] + 1, rows[i - 1][j - 1] + (letter != different))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == different:
+                cost = min(cost, rows[i - 2][j - 2] + 1)
+            row.append(cost)
+        rows.append(row)
+    return rows[-1][-1]
+
+
+@given(name=NAMES, known=st.lists(NAMES, max_size=8))
+def test_it_is_found_just_where_two_edits_are_enough(name: str, known: list[str]) -> None:
+    """Nothing is found that is further away, and nothing is missed; a nearer one is preferred."""
+    known = [other for other in known if other != name]
+    found = near_miss(name, dict.fromkeys(known))
+    nearest = min((distance(name, other) for other in known), default=9)
+
+    assert (found is not None) == (nearest <= 2)
+    if found is not None:
+        assert found in known
+        assert distance(name, found) == nearest

@@ -1,0 +1,382 @@
+"""S5: whoever reaches the receiver can name any host. Invented names hide no host, end no incident, and mail nobody."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import Counter
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.domain.alert import RESOLVED
+from fleet_health.domain.evaluation import evaluate, evict, reach_of
+from fleet_health.domain.fleet import Fleet
+from fleet_health.domain.incidents import Incidents
+from fleet_health.domain.observation import Response, Ship
+from fleet_health.domain.scope import Scope
+from fleet_health.service.intake import Intake
+from fleet_health.service.notify import Pulse
+from fleet_health.sources.tail import Tail
+from tests.site import now_us
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from tests.conftest import AsyncEventually, RunCommand, Site, StartService
+
+NOW = 1_795_460_100_000_000
+SECOND, MINUTE = 1_000_000, 60_000_000
+TICK = 5 * MINUTE
+SMALL = "hosts.limit = 30\nalerts.resolved = true"
+"""Three strangers have a place at a time."""
+
+
+def flood(site: Site, names: int, *, first: int = 0, times: int = 1, at_us: int | None = None) -> None:
+    """Have the receiver refuse requests under so many invented names."""
+    for number in range(first, first + names):
+        site.answer(f"invented-{number}", 422, times=times, at_us=at_us)
+
+
+class Life:
+    """The core as the service runs it: one tick after another."""
+
+    def __init__(self, *, expected: Iterable[str] = ()) -> None:
+        self.settings = load(None, {"hosts.expected": ("", list(expected))})
+        self.detectors = self.settings.detectors()
+        self.fleet = Fleet(self.settings.host_limit, self.settings.ignored, self.settings.expected)
+        self.incidents = Incidents()
+        symptoms = frozenset(detector.symptom for detector in self.detectors)
+        self.incidents.tune(self.settings.policy, Scope(symptoms, self.settings.ignored, frozenset(expected)))
+        self.now = NOW
+        self.alerts: list[tuple[str, str, str]] = []
+        self.ends: list[tuple[str, str]] = []
+
+    def refuse(self, hosts: Iterable[str], since: int, until: int) -> None:
+        """Refuse one request under each name, evenly between two instants."""
+        names = list(hosts)
+        self.fleet.traffic.record(
+            Response(name, since + (until - since) * number // len(names), 422) for number, name in enumerate(names)
+        )
+
+    def tick(self) -> Counter[str]:
+        """Judge, and let a tick pass; give how many alerts there were of each symptom."""
+        gone = evict(self.fleet, reach_of(self.detectors), self.now)
+        evaluation = evaluate(self.fleet, self.detectors, self.now, tuple(self.incidents.open))
+        news = self.incidents.take(replace(evaluation, gone=gone))
+        self.fleet.lost = self.incidents.once_shipped
+        self.fleet.protect(self.incidents.anchored)
+        self.now += TICK
+        self.alerts += [(one.finding.host, one.finding.symptom, one.finding.detail) for one in news.alerts]
+        self.ends += [(one.host, one.status) for one in news.notices]
+        return Counter(one.finding.symptom for one in news.alerts)
+
+
+@pytest.mark.fault("S5", rig="core")
+@pytest.mark.parametrize("kind", ["uploaded before", "expected by name", "expected by a glob"])
+def test_S5_a_known_host_is_seen_in_a_flood_of_names(kind: str) -> None:
+    """10,000 refused names, 5.6 a second, and in their midst 15 refusals of a host that was idle: it is alerted."""
+    life = Life(expected=[] if kind == "uploaded before" else ["pi-07" if kind == "expected by name" else "pi-*"])
+    if kind == "uploaded before":
+        life.fleet.ships.record([Ship("pi-07", NOW - 29 * MINUTE)])
+    names = [f"invented-{number}" for number in range(10_000)]
+    for place in range(0, 9_000, 600):
+        names.insert(place, "pi-07")
+
+    life.refuse(names, NOW - 30 * MINUTE, NOW)
+    life.tick()
+
+    assert [one for one in life.alerts if one[0] == "pi-07" and one[1] == "fatal-only"] == [
+        ("pi-07", "fatal-only", "15 of 15 uploads in the last 30 min were refused: 15 x 422")
+    ]
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_names_that_match_an_expected_glob_push_out_each_other_only() -> None:
+    """Whoever knows the glob can invent names for it; hosts that have uploaded or are named keep their places."""
+    life = Life(expected=["pi-*", "named"])
+    life.fleet.ships.record([Ship("pi-uploader", NOW - 29 * MINUTE)])
+    names = [f"pi-{number:06}" for number in range(30_000)]
+    for place in range(0, 15_000, 1_000):
+        names[place:place] = ["pi-uploader", "named"]
+
+    life.refuse(names, NOW - 30 * MINUTE, NOW)
+
+    counted = {host: life.fleet.counts(NOW - 30 * MINUTE, NOW)[host].refused for host in ("pi-uploader", "named")}
+    assert counted == {"pi-uploader": 15, "named": 15}
+    assert len(list(life.fleet.traffic.items())) == life.settings.host_limit + 2
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_a_flood_of_refused_names_is_one_alert_an_hour() -> None:
+    """Names that are refused often enough to be alerted each are alerted together: their number and ten names."""
+    life = Life()
+    by_hour: dict[int, Counter[str]] = {}
+    for number in range(4 * 12):
+        names = [f"invented-{name}" for name in range(number * 110, number * 110 + 110) for _ in range(15)]
+        life.refuse(names, life.now - TICK, life.now)
+        by_hour.setdefault(life.now // (60 * MINUTE), Counter()).update(life.tick())
+
+    assert {hour: dict(alerts) for hour, alerts in by_hour.items()} == {hour: {"unknown-hosts": 1} for hour in by_hour}
+    _, _, detail = life.alerts[-1]
+    assert detail.count("invented-") == 20  # ten hosts, and ten of the alerts held back
+    assert life.ends == []
+    assert len(life.incidents.open) < 2_100
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_fewer_strangers_than_the_limit_are_alerted_each_as_ever() -> None:
+    """Nine strangers are nine alerts; the tenth makes them one, and when there are nine again each is alerted again."""
+    life = Life()
+    nine = [f"new-{number}" for number in range(9)]
+    life.refuse(nine * 12, NOW - MINUTE, NOW)
+    assert life.tick() == Counter({"fatal-only": 9})
+
+    life.refuse([*nine, "tenth"] * 12, life.now - MINUTE, life.now)
+    assert life.tick() == Counter({"unknown-hosts": 1})
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_expected_hosts_are_alerted_each_by_itself() -> None:
+    """Twenty hosts that are being set up, and named as expected, are twenty alerts."""
+    life = Life(expected=["new-*"])
+    life.refuse([f"new-{number}" for number in range(20)] * 12, NOW - MINUTE, NOW)
+
+    alerts = life.tick()
+
+    assert (alerts["fatal-only"], alerts["unknown-hosts"]) == (20, 0)
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_strangers_do_not_hide_that_the_receiver_fails() -> None:
+    """All 50 hosts of the fleet get 503, and a thousand invented names get 422: the receiver is at fault."""
+    life = Life()
+    hosts = [f"pi-{number}" for number in range(50)]
+    life.fleet.ships.record(Ship(host, NOW - 29 * MINUTE) for host in hosts)
+    life.fleet.traffic.record(Response(host, NOW - MINUTE, 503) for host in hosts for _ in range(12))
+    life.refuse([f"invented-{number}" for number in range(1_000)], NOW - MINUTE, NOW)
+
+    assert life.tick()["receiver-failing"] == 1
+    assert "50 of 50 hosts" in life.alerts[0][2]
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_an_open_incident_outlives_a_flood_and_is_not_over() -> None:
+    """A stranger that was alerted keeps its place while 20,000 names come and go; an upload ends it."""
+    life = Life()
+    life.refuse(["new-pi"] * 15, NOW - MINUTE, NOW)
+    life.tick()
+    for number in range(5):
+        life.refuse(
+            [f"invented-{number}-{name}" for name in range(4_000)] + ["new-pi"] * 2, life.now - TICK, life.now - SECOND
+        )
+        life.tick()
+
+    assert life.ends == []
+    assert {host for host, symptom, _ in life.alerts if symptom == "fatal-only"} == {"new-pi"}
+
+    for _ in range(2):  # the flood goes on, and the host is accepted
+        life.fleet.ships.record([Ship("new-pi", life.now - SECOND)])
+        life.fleet.traffic.record([Response("new-pi", life.now - SECOND, 201)])
+        life.refuse([f"later-{life.now}-{name}" for name in range(4_000)], life.now - TICK, life.now)
+        life.tick()
+    assert life.ends == [("new-pi", RESOLVED)]
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_what_was_dropped_is_neither_whole_nor_over() -> None:
+    """A stranger that has lost its place is not complete; when it comes back it is not for a window."""
+    life = Life()
+    fleet, since = life.fleet, NOW - 30 * MINUTE
+    life.refuse(["new-pi"] * 15, NOW - 20 * MINUTE, NOW - 19 * MINUTE)
+    life.refuse([f"invented-{name}" for name in range(2_000)], NOW - 19 * MINUTE, NOW - 10 * MINUTE)
+    assert fleet.traffic.window("new-pi") is None
+    assert fleet.is_left_out("new-pi", since)
+
+    life.refuse(["new-pi"], NOW - MINUTE, NOW)
+
+    (fatal,) = [detector for detector in life.detectors if detector.symptom == "fatal-only"]
+    assert not fatal.is_over(fleet, "new-pi", NOW)
+    assert fatal.figures(fleet, "new-pi", NOW)[-1].value.startswith("earlier answers left out")
+    # A window after the latest that was dropped it is whole again.
+    assert fleet.is_complete("new-pi", fleet.traffic.strangers.lost_at + 1)
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_a_full_index_has_room_for_whoever_is_expected_or_open() -> None:
+    """10,000 accepted names fill the table of uploads; an expected host and a lost one that come back are taken in."""
+    life = Life(expected=["named", "pi-*"])
+    life.fleet.lost = frozenset({"lost"})
+    life.fleet.protect(["lost"])
+    life.fleet.ships.record(Ship(f"invented-{number}", NOW - MINUTE) for number in range(12_000))
+
+    life.fleet.ships.record(Ship(host, NOW) for host in ("lost", "named", "pi-1", "other"))
+
+    assert [life.fleet.ships.last_at(host) for host in ("lost", "named", "pi-1", "other")] == [NOW, NOW, NOW, None]
+
+
+@pytest.mark.fault("S5", rig="service")
+def test_S5_a_known_host_is_alerted_in_a_flood_also_after_a_restart(site: Site, start_service: StartService) -> None:
+    """The journal is read after the index: refusals that stand in it before a flood are those of a known host."""
+    site.ship("known")
+    site.answer("known", 422, times=15)
+    flood(site, 300)
+    site.sync_journal()
+    site.configure(SMALL)
+    with start_service(site) as service:
+        service.until(lambda: ("known", "fatal-only") in site.alerted(), "the alert of the known host")
+        service.until(lambda: ("*", "too-many-hosts") in site.alerted(), "the alert of too many hosts")
+        assert "15 of 15 uploads" in detail_of(site, "known")
+
+
+@pytest.mark.fault("S5", rig="service")
+def test_S5_a_restart_in_a_flood_resolves_nothing(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """A stranger with an open incident has its place before anything is read, so a later flood cannot hide it."""
+    site.answer("new-pi", 422, times=15)
+    site.sync_journal()
+    site.index.touch()
+    site.configure(SMALL)
+    with start_service(site) as service:
+        service.until(lambda: ("new-pi", "fatal-only") in site.alerted(), "the alert")
+        service.until_evaluated_anew()
+    flood(site, 300)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_ready()
+        for _ in range(2):
+            service.until_evaluated_anew()
+        explained = run_command("explain", "new-pi", "--config", site.config, "--json").documents[0]
+
+    assert [row for row in site.alert_rows() if row.get("status") == "resolved"] == []
+    assert explained["state"] == "firing"
+    assert explained["responses"]["4xx"] == 15
+
+
+@pytest.mark.fault("S5", rig="service")
+def test_S5_explain_says_of_a_stranger_that_it_was_left_out(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """It is neither well nor merely unknown; and one that is back for a moment is not well either."""
+    site.ship("known")
+    site.answer("new-pi", 422, times=15)
+    flood(site, 300)
+    site.sync_journal()
+    site.configure(SMALL)
+    with start_service(site) as service:
+        service.until_ready().until_evaluated_anew()
+        left_out = run_command("explain", "new-pi", "--config", site.config)
+        site.answer("new-pi", 422)
+        site.sync_journal()
+        service.until(
+            lambda: run_command("explain", "new-pi", "--config", site.config).status == 0, "the host to be seen"
+        )
+        back = run_command("explain", "new-pi", "--config", site.config)
+        known = run_command("explain", "known", "--config", site.config)
+
+    assert (left_out.status, left_out.stdout) == (2, "")
+    assert left_out.stderr == (
+        "new-pi is not judged: it has never uploaded and is not expected, and more such hosts are refused than the 3"
+        " that are counted at a time; if it is yours, name it in `hosts.expected`\n"
+    )
+    assert back.stdout.startswith("new-pi: unknown\n")
+    assert "not judged               its answers up to " in back.stdout
+    assert known.stdout.startswith("known: well\n")
+
+
+@pytest.mark.fault("S5", rig="service")
+def test_S5_many_refused_names_are_one_alert(site: Site, start_service: StartService) -> None:
+    """A hundred names, each refused fifteen times: one row in the alert log, and each stands open by itself."""
+    site.ship("known")
+    for number in range(100):
+        site.answer(f"invented-{number}", 422, times=15)
+    site.sync_journal()
+    site.configure()
+    with start_service(site) as service:
+        service.until(site.alerted, "an alert")
+        service.until_evaluated_anew()
+
+        assert site.alerted() == [("*", "unknown-hosts")]
+        assert "100 fatal-only" in service.notify.status
+        assert "100 held back" in service.notify.status
+    assert "100 hosts that have never uploaded" in detail_of(site, "*")
+
+
+@pytest.mark.fault("S5", rig="service")
+async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
+    site: Site, monkeypatch: pytest.MonkeyPatch, async_eventually: AsyncEventually
+) -> None:
+    """Whoever is remembered to have uploaded has a place all the same."""
+    monkeypatch.setattr("fleet_health.service.intake._PROGRESS_TIME", 0.05)
+    is_free = threading.Event()
+    read = Tail.read
+
+    def hang(tail: Tail) -> Any:
+        is_free.wait()
+        return read(tail)
+
+    monkeypatch.setattr(Tail, "read", hang)
+    site.ship("known")
+    site.answer("known", 422, times=15)
+    flood(site, 300)
+    site.sync_journal()
+    settings = load(site.configure(SMALL))
+    tasks: list[asyncio.Task[Any]] = []
+
+    def start(work: Any) -> asyncio.Task[Any]:
+        tasks.append(asyncio.create_task(work))
+        return tasks[-1]
+
+    intake = Intake(clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9))
+    intake.known_ships = {"known": now_us() - MINUTE}
+    adopting = asyncio.create_task(intake.adopt(settings, reach_of(settings.detectors())))
+    await async_eventually(lambda: any(one.name == "journal" and one.read >= 300 for one in intake.states))
+    is_free.set()
+    await adopting
+    window = intake.fleet.traffic.window("known")
+
+    assert window is not None
+    assert len(window) == 15
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
+@pytest.mark.fault("S5", rig="files")
+def test_S5_check_sees_known_and_expected_hosts_in_a_flood(site: Site, run_command: RunCommand) -> None:
+    """The index is read first, and who is expected has a place."""
+    site.ship("known")
+    for host in ("known", "named", "new-1"):
+        site.answer(host, 422, times=15)
+    flood(site, 300)
+    site.sync_journal()
+    site.configure(f"{SMALL}\nhosts.expected = ['named', 'new-*']")
+
+    finished = run_command("check", "--config", site.config, "--json", "--dry-run")
+
+    found = {(one["host"], one["symptom"]) for one in finished.documents if "symptom" in one}
+    assert found >= {("known", "fatal-only"), ("named", "fatal-only"), ("new-1", "fatal-only"), ("*", "too-many-hosts")}
+
+
+@pytest.mark.fault("S5", rig="files")
+def test_S5_replay_sees_a_host_that_uploads_later_in_a_flood(site: Site, run_command: RunCommand) -> None:
+    """What went wrong before a host's first upload is not lost among invented names."""
+    now = now_us()
+    site.answer("late", 422, times=15, at_us=now - 50 * MINUTE)
+    flood(site, 300, at_us=now - 45 * MINUTE)
+    site.ship("late", at_us=now - 5 * MINUTE)
+    site.sync_journal()
+    site.configure(SMALL, tick="5m")
+
+    finished = run_command("replay", "--since", "1h", "--json", "--config", site.config)
+
+    found = {(one["host"], one["symptom"]) for one in finished.documents[0]["incidents"]}
+    assert ("late", "fatal-only") in found
+
+
+def detail_of(site: Site, host: str) -> str:
+    """Give the detail of a host's first alert."""
+    return next(str(row["detail"]) for row in site.alert_rows() if row["host"] == host)
