@@ -13,6 +13,7 @@ from fleet_health.domain.detectors.contract import EVERY_HOST
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.places import HOST_LIMIT, LeftOut, Register
 from fleet_health.domain.traffic import Traffic
+from fleet_health.domain.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -34,7 +35,7 @@ class Ships:
     same; one that matches a glob of the expected hosts is up to twice the limit.
     """
 
-    __slots__ = ("_ignored", "_last_at", "_register", "left_out", "limit")
+    __slots__ = ("_forgotten", "_ignored", "_last_at", "_register", "left_out", "limit", "newcomers", "notes_newcomers")
 
     def __init__(
         self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
@@ -44,6 +45,16 @@ class Ships:
         self._register = register or Register()
         self.limit = limit
         self.left_out = LeftOut()
+        self.newcomers: dict[str, Instant] = {}
+        """Host that turned up for the first time while this table was kept up to date -> the first row of it."""
+        self.notes_newcomers = False
+        """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
+        self._forgotten = -NEVER
+
+    @property
+    def was_full(self) -> bool:
+        """Whether a new host was left out within the time for which uploads are remembered."""
+        return self.left_out.latest_at >= max(self._forgotten, 1 - NEVER)
 
     def record(self, ships: Iterable[Ship]) -> None:
         """Take note of accepted uploads."""
@@ -58,6 +69,8 @@ class Ships:
                 return
             if len(last_at) < self.limit or self._has_place(host):
                 last_at[host] = at
+                if self.notes_newcomers:
+                    self.newcomers[host] = at
                 self._register.announce(host)
             else:
                 self.left_out.add(host, at)
@@ -86,6 +99,10 @@ class Ships:
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
         if gone := {host: at for host, at in self._last_at.items() if at < before}:
             self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
+        self._forgotten = max(self._forgotten, before)
+        if self.newcomers:
+            kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)
+            self.newcomers = dict(kept)
         return gone
 
 

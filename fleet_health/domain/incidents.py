@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from fleet_health.domain import flapping
 from fleet_health.domain.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.domain.alert_policy import AlertPolicy
-from fleet_health.domain.detectors import silent, unknown_hosts
+from fleet_health.domain.detectors import silent, too_many_hosts, unknown_hosts
 from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
 from fleet_health.domain.flapping import Flapping
 from fleet_health.domain.incident import Incident, Snapshot
@@ -33,7 +33,7 @@ from fleet_health.domain.scope import Scope
 from fleet_health.domain.told_keys import ToldKeys
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping
 
     from fleet_health.domain.detectors.contract import Pair
     from fleet_health.domain.evaluation import Evaluation
@@ -105,8 +105,7 @@ class Incidents:
 
         Incidents of a group that is alerted as one are found anew, so only the group is in it.
         """
-        group = self.open.get((EVERY_HOST, unknown_hosts.SYMPTOM))
-        grouped = () if group is None else group.explains
+        grouped = self._grouped
         return Snapshot(
             at=self.at,
             open=[one for pair, one in self.open.items() if pair not in grouped or _is_noticed(one)],
@@ -143,6 +142,7 @@ class Incidents:
 
         """
         before, now = self.at, evaluation.at
+        grouped = self._grouped
         self.at, self._now = now if before is None else max(before, now), now
         if not evaluation.is_clock_behind:
             self._told.prune(now)
@@ -156,7 +156,7 @@ class Incidents:
         notices: list[Notice] = []
         if not evaluation.is_clock_behind and (before is None or now >= before):
             is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
-            notices = self._end(evaluation, found, is_back=is_back)
+            notices = self._end(evaluation, found, is_back=is_back, grouped=grouped)
             self._forget_lost()
         causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
         self._inhibition.look(causes, found, now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind)
@@ -205,10 +205,12 @@ class Incidents:
         So must those that are silent or lost. What is inhibited does not count, or a stranger could have as many places
         as names are refused often enough.
         """
+        grouped = self._grouped
         anchored = [
             one
-            for one in self.open.values()
-            if one.host != EVERY_HOST and (one.symptom == silent.SYMPTOM or (_is_noticed(one) and one.lost_at is None))
+            for pair, one in self.open.items()
+            if one.host != EVERY_HOST
+            and ((one.symptom == silent.SYMPTOM and pair not in grouped) or (_is_noticed(one) and one.lost_at is None))
         ]
         return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
 
@@ -229,6 +231,12 @@ class Incidents:
             incident.lost_at is None and pair not in found and incident.well_since is None
             for pair, incident in self.open.items()
         )
+
+    @property
+    def _grouped(self) -> frozenset[Pair]:
+        """What is alerted as one of many: hosts that never uploaded, or that turned up while the table was full."""
+        groups = (self.open.get((EVERY_HOST, symptom)) for symptom in (unknown_hosts.SYMPTOM, too_many_hosts.SYMPTOM))
+        return frozenset[tuple[str, str]]().union(*(group.explains for group in groups if group is not None))
 
     def _note(self, evaluation: Evaluation, found: Mapping[Pair, Finding]) -> list[Pair]:
         """Take note of the findings; give the incidents that are new among them."""
@@ -311,8 +319,10 @@ class Incidents:
         self._told.add(alert.dedup_key, now)
         return [alert]
 
-    def _end(self, evaluation: Evaluation, found: dict[Pair, Finding], *, is_back: bool) -> list[Notice]:
-        """End the incidents that are over; give what is to be said of it."""
+    def _end(
+        self, evaluation: Evaluation, found: dict[Pair, Finding], *, is_back: bool, grouped: Container[Pair]
+    ) -> list[Notice]:
+        """End the incidents that are over, or have become moot; give what is to be said of it."""
         now, notices = evaluation.at, []
         for pair, incident in list(self.open.items()):
             if pair in found:
@@ -333,7 +343,11 @@ class Incidents:
                     notices += self._resolve(pair, incident, now)
             else:
                 incident.well_since = None
-                notices += self._lose(pair, incident, evaluation)
+                lost = self._lose(pair, incident, evaluation)
+                if lost and pair in grouped and not _is_noticed(incident):
+                    del self.open[pair]  # it was only ever one of many, and nobody knows its name
+                else:
+                    notices += lost
         return notices
 
     def _forget_lost(self) -> None:

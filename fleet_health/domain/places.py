@@ -48,10 +48,10 @@ class LeftOut:
 
     __slots__ = ("count", "host", "latest_at")
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.host = ""
-        self.latest_at: Instant = -NEVER
+    def __init__(self, count: int = 0, host: str = "", latest_at: Instant = -NEVER) -> None:
+        self.count = count
+        self.host = host
+        self.latest_at = latest_at
 
     def add(self, host: str, at: Instant) -> None:
         """Leave one out."""

@@ -19,6 +19,7 @@ from fleet_health.domain.coverage import recent
 from fleet_health.domain.fleet import Fleet, Ships, Traffic
 from fleet_health.domain.host_globs import HostGlobs
 from fleet_health.domain.observation import Ship
+from fleet_health.domain.places import LeftOut
 from fleet_health.sources.index import IndexFollower
 from fleet_health.sources.journal import JournalFollower
 
@@ -96,6 +97,10 @@ class Intake:
         """When each host had shipped last by the same index, before this process; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
+        self.known_newcomers: Mapping[str, Instant] = {}
+        """Which of them had turned up for the first time within the lookback, each with its first row; likewise."""
+        self.known_left_out = LeftOut()
+        """What a full table had left out by the same index; likewise."""
         self._is_held = False
         self._hold = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
@@ -174,6 +179,7 @@ class Intake:
         # From here on nothing can fail.
         old = [source for source in (self._index, self._journal) if source not in sources]
         self._index, self._journal = index, journal
+        index.table.notes_newcomers = True
         self.fleet.ships, self.fleet.traffic = index.table, journal.table
         register.uploads, register.audience = (index.table.last_at,), (journal.table.admit,)
         for source in sources:
@@ -249,14 +255,19 @@ class Intake:
         table, now = Ships(host_limit, self._ignored, self.fleet.register), self._clock()
         latest = now if self.horizon is None else max(now, self.horizon)
         known: Iterable[tuple[str, Instant]] = ()
+        newcomers: Mapping[str, Instant] = {}
         if self._index is None:
-            known = self.known_ships.items()
+            known, newcomers, table.left_out = self.known_ships.items(), self.known_newcomers, self.known_left_out
         elif self._index.settings == settings:
-            known = self.fleet.ships.items()
+            ships = self.fleet.ships
+            known, newcomers, table.left_out = ships.items(), ships.newcomers, ships.left_out
         # A last ship is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
         # long ago to be judged by is missed at the next evaluation.
         table.record(Ship(host, at) for host, at in known if at <= latest)
+        table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
+        # Whoever is in the index of the first start may have been there for long.
+        table.notes_newcomers = table.newest_at() is not None
         deliver = self._unless_held(table.record)
         follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)

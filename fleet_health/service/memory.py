@@ -12,6 +12,7 @@ from fleet_health.domain.coverage import Gap  # noqa: TC001 - msgspec reads the 
 from fleet_health.domain.history import HistorySnapshot
 from fleet_health.domain.incident import Snapshot
 from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
+from fleet_health.domain.places import LeftOut
 from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
 from fleet_health.safe_files import SafeDirectory
@@ -47,6 +48,8 @@ class Memory(msgspec.Struct):
         history: What the hosts did in the last hours.
         index_path: Which index the ships are from.
         ships: When each host shipped last: rows may be compressed or removed while nobody watches.
+        newcomers: Which of them turned up for the first time within the lookback, each with its first row.
+        left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
 
     """
 
@@ -57,13 +60,17 @@ class Memory(msgspec.Struct):
     history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
     index_path: str = ""
     ships: dict[str, Instant] = {}
+    newcomers: dict[str, Instant] = {}
+    left_out: tuple[int, str, Instant] | None = None
 
     def prepare(self, intake: Intake, index_path: Path) -> None:
         """Tell an intake that has read nothing yet what is known of its sources; of an index if it is the same one."""
         intake.journal_seen_until = self.journal_seen_until
         intake.journal_gaps = self.journal_gaps
         if self.index_path == str(index_path):
-            intake.known_ships = self.ships
+            intake.known_ships, intake.known_newcomers = self.ships, self.newcomers
+            if self.left_out is not None:
+                intake.known_left_out = LeftOut(*self.left_out)
 
 
 def memorize(
@@ -96,7 +103,12 @@ class Saving:
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now
-        return encoded(msgspec.structs.replace(memory, ships=dict(ships.items())))
+        left_out = (ships.left_out.count, ships.left_out.host, ships.left_out.latest_at) if ships.was_full else None
+        return encoded(
+            msgspec.structs.replace(
+                memory, ships=dict(ships.items()), newcomers=dict(ships.newcomers), left_out=left_out
+            )
+        )
 
 
 def recall(file: StateFile[Memory]) -> Memory:

@@ -19,7 +19,7 @@ from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.sinks.journal import MESSAGE_IDS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from fleet_health.domain.coverage import Gap
     from fleet_health.domain.incident import Incident, Snapshot
@@ -31,6 +31,9 @@ T = TypeVar("T")
 _REASON_LENGTH = 200
 _OPENINGS = 10_000
 _MARKS = 1 << 2 * BINS
+_LIMITS_LENGTH = 1_000
+_is_hour = re.compile(r"\d{4}-\d\d-\d\dT\d\d", re.ASCII).fullmatch
+_is_key = re.compile(r"[0-9a-f]{16}").fullmatch
 _is_silence_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
 
 
@@ -44,11 +47,9 @@ def examined(memory: Memory) -> tuple[Memory, list[str]]:
         journal_gaps=[gap for gap in memory.journal_gaps if _is_gap(gap, notes)],
         silences={name: record for name, record in memory.silences.items() if _is_silence(name, notes)},
         history=_history(memory.history, notes),
-        ships={
-            host: at
-            for host, at in memory.ships.items()
-            if notes.is_host("ships", host) and notes.is_instant("ships", at)
-        },
+        ships=_hosts("ships", memory.ships, notes),
+        newcomers=_hosts("newcomers", memory.newcomers, notes),
+        left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
 
@@ -124,7 +125,25 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
         openings=list(openings.items()),
         flapping=list(flapping.items()),
+        told={hour: keys for hour, keys in snapshot.told.items() if _are_keys(hour, keys, notes)},
     )
+
+
+def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[str, Instant]:
+    return {host: at for host, at in instants.items() if notes.is_host(place, host) and notes.is_instant(place, at)}
+
+
+def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
+    place, (count, host, at) = "left_out", left_out
+    if count < 1:
+        return notes.refuse(place, "a number of rows", count)
+    return notes.is_host(place, host) and notes.is_instant(place, at)
+
+
+def _are_keys(hour: str, keys: list[str], notes: _Notes) -> bool:
+    if not _is_hour(hour):
+        return notes.refuse("incidents.told", "an hour such as 2026-11-23T19", hour)
+    return all(_is_key(key) or notes.refuse("incidents.told", "16 hex digits", key) for key in keys)
 
 
 def _is_incident(incident: Incident, notes: _Notes) -> bool:
@@ -140,6 +159,9 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
         told_at=notes.instant(place, incident.told_at),
         well_since=notes.instant(place, incident.well_since),
         lost_at=notes.instant(place, incident.lost_at),
+        sign_at=notes.instant(place, incident.sign_at),
+        heard_at=notes.instant(place, incident.heard_at),
+        limits=incident.limits if len(incident.limits) <= _LIMITS_LENGTH else "",
         explains=frozenset(pair for pair in incident.explains if notes.is_pair(place, pair)),
     )
 
@@ -155,6 +177,8 @@ def _is_gap(gap: Gap, notes: _Notes) -> bool:
     place = "journal_gaps"
     if gap.since > gap.until or len(gap.reason) > _REASON_LENGTH:
         return notes.refuse(place, "a stretch of time with a short reason", gap)
+    if gap.gaps < 1 or gap.messages < 0:
+        return notes.refuse(place, "numbers of gaps and of messages", gap)
     return notes.is_instant(place, gap.since) and notes.is_instant(place, gap.until)
 
 

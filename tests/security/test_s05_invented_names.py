@@ -380,3 +380,46 @@ def test_S5_replay_sees_a_host_that_uploads_later_in_a_flood(site: Site, run_com
 def detail_of(site: Site, host: str) -> str:
     """Give the detail of a host's first alert."""
     return next(str(row["detail"]) for row in site.alert_rows() if row["host"] == host)
+
+
+@pytest.mark.fault("S5", rig="core")
+def test_S5_accepted_names_that_fall_silent_are_one_alert_an_hour() -> None:
+    """9,950 names upload once and fall silent: one alert an hour, none when lost, and the fleet's own as ever."""
+    life = Life(expected=["new-*"])
+    ships, count = life.fleet.ships, life.settings.host_limit
+    ships.record(Ship(f"pi-{number}", NOW) for number in range(50))
+    ships.notes_newcomers = True
+    life.tick()
+    ships.record(Ship(f"invented-{number}", life.now) for number in range(count + 500))
+    ships.record([Ship("new-1", life.now)])
+    by_hour: dict[int, Counter[str]] = {}
+    for _ in range(26 * 12):  # beyond the lookback of 24 hours
+        # One of the fleet stops with the invented names; all others go on.
+        ships.record(Ship(f"pi-{number}", life.now) for number in range(49))
+        by_hour.setdefault(life.now // (60 * MINUTE), Counter()).update(life.tick())
+
+    silent = {host for host, symptom, _ in life.alerts if symptom == "silent"}
+    assert silent == {"pi-49", "new-1"}
+    assert max(alerts.total() for alerts in by_hour.values()) <= 3
+    assert {host for host, _ in life.ends} == {"pi-49", "new-1", "*"}
+    assert {host for host, symptom in life.incidents.open if symptom == "silent"} == {"pi-49", "new-1"}
+
+
+@pytest.mark.fault("S5", rig="service")
+def test_S5_accepted_names_are_one_alert_also_after_a_restart(site: Site, start_service: StartService) -> None:
+    """Which names turned up in the flood, and that there was no room for more, outlives a kill."""
+    site.ship("known", "other")
+    site.answer("known", 201)
+    site.sync_journal()
+    site.configure(SMALL)
+    with start_service(site) as service:
+        service.until_ready().until_evaluated_anew()
+        site.ship(*(f"invented-{number}" for number in range(100)))
+        service.until(lambda: ("*", "too-many-hosts") in site.alerted(), "the alert of too many hosts")
+        service.until_evaluated_anew()
+    site.configure(f"{SMALL}\ndetectors.silent.after = '1s'")
+    with start_service(site) as service:
+        service.until(lambda: ("known", "silent") in site.alerted(), "the silence of a host of the fleet")
+        service.until(lambda: "28 held back" in service.notify.status, "the silence of the invented ones")
+
+    assert {host for host, symptom in site.alerted() if symptom == "silent"} == {"known", "other"}

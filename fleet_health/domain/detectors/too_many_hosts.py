@@ -1,9 +1,15 @@
-"""`too-many-hosts`: more names turn up than are watched. Somebody invents them, or the limit is too small."""
+"""`too-many-hosts`: more names turn up than are watched. Somebody invents them, or the limit is too small.
+
+Names whose uploads are accepted take the places that are left, upload no more, and would all be `silent` half an hour
+later. So while the table of uploads was full within the time for which uploads are remembered, this finding explains
+why hosts are silent that turned up in that time and are not expected. Hosts that were there before are alerted as ever.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.domain.detectors import silent
 from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT, Figure, Finding, Reach
 from fleet_health.domain.instant import HOUR_US
 
@@ -35,8 +41,8 @@ class TooManyHosts:
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all names together."""
-        crowds = []
-        if _is_recent(fleet.ships.left_out, now):
+        crowds, passers = [], _passers(fleet)
+        if _is_recent(fleet.ships.left_out, now) or passers:
             crowds.append(_of_uploads(fleet))
         crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
         if crowds:
@@ -45,6 +51,7 @@ class TooManyHosts:
                 symptom=SYMPTOM,
                 detail=f"{'; '.join(crowds)}; the hosts known before are watched as ever",
                 suggested_fix=_SUGGESTED_FIX,
+                explains=frozenset((host, silent.SYMPTOM) for host in passers),
             )
 
     def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
@@ -52,8 +59,10 @@ class TooManyHosts:
         if host != EVERY_HOST:
             return ()
         every = (fleet.ships.left_out, *fleet.traffic.left_out)
-        count = sum(one.count for one in every if _is_recent(one, now))
-        return (Figure("left out, and within an hour", str(count), "any", "hosts.limit", count > 0),)
+        count, passers = sum(one.count for one in every if _is_recent(one, now)), _passers(fleet)
+        found = f"{count}, and {len(passers)} hosts are new since the table was full" if passers else str(count)
+        is_found = count > 0 or bool(passers)
+        return (Figure("left out, and within an hour", found, "any", "hosts.limit", is_found),)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say yes: that nobody was left out of late is seen."""
@@ -75,6 +84,13 @@ def is_about_known_hosts(fleet: Fleet, now: Instant) -> bool:
     """Return whether hosts were left out within the last hour that had uploaded, or may be expected."""
     _, likely = fleet.traffic.left_out
     return _is_recent(fleet.ships.left_out, now) or _is_recent(likely, now)
+
+
+def _passers(fleet: Fleet) -> list[str]:
+    """Give the hosts that turned up within the time in which the table of uploads was full, and are not expected."""
+    if not fleet.ships.was_full:
+        return []
+    return [host for host in fleet.ships.newcomers if not fleet.register.is_expected(host)]
 
 
 def _is_recent(left_out: LeftOut, now: Instant) -> bool:
