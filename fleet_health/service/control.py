@@ -13,6 +13,7 @@ import os
 import socket
 import stat
 import struct
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -35,6 +36,9 @@ _MODE = 0o660
 _BACKLOG = 16
 _CHUNK = 1 << 16
 _TOO_LONG = b"too long"
+
+# From Python 3.13 on asyncio would remove the socket by the name that it was bound to, which leads nowhere by then.
+_NO_CLEAN_UP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -77,7 +81,7 @@ class ControlSocket:
             _log.warning("no commands can be answered", socket=str(path), reason=error.strerror or str(error))
             return
         self._identity = _identity(path)
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT, **_NO_CLEAN_UP)
 
     async def close(self) -> None:
         """Listen no longer; who is being served is left without an answer."""
