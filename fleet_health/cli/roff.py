@@ -21,6 +21,9 @@ _ESCAPES = {
     "…": "...",
 }
 
+# Where a word is broken that is too long for a line.
+_LONGEST_WORD, _PIECE = 40, 10
+
 _code = re.compile(r"`([^`]+)`").split
 _words = re.compile(r"(?<![\w-])(--?[a-z][\w-]*|[A-Z][A-Z-]*(?![\w-]))", re.ASCII).split
 
@@ -82,8 +85,8 @@ def reference(name: str, section: int) -> str:
 
 
 def bold(text: str) -> str:
-    """What is typed as it stands."""
-    return f"\\fB{escape(text)}\\fR"
+    """What is typed as it stands. A word longer than a line, such as a pattern, may be broken, without a hyphen."""
+    return f"\\fB{' '.join(map(_breakable, text.split(' ')))}\\fR"
 
 
 def italic(text: str) -> str:
@@ -94,6 +97,11 @@ def italic(text: str) -> str:
 def escape(text: str) -> str:
     """Make roff of a text in which no character has a meaning."""
     return "".join(_ESCAPES.get(one, one if one.isascii() else f"\\[u{ord(one):04X}]") for one in text)
+
+
+def _breakable(word: str) -> str:
+    size = _PIECE if len(word) > _LONGEST_WORD else len(word) or 1
+    return "\\:".join(escape(word[begin : begin + size]) for begin in range(0, len(word), size))
 
 
 def _at_start(line: str) -> str:
