@@ -2,7 +2,7 @@
 # Prepares a machine for running from a checkout.
 #
 #   bootstrap.sh system-packages install|build|demo|tests|bench   installs what the system lacks for it, with apt-get
-#   bootstrap.sh venv DIR demo|tests                              makes DIR a virtual environment with this checkout in it
+#   bootstrap.sh venv DIR demo|tests                              makes DIR a virtual environment with this checkout
 #
 # Both say what they do, and do nothing where nothing is missing. PYTHON names the interpreter, if not python3.
 #

@@ -36,6 +36,8 @@ generated=(
   "completion.zsh         /usr/local/share/zsh/site-functions/_fleet-health"
   "sbom.cdx.json          /usr/local/share/doc/fleet-health/sbom.cdx.json"
 )
+# What is needed of the checkout.
+sources=(pyproject.toml README.md LICENSE config.example.toml fleet_health packaging requirements)
 # All that is taken from the environment. Nothing else reaches a program that is started here.
 heeded=(
   PYTHON SUDO_UID TERM
@@ -128,8 +130,8 @@ distrust() { # PATH WHAT: fails if somebody who is not trusted could change the 
   local path=$1 stranger how=
   while true; do
     if stranger=$(stranger_of "$path" $how); then
-      fail 1 "root is about to run $2, and $(shown "$path") can be changed by $stranger; see to it that only root and the owner" \
-        "of the checkout can (chown, chmod go-w), or use one in another place"
+      fail 1 "root is about to run $2, and $(shown "$path") can be changed by $stranger; see to it that only root and" \
+        "the owner of the checkout can (chown, chmod go-w), or use one in another place"
     fi
     [[ $path != / ]] || return 0
     path=${path%/*}
@@ -145,13 +147,13 @@ check_checkout() {
   distrust "$checkout" "what is in $checkout"
   while IFS= read -rd '' suspect; do
     if stranger=$(stranger_of "$suspect"); then
-      fail 1 "root is about to run what is in $checkout, and $(shown "$suspect") can be changed by $stranger; a fresh clone that" \
-        "only its owner can write (umask 022) will do"
+      fail 1 "root is about to run what is in $checkout, and $(shown "$suspect") can be changed by $stranger; a fresh" \
+        "clone that only its owner can write (umask 022) will do"
     fi
-  done < <(cd "$checkout" && find "$PWD"/{pyproject.toml,README.md,LICENSE,config.example.toml,fleet_health,packaging,requirements} \
-    \( ! -type l -perm /022 -o ! -uid 0 ! -uid "$owner" \) -print0)
+  done < <(find "${sources[@]/#/"$checkout/"}" \( ! -type l -perm /022 -o ! -uid 0 ! -uid "$owner" \) -print0)
   if ((owner != 0)) && [[ $owner != "${SUDO_UID-}" ]]; then
-    warn "note: the checkout belongs to $(id --user --name "$owner" 2>/dev/null || echo "$owner"), who decides what root installs here"
+    warn "note: the checkout belongs to $(id --user --name "$owner" 2>/dev/null || echo "$owner"), who decides what root" \
+      "installs here"
   fi
 }
 
@@ -215,10 +217,12 @@ pip() { # the one of a virtual environment of its own, for the build alone
 }
 
 build_release() {
-  local version shell locked
+  local version shell locked wanted wheel
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$checkout/pyproject.toml")
-  release=$releases/$version-$(date --utc +%Y%m%dT%H%M%SZ)
-  [[ ! -e $release ]] || fail 1 "$release is there already; try again in a second"
+  wanted=$releases/$version-$(date --utc +%Y%m%dT%H%M%SZ)
+  [[ ! -e $wanted ]] || fail 1 "$wanted is there already; try again in a second"
+  # From here on it is ours to remove.
+  release=$wanted
   # Not in /tmp: nobody else can write here, and programs may be run from here.
   build=$(mktemp --directory "$releases/.build.XXXXXX")
   install --directory "$build/tmp" "$build/before"
@@ -228,19 +232,21 @@ build_release() {
   # From a copy: a build leaves its traces in the source tree, and these would be root's.
   source=$build/source
   install --directory "$source"
-  cp --recursive "$checkout"/{pyproject.toml,README.md,LICENSE,config.example.toml,fleet_health,packaging,requirements} "$source"
+  cp --recursive "${sources[@]/#/"$checkout/"}" "$source"
   locked=$source/requirements/release.txt
   if [[ $plot == yes ]]; then locked=$source/requirements/plot.txt; fi
 
   "$python" -I -m venv "$build/tools"
   pip install --require-hashes --requirement "$source/requirements/build.txt"
-  pip wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps --require-hashes --requirement "$locked"
-  pip wheel --wheel-dir "$build/wheels" --no-build-isolation --no-deps --no-index "$source"
+  wheel=(wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps)
+  pip "${wheel[@]}" --require-hashes --requirement "$locked"
+  pip "${wheel[@]}" --no-index "$source"
   "$python" -I -m venv --without-pip "$release"
   pip --python "$release/bin/python" install --no-deps --no-index "$build"/wheels/*.whl
   install -D --mode=644 "$source/packaging/default-config.toml" "$release/share/fleet-health/default-config.toml"
 
-  "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "$locked" "$source/requirements/build.txt" >"$build/sbom.cdx.json"
+  "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "$locked" "$source/requirements/build.txt" \
+    >"$build/sbom.cdx.json"
   # Isolated, for it must not find the checkout's own code.
   "$release/bin/python" -I -m fleet_health.cli.manual "$source/config.example.toml" "$build"
   for shell in bash zsh; do "$release/bin/fleet-health" completion "$shell" >"$build/completion.$shell"; done
@@ -290,7 +296,8 @@ try_release() { # before anything of the running one is touched
   as_service "$program" check --dry-run --config "$with" || status=$?
   case $status in
     0) ;;
-    2 | 124 | 137) warn "note: \`fleet-health check --dry-run\` as the user fleet-health ended with status $status: $(trial | tail -n 1)" ;;
+    2 | 124 | 137)
+      warn "note: \`fleet-health check --dry-run\` as its user ended with status $status: $(trial | tail -n 1)" ;;
     *) reject "it fails on your index and journal, with status $status" ;;
   esac
 }

@@ -82,11 +82,13 @@ class LogParser:
 
     def _parse_line(self, whole_line: str, at: Instant) -> LogObservation | Rejection | None:
         line, has_gap = whole_line, False
-        if line[-1:] in _LINE_ENDS:
-            line = line.rstrip(_LINE_ENDS)
         if len(line) > LINE_LIMIT:
             line, has_gap = view_of(line)
-        if (access := self._response(line)) is not None:
+        access = self._response(line)
+        if access is None and line[-1:] in _LINE_ENDS:
+            line = line.rstrip(_LINE_ENDS)
+            access = self._response(line)
+        if access is not None:
             return self._access(access, whole_line, at)
         if self._marker is not None and self._marker in line.casefold():
             return self._unstamped(line, whole_line, at)

@@ -26,27 +26,30 @@ class BrokenLines:
     Args:
         field: Returns a field of the entry read last; nothing if it has none.
 
+    Attributes:
+        streams: The streams of which the rest of a line is still to come.
+
     """
 
     def __init__(self, field: Callable[[str], bytes]) -> None:
         self._field = field
-        self._streams: set[bytes] = set()
+        self.streams: set[bytes] = set()
         self._waiting = 0
 
     def is_part(self, message: bytes) -> bool:
         """Say whether the entry read last, with this message, holds a part of a line."""
         # Only long entries are asked for the field, for that costs a fifth of what reading an entry does. So LineMax=
         # must not be set below this limit.
-        if len(message) <= LINE_LIMIT and not self._streams:
+        if len(message) <= LINE_LIMIT and not self.streams:
             return False
         stream = self._field("_STREAM_ID")
         if self._field("_LINE_BREAK") in _BREAKS:
-            self._streams.add(stream)
+            self.streams.add(stream)
             self._waiting = _WAIT_FOR_REST
             return True
-        is_rest = stream in self._streams
-        self._streams.discard(stream)
+        is_rest = stream in self.streams
+        self.streams.discard(stream)
         self._waiting -= 1
         if not self._waiting:
-            self._streams.clear()
+            self.streams.clear()
         return is_rest

@@ -29,6 +29,7 @@ from systemd import journal
 
 from fleet_health.domain.observation import UnitState
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.broken_lines import BrokenLines
 from fleet_health.sources.system_messages import DROPPED_ID, RUNNING_BY_ID
@@ -173,7 +174,8 @@ class JournalReader:
         except OSError:  # this entry alone; a journal that is out of order altogether fails at the next step
             self.unread = _DAMAGED
             return None, at
-        if self._broken_lines.is_part(message):
+        # Asked here, too, to spare a call for each entry.
+        if (len(message) > LINE_LIMIT or self._broken_lines.streams) and self._broken_lines.is_part(message):
             self.unread = _BROKEN_LINE
             return None, at
         return message, at

@@ -106,7 +106,9 @@ class Recorder:
 @FUZZ
 @given(nasty(LOG_LINES), st.integers(0, 3))
 def test_F3_no_pattern_sees_more_than_2_kib_of_a_line(data: bytes, doublings: int) -> None:
-    """The work for a line is bounded, however long it is: each pattern is shown 2 KiB of it, at most once."""
+    """The work for a line is bounded, however long it is: each pattern is shown 2 KiB of it, once, or twice
+    if it ends in a carriage return or NUL.
+    """
     response, host = Recorder(), Recorder()
     parser = LogParser(response, SETTINGS.journal.unstamped_marker, host)  # type: ignore[arg-type]
 
@@ -115,5 +117,6 @@ def test_F3_no_pattern_sees_more_than_2_kib_of_a_line(data: bytes, doublings: in
     parser.parse(message, NOW)
 
     assert max(response.lengths + host.lengths) <= LONGEST_MATCHED
-    assert len(response.lengths) == min(message.count(b"\n") + 1, MESSAGE_LINES)
-    assert len(host.lengths) <= len(response.lengths)
+    lines = min(message.count(b"\n") + 1, MESSAGE_LINES)
+    assert lines <= len(response.lengths) <= 2 * lines
+    assert len(host.lengths) <= lines
