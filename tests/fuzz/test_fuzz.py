@@ -106,9 +106,7 @@ class Recorder:
 @FUZZ
 @given(nasty(LOG_LINES), st.integers(0, 3))
 def test_F3_no_pattern_sees_more_than_2_kib_of_a_line(data: bytes, doublings: int) -> None:
-    """The work for a line is bounded, however long it is: each pattern is shown 2 KiB of it, once, or twice
-    if it ends in a carriage return or NUL.
-    """
+    """Each pattern is shown 2 KiB of a line, once, or twice if the line ends in a carriage return or NUL."""
     response, host = Recorder(), Recorder()
     parser = LogParser(response, SETTINGS.journal.unstamped_marker, host)  # type: ignore[arg-type]
 

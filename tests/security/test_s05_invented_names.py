@@ -400,7 +400,8 @@ def test_S5_accepted_names_that_fall_silent_are_one_alert_an_hour() -> None:
 
     silent = {host for host, symptom, _ in life.alerts if symptom == "silent"}
     assert silent == {"pi-49", "new-1"}
-    assert max(alerts.total() for alerts in by_hour.values()) <= 3
+    # Two hosts of the fleet, the group, and once that the journal has nothing of all these uploads.
+    assert max(alerts.total() for alerts in by_hour.values()) <= 4
     assert {host for host, _ in life.ends} == {"pi-49", "new-1", "*"}
     assert {host for host, symptom in life.incidents.open if symptom == "silent"} == {"pi-49", "new-1"}
 

@@ -262,7 +262,7 @@ def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
             AlertLog(tmp_path / ("x" * length)).probe()
 
 
-def test_the_lock_file_is_no_rotated_log(log: AlertLog, path: Path) -> None:
+def test_the_lock_file_is_no_rotated_log(log: AlertLog) -> None:
     """Nor does logrotate take it for one: its name begins with a dot."""
     log.append([alert("a")])
     log.lock_path.write_text(json.dumps(alert("b").row()) + "\n")
