@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+_SITE = Path(__file__).parent / "rig/faketime"
+
 
 def find_libfaketime() -> Path | None:
     """Find the library of Debian's package libfaketime; None if it is not installed."""
@@ -48,4 +50,5 @@ class FakeClock:
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "NO_FAKE_STAT": "1",
+            "PYTHONPATH": str(_SITE),
         }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.domain.instant import Instant, isoformat
@@ -84,9 +84,18 @@ def recent(gaps: Iterable[Gap], since: Instant, window_us: int) -> list[Gap]:
     """
     in_order = sorted(gaps, key=lambda one: one.since)
     kept = [gap for gap in in_order if gap.until >= since]
-    before = latest_run((gap for gap in in_order if gap.until < since), window_us)
-    leads_up = before is not None and bool(kept) and kept[0].since - before.until <= window_us
-    return [before, *kept] if before is not None and leads_up else kept
+    first = next((gap for gap in kept if gap.reason != CLOCK_SET), None)
+    if first is None:
+        return kept
+    early = [gap for gap in in_order if gap.until < since and gap.reason != CLOCK_SET]
+    before = latest_run((gap for gap in early if gap.since <= first.since), window_us)
+    if before is not None and first.since - before.until > window_us:
+        before = None
+    # What lies within the first is part of the run as well.
+    for gap in early:
+        if gap.since > first.since:
+            before = gap if before is None else before.joined(replace(gap, since=before.since, until=before.until))
+    return kept if before is None else [before, *kept]
 
 
 @dataclass(frozen=True, slots=True)

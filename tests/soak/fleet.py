@@ -20,6 +20,8 @@ detectors.silent.after = "30m"
 detectors.silent.lookback = "45m"
 detectors.fatal-only.window = "30m"
 detectors.unstamped.window = "30m"
+# Those that are refused here have never uploaded; each is to be alerted by itself.
+detectors.unknown-hosts.enabled = false
 """
 """The configuration for which `expected_alerts` holds; the counts needed are the default ones, ten."""
 
