@@ -29,6 +29,8 @@ state.directory = "state"
 control.path = "control.sock"
 index.host_field = "name"
 journal.response = '"PUT /v1/episodes/(?P<host>[^/]+)/[^"]+" (?P<status>\d{3})$'
+# With a pattern of its own for responses, there is none for missing stamps by default.
+journal.unstamped = { contains = "missing X-Cis490-Code-Commit", host = 'host=(?P<host>[^\s,]+)' }
 """,
 )
 

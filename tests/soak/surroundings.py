@@ -64,7 +64,7 @@ class Systemd:
                 self.status = value
 
     def _on_entry(self, entry: bytes) -> None:
-        self.alerts += b"\nFLEET_DEDUP_KEY=" in entry
+        self.alerts += b"\nFLEET_SUGGESTED_FIX=" in entry
 
 
 @contextmanager
