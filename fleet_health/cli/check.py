@@ -191,7 +191,7 @@ def _judge(settings: Settings, fleet: Fleet, now: Instant, *, is_clock_behind: b
     hidden = hidden_verdicts(fleet, detectors, (host for host in fleet.hosts() if host not in found), now)
     if hidden:
         counts = {symptom: len(hosts) for symptom, hosts in hidden.items()}
-        _log.warning("the journal is not whole, so some symptoms cannot be ruled out", hosts=counts)
+        _log.warning("the journal has gaps, some symptoms cannot be ruled out", hosts=counts)
     return evaluation
 
 
@@ -216,9 +216,9 @@ def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_ru
         [Alert(finding, evaluation.at) for finding in evaluation.findings], fleet, settings.journal, reach.traffic_us
     )
     # What only root can read has been read. From here on, files are read and written where others may put links.
-    is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be given up")
+    is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(
-        lambda: _recall(incidents, log, evaluation.at), "which alerts were given this hour cannot be read back"
+        lambda: _recall(incidents, log, evaluation.at), "alerts of this hour cannot be read back from the alert log"
     )
     news = incidents.take(evaluation, silencing.muter(evaluation.at))
     due = {alert.dedup_key: alert for alert in news.alerts}

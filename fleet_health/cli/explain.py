@@ -84,7 +84,8 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     if document["counted_since_wall"]:
         yield f"  not judged               its answers up to {document['counted_since_wall']} were dropped"
     if document["counted_in_steps_of_s"]:
-        yield f"  counted in steps of      {short_duration(document['counted_in_steps_of_s'])}, for there are so many"
+        step = short_duration(document["counted_in_steps_of_s"])
+        yield f"  counted in steps of      {step}, because there are so many"
     if evidence.get("reason"):
         yield f"  refused most of all for  {printable(evidence['reason'])}"
     yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"
@@ -101,7 +102,7 @@ def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         words, colours = ("found", (RED,)) if verdict["is_found"] else ("not found", (GREEN,))
     unseen = "" if verdict["is_judged"] else ", not judged: too little is seen at present"
     if verdict["is_hidden"]:
-        words, colours = "cannot be ruled out, for the journal has a gap", (YELLOW,)
+        words, colours = "cannot be ruled out, the journal has a gap", (YELLOW,)
     yield f"{paint(verdict['symptom'], BOLD)}: {paint(words, *colours)}{unseen}"
     for figure in verdict["figures"]:
         sign = paint("[x]", RED) if figure["is_met"] else "[ ]"

@@ -79,7 +79,7 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     for source in document["sources"]:
         yield from _wrapped(source["summary"], width, paint, *(() if source["is_seeing"] else (RED, BOLD)))
     if hidden := document.get("hidden_by_symptom"):
-        yield from _wrapped(f"cannot be ruled out: {in_words(hidden)}; the journal is not whole", width, paint, YELLOW)
+        yield from _wrapped(f"cannot be ruled out: {in_words(hidden)}; the journal has a gap", width, paint, YELLOW)
     if not document["is_judged"]:
         yield paint("not judged yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:

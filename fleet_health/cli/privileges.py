@@ -81,4 +81,4 @@ def _ensure_dropped(uid: int, gid: int) -> None:
             if name in {b"CapPrm", b"CapEff", b"CapAmb"} and int(value, 16):
                 is_dropped = False
     if not is_dropped:
-        raise SystemExit("root could not be given up for good; nothing was written. Run this as the service's user")
+        raise SystemExit("root could not be dropped for good; nothing was written. Run this as the service's user")

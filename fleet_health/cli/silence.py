@@ -69,7 +69,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " effect at the next tick, survives restarts, and always ends; then what still stands is told of. That a"
         " silenced fault is over is told all the same. Alerts of host `*` (such as receiver-down) are silenced by `'*'`"
         " only if their symptom is named. A host called `list` or `end` is silenced as `[l]ist` or `[e]nd`."
-        f" At most {ACTIVE_LIMIT} silences hold at a time. Each, and its end, is logged by the service at priority"
+        f" At most {ACTIVE_LIMIT} silences are active at a time. The service logs each and its end at priority"
         " NOTICE, with its author.",
         epilog="Exit status: 0 when it is done; 1 when it cannot be written or read; 2 when it is asked for wrongly.",
     )

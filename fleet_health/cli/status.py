@@ -33,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Show how the running service sees the fleet: a line for each host, those in most trouble first,"
         " with its last accepted upload, the answers to it in the window, and what it did in the last six hours, a"
         " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
-        " seen to say that it is over, or that there is nothing), - held back (its cause is told of), z silenced,"
+        " seen to say that it is over, or that there is nothing), - held back (its cause is reported), z silenced,"
         " ~ flapping, . pending, x lost.",
         epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown, or the service has a"
         " problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"

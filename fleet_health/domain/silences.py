@@ -46,8 +46,8 @@ class TooManySilences(Exception):  # noqa: N818 - it names what was found, not a
 
     def __init__(self) -> None:
         super().__init__(
-            f"{ACTIVE_LIMIT} silences hold already, and no more may; end some of them (`fleet-health silence list`,"
-            " `fleet-health silence end ID`), or silence several hosts by one glob"
+            f"{ACTIVE_LIMIT} silences are active already, which is the limit; end some of them"
+            " (`fleet-health silence list`, `fleet-health silence end ID`), or silence several hosts by one glob"
         )
 
 
@@ -159,7 +159,7 @@ def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], 
             good.append(one)
     holding = [one for one in good if one.ends_at > now]
     if (surplus := len(holding) - ACTIVE_LIMIT) > 0:
-        problems.append(f"{surplus} more than the {ACTIVE_LIMIT} that may hold at a time")
+        problems.append(f"{surplus} more than the {ACTIVE_LIMIT} that may be active at a time")
     kept = {id(one) for one in holding[:ACTIVE_LIMIT]}
     ended = sorted((one for one in good if one.ends_at <= now), key=lambda one: one.ends_at)
     kept.update(id(one) for one in ended[-ENDED_LIMIT:])

@@ -165,4 +165,4 @@ def recall_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:
         for (host, symptom, status), at in log.told_since(hour_began_at if saved_at is None else saved_at + 1):
             incidents.recall(host, symptom, status, at)
     except SinkUnavailable as error:
-        _log.error("which alerts were given this hour cannot be read back", reason=str(error))
+        _log.error("alerts of this hour cannot be read back from the alert log", reason=str(error))

@@ -129,13 +129,13 @@ class Silencing:
         facts = _facts(silence) | {"ended": isoformat(silence.ends_at)}
         if ended.standing:
             _log.warning(
-                "silence ended, and what it was about still stands",
+                "silence ended, its incidents still stand",
                 **facts,
                 standing=standing,
                 count=len(ended.standing),
             )
         elif ended.was_in_vain:
-            _log.warning("silence ended, and there never was anything for it", **facts, standing=standing, count=0)
+            _log.warning("silence ended, it never matched an incident", **facts, standing=standing, count=0)
         elif f"end of {silence.id}" not in self._logged:
             notice(_log, "silence ended", **facts)
 

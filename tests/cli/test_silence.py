@@ -152,8 +152,8 @@ def test_a_silenced_host_is_not_told_of_until_it_ends(
         site.answer("refused", 201)
         site.sync_journal()
         service.until(lambda: ("refused", "fatal-only") in site.alerted(), "the end of a silenced fault")
-        standing = service.events("silence ended, and what it was about still stands")
-        in_vain = service.events("silence ended, and there never was anything for it")
+        standing = service.events("silence ended, its incidents still stand")
+        in_vain = service.events("silence ended, it never matched an incident")
 
     assert alerted == [("unstamped", "unstamped")]
     assert "3 firing" in status

@@ -108,7 +108,7 @@ def test_S6_silences_without_end_are_refused(site: Site, start_service: StartSer
     refused = {answer["error"] for answer in answers if "error" in answer}
     assert (len(made), len(status["silences"])) == (ACTIVE_LIMIT, ACTIVE_LIMIT)
     assert len(refused) == 1
-    assert "200 silences hold already, and no more may; end some of them" in refused.pop()
+    assert "200 silences are active already, which is the limit; end some of them" in refused.pop()
     assert (command.status, one_more.status, killed) == (2, 0, None)
     assert "200 silences hold already" in command.stderr
 

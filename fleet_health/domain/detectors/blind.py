@@ -78,7 +78,7 @@ class Blind:
             details.append(f"cannot judge by {clock}")
             fixes.append(_SUGGESTED_FIX_CLOCK)
         if run is not None and self._is_lasting(run):
-            details.append(f"the journal has not been whole for {describe(now - run.since)}: {_in_words(run)}")
+            details.append(f"the journal has kept having gaps for {describe(now - run.since)}: {_in_words(run)}")
             fixes.append(self._rate_limit_fix())
         if details:
             yield Finding(host=EVERY_HOST, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))

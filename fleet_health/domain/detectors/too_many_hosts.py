@@ -49,7 +49,7 @@ class TooManyHosts:
             yield Finding(
                 host=EVERY_HOST,
                 symptom=SYMPTOM,
-                detail=f"{'; '.join(crowds)}; the hosts known before are watched as ever",
+                detail=f"{'; '.join(crowds)}; the hosts known before are still watched",
                 suggested_fix=_SUGGESTED_FIX,
                 explains=frozenset((host, silent.SYMPTOM) for host in passers),
             )

@@ -111,7 +111,7 @@ def test_gaps_that_keep_coming_are_a_finding(
     assert len(found) == (detail is not None)
     assert blind.is_over(fleet, "*", now) == (detail is None)
     if detail is not None:
-        assert found[0].detail.startswith(f"the journal has not been whole for {detail}")
+        assert found[0].detail.startswith(f"the journal has kept having gaps for {detail}")
         assert f"/etc/systemd/system/{UNIT}.d/receiver-rate-limit.conf" in found[0].suggested_fix
         assert list(blind.find(fleet, last_at + RUN_LIMIT_US)) != []
         assert list(blind.find(fleet, last_at + RUN_LIMIT_US + 1)) == []
@@ -134,7 +134,7 @@ def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], n
     (finding,) = Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)
 
     assert finding.detail.startswith(
-        "cannot read the index for 16 min (why); the journal has not been whole for 20 min"
+        "cannot read the index for 16 min (why); the journal has kept having gaps for 20 min"
     )
     assert "systemctl status fleet-health" in finding.suggested_fix
     assert "rate limit" in finding.suggested_fix

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.domain.instant import Instant
 
 
-KNOWN = "; the hosts known before are watched as ever"
+KNOWN = "; the hosts known before are still watched"
 
 
 def uploads(count: str, host: str) -> str:
