@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 
 
 def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
-    """Say how far the sources have caught up."""
-    return _in_one_line(["Starting: " + "; ".join(source.summary(now) for source in sources)])
+    """Return how far the sources have caught up; before the first is opened, the saved state is read."""
+    summaries = [source.summary(now) for source in sources]
+    return _in_one_line(["Starting: " + ("; ".join(summaries) or "reading the saved state")])
 
 
 def status_line(
