@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from tests.conftest import DoWithout, Finished, RunCommand, Site
+    from tests.conftest import DoWithout, Finished, RunCommand, Site, StartService
 
 NOBODY, MALLORY = 65_534, 64_999
 AT = 1_795_000_000_000_000
@@ -258,6 +258,26 @@ def test_S1_a_parent_that_becomes_a_link_while_the_service_runs_is_noticed(
         log.close()
 
     assert tree(own) == before
+
+
+@pytest.mark.fault("S1", rig="service")
+def test_S1_a_reload_to_a_link_is_refused(victim: Path, site: Site, start_service: StartService) -> None:
+    """The alert log that it has stays in force, and takes the next alerts."""
+    before = tree(victim)
+    moved = site.directory / "moved.jsonl"
+    moved.symlink_to(victim / "site.sh")
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        site.configure(alerts=moved)
+        service.reload()
+        assert f"{moved}: expected a regular file, found a symbolic link" in service.notify.status
+        site.answer("another", 412, times=12)
+        site.sync_journal()
+        service.until(lambda: ("another", "fatal-only") in site.alerted(), "another alert")
+
+    assert tree(victim) == before
 
 
 @pytest.mark.parametrize("name", ["silences.json", "silences.new", "silences.lock"])

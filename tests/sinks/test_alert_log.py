@@ -244,6 +244,32 @@ def test_the_file_at_the_path_is_the_one_that_is_written(log: AlertLog, path: Pa
     assert [hosts(path.with_name("elsewhere")), hosts(path)] == [["a"], ["b"]]
 
 
+def test_a_relative_path_is_relative_to_where_we_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `check --alerts-path` takes it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "logs").mkdir()
+    for name in ("alerts.jsonl", "logs/alerts.jsonl", "logs/../other.jsonl"):
+        log = AlertLog(type(tmp_path)(name))
+        assert log.append([alert("a")]) == [alert("a")]
+        assert log.append([alert("a")]) == []
+        assert hosts(tmp_path / name) == ["a"]
+
+
+def test_a_name_that_is_too_long_is_said(tmp_path: Path) -> None:
+    """Its lock file's name is longer still."""
+    for length in (250, 255, 300):
+        with pytest.raises(SinkUnavailable, match="File name too long"):
+            AlertLog(tmp_path / ("x" * length)).probe()
+
+
+def test_the_lock_file_is_no_rotated_log(log: AlertLog) -> None:
+    """Nor does logrotate take it for one: its name begins with a dot."""
+    log.append([alert("a")])
+    log.lock_path.write_text(json.dumps(alert("b").row()) + "\n")
+
+    assert [key for key, _ in log.given(AT)] == [alert("a").dedup_key]
+
+
 def test_a_full_disk_takes_all_of_a_batch_or_nothing(small_disk: Path) -> None:
     """A write that was cut short is taken back; with room again the same alerts are written."""
     path = small_disk / "alerts.jsonl"
