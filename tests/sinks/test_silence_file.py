@@ -82,10 +82,12 @@ def test_who_may_not_write_is_refused_for_want_of_permission(
     file = SilenceFile(public_directory)
     for _ in range(2):
         with as_nobody():
-            for change in (lambda: add(file, lasting("a", NOW + HOUR_US)), lambda: file.end("a", NOW)):
-                with pytest.raises(SinkUnavailable) as refused:
-                    change()
-                assert isinstance(refused.value.__cause__, PermissionError)
+            with pytest.raises(SinkUnavailable) as adding:
+                add(file, lasting("a", NOW + HOUR_US))
+            with pytest.raises(SinkUnavailable) as ending:
+                file.end("a", NOW)
+        assert isinstance(adding.value.__cause__, PermissionError)
+        assert isinstance(ending.value.__cause__, PermissionError)
         add(file, lasting("b", NOW + HOUR_US))
 
 
