@@ -170,7 +170,8 @@ class SilenceFile:
     def _locked(self) -> Iterator[None]:
         try:
             with SafeDirectory(self.path.parent, create_mode=DIRECTORY_MODE) as directory:
-                fd = directory.open_file(_LOCK, os.O_RDWR, create_mode=0o600, is_ours_alone=True)
+                # Of the directory's owner too: who may not open it then learns that, and asks the service.
+                fd = directory.open_file(_LOCK, os.O_RDWR, create_mode=0o600)
         except OSError as error:
             raise unavailable(self.path.with_name(_LOCK), error) from error
         try:

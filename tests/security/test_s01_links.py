@@ -475,16 +475,16 @@ def test_S1_a_shell_obeys_nothing_in_the_alert_log(tmp_path: Path, site: Site, c
         f"\ntouch {owned}\n",
         f"| touch {owned} #",
     ]
-    for command in commands:
+    for number, command in enumerate(commands):
         for _ in range(12):
             # What a trusted proxy's X-Forwarded-For held stands before the request.
             client = command.replace("\n", "")
-            site.journal.append(f'INFO:     {client}:0 - "PUT /v1/episodes/a/e HTTP/1.1" 412')
+            site.journal.append(f'INFO:     {client}:0 - "PUT /v1/episodes/h{number}/e HTTP/1.1" 412')
         site.answer(command.replace("/", "_"), 412, times=12)
     site.sync_journal()
     site.ship(*commands, minutes_ago=45)
     with site.index.open("a") as index:
-        index.writelines(f"not a row {command}\n" for command in commands)
+        index.writelines(f"not a row {command}\n" for command in reversed(commands))
     raw = tmp_path / "raw"
     raw.write_text(f'{{"sample": "{commands[0]}"}}\n')
 

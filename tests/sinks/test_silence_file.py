@@ -20,6 +20,8 @@ from fleet_health.sinks import silence_file
 from fleet_health.sinks.silence_file import SilenceFile
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from tests.conftest import DoWithout
@@ -73,6 +75,22 @@ def test_root_writes_nothing_in_the_directory_of_another(tmp_path: Path, do_with
         add(SilenceFile(directory), lasting("a", NOW + HOUR_US))
 
     assert list(directory.iterdir()) == []
+
+
+def test_who_may_not_write_is_refused_for_want_of_permission(
+    public_directory: Path, as_nobody: Callable[[], AbstractContextManager[None]]
+) -> None:
+    """Before the first silence and after it: by that the command knows that it has to ask the service."""
+    file = SilenceFile(public_directory)
+    for _ in range(2):
+        with as_nobody():
+            with pytest.raises(SinkUnavailable) as adding:
+                add(file, lasting("a", NOW + HOUR_US))
+            with pytest.raises(SinkUnavailable) as ending:
+                file.end("a", NOW)
+        assert isinstance(adding.value.__cause__, PermissionError)
+        assert isinstance(ending.value.__cause__, PermissionError)
+        add(file, lasting("b", NOW + HOUR_US))
 
 
 def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path) -> None:
