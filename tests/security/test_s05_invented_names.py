@@ -365,8 +365,10 @@ def test_S5_check_sees_known_and_expected_hosts_in_a_flood(site: Site, run_comma
 def test_S5_replay_sees_a_host_that_uploads_later_in_a_flood(site: Site, run_command: RunCommand) -> None:
     """What went wrong before a host's first upload is not lost among invented names."""
     now = now_us()
-    site.answer("late", 422, times=15, at_us=now - 50 * MINUTE)
-    flood(site, 300, at_us=now - 45 * MINUTE)
+    # Between two ticks, so that none sees the host before the flood.
+    tick_at = (now - 50 * MINUTE) // TICK * TICK
+    site.answer("late", 422, times=15, at_us=tick_at + 10 * SECOND)
+    flood(site, 300, at_us=tick_at + 20 * SECOND)
     site.ship("late", at_us=now - 5 * MINUTE)
     site.sync_journal()
     site.configure(SMALL, tick="5m")
