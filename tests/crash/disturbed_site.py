@@ -82,7 +82,7 @@ class DisturbedSite(Site):
             case Wait():
                 time.sleep(step.seconds)
             case Kill():
-                self._kill(step.age)
+                self._kill(step)
             case Start():
                 self._start()
             case SetClock():
@@ -125,13 +125,17 @@ class DisturbedSite(Site):
         self._lives.append(Service(self, environment, "-m", "fleet_health"))
         self._started_at = time.monotonic()
 
-    def _kill(self, age: float | None) -> None:
-        if age is None:
+    def _kill(self, kill: Kill) -> None:
+        born_at = self._started_at
+        if kill.is_since_ready:
+            self.service.until_ready()
+            born_at = time.monotonic()
+        if kill.age is None:
             before, ends_at = _identity(self.alerts), time.monotonic() + _LONGEST_WAIT_FOR_AN_ALERT_S
             while _identity(self.alerts) == before and time.monotonic() < ends_at:
                 time.sleep(0.0005)
         else:
-            time.sleep(max(0.0, self._started_at + age - time.monotonic()))
+            time.sleep(max(0.0, born_at + kill.age - time.monotonic()))
         assert self.service.is_running, f"it ended by itself: {self.service.stderr}"
         self.service.stop(signal.SIGKILL)
         self.kills += 1
