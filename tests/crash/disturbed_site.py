@@ -164,14 +164,19 @@ class DisturbedSite(Site):
             state = json.loads(self._state.read_bytes())
             if state["incidents"]["at"] is not None:
                 state["incidents"]["at"] = now_us() + round(seconds * 1e6)
-                self._state.write_text(json.dumps(state))
-                self.damages += 1
+                self._replace_state(json.dumps(state).encode())
 
     def _damage_state(self, text: str | None) -> None:
         if self._state.exists():
             data = self._state.read_bytes()
-            self._state.write_bytes(data[: len(data) // 2] if text is None else text.encode())
-            self.damages += 1
+            self._replace_state(data[: len(data) // 2] if text is None else text.encode())
+
+    def _replace_state(self, data: bytes) -> None:
+        """Replace the state, with the time at which the service saved it: that tells which alerts it knew."""
+        saved = self._state.stat()
+        self._state.write_bytes(data)
+        os.utime(self._state, ns=(saved.st_atime_ns, saved.st_mtime_ns))
+        self.damages += 1
 
     def _compress_alerts(self) -> None:
         """Rotate twice, and compress what the state tells of; whoever rotates within a tick's write is too early."""
