@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     behind = _contradiction(settings, newest, now) if options.now is None else None
     if behind is not None:
         _log.error("the clock is behind; absence is not judged", reason=str(behind))
-    evaluation = _judge(settings, fleet, now, is_clock_behind=behind is not None)
+    evaluation = _judge(settings, fleet, now, behind)
     verdict, is_broken = _emit(settings, evaluation, fleet, is_dry_run=options.dry_run)
     _print(verdict, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
@@ -177,11 +177,10 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant], now: Insta
     )
 
 
-def _judge(settings: Settings, fleet: Fleet, now: Instant, *, is_clock_behind: bool) -> Evaluation:
+def _judge(settings: Settings, fleet: Fleet, now: Instant, behind: Contradiction | None) -> Evaluation:
     detectors = settings.detectors()
-    if is_clock_behind:
-        present = [detector for detector in detectors if not detector.is_of_absence]
-        evaluation = under_a_clock_behind(evaluate(fleet, present, now), ())
+    if behind is not None:
+        evaluation = under_a_clock_behind(fleet, detectors, now, behind.at)
     else:
         evict(fleet, reach_of(detectors), now)
         evaluation = evaluate(fleet, detectors, now)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT, Reach
+from fleet_health.domain.detectors.contract import EVERY_HOST, Reach
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from fleet_health.domain.detectors.contract import Detector, Finding, Pair
     from fleet_health.domain.fleet import Fleet
@@ -119,19 +119,27 @@ def evaluate(
     )
 
 
-def under_a_clock_behind(evaluation: Evaluation, incidents: Iterable[Pair]) -> Evaluation:
-    """Return what is left of an evaluation whose instant lies before our own records.
+def under_a_clock_behind(
+    fleet: Fleet, detectors: Sequence[Detector], now: Instant, latest: Instant, incidents: Collection[Pair] = ()
+) -> Evaluation:
+    """Return what can be said at an instant that lies before our own records. Nothing is over, nothing is absent.
 
-    Nothing is over. It looks at a past that was judged before: a new finding that a later fact refutes is none.
+    A past is looked at that was judged before, and more is known of what followed. So a new finding must be one as of
+    the latest record too: a host that was refused by then may have been accepted since, or have tried no more.
+
+    Args:
+        fleet: The fleet.
+        detectors: The detectors; those of absence are left out.
+        now: What the clock shows.
+        latest: Up to when our own records go.
+        incidents: What is open, each as host and symptom.
+
     """
-
-    def is_refuted(finding: Finding) -> bool:
-        pair = finding.host, finding.symptom
-        return pair not in known and evaluation.at < evaluation.signs.get(pair, 0) < PRESENT
-
-    known = frozenset(incidents)
-    findings = tuple(finding for finding in evaluation.findings if not is_refuted(finding))
-    return replace(evaluation, findings=findings, over=frozenset(), forgotten=frozenset(), is_clock_behind=True)
+    present = [detector for detector in detectors if not detector.is_of_absence]
+    evaluation, as_of_latest = (evaluate(fleet, present, at) for at in (now, latest))
+    lasting = {(finding.host, finding.symptom) for finding in as_of_latest.findings}.union(incidents)
+    findings = tuple(finding for finding in evaluation.findings if (finding.host, finding.symptom) in lasting)
+    return replace(evaluation, findings=findings, forgotten=frozenset(), is_clock_behind=True)
 
 
 def reach_of(detectors: Sequence[Detector]) -> Reach:

@@ -135,7 +135,8 @@ class Evaluator:
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:
             if is_behind:  # nothing is forgotten, for it is not known what is long ago
-                evaluation = await wrap(_judge_behind)(fleet, judging, now, tuple(self._incidents.open))
+                latest = self.clock_state.latest_at
+                evaluation = await wrap(under_a_clock_behind)(fleet, judging, now, latest, tuple(self._incidents.open))
             else:
                 evaluation = await wrap(_judge)(fleet, self._detectors, judging, now, tuple(self._incidents.open))
                 await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
@@ -246,12 +247,6 @@ class Evaluator:
             if (now := self._clock()) < self.next_at:
                 self._retuned.clear()
                 self.next_at = next_tick_at(now, self._tick_us)
-
-
-def _judge_behind(
-    fleet: Fleet, detectors: Sequence[Detector], now: Instant, incidents: Sequence[tuple[str, str]]
-) -> Evaluation:
-    return under_a_clock_behind(evaluate(fleet, detectors, now, incidents), incidents)
 
 
 def _judge(

@@ -20,9 +20,14 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Kill the service when it has lived for so long; with None as soon as it has written an alert."""
+    """Kill the service when it has lived for so long; with None as soon as it has written an alert.
+
+    Its life begins with the process, or when it is ready: on a busy machine that is long after, and by then it has
+    written its alerts and saved its state a few times.
+    """
 
     age: float | None
+    is_since_ready: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,7 @@ def disturb(steps: list[Step], random: Random) -> None:
         age = None if random.random() < 0.3 else random.choice([random.uniform(0, 0.5), random.uniform(0.3, 1.3)])
         back_at = min(at + random.randint(0, 4), next_at)
         damage = _damage(random, is_state_damaged=is_state_damaged)
-        steps[at:back_at] = [Kill(age), *damage, *steps[at:back_at], Start()]
+        steps[at:back_at] = [Kill(age, random.random() < 0.6), *damage, *steps[at:back_at], Start()]
 
 
 def _set_clock_back(steps: list[Step], random: Random) -> None:

@@ -83,7 +83,7 @@ class DisturbedSite(Site):
             case Wait():
                 time.sleep(step.seconds)
             case Kill():
-                self._kill(step.age)
+                self._kill(step)
             case Start():
                 self._start()
             case SetClock():
@@ -126,13 +126,17 @@ class DisturbedSite(Site):
         self._lives.append(Service(self, environment))
         self._started_at = time.monotonic()
 
-    def _kill(self, age: float | None) -> None:
-        if age is None:
+    def _kill(self, kill: Kill) -> None:
+        born_at = self._started_at
+        if kill.is_since_ready:
+            self.service.until_ready()
+            born_at = time.monotonic()
+        if kill.age is None:
             before, ends_at = _identity(self.alerts), time.monotonic() + _LONGEST_WAIT_FOR_AN_ALERT_S
             while _identity(self.alerts) == before and time.monotonic() < ends_at:
                 time.sleep(0.0005)
         else:
-            time.sleep(max(0.0, self._started_at + age - time.monotonic()))
+            time.sleep(max(0.0, born_at + kill.age - time.monotonic()))
         assert self.service.is_running, f"it ended by itself: {self.service.stderr}"
         self.service.stop(signal.SIGKILL)
         self.kills += 1
@@ -161,14 +165,19 @@ class DisturbedSite(Site):
             state = json.loads(self._state.read_bytes())
             if state["incidents"]["at"] is not None:
                 state["incidents"]["at"] = now_us() + round(seconds * 1e6)
-                self._state.write_text(json.dumps(state))
-                self.damages += 1
+                self._replace_state(json.dumps(state).encode())
 
     def _damage_state(self, text: str | None) -> None:
         if self._state.exists():
             data = self._state.read_bytes()
-            self._state.write_bytes(data[: len(data) // 2] if text is None else text.encode())
-            self.damages += 1
+            self._replace_state(data[: len(data) // 2] if text is None else text.encode())
+
+    def _replace_state(self, data: bytes) -> None:
+        """Replace the state, with the time at which the service saved it: that tells which alerts it knew."""
+        saved = self._state.stat()
+        self._state.write_bytes(data)
+        os.utime(self._state, ns=(saved.st_atime_ns, saved.st_mtime_ns))
+        self.damages += 1
 
     def _compress_alerts(self) -> None:
         """Rotate twice, and compress what the state tells of; whoever rotates within a tick's write is too early."""

@@ -287,14 +287,25 @@ def test_facts_that_a_clock_has_not_reached_yet_count_against_an_end() -> None:
     assert not receiver.is_over(failing, EVERY_HOST, NOON - 1)
 
 
-def test_a_past_that_is_judged_again_opens_nothing_that_was_refuted_since() -> None:
-    """Under a clock that is behind: refused by then, and accepted later. What is open stays found."""
-    known = fleet(*[Response("a", NOON - n, 412) for n in range(3)], Response("a", NOON + MINUTE, 201))
+@pytest.mark.parametrize(
+    ("later", "is_new"),
+    [
+        pytest.param([Response("a", NOON + MINUTE, 201)], False, id="accepted since"),
+        pytest.param([], False, id="and not refused any more"),
+        pytest.param(
+            [Response("a", NOON + 31 * MINUTE + n, 412) for n in range(3)], True, id="refused as of then, too"
+        ),
+        pytest.param([Response("a", NOON + 31 * MINUTE + n, 412) for n in range(2)], False, id="but not so often"),
+    ],
+)
+def test_a_past_that_is_judged_again_opens_only_what_lasts(later: list[Any], *, is_new: bool) -> None:
+    """As of the latest record it must be a finding, too; what is open stays found."""
+    known = fleet(*[Response("a", NOON - n, 412) for n in range(3)], *later)
     detectors = [FatalOnly(HostLimits(FATAL_ONLY))]
-    as_found = evaluate(known, detectors, NOON)
-    new, standing = (under_a_clock_behind(as_found, pairs) for pairs in ((), (REFUSED,)))
+    latest = NOON + 40 * MINUTE
+    new, standing = (under_a_clock_behind(known, detectors, NOON, latest, pairs) for pairs in ((), (REFUSED,)))
 
-    assert [len(one.findings) for one in (as_found, new, standing)] == [1, 0, 1]
+    assert [len(one.findings) for one in (evaluate(known, detectors, NOON), new, standing)] == [1, is_new, 1]
     assert new.is_clock_behind
     assert standing.over == frozenset()
 

@@ -153,7 +153,7 @@ def test_S4_a_clock_that_is_behind_is_reported(
     assert (shown.status, status.status) == (3, 3)
     assert "the clock is 1" in shown.stdout
     (document,) = status.documents
-    assert {"silent", "never-seen"} <= set(document["not_judged"])
+    assert {"silent", "receiver-down"} <= set(document["not_judged"])
     assert [source["phase"] for source in document["sources"] if source["name"] == "clock"] == ["behind"]
     assert "the clock is 1" in explained.stdout
     assert "absence and ends are not judged" in explained.stdout
