@@ -143,7 +143,7 @@ def test_how_many_are_admitted() -> None:
     assert [one.id for one in found] == [*(one.id for one in ended[10:]), *(one.id for one in holding[:ACTIVE_LIMIT])]
     assert problems == [
         "hosts: it has 200 characters, and no more than 128 are allowed",
-        "6 more than the 200 that may hold at a time",
+        "6 more than the 200 that may be active at a time",
     ]
 
 

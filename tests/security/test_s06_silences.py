@@ -110,14 +110,14 @@ def test_S6_silences_without_end_are_refused(site: Site, start_service: StartSer
     assert len(refused) == 1
     assert "200 silences are active already, which is the limit; end some of them" in refused.pop()
     assert (command.status, one_more.status, killed) == (2, 0, None)
-    assert "200 silences hold already" in command.stderr
+    assert "200 silences are active already" in command.stderr
 
 
 @pytest.mark.fault("S6", rig="a process")
 @pytest.mark.parametrize(
     ("count", "problem"),
     [
-        pytest.param(5_000, "silences ignored: 4801 more than the 200 that may hold at a time", id="too many rows"),
+        pytest.param(5_000, "silences ignored: 4801 more than the 200 that may be active at a time", id="too many rows"),
         pytest.param(
             100_000, "silences.json: expected a file of up to 2097152 bytes, found a larger one", id="too long a file"
         ),

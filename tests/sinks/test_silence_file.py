@@ -156,7 +156,7 @@ def test_no_more_hold_than_may(tmp_path: Path) -> None:
     file = SilenceFile(tmp_path)
     for number in range(ACTIVE_LIMIT):
         add(file, lasting(f"s{number}", NOW + HOUR_US))
-    with pytest.raises(TooManySilences, match=r"200 silences hold already.*end some of them"):
+    with pytest.raises(TooManySilences, match=r"200 silences are active already.*end some of them"):
         add(file, lasting("one more", NOW + HOUR_US))
     for number in range(ENDED_LIMIT + 5):
         file.end(f"s{number % ACTIVE_LIMIT}" if number < ACTIVE_LIMIT else f"again{number - 1}", NOW + number)
