@@ -126,7 +126,8 @@ def run(options: argparse.Namespace) -> int:
     behind = _contradiction(settings, newest, now) if options.now is None else None
     if behind is not None:
         _log.error("the clock is behind; absence is not judged", reason=str(behind))
-    evaluation = _judge(settings, fleet, now, behind)
+    latest = None if behind is None else max([now, *newest.values()])
+    evaluation = _judge(settings, fleet, now, latest)
     verdict, is_broken = _emit(settings, evaluation, fleet, is_dry_run=options.dry_run)
     _print(verdict, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
@@ -177,10 +178,11 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant], now: Insta
     )
 
 
-def _judge(settings: Settings, fleet: Fleet, now: Instant, behind: Contradiction | None) -> Evaluation:
+def _judge(settings: Settings, fleet: Fleet, now: Instant, latest: Instant | None) -> Evaluation:
+    """Judge the fleet; by a clock that is behind, given up to when facts are known."""
     detectors = settings.detectors()
-    if behind is not None:
-        evaluation = under_a_clock_behind(fleet, detectors, now, behind.at)
+    if latest is not None:
+        evaluation = under_a_clock_behind(fleet, detectors, now, latest)
     else:
         evict(fleet, reach_of(detectors), now)
         evaluation = evaluate(fleet, detectors, now)

@@ -135,7 +135,8 @@ class Evaluator:
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:
             if is_behind:  # nothing is forgotten, for it is not known what is long ago
-                latest = self.clock_state.latest_at
+                # Up to when facts are known; a state that was saved under a clock that was ahead holds none.
+                latest = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
                 evaluation = await wrap(under_a_clock_behind)(fleet, judging, now, latest, tuple(self._incidents.open))
             else:
                 evaluation = await wrap(_judge)(fleet, self._detectors, judging, now, tuple(self._incidents.open))

@@ -38,6 +38,8 @@ ExecStart=/usr/bin/python3 -m uvicorn fleet_health.demo.receiver:app --host 127.
 """
 
 # What takes half an hour by default takes seconds.
+STATE = "/var/lib/fleet-health/state.json"
+
 QUICK_CONFIG = f"""
 tick = "1s"
 # Within seconds everybody here is silent now and then, and it is the hosts that most tests are about.
@@ -116,9 +118,9 @@ class Service:
         self.control("start")
 
     def forget_alerts(self) -> None:
-        """Stop it, and remove its alert log: what it finds after its next start is told, within the hour or not."""
+        """Stop it, and remove its alert log and state: what it finds after its next start is alerted in any case."""
         self.control("stop")
-        self.machine.run("rm", "-f", ALERTS)
+        self.machine.run("rm", "-f", ALERTS, STATE)
 
     def property(self, name: str) -> str:
         """Return one property of the unit."""
