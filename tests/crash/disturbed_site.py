@@ -161,7 +161,8 @@ class DisturbedSite(Site):
                 self._damage_state(step.text)
 
     def _date_state_ahead(self, seconds: float) -> None:
-        with contextlib.suppress(FileNotFoundError, ValueError):
+        # There may be none yet, or one that was damaged at the last death and not replaced since.
+        with contextlib.suppress(FileNotFoundError, ValueError, TypeError, KeyError):
             state = json.loads(self._state.read_bytes())
             if state["incidents"]["at"] is not None:
                 state["incidents"]["at"] = now_us() + round(seconds * 1e6)
