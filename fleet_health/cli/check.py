@@ -107,6 +107,7 @@ def run(options: argparse.Namespace) -> int:
 
     try:
         rejections = read_index(settings.index, now - reach.ships_us, until, take_in)
+        newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
         _report(rejections, "index")
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
@@ -172,7 +173,7 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant], now: Insta
             SAVED_STATE: saved_at(settings.state_directory),
             ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now),
             JOURNAL: newest.get(JOURNAL),
-            INDEX: no_later_than_written(newest.get(INDEX), settings.index.path),
+            INDEX: newest.get(INDEX),
         },
         now,
     )

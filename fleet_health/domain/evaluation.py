@@ -124,14 +124,14 @@ def under_a_clock_behind(
 ) -> Evaluation:
     """Return what can be said at an instant that lies before our own records. Nothing is over, nothing is absent.
 
-    A past is looked at that was judged before, and more is known of what followed. So a new finding must be one as of
-    the latest record too: a host that was refused by then may have been accepted since, or have tried no more.
+    Where the sources show what followed, a past is looked at. So a new finding must be one as of their latest entry,
+    too: a host that was refused by then may have been accepted since, or have tried no more.
 
     Args:
         fleet: The fleet.
         detectors: The detectors; those of absence are left out.
         now: What the clock shows.
-        latest: Up to when our own records go.
+        latest: Up to when the sources show facts.
         incidents: What is open, each as host and symptom.
 
     """
