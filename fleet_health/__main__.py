@@ -15,7 +15,7 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # structlog takes it for its tracebacks wherever it is installed: 4 MB that the service has no use for.
         sys.modules["rich"] = None  # type: ignore[assignment]
-    from fleet_health.cli.parser import run_command  # noqa: PLC0415 - see above
+    from fleet_health.cli.main import run_command  # noqa: PLC0415 - see above
 
     return run_command(arguments)
 

@@ -248,7 +248,7 @@ build_release() {
   "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "$locked" "$source/requirements/build.txt" \
     >"$build/sbom.cdx.json"
   # Isolated, for it must not find the checkout's own code.
-  "$release/bin/python" -I -m fleet_health.cli.manual "$source/config.example.toml" "$build"
+  "$release/bin/python" -I -m fleet_health.cli.commands.manual "$source/config.example.toml" "$build"
   for shell in bash zsh; do "$release/bin/fleet-health" completion "$shell" >"$build/completion.$shell"; done
 }
 

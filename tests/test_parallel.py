@@ -14,7 +14,7 @@ from unittest.mock import Mock
 import pytest
 
 from fleet_health.errors import ProcessFailed, SourceMissing
-from fleet_health.parallel import Beside, processors
+from fleet_health.replay.parallel import Beside, processors
 from tests.patience import PATIENCE_S
 
 
@@ -46,7 +46,7 @@ def test_it_raises_what_the_work_raises() -> None:
 
 INTERRUPTED = """
 import os, signal, time
-from fleet_health.parallel import Beside
+from fleet_health.replay.parallel import Beside
 
 work = Beside(lambda: time.sleep(60))
 os.killpg(0, signal.SIGINT)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
 from fleet_health.config.loading import load_path
 from fleet_health.errors import ConfigError, FleetHealthError
-from fleet_health.safe_files import SafeDirectory, UnsafePathError
+from fleet_health.files.safe_files import SafeDirectory, UnsafePathError
 
 if TYPE_CHECKING:
     import argparse

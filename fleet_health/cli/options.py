@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, TypeAlias
 from fleet_health.config.loading import DEFAULT_PATH
 from fleet_health.config.values import LONGEST, duration
 from fleet_health.errors import printable
-from fleet_health.parsing.host_name import safe_glob
+from fleet_health.model.host_name import safe_glob
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
-from fleet_health.service.logs import LEVELS
+from fleet_health.service.logging import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.instant import Instant
     from fleet_health.errors import ConfigError
+    from fleet_health.model.instant import Instant
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import SinkUnavailable
-from fleet_health.safe_files import SafeDirectory, user_name
+from fleet_health.files.safe_files import SafeDirectory, user_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

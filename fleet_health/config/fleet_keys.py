@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.config import values
 from fleet_health.config.key import Key
-from fleet_health.domain.detectors import (
+from fleet_health.detectors import (
     blind,
     fatal_only,
     index_stalled,
@@ -19,7 +19,7 @@ from fleet_health.domain.detectors import (
     unknown_hosts,
     unstamped,
 )
-from fleet_health.domain.detectors.disagreement import DisagreementLimits
+from fleet_health.detectors.disagreement import DisagreementLimits
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

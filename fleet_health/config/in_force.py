@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.receiver_patterns import unstamped_defaults
 from fleet_health.config.schema import KEYS
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.limits import Override
+from fleet_health.detectors.limits import Override
+from fleet_health.model.host_globs import HostGlobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

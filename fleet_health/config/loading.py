@@ -7,6 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.alerting.alert_policy import AlertPolicy
+from fleet_health.alerting.mute_windows import QuietWindow
 from fleet_health.config.fleet_keys import fleet_limits, switched_off
 from fleet_health.config.receiver_patterns import unstamped_defaults
 from fleet_health.config.schema import (
@@ -21,12 +23,10 @@ from fleet_health.config.schema import (
     JournalSettings,
     Settings,
 )
-from fleet_health.domain.alert_policy import AlertPolicy
-from fleet_health.domain.detectors import never_seen
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.quiet import QuietWindow
+from fleet_health.detectors import never_seen
+from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.errors import ConfigError, Problem
+from fleet_health.model.host_globs import HostGlobs
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.config import receiver_patterns, values
 from fleet_health.config.fleet_keys import FLEET_KEYS
 from fleet_health.config.key import Key
-from fleet_health.domain.detectors import (
+from fleet_health.detectors import (
     blind,
     fatal_only,
     index_stalled,
@@ -21,26 +21,26 @@ from fleet_health.domain.detectors import (
     unknown_hosts,
     unstamped,
 )
-from fleet_health.domain.fleet import HOST_LIMIT
+from fleet_health.model.fleet import HOST_LIMIT
 
 if TYPE_CHECKING:
     import re
     from collections.abc import Mapping
     from pathlib import Path
 
-    from fleet_health.domain.alert_policy import AlertPolicy
-    from fleet_health.domain.detectors.contract import Detector
-    from fleet_health.domain.detectors.disagreement import DisagreementLimits
-    from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
-    from fleet_health.domain.detectors.never_seen import NeverSeenLimits
-    from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
-    from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
-    from fleet_health.domain.detectors.silent import SilentLimits
-    from fleet_health.domain.detectors.unknown_hosts import UnknownHostsLimits
-    from fleet_health.domain.detectors.unstamped import UnstampedLimits
-    from fleet_health.domain.host_globs import HostGlobs
-    from fleet_health.domain.limits import HostLimits
-    from fleet_health.domain.quiet import QuietWindow
+    from fleet_health.alerting.alert_policy import AlertPolicy
+    from fleet_health.alerting.mute_windows import QuietWindow
+    from fleet_health.detectors.disagreement import DisagreementLimits
+    from fleet_health.detectors.fatal_only import FatalOnlyLimits
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.never_seen import NeverSeenLimits
+    from fleet_health.detectors.receiver_down import ReceiverDownLimits
+    from fleet_health.detectors.receiver_failing import ReceiverFailingLimits
+    from fleet_health.detectors.silent import SilentLimits
+    from fleet_health.detectors.spec import Detector
+    from fleet_health.detectors.unknown_hosts import UnknownHostsLimits
+    from fleet_health.detectors.unstamped import UnstampedLimits
+    from fleet_health.model.host_globs import HostGlobs
 
 
 KEYS: dict[str, Key] = {

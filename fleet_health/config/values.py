@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from fleet_health.config.pattern_speed import slowness
-from fleet_health.domain.instant import SECOND_US
-from fleet_health.domain.suggested_fix import SuggestedFix
-from fleet_health.parsing.host_name import safe_glob
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.model.host_name import safe_glob
+from fleet_health.model.instant import SECOND_US
 from fleet_health.parsing.receiver_log import compile_pattern
 
 if TYPE_CHECKING:

@@ -6,16 +6,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from fleet_health.domain.alert import Alert, Notice
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
-from fleet_health.domain.evidence import Evidence
-from fleet_health.domain.instant import SECOND_US
+from fleet_health.alerting.alert import Alert, Notice
+from fleet_health.alerting.evidence import Evidence
+from fleet_health.detectors.spec import Finding
 from fleet_health.errors import printable
-from fleet_health.parsing.host_name import is_host_name
+from fleet_health.model.host_name import is_host_name
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.subject import EVERY_HOST
 from fleet_health.parsing.timestamp import parse_time
 
 if TYPE_CHECKING:
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 
 class _AlertRow(msgspec.Struct, gc=False):

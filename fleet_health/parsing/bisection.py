@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.instant import SECOND_US
+from fleet_health.model.instant import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 SLACK_US = 600 * SECOND_US
 """A line further out of order than this may be missed."""

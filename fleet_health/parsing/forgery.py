@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from fleet_health.domain.observation import Response
+from fleet_health.model.observation import Response
 from fleet_health.parsing.access_formats import FIELD_NAMES, FORMATS, AccessFormat, Request
 from fleet_health.parsing.pattern_sample import samples
 from fleet_health.parsing.receiver_log import LogParser

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fleet_health.domain.instant import from_datetime
-from fleet_health.domain.observation import Ship
-from fleet_health.parsing.host_name import host_name
+from fleet_health.model.host_name import host_name
+from fleet_health.model.instant import from_datetime
+from fleet_health.model.observation import Ship
 from fleet_health.parsing.rejection import Rejection, rejection
 from fleet_health.parsing.timestamp import EARLIEST, LATEST, TimeError, instant_of, parse_time
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 _NAMES = 20_000
 

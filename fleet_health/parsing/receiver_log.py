@@ -11,14 +11,14 @@ import re
 import warnings
 from typing import TYPE_CHECKING, TypeAlias
 
-from fleet_health.domain.observation import Response, Unstamped
-from fleet_health.domain.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
-from fleet_health.parsing.host_name import host_name
+from fleet_health.model.host_name import host_name
+from fleet_health.model.observation import Response, Unstamped
+from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 from fleet_health.parsing.long_line import CUT, LINE_LIMIT, view_of
 from fleet_health.parsing.rejection import Rejection, rejection
 
 if TYPE_CHECKING:
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 LogObservation: TypeAlias = Response | Unstamped
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
-from fleet_health.domain.instant import SECOND_US, Instant, from_datetime
+from fleet_health.model.instant import SECOND_US, Instant, from_datetime
 
 # `datetime.fromisoformat` knows which days there are, but takes any character between the date and the time.
 _is_iso_8601 = re.compile(r"[\dW-]{8,10}(?:[T ][\d:.,]+(?:Z|[+-][\d:.]+)?)?", re.ASCII).fullmatch

@@ -1,1 +1,1 @@
-"""The daemon: what runs, in which order it starts and stops, and how it speaks with systemd."""
+"""The parts of the daemon: what runs, and how it speaks with systemd."""

@@ -12,19 +12,19 @@ from typing import TYPE_CHECKING
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.domain.alert import Notice
-from fleet_health.domain.instant import HOUR_US
+from fleet_health.alerting.alert import Notice
 from fleet_health.errors import SinkUnavailable, SourceUnavailable
-from fleet_health.sinks.journal import MARK, MESSAGE_IDS, NOTICE_IDS
-from fleet_health.sources.own_entries import own_entries
+from fleet_health.model.instant import HOUR_US
+from fleet_health.records.journal_sink import MARK, MESSAGE_IDS, NOTICE_IDS
+from fleet_health.sources.journal.own_entries import own_entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from fleet_health.domain.alert import Alert
-    from fleet_health.domain.instant import Instant
+    from fleet_health.alerting.alert import Alert
+    from fleet_health.model.instant import Instant
+    from fleet_health.records.alert_log import AlertLog
     from fleet_health.service.delivery import Delivery
-    from fleet_health.sinks.alert_log import AlertLog
 
 # Beyond the hours that are always looked at: an alert of yesterday is news to nobody.
 _LONGEST_US = 24 * HOUR_US

@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.clock_evidence import BEHIND_LIMIT_US
-from fleet_health.domain.instant import HOUR_US
+from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
+from fleet_health.model.instant import HOUR_US
 from fleet_health.sources.state import Phase, SourceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.clock_evidence import Contradiction
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.clock_evidence import Contradiction
+    from fleet_health.model.instant import Instant
 
 
 def now() -> Instant:

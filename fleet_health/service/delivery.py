@@ -19,11 +19,11 @@ from fleet_health.errors import SinkUnavailable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet_health.domain.alert import Alert, Notice
-    from fleet_health.service.notify import Pulse
-    from fleet_health.sinks.alert_log import AlertLog
-    from fleet_health.sinks.journal import JournalSink
-    from fleet_health.sinks.state_file import StateFile
+    from fleet_health.alerting.alert import Alert, Notice
+    from fleet_health.records.alert_log import AlertLog
+    from fleet_health.records.journal_sink import JournalSink
+    from fleet_health.records.state_file import StateFile
+    from fleet_health.service.service_manager import Pulse
 
 _BATCHES = 1_000
 _RETRY_FIRST, _RETRY_LAST = 1.0, 60.0

@@ -15,22 +15,22 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from fleet_health.domain.coverage import recent
-from fleet_health.domain.fleet import Fleet, Ships, Traffic
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.observation import Ship
-from fleet_health.domain.places import LeftOut
-from fleet_health.sources.index import IndexFollower
-from fleet_health.sources.journal import JournalFollower
+from fleet_health.model.coverage import recent
+from fleet_health.model.fleet import Fleet, Ships, Traffic
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.observation import Ship
+from fleet_health.model.places import LeftOut
+from fleet_health.sources.index.source import IndexFollower
+from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
-    from fleet_health.domain.coverage import Coverage, Gap
-    from fleet_health.domain.detectors.contract import Reach
-    from fleet_health.domain.instant import Instant
-    from fleet_health.service.notify import Pulse
+    from fleet_health.detectors.spec import Reach
+    from fleet_health.model.coverage import Coverage, Gap
+    from fleet_health.model.instant import Instant
+    from fleet_health.service.service_manager import Pulse
     from fleet_health.sources.follower import Follower
     from fleet_health.sources.state import SourceState
 

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from fleet_health.domain.clock_evidence import BEHIND_LIMIT_US
-from fleet_health.domain.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
-from fleet_health.domain.history import HistorySnapshot
-from fleet_health.domain.incident import Snapshot
-from fleet_health.domain.instant import HOUR_US, SECOND_US, Instant
-from fleet_health.domain.places import LeftOut
-from fleet_health.domain.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
+from fleet_health.alerting.incident import Snapshot
+from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
-from fleet_health.safe_files import SafeDirectory
+from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
+from fleet_health.model.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
+from fleet_health.model.history import HistorySnapshot
+from fleet_health.model.instant import HOUR_US, SECOND_US, Instant
+from fleet_health.model.places import LeftOut
+from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
 from fleet_health.service.restoring import examined
-from fleet_health.sinks.state_file import SIZE_LIMIT, STATE_FILE, encoded
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fleet_health.domain.fleet import Ships
-    from fleet_health.domain.history import History
-    from fleet_health.domain.incidents import Incidents
-    from fleet_health.domain.silences import SilenceWatch
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.silences import SilenceWatch
+    from fleet_health.model.fleet import Ships
+    from fleet_health.model.history import History
+    from fleet_health.records.alert_log import AlertLog
+    from fleet_health.records.state_file import StateFile
     from fleet_health.service.intake import Intake
-    from fleet_health.sinks.alert_log import AlertLog
-    from fleet_health.sinks.state_file import StateFile
 
 _SAVE_EVERY_US = 60 * SECOND_US
 _PROBLEMS_LOGGED = 10

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from fleet_health.domain.detectors.contract import EVERY_HOST, Pair
-from fleet_health.domain.flapping import SYMPTOM as FLAPPING
-from fleet_health.domain.history import BINS, HistorySnapshot
-from fleet_health.parsing.host_name import is_host_name
+from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
+from fleet_health.model.history import BINS, HistorySnapshot
+from fleet_health.model.host_name import is_host_name
+from fleet_health.model.subject import EVERY_HOST, Pair
 from fleet_health.parsing.timestamp import TimeError, plausible
-from fleet_health.sinks.journal import MESSAGE_IDS
+from fleet_health.records.journal_sink import MESSAGE_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from fleet_health.domain.coverage import Gap
-    from fleet_health.domain.incident import Incident, Snapshot
-    from fleet_health.domain.instant import Instant
+    from fleet_health.alerting.incident import Incident, Snapshot
+    from fleet_health.model.coverage import Gap
+    from fleet_health.model.instant import Instant
     from fleet_health.service.memory import Memory
 
 T = TypeVar("T")

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.domain.instant import isoformat
-from fleet_health.domain.silences import ENDED_LIMIT, Silences, SilenceWatch, admitted
+from fleet_health.alerting.silences import ENDED_LIMIT, Silences, SilenceWatch, admitted
 from fleet_health.errors import SinkUnavailable, printable
-from fleet_health.service.logs import notice
+from fleet_health.model.instant import isoformat
+from fleet_health.service.logging import notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from fleet_health.domain.detectors.contract import Pair
-    from fleet_health.domain.instant import Instant
-    from fleet_health.domain.quiet import QuietWindow
-    from fleet_health.domain.silences import Changes, Ended, Silence
-    from fleet_health.sinks.silence_file import SilenceFile
+    from fleet_health.alerting.mute_windows import QuietWindow
+    from fleet_health.alerting.silences import Changes, Ended, Silence
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+    from fleet_health.records.silence_file import SilenceFile
 
 _log = structlog.get_logger("fleet_health.service")
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.hidden import in_words
-from fleet_health.domain.instant import isoformat
+from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
+from fleet_health.model.instant import isoformat
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fleet_health.domain.evaluation import Evaluation
-    from fleet_health.domain.incidents import Incidents
-    from fleet_health.domain.instant import Instant
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.model.instant import Instant
     from fleet_health.sources.state import SourceState
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import EVERY_HOST
-from fleet_health.domain.evidence import evidence_of
-from fleet_health.sources.samples import journal_command, sample_lines
+from fleet_health.alerting.evidence import evidence_of
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.sources.journal.samples import journal_command, sample_lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fleet_health.alerting.alert import Alert
     from fleet_health.config.schema import JournalSettings
-    from fleet_health.domain.alert import Alert
-    from fleet_health.domain.fleet import Fleet
+    from fleet_health.model.fleet import Fleet
 
 
 def with_evidence(alerts: Sequence[Alert], fleet: Fleet, settings: JournalSettings, reach_us: int) -> list[Alert]:

@@ -18,7 +18,7 @@ from fleet_health.sources.state import Phase, SourceState
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 # A burst of hints costs one look; a source that is away is soon found again; one that fails is not hammered.
 _REST = 0.25

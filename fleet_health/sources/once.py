@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.coverage import Gap
+from fleet_health.model.coverage import Gap
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.index import index_parser, index_tail
-from fleet_health.sources.journal import log_parser
-from fleet_health.sources.reader import JournalReader
-from fleet_health.sources.system_messages import SystemMessages
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.index.source import index_parser, index_tail
+from fleet_health.sources.index.tail import Tail
+from fleet_health.sources.journal.reader import JournalReader
+from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.system_messages import SystemMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
-    from fleet_health.domain.instant import Instant
-    from fleet_health.domain.observation import Ship, UnitState
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Ship, UnitState
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 

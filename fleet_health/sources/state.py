@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.coverage import SEVERAL, Coverage, Gap, recent
-from fleet_health.domain.instant import describe, isoformat
+from fleet_health.model.coverage import SEVERAL, Coverage, Gap, recent
+from fleet_health.model.instant import describe, isoformat
 from fleet_health.parsing.rejection import RejectionCount
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 # Each is a text of our own, so with a few of them the words stay short, whatever is sent in.
 _REASONS_NAMED = 3

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.observation import Ship
+from fleet_health.model.observation import Ship
 from fleet_health.service import clock
 from tests.bench import yardsticks
 from tests.bench.apart import apart

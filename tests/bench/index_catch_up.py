@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.config.loading import load
-from fleet_health.domain.fleet import Ships
-from fleet_health.sources.index import IndexFollower
+from fleet_health.model.fleet import Ships
+from fleet_health.sources.index.source import IndexFollower
 from tests.bench import yardsticks
 from tests.bench.apart import apart
 from tests.bench.data import DAY_US, END_US, old_index

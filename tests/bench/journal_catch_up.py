@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.config.loading import load
-from fleet_health.domain.fleet import Traffic
-from fleet_health.sources.journal import JournalFollower
+from fleet_health.model.fleet import Traffic
+from fleet_health.sources.journal.source import JournalFollower
 from tests.bench import yardsticks
 from tests.bench.apart import apart
 from tests.bench.data import DAY_US, END_US, old_journal

@@ -12,9 +12,9 @@ from random import Random
 from typing import TYPE_CHECKING
 
 from fleet_health.config.loading import load
-from fleet_health.domain.evaluation import evaluate
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.observation import Response, Ship, Unstamped
+from fleet_health.detectors.evaluation import evaluate
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.observation import Response, Ship, Unstamped
 from fleet_health.service import clock
 from tests.bench.apart import apart
 from tests.bench.data import MINUTE_US, host_names

@@ -7,16 +7,16 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
-from fleet_health.domain.evaluation import reach_of
-from fleet_health.domain.incidents import Incidents
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service import clock
 from fleet_health.service.delivery import Delivery
-from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sinks.journal import JournalSink
+from fleet_health.service.service_manager import Pulse
+from fleet_health.service.ticker import Evaluator
 from tests.bench.data import Entries, host_names, write_journal
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_health.config.schema import Settings
-    from fleet_health.domain.fleet import Fleet
+    from fleet_health.model.fleet import Fleet
 
 _PATIENCE_S = 3_600.0
 

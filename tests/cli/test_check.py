@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.domain.alert import dedup_key
+from fleet_health.alerting.alert import dedup_key
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService

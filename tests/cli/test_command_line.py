@@ -82,8 +82,8 @@ def test_a_reader_that_leaves_early_is_no_error(site: Site) -> None:
 def test_the_service_does_not_load_what_only_other_commands_need() -> None:
     """On a small machine every import counts."""
     code = (
-        "import sys; from fleet_health.cli.parser import build_parser; build_parser(['run']);"
-        " print([name for name in ('uvicorn', 'fleet_health.cli.demo', 'fleet_health.cli.check')"
+        "import sys; from fleet_health.cli.main import build_parser; build_parser(['run']);"
+        " print([name for name in ('uvicorn', 'fleet_health.cli.commands.demo', 'fleet_health.cli.commands.check')"
         " if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

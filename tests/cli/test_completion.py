@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.cli.parser import COMMANDS, build_parser
-from fleet_health.cli.tree import all_parsers, arguments
-from fleet_health.sinks.journal import MESSAGE_IDS
+from fleet_health.cli.docs.tree import all_parsers, arguments
+from fleet_health.cli.main import COMMANDS, build_parser
+from fleet_health.records.journal_sink import MESSAGE_IDS
 from tests.patience import PATIENCE_S
 from tests.service_process import plain_environment
 

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.alerting.incident import Incident
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.silences import Silences
+from fleet_health.api.explanation import explanation_document
+from fleet_health.api.overview import Knowledge
 from fleet_health.config.loading import load
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.history import HistorySnapshot
-from fleet_health.domain.incident import Incident
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.instant import HOUR_US
-from fleet_health.domain.silences import Silences
-from fleet_health.service.explanation import explanation_document
-from fleet_health.service.overview import Knowledge
-from fleet_health.sources.system_messages import DROPPED_ID
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.history import HistorySnapshot
+from fleet_health.model.instant import HOUR_US
+from fleet_health.sources.journal.system_messages import DROPPED_ID
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from fleet_health.cli.configuration_manual import configuration_page
-from fleet_health.cli.parser import build_parser
-from fleet_health.cli.roff import prose
-from fleet_health.cli.tree import all_parsers, arguments
+from fleet_health.cli.docs.configuration_manual import configuration_page
+from fleet_health.cli.docs.roff import prose
+from fleet_health.cli.docs.tree import all_parsers, arguments
+from fleet_health.cli.main import build_parser
 from fleet_health.config.schema import KEYS, QUIET_KEYS
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -28,7 +28,7 @@ NO_DATE = 'WARNING: missing date, using "": TH'
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the pages, written as the installer does it."""
     directory = tmp_path_factory.mktemp("pages")
-    subprocess.run([sys.executable, "-m", "fleet_health.cli.manual", EXAMPLE, directory], check=True)
+    subprocess.run([sys.executable, "-m", "fleet_health.cli.commands.manual", EXAMPLE, directory], check=True)
     return directory
 
 

@@ -17,13 +17,13 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from fleet_health.cli import plot_style as style
-from fleet_health.cli.plot import PlotError, draw, plot_format
-from fleet_health.cli.plot_dates import ticks
-from fleet_health.cli.plot_rows import MOST_HOSTS, answers_of, arrange, ships_of
-from fleet_health.domain.coverage import Gap
-from fleet_health.domain.instant import HOUR_US, SECOND_US
-from fleet_health.domain.timeline import KINDS, Episode, Timeline
+from fleet_health.cli.plot import style
+from fleet_health.cli.plot.dates import ticks
+from fleet_health.cli.plot.plot import PlotError, draw, plot_format
+from fleet_health.cli.plot.rows import MOST_HOSTS, answers_of, arrange, ships_of
+from fleet_health.model.coverage import Gap
+from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.replay.timeline import KINDS, Episode, Timeline
 
 SINCE = 1_792_540_800 * SECOND_US  # 2026-10-21T00:00Z
 DAYS = 30
@@ -42,9 +42,9 @@ SEEN_WITHOUT = {
 DRAW_SOME = f"""
 import sys
 from pathlib import Path
-from fleet_health.cli.plot import draw
-from fleet_health.domain.coverage import Gap
-from fleet_health.domain.timeline import Episode, Timeline
+from fleet_health.cli.plot.plot import draw
+from fleet_health.model.coverage import Gap
+from fleet_health.replay.timeline import Episode, Timeline
 
 timeline = Timeline({SINCE}, {UNTIL}, bins=10)
 for host in "abc":

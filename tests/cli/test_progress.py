@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 
-from fleet_health.cli.progress import Progress
+from fleet_health.cli.render.progress import Progress
 
 
 def shown(columns: int) -> list[str]:
@@ -40,7 +40,7 @@ def shown(columns: int) -> list[str]:
 )
 def test_a_bar_is_no_longer_than_the_line(columns: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """And gone in the end. A terminal of no columns has not said how many it has."""
-    monkeypatch.setattr("fleet_health.cli.progress._EVERY_S", 3_600)
+    monkeypatch.setattr("fleet_health.cli.render.progress._EVERY_S", 3_600)
     assert shown(columns)[2:] == [line, ""]
 
 

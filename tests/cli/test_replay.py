@@ -14,21 +14,21 @@ from unittest.mock import Mock
 import pytest
 
 from fleet_health.__main__ import main
-from fleet_health.cli import check
-from fleet_health.cli.plot import PlotError
-from fleet_health.cli.replay_spans import evaluations
+from fleet_health.cli.commands import check
+from fleet_health.cli.plot.plot import PlotError
 from fleet_health.config.loading import load
-from fleet_health.domain.evaluation import reach_of
-from fleet_health.domain.replay import Replay, Rules
-from fleet_health.sources.past import Past
-from fleet_health.sources.system_messages import DROPPED_ID
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.replay.past import Past
+from fleet_health.replay.replay import Replay, Rules
+from fleet_health.replay.spans import evaluations
+from fleet_health.sources.journal.system_messages import DROPPED_ID
 from tests.service_process import plain_environment
 from tests.site import iso
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
     from tests.conftest import RunCommand, Site
 
 MINUTE = 60_000_000
@@ -332,7 +332,7 @@ def test_what_is_missing_is_said_before_the_work(
     missing: str, recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Also where another process would have read it, and what only the other configuration reads."""
-    monkeypatch.setattr("fleet_health.cli.replay.replayed", lambda *_: pytest.fail("it has begun"))
+    monkeypatch.setattr("fleet_health.cli.commands.replay.replayed", lambda *_: pytest.fail("it has begun"))
     absent, new, old = (recorded.directory / name for name in ("absent", "new.toml", "old.toml"))
     for path, which in ((new, ""), (old, "the old ")):
         index = absent if missing == f"{which}index" else recorded.index
@@ -352,7 +352,7 @@ def test_a_plot_that_cannot_be_written_is_said_before_the_work(
     plot: str, complaint: str, recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With exit status 1."""
-    monkeypatch.setattr("fleet_health.cli.replay.replayed", lambda *_: pytest.fail("it has begun"))
+    monkeypatch.setattr("fleet_health.cli.commands.replay.replayed", lambda *_: pytest.fail("it has begun"))
     (recorded.directory / "journal.svg").mkdir()
     status = main(["replay", "--config", str(recorded.config), "--plot", str(recorded.directory / plot)])
 
@@ -364,7 +364,9 @@ def test_what_was_found_is_told_also_if_it_cannot_be_drawn(
     recorded: Site, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The disk was full in the end."""
-    monkeypatch.setattr("fleet_health.cli.replay.draw", Mock(side_effect=PlotError("p.svg: No space left on device")))
+    monkeypatch.setattr(
+        "fleet_health.cli.commands.replay.draw", Mock(side_effect=PlotError("p.svg: No space left on device"))
+    )
     arguments = ["--since", iso(NOON), "--until", iso(NOON + 4 * HOUR), "--plot", str(recorded.directory / "p.svg")]
     status = main(["replay", "--config", str(recorded.config), *arguments])
     told = capsys.readouterr()

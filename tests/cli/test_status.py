@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.cli.overview_screen import screen, short_duration
-from fleet_health.cli.status import exit_status
-from fleet_health.cli.terminal import Paint
-from fleet_health.domain.history import BINS
-from fleet_health.service.control import REQUEST_LIMIT
+from fleet_health.api.server import REQUEST_LIMIT
+from fleet_health.cli.commands.status import exit_status
+from fleet_health.cli.render.overview_screen import screen, short_duration
+from fleet_health.cli.render.terminal import Paint
+from fleet_health.model.history import BINS
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ def test_colours_are_for_terminals(site: Site, start_service: StartService) -> N
 
 def test_an_interrupt_is_the_pager_s(tmp_path: Path) -> None:
     """It gets Ctrl-C as well and may go on; killed, it would leave the terminal without echo."""
-    code = "from fleet_health.cli.terminal import show; show(['line'] * 50, is_paged=True)"
+    code = "from fleet_health.cli.render.terminal import show; show(['line'] * 50, is_paged=True)"
     ours, theirs = pty.openpty()
     done = subprocess.run(
         ["env", "--default-signal=INT", sys.executable, "-c", code],

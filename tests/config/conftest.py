@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.domain.limits import HostLimits
+from fleet_health.detectors.limits import HostLimits
 from fleet_health.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS, QUIET_KEYS
-from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
-from fleet_health.domain.detectors.silent import SilentLimits
-from fleet_health.domain.detectors.unstamped import UnstampedLimits
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.fatal_only import FatalOnlyLimits
+from fleet_health.detectors.silent import SilentLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unstamped import UnstampedLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

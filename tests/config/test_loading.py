@@ -13,14 +13,14 @@ import pytest
 from fleet_health.config.in_force import OFF, in_force
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.config.receiver_patterns import MARKER, RESPONSE, unstamped_host
-from fleet_health.domain.detectors.disagreement import DisagreementLimits
-from fleet_health.domain.detectors.receiver_down import ReceiverDownLimits
-from fleet_health.domain.detectors.receiver_failing import ReceiverFailingLimits
-from fleet_health.domain.detectors.unknown_hosts import UnknownHostsLimits
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.disagreement import DisagreementLimits
+from fleet_health.detectors.receiver_down import ReceiverDownLimits
+from fleet_health.detectors.receiver_failing import ReceiverFailingLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unknown_hosts import UnknownHostsLimits
 from fleet_health.errors import ConfigError
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.host_globs import HostGlobs
 from fleet_health.parsing.index_row import IndexParser
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fleet_health.config import values
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.suggested_fix import SuggestedFix
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from rich.console import Console
 
-from fleet_health.cli import demo
+from fleet_health.cli.commands import demo
 from fleet_health.demo import stage
 from fleet_health.demo.alerts import EXPECTED
 from fleet_health.demo.play import WentWrongError, play

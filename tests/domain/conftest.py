@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.evaluation import Evaluation
-from fleet_health.domain.fleet import HOST_LIMIT, Fleet
-from fleet_health.domain.observation import Response, Ship, Unstamped
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
+from fleet_health.model.fleet import HOST_LIMIT, Fleet
+from fleet_health.model.observation import Response, Ship, Unstamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from fleet_health.domain.host_globs import HostGlobs
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.host_globs import HostGlobs
+    from fleet_health.model.instant import Instant
 
 
 @pytest.fixture(scope="session")

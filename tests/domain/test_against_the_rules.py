@@ -12,16 +12,16 @@ from typing import NamedTuple, TypeAlias
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
-from fleet_health.domain.detectors.silent import Silent, SilentLimits
-from fleet_health.domain.detectors.unstamped import Unstamped, UnstampedLimits
-from fleet_health.domain.evaluation import evaluate, evict, reach_of
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.intake import admit_until
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.observation import Response, Ship
-from fleet_health.domain.observation import Unstamped as UnstampedRejection
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.silent import Silent, SilentLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.observation import Response, Ship
+from fleet_health.model.observation import Unstamped as UnstampedRejection
+from fleet_health.model.row_dates import admit_until
 
 NOW = 1_795_460_100_000_000
 FIX, FIX_412 = SuggestedFix("at $host"), SuggestedFix("at the HEAD of $host")

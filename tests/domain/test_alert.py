@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.domain.alert import Alert, dedup_key
-from fleet_health.domain.detectors.contract import Finding
+from fleet_health.alerting.alert import Alert, dedup_key
+from fleet_health.detectors.spec import Finding
 
 AT = 1_795_460_100_000_000
 """2026-11-23T18:55:00Z."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.domain.clock_evidence import ALERT_LOG, BEHIND_LIMIT_US, INDEX, JOURNAL, SAVED_STATE, contradiction
+from fleet_health.model.clock_evidence import ALERT_LOG, BEHIND_LIMIT_US, INDEX, JOURNAL, SAVED_STATE, contradiction
 
 NOON = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z."""

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.domain.coverage import CLOCK_SET, REMOVED, SEVERAL, SUPPRESSED, Coverage, Gap, latest_run, recent
+from fleet_health.model.coverage import CLOCK_SET, REMOVED, SEVERAL, SUPPRESSED, Coverage, Gap, latest_run, recent
 
 END = 60
 WINDOW = 10

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.domain.difference import Difference, difference
-from fleet_health.domain.timeline import Episode
+from fleet_health.replay.difference import Difference, difference
+from fleet_health.replay.timeline import Episode
 
 Stretch = tuple[int, int | None]
 

@@ -6,33 +6,34 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.domain.alert import LOST, RESOLVED, dedup_key
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.detectors.blind import Blind
-from fleet_health.domain.detectors.contract import EVERY_HOST, PRESENT
-from fleet_health.domain.detectors.disagreement import DisagreementLimits
-from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
-from fleet_health.domain.detectors.index_stalled import IndexStalled
-from fleet_health.domain.detectors.never_seen import NeverSeen, NeverSeenLimits
-from fleet_health.domain.detectors.receiver_down import ReceiverDown, ReceiverDownLimits
-from fleet_health.domain.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
-from fleet_health.domain.detectors.silent import Silent, SilentLimits
-from fleet_health.domain.detectors.too_many_hosts import TooManyHosts
-from fleet_health.domain.detectors.unstamped import Unstamped, UnstampedLimits
-from fleet_health.domain.evaluation import evaluate, under_a_clock_behind
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.incident import Incident, Snapshot
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.instant import HOUR_US
-from fleet_health.domain.limits import HostLimits
-from fleet_health.domain.observation import Response, Ship, UnitState
-from fleet_health.domain.observation import Unstamped as Rejection
-from fleet_health.domain.suggested_fix import SuggestedFix
-from fleet_health.domain.told_keys import ToldKeys
+from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
+from fleet_health.alerting.dedup_keys import ToldKeys
+from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.blind import Blind
+from fleet_health.detectors.disagreement import DisagreementLimits
+from fleet_health.detectors.evaluation import evaluate, under_a_clock_behind
+from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.detectors.index_stalled import IndexStalled
+from fleet_health.detectors.limits import HostLimits
+from fleet_health.detectors.never_seen import NeverSeen, NeverSeenLimits
+from fleet_health.detectors.receiver_down import ReceiverDown, ReceiverDownLimits
+from fleet_health.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
+from fleet_health.detectors.silent import Silent, SilentLimits
+from fleet_health.detectors.spec import PRESENT
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.too_many_hosts import TooManyHosts
+from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
+from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.observation import Response, Ship, UnitState
+from fleet_health.model.observation import Unstamped as Rejection
+from fleet_health.model.subject import EVERY_HOST
 from tests.domain.test_incident_life import DOWN, NOON, SILENT, TICK, Watch, said, told
 
 if TYPE_CHECKING:
-    from fleet_health.domain.detectors.contract import Detector
+    from fleet_health.detectors.spec import Detector
 
 MINUTE = 60_000_000
 REFUSED = ("a", "fatal-only")

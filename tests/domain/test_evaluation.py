@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fleet_health.domain.detectors.contract import Figure, Finding, Reach
-from fleet_health.domain.evaluation import DetectorFailure, Evaluation, evaluate, evict, reach_of
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.incidents import Incidents
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, evaluate, evict, reach_of
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.fleet import Fleet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
 
-    from fleet_health.domain.detectors.contract import Pair
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
 
 
 def finding(host: str, symptom: str) -> Finding:

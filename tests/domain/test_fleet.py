@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.fleet import Fleet, Ships, Traffic
-from fleet_health.domain.observation import Response, Ship, Unstamped
-from fleet_health.domain.window import Counts
+from fleet_health.model.fleet import Fleet, Ships, Traffic
+from fleet_health.model.observation import Response, Ship, Unstamped
+from fleet_health.model.window import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
-from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
-from fleet_health.domain.detectors.silent import Silent, SilentLimits
-from fleet_health.domain.detectors.unstamped import Unstamped, UnstampedLimits
-from fleet_health.domain.hidden import hidden_verdicts, in_words
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.detectors.hidden import hidden_verdicts, in_words
+from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.silent import Silent, SilentLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
+from fleet_health.model.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 MINUTE = 60_000_000
 WINDOW = 30 * MINUTE

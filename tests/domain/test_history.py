@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.history import BIN_US, BINS, History, HistorySnapshot, strip_of
-from fleet_health.domain.observation import Response, Ship
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.history import BIN_US, BINS, History, HistorySnapshot, strip_of
+from fleet_health.model.observation import Response, Ship
 
 MINUTE = 60_000_000
 NOON = 1_795_435_200_000_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.domain.host_globs import HostGlobs, is_plain, literal_length
+from fleet_health.model.host_globs import HostGlobs, is_plain, literal_length
 
 # Of a glob that backtracks, each further `*` multiplies the time by the length of the name: with these it would not
 # end within the age of the universe.

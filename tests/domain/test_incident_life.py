@@ -10,20 +10,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.alert import LOST, RESOLVED, dedup_key
-from fleet_health.domain.alert_policy import AlertPolicy
-from fleet_health.domain.detectors.contract import EVERY_HOST, Finding
-from fleet_health.domain.evaluation import Evaluation
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.incident import Snapshot
-from fleet_health.domain.incidents import Incidents, News
-from fleet_health.domain.instant import HOUR_US
-from fleet_health.domain.scope import Scope
+from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
+from fleet_health.alerting.alert_policy import AlertPolicy
+from fleet_health.alerting.incident import Snapshot
+from fleet_health.alerting.incidents import Incidents, News
+from fleet_health.alerting.scope import Scope
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
 
 MINUTE = 60_000_000
 TICK = 5 * MINUTE

@@ -8,17 +8,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.alert import dedup_key
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.evaluation import Evaluation
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.instant import HOUR_US, SECOND_US
+from fleet_health.alerting.alert import dedup_key
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
+from fleet_health.model.instant import HOUR_US, SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.alert import Alert
-    from fleet_health.domain.instant import Instant
+    from fleet_health.alerting.alert import Alert
+    from fleet_health.model.instant import Instant
 
 HOUR_BEGINS = 1_795_456_800_000_000
 """2026-11-23T18:00:00Z."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.instant import describe, from_datetime, isoformat, to_us, utc_hour
+from fleet_health.model.instant import describe, from_datetime, isoformat, to_us, utc_hour
 
 PROPERTY = settings(deadline=None, max_examples=300)
 DAY = timedelta(days=1)

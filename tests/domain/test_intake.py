@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.domain.instant import SECOND_US
-from fleet_health.domain.intake import admit_live, admit_until
-from fleet_health.domain.observation import Ship
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.observation import Ship
+from fleet_health.model.row_dates import admit_live, admit_until
 
 NOW = 1_795_460_100_000_000
 FIVE_MINUTES = 300 * SECOND_US

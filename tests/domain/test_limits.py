@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from fleet_health.domain.limits import HostLimits, Override
+from fleet_health.detectors.limits import HostLimits, Override
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.domain.near_miss import near_miss
+from fleet_health.model.near_miss import near_miss
 
 NAMES = st.text("abc", min_size=1, max_size=6)
 

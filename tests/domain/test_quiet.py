@@ -7,9 +7,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.instant import from_datetime
-from fleet_health.domain.quiet import QuietWindow
+from fleet_health.alerting.mute_windows import QuietWindow
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.instant import from_datetime
 
 BERLIN = ZoneInfo("Europe/Berlin")
 DAYS = frozenset(range(7))

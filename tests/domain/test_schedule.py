@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.instant import SECOND_US, isoformat
-from fleet_health.domain.schedule import first_tick_at, next_tick_at
+from fleet_health.model.instant import SECOND_US, isoformat
+from fleet_health.model.schedule import first_tick_at, next_tick_at
 
 FIVE_MINUTES = 300 * SECOND_US
 TICK_AT = 1_795_460_100_000_000

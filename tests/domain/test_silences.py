@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from fleet_health.domain.silences import (
+from fleet_health.alerting.silences import (
     ACTIVE_LIMIT,
     ENDED_LIMIT,
     Changes,

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.suggested_fix import SuggestedFix
 
 
 @pytest.mark.parametrize(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.evaluation import Evaluation
-from fleet_health.domain.suspects import Suspects
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
+from fleet_health.replay.suspects import Suspects
 
 A, B = ("a", "silent"), ("b", "silent")
 

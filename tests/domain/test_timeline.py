@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.domain.timeline import KINDS, Timeline
+from fleet_health.replay.timeline import KINDS, Timeline
 
 SHIPS = KINDS.index("ships")
 

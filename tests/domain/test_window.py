@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.window import EXACT_EVENTS, Counts, HostWindow
+from fleet_health.model.window import EXACT_EVENTS, Counts, HostWindow
 
 PROPERTY = settings(deadline=None, max_examples=300)
 # Near each other, and as far apart as times can be.

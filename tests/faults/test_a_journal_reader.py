@@ -19,22 +19,22 @@ import pytest
 from structlog.testing import capture_logs
 from systemd import journal
 
+from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
-from fleet_health.domain.detectors.blind import Blind
-from fleet_health.domain.evaluation import evaluate, reach_of
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.incidents import Incidents
+from fleet_health.detectors.blind import Blind
+from fleet_health.detectors.evaluation import evaluate, reach_of
+from fleet_health.model.fleet import Fleet
 from fleet_health.service import clock
 from fleet_health.service.clock import StepWatch
-from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
+from fleet_health.service.service_manager import Pulse
 from fleet_health.service.status import status_line
+from fleet_health.service.ticker import Evaluator
 from fleet_health.sources import follower as following_module
-from fleet_health.sources import journal as journal_module
-from fleet_health.sources.journal import JournalFollower
-from fleet_health.sources.reader import JournalReader
+from fleet_health.sources.journal import source as journal_module
+from fleet_health.sources.journal.reader import JournalReader
+from fleet_health.sources.journal.source import JournalFollower
 from fleet_health.sources.state import Phase
 from tests.faults.private_journald import (
     NAME,
@@ -49,9 +49,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
     from contextlib import AbstractContextManager
 
+    from fleet_health.alerting.alert import Alert
     from fleet_health.config.schema import JournalSettings
-    from fleet_health.domain.alert import Alert
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
     from tests.conftest import AsyncEventually, Following, Service, Site, StartService
     from tests.faults.private_journald import PrivateJournald
 

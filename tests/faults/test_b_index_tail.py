@@ -18,10 +18,10 @@ from asyncinotify import Inotify, Mask
 from structlog.testing import capture_logs
 
 from fleet_health.config.loading import load
-from fleet_health.domain.instant import isoformat
+from fleet_health.model.instant import isoformat
 from fleet_health.service import clock
-from fleet_health.sources.index import IndexFollower
-from fleet_health.sources.open_file import LINE_LIMIT
+from fleet_health.sources.index.open_file import LINE_LIMIT
+from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.state import Phase
 from tests.patience import PATIENCE_S
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from fleet_health.domain.observation import Ship
+    from fleet_health.model.observation import Ship
     from tests.conftest import AsyncEventually, DoWithout, Following, Service, Site
 
 LOOKBACK_US = 3_600_000_000

@@ -21,28 +21,28 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 from structlog.testing import capture_logs
 
+from fleet_health.alerting.alert import Alert, dedup_key
+from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
-from fleet_health.domain.alert import Alert, dedup_key
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.evaluation import Evaluation, reach_of
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.instant import HOUR_US, SECOND_US, from_datetime, isoformat, utc_hour
+from fleet_health.detectors.evaluation import Evaluation, reach_of
+from fleet_health.detectors.spec import Finding
 from fleet_health.errors import SinkUnavailable
+from fleet_health.model.instant import HOUR_US, SECOND_US, from_datetime, isoformat, utc_hour
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service import clock
 from fleet_health.service.clock import StepWatch
 from fleet_health.service.delivery import Delivery
-from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sinks.journal import JournalSink
+from fleet_health.service.service_manager import Pulse
+from fleet_health.service.ticker import Evaluator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from fleet_health.config.schema import Settings
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
     from tests.conftest import AsyncEventually, DoWithout, Service, Site, StartService
 
 NOON = 1_795_000_000_000_000 // HOUR_US * HOUR_US
@@ -360,7 +360,7 @@ STAGES = {
 DIE = """
 import os, signal
 from fleet_health.service.delivery import Delivery
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.records.alert_log import AlertLog
 
 write = os.write
 

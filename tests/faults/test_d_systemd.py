@@ -68,7 +68,7 @@ def test_D5_a_long_catch_up_asks_for_more_time(
     site.configure()
     code = """
 import time
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.index.tail import Tail
 
 read = Tail.read
 

@@ -11,9 +11,9 @@ import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
-from fleet_health.domain.fleet import Ships, Traffic
-from fleet_health.sources.index import IndexFollower
-from fleet_health.sources.journal import JournalFollower
+from fleet_health.model.fleet import Ships, Traffic
+from fleet_health.sources.index.source import IndexFollower
+from fleet_health.sources.journal.source import JournalFollower
 from tests.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ async def test_E1_a_backlog_of_the_journal_leaves_the_loop_its_turns(
         parse_into(*arguments)
 
     monkeypatch.setattr(source, "_parse_into", parse_slowly)
-    monkeypatch.setattr("fleet_health.sources.journal.time", SimpleNamespace(monotonic=lambda: turns.now))
+    monkeypatch.setattr("fleet_health.sources.journal.source.time", SimpleNamespace(monotonic=lambda: turns.now))
 
     await source.poll()
     await source.close()
@@ -163,7 +163,7 @@ def test_E3_a_source_that_fails_does_not_end_the_service(
     site.configure()
     code = f"""
 import os
-from fleet_health.sources import open_file
+from fleet_health.sources.index import open_file
 
 class Disk:
     def __getattr__(self, name):

@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from fleet_health.alerting.alert import Alert
 from fleet_health.config.loading import load
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.fleet import Ships, Traffic
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.spec import Finding
+from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.errors import ConfigError
-from fleet_health.parsing.host_name import host_name
+from fleet_health.model.fleet import Ships, Traffic
+from fleet_health.model.host_name import host_name
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sources.journal import log_parser
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.sources.journal.source import log_parser
 
 if TYPE_CHECKING:
     from pathlib import Path

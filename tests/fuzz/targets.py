@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, NoReturn
 
 import msgspec
 
+from fleet_health.alerting.alert import Alert
 from fleet_health.config.loading import load
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.evaluation import evaluate
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.intake import admit_live
-from fleet_health.domain.observation import Response, Ship, Unstamped
+from fleet_health.detectors.evaluation import evaluate
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.host_name import host_name
+from fleet_health.model.observation import Response, Ship, Unstamped
+from fleet_health.model.row_dates import admit_live
 from fleet_health.parsing.alert_row import parse_alert_row
-from fleet_health.parsing.host_name import host_name
 from fleet_health.parsing.rejection import Rejection
-from fleet_health.sinks.journal import datagram, fields_of
-from fleet_health.sources.index import index_parser
-from fleet_health.sources.journal import log_parser
+from fleet_health.records.journal_sink import datagram, fields_of
+from fleet_health.sources.index.source import index_parser
+from fleet_health.sources.journal.source import log_parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.__main__ import main
-from fleet_health.service.evaluator import Evaluator
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sources.index import IndexFollower
-from fleet_health.sources.journal import JournalFollower
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.service.ticker import Evaluator
+from fleet_health.sources.index.source import IndexFollower
+from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
     from collections.abc import Callable

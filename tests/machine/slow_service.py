@@ -7,10 +7,10 @@ import time
 from typing import TYPE_CHECKING
 
 from fleet_health.__main__ import main
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.index.tail import Tail
 
 if TYPE_CHECKING:
-    from fleet_health.sources.open_file import Block
+    from fleet_health.sources.index.open_file import Block
 
 
 def slow_down() -> None:

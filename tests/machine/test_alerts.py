@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.sinks.journal import MESSAGE_IDS, NOTICE_IDS
+from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS
 from tests.machine.deployment import ALERTS, QUICK_CONFIG, RECEIVER, REFUSED_HOST
 from tests.machine.machine import eventually
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.sinks.journal import MESSAGE_IDS
+from fleet_health.records.journal_sink import MESSAGE_IDS
 from tests.machine.machine import eventually
 
 if TYPE_CHECKING:

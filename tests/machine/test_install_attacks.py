@@ -183,7 +183,7 @@ def test_S10_an_upgrade_with_umask_077_after_an_install_with_umask_000(service: 
     [
         ("chmod o+w packaging", "packaging can be changed by everybody"),
         ("chmod o+w .", "/srv/changed can be changed by everybody"),
-        ("chmod 1777 fleet_health/domain", "fleet_health/domain can be changed by everybody"),
+        ("chmod 1777 fleet_health/model", "fleet_health/model can be changed by everybody"),
         ("chmod o+w fleet_health/__main__.py", "__main__.py can be changed by everybody"),
         ("chown mallory requirements/release.txt", "release.txt can be changed by mallory"),
         (
@@ -225,9 +225,9 @@ def test_S10_a_package_with_another_hash_is_refused(service: Service) -> None:
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ("echo 'raise SystemExit(3)' >>fleet_health/cli/parser.py", "cannot be built"),
+        ("echo 'raise SystemExit(3)' >>fleet_health/cli/main.py", "cannot be built"),
         (
-            "echo 'def run(options): raise RuntimeError' >>fleet_health/cli/check.py",
+            "echo 'def run(options): raise RuntimeError' >>fleet_health/cli/commands/check.py",
             "it fails on your index and journal",
         ),
     ],

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fleet_health.sinks.journal import MESSAGE_IDS, NOTICE_IDS
+from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS
 
 _PACKAGING = Path(__file__).resolve().parents[2] / "packaging"
 

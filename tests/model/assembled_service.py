@@ -10,16 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
-from fleet_health.domain.evaluation import reach_of
-from fleet_health.domain.incidents import Incidents
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service.clock import StepWatch
 from fleet_health.service.delivery import Delivery
-from fleet_health.service.evaluator import Evaluator
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sinks.journal import JournalSink
+from fleet_health.service.service_manager import Pulse
+from fleet_health.service.ticker import Evaluator
 from fleet_health.sources.follower import Follower
 from tests.patience import PATIENCE_S
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from pathlib import Path
 
-    from fleet_health.domain.evaluation import Evaluation
+    from fleet_health.detectors.evaluation import Evaluation
     from tests.model.limits import Limits
     from tests.model.oracle import Entry
 
@@ -60,7 +60,7 @@ class AssembledService:
         self._base = load(config)
         self._loop = asyncio.new_event_loop()
         self._is_alive = False
-        self._patch = patch("fleet_health.sources.journal.JournalReader", lambda _: _ListReader(entries))
+        self._patch = patch("fleet_health.sources.journal.source.JournalReader", lambda _: _ListReader(entries))
         self._patch.start()
 
     def start(self, limits: Limits) -> None:

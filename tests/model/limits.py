@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from fleet_health.domain.detectors.fatal_only import FatalOnlyLimits
-from fleet_health.domain.detectors.silent import SilentLimits
-from fleet_health.domain.detectors.unstamped import UnstampedLimits
-from fleet_health.domain.instant import SECOND_US
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.fatal_only import FatalOnlyLimits
+from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.silent import SilentLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unstamped import UnstampedLimits
+from fleet_health.model.instant import SECOND_US
 
 if TYPE_CHECKING:
     from fleet_health.config.schema import Settings

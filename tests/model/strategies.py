@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from fleet_health.domain.instant import SECOND_US
+from fleet_health.model.instant import SECOND_US
 from tests.model.limits import MINUTE, Limits, Rules
 
 _RULES = st.builds(

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.incidents import Incidents
+from fleet_health.alerting.alert import Alert
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.spec import Finding
 from fleet_health.parsing.alert_row import parse_alert_row
 
 AT = 1_795_460_100_000_000

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.instant import SECOND_US
+from fleet_health.model.instant import SECOND_US
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE, entry_offset
 
 if TYPE_CHECKING:

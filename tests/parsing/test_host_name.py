@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from fleet_health.parsing.host_name import host_name, safe_glob
+from fleet_health.model.host_name import host_name, safe_glob
 
 PROPERTY = settings(deadline=None, max_examples=500)
 HASH_OF_129_A = "c12cb024a2e5551c"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.observation import Ship
+from fleet_health.model.observation import Ship
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 

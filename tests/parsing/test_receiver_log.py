@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.observation import Response, Unstamped
+from fleet_health.model.observation import Response, Unstamped
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT, LogObservation, LogParser, compile_pattern
 
 PROPERTY = settings(deadline=None, max_examples=300)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fleet_health.domain.instant import from_datetime
+from fleet_health.model.instant import from_datetime
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 
 PROPERTY = settings(deadline=None, max_examples=300)

@@ -191,8 +191,9 @@ def _serve(control_fd: int) -> None:
 def _import_everything() -> None:
     # As fleet_health.__main__ does for the service.
     sys.modules["rich"] = None  # type: ignore[assignment]
-    from fleet_health.cli import parser, run  # noqa: F401, PLC0415 - this is what takes the time
-    from fleet_health.service import daemon  # noqa: F401, PLC0415
+    from fleet_health import daemon  # noqa: F401, PLC0415
+    from fleet_health.cli import main as parser  # noqa: F401, PLC0415 - this is what takes the time
+    from fleet_health.cli.commands import run  # noqa: F401, PLC0415 - this is what takes the time
 
 
 def _report_ended(statuses: dict[int, int]) -> None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.cli.plot import draw
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.timeline import Timeline
+from fleet_health.alerting.alert import Alert
+from fleet_health.api.server import ControlSocket
+from fleet_health.cli.plot.plot import draw
+from fleet_health.detectors.spec import Finding
 from fleet_health.errors import SinkUnavailable
-from fleet_health.service.control import ControlSocket
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.replay.timeline import Timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.safe_files import SafeDirectory, UnsafePathError, led_astray
+from fleet_health.files.safe_files import SafeDirectory, UnsafePathError, led_astray
 from tests.faults.private_journald import open_descriptors
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from fleet_health.config.loading import load
 from fleet_health.config.receiver_patterns import MARKER
-from fleet_health.domain.observation import Response, Unstamped
+from fleet_health.model.observation import Response, Unstamped
 from fleet_health.parsing.access_formats import FORMATS, Request
 from fleet_health.parsing.forgery import forgeries
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.receiver_log import LogParser
-from fleet_health.sources.journal import log_parser
+from fleet_health.sources.journal.source import log_parser
 from tests.security.servers import FORGED, VICTIM
 
 if TYPE_CHECKING:

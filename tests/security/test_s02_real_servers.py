@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.observation import Response, Unstamped
+from fleet_health.model.observation import Response, Unstamped
 from tests.security.servers import VICTIM, Servers, Upload, uploads
 
 if TYPE_CHECKING:

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.alerting.alert import RESOLVED
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.scope import Scope
 from fleet_health.config.loading import load
-from fleet_health.domain.alert import RESOLVED
-from fleet_health.domain.evaluation import evaluate, evict, reach_of
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.observation import Response, Ship
-from fleet_health.domain.scope import Scope
+from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.observation import Response, Ship
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
-from fleet_health.sources.tail import Tail
+from fleet_health.service.service_manager import Pulse
+from fleet_health.sources.index.tail import Tail
 from tests.site import now_us
 
 if TYPE_CHECKING:

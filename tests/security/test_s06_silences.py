@@ -12,25 +12,25 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
+from fleet_health.api.answers import Answers
 from fleet_health.config.loading import load
-from fleet_health.domain.history import History
-from fleet_health.domain.incident import Incident, Snapshot
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.instant import HOUR_US, isoformat
-from fleet_health.domain.silences import ACTIVE_LIMIT, Silence, Silences
+from fleet_health.model.history import History
+from fleet_health.model.instant import HOUR_US, isoformat
+from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
-from fleet_health.service.answers import Answers
 from fleet_health.service.clock import ClockState
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
+from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
-from fleet_health.sinks.silence_file import SilenceFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-    from fleet_health.service.evaluator import Evaluator
+    from fleet_health.service.ticker import Evaluator
     from tests.conftest import RunCommand, Service, Site, StartService
 
 MANY = 1_043

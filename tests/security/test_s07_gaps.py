@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.sources.system_messages import DROPPED_ID
+from fleet_health.sources.journal.system_messages import DROPPED_ID
 from tests.site import now_us
 
 if TYPE_CHECKING:

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from fleet_health.alerting.flapping import Flapping
+from fleet_health.alerting.incident import Incident
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.scope import Scope
 from fleet_health.config.loading import load
-from fleet_health.domain.evaluation import evaluate, evict, reach_of
-from fleet_health.domain.flapping import Flapping
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.history import History
-from fleet_health.domain.incident import Incident
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.observation import Response, Ship
-from fleet_health.domain.scope import Scope
-from fleet_health.domain.window import EXACT_EVENTS, HostWindow
+from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.history import History
+from fleet_health.model.observation import Response, Ship
+from fleet_health.model.window import EXACT_EVENTS, HostWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def test_S9_a_busy_host_takes_little_memory_and_time() -> None:
 def test_S9_all_windows_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many busy hosts share a budget: the busiest are counted in steps, the others stay exact."""
     budget = 1 << 16
-    monkeypatch.setattr("fleet_health.domain.traffic._BUDGET", budget)
+    monkeypatch.setattr("fleet_health.model.traffic._BUDGET", budget)
     fleet = Fleet()
     fleet.ships.record(Ship(f"pi-{number}", NOW) for number in range(50))
 

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
+from fleet_health.alerting.alert import Alert
+from fleet_health.detectors.spec import Finding
 from fleet_health.errors import SinkTaken, SinkUnavailable
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.records.alert_log import AlertLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

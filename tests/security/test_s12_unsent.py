@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from systemd import journal
 
-from fleet_health.domain.alert import RESOLVED, Alert, Notice
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.evidence import Evidence
-from fleet_health.domain.instant import HOUR_US
+from fleet_health.alerting.alert import RESOLVED, Alert, Notice
+from fleet_health.alerting.evidence import Evidence
+from fleet_health.detectors.spec import Finding
+from fleet_health.model.instant import HOUR_US
 from fleet_health.parsing.alert_row import parse_whole_row
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import MESSAGE_IDS, fields_of
 from fleet_health.service.catch_up import recorded
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sinks.journal import MESSAGE_IDS, fields_of
-from fleet_health.sources.own_entries import OwnEntries
+from fleet_health.sources.journal.own_entries import OwnEntries
 from tests.faults.conftest import journald, stopped_journald
 from tests.faults.private_journald import NAME
 
@@ -39,7 +39,7 @@ COMPARED = "recorded alerts sent that the journal lacked"
 # Killed when the alerts are in the alert log and synced, and not yet handed to the socket.
 DIE_BEFORE_SENDING = """
 import os, signal
-from fleet_health.sinks.journal import JournalSink
+from fleet_health.records.journal_sink import JournalSink
 
 def die(self, alerts):
     if list(alerts):

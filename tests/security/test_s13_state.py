@@ -14,20 +14,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.domain.coverage import Gap
-from fleet_health.domain.evaluation import Evaluation
-from fleet_health.domain.flapping import Flap
-from fleet_health.domain.history import History, HistorySnapshot, strip_of
-from fleet_health.domain.incident import Incident, Snapshot
-from fleet_health.domain.incidents import Incidents
+from fleet_health.alerting.flapping import Flap
+from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.errors import SinkUnavailable
+from fleet_health.model.coverage import Gap
+from fleet_health.model.history import History, HistorySnapshot, strip_of
+from fleet_health.records import state_file
+from fleet_health.records.salvage import salvage
+from fleet_health.records.silence_file import SilenceFile
+from fleet_health.records.state_file import StateFile, encoded
 from fleet_health.service.memory import Memory
 from fleet_health.service.restoring import examined
 from fleet_health.service.silencing import Silencing
-from fleet_health.sinks import state_file
-from fleet_health.sinks.salvage import salvage
-from fleet_health.sinks.silence_file import SilenceFile
-from fleet_health.sinks.state_file import StateFile, encoded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

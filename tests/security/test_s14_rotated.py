@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.alerting.alert import Alert
+from fleet_health.detectors.spec import Finding
+from fleet_health.records.alert_log import AlertLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -98,7 +98,7 @@ def caplog_events(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     """Give what the sinks log."""
     events: list[dict[str, str]] = []
     monkeypatch.setattr(
-        "fleet_health.sinks.alert_log._log.warning", lambda event, **fields: events.append({"event": event, **fields})
+        "fleet_health.records.alert_log._log.warning", lambda event, **fields: events.append({"event": event, **fields})
     )
     return events
 

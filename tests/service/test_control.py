@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.service import control
-from fleet_health.service.control import CLIENT_LIMIT, REQUEST_LIMIT, ControlSocket, RequestError
+from fleet_health.api import server as control
+from fleet_health.api.server import CLIENT_LIMIT, REQUEST_LIMIT, ControlSocket, RequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping

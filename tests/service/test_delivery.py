@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
+from fleet_health.alerting.alert import Alert
+from fleet_health.detectors.spec import Finding
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service.delivery import Delivery
-from fleet_health.service.notify import Pulse
-from fleet_health.sinks.alert_log import AlertLog
-from fleet_health.sinks.journal import JournalSink
+from fleet_health.service.service_manager import Pulse
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

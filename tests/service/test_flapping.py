@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.domain.silences import Silence
-from fleet_health.sinks.silence_file import SilenceFile
+from fleet_health.alerting.silences import Silence
+from fleet_health.records.silence_file import SilenceFile
 from tests.site import now_us
 
 if TYPE_CHECKING:

@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.loading import load
-from fleet_health.domain.coverage import Gap
-from fleet_health.domain.evaluation import reach_of
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.model.coverage import Gap
 from fleet_health.service import clock
 from fleet_health.service.intake import Intake
-from fleet_health.service.notify import Pulse
-from fleet_health.sources.tail import Tail
+from fleet_health.service.service_manager import Pulse
+from fleet_health.sources.index.tail import Tail
 from tests.site import now_us
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import pytest
 
-    from fleet_health.domain.fleet import Fleet
+    from fleet_health.model.fleet import Fleet
     from tests.conftest import AsyncEventually, Site
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.sources.system_messages import DROPPED_ID
+from fleet_health.sources.journal.system_messages import DROPPED_ID
 from tests.site import now_us
 
 if TYPE_CHECKING:
@@ -218,7 +218,7 @@ def test_nobody_is_silent_while_the_index_takes_too_long_to_read(
     code = f"""
 import pathlib, time
 from fleet_health.service import intake
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.index.tail import Tail
 
 intake._POLL_TIME, read = 0.1, Tail.read
 
@@ -262,7 +262,7 @@ def test_an_alert_does_not_wait_for_its_evidence(
     site.sync_journal()
     code = f"""
 import time
-from fleet_health.service import daemon
+from fleet_health import daemon
 
 def with_evidence(*_):
     {what_it_does}

@@ -13,7 +13,7 @@ import pytest
 
 PROGRAM = """
 import structlog
-from fleet_health.service import logs
+from fleet_health.service import logging as logs
 logs.configure("info")
 log = structlog.get_logger("x")
 log.debug("not shown")

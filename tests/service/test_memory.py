@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fleet_health.domain.fleet import Ships
-from fleet_health.domain.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.model.fleet import Ships
 from fleet_health.service.memory import Memory, Saving
 
 SECOND = 1_000_000

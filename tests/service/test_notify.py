@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 from structlog.testing import capture_logs
 
-from fleet_health.service.notify import Pulse, feed_watchdog, notify, watchdog_interval
+from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,7 +53,7 @@ def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The monotonic clock, which stands still until it is set."""
     clock = [1000.0]
-    monkeypatch.setattr("fleet_health.service.notify.time", SimpleNamespace(monotonic=lambda: clock[0]))
+    monkeypatch.setattr("fleet_health.service.service_manager.time", SimpleNamespace(monotonic=lambda: clock[0]))
     return clock
 
 
@@ -86,7 +86,7 @@ def test_a_part_at_rest_is_never_overdue(seconds: list[float]) -> None:
 async def test_one_overdue_part_stops_the_feeding(seconds: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     """It is named once in the log; when it moves again the feeding goes on."""
     fed: list[tuple[str, ...]] = []
-    monkeypatch.setattr("fleet_health.service.notify.notify", lambda *assignments: fed.append(assignments))
+    monkeypatch.setattr("fleet_health.service.service_manager.notify", lambda *assignments: fed.append(assignments))
     go_on, has_stopped = asyncio.Event(), asyncio.Event()
 
     async def sleep(_seconds: float) -> None:
@@ -94,7 +94,7 @@ async def test_one_overdue_part_stops_the_feeding(seconds: list[float], monkeypa
         await go_on.wait()
         go_on.clear()
 
-    monkeypatch.setattr("fleet_health.service.notify.asyncio", SimpleNamespace(sleep=sleep))
+    monkeypatch.setattr("fleet_health.service.service_manager.asyncio", SimpleNamespace(sleep=sleep))
     pulses = [Pulse("moving", 1e9), Pulse("hanging", 5.0)]
     task = asyncio.create_task(feed_watchdog(3.0, pulses))
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.alert import dedup_key
+from fleet_health.alerting.alert import dedup_key
 from fleet_health.parsing.alert_row import parse_alert_row
 
 if TYPE_CHECKING:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.service.control import RequestError
-from fleet_health.service.silence_requests import SilenceRequests
+from fleet_health.api.server import RequestError
+from fleet_health.api.silence_requests import SilenceRequests
+from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service.silencing import Silencing
-from fleet_health.sinks.silence_file import SilenceFile
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.evaluation import Evaluation
-from fleet_health.domain.incidents import Incidents
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.sources.state import Phase, SourceState
@@ -22,7 +22,7 @@ NOW = 1_795_000_000_000_000  # 2026-11-18T11:06:40Z
 
 READ_SLOWLY = """
 import time
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.index.tail import Tail
 
 read = Tail.read
 
@@ -35,7 +35,7 @@ Tail.read = read_slowly
 
 FAIL_TO_READ = """
 import os
-from fleet_health.sources import open_file
+from fleet_health.sources.index import open_file
 
 class Broken:
     def __getattr__(self, name):

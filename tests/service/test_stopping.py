@@ -69,7 +69,7 @@ def test_a_writer_that_hangs_does_not_keep_it_from_ending(
     """A disk that answers no more costs the last alerts, and not the end."""
     code = """
 import time
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.records.alert_log import AlertLog
 AlertLog.append = lambda *_: time.sleep(600)
 """
     site.show_all_symptoms()
@@ -86,7 +86,7 @@ def test_a_second_signal_ends_it_at_once(site: Site, start_altered_service: Call
     """Who asks twice does not want to wait for the last alerts."""
     code = """
 import time
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.records.alert_log import AlertLog
 AlertLog.append = lambda *_: time.sleep(600)
 """
     site.show_all_symptoms()

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.alert import Alert, dedup_key
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.domain.instant import HOUR_US
+from fleet_health.alerting.alert import Alert, dedup_key
+from fleet_health.detectors.spec import Finding
 from fleet_health.errors import SinkUnavailable
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.model.instant import HOUR_US
+from fleet_health.records.alert_log import AlertLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -364,7 +364,7 @@ def test_probing_changes_nothing(log: AlertLog, path: Path) -> None:
 
 def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that keeps the file locked holds us up for some seconds, not for ever."""
-    monkeypatch.setattr("fleet_health.sinks.log_lock._PATIENCE", 0.1)
+    monkeypatch.setattr("fleet_health.records.log_lock._PATIENCE", 0.1)
     with path.with_name(".alerts.jsonl.lock").open("wb") as file:
         # As the log does it: of the open file, for this very process holds it here.
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
@@ -377,9 +377,9 @@ def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypat
 WRITER = """
 import sys
 from pathlib import Path
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.sinks.alert_log import AlertLog
+from fleet_health.alerting.alert import Alert
+from fleet_health.detectors.spec import Finding
+from fleet_health.records.alert_log import AlertLog
 
 log, count = AlertLog(Path(sys.argv[1])), 0
 print("ready", flush=True)

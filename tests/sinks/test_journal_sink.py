@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from structlog.testing import capture_logs
 
-from fleet_health.domain.alert import Alert
-from fleet_health.domain.detectors.contract import Finding
-from fleet_health.sinks.journal import MESSAGE_IDS, JournalSink, datagram, fields_of
+from fleet_health.alerting.alert import Alert
+from fleet_health.detectors.spec import Finding
+from fleet_health.records.journal_sink import MESSAGE_IDS, JournalSink, datagram, fields_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from fleet_health import safe_files
-from fleet_health.domain.instant import HOUR_US
-from fleet_health.domain.silences import ACTIVE_LIMIT, ENDED_LIMIT, Silence, TooManySilences, problem_of
+from fleet_health.alerting.silences import ACTIVE_LIMIT, ENDED_LIMIT, Silence, TooManySilences, problem_of
 from fleet_health.errors import SinkUnavailable
-from fleet_health.sinks import silence_file
-from fleet_health.sinks.silence_file import SilenceFile
+from fleet_health.files import safe_files
+from fleet_health.model.instant import HOUR_US
+from fleet_health.records import silence_file
+from fleet_health.records.silence_file import SilenceFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,7 +139,7 @@ def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str,
 
 def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who keeps it cannot keep the service from answering; nothing is changed."""
-    monkeypatch.setattr("fleet_health.sinks.silence_file._LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("fleet_health.records.silence_file._LOCK_PATIENCE", 0.1)
     file = SilenceFile(tmp_path)
     with (tmp_path / "silences.lock").open("w") as kept:
         fcntl.flock(kept, fcntl.LOCK_EX)

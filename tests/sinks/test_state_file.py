@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from fleet_health.errors import SinkUnavailable
-from fleet_health.sinks.state_file import StateFile, encoded
+from fleet_health.records.state_file import StateFile, encoded
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -6,9 +6,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from fleet_health.domain.evaluation import Evaluation, evaluate
-from fleet_health.service import evaluator, intake
-from fleet_health.sources.open_file import OpenFile
+from fleet_health.detectors.evaluation import Evaluation, evaluate
+from fleet_health.service import intake
+from fleet_health.service import ticker as evaluator
+from fleet_health.sources.index.open_file import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,8 +11,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from fleet_health.service import daemon, logs
-from fleet_health.sinks.journal import JournalSink
+from fleet_health import daemon
+from fleet_health.records.journal_sink import JournalSink
+from fleet_health.service import logging as logs
 
 if TYPE_CHECKING:
     import asyncio

@@ -14,8 +14,9 @@ from math import ceil
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from fleet_health.service import clock, intake, notify
-from fleet_health.sources import tail
+from fleet_health.service import clock, intake
+from fleet_health.service import service_manager as notify
+from fleet_health.sources.index import tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

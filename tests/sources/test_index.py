@@ -12,13 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from fleet_health.config.loading import load
-from fleet_health.domain.instant import isoformat
-from fleet_health.domain.observation import Ship
+from fleet_health.model.instant import isoformat
+from fleet_health.model.observation import Ship
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
-from fleet_health.sources.index import IndexFollower, index_parser, index_tail
+from fleet_health.sources.index.open_file import LINE_LIMIT
+from fleet_health.sources.index.source import IndexFollower, index_parser, index_tail
 from fleet_health.sources.once import read_every_row, read_index
-from fleet_health.sources.open_file import LINE_LIMIT
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
     from tests.conftest import AsyncEventually, Following, Site
 
 MINUTE_US = 60_000_000
@@ -145,7 +145,7 @@ async def test_without_inotify_the_index_is_looked_at_every_two_seconds(
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EMFILE, "Too many open files")
 
-    monkeypatch.setattr("fleet_health.sources.index.Inotify", refuse)
+    monkeypatch.setattr("fleet_health.sources.index.source.Inotify", refuse)
     site.ship("a")
     with capture_logs() as logs:
         async with following(Rig(site)) as rig:

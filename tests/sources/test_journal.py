@@ -10,11 +10,11 @@ import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
-from fleet_health.domain.observation import Response, Unstamped
 from fleet_health.errors import SourceUnavailable
+from fleet_health.model.observation import Response, Unstamped
 from fleet_health.service import clock
-from fleet_health.sources.journal import JournalFollower
-from fleet_health.sources.reader import JournalReader
+from fleet_health.sources.journal.reader import JournalReader
+from fleet_health.sources.journal.source import JournalFollower
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_health.config.schema import JournalSettings
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
     from tests.conftest import AsyncEventually, Eventually, Following
 
 

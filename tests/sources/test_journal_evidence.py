@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.domain.coverage import SUPPRESSED, Gap, latest_run
-from fleet_health.domain.observation import Response, UnitState
-from fleet_health.sources.journal import JournalFollower
+from fleet_health.model.coverage import SUPPRESSED, Gap, latest_run
+from fleet_health.model.observation import Response, UnitState
+from fleet_health.sources.journal.source import JournalFollower
+from fleet_health.sources.journal.system_messages import DROPPED_ID
 from fleet_health.sources.once import read_journal
 from fleet_health.sources.state import SourceState
-from fleet_health.sources.system_messages import DROPPED_ID
 from tests.site import now_us
 
 if TYPE_CHECKING:
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.instant import Instant
     from tests.conftest import Site
 
 MINUTE = 60_000_000

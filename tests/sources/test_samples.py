@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.sources.samples import journal_command, sample_lines
+from fleet_health.sources.journal.samples import journal_command, sample_lines
 from tests.site import now_us
 
 if TYPE_CHECKING:

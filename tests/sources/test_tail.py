@@ -16,14 +16,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from fleet_health.errors import SourceUnavailable
-from fleet_health.sources.open_file import LINE_LIMIT
-from fleet_health.sources.tail import Tail
+from fleet_health.sources.index.open_file import LINE_LIMIT
+from fleet_health.sources.index.tail import Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from fleet_health.sources.open_file import ReadAt
+    from fleet_health.sources.index.open_file import ReadAt
 
 
 @dataclass
@@ -152,7 +152,7 @@ def test_half_a_line_at_the_end_of_a_replaced_file_is_a_line(
     path: Path, tail: Tail, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """When nobody is waited for any more it can get no newline, so it is given as it is."""
-    monkeypatch.setattr("fleet_health.sources.tail._LEFT_TIME", 0.0)
+    monkeypatch.setattr("fleet_health.sources.index.tail._LEFT_TIME", 0.0)
     append(path, b"one\nhalf")
     read(tail)
     path.rename(path.with_suffix(".1"))
@@ -525,7 +525,7 @@ def test_a_rotated_file_is_let_go_of_when_its_writer_has_had_time(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is not read again either, however often the file at the path is replaced."""
-    monkeypatch.setattr("fleet_health.sources.tail._LEFT_TIME", 0.0)
+    monkeypatch.setattr("fleet_health.sources.index.tail._LEFT_TIME", 0.0)
     append(tmp_path / "log.1", b"old\n")
     append(path, b"one\n")
     tail = Tail(path, rotated=lambda: sorted(tmp_path.glob("log.*"), reverse=True))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.sources.time_order import TimeOrder
+from fleet_health.replay.time_order import TimeOrder
 
 items = st.lists(st.tuples(st.integers(0, 50), st.integers(-(1 << 63), (1 << 63) - 1)), max_size=60)
 

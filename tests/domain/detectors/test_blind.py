@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
-from fleet_health.domain.detectors.blind import Blind
-from fleet_health.domain.detectors.contract import Reach
+from fleet_health.detectors.blind import Blind
+from fleet_health.detectors.spec import Reach
+from fleet_health.model.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 MINUTE_US = 60_000_000
 AFTER_US = 15 * MINUTE_US

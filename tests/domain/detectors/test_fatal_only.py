@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.detectors.contract import Finding, Reach
-from fleet_health.domain.detectors.fatal_only import FatalOnly, FatalOnlyLimits
-from fleet_health.domain.detectors.unstamped import UnstampedLimits
-from fleet_health.domain.instant import HOUR_US, SECOND_US
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unstamped import UnstampedLimits
+from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.instant import HOUR_US, SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 WINDOW_US = 30 * 60 * SECOND_US
 LIMITS = FatalOnlyLimits(

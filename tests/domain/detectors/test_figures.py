@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.detectors import blind, receiver_down
-from fleet_health.domain.detectors.contract import EVERY_HOST
-from fleet_health.domain.fleet import Fleet
-from fleet_health.domain.observation import Response, Ship, UnitState, Unstamped
+from fleet_health.detectors import blind, receiver_down
+from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
+from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
     from fleet_health.config.schema import Settings

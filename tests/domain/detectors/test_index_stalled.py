@@ -6,18 +6,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.detectors.contract import Finding, Reach
-from fleet_health.domain.detectors.disagreement import DisagreementLimits
-from fleet_health.domain.detectors.index_stalled import IndexStalled
-from fleet_health.domain.instant import SECOND_US
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.disagreement import DisagreementLimits
+from fleet_health.detectors.index_stalled import IndexStalled
+from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.instant import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 MINUTE_US = 60 * SECOND_US
 WINDOW_US, SLACK_US = 30 * MINUTE_US, 2 * MINUTE_US

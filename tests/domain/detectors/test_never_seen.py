@@ -6,19 +6,19 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.detectors.never_seen import NeverSeen, NeverSeenLimits
-from fleet_health.domain.detectors.silent import Silent, SilentLimits
-from fleet_health.domain.evaluation import evaluate, evict, reach_of
-from fleet_health.domain.host_globs import HostGlobs
-from fleet_health.domain.incidents import Incidents
-from fleet_health.domain.limits import HostLimits
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.detectors.limits import HostLimits
+from fleet_health.detectors.never_seen import NeverSeen, NeverSeenLimits
+from fleet_health.detectors.silent import Silent, SilentLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.model.host_globs import HostGlobs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 HOUR = 3_600_000_000
 

@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.detectors.contract import Finding, Reach
-from fleet_health.domain.detectors.receiver_down import ReceiverDown, ReceiverDownLimits
-from fleet_health.domain.detectors.silent import SilentLimits
-from fleet_health.domain.instant import HOUR_US, SECOND_US
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.observation import UnitState
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.receiver_down import ReceiverDown, ReceiverDownLimits
+from fleet_health.detectors.silent import SilentLimits
+from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.observation import UnitState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 MINUTE_US = 60 * SECOND_US
 DOWN_US, AFTER_US, LOOKBACK_US = 2 * MINUTE_US, 30 * MINUTE_US, 24 * HOUR_US

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.coverage import Coverage, Gap
-from fleet_health.domain.detectors.contract import Finding, Reach
-from fleet_health.domain.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
-from fleet_health.domain.instant import SECOND_US
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
+from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.instant import SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 WINDOW_US = 30 * 60 * SECOND_US
 DETECTOR = ReceiverFailing(ReceiverFailingLimits(WINDOW_US, 3, 0.5, SuggestedFix("Mend it.")))

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.detectors.contract import Reach
-from fleet_health.domain.detectors.too_many_hosts import TooManyHosts
-from fleet_health.domain.instant import HOUR_US
+from fleet_health.detectors.spec import Reach
+from fleet_health.detectors.too_many_hosts import TooManyHosts
+from fleet_health.model.instant import HOUR_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 
 KNOWN = "; the hosts known before are still watched"

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.domain.detectors.unknown_hosts import UnknownHosts
+from fleet_health.detectors.unknown_hosts import UnknownHosts
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 MINUTE = 60_000_000
 

@@ -6,17 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.domain.detectors.contract import Finding, Reach
-from fleet_health.domain.detectors.unstamped import Unstamped, UnstampedLimits
-from fleet_health.domain.instant import HOUR_US, SECOND_US
-from fleet_health.domain.limits import HostLimits, Override
-from fleet_health.domain.suggested_fix import SuggestedFix
+from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
+from fleet_health.model.instant import HOUR_US, SECOND_US
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.domain.fleet import Fleet
-    from fleet_health.domain.instant import Instant
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 WINDOW_US = 30 * 60 * SECOND_US
 LIMITS = UnstampedLimits(WINDOW_US, 3, SuggestedFix("Stamp $host."))

@@ -1,0 +1,145 @@
+"""What somebody is told: an alert, or a notice that one is over; and the row of each in `alerts.jsonl`."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.model.instant import SECOND_US, describe, isoformat, utc_hour
+
+if TYPE_CHECKING:
+    from fleet_health.alerting.evidence import Evidence
+    from fleet_health.detectors.spec import Finding
+    from fleet_health.model.instant import Instant
+
+RESOLVED = "resolved"
+"""The status of an incident that is seen to be over."""
+LOST = "lost"
+"""The status of an incident whose host has shown no sign, or if it is silent no upload, for the whole lookback."""
+
+
+def dedup_key(host: str, symptom: str, at: Instant) -> str:
+    """Name the one alert that a host and symptom get in the UTC hour that holds `at`: 16 hex digits."""
+    return _key(f"{host}|{symptom}|{utc_hour(at)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A finding at the instant of its evaluation.
+
+    Attributes:
+        finding: The finding.
+        detected_at: The instant.
+        evidence: What else is known of its host; None if it is no host's.
+        command: A command that shows the journal's lines about it; empty if there is none.
+
+    """
+
+    finding: Finding
+    detected_at: Instant
+    evidence: Evidence | None = None
+    command: str = ""
+
+    @property
+    def dedup_key(self) -> str:
+        """The key under which this alert is given only once."""
+        return dedup_key(self.finding.host, self.finding.symptom, self.detected_at)
+
+    def row(self) -> dict[str, Any]:
+        """Give the alert's row: six keys that others rely on, then the evidence. More may be added, none renamed."""
+        return self._contract() | self.facts()
+
+    def facts(self) -> dict[str, Any]:
+        """Give the evidence as it stands in the row; what is not known is left out."""
+        facts: dict[str, Any] = {}
+        if (evidence := self.evidence) is not None:
+            instants = {"last_good_wall": evidence.last_good_at, "first_bad_wall": evidence.first_bad_at}
+            facts |= {key: isoformat(at) for key, at in instants.items() if at is not None}
+            if evidence.counts:
+                facts["responses"] = {str(status): count for status, count in evidence.counts.items()}
+            if evidence.unstamped:
+                facts["unstamped"] = evidence.unstamped
+            if evidence.reason:
+                facts["reason"] = evidence.reason
+            if evidence.samples:
+                facts["samples"] = list(evidence.samples)
+        if self.command:
+            facts["command"] = self.command
+        return facts
+
+    def _contract(self) -> dict[str, Any]:
+        return {
+            "host": self.finding.host,
+            "symptom": self.finding.symptom,
+            "detail": self.finding.detail,
+            "suggested_fix": self.finding.suggested_fix,
+            "detected_at_wall": isoformat(self.detected_at),
+            "dedup_key": self.dedup_key,
+        }
+
+    def line(self) -> str:
+        """Say the alert in one line that is easy to grep."""
+        return f"ALERT host={self.finding.host} symptom={self.finding.symptom} {self.finding.detail}"
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What has become of an incident. Nobody need act on it.
+
+    Attributes:
+        status: `RESOLVED` or `LOST`.
+        host: The incident's host.
+        symptom: Its symptom.
+        opened_at: When it was found first.
+        ended_at: When it was first seen to be over; for a lost host, the same as `detected_at`.
+        detected_at: The instant of the evaluation that decided so.
+
+    """
+
+    status: str
+    host: str
+    symptom: str
+    opened_at: Instant
+    ended_at: Instant
+    detected_at: Instant
+
+    @property
+    def lasted_us(self) -> int:
+        """How long the incident lasted; 0 at least, whatever the clock did meanwhile."""
+        return max(0, self.ended_at - self.opened_at)
+
+    @property
+    def detail(self) -> str:
+        """What has become of it, in one sentence."""
+        if self.status == LOST:
+            return (
+                f"nothing for the whole lookback, after {describe(self.lasted_us)} of {self.symptom}; no more is said"
+            )
+        return f"it is over, after {describe(self.lasted_us)}"
+
+    @property
+    def dedup_key(self) -> str:
+        """A key that no alert has, nor another notice."""
+        return _key(f"{self.host}|{self.symptom}|{self.status}|{self.detected_at}")
+
+    def row(self) -> dict[str, Any]:
+        """Give the notice's row: an alert's keys, `status` and `lasted_s`."""
+        return {
+            "host": self.host,
+            "symptom": self.symptom,
+            "detail": self.detail,
+            "suggested_fix": "",
+            "detected_at_wall": isoformat(self.detected_at),
+            "dedup_key": self.dedup_key,
+            "status": self.status,
+            "lasted_s": self.lasted_us / SECOND_US,
+        }
+
+    def line(self) -> str:
+        """Say the notice in one line that is easy to grep."""
+        return f"{self.status.upper()} host={self.host} symptom={self.symptom} {self.detail}"
+
+
+def _key(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,68 @@
+"""When an incident is told of: how often while it lasts, how surely it must be over, and when it is mere noise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.places import HOST_LIMIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.model.instant import Instant
+
+_MINUTE_US = 60_000_000
+_DAY_US = 24 * HOUR_US
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPolicy:
+    """How incidents are told of.
+
+    Attributes:
+        tick_us: The time from one evaluation to the next.
+        repeat: How long after its opening an incident is told of again, ascending; the last one recurs. None for once
+            in each UTC hour.
+        resolve_after_us: For how long an incident must be seen to be over; None for one tick.
+        flap_limit: An incident that opens more often than this within a day is flapping.
+        flap_quiet_us: It is so until it has neither opened nor resolved for this long.
+        forget_after_us: For how long a lost host is remembered.
+        most_remembered: How many lost hosts are remembered at most, and of how many incidents when they opened.
+        grace_us: Gives for how long an incident of a host and symptom must have stood before it is told of.
+        lookback_us: Returns after how long without any sign a host is lost.
+
+    """
+
+    tick_us: int = 5 * _MINUTE_US
+    repeat: tuple[int, ...] | None = None
+    resolve_after_us: int | None = None
+    flap_limit: int = 5
+    flap_quiet_us: int = HOUR_US
+    forget_after_us: int = 30 * _DAY_US
+    most_remembered: int = HOST_LIMIT
+    grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
+    lookback_us: Callable[[str], int] = field(default=lambda _: _DAY_US, compare=False)
+
+    @property
+    def proof_us(self) -> int:
+        """For how long an incident must be seen to be over."""
+        return self.tick_us if self.resolve_after_us is None else self.resolve_after_us
+
+    def is_due(self, pair: tuple[str, str], opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
+        """Say whether an incident is to be told of now, but for the rule that each UTC hour tells of it once."""
+        grace_us = self.grace_us(*pair)
+        if grace_us and now - opened_at < grace_us:  # without one also by a clock that was set back
+            return False
+        if told_at is None or self.repeat is None:
+            return True
+        return self._repeats(told_at - opened_at) < self._repeats(now - opened_at)
+
+    def _repeats(self, age_us: int) -> int:
+        """Count the repeats that are due by an age."""
+        assert self.repeat is not None  # noqa: S101 - only asked then
+        last = self.repeat[-1]
+        if age_us < last:
+            return sum(interval <= age_us for interval in self.repeat)
+        return len(self.repeat) - 1 + age_us // last

@@ -1,0 +1,63 @@
+"""Which alerts were given in which hour: each is given once in it.
+
+Keys are held by the hour that their row was detected in, so a row that carries a key of another hour (written by hand,
+or by a clock that was wrong) suppresses nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.alerting.alert import dedup_key
+from fleet_health.model.instant import HOUR_US, utc_hour
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+# A clock that is set back must find the keys of the hours it goes through again. It is set back by seconds, or by
+# a whole zone at most; who sets it back by more restarts with it.
+_REMEMBERED_US = 25 * HOUR_US
+
+
+# Of how many keys, at most, a snapshot has the hours around an instant: enough for every host of a full table.
+_SAVED = 50_000
+
+
+class ToldKeys:
+    """Remembers the keys of the hours around the present."""
+
+    def __init__(self, by_hour: Mapping[str, Iterable[str]] | None = None) -> None:
+        """Take the keys of a snapshot, if there is one."""
+        self.by_hour: dict[str, set[str]] = {hour: set(keys) for hour, keys in (by_hour or {}).items()}
+
+    def around(self, *instants: Instant) -> dict[str, list[str]]:
+        """Return the keys of the hours of some instants, and of the hours before and after each; sorted, and bounded.
+
+        These outlive a restart: the alert log may have been rotated and compressed meanwhile.
+        """
+        hours = sorted({utc_hour(at + hours * HOUR_US) for at in instants for hours in (-1, 0, 1)}, reverse=True)
+        saved: dict[str, list[str]] = {}
+        room = _SAVED
+        for hour in hours:
+            if keys := sorted(self.by_hour.get(hour, ()))[:room]:
+                saved[hour] = keys
+                room -= len(keys)
+        return saved
+
+    def add(self, key: str, at: Instant) -> None:
+        """Take note of an alert that was given at an instant."""
+        self.by_hour.setdefault(utc_hour(at), set()).add(key)
+
+    def has(self, pair: Pair, at: Instant) -> bool:
+        """Say whether the hour of an instant has had its alert of a host and symptom."""
+        given = self.by_hour.get(utc_hour(at))
+        return given is not None and dedup_key(*pair, at) in given
+
+    def prune(self, now: Instant) -> None:
+        """Forget the hours that are far away."""
+        # ISO hours compare as time does.
+        first, last = utc_hour(now - _REMEMBERED_US), utc_hour(now + _REMEMBERED_US)
+        self.by_hour = {hour: keys for hour, keys in self.by_hour.items() if first <= hour <= last}

@@ -1,0 +1,68 @@
+"""What is known of a host beside the finding: when it was last well, what went wrong since, and most of all why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+UNSTAMPED = "unstamped"
+"""The reason of refusals for want of a code stamp; any other reason is an HTTP status."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the sources have shown of one host, as far back as they are known.
+
+    Attributes:
+        last_good_at: Its last accepted upload, in either source; None if none is known.
+        first_bad_at: Its first refusal after that; None if none is known.
+        counts: HTTP status -> how often it was answered so, within what is known of the journal.
+        unstamped: How many of its uploads carried no code stamp, within the same.
+        reason: Why it is refused most of the time: a status such as `412`, or `unstamped`; empty if it is not.
+        samples: Some of the latest lines that refuse it, escaped and cut.
+
+    """
+
+    last_good_at: Instant | None = None
+    first_bad_at: Instant | None = None
+    counts: Mapping[int, int] = field(default_factory=dict)
+    unstamped: int = 0
+    reason: str = ""
+    samples: Sequence[str] = ()
+
+
+def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
+    """Gather what is known of a host up to an instant."""
+    shipped_at, window = fleet.ships.last_at(host), fleet.traffic.window(host)
+    if window is None:
+        return Evidence(last_good_at=shipped_at)
+    accepted_at = window.latest((SUCCESS,), now)
+    last_good_at = max((at for at in (shipped_at, accepted_at) if at is not None), default=None)
+    since = 0 if last_good_at is None else last_good_at + 1
+    refused_at = window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
+    unstamped_at = window.earliest_unstamped(since)
+    counts = window.count_by_status(0, now)
+    unstamped = window.count(0, now).unstamped
+    return Evidence(
+        last_good_at=last_good_at,
+        first_bad_at=min((at for at in (refused_at, unstamped_at) if at is not None), default=None),
+        counts=counts,
+        unstamped=unstamped,
+        reason=_reason(counts, unstamped),
+    )
+
+
+def _reason(counts: Mapping[int, int], unstamped: int) -> str:
+    refusals = {status: count for status, count in counts.items() if status // 100 in (CLIENT_ERROR, SERVER_ERROR)}
+    # An upload without a stamp is warned of and then refused, so it counts among the refusals as well.
+    if unstamped * 2 > sum(refusals.values()):
+        return UNSTAMPED
+    return str(max(refusals, key=lambda status: refusals[status])) if refusals else ""

@@ -1,0 +1,126 @@
+"""An incident, and what of all of them outlives a restart."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fleet_health.alerting.flapping import Flap  # noqa: TC001
+from fleet_health.detectors import never_seen, silent
+
+# msgspec reads the annotations at run time.
+from fleet_health.detectors.spec import PRESENT
+from fleet_health.model.instant import Instant  # noqa: TC001
+from fleet_health.model.subject import Pair  # noqa: TC001
+
+
+class Incident(msgspec.Struct):
+    """One incident.
+
+    Attributes:
+        host: The host, or `EVERY_HOST`.
+        symptom: The symptom.
+        opened_at: The evaluation that found it first.
+        told_at: The latest alert of it; None if there was none, because it is held back or silenced.
+        well_since: Since when it is seen to be over; None while it is not.
+        lost_at: Since when its host is lost; None if it is not.
+        is_muted: Whether a silence has kept an alert of it back.
+        explains: The incidents that it is the cause of.
+        sign_at: The newest fact known when it was last found that would speak for an end; None if there was none. Only
+            a newer one ends it.
+        heard_at: When its host was last heard of in either source; None if that was never known.
+        limits: The limits by which it was found last; empty if that is not known.
+        is_found: Whether the latest evaluation that looked for it found it.
+        is_outgrown: Whether the limits have changed since, and what was found by the old ones is none by the new ones:
+            then it ends without a new fact.
+
+    """
+
+    host: str
+    symptom: str
+    opened_at: Instant
+    told_at: Instant | None = None
+    well_since: Instant | None = None
+    lost_at: Instant | None = None
+    is_muted: bool = False
+    explains: frozenset[Pair] = frozenset()
+    sign_at: Instant | None = None
+    heard_at: Instant | None = None
+    limits: str = ""
+    is_found: bool = False
+    is_outgrown: bool = False
+
+    def is_ended_by(self, sign_at: Instant | None) -> bool:
+        """Say whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
+
+        What ends a silent host's is a row: one that was not known when it was found is new, however late it is read. Of
+        anything else it must be later than the opening. Both go by the fact's own timestamp, which a clock that was
+        behind when it was written cannot advance.
+        """
+        if sign_at is None:
+            return False
+        if sign_at == PRESENT or self.symptom == never_seen.SYMPTOM:
+            return True
+        if self.symptom == silent.SYMPTOM and self.sign_at is not None:
+            return sign_at > self.sign_at
+        return sign_at > max(self.opened_at, self.opened_at if self.sign_at is None else self.sign_at)
+
+    def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
+        """Take note of an evaluation that found it: by which limits, and which facts were known then."""
+        self.limits, self.is_found, self.is_outgrown = limits, True, False
+        self.lost_at = self.well_since = None
+        if sign_at is not None and sign_at != PRESENT:
+            self.sign_at = sign_at if self.sign_at is None else max(self.sign_at, sign_at)
+        self.note_heard(heard_at)
+
+    def note_missing(self, limits: str, *, is_continuous: bool) -> None:
+        """Take note of an evaluation that looked for it, and did not find it.
+
+        Args:
+            limits: The limits by which it was looked for. If it was found until now and they have changed, that is why.
+            is_continuous: Whether there was an evaluation lately. Otherwise what it was found by may just be too long
+                ago by now; not so for a silent host, which time alone does not make well.
+
+        """
+        has_changed = self.is_found and bool(self.limits) and limits != self.limits
+        if has_changed and (is_continuous or self.symptom == silent.SYMPTOM):
+            self.is_outgrown = True
+        self.limits, self.is_found = limits, False
+
+    def note_heard(self, at: Instant | None) -> None:
+        """Take note of a sign of its host."""
+        if at is not None:
+            self.heard_at = at if self.heard_at is None else max(self.heard_at, at)
+
+    @property
+    def last_sign_at(self) -> Instant:
+        """The latest sign of its host; of a silent host the latest upload, for that is what is missed of it."""
+        at = self.sign_at if self.symptom == silent.SYMPTOM else self.heard_at
+        return self.opened_at if at is None else at
+
+    def redate(self, latest: Instant) -> None:
+        """Date nothing later than an instant: what was stamped by a clock that was ahead happened before it."""
+        for name in ("opened_at", "told_at", "well_since", "lost_at", "sign_at", "heard_at"):
+            at: Instant | None = getattr(self, name)
+            if at is not None:
+                setattr(self, name, min(at, latest))
+
+
+class Snapshot(msgspec.Struct):
+    """What of the incidents outlives a restart.
+
+    Attributes:
+        at: The latest evaluation that is in it; None for none.
+        open: The open incidents.
+        released: Which were held back until lately, each with the instant from which on it is told of.
+        openings: When each host and symptom opened of late.
+        flapping: Which of them flap.
+        told: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
+
+    """
+
+    at: Instant | None = None
+    open: list[Incident] = []
+    released: list[tuple[Pair, Instant]] = []
+    openings: list[tuple[Pair, list[Instant]]] = []
+    flapping: list[tuple[Pair, Flap]] = []
+    told: dict[str, list[str]] = {}

@@ -1,0 +1,59 @@
+"""One cause, one alert: what is explained by an open incident is held back, and named in the cause's alert instead."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+_HOSTS_NAMED = 10
+
+
+class Inhibition:
+    """Knows what is held back.
+
+    Attributes:
+        held: What the latest evaluation found, and whose alerts are held back.
+        released: What was held back by a cause that has ended, each with the instant up to which it still is.
+
+    """
+
+    def __init__(self, released: dict[Pair, Instant] | None = None) -> None:
+        self.held: frozenset[Pair] = frozenset()
+        self.released = released or {}
+
+    def release(self, explained: Iterable[Pair], now: Instant, tick_us: int) -> None:
+        """Take note that a cause has ended: what outlives it by a tick has another one."""
+        # By about a tick, for no two are exactly one apart.
+        self.released |= dict.fromkeys(explained, now + tick_us // 2)
+
+    def look(
+        self,
+        causes: Iterable[Iterable[Pair]],
+        found: Container[Pair],
+        now: Instant,
+        tick_us: int,
+        *,
+        keeps_released: bool = False,
+    ) -> None:
+        """See what is held back of all that is found, given what each open incident explains.
+
+        What was released is kept if the clock is behind: its time has not come, or cannot be told.
+        """
+        if not keeps_released:
+            self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
+        explained = set(self.released).union(*causes)
+        self.held = frozenset(pair for pair in explained if pair in found)
+
+    def named(self, explained: frozenset[Pair]) -> str:
+        """Name what is held back of that which a cause explains, in words to follow on its detail; else nothing."""
+        held = sorted(explained & self.held)
+        if not held:
+            return ""
+        named = ", ".join(f"{host} {symptom}" for host, symptom in held[:_HOSTS_NAMED])
+        more = f" and {len(held) - _HOSTS_NAMED} more" if len(held) > _HOSTS_NAMED else ""
+        return f"; {len(held)} alert{'' if len(held) == 1 else 's'} of hosts held back: {named}{more}"

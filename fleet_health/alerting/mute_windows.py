@@ -1,0 +1,54 @@
+"""Quiet windows: hours of the week in which nobody wants to be told. By the clock on the wall, summer time included."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    from datetime import time
+    from zoneinfo import ZoneInfo
+
+    from fleet_health.model.host_globs import HostGlobs
+    from fleet_health.model.instant import Instant
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class QuietWindow:
+    """A window of each week.
+
+    Attributes:
+        days: The days on which it begins, Monday being 0.
+        begins: When it begins, by the wall clock.
+        ends: When it ends, exclusively; if that is no later than it begins, on the next day.
+        zone: Whose wall clock.
+        hosts: Whom it is about; None for everything, also what concerns no host in particular.
+
+    """
+
+    days: frozenset[int]
+    begins: time
+    ends: time
+    zone: ZoneInfo
+    hosts: HostGlobs | None = None
+
+    def is_active(self, at: Instant) -> bool:
+        """Say whether an instant is in it.
+
+        The wall clock decides: an hour that it shows twice is quiet both times, and one that it skips is neither here
+        nor there.
+        """
+        there = (_EPOCH + timedelta(microseconds=at)).astimezone(self.zone)
+        clock, day = there.time(), there.weekday()
+        if self.begins < self.ends:
+            return day in self.days and self.begins <= clock < self.ends
+        return (day in self.days and clock >= self.begins) or ((day - 1) % 7 in self.days and clock < self.ends)
+
+    def is_about(self, host: str) -> bool:
+        """Say whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
+        return self.hosts is None or (host != EVERY_HOST and self.hosts.matches(host))

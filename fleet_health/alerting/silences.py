@@ -1,0 +1,295 @@
+"""Silences: what an operator does not want to hear of for a while. Each has an end, an author and a reason.
+
+What a silence may cost is bounded here, whoever makes it and by whatever way: how many hold at a time, how many are
+remembered after their end, and how long and how intricate each may be. Which silences are about a host is worked out
+once for each host and set of silences: a plain name is looked up, and only the globs are matched.
+"""
+
+from __future__ import annotations
+
+import re
+from fnmatch import translate
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fleet_health.model.host_globs import HostGlobs, is_plain, literal_length
+from fleet_health.model.instant import HOUR_US, SECOND_US, Instant, describe, isoformat
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.model.subject import Pair
+
+SHORTEST_US, LONGEST_US = 60 * SECOND_US, 30 * 24 * HOUR_US
+"""For how long one may be made; it must end."""
+WIDE_LONGEST_US = 24 * HOUR_US
+"""For how long one may silence most of the fleet, unless `--all` says that this is meant."""
+ACTIVE_LIMIT = 200
+"""How many may hold at a time, or be about to."""
+ENDED_LIMIT = 200
+"""How many are remembered after their end, for who must see that they ended."""
+REASON_LENGTH = 200
+"""How many characters a reason may have."""
+GLOB_LENGTH, GLOB_STARS = 128, 8
+"""How many characters a glob may have, and how many `*`."""
+NAME_LENGTH = 64
+"""How many characters an id or an author may have."""
+
+# Enough for any fleet that is watched; asking for invented names must not fill the memory instead.
+_REMEMBERED_HOSTS = 20_000
+
+
+class TooManySilences(Exception):  # noqa: N818 - it names what was found, not a mistake of ours
+    """No more silences may hold at a time; `str()` says what to do."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"{ACTIVE_LIMIT} silences are active already, which is the limit; end some of them"
+            " (`fleet-health silence list`, `fleet-health silence end ID`), or silence several hosts by one glob"
+        )
+
+
+class Silence(msgspec.Struct, frozen=True):
+    """One silence.
+
+    Attributes:
+        id: Its name, for who ends it early.
+        hosts: A glob for the hosts that it is about.
+        symptom: The symptom that it is about; None for every symptom of these hosts.
+        starts_at: From when on it holds.
+        ends_at: Until when, exclusively.
+        reason: Why.
+        author: Who wanted it.
+
+    """
+
+    id: str
+    hosts: str
+    symptom: str | None
+    starts_at: Instant
+    ends_at: Instant
+    reason: str
+    author: str
+
+    def row(self) -> dict[str, str | None]:
+        """Give it as it stands in `silences.json`, and in what the command prints."""
+        return {
+            "id": self.id,
+            "hosts": self.hosts,
+            "symptom": self.symptom,
+            "starts_at_wall": isoformat(self.starts_at),
+            "ends_at_wall": isoformat(self.ends_at),
+            "reason": self.reason,
+            "author": self.author,
+        }
+
+    def is_active(self, now: Instant) -> bool:
+        """Say whether it holds at an instant."""
+        return self.starts_at <= now < self.ends_at
+
+    def is_about(self, symptom: str) -> bool:
+        """Return whether it covers a symptom of the hosts that it matches."""
+        return self.symptom in {None, symptom}
+
+
+def glob_problem(glob: str) -> str:
+    """Return why a glob is too long or too intricate for a silence; empty if it is not."""
+    if not glob:
+        return "it is empty"
+    if len(glob) > GLOB_LENGTH:
+        return f"it has {len(glob)} characters, and no more than {GLOB_LENGTH} are allowed"
+    if (stars := glob.count("*")) > GLOB_STARS:
+        return f"it has {stars} `*`, and no more than {GLOB_STARS} are allowed"
+    return ""
+
+
+def breadth_problem(glob: str, length_us: int, hosts: Iterable[str]) -> str:
+    """Return why a silence needs `--all`: it is long, and keeps most of the fleet quiet; empty if it does not.
+
+    A glob that spells out no character is taken to match every host, whichever are known at present. Any other that is
+    not a plain name is tried on the hosts that are known: it must not match more than half of them, if there are two.
+    """
+    if length_us <= WIDE_LONGEST_US or is_plain(glob):
+        return ""
+    if literal_length(glob) == 0:
+        matched = "may match every host, for it spells out no character"
+    else:
+        globs, names = HostGlobs((glob,)), list(hosts)
+        count = sum(globs.matches(host) for host in names)
+        if count < 2 or count * 2 <= len(names):  # noqa: PLR2004 - one host is no fleet
+            return ""
+        matched = f"matches {count} of {len(names)} known hosts"
+    return f"{glob} {matched}, and no alert of them would be sent for more than a day"
+
+
+def problem_of(silence: Silence) -> str:
+    """Return why a silence cannot be taken, however it came to be; empty if it can."""
+    length_us = silence.ends_at - silence.starts_at
+    if problem := glob_problem(silence.hosts):
+        return f"hosts: {problem}"
+    if length_us < 0:
+        return "it ends before it begins"
+    if length_us > LONGEST_US:
+        return f"it lasts {describe(length_us)}, and no more than {describe(LONGEST_US)} are allowed"
+    for name, text, limit in (
+        ("reason", silence.reason, REASON_LENGTH),
+        ("author", silence.author, NAME_LENGTH),
+        ("id", silence.id, NAME_LENGTH),
+        ("symptom", silence.symptom or "", NAME_LENGTH),
+    ):
+        if len(text) > limit:
+            return f"{name}: it has {len(text)} characters, and no more than {limit} are allowed"
+    return ""
+
+
+def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], list[str]]:
+    """Return the silences that may be used, in their order, and why others may not, each in a few words.
+
+    Of those that still hold the first are kept, so that a stream of new ones takes none away; of those that have ended
+    the latest.
+    """
+    problems: list[str] = []
+    good: list[Silence] = []
+    for one in silences:
+        if problem := problem_of(one):
+            problems.append(problem)
+        else:
+            good.append(one)
+    holding = [one for one in good if one.ends_at > now]
+    if (surplus := len(holding) - ACTIVE_LIMIT) > 0:
+        problems.append(f"{surplus} more than the {ACTIVE_LIMIT} that may be active at a time")
+    kept = {id(one) for one in holding[:ACTIVE_LIMIT]}
+    ended = sorted((one for one in good if one.ends_at <= now), key=lambda one: one.ends_at)
+    kept.update(id(one) for one in ended[-ENDED_LIMIT:])
+    return [one for one in good if id(one) in kept], problems
+
+
+class Silences:
+    """All silences that are known, those that have ended lately among them; which are about a host is remembered."""
+
+    def __init__(self, silences: Sequence[Silence] = ()) -> None:
+        self.all = tuple(silences)
+        self._by_name: dict[str, list[Silence]] = {}
+        shapes: list[Silence] = []
+        for one in self.all:
+            (self._by_name.setdefault(one.hosts, []) if is_plain(one.hosts) else shapes).append(one)
+        # For most hosts one look at all globs together is the only one.
+        self._any = HostGlobs(tuple({one.hosts for one in shapes}))
+        self._shapes = [(re.compile(translate(one.hosts)).match, one) for one in shapes]
+        self._about: dict[str, tuple[Silence, ...]] = {}
+
+    def about(self, host: str) -> tuple[Silence, ...]:
+        """Return the silences of a host, or of `EVERY_HOST`, whether or not they hold at present."""
+        known = self._about.get(host)
+        if known is None:
+            known = self._matching(host)
+            if len(self._about) < _REMEMBERED_HOSTS:
+                self._about[host] = known
+        return known
+
+    def prepare(self, hosts: Iterable[str]) -> None:
+        """Match these hosts now, so that asking for them later costs a look-up; forget all others.
+
+        For another thread than the event loop's: 10,000 hosts and 200 globs take a third of a second.
+        """
+        known = self._about
+        self._about = {host: known[host] if host in known else self._matching(host) for host in hosts}
+
+    def of(self, host: str, symptom: str, now: Instant) -> Silence | None:
+        """Give the silence that keeps a host's symptom quiet at an instant, the longest of several; else None."""
+        matching = [one for one in self.about(host) if one.is_active(now) and one.is_about(symptom)]
+        return max(matching, key=lambda one: one.ends_at, default=None)
+
+    def _matching(self, host: str) -> tuple[Silence, ...]:
+        if host == EVERY_HOST:
+            # What concerns no host in particular must be named by its symptom: who silences all hosts has not thought
+            # of the receiver, or of us being blind.
+            return tuple(one for one in self.all if one.hosts == EVERY_HOST and one.symptom is not None)
+        named = self._by_name.get(host, ())
+        if not self._any.matches(host):
+            return tuple(named)
+        return (*named, *(one for match, one in self._shapes if match(host)))
+
+
+class Ended(msgspec.Struct, frozen=True):
+    """A silence has ended.
+
+    Attributes:
+        silence: The silence.
+        standing: What it was about and stands still, each as host and symptom, in order.
+        was_in_vain: Whether there never was anything for it to keep quiet.
+
+    """
+
+    silence: Silence
+    standing: tuple[Pair, ...] = ()
+    was_in_vain: bool = False
+
+
+class Changes(msgspec.Struct, frozen=True):
+    """What has become of the silences since the last look.
+
+    Attributes:
+        made: The silences that were not known before.
+        moved: Those that now end at another time, later than the present.
+        ended: Those that have ended.
+        removed: The ids of those that are gone without an end that was seen, each with when it was to end, if known.
+
+    """
+
+    made: tuple[Silence, ...] = ()
+    moved: tuple[Silence, ...] = ()
+    ended: tuple[Ended, ...] = ()
+    removed: tuple[tuple[str, Instant | None], ...] = ()
+
+
+class SilenceRecord(msgspec.Struct):
+    """What is known of a silence.
+
+    Attributes:
+        has_matched: Whether it ever mattered.
+        is_said: Whether its end was said.
+        ends_at: When it was to end by the last look; None if an earlier release took this down.
+
+    """
+
+    has_matched: bool = False
+    is_said: bool = False
+    ends_at: Instant | None = None
+
+
+class SilenceWatch:
+    """Notices what becomes of the silences: each is reported when it is made, when it ends, and if it is taken away."""
+
+    def __init__(self, records: dict[str, SilenceRecord] | None = None) -> None:
+        self.records = records or {}
+
+    def look(self, silences: Silences, incidents: Iterable[Pair], now: Instant) -> Changes:
+        """Take note of an evaluation; give what has changed, each once."""
+        matching: dict[str, list[Pair]] = {}
+        for pair in sorted(incidents):
+            for silence in silences.about(pair[0]):
+                if silence.is_about(pair[1]):
+                    matching.setdefault(silence.id, []).append(pair)
+        made, moved, ended = [], [], []
+        records: dict[str, SilenceRecord] = {}
+        for silence in silences.all:
+            record = self.records.get(silence.id)
+            if record is None:
+                record = SilenceRecord()
+                made.append(silence)
+            elif record.ends_at is not None and record.ends_at != silence.ends_at and silence.ends_at > now:
+                moved.append(silence)
+            record.ends_at = silence.ends_at
+            records[silence.id] = record
+            pairs = tuple(matching.get(silence.id, ()))
+            if silence.is_active(now):
+                record.has_matched |= bool(pairs)
+            elif now >= silence.ends_at and not record.is_said:
+                record.is_said = True
+                ended.append(Ended(silence, pairs, was_in_vain=not pairs and not record.has_matched))
+        removed = [(id_, one.ends_at) for id_, one in self.records.items() if id_ not in records and not one.is_said]
+        self.records = records
+        return Changes(tuple(made), tuple(moved), tuple(ended), tuple(removed))

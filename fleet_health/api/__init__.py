@@ -1,0 +1,1 @@
+"""The control socket, and what is answered on it."""

@@ -1,0 +1,207 @@
+"""What the service answers to the operator's commands."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING, Any
+
+from aiofiles.os import wrap
+
+from fleet_health.alerting.silences import Silences, glob_problem
+from fleet_health.api.explanation import explanation_document
+from fleet_health.api.overview import STATES, Knowledge, source_document, state_of, status_document
+from fleet_health.api.preview import preview_document, refused_document
+from fleet_health.api.server import RequestError
+from fleet_health.api.silence_requests import SilenceRequests
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.errors import ConfigError, printable
+from fleet_health.model.host_globs import HostGlobs, is_plain
+from fleet_health.model.near_miss import near_miss
+from fleet_health.service import clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.api.server import Answer
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.service.intake import Intake
+    from fleet_health.service.silencing import Silencing
+    from fleet_health.service.ticker import Evaluator
+
+_GLOBS = 100
+"""How many globs a request for the status may have."""
+
+
+class Answers:
+    """Answers each request by its command. What takes time is done off the loop."""
+
+    def __init__(
+        self,
+        *,
+        intake: Intake,
+        evaluator: Evaluator,
+        incidents: Incidents,
+        silencing: Silencing,
+        settings: Callable[[], Settings],
+        problems: Callable[[], Sequence[str]],
+        load: Callable[[], Settings],
+        reload: Callable[[], None],
+    ) -> None:
+        """Take the parts that know, and the ways to ask the rest.
+
+        Args:
+            intake: Keeps the fleet.
+            evaluator: Knows the latest evaluation, and what the hosts did in the last hours.
+            incidents: What is open.
+            silencing: What is silenced.
+            settings: Gives the settings in force.
+            problems: Gives what is wrong with the service.
+            load: Reads the configuration as it is now; raises ConfigError.
+            reload: Has it taken, soon.
+
+        """
+        self._intake = intake
+        self._evaluator = evaluator
+        self._incidents = incidents
+        self._silencing = silencing
+        self._settings = settings
+        self._problems = problems
+        self._load = load
+        self._reload = reload
+        silences = SilenceRequests(silencing, self._known_hosts)
+        self._by_command: dict[str, Answer] = {
+            "status": self._status,
+            "explain": self._explain,
+            "preview": self._preview,
+            "reload": self._take_configuration,
+            "silence": silences.add,
+            "end-silence": silences.end,
+        }
+
+    async def __call__(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+        """Answer a request of a user.
+
+        Raises:
+            RequestError: It is not one that can be answered.
+
+        """
+        command = request.get("command")
+        if not isinstance(command, str) or command not in self._by_command:
+            raise RequestError(f"expected `command` to be one of {', '.join(self._by_command)}, found {command!r}")
+        return await self._by_command[command](request, uid)
+
+    async def _status(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
+        globs = _globs(_texts(request, "hosts"))
+        states = frozenset(_texts(request, "states"))
+        if strange := sorted(states - set(STATES)):
+            raise RequestError(f"expected `states` from {', '.join(STATES)}, found {strange[0]!r}")
+        limit = request.get("limit")
+        if limit is not None and (not isinstance(limit, int) or limit < 0):
+            raise RequestError(f"expected `limit` to be a whole number, found {limit!r}")
+
+        def is_wanted(host: str) -> bool:
+            return not globs.globs or globs.matches(host)
+
+        is_silenced = await self._silenced()  # one that was just made takes effect at the next tick, and is shown now
+        async with self._intake.held() as fleet:
+            fleet.coverage = self._intake.known_coverage()  # it is a copy
+            return await wrap(status_document)(self._knowledge(is_silenced), fleet, is_wanted, states, limit)
+
+    async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
+        host = request.get("host")
+        if not isinstance(host, str) or not host:
+            raise RequestError(f"expected `host` to be a host's name, found {host!r}")
+        silencing = self._silencing
+        is_silenced = await self._silenced()
+
+        def is_muted(at: Instant, host: str, symptom: str) -> bool:
+            return silencing.muter(at)(host, symptom)
+
+        async with self._intake.held() as fleet:
+            fleet.coverage = self._intake.known_coverage()
+            known = self._knowledge(is_silenced)
+            document = await wrap(explanation_document)(known, fleet, self._incidents, host, is_muted)
+            if not document["is_known"]:
+                raise RequestError(await wrap(_unknown)(host, fleet, known))
+        return document
+
+    async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
+        try:
+            settings = await wrap(self._load)()
+        except ConfigError as error:
+            return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
+        await self._silencing.refresh(clock.now())
+        async with self._intake.held() as fleet:
+            now = clock.now()
+            is_muted = self._silencing.muter(now, settings.quiet)
+            return await wrap(preview_document)(self._settings(), settings, fleet, now, is_muted)
+
+    async def _take_configuration(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
+        self._reload()
+        return {"is_requested": True}
+
+    async def _known_hosts(self) -> Sequence[str]:
+        async with self._intake.held() as fleet:
+            return await wrap(list)(fleet.hosts())
+
+    async def _silenced(self) -> Callable[[str, str], bool]:
+        """Read the silences anew, and match the hosts of all that is open; off the loop, for there may be many."""
+        now = clock.now()
+        await self._silencing.refresh(now)
+        return await self._silencing.match(self._incidents.open, now)
+
+    def _knowledge(self, is_silenced: Callable[[str, str], bool]) -> Knowledge:
+        now = clock.now()
+        last = self._evaluator.last
+        details = {} if last is None else {(one.host, one.symptom): one.detail for one in last.findings}
+        state = state_of(self._incidents, details, is_silenced)
+        return Knowledge(
+            now=now,
+            settings=self._settings(),
+            problems=self._problems(),
+            sources=[source_document(source, now) for source in self._evaluator.states],
+            evaluation=last,
+            details=details,
+            next_at=self._evaluator.next_at,
+            unseen=self._evaluator.unseen,
+            clock=self._evaluator.clock_state.problem,
+            # Copies, for it is read in another thread.
+            incidents=[(copy(incident), state(incident)) for incident in self._incidents.open.values()],
+            silences=self._silencing.silences or Silences(),
+            history=self._evaluator.history.snapshot,
+        )
+
+
+def _globs(wanted: Sequence[str]) -> HostGlobs:
+    """Take what hosts are asked for: any number of plain names, but only so many globs, for each costs something."""
+    shapes = [glob for glob in wanted if not is_plain(glob)]
+    if len(shapes) > _GLOBS:
+        raise RequestError(f"expected up to {_GLOBS} globs in `hosts`, beside plain names, found {len(shapes)}")
+    for glob in shapes:
+        if problem := glob_problem(glob):
+            raise RequestError(f"expected short globs in `hosts`: of {printable(glob)[:80]}, {problem}")
+    return HostGlobs(tuple(wanted))
+
+
+def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
+    """Say of a host that it is not known, or was left out, and which one may be meant."""
+    close = near_miss(host, dict.fromkeys(fleet.hosts()))
+    hint = f"; did you mean {close}?" if close else ""
+    since = known.now - reach_of(known.settings.detectors()).traffic_us
+    if fleet.is_left_out(host, since):
+        limit = fleet.traffic.stranger_limit
+        return (
+            f"{printable(host)} is not judged: it has never uploaded and is not expected, and more such hosts are"
+            f" refused than the {limit} that are counted at a time; if it is yours, name it in `hosts.expected`{hint}"
+        )
+    return f"no host {printable(host)} is known{hint}"
+
+
+def _texts(request: Mapping[str, Any], key: str) -> list[str]:
+    texts = request.get(key) or []
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise RequestError(f"expected `{key}` to be a list of strings, found something else")
+    return texts

@@ -1,0 +1,257 @@
+"""What the operator's commands are told: documents made from what the service knows. Pure; each says its version.
+
+Instants are ISO 8601 in UTC under keys that end in `_wall`; durations are seconds under keys that end in `_s`.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.detectors.hidden import hidden_verdicts
+from fleet_health.model.history import BIN_US, strip_of
+from fleet_health.model.instant import SECOND_US, isoformat
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import NO_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+
+    from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.silences import Silences
+    from fleet_health.config.schema import Settings
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.history import HistorySnapshot
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+    from fleet_health.sources.state import SourceState
+
+VERSION = 1
+"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
+
+FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
+    "firing",
+    "unknown",
+    "held-back",
+    "silenced",
+    "flapping",
+    "pending",
+    "lost",
+    "well",
+)
+STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
+"""The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
+
+Firing: it is alerted. Unknown: it is no longer found, and nothing new shows that it is over; or, of a host with no
+incident, the journal has a gap in which it may be in trouble, or some of its responses were dropped because more
+hosts are refused than are counted. Held back: its cause is alerted instead. Silenced: an operator wants no alert.
+Flapping: it comes and goes. Pending: it must stand for a while first. Lost: without a sign for the whole lookback.
+"""
+
+_RANKS = {state: rank for rank, state in enumerate(STATES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What the service knew at one instant.
+
+    Attributes:
+        now: The instant.
+        settings: The settings in force.
+        problems: What is wrong with the service itself.
+        sources: How each source sees, as documents.
+        evaluation: The latest evaluation; None before the first.
+        details: Host and symptom -> what was found in it.
+        next_at: When the next one is due; None before the first.
+        unseen: The symptoms that were not judged in it.
+        clock: What is wrong with the clock; empty if nothing is.
+        incidents: The open incidents, each with its state.
+        silences: The silences, those that hold among them.
+        history: What the hosts did in the last hours.
+
+    """
+
+    now: Instant
+    settings: Settings
+    problems: Sequence[str]
+    sources: Sequence[dict[str, Any]]
+    evaluation: Evaluation | None
+    details: Mapping[Pair, str]
+    next_at: Instant | None
+    unseen: Sequence[str]
+    clock: str
+    incidents: Sequence[tuple[Incident, str]]
+    silences: Silences
+    history: HistorySnapshot
+
+
+def state_of(
+    incidents: Incidents, found: Container[Pair], is_muted: Callable[[str, str], bool]
+) -> Callable[[Incident], str]:
+    """Give what says the state of an open incident, from what the latest evaluation found and what is silenced now."""
+    flapping = incidents.flapping
+
+    def state(incident: Incident) -> str:
+        pair: Pair = (incident.host, incident.symptom)
+        if incident.lost_at is not None:
+            return LOST
+        if pair not in found and incident.well_since is None:
+            return SILENCED if is_muted(*pair) else UNKNOWN
+        if pair in incidents.held:
+            return HELD
+        if pair in incidents.muted:
+            return SILENCED
+        if pair in flapping:
+            return FLAPPING
+        return PENDING if incident.told_at is None else FIRING
+
+    return state
+
+
+def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
+    """Say how a source sees."""
+    return {
+        "name": state.name,
+        "phase": str(state.phase),
+        "is_seeing": state.unseen_since is None,
+        "reason": state.reason,
+        "summary": state.summary(now),
+        "behind_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
+        "read": state.read,
+        "rejections": dict(state.rejections.by_reason),
+        "gaps": [gap.row() for gap in state.gaps],
+    }
+
+
+def status_document(
+    known: Knowledge, fleet: Fleet, wanted: Callable[[str], bool], states: frozenset[str], limit: int | None
+) -> dict[str, Any]:
+    """Make the document of the whole fleet.
+
+    Args:
+        known: What the service knows.
+        fleet: The fleet.
+        wanted: Says of a host whether it is asked for.
+        states: Which states are asked for; empty for all.
+        limit: How many hosts to give at most, those in most trouble first; None for all.
+
+    """
+    by_host: dict[str, list[tuple[Incident, str]]] = {}
+    for incident, state in known.incidents:
+        by_host.setdefault(incident.host, []).append((incident, state))
+    everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
+    everybody.pop(EVERY_HOST, None)
+    hidden = hidden_of(known, fleet, (host for host in everybody if host not in by_host))
+    ranked = [(host_state(known, fleet, host, by_host.get(host, ()), hidden.get(host, ())), host) for host in everybody]
+    shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
+    shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
+    last = known.evaluation
+    return {
+        "version": VERSION,
+        "at_wall": isoformat(known.now),
+        "is_judged": last is not None,
+        "is_blind": last is None or not all(source["is_seeing"] for source in known.sources),
+        "problems": list(known.problems),
+        "sources": list(known.sources),
+        "last_tick_wall": None if last is None else isoformat(last.at),
+        "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
+        "not_judged": list(known.unseen),
+        "hidden_by_symptom": dict(Counter(symptom for symptoms in hidden.values() for symptom in symptoms)),
+        "hosts_by_state": dict(Counter(state for state, _ in ranked)),
+        "incidents_by_state": dict(Counter(state for _, state in known.incidents)),
+        "fleet_incidents": [incident_document(known, *one) for one in by_host.get(EVERY_HOST, ())],
+        "strip_bin_s": BIN_US // SECOND_US,
+        "hosts_matching": len(shown),
+        "hosts": [
+            host_document(known, fleet, host, state, by_host.get(host, ()), hidden=hidden.get(host, ()))
+            for state, host in shown[:limit]
+        ],
+        "silences": [silence.row() for silence in known.silences.all if silence.is_active(known.now)],
+    }
+
+
+def hidden_of(known: Knowledge, fleet: Fleet, hosts: Iterable[str]) -> dict[str, list[str]]:
+    """Return the symptoms that cannot be ruled out of each of some hosts; a host without any is left out.
+
+    Args:
+        known: What the service knows.
+        fleet: The fleet, with what its sources show at present.
+        hosts: Hosts without an incident: of the others it is said that they are in trouble, and in which.
+
+    """
+    hidden: dict[str, list[str]] = {}
+    for symptom, found in hidden_verdicts(fleet, known.settings.detectors(), hosts, known.now).items():
+        for host in found:
+            hidden.setdefault(host, []).append(symptom)
+    return hidden
+
+
+def host_document(
+    known: Knowledge,
+    fleet: Fleet,
+    host: str,
+    state: str,
+    incidents: Iterable[tuple[Incident, str]],
+    *,
+    hidden: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Say how one host fares."""
+    last_at = fleet.ships.last_at(host)
+    window_us = known.settings.fatal_only.of(host).window_us
+    window = fleet.traffic.window(host)
+    counts = NO_EVENTS if window is None else window.count(known.now - window_us, known.now)
+    return {
+        "host": host,
+        "state": state,
+        "incidents": [incident_document(known, *one) for one in incidents],
+        "hidden": list(hidden),
+        "last_ship_wall": None if last_at is None else isoformat(last_at),
+        "last_ship_age_s": None if last_at is None else _seconds(known.now - last_at),
+        "window_s": _seconds(window_us),
+        "responses": {
+            "2xx": counts.accepted,
+            "4xx": counts.client_errors,
+            "5xx": counts.server_errors,
+            "unstamped": counts.unstamped,
+        },
+        "strip": strip_of(known.history, host),
+        "silences": [silence.id for silence in known.silences.about(host) if silence.is_active(known.now)],
+    }
+
+
+def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[str, Any]:
+    """Say how an incident stands."""
+    return {
+        "host": incident.host,
+        "symptom": incident.symptom,
+        "state": state,
+        "opened_wall": isoformat(incident.opened_at),
+        "lasting_s": _seconds(max(0, known.now - incident.opened_at)),
+        "told_wall": None if incident.told_at is None else isoformat(incident.told_at),
+        "detail": known.details.get((incident.host, incident.symptom), ""),
+    }
+
+
+def host_state(
+    known: Knowledge,
+    fleet: Fleet,
+    host: str,
+    incidents: Iterable[tuple[Incident, str]],
+    hidden: Collection[str] = (),
+) -> str:
+    """Return the state of a host: that of its worst incident.
+
+    Without one it is well, unless symptoms of it cannot be ruled out (`hidden`), or responses of it were dropped.
+    """
+    if states := [state for _, state in incidents]:
+        return min(states, key=lambda state: _RANKS[state])
+    since = known.now - known.settings.fatal_only.of(host).window_us
+    is_well = not hidden and (host == EVERY_HOST or fleet.is_complete(host, since))
+    return WELL if is_well else UNKNOWN
+
+
+def _seconds(duration_us: int) -> float:
+    return duration_us / SECOND_US

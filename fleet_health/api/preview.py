@@ -1,0 +1,115 @@
+"""What another configuration would change right now, before it is taken."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.api.overview import VERSION
+from fleet_health.config.in_force import in_force
+from fleet_health.config.schema import LISTS
+from fleet_health.detectors.evaluation import evaluate, reach_of
+from fleet_health.model.instant import isoformat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.detectors.spec import Finding
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+_NOTHING = "nothing"
+
+
+def preview_document(
+    old: Settings, new: Settings, fleet: Fleet, now: Instant, is_muted: Callable[[str, str], bool]
+) -> dict[str, Any]:
+    """Judge the fleet by both, and give the difference.
+
+    Args:
+        old: The settings in force.
+        new: The others.
+        fleet: The fleet as it is known under the old ones.
+        now: The present.
+        is_muted: Says of a host and symptom whether alerts are unwanted at present, by the others.
+
+    """
+    found_old, found_new = _found(old, fleet, now), _found(new, fleet, now)
+    settings_old, settings_new = (in_force(one.document, one.path) for one in (old, new))
+    return {
+        **refused_document((), now),
+        "changes": [
+            {
+                "key": key,
+                "old": settings_old[key].written if key in settings_old else _NOTHING,
+                "new": settings_new[key].written if key in settings_new else _NOTHING,
+            }
+            for key in sorted(settings_old.keys() | settings_new.keys())
+            if _value(settings_old, key) != _value(settings_new, key)
+        ]
+        + [
+            {"key": table, "old": "as it was", "new": "changed"}
+            for table in LISTS
+            if old.document.get(table, []) != new.document.get(table, [])
+        ],
+        "unforeseen": list(_unforeseen(old, new)),
+        "fires": [
+            {**_row(found_new[pair]), "held_by": list(_held_by(pair, new, found_new, is_muted))}
+            for pair in sorted(found_new.keys() - found_old.keys())
+        ],
+        "resolves": [_row(found_old[pair]) for pair in sorted(found_old.keys() - found_new.keys())],
+    }
+
+
+def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
+    """Give the same document for a configuration that cannot be used, and so changes nothing."""
+    return {
+        "version": VERSION,
+        "at_wall": isoformat(now),
+        "problems": list(problems),
+        "changes": [],
+        "unforeseen": [],
+        "fires": [],
+        "resolves": [],
+    }
+
+
+def _found(settings: Settings, fleet: Fleet, now: Instant) -> dict[Pair, Finding]:
+    findings = evaluate(fleet, settings.detectors(), now).findings
+    return {(one.host, one.symptom): one for one in findings if not settings.ignored.matches(one.host)}
+
+
+def _held_by(
+    pair: Pair, settings: Settings, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool]
+) -> Iterator[str]:
+    """Name what will keep a finding from being told of at once, as `explain` does."""
+    if any(pair in finding.explains for finding in found.values()):
+        yield "inhibition"
+    if is_muted(*pair):
+        yield "silence"
+    if settings.policy.grace_us(*pair):
+        yield "grace"
+
+
+def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
+    """Say what is known only when the new configuration is in force, because it is not looked at now."""
+    reach_old, reach_new = reach_of(old.detectors()), reach_of(new.detectors())
+    if old.index != new.index:
+        yield "the index is read anew, from another place or in another way"
+    elif reach_new.ships_us > reach_old.ships_us:
+        yield "the index is read further back"
+    if old.journal != new.journal:
+        yield "the journal is read anew, from another place or in another way"
+    elif reach_new.traffic_us > reach_old.traffic_us:
+        yield "the journal is read further back"
+    if old.ignored.globs != new.ignored.globs:
+        yield "hosts that are ignored now, and then no longer, are not known yet"
+
+
+def _value(settings: dict[str, Any], key: str) -> Any:
+    return settings[key].value if key in settings else None
+
+
+def _row(finding: Finding) -> dict[str, str]:
+    return {"host": finding.host, "symptom": finding.symptom, "detail": finding.detail}

@@ -1,0 +1,220 @@
+"""The operator's socket: commands ask the running service by it, a line of JSON each way.
+
+A request is an object with `command` and what that command takes; the answer is one object, with `error` if it could
+not be given. What a client may cost is bounded: the length of a request, the time to send one and to take the answer,
+the number of clients, of whom one who asks for nothing makes room for another; and one answer is made at a time. A
+client that stands still disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import stat
+import struct
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import msgspec
+import structlog
+from aiofiles.os import wrap
+
+from fleet_health.files.safe_files import SafeDirectory, UnsafePathError, place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+REQUEST_LIMIT = 1 << 14
+"""How long a request may be, in bytes, its newline included: hundreds of hosts can be asked for by their names."""
+CLIENT_LIMIT = 16
+"""How many clients there may be at a time."""
+
+_MODE = 0o660
+_BACKLOG = 16
+_CHUNK = 1 << 16
+_TOO_LONG = b"too long"
+
+# From Python 3.13 on asyncio would remove the socket by the name that it was bound to, which leads nowhere by then.
+_NO_CLEAN_UP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
+
+_log = structlog.get_logger("fleet_health.service")
+
+Answer: TypeAlias = "Callable[[Mapping[str, Any], int], Awaitable[Mapping[str, Any]]]"
+"""Answers a request of a user, by his number; raises `RequestError` if it cannot be answered."""
+
+
+class RequestError(Exception):
+    """A request cannot be answered; `str()` is for the person who made it."""
+
+
+class ControlSocket:
+    """Listens at a path, for who may write there: the owner and his group."""
+
+    def __init__(self, answer: Answer, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
+        """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
+        self.problem = ""
+        """Why nobody can be answered; empty if all is well."""
+        self._answer = answer
+        self._idle_time = idle_time
+        self._send_time = send_time
+        self._path: Path | None = None
+        self._identity: tuple[int, int] | None = None
+        self._server: asyncio.Server | None = None
+        self._clients: set[asyncio.Task[None]] = set()
+        # Of whom a request is awaited, who has done nothing for the longest first.
+        self._idle: dict[asyncio.StreamReader, None] = {}
+        self._one_at_a_time = asyncio.Lock()
+
+    async def open(self, path: Path) -> None:
+        """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
+        if self._server is not None and path == self._path and self._is_in_place():
+            return
+        await self.close()
+        self._path, self.problem = path, ""
+        try:
+            listener = _bound(path)
+        except OSError as error:
+            self.problem = f"{place_of(error, path)}: {error.strerror or error}"
+            _log.warning("no commands can be answered", socket=str(path), reason=error.strerror or str(error))
+            return
+        self._identity = _identity(path)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT, **_NO_CLEAN_UP)
+
+    async def close(self) -> None:
+        """Listen no longer; who is being served is left without an answer."""
+        if self._server is None or self._path is None:
+            return
+        self._server.close()
+        while self._dismiss():
+            pass
+        await asyncio.sleep(0)  # they end by themselves
+        for client in self._clients:
+            client.cancel()
+        await asyncio.gather(*self._clients, return_exceptions=True)
+        if self._is_in_place():
+            with suppress(OSError), SafeDirectory(self._path.parent) as directory:
+                os.unlink(self._path.name, dir_fd=directory.fd)
+        self._server = None
+
+    def _is_in_place(self) -> bool:
+        """Say whether it is our socket that stands at the path: another service may have put its own there."""
+        return self._path is not None and self._identity is not None and _identity(self._path) == self._identity
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all of it is taken
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - we are in one
+        self._clients.add(task)
+        try:
+            if len(self._clients) > CLIENT_LIMIT and not self._dismiss():
+                await self._send(writer, {"error": f"there are {CLIENT_LIMIT} others already; try again"})
+                return
+            uid = _peer(writer.get_extra_info("socket"))
+            while line := await self._line(reader):
+                await self._send(writer, await self._answered(line, uid))
+        except (TimeoutError, OSError):
+            pass  # it stood still, or has gone: that is its own affair
+        finally:
+            self._clients.discard(task)
+            # Without waiting for what it has not taken.
+            writer.transport.abort()
+
+    def _dismiss(self) -> bool:
+        """Let the client go who has asked for nothing for the longest; False if all are being served."""
+        if not self._idle:
+            return False
+        reader = next(iter(self._idle))
+        del self._idle[reader]
+        reader.feed_eof()  # as if it had hung up; asyncio of Python 3.11 would log that it was cancelled
+        return True
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        """Give the next request; nothing if there is no more, and `_TOO_LONG` in the place of one that is longer."""
+        self._idle[reader] = None
+        try:
+            async with asyncio.timeout(self._idle_time):
+                line = await reader.readline()
+        except ValueError:  # the reader has thrown away what it had of it
+            return _TOO_LONG
+        finally:
+            self._idle.pop(reader, None)
+        return line if line.endswith(b"\n") else b""
+
+    async def _answered(self, line: bytes, uid: int) -> Mapping[str, Any]:
+        if line is _TOO_LONG:
+            return {"error": f"expected a request of up to {REQUEST_LIMIT} bytes, found a longer one; ask for less"}
+        try:
+            request = msgspec.json.decode(line, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return {"error": "expected a JSON object on a line, found something else"}
+        try:
+            async with self._one_at_a_time:
+                return await self._answer(request, uid)
+        except RequestError as error:
+            return {"error": str(error)}
+        except Exception as error:  # noqa: BLE001 - a question must not end the service
+            _log.exception("a request could not be answered")
+            return {"error": f"the service failed to answer: {error}; its log has more"}
+
+    async def _send(self, writer: asyncio.StreamWriter, answer: Mapping[str, Any]) -> None:
+        line = await wrap(msgspec.json.encode)(answer) + b"\n"  # a whole fleet is megabytes
+        async with asyncio.timeout(self._send_time):
+            for begin in range(0, len(line), _CHUNK):
+                writer.write(line[begin : begin + _CHUNK])
+                await writer.drain()
+
+
+def _peer(connection: socket.socket) -> int:
+    """Say which user is at the other end; the kernel vouches for it (unix(7))."""
+    size = struct.calcsize("3i")
+    _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
+    return int(uid)
+
+
+def _bound(path: Path) -> socket.socket:
+    """Make a listening socket, which appears at the path with its right mode, in the place of one that was left."""
+    new = f".{path.name}.{os.getpid()}"
+    with SafeDirectory(path.parent) as directory:
+        directory.refuse_root_elsewhere()
+        with suppress(FileNotFoundError):
+            if not stat.S_ISSOCK(directory.state(path.name).st_mode):
+                raise UnsafePathError(path, "expected a socket, found something else; move it away")
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            with suppress(FileNotFoundError):
+                os.unlink(new, dir_fd=directory.fd)
+            # Relative to the directory, whoever exchanges one on the way to it; and no path is too long for a socket.
+            listener.bind(f"/proc/self/fd/{directory.fd}/{new}")
+            _give_mode(directory, new)
+            listener.listen(_BACKLOG)
+            listener.setblocking(False)  # noqa: FBT003 - it takes no other form
+            directory.rename(new, path.name)
+        except OSError:
+            listener.close()
+            with suppress(OSError):
+                os.unlink(new, dir_fd=directory.fd)
+            raise
+        return listener
+
+
+def _give_mode(directory: SafeDirectory, name: str) -> None:
+    """Give the socket its mode; chmod(2) by its name would follow a link that somebody has put in its place."""
+    fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
+    try:
+        state = os.fstat(fd)
+        if not stat.S_ISSOCK(state.st_mode) or state.st_uid != os.geteuid():
+            raise UnsafePathError(directory.path / name, "expected our own socket, found something else")
+        Path(f"/proc/self/fd/{fd}").chmod(_MODE)
+    finally:
+        os.close(fd)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.lstat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino

@@ -1,0 +1,339 @@
+"""`fleet-health check`: the same judgement once, by hand or from a timer."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import select
+import sys
+import time
+from dataclasses import dataclass, replace
+from decimal import Decimal, InvalidOperation
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import structlog
+
+from fleet_health.alerting.alert import Alert
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
+from fleet_health.cli.privileges import become_owner_of
+from fleet_health.config.loading import ABSENT, load
+from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
+from fleet_health.detectors.hidden import hidden_verdicts
+from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
+from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
+from fleet_health.model.coverage import Coverage
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.model.window import NEVER
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import JournalSink
+from fleet_health.records.silence_file import SilenceFile
+from fleet_health.service import clock
+from fleet_health.service import logging as logs
+from fleet_health.service.catch_up import recorded, unsent
+from fleet_health.service.memory import newest_alert_at, saved_at
+from fleet_health.service.silencing import Silencing
+from fleet_health.service.witness import with_evidence
+from fleet_health.sources.once import read_index, read_journal
+from fleet_health.sources.state import no_later_than_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from fleet_health.alerting.alert import Notice
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.clock_evidence import Contradiction
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Ship
+    from fleet_health.parsing.rejection import RejectionCount
+
+_EXIT_BROKEN = 1
+_JOURNAL_PATIENCE = 1.0
+
+_log = structlog.get_logger("fleet_health.check")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "check",
+        help="judge the fleet once, by hand or from a timer",
+        description="Judge the fleet once. The options prevail over the configuration file. Run by root, it becomes the"
+        " owner of the directory of the alert log before it writes anything there. Exit status: 0 when it ran"
+        " cleanly, with or without alerts; 1 when something in it failed, which is said; 2 for a bad configuration,"
+        " or an index that is missing or unreadable. A clock that is behind the state, the alert log, the journal or"
+        " the index is such a failure: then absence is not judged.",
+    )
+    add_common_options(parser)
+    parser.add_argument("--index-path", metavar="FILE", help="the index")
+    parser.add_argument("--alerts-path", metavar="FILE", help="the alert log")
+    parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
+    parser.add_argument("--lookback-hours", type=_number, metavar="H", help="watch hosts that shipped so lately (24)")
+    parser.add_argument("--silent-threshold-min", type=_number, metavar="M", help="silent when quiet for longer (30)")
+    parser.add_argument("--recent-window-min", type=_number, metavar="M", help="count answers of so many minutes (30)")
+    parser.add_argument(
+        "--fatal-ratio-threshold", type=float, metavar="R", help="share of refusals, from which on (0.95)"
+    )
+    parser.add_argument("--fatal-min-count", type=int, metavar="N", help="answers needed, also for unstamped (10)")
+    parser.add_argument(
+        "--now",
+        type=instant,
+        metavar="TIME",
+        help="judge as of then: ISO 8601 with offset, or seconds since the epoch",
+    )
+    parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
+    parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Judge once; give the exit status."""
+    logs.configure(options.log_level)
+    try:
+        settings = load(config_path(options), _overrides(options))
+    except ConfigError as error:
+        return refuse(error)
+    now: Instant = clock.now() if options.now is None else options.now
+    fleet, reach = Fleet(settings.host_limit, settings.ignored, settings.expected), reach_of(settings.detectors())
+    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
+    admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
+    newest: dict[str, Instant] = {}
+
+    def take_in(ships: Sequence[Ship]) -> None:
+        newest[INDEX] = max(newest.get(INDEX, 0), *(ship.at for ship in ships), 0)
+        fleet.ships.record(admit(ships, now)[0])
+
+    try:
+        rejections = read_index(settings.index, now - reach.ships_us, until, take_in)
+        newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
+        _report(rejections, "index")
+    except SourceUnavailable as error:
+        print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
+        return EXIT_CONFIG
+    try:
+        rejections, gaps, newest[JOURNAL] = read_journal(
+            settings.journal,
+            now - reach.traffic_us,
+            NEVER if options.now is None else now,  # what is dated ahead tells of the clock
+            fleet.traffic.record,
+        )
+        fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
+        _report(rejections, "journal")
+    except SourceUnavailable as error:
+        _log.warning("without the journal only silent hosts are found", reason=str(error))
+        fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
+    behind = _contradiction(settings, newest, now) if options.now is None else None
+    if behind is not None:
+        _log.error("the clock is behind; absence is not judged", reason=str(behind))
+    latest = None if behind is None else max([now, *newest.values()])
+    evaluation = _judge(settings, fleet, now, latest)
+    verdict, is_broken = _emit(settings, evaluation, fleet, is_dry_run=options.dry_run)
+    _print(verdict, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
+
+
+def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
+    """Give the settings that the options make: key -> (option, value as in TOML)."""
+    given: list[tuple[str, str, Any]] = []
+    for key, name in (
+        ("index.path", "index_path"),
+        ("alerts.path", "alerts_path"),
+        ("journal.directory", "journal_directory"),
+        ("detectors.fatal-only.ratio", "fatal_ratio_threshold"),
+        ("detectors.fatal-only.min_count", "fatal_min_count"),
+        ("detectors.unstamped.min_count", "fatal_min_count"),
+    ):
+        given.append((key, name, getattr(options, name)))
+    if options.journal_directory is not None:
+        given.append(("journal.namespace", "journal_directory", ABSENT))
+    for key, name, unit in (
+        ("detectors.silent.lookback", "lookback_hours", "h"),
+        ("detectors.silent.after", "silent_threshold_min", "m"),
+        ("detectors.fatal-only.window", "recent_window_min", "m"),
+        ("detectors.unstamped.window", "recent_window_min", "m"),
+    ):
+        number: Decimal | None = getattr(options, name)
+        given.append((key, name, None if number is None else f"{number:f}{unit}"))
+    return {key: ("--" + name.replace("_", "-"), raw) for key, name, raw in given if raw is not None}
+
+
+def _report(rejections: RejectionCount, source: str) -> None:
+    for reason, count in sorted(rejections.by_reason.items()):
+        _log.info("lines rejected", source=source, reason=reason, count=count, latest=rejections.latest[reason])
+
+
+def _contradiction(settings: Settings, newest: Mapping[str, Instant], now: Instant) -> Contradiction | None:
+    """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
+    if clock.is_synchronized(now):
+        return None
+    return contradiction(
+        {
+            SAVED_STATE: saved_at(settings.state_directory),
+            ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now),
+            JOURNAL: newest.get(JOURNAL),
+            INDEX: newest.get(INDEX),
+        },
+        now,
+    )
+
+
+def _judge(settings: Settings, fleet: Fleet, now: Instant, latest: Instant | None) -> Evaluation:
+    """Judge the fleet; by a clock that is behind, given up to when facts are known."""
+    detectors = settings.detectors()
+    if latest is not None:
+        evaluation = under_a_clock_behind(fleet, detectors, now, latest)
+    else:
+        evict(fleet, reach_of(detectors), now)
+        evaluation = evaluate(fleet, detectors, now)
+    for failure in evaluation.failures:
+        _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
+    found = {finding.host for finding in evaluation.findings}
+    hidden = hidden_verdicts(fleet, detectors, (host for host in fleet.hosts() if host not in found), now)
+    if hidden:
+        counts = {symptom: len(hosts) for symptom, hosts in hidden.items()}
+        _log.warning("the journal has gaps, some symptoms cannot be ruled out", hosts=counts)
+    return evaluation
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What is said: an alert for each finding; which are new, which are held back for another, and which silenced."""
+
+    alerts: list[Alert]
+    new: frozenset[str]
+    held: frozenset[tuple[str, str]]
+    silenced: frozenset[tuple[str, str]]
+
+
+def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_run: bool) -> tuple[_Verdict, bool]:
+    """Write the alerts that are due; give what is to be said, and whether something failed."""
+    log, incidents = AlertLog(settings.alerts_path), Incidents()
+    silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
+    asyncio.run(silencing.refresh(evaluation.at))
+    is_broken = bool(silencing.problem)
+    reach = reach_of(settings.detectors())
+    alerts = with_evidence(
+        [Alert(finding, evaluation.at) for finding in evaluation.findings], fleet, settings.journal, reach.traffic_us
+    )
+    # What only root can read has been read. From here on, files are read and written where others may put links.
+    is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
+    is_broken |= not _is_done(
+        lambda: _recall(incidents, log, evaluation.at), "alerts of this hour cannot be read back from the alert log"
+    )
+    news = incidents.take(evaluation, silencing.muter(evaluation.at))
+    due = {alert.dedup_key: alert for alert in news.alerts}
+    alerts = [
+        replace(alert, finding=due[alert.dedup_key].finding) if alert.dedup_key in due else alert for alert in alerts
+    ]
+    new = [alert for alert in alerts if alert.dedup_key in due]
+    if not is_dry_run:
+        sink = JournalSink()
+        _catch_up(log, sink, evaluation.at)
+        try:
+            written = {alert.dedup_key for alert in log.append(new)}
+            new = [alert for alert in new if alert.dedup_key in written]
+        except SinkUnavailable as error:
+            _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
+            is_broken = True
+        _send(sink, new)
+        sink.close()
+    return _Verdict(alerts, frozenset(alert.dedup_key for alert in new), incidents.held, incidents.muted), is_broken
+
+
+def _is_done(work: Callable[[], None], problem: str) -> bool:
+    """Do something; log it as a problem, and give False, if a sink is not available for it."""
+    try:
+        work()
+    except SinkUnavailable as error:
+        _log.error(problem, reason=str(error))
+        return False
+    return True
+
+
+def _recall(incidents: Incidents, log: AlertLog, now: Instant) -> None:
+    for key, at in log.given(now):
+        incidents.remember(key, at)
+
+
+def _catch_up(log: AlertLog, sink: JournalSink, now: Instant) -> None:
+    """Send what a killed service or check has written to the alert log and not sent; a running service does so itself.
+
+    What prevents it is reported by what comes next, or is no fault of this check.
+    """
+
+    def send_mark(mark: str) -> None:
+        sink.mark(mark)
+        _flush(sink)
+
+    # As of a past instant, nothing of the present is to be mended.
+    if abs(clock.now() - now) > HOUR_US:
+        return
+    try:
+        if log.has_service() or not (entries := recorded(log, now, None)):
+            return
+        with log.sending():
+            missing = unsent(entries, send_mark, patience=_JOURNAL_PATIENCE)
+            _send(sink, missing)
+    except (SinkUnavailable, SourceUnavailable) as error:
+        _log.info("alert log and journal not compared", reason=str(error))
+        return
+    if missing:
+        _log.warning("alerts sent that were recorded but not sent", count=len(missing))
+
+
+def _send(sink: JournalSink, alerts: Sequence[Alert | Notice]) -> None:
+    sink.take(alerts)
+    _flush(sink)
+
+
+def _flush(sink: JournalSink) -> None:
+    sink.flush()
+    patience_ends = time.monotonic() + _JOURNAL_PATIENCE
+    while sink.has_pending and sink.fd is not None and (left := patience_ends - time.monotonic()) > 0:
+        select.select([], [sink.fd], [], left)
+        sink.flush()
+
+
+def _print(verdict: _Verdict, *, host_count: int, options: argparse.Namespace) -> None:
+    for alert in verdict.alerts:
+        finding, is_new = alert.finding, alert.dedup_key in verdict.new
+        is_held = (finding.host, finding.symptom) in verdict.held
+        is_silenced = (finding.host, finding.symptom) in verdict.silenced
+        if options.json:
+            _say(_json({**alert.row(), "is_new": is_new, "is_held_back": is_held, "is_silenced": is_silenced}))
+        else:
+            note = "" if is_new else " (alerted before in this hour)"
+            note = " (held back)" if is_held else " (silenced)" if is_silenced else note
+            _say(f"{finding.host}: {finding.symptom}{note}")
+            _say(f"    {finding.detail}")
+            _say(f"    {finding.suggested_fix}")
+    if options.json:
+        _say(_json({"hosts_checked": host_count, "new_alerts": len(verdict.new), "dry_run": options.dry_run}))
+    else:
+        note = " (dry run: none was written)" if options.dry_run and verdict.new else ""
+        _say(f"{_plural(host_count, 'host')} checked, {_plural(len(verdict.new), 'new alert')}{note}")
+
+
+def _say(line: str) -> None:
+    print(line)  # noqa: T201 - stdout is what this command is for
+
+
+def _json(document: dict[str, Any]) -> str:
+    return msgspec.json.encode(document).decode()
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def _number(text: str) -> Decimal:
+    try:
+        number = Decimal(text)
+    except InvalidOperation:
+        number = Decimal("NaN")
+    if not (number.is_finite() and number > 0):
+        raise argparse.ArgumentTypeError(f"expected a number greater than 0, found {text!r}")
+    return number

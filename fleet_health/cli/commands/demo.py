@@ -1,0 +1,115 @@
+"""`fleet-health demo`: the whole thing at work, on one screen, with nothing else installed or running."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.util
+import io
+import os
+import signal
+import sys
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.demo.journal import find_writer
+from fleet_health.errors import FleetHealthError
+from fleet_health.files.safe_files import SafeDirectory
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+_WENT_WRONG = 1
+_CANNOT_START = 2
+
+
+def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to the program's."""
+    parser = subparsers.add_parser(
+        "demo",
+        help="show it at work: a receiver, four hosts, and the daemon that finds what ails three of them",
+        description="Shows fleet-health at work within half a minute. Needs no root, changes nothing on this machine.",
+    )
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="put the files into DIR, new or empty, and leave them")
+    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="go on watching for N seconds")
+    parser.set_defaults(command=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the demo.
+
+    Returns:
+        0 when the three alerts have come, 1 when not, 2 when something that it needs is missing.
+
+    """
+    if missing := list(_missing()):
+        return _complain("\n".join(missing), _CANNOT_START)
+    try:
+        with _directory(args.keep) as directory:
+            return asyncio.run(_play(directory, seconds=args.seconds, kept=args.keep is not None))
+    except _UnusableDirectoryError as error:
+        return _complain(str(error), _CANNOT_START)
+    except (FleetHealthError, OSError) as error:
+        return _complain(str(error), _WENT_WRONG)
+
+
+async def _play(directory: Path, *, seconds: float, kept: bool) -> int:
+    # rich is an extra that nothing but this command needs.
+    from rich.console import Console  # noqa: PLC0415
+
+    from fleet_health.demo.pieces import WIDEST  # noqa: PLC0415
+    from fleet_health.demo.play import play  # noqa: PLC0415
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A terminal that knows nothing but ASCII gets a plainer picture, not a traceback.
+        sys.stdout.reconfigure(errors="replace")
+    console = Console(highlight=False, markup=False, force_terminal=sys.stdout.isatty())
+    console.width = min(console.width, WIDEST)
+    performance = asyncio.create_task(play(directory, console, seconds=seconds, kept=kept))
+    interrupted_by: list[int] = []
+
+    def interrupt(signal_number: int) -> None:
+        interrupted_by.append(signal_number)
+        performance.cancel()
+
+    for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(signal_number, interrupt, signal_number)
+    await asyncio.wait({performance})
+    if performance.cancelled():
+        return _complain("interrupted; everything it started has ended", 128 + interrupted_by[0])
+    performance.result()
+    return 0
+
+
+class _UnusableDirectoryError(FleetHealthError):
+    """What stands there would be mistaken for the demo's own."""
+
+
+@contextmanager
+def _directory(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="fleet-health-demo-", ignore_cleanup_errors=True) as directory:
+            yield Path(directory)
+        return
+    keep.mkdir(parents=True, exist_ok=True)
+    with SafeDirectory(keep) as directory:
+        if directory.owner[0] != os.geteuid():
+            raise _UnusableDirectoryError(f"{keep} belongs to another user; give --keep a directory of your own")
+    if any(keep.iterdir()):
+        raise _UnusableDirectoryError(f"{keep} is not empty; give --keep a new directory")
+    yield keep.resolve()
+
+
+def _missing() -> Iterator[str]:
+    for package in ("rich", "uvicorn"):
+        if importlib.util.find_spec(package) is None:
+            yield f"the demo needs {package}, which is not installed: pip install 'fleet-health[demo]'"
+    if find_writer() is None:
+        yield "the demo needs systemd-journal-remote, which is not installed: apt install systemd-journal-remote"
+
+
+def _complain(message: str, status: int) -> int:
+    sys.stderr.write(f"fleet-health demo: {message}\n")
+    return status

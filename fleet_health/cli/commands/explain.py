@@ -1,0 +1,119 @@
+"""`fleet-health explain HOST`: why a host is judged as it is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.options import Subparsers, add_config_option, host_glob
+from fleet_health.cli.render.overview_screen import COLOURS, short_duration, strip_in
+from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show
+from fleet_health.errors import printable
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "explain",
+        help="show why a host is judged as it is",
+        description="Ask the running service about one host: for each detector every figure against its limit, which"
+        " setting that is and where it comes from, what holds an alert back, when the next one would come, and the"
+        " latest lines that refuse the host. Host `*` stands for what concerns no host in particular.",
+        epilog="Exit status: 0 when there is an answer; 2 when it is asked for wrongly, or no such host is known;"
+        " 4 when the service is not running.",
+    )
+    add_config_option(parser)
+    parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, or '*'")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Explain; give the exit status."""
+    return with_service(options, partial(_show, options=options))
+
+
+def _show(path: Path, options: argparse.Namespace) -> int:
+    document = ask(path, {"command": "explain", "host": options.host})
+    if options.json:
+        print(json.dumps(document))  # noqa: T201
+    else:
+        show(list(_lines(document, paint_for(sys.stdout))), is_paged=not options.no_pager)
+    return 0
+
+
+def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    name = "the fleet as a whole" if document["host"] == EVERY_HOST else printable(document["host"])
+    yield paint(f"{name}: {document['state']}", BOLD)
+    if document["clock"]:
+        yield paint(printable(document["clock"]), RED)
+    if document["host"] != EVERY_HOST:
+        yield from _facts(document, paint)
+    for verdict in document["detectors"]:
+        yield ""
+        yield from _verdict(verdict, paint)
+    evidence = document["evidence"]
+    if evidence.get("samples"):
+        yield ""
+        yield "The latest lines that refuse it:"
+        yield from (f"  {printable(line)}" for line in evidence["samples"])
+    if evidence.get("command"):
+        yield ""
+        yield f"More: {printable(evidence['command'])}"
+
+
+def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    evidence = document["evidence"]
+    ship = document["last_ship_wall"]
+    age = f", {short_duration(document['last_ship_age_s'])} ago" if ship else ""
+    yield f"  last row in the index    {ship or 'none is known'}{age}"
+    yield f"  last good of either      {evidence.get('last_good_wall', 'none is known')}"
+    yield f"  first bad after that     {evidence.get('first_bad_wall', 'none')}"
+    answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
+    yield f"  answers that are known   {answers or 'none'}"
+    if document["counted_since_wall"]:
+        yield f"  not judged               its answers up to {document['counted_since_wall']} were dropped"
+    if document["counted_in_steps_of_s"]:
+        step = short_duration(document["counted_in_steps_of_s"])
+        yield f"  counted in steps of      {step}, because there are so many"
+    if evidence.get("reason"):
+        yield f"  refused most of all for  {printable(evidence['reason'])}"
+    yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"
+    for name in document["silences"]:
+        yield f"  silence                  {printable(name)}"
+
+
+def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    incident = verdict["incident"]
+    if incident is not None:
+        words = f"{incident['state']} for {short_duration(incident['lasting_s'])}"
+        colours = COLOURS.get(incident["state"], (DIM,))
+    else:
+        words, colours = ("found", (RED,)) if verdict["is_found"] else ("not found", (GREEN,))
+    unseen = "" if verdict["is_judged"] else ", not judged: too little is seen at present"
+    if verdict["is_hidden"]:
+        words, colours = "cannot be ruled out, the journal has a gap", (YELLOW,)
+    yield f"{paint(verdict['symptom'], BOLD)}: {paint(words, *colours)}{unseen}"
+    for figure in verdict["figures"]:
+        sign = paint("[x]", RED) if figure["is_met"] else "[ ]"
+        yield f"  {sign} {figure['name']}: {figure['value']}; a finding takes {figure['limit']}"
+        if figure["key"]:
+            yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
+    if verdict.get("no_input"):
+        yield f"  the rule for lines about a missing stamp is {printable(verdict['no_input'])}"
+    for held in verdict["held_by"]:
+        yield f"  held back by {held['by']}: {printable(held['detail'])}"
+    if verdict["would_fire_wall"]:
+        yield f"  it would be at {verdict['would_fire_wall'][:19]}Z, if nothing more is accepted"
+    if verdict["next_alert_wall"]:
+        yield f"  told of next at {verdict['next_alert_wall'][:19]}Z, if it lasts"

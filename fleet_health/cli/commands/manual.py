@@ -1,0 +1,106 @@
+"""The manual pages, made from what `--help` and the example of a configuration say; the installer calls it.
+
+`python -m fleet_health.cli.commands.manual EXAMPLE DIRECTORY` writes them into a directory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.cli.docs import configuration_manual, roff
+from fleet_health.cli.docs.tree import all_parsers, arguments, explanation, subcommands
+from fleet_health.cli.main import build_parser
+from fleet_health.config.loading import DEFAULT_PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+COMMAND_PAGE = "fleet-health.1"
+
+
+def write_pages(example: Path, directory: Path) -> None:
+    """Write both pages into a directory, from the tree of commands and the example of a configuration."""
+    program = f"fleet-health {version('fleet-health')}"
+    pages = {
+        COMMAND_PAGE: command_page(build_parser(), program),
+        configuration_manual.PAGE: configuration_manual.configuration_page(example.read_text(), program),
+    }
+    for name, text in pages.items():
+        (directory / name).write_text(text)
+
+
+def command_page(parser: argparse.ArgumentParser, program: str) -> str:
+    """Make the page of a command with all its subcommands; the program is named with its version."""
+    description = parser.description or ""
+    purpose = description[:1].lower() + description[1:].removesuffix(".")
+    configuration = roff.reference("fleet-health-config", 5)
+    body = [roff.section("NAME"), f"{roff.escape(parser.prog)} \\- {roff.prose(purpose)}", roff.section("SYNOPSIS")]
+    ways = [way for each in all_parsers(parser) if not list(subcommands(each)) for way in _ways(each)]
+    body += "\n.PP\n".join(ways).splitlines()
+    body += [roff.section("DESCRIPTION"), roff.prose(description)]
+    body += [roff.section("OPTIONS"), *_arguments(parser), roff.section("COMMANDS")]
+    for short, subparser in subcommands(parser):
+        body += _command(short, subparser)
+    body += [
+        roff.section("FILES"),
+        *roff.item(roff.bold(str(DEFAULT_PATH)), f"The configuration; see {configuration}."),
+    ]
+    body += [roff.section("SEE ALSO"), f"{configuration}, {roff.reference('journalctl', 1)}"]
+    return roff.page(parser.prog, 1, program, body)
+
+
+def _ways(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Give each way to call a command. argparse breaks lines as it sees fit; each way begins with the command."""
+    _, _, text = " ".join(parser.format_usage().split()).partition(": ")
+    for way in text.split(parser.prog)[1:]:
+        yield f"{roff.bold(parser.prog)}{roff.usage(way.rstrip())}"
+
+
+def _command(short: str, parser: argparse.ArgumentParser) -> Iterator[str]:
+    yield roff.subsection(parser.prog)
+    yield roff.prose(parser.description or f"{short[:1].upper()}{short[1:]}.")
+    yield from _arguments(parser)
+    if parser.epilog:
+        yield from roff.paragraph(parser.epilog)
+    for inner_short, subparser in subcommands(parser):
+        yield from _command(inner_short, subparser)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in arguments(parser):
+        tag = ", ".join(roff.bold(option) for option in action.option_strings)
+        if value := _value(action):
+            tag = f"{tag} {roff.usage(value)}".lstrip()
+        yield from roff.item(tag, roff.prose(_said(parser, action)))
+
+
+def _value(action: argparse.Action) -> str:
+    """Give what stands for the value of an argument; nothing for a switch."""
+    if action.nargs == 0:
+        return ""
+    if action.metavar is None and action.choices is not None:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    shown = action.metavar or (action.dest.upper() if action.option_strings else action.dest)
+    return shown if isinstance(shown, str) else " ".join(shown)
+
+
+def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
+    """Give the explanation of an argument, with its choices and its default if neither is said yet."""
+    said = explanation(parser, action)
+    choices = [] if action.metavar is None else list(map(str, action.choices or ()))
+    if not all(choice in said for choice in choices):
+        said += f"; one of {', '.join(choices)}"
+    has_default = action.nargs != 0 and action.default not in {None, argparse.SUPPRESS}
+    return f"{said} (default: {action.default})" if has_default and "default" not in said else said
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 3:  # noqa: PLR2004 - the name of the program, and two more
+        sys.exit(
+            f"usage: {Path(sys.executable).name} -m fleet_health.cli.commands.manual EXAMPLE-CONFIGURATION DIRECTORY"
+        )
+    write_pages(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,87 @@
+"""`fleet-health patterns`: what the patterns of the configuration make of a receiver's real lines."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
+from fleet_health.cli.render.pattern_report import Report, as_json, as_lines
+from fleet_health.cli.render.terminal import show, width
+from fleet_health.config.loading import load
+from fleet_health.errors import ConfigError, SourceRefused, SourceUnavailable, printable
+from fleet_health.parsing.receiver_log import MESSAGE_LIMIT
+from fleet_health.service import clock
+from fleet_health.sources.once import read_messages
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+_EXIT_NOTHING, _EXIT_USAGE = 1, 2
+_STDIN = Path("-")
+_GZIP_MAGIC = b"\x1f\x8b"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "patterns",
+        help="try the configuration's patterns on real lines",
+        description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file of its"
+        " lines: how often each matches, which hosts and statuses it finds, how long it takes, and which lines match"
+        " neither, alike ones as one. It also tries, on the access lines of known servers, whether a client can forge a"
+        " line that is counted for another host. For adapting the patterns to another receiver; nothing is written.",
+        epilog="Exit status: 0 when something matched; 1 when nothing did; 2 for a bad configuration, or lines that"
+        " cannot be read.",
+    )
+    add_config_option(parser)
+    parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file of lines, - for standard input")
+    parser.add_argument(
+        "--since", type=length("1s"), default="1h", metavar="TIME", help="how much of the journal to read (default: 1h)"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Try the patterns; give the exit status."""
+    try:
+        settings = load(config_path(options)).journal
+    except ConfigError as error:
+        return refuse(error)
+    now = clock.now()
+    report = Report(settings)
+    try:
+        if options.file is None:
+            for message in read_messages(settings, now - options.since, now):
+                report.add(message)
+        else:
+            for message in _lines(options.file):
+                report.add(message)
+    except (SourceUnavailable, OSError) as error:
+        reason = f"{options.file}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        print(printable(reason), file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    report.finish()
+    if options.json:
+        print(json.dumps(as_json(report)))  # noqa: T201
+    else:
+        show(list(as_lines(report, width())), is_paged=not options.no_pager)
+    return 0 if report.response.matches or report.unstamped.matches else _EXIT_NOTHING
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    """Give the lines of a file, each no longer than a message of the journal is read; raises SourceRefused."""
+    with sys.stdin.buffer if path == _STDIN else path.open("rb") as file:
+        is_first = True
+        while line := file.readline(MESSAGE_LIMIT):
+            if is_first and line.startswith(_GZIP_MAGIC):  # as logrotate leaves those of the days before
+                raise SourceRefused(
+                    f"{path}: expected lines of text, found a gzip file (zcat FILE | fleet-health patterns -)"
+                )
+            is_first = False
+            yield line.rstrip(b"\r\n")

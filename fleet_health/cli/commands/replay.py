@@ -1,0 +1,187 @@
+"""`fleet-health replay`: what would have fired in the past, by the configuration in force or by another one."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
+from fleet_health.cli.plot.plot import PlotError, draw, ensure_drawable, plot_format
+from fleet_health.cli.render.progress import Progress
+from fleet_health.cli.render.replay_report import Report, as_json, as_lines
+from fleet_health.cli.render.terminal import show
+from fleet_health.config.loading import load
+from fleet_health.config.values import duration
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
+from fleet_health.model.coverage import Gap
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.observation import Response, Ship, UnitState
+from fleet_health.replay.parallel import processors
+from fleet_health.replay.past import Past
+from fleet_health.replay.replay import Replay, Rules
+from fleet_health.replay.spans import evaluations
+from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
+from fleet_health.service import clock
+from fleet_health.sources.once import ensure_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Observation
+
+_EXIT_BROKEN, _EXIT_USAGE = 1, 2
+_PLOT_BINS = 600
+_WORTH_IT_US = 2 * 24 * HOUR_US
+_SHIP, _UNSTAMPED = KINDS.index("ships"), KINDS.index("unstamped")
+_OF_CLASS = {status_class: KINDS.index(kind) for status_class, kind in KIND_BY_CLASS.items()}
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "replay",
+        help="show what would have fired in the past",
+        description="Go through the past by a virtual clock: read the journal and the index, judge at each tick that"
+        " would have been, and tell what would have fired, when and for how long. With --diff it is told what is"
+        " added and what is gone as against another configuration, and what has changed: opens or ends at another time,"
+        " or is told of more often or less. Nothing is written, and the service is not asked."
+        " Silences are left out; quiet windows are not.",
+        epilog="Exit status: 0 when it ran, whatever it found; 1 when a detector failed, there is no room to work in,"
+        " or the plot cannot be written; 2 for a bad configuration, or a source that is missing or unreadable.",
+    )
+    add_config_option(parser)
+    parser.add_argument(
+        "--since", type=_since, default="1d", metavar="TIME", help="from when: a duration ago such as 7d, or ISO 8601"
+    )
+    parser.add_argument("--until", type=_since, metavar="TIME", help="to when, likewise (default: now)")
+    parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with what this configuration would have told")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument(
+        "--plot", type=plot_format, metavar="FILE", help="draw it as well: a file that ends in .svg or .png"
+    )
+    parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
+    parser.set_defaults(command=run, parser=parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Replay; give the exit status."""
+    now = clock.now()
+    since = options.since(now)
+    until = now if options.until is None else options.until(now)
+    if not since < until <= now:
+        options.parser.error("expected --since to be before --until, and that not in the future")
+    timeline = None if options.plot is None else Timeline(since, until, _PLOT_BINS)
+    try:
+        settings = load(config_path(options))
+        old_settings = None if options.diff is None else load(options.diff)
+        for one in filter(None, (settings, old_settings)):
+            ensure_readable(one.index, one.journal)
+        if timeline is not None:
+            ensure_drawable(options.plot)
+        report = replayed(settings, since, until, timeline)
+        old = None if old_settings is None else replayed(old_settings, since, until)
+    except ConfigError as error:
+        return refuse(error)
+    except SourceUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    except FleetHealthError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_BROKEN
+    return _tell(options, report, old, timeline)
+
+
+def _tell(options: argparse.Namespace, report: Report, old: Report | None, timeline: Timeline | None) -> int:
+    """Print what was found, and draw it; give the exit status."""
+    failures = report.failures if old is None else old.failures | report.failures
+    problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
+    if timeline is not None:
+        timeline.episodes = list(report.episodes)
+        begins_at = report.journal_begins_at or 0
+        before = [Gap(report.since, begins_at, "the journal begins later")] if begins_at > report.since else []
+        timeline.gaps = {"journal": (*before, *report.gaps)}
+        try:
+            draw(timeline, options.plot)
+        except PlotError as error:  # what took so long to find is told all the same
+            problems.append(str(error))
+    for problem in problems:
+        print(problem, file=sys.stderr)  # noqa: T201
+    if options.json:
+        print(as_json(report, old))  # noqa: T201
+    else:
+        show(list(as_lines(report, old)), is_paged=not options.no_pager)
+    return _EXIT_BROKEN if problems else 0
+
+
+def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None) -> Report:
+    """Go through a stretch of the past by some settings.
+
+    Raises:
+        SourceUnavailable: A source is missing, or cannot be read.
+        ScratchUnavailable: There is no room to work in.
+
+    """
+    detectors = settings.detectors()
+    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit, settings.expected)
+    replay = Replay(rules)
+    # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
+    processes = processors() if until - since >= _WORTH_IT_US else 1
+    spans = 1 if settings.expected else processes
+    with Past() as past, Progress(sys.stderr) as progress:
+        progress.begin("reading", since, until)
+        reach = reach_of(detectors)
+        past.read(settings.index, settings.journal, reach, (since, until), progress.reach, is_alone=processes == 1)
+        if timeline is not None:
+            ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
+            _note(past.since(since), timeline, ignored)
+        progress.begin("judging", since, until)
+        ticks = findings = 0
+        for evaluation in evaluations(past, replay, since, until, spans):
+            ticks += 1
+            findings += len(evaluation.findings)
+            progress.reach(evaluation.at)
+        return Report(
+            since=since,
+            until=until,
+            ticks=ticks,
+            findings=findings,
+            alerts=replay.alerts,
+            episodes=sorted(replay.episodes, key=lambda one: (one.opened_at, one.host, one.symptom)),
+            gaps=past.gaps,
+            journal_begins_at=past.journal_begins_at,
+            rejections=past.rejections,
+            failures=replay.failures,
+        )
+
+
+def _note(
+    observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline, ignored: Container[str]
+) -> None:
+    for at, one in observed:
+        if isinstance(one, UnitState) or one.host in ignored:
+            continue
+        if isinstance(one, Ship):
+            timeline.add(one.host, _SHIP, at)
+        elif isinstance(one, Response):
+            timeline.add(one.host, _OF_CLASS[one.status // 100], at)
+        else:
+            timeline.add(one.host, _UNSTAMPED, at)
+
+
+def _since(text: str) -> Callable[[Instant], Instant]:
+    """Read a time, or how long ago it is; gives what gives it from the present."""
+    try:
+        length_us = duration()(text)
+    except ValueError as error:
+        try:
+            at = instant(text)
+        except argparse.ArgumentTypeError:
+            expected = f"expected {error}, or a time with its offset such as 2026-11-23T18:55:00Z"
+            raise argparse.ArgumentTypeError(f"{expected}, found {text!r}") from None
+        return lambda _: at
+    return lambda now: now - length_us

@@ -1,0 +1,76 @@
+"""`fleet-health run`: the service."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fleet_health.cli.options import Subparsers, add_common_options, config_path, refuse
+from fleet_health.config.loading import load
+from fleet_health.config.pattern_trust import REMEDY, warnings
+from fleet_health.daemon import Daemon
+from fleet_health.errors import ConfigError, SinkTaken
+from fleet_health.service import logging as logs
+
+if TYPE_CHECKING:
+    import argparse
+
+    from fleet_health.config.schema import Settings
+
+EXIT_TAKEN = 1
+"""The exit status when another service has the alert log. It may be on its way out, so systemd may try again."""
+
+_EXIT_TIME = 0.3
+
+_log = structlog.get_logger("fleet_health.config")
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "run",
+        help="watch the fleet: the service",
+        description="Watch the fleet until SIGTERM. SIGHUP reloads the configuration: all of it, or nothing.",
+    )
+    add_common_options(parser)
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Serve; give the exit status."""
+    logs.configure(options.log_level)
+    try:
+        asyncio.run(_serve(options))
+    except ConfigError as error:
+        return refuse(error)
+    except SinkTaken as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return EXIT_TAKEN
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    await Daemon(lambda: _load(options)).run()
+    _leave_hung_threads_behind()
+
+
+def _load(options: argparse.Namespace) -> Settings:
+    settings = load(config_path(options))
+    for warning in warnings(settings.journal):
+        _log.warning("pattern can be forged by a client", warning=warning, remedy=REMEDY)
+    return settings
+
+
+def _leave_hung_threads_behind() -> None:
+    """See to it that a thread that waits for a dead disk does not keep us from ending.
+
+    Everything has been written and closed by now. An orderly exit is faster than this; it would only wait for threads.
+    """
+    exit_anyway = threading.Timer(_EXIT_TIME, os._exit, (0,))
+    exit_anyway.daemon = True
+    exit_anyway.start()

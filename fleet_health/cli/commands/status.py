@@ -1,0 +1,106 @@
+"""`fleet-health status`: how the fleet fares, at a glance."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.api.overview import FIRING, FLAPPING, STATES, UNKNOWN
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, with_service
+from fleet_health.cli.options import Subparsers, add_config_option, host_glob
+from fleet_health.cli.render.overview_screen import screen
+from fleet_health.cli.render.terminal import height, paint_for, show, width
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping
+    from pathlib import Path
+
+_EXIT_FIRING, _EXIT_BLIND = 1, 3
+_OPEN = {FIRING, UNKNOWN, FLAPPING}
+_WATCH_EVERY = 2.0
+_CLEAR = "\x1b[H\x1b[J"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "status",
+        help="show how the fleet fares",
+        description="Show how the running service sees the fleet: a line for each host, those in most trouble first,"
+        " with its last accepted upload, the answers to it in the window, and what it did in the last six hours, a"
+        " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
+        " seen to say that it is over, or that there is nothing), - held back (its cause is reported), z silenced,"
+        " ~ flapping, . pending, x lost.",
+        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown, or the service has a"
+        " problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"
+        " blind, has not judged yet, or cannot rule out a symptom of some host because the journal has gaps; 4 when it"
+        " is not running. Hosts that are not shown count as well.",
+    )
+    add_config_option(parser)
+    parser.add_argument(
+        "hosts", nargs="*", type=host_glob, metavar="HOST-GLOB", help="only the hosts that match (`*`, `?`, `[…]`)"
+    )
+    parser.add_argument(
+        "--state", action="append", choices=STATES, metavar="S", help=f"only hosts in a state: {', '.join(STATES)}"
+    )
+    parser.add_argument("--limit", type=int, metavar="N", help="at most so many hosts")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON document")
+    form.add_argument("--watch", action="store_true", help="show it anew every two seconds, until interrupted")
+    parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
+    parser.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show the status; give the exit status."""
+    request = {"command": "status", "hosts": options.hosts, "states": options.state or [], "limit": options.limit}
+    show_it = _watch if options.watch else partial(_show, options=options)
+    return with_service(options, lambda path: show_it(path, request))
+
+
+def _show(path: Path, request: Mapping[str, Any], options: argparse.Namespace) -> int:
+    document = ask(path, request)
+    if options.json:
+        print(json.dumps(document))  # noqa: T201
+    else:
+        show(screen(document, width(), paint_for(sys.stdout)), is_paged=not options.no_pager)
+    return exit_status(document)
+
+
+def exit_status(document: Mapping[str, Any]) -> int:
+    """Give the exit status that a status document asks for."""
+    if document["is_blind"] or document.get("hidden_by_symptom"):
+        return _EXIT_BLIND
+    is_well = _OPEN.isdisjoint(document["incidents_by_state"]) and not document["problems"]
+    return 0 if is_well else _EXIT_FIRING
+
+
+def _watch(path: Path, request: Mapping[str, Any]) -> int:
+    """Show it again and again, as much as there is room for; give the exit status of the last time."""
+    status = 0
+    try:
+        while True:
+            room = height() - 1 if sys.stdout.isatty() else None
+            try:
+                document = ask(path, request if room is None else _at_most(room, request))
+            except NoAnswerError as error:  # it may come back
+                lines, status = [str(error)], EXIT_NOT_RUNNING
+            else:
+                lines, status = screen(document, width(), paint_for(sys.stdout), room), exit_status(document)
+            if room is not None:
+                sys.stdout.write(_CLEAR)
+            sys.stdout.write("\n".join(lines) + "\n")
+            sys.stdout.flush()
+            time.sleep(_WATCH_EVERY)
+    except KeyboardInterrupt:
+        return status
+
+
+def _at_most(count: int, request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Ask for no more hosts than there is room for: the service would lay out thousands for it every two seconds."""
+    limit = request["limit"]
+    return {**request, "limit": count if limit is None else min(count, limit)}

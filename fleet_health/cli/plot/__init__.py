@@ -1,0 +1,1 @@
+"""The picture that `fleet-health replay --plot` draws."""

@@ -1,0 +1,217 @@
+"""What stands in which row of the picture of a timeline: the hosts, their order, their traffic and their incidents.
+
+Nothing here knows of colours or of matplotlib.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from fleet_health.model.coverage import Gap
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.replay.timeline import KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.replay.timeline import Episode, Timeline
+
+MOST_HOSTS = 80
+"""More rows than this are no picture any more."""
+
+ANSWERS = ("accepted", "client_errors", "unstamped", "server_errors")
+"""How uploads were answered, from the bottom of a row up; `client_errors` are here those with a stamp."""
+
+_MOST_COLUMNS = 1000
+_SMALLEST_SHARE = 0.7
+
+Point = tuple[float, float]
+
+
+class Bar(NamedTuple):
+    """An incident within the picture.
+
+    Attributes:
+        symptom: Its symptom.
+        since: Its begin, not before the timeline's.
+        until: Its end, not after the timeline's.
+        is_open: Whether it stood at the end.
+        lane: Its place among the row's incidents that overlap, from 0.
+
+    """
+
+    symptom: str
+    since: Instant
+    until: Instant
+    is_open: bool
+    lane: int
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A row.
+
+    Attributes:
+        name: The host, or what else the row is about.
+        bars: Its incidents.
+        lanes: How many of them overlap at most.
+
+    """
+
+    name: str
+    bars: Sequence[Bar] = ()
+    lanes: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What the picture shows.
+
+    Attributes:
+        hosts: Those with incidents first, then by name.
+        band: What concerns no host in particular: a row for each symptom.
+        gaps: Source -> its gaps in their order, as far as they lie within the timeline; of those that have any.
+        left_out: How many hosts are not shown; they are those in the least trouble.
+
+    """
+
+    hosts: Sequence[Row]
+    band: Sequence[Row]
+    gaps: dict[str, list[Gap]]
+    left_out: int
+
+
+def arrange(timeline: Timeline) -> Rows:
+    """Choose the hosts, order them, and give each its incidents."""
+    by_host: dict[str, list[Episode]] = {host: [] for host in timeline.counts}
+    for episode in timeline.episodes:
+        by_host.setdefault(episode.host, []).append(episode)
+    general: dict[str, list[Episode]] = {}
+    for episode in by_host.pop(EVERY_HOST, []):
+        general.setdefault(episode.symptom, []).append(episode)
+    shown = sorted(by_host, key=lambda host: (*_wellness(timeline, host, by_host[host]), host))[:MOST_HOSTS]
+    shown.sort(key=lambda host: (not by_host[host], host))
+    return Rows(
+        hosts=[_row(timeline, host, by_host[host]) for host in shown],
+        band=[_row(timeline, symptom, general[symptom]) for symptom in sorted(general)],
+        gaps={source: gaps for source in sorted(timeline.gaps) if (gaps := _gaps_within(timeline, source))},
+        left_out=len(by_host) - len(shown),
+    )
+
+
+def ships_of(timeline: Timeline, host: str) -> list[list[Point]]:
+    """Outline when a host shipped: shapes within a row, x in columns and y from 0 to 1."""
+    return _outline([(0.0, 1.0) if count else None for count in _columns(timeline, host)[KINDS.index("ships")]])
+
+
+def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
+    """Outline how a host was answered: for each of `ANSWERS` its share, as shapes like those of its ships.
+
+    A small share is drawn larger than it is, or a single refusal among a thousand uploads would not be seen.
+    """
+    counts = dict(zip(KINDS, _columns(timeline, host), strict=True))
+    stacks: dict[str, list[Point | None]] = {name: [] for name in ANSWERS}
+    for column in range(columns_of(timeline)):
+        one = {name: counts[name][column] for name in ANSWERS}
+        # An upload without a stamp is warned of and refused, so it is among the refusals as well.
+        one["client_errors"] = max(0, one["client_errors"] - one["unstamped"])
+        total = sum(one.values())
+        shares = {name: max(_SMALLEST_SHARE, count / total) for name, count in one.items() if count}
+        bottom = 0.0
+        for name in ANSWERS:
+            if name in shares:
+                top = bottom + shares[name] / sum(shares.values())
+                stacks[name].append((bottom, top))
+                bottom = top
+            else:
+                stacks[name].append(None)
+    return {name: _outline(stack) for name, stack in stacks.items()}
+
+
+def columns_of(timeline: Timeline) -> int:
+    """Say into how many columns the picture is divided: several bins share one where the eye could not tell."""
+    return -(-timeline.bins // _bins_a_column(timeline))
+
+
+def column_width(timeline: Timeline) -> float:
+    """Say how many microseconds a column is wide."""
+    return max(1, timeline.until - timeline.since) / timeline.bins * _bins_a_column(timeline)
+
+
+def _bins_a_column(timeline: Timeline) -> int:
+    return -(-timeline.bins // _MOST_COLUMNS)
+
+
+def _columns(timeline: Timeline, host: str) -> list[list[int]]:
+    """Give a host's counts by column, for each of `KINDS`."""
+    width, columns = _bins_a_column(timeline), columns_of(timeline)
+    if host not in timeline.counts:  # one that is expected and never came has an incident and nothing else
+        return [[0] * columns for _ in KINDS]
+    return [
+        [sum(counts[start : start + width]) for start in range(0, len(counts), width)]
+        for counts in timeline.counts[host]
+    ]
+
+
+def _wellness(timeline: Timeline, host: str, episodes: Sequence[Episode]) -> tuple[int, int]:
+    """Tell which host is in more trouble, the least first: by how long, then by how often it was refused."""
+    troubled_us = sum(bar.until - bar.since + 1 for bar in _row(timeline, host, episodes).bars)
+    columns = dict(zip(KINDS, _columns(timeline, host), strict=True))
+    return -troubled_us, -sum(columns["client_errors"]) - sum(columns["server_errors"])
+
+
+def _gaps_within(timeline: Timeline, source: str) -> list[Gap]:
+    """Give the gaps that are to be seen; those that overlap are one."""
+    gaps: list[Gap] = []
+    for gap in sorted(timeline.gaps[source], key=lambda gap: (gap.since, gap.until)):
+        if not gap.overlaps(timeline.since, timeline.until):
+            continue
+        since, until, reason = max(gap.since, timeline.since), min(gap.until, timeline.until), gap.reason
+        if gaps and gaps[-1].overlaps(since, until):
+            before = gaps.pop()
+            since, until = before.since, max(before.until, until)
+            reason = before.reason if reason in before.reason else f"{before.reason}; {reason}"
+        gaps.append(Gap(since, until, reason))
+    return gaps
+
+
+def _row(timeline: Timeline, name: str, episodes: Iterable[Episode]) -> Row:
+    """Lay out incidents so that no two cover each other."""
+    bars: list[Bar] = []
+    free_at: list[Instant] = []
+    for episode in sorted(episodes, key=lambda episode: (episode.opened_at, episode.symptom)):
+        since = max(timeline.since, episode.opened_at)
+        until = timeline.until if episode.ended_at is None else min(timeline.until, episode.ended_at)
+        if since > until:
+            continue
+        lane = next((lane for lane, at in enumerate(free_at) if at <= since), len(free_at))
+        free_at[lane : lane + 1] = [until]
+        bars.append(Bar(episode.symptom, since, until, episode.ended_at is None, lane))
+    return Row(name, bars, max(1, len(free_at)))
+
+
+def _outline(heights: Sequence[Point | None]) -> list[list[Point]]:
+    """Outline a strip of columns, each from a bottom to a top: a shape for each run without an empty one.
+
+    One shape for a run, not one for each column: between neighbours a seam would be seen, and the file be large.
+    """
+    shapes: list[list[Point]] = []
+    floor: list[Point] = []
+    ceiling: list[Point] = []
+    before: Point | None = None
+    for column, height in enumerate([*heights, None]):
+        if height == before:
+            continue
+        if before is not None:
+            floor.append((column, before[0]))
+            ceiling.append((column, before[1]))
+        if height is not None:
+            floor.append((column, height[0]))
+            ceiling.append((column, height[1]))
+        else:
+            shapes.append(floor + ceiling[::-1])
+            floor, ceiling = [], []
+        before = height
+    return shapes

@@ -1,0 +1,217 @@
+"""What the patterns made of some lines: counted as they come, in bounded memory, and then told."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.render.terminal import cut
+from fleet_health.config.in_force import OFF
+from fleet_health.config.pattern_trust import REMEDY, forgeable, warnings
+from fleet_health.errors import printable
+from fleet_health.model.observation import Response
+from fleet_health.parsing.line_shape import line_shape
+from fleet_health.parsing.long_line import view_of
+from fleet_health.parsing.rejection import RejectionCount
+from fleet_health.sources.journal.source import log_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from fleet_health.config.schema import JournalSettings
+
+VERSION = 1
+"""The version of the document; keys are only ever added to it."""
+
+_KINDS = 10_000
+"""How many hosts and how many shapes are told apart; of the others it is known how many lines there were."""
+_SHOWN = 10
+_BATCH = 500
+
+
+@dataclass(slots=True)
+class PatternCount:
+    """What one pattern found.
+
+    Attributes:
+        matches: How many lines it matched.
+        hosts: Host -> how often it was named.
+        statuses: HTTP status -> how often it was found.
+        seconds: How long it took, over all lines that were tried.
+
+    """
+
+    matches: int = 0
+    hosts: Counter[str] = field(default_factory=Counter)
+    statuses: Counter[int] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    def add(self, host: str) -> None:
+        """Count a match."""
+        self.matches += 1
+        if host in self.hosts or len(self.hosts) < _KINDS:
+            self.hosts[host] += 1
+
+
+class Report:
+    """Tries every line with the parser that the service uses."""
+
+    def __init__(self, settings: JournalSettings) -> None:
+        self.settings = settings
+        self.lines = 0
+        self.response, self.unstamped = PatternCount(), PatternCount()
+        self.uncounted: Counter[str] = Counter()
+        """Statuses that were found and are of no class that is counted."""
+        self.rejections = RejectionCount()
+        self.shapes: Counter[str] = Counter()
+        """Shape -> how many lines of it matched nothing."""
+        self.samples: dict[str, str] = {}
+        """Shape -> the first line of it."""
+        self.others = 0
+        """How many more lines matched nothing, of shapes beyond those that are told apart."""
+        self.forgeable = forgeable(settings)
+        self._parser = log_parser(settings)
+        self._batch: list[bytes] = []
+
+    @property
+    def unmatched(self) -> int:
+        """How many lines matched nothing."""
+        return self.shapes.total() + self.others
+
+    def add(self, message: bytes) -> None:
+        """Take a message, of one line or several."""
+        self._batch += message.split(b"\n")
+        if len(self._batch) >= _BATCH:
+            self.finish()
+
+    def finish(self) -> None:
+        """Try what was taken so far."""
+        texts = [view_of(line.decode("utf-8", "surrogateescape"))[0] for line in self._batch]
+        settings, host = self.settings, self.settings.unstamped_host
+        if settings.unstamped_marker is not None and host is not None:
+            marker = settings.unstamped_marker.casefold()
+            self.unstamped.seconds += _timed(lambda: [marker in text.casefold() for text in texts])
+            marked = [text for text in texts if marker in text.casefold()]
+            self.unstamped.seconds += _timed(lambda: [host.search(text) for text in marked])
+        self.response.seconds += _timed(lambda: [settings.response.search(text) for text in texts])
+        for line, text in zip(self._batch, texts, strict=True):
+            self._try(line, text)
+        self._batch.clear()
+
+    def _try(self, line: bytes, text: str) -> None:
+        self.lines += 1
+        observations, rejections = self._parser.parse(line, 0)
+        self.rejections.add(rejections)
+        for one in observations:
+            if isinstance(one, Response):
+                self.response.add(one.host)
+                self.response.statuses[one.status] += 1
+            else:
+                self.unstamped.add(one.host)
+        if observations or rejections:
+            return
+        if found := self.settings.response.search(text):
+            self.uncounted[found["status"]] += 1
+            return
+        shape = line_shape(text)
+        if shape in self.shapes or len(self.shapes) < _KINDS:
+            self.shapes[shape] += 1
+            self.samples.setdefault(shape, text)
+        else:
+            self.others += 1
+
+
+def as_lines(report: Report, columns: int) -> Iterator[str]:
+    """Tell it in words, in lines of so many columns but for the samples."""
+    yield f"{report.lines} lines"
+    yield from _pattern("journal.response", report.response, report, columns)
+    if report.settings.unstamped_host is None:
+        yield ""
+        yield f"journal.unstamped: {OFF}"
+    else:
+        yield from _pattern("journal.unstamped", report.unstamped, report, columns)
+    yield from _warnings(report)
+    for status, count in report.uncounted.most_common(_SHOWN):
+        yield f"status {printable(status)} is neither 2xx, 4xx nor 5xx, and is not counted: {count} times"
+    for reason, count in sorted(report.rejections.by_reason.items()):
+        yield printable(f"{count} rejected: {reason}, the latest: {report.rejections.latest[reason]}")
+    if report.unmatched:
+        yield ""
+        yield f"{report.unmatched} lines matched nothing; the most frequent, alike ones as one:"
+        for shape, count in report.shapes.most_common(_SHOWN):
+            yield cut(f"{count:>8} x {printable(shape)}", columns)
+            yield f"           such as {printable(report.samples[shape])}"
+        if (more := len(report.shapes) - _SHOWN) > 0 or report.others:
+            yield f"         and {max(0, more)} more shapes" + (f", and {report.others} lines" * bool(report.others))
+    if not report.response.matches and not report.unstamped.matches:
+        yield ""
+        yield from _advice(report)
+
+
+def _warnings(report: Report) -> Iterator[str]:
+    if report.forgeable:
+        yield ""
+        yield from (f"WARNING {text}" for text in warnings(report.settings))
+        yield f"What to do: {REMEDY}"
+
+
+def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> Iterator[str]:
+    share = count.matches / report.lines if report.lines else 0.0
+    speed = count.seconds / report.lines * 1e6 if report.lines else 0.0
+    hosts = f"{len(count.hosts)} host{'' if len(count.hosts) == 1 else 's'}"
+    yield ""
+    yield f"{name}: {count.matches} lines ({share:.1%}), {hosts}, {speed:.1f} us a line"
+    if count.statuses:
+        yield cut("    " + ", ".join(f"{status}: {times}" for status, times in sorted(count.statuses.items())), columns)
+    if count.hosts:
+        named = ", ".join(f"{host} {times}" for host, times in count.hosts.most_common(_SHOWN))
+        more = f" and {len(count.hosts) - _SHOWN} more" if len(count.hosts) > _SHOWN else ""
+        yield cut(f"    {named}", columns - len(more)) + more
+
+
+def _advice(report: Report) -> Iterator[str]:
+    if not report.lines:
+        yield f"There are no lines: is {report.settings.unit} the receiver's unit (`journal.unit`), and does it log?"
+        return
+    yield "Nothing matched. Write a pattern for the lines above that tell of an upload, and set it in the configuration"
+    yield "as `journal.response`: a regular expression with (?P<host>…) and (?P<status>…). It is now"
+    yield f"    {printable(report.settings.response.pattern)}"
+
+
+def as_json(report: Report) -> dict[str, Any]:
+    """Make the document."""
+    return {
+        "version": VERSION,
+        "lines": report.lines,
+        "response": _document(report.response, report)
+        | {"statuses": {str(status): count for status, count in sorted(report.response.statuses.items())}},
+        "unstamped": _document(report.unstamped, report) | {"is_on": report.settings.unstamped_host is not None},
+        "forgeable": [
+            {"pattern": one.pattern, "format": one.format, "field": one.field, "line": printable(one.line)}
+            for one in report.forgeable
+        ],
+        "statuses_not_counted": dict(report.uncounted),
+        "rejections": dict(report.rejections.by_reason),
+        "unmatched": report.unmatched,
+        "shapes": [
+            {"shape": printable(shape), "count": count, "sample": printable(report.samples[shape])}
+            for shape, count in report.shapes.most_common(_SHOWN)
+        ],
+    }
+
+
+def _document(count: PatternCount, report: Report) -> dict[str, Any]:
+    return {
+        "matches": count.matches,
+        "hosts": dict(count.hosts.most_common()),
+        "seconds": count.seconds,
+        "us_per_line": count.seconds / report.lines * 1e6 if report.lines else 0.0,
+    }
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began_at = time.perf_counter()
+    work()
+    return time.perf_counter() - began_at

@@ -1,0 +1,177 @@
+"""What a replay gave, in words and as a document."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.errors import printable
+from fleet_health.model.instant import SECOND_US, describe, isoformat
+from fleet_health.replay.difference import difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleet_health.model.coverage import Gap
+    from fleet_health.model.instant import Instant
+    from fleet_health.parsing.rejection import RejectionCount
+    from fleet_health.replay.difference import Change
+    from fleet_health.replay.timeline import Episode
+
+VERSION = 1
+"""The version of the document; as with those of the service, keys are only ever added to it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a replay gave.
+
+    Attributes:
+        since: From when.
+        until: To when.
+        ticks: How many there were.
+        findings: How many findings there were, over all ticks.
+        alerts: How many alerts would have been given.
+        episodes: The incidents, by opening, host and symptom.
+        gaps: What the journal does not show.
+        journal_begins_at: The oldest entry of the journal, if it is later than what would have been looked at; the end
+            if it is empty.
+        rejections: Source -> what could not be read of it.
+        failures: Symptom -> the first error of its detector.
+
+    """
+
+    since: Instant
+    until: Instant
+    ticks: int
+    findings: int
+    alerts: int
+    episodes: Sequence[Episode]
+    gaps: Sequence[Gap]
+    journal_begins_at: Instant | None
+    rejections: dict[str, RejectionCount]
+    failures: dict[str, Exception]
+
+
+def as_lines(report: Report, old: Report | None) -> Iterator[str]:
+    """Say it in words: all that would have fired, or with another replay what is added, gone or changed."""
+    yield (
+        f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {_counted(report.ticks, 'tick')},"
+        f" {_counted(len(report.episodes), 'incident')}, {_counted(report.alerts, 'alert')}"
+    )
+    if report.journal_begins_at is not None:
+        yield f"the journal has nothing from before {isoformat(report.journal_begins_at)[:19]}Z"
+    yield from (
+        f"the journal is not whole from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
+        for gap in report.gaps
+    )
+    for source, rejections in report.rejections.items():
+        yield from (f"{source}: {count} rejected: {why}" for why, count in sorted(rejections.by_reason.items()))
+    if old is None:
+        yield from _table(report.episodes, report.until)
+        return
+    more = report.alerts - old.alerts
+    yield f"{more:+} alert{'' if abs(more) == 1 else 's'}, as against {old.alerts}"
+    differing = difference(old.episodes, report.episodes)
+    for title, episodes in (("added", differing.added), ("gone", differing.gone)):
+        yield ""
+        yield f"{title}: {_counted(len(episodes), 'incident')}"
+        yield from _table(episodes, report.until)
+    yield ""
+    yield f"changed: {_counted(len(differing.changed), 'incident')}"
+    yield from _changes(differing.changed, report.until)
+
+
+def as_json(report: Report, old: Report | None) -> str:
+    """Make the document."""
+    document = {"version": VERSION, **_document(report)}
+    if old is not None:
+        differing = difference(old.episodes, report.episodes)
+        document["diff"] = {
+            "old": _document(old),
+            "added": _rows(differing.added, report.until),
+            "gone": _rows(differing.gone, report.until),
+            "changed": [
+                {
+                    "host": one.new[0].host,
+                    "symptom": one.new[0].symptom,
+                    "old": _rows(one.old, report.until),
+                    "new": _rows(one.new, report.until),
+                }
+                for one in differing.changed
+            ],
+        }
+    return json.dumps(document)
+
+
+def _document(report: Report) -> dict[str, Any]:
+    begins_at = report.journal_begins_at
+    return {
+        "since_wall": isoformat(report.since),
+        "until_wall": isoformat(report.until),
+        "ticks": report.ticks,
+        "findings": report.findings,
+        "alerts": report.alerts,
+        "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
+        "incidents": _rows(report.episodes, report.until),
+        "journal_begins_wall": None if begins_at is None else isoformat(begins_at),
+        "gaps": [gap.row() for gap in report.gaps],
+        "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
+        "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
+    }
+
+
+def _rows(episodes: Sequence[Episode], until: Instant) -> list[dict[str, Any]]:
+    return [_row(episode, until) for episode in episodes]
+
+
+def _row(episode: Episode, until: Instant) -> dict[str, Any]:
+    return {
+        "host": episode.host,
+        "symptom": episode.symptom,
+        "opened_wall": isoformat(episode.opened_at),
+        "ended_wall": None if episode.ended_at is None else isoformat(episode.ended_at),
+        "lasted_s": (_end(episode, until) - episode.opened_at) / SECOND_US,
+        "alerts": episode.alerts,
+        "detail": episode.detail,
+    }
+
+
+def _table(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
+    if episodes:
+        yield ""
+    for line, episode in zip(_columns(episodes, until), episodes, strict=True):
+        yield line
+        if episode.detail:
+            yield f"    {printable(episode.detail)}"
+
+
+def _changes(changes: Sequence[Change], until: Instant) -> Iterator[str]:
+    """Show each as it was, and below that as it is."""
+    signed = [(sign, one) for change in changes for sign, ones in zip("-+", change, strict=True) for one in ones]
+    lines = _columns([one for _, one in signed], until)
+    if signed:
+        yield ""
+    yield from (f"{sign} {line}" for (sign, _), line in zip(signed, lines, strict=True))
+
+
+def _columns(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
+    host_width = min(40, max((len(printable(episode.host)) for episode in episodes), default=0))
+    symptom_width = max((len(episode.symptom) for episode in episodes), default=0)
+    for episode in episodes:
+        lasted = describe(_end(episode, until) - episode.opened_at)
+        still = "" if episode.ended_at is not None else " and on"
+        yield (
+            f"{isoformat(episode.opened_at)[:16]}Z  {printable(episode.host):{host_width}}"
+            f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {_counted(episode.alerts, 'alert')}"
+        )
+
+
+def _end(episode: Episode, until: Instant) -> Instant:
+    return until if episode.ended_at is None else episode.ended_at
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

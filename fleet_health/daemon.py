@@ -1,0 +1,305 @@
+"""The composition root: which parts run, in which order they start and stop, and how they are told of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+from aiofiles.os import wrap
+
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.scope import Scope
+from fleet_health.alerting.silences import SilenceWatch
+from fleet_health.api.answers import Answers
+from fleet_health.api.server import ControlSocket
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
+from fleet_health.model.clock_evidence import ALERT_LOG
+from fleet_health.model.history import History
+from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.journal_sink import JournalSink
+from fleet_health.records.silence_file import SilenceFile
+from fleet_health.records.state_file import StateFile
+from fleet_health.service import clock
+from fleet_health.service.catch_up import catch_up, recorded
+from fleet_health.service.delivery import Delivery
+from fleet_health.service.descriptors import DescriptorWatch
+from fleet_health.service.intake import Intake
+from fleet_health.service.memory import Memory, Saving, memorize, newest_alert_at, recall, recall_alerts
+from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
+from fleet_health.service.silencing import Silencing
+from fleet_health.service.status import starting_line, status_line
+from fleet_health.service.ticker import Evaluator
+from fleet_health.service.witness import with_evidence
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fleet_health.alerting.alert import Alert
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.fleet import Fleet
+
+_REPORT_EVERY = 5.0
+_REPORT_EVERY_STARTING = 1.0
+_SETTLE_TIME = 1.5
+_EXTENSION_US = 30_000_000
+_PATIENCE_WITHOUT_WATCHDOG = 30.0
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+class _Stopped(Exception):  # noqa: N818 - no error, but how a task group is left
+    """The service was asked to stop."""
+
+
+class Daemon:
+    """The service, from its start to its end."""
+
+    def __init__(self, load: Callable[[], Settings]) -> None:
+        """Take the way to load the configuration: now, and at each reload.
+
+        Raises:
+            ConfigError: The configuration cannot be used.
+            SinkTaken: The alert log belongs to another service.
+
+        """
+        self._load = load
+        self._settings = load()
+        self._stop = asyncio.Event()
+        self._reload = asyncio.Event()
+        self._reload_problem = ""
+        self._is_ready = False
+        self._descriptors = DescriptorWatch()
+        self._watchdog = watchdog_interval()
+        patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
+        self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
+        self._parts = asyncio.TaskGroup()
+        self._journal_sink = JournalSink()
+        self._state_file = StateFile(self._settings.state_directory, Memory)
+        self._delivery = Delivery(
+            AlertLog(self._settings.alerts_path, is_service=True),
+            self._journal_sink,
+            self._pulses["writer"],
+            self._state_file,
+        )
+        self._claim_alert_log()
+        self._incidents = Incidents()
+        self._intake = Intake(
+            clock=clock.now,
+            start=self._parts.create_task,
+            index_pulse=self._pulses["index"],
+            journal_pulse=self._pulses["journal"],
+        )
+        self._saving = Saving()
+        self._silencing = Silencing(SilenceFile(self._settings.state_directory))
+        self._evaluator = Evaluator(
+            intake=self._intake,
+            incidents=self._incidents,
+            delivery=self._delivery,
+            pulse=self._pulses["evaluator"],
+            clock=clock.now,
+            detectors=self._settings.detectors(),
+            tick_us=self._settings.tick_us,
+            on_scheduled=self._report,
+            step_watch=clock.StepWatch(),
+            silencing=self._silencing,
+            witness=self._with_evidence,
+            snapshot=self._snapshot,
+            is_synchronized=clock.is_synchronized,
+        )
+        answers = Answers(
+            intake=self._intake,
+            evaluator=self._evaluator,
+            incidents=self._incidents,
+            silencing=self._silencing,
+            settings=lambda: self._settings,
+            problems=self._problems,
+            load=load,
+            reload=self._reload.set,
+        )
+        self._control = ControlSocket(answers)
+        self._tune()
+
+    async def run(self) -> None:
+        """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised."""
+        self._handle_signals()
+        async with asyncio.TaskGroup() as writers:
+            delivery = writers.create_task(self._delivery.run())
+            try:
+                async with self._parts:
+                    self._parts.create_task(self._start())
+                    await self._stop.wait()
+                    raise _Stopped  # noqa: TRY301 - cancels the parts
+            except* _Stopped:
+                pass
+            notify("STOPPING=1", "STATUS=Stopping: writing the last alerts")
+            _log.info("stopping")
+            await self._control.close()
+            # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
+            self._delivery.deliver(())
+            try:
+                async with asyncio.timeout(_SETTLE_TIME):
+                    await self._delivery.settle()
+            except TimeoutError:
+                _log.error("stopped before the last alerts were written", reason="the alert log takes too long")
+            delivery.cancel()
+        self._journal_sink.close()
+
+    def _handle_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._handle_stop)
+        loop.add_signal_handler(signal.SIGHUP, self._reload.set)
+
+    def _handle_stop(self) -> None:
+        self._stop.set()
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one ends us at once
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+    async def _start(self) -> None:
+        """Start every part, the evaluation last of all: it must see everything that is there."""
+        await self._control.open(self._settings.control_path)
+        start = self._parts.create_task
+        if self._watchdog is not None:
+            start(feed_watchdog(self._watchdog, self._pulses.values()))
+        start(self._report_for_ever())
+        self._pulses["evaluator"].rest()
+        memory = await wrap(recall)(self._state_file)
+        self._incidents.restore(memory.incidents)
+        self._silencing.watch = SilenceWatch(memory.silences)
+        self._evaluator.history = History(memory.history)
+        memory.prepare(self._intake, self._settings.index.path)
+        now = clock.now()
+        recall_alerts(self._incidents, self._delivery.log, now)
+        # Before an alert of this run is in it.
+        entries = await wrap(recorded)(self._delivery.log, now, memory.incidents.at)
+        self._intake.horizon = self._incidents.at
+        self._evaluator.records[ALERT_LOG] = newest_alert_at(self._delivery.log, now)
+        # Before anything is read, for a flood of invented names may stand in the journal.
+        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
+        await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
+        self._is_ready = True
+        notify("READY=1", f"STATUS={self._status()}")
+        _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
+        start(self._evaluator.run())
+        start(self._reload_for_ever())
+        start(catch_up(self._delivery, entries))
+
+    def _claim_alert_log(self) -> None:
+        try:
+            self._delivery.log.probe()
+        except SinkTaken:
+            raise
+        except SinkUnavailable:
+            pass  # it is said, and tried again, at every tick
+
+    def _tune(self) -> None:
+        symptoms = frozenset(detector.symptom for detector in self._settings.detectors())
+        scope = Scope(symptoms, self._settings.ignored, frozenset(self._settings.expected))
+        self._incidents.tune(self._settings.policy, scope)
+        self._silencing.quiet = self._settings.quiet
+        self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
+
+    def _with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:
+        reach = reach_of(self._settings.detectors())
+        return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
+
+    async def _snapshot(self, fleet: Fleet) -> bytes | None:
+        memory = memorize(
+            self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
+        )
+        return await wrap(self._saving.due)(memory, clock.now(), fleet.ships)  # off the loop: there may be many hosts
+
+    async def _report_for_ever(self) -> NoReturn:
+        """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
+        read_before = -1
+        while True:
+            if self._is_ready:
+                self._report()
+                await asyncio.sleep(_REPORT_EVERY)
+                continue
+            states = self._intake.states
+            assignments = [f"STATUS={starting_line(states, clock.now())}"]
+            if (read := sum(state.read for state in states)) > read_before:
+                read_before = read
+                assignments.append(f"EXTEND_TIMEOUT_USEC={_EXTENSION_US}")
+            notify(*assignments)
+            await asyncio.sleep(_REPORT_EVERY_STARTING)
+
+    def _report(self) -> None:
+        notify(f"STATUS={self._status()}")
+
+    def _status(self) -> str:
+        return status_line(
+            host_count=sum(1 for _ in self._intake.fleet.hosts()),
+            sources=self._intake.states,
+            last=self._evaluator.last,
+            next_at=self._evaluator.next_at,
+            unseen=self._evaluator.unseen,
+            incidents=self._incidents,
+            problems=self._problems(),
+            now=clock.now(),
+        )
+
+    def _problems(self) -> list[str]:
+        problems = [problem for problem in (self._reload_problem, self._evaluator.clock_state.problem) if problem]
+        if self._delivery.problem:
+            problems.append(f"the alert log cannot be written: {self._delivery.problem}")
+        if self._delivery.state_problem:
+            problems.append(f"the state cannot be saved: {self._delivery.state_problem}")
+        if self._silencing.problem:
+            problems.append(f"silences cannot be used: {self._silencing.problem}")
+        if problem := self._descriptors.problem():
+            problems.append(problem)
+        if self._control.problem:
+            problems.append(f"no commands can be answered: {self._control.problem}")
+        return problems
+
+    async def _reload_for_ever(self) -> NoReturn:
+        while True:
+            await self._reload.wait()
+            self._reload.clear()  # those that came meanwhile are one
+            notify(
+                "RELOADING=1",
+                f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}",
+                "STATUS=Reloading the configuration",
+            )
+            try:
+                await self._adopt(await wrap(self._load)())
+            except ConfigError as error:
+                for problem in error.problems:
+                    _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))
+                more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
+                self._reload_problem = f"reload refused: {error.problems[0]}{more}"
+            else:
+                self._reload_problem = ""
+                _log.info("configuration reloaded")
+            # systemd waits for this whether or not the new configuration was taken.
+            notify("READY=1", f"STATUS={self._status()}")
+
+    async def _adopt(self, settings: Settings) -> None:
+        """Change over to other settings: to all of them, or by a ConfigError to none."""
+        log = self._delivery.log.at(settings.alerts_path)
+        if log is not self._delivery.log:
+            try:
+                await wrap(log.probe)()
+            except SinkUnavailable as error:
+                problem = Problem("alerts.path", "a file that can be written", str(error))
+                raise ConfigError("configuration", [problem]) from error
+        detectors = settings.detectors()
+        await self._intake.adopt(settings, reach_of(detectors))
+        # From here on nothing can fail.
+        self._settings = settings
+        if log is not self._delivery.log:
+            self._delivery.log.close()
+            self._delivery.log = log
+            recall_alerts(self._incidents, log, clock.now())
+        self._state_file = self._delivery.state_file = StateFile(settings.state_directory, Memory)
+        self._saving = Saving()
+        self._silencing.file = SilenceFile(settings.state_directory)
+        await self._control.open(settings.control_path)
+        self._tune()
+        self._evaluator.retune(detectors, settings.tick_us)

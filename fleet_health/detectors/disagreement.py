@@ -1,0 +1,148 @@
+"""What the journal and the index say of the same upload, compared: it must be in both.
+
+The receiver answers first or writes its row first, and we read one file before the other; so there is slack, for rows
+in flight. What is known to be missing from either explains a disagreement, and is said elsewhere.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from fleet_health.detectors.spec import Figure, Finding
+from fleet_health.model.instant import describe
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping, Sequence
+
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+_HOSTS_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class DisagreementLimits:
+    """When the two disagree.
+
+    Attributes:
+        window_us: The stretch of time that is compared, up to the evaluation, both ends included.
+        slack_us: How long after the one the other may come; less than half the window.
+        min_hosts: From this many hosts on it is a finding.
+        min_count: So many accepted uploads of a host must lack a row.
+        suggested_fix: What to do.
+
+    """
+
+    window_us: int
+    slack_us: int
+    min_hosts: int
+    suggested_fix: SuggestedFix
+    min_count: int = 1
+
+
+class Disagreement(ABC):
+    """Finds out whether enough hosts have something in the one and nothing in the other."""
+
+    symptom: ClassVar[str]
+    is_of_absence: ClassVar[bool] = True
+
+    def __init__(self, limits: DisagreementLimits) -> None:
+        self._limits = limits
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Compare both."""
+        return "index" in seen and "journal" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all hosts together; none if a part of the window was not seen in either."""
+        since = now - self._limits.window_us
+        if not _is_comparable(fleet, since, now):
+            return
+        lacking = self._lacking(fleet, since, now)
+        if len(lacking) >= self._limits.min_hosts:
+            yield Finding(
+                host=EVERY_HOST,
+                symptom=self.symptom,
+                detail=f"{self._say(lacking)}: {_name_hosts(lacking)}",
+                suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many hosts lack it, and whether both were seen whole."""
+        if host != EVERY_HOST:
+            return ()
+        since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
+        is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking(fleet, since, now))
+        return (
+            Figure(
+                f"journal and index of {describe(self._limits.window_us)}",
+                "both whole" if is_comparable else "not both whole",
+                "both whole",
+                f"{table}.window",
+                is_comparable,
+            ),
+            Figure(
+                "hosts in only one of them",
+                str(count),
+                f"at least {self._limits.min_hosts}",
+                f"{table}.min_hosts",
+                count >= self._limits.min_hosts,
+            ),
+        )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether both were seen whole, and some upload is in both: that there is none proves nothing."""
+        del host
+        since = now - self._limits.window_us
+        return _is_comparable(fleet, since, now) and _has_agreement(fleet, since, now)
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return when a host last had both an accepted upload and a row: the earlier of the newest of each."""
+        del host
+        return max(
+            (
+                min(accepted_at, last_at)
+                for name, window in fleet.traffic.items()
+                if (accepted_at := window.accepted_at) is not None
+                and (last_at := fleet.ships.last_at(name)) is not None
+            ),
+            default=None,
+        )
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and the limits."""
+        del host
+        limits = self._limits
+        return f"{limits.window_us} {limits.slack_us} {limits.min_hosts} {limits.min_count}"
+
+    @abstractmethod
+    def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+        """Give the hosts that lack all of it in the other, each with how many uploads it has in the one."""
+
+    @abstractmethod
+    def _say(self, lacking: Mapping[str, int]) -> str:
+        """Say so; the hosts' names follow."""
+
+
+def _is_comparable(fleet: Fleet, since: Instant, until: Instant) -> bool:
+    """Say whether both the journal and the index were seen whole between two instants, both included."""
+    return fleet.is_whole("index", since, until) and fleet.is_whole("journal", since, until)
+
+
+def _has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
+    """Say whether some host has both an accepted upload and a row between two instants, both included."""
+    for host, counts in fleet.counts(since, until).items():
+        last_at = fleet.ships.last_at(host)
+        if counts.accepted and last_at is not None and since <= last_at <= until:
+            return True
+    return False
+
+
+def _name_hosts(hosts: Mapping[str, int]) -> str:
+    """Name hosts in their order, the first ten of them."""
+    named = ", ".join(sorted(hosts)[:_HOSTS_NAMED])
+    return f"{named} and {len(hosts) - _HOSTS_NAMED} more" if len(hosts) > _HOSTS_NAMED else named

@@ -1,0 +1,159 @@
+"""One tick: what every detector finds at one instant."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors.spec import Reach
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+
+    from fleet_health.detectors.spec import Detector, Finding
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorFailure:
+    """A detector raised; what it would have found is not known."""
+
+    symptom: str
+    error: Exception
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What one evaluation gave.
+
+    Attributes:
+        at: Its instant; every count and every alert of it goes by this one.
+        findings: Sorted by host, then symptom.
+        failures: The detectors that raised, in their order.
+        judged: The symptoms that were looked for, without a failure.
+        over: Which of the incidents that were open are seen to be over, each as host and symptom. It is necessary for
+            an end; what is sufficient the incident decides by its sign.
+        signs: The newest fact that speaks for an end, by its own timestamp, of what was found or is over; where there
+            is none the pair is left out.
+        limits: The limits that what was found, and what was open, was looked for with.
+        heard: When the hosts of the findings and of the open incidents were last heard of in either source, as far as
+            that is known.
+        hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
+        gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
+        is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
+        forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
+            up, or lost their place to others.
+
+    """
+
+    at: Instant
+    findings: tuple[Finding, ...]
+    failures: tuple[DetectorFailure, ...] = ()
+    judged: frozenset[str] = frozenset()
+    over: frozenset[Pair] = frozenset()
+    signs: Mapping[Pair, Instant] = field(default_factory=dict)
+    limits: Mapping[Pair, str] = field(default_factory=dict)
+    heard: Mapping[str, Instant] = field(default_factory=dict)
+    gone: Mapping[str, Instant] = field(default_factory=dict)
+    is_clock_behind: bool = False
+    hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    forgotten: frozenset[Pair] = frozenset()
+
+
+def evaluate(
+    fleet: Fleet, detectors: Iterable[Detector], now: Instant, incidents: Iterable[tuple[str, str]] = ()
+) -> Evaluation:
+    """Run every detector over the fleet as it stood at `now`. One that raises does not stop the others.
+
+    Args:
+        fleet: The fleet.
+        detectors: The detectors.
+        now: The instant.
+        incidents: What is open, each as host and symptom; it is said of each whether it is seen to be over.
+
+    """
+    fleet = fleet.standing_still()
+    findings: list[Finding] = []
+    failures: list[DetectorFailure] = []
+    judged: set[str] = set()
+    over: set[Pair] = set()
+    signs: dict[Pair, Instant] = {}
+    limits: dict[Pair, str] = {}
+    forgotten: set[Pair] = set()
+    open_hosts: dict[str, list[str]] = {}
+    for host, symptom in incidents:
+        open_hosts.setdefault(symptom, []).append(host)
+    for detector in detectors:
+        symptom = detector.symptom
+        try:
+            found = list(detector.find(fleet, now))
+            found_hosts = {finding.host for finding in found}
+            missing = [host for host in open_hosts.get(symptom, ()) if host not in found_hosts]
+            well = [host for host in missing if detector.is_over(fleet, host, now)]
+            facts = {host: detector.sign_at(fleet, host) for host in (*found_hosts, *well)}
+            in_force = {(host, symptom): detector.limits_of(host) for host in (*found_hosts, *missing)}
+            goes_by_journal = bool(missing and detector.reach.traffic_us)
+            nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
+        except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
+            failures.append(DetectorFailure(symptom, error))
+        else:
+            findings += found
+            over.update((host, symptom) for host in well)
+            signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
+            limits |= in_force
+            forgotten.update(nobodies)
+            judged.add(symptom)
+    findings.sort(key=lambda finding: (finding.host, finding.symptom))
+    hosts = {host for host, _ in limits} - {EVERY_HOST}
+    return Evaluation(
+        now,
+        tuple(findings),
+        tuple(failures),
+        frozenset(judged),
+        frozenset(over),
+        signs,
+        limits,
+        {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
+        forgotten=frozenset(forgotten),
+    )
+
+
+def under_a_clock_behind(
+    fleet: Fleet, detectors: Sequence[Detector], now: Instant, latest: Instant, incidents: Collection[Pair] = ()
+) -> Evaluation:
+    """Return what can be said at an instant that lies before our own records. Nothing is over, nothing is absent.
+
+    Where the sources show what followed, a past is looked at. So a new finding must be one as of their latest entry,
+    too: a host that was refused by then may have been accepted since, or have tried no more.
+
+    Args:
+        fleet: The fleet.
+        detectors: The detectors; those of absence are left out.
+        now: What the clock shows.
+        latest: Up to when the sources show facts.
+        incidents: What is open, each as host and symptom.
+
+    """
+    present = [detector for detector in detectors if not detector.is_of_absence]
+    evaluation, as_of_latest = (evaluate(fleet, present, at) for at in (now, latest))
+    lasting = {(finding.host, finding.symptom) for finding in as_of_latest.findings}.union(incidents)
+    findings = tuple(finding for finding in evaluation.findings if (finding.host, finding.symptom) in lasting)
+    return replace(evaluation, findings=findings, forgotten=frozenset(), is_clock_behind=True)
+
+
+def reach_of(detectors: Sequence[Detector]) -> Reach:
+    """Say how far back the fleet must be known for all detectors to be exact."""
+    reaches = [detector.reach for detector in detectors]
+    return Reach(
+        ships_us=max((reach.ships_us for reach in reaches), default=0),
+        traffic_us=max((reach.traffic_us for reach in reaches), default=0),
+    )
+
+
+def evict(fleet: Fleet, reach: Reach, now: Instant) -> dict[str, Instant]:
+    """Forget what no evaluation at `now` or later will ask for; give the hosts that are gone, with their last ships."""
+    fleet.traffic.evict(now - reach.traffic_us)
+    return fleet.ships.evict(now - reach.ships_us)

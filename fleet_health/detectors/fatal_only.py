@@ -1,0 +1,215 @@
+"""`fatal-only`: a host tries, and is refused every time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.instant import describe
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import NO_EVENTS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.detectors.unstamped import UnstampedLimits
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.window import Counts, HostWindow
+
+SYMPTOM = "fatal-only"
+
+_PRECONDITION_FAILED = 412
+
+
+@dataclass(frozen=True, slots=True)
+class FatalOnlyLimits:
+    """When a host counts as refused every time.
+
+    Attributes:
+        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        min_count: Fewer answers than this say nothing.
+        ratio: The share of refusals among the answers, from which on it is a finding; 0 to 1.
+        suggested_fix: What to do when the host is at fault.
+        suggested_fix_412: What to do when most refusals are 412, which is how a diverged HEAD shows.
+        suggested_fix_5xx: What to do when most refusals are 5xx, which the receiver has to answer for.
+
+    """
+
+    window_us: int
+    min_count: int
+    ratio: float
+    suggested_fix: SuggestedFix
+    suggested_fix_412: SuggestedFix
+    suggested_fix_5xx: SuggestedFix
+
+
+class FatalOnly:
+    """Finds hosts with enough answers in the window, of which none is a success."""
+
+    symptom = SYMPTOM
+    is_of_absence = False
+
+    def __init__(
+        self, limits: HostLimits[FatalOnlyLimits], unstamped: HostLimits[UnstampedLimits] | None = None
+    ) -> None:
+        """Take the limits, and those of `unstamped`, whose fix is suggested where that is the cause."""
+        self._limits = limits
+        self._unstamped = unstamped
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the longest window, and so far for rows of the index, too."""
+        window_us = max(limits.window_us for limits in self._limits.each_alone())
+        return Reach(ships_us=window_us, traffic_us=window_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal; the index is only asked where that is not whole."""
+        return "journal" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
+
+        Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
+        """
+        return self.find_among(fleet, now, fleet.counts)
+
+    def find_among(
+        self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
+    ) -> Iterator[Finding]:
+        """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
+        each_alone = self._limits.each_alone()
+        least_count = min(limits.min_count for limits in each_alone)
+        for window_us in {limits.window_us for limits in each_alone}:
+            since = now - window_us
+            for host, counts in counts_of(since, now).items():
+                # No other answers are counted than those accepted and refused, so without the former any ratio is met.
+                if counts.accepted or counts.refused < least_count:
+                    continue
+                limits = self._limits.of(host)
+                if limits.window_us != window_us or counts.refused < limits.min_count:
+                    continue
+                if _is_counted_whole(fleet, host, since, now) or _is_refused_by_the_index(fleet, host, since, now):
+                    yield self._finding(fleet, host, limits, now)
+
+    def _finding(self, fleet: Fleet, host: str, limits: FatalOnlyLimits, now: Instant) -> Finding:
+        window, since = fleet.traffic.window(host), now - limits.window_us
+        assert window is not None  # noqa: S101 - it has been counted
+        by_status = window.count_by_status(since, now)
+        total = sum(by_status.values())
+        figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
+        fix = fix_by_cause(window, since, now, limits, None if self._unstamped is None else self._unstamped.of(host))
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=(
+                f"{total} of {total} uploads in the last {describe(limits.window_us)} were refused: {figures}"
+                f"{in_steps(window)}"
+            ),
+            suggested_fix=fix.render(host),
+        )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give the answers in the window by kind, and whether what was not seen could change the verdict."""
+        if host == EVERY_HOST:
+            return ()
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        since, length = now - limits.window_us, describe(limits.window_us)
+        counts = NO_EVENTS if window is None else window.count(since, now)
+        total, accepted = counts.answers, counts.accepted
+        share = counts.refused / total if total else 0.0
+        is_whole = _is_counted_whole(fleet, host, since, now)
+        is_certain = is_whole or _is_refused_by_the_index(fleet, host, since, now)
+        lack = "earlier answers left out" if fleet.is_whole("journal", since, now) else "with a gap"
+        evidence = "whole" if is_whole else f"{lack}, and the index shows none" if is_certain else lack
+        return (
+            Figure(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
+            Figure(
+                f"answers in {length}",
+                f"{total}{in_steps(window)}",
+                f"at least {limits.min_count}",
+                "detectors.fatal-only.min_count",
+                total >= limits.min_count,
+            ),
+            Figure(
+                "share refused",
+                f"{share:.1%}",
+                f"at least {limits.ratio:.1%}",
+                "detectors.fatal-only.ratio",
+                bool(total) and share >= limits.ratio,
+            ),
+            Figure("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
+        )
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
+        """Return the hosts that may have been refused every time, in what the journal did not show.
+
+        An accepted upload in the window, in either source, refutes it; so does it if fewer messages are missing than
+        a finding takes beside those that were seen.
+        """
+        gaps: dict[int, tuple[bool, int | None]] = {}
+        for host in hosts:
+            limits = self._limits.of(host)
+            window_us, since = limits.window_us, now - limits.window_us
+            if window_us not in gaps:
+                gaps[window_us] = fleet.is_whole("journal", since, now), fleet.missing("journal", since, now)
+            is_whole, missing = gaps[window_us]
+            if is_whole or fleet.has_accepted(host, since, now):
+                continue
+            window = fleet.traffic.window(host)
+            refused = 0 if window is None else window.count(since, now).refused
+            if missing is None or refused + missing >= limits.min_count:
+                yield host
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""
+        since = now - self._limits.of(host).window_us
+        window = fleet.traffic.window(host)
+        if window is not None and window.count(since, now).accepted:
+            return True
+        return _is_counted_whole(fleet, host, since, now) or _has_shipped(fleet, host, since, now)
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest accepted upload: that refusals merely stop or become fewer is no sign."""
+        return fleet.accepted_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and both limits."""
+        limits = self._limits.of(host)
+        return f"{limits.window_us} {limits.min_count} {limits.ratio}"
+
+
+def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    """Return whether the journal showed everything of a stretch of time, and all of it was counted of this host."""
+    return fleet.is_whole("journal", since, until) and fleet.is_complete(host, since)
+
+
+def in_steps(window: HostWindow | None) -> str:
+    """Return words to follow on figures that are counted in steps, and so not exact; nothing if they are exact."""
+    if window is None or not window.step_us:
+        return ""
+    return f" (so many that they are counted in steps of {describe(window.step_us)})"
+
+
+def fix_by_cause(
+    window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, unstamped: UnstampedLimits | None
+) -> SuggestedFix:
+    """Choose what to suggest for a host that is refused: by what most of its refusals have in common."""
+    counts = window.count(since, until)
+    if unstamped is not None and counts.unstamped * 2 > counts.refused:
+        return unstamped.suggested_fix
+    if window.count_by_status(since, until).get(_PRECONDITION_FAILED, 0) * 2 > counts.refused:
+        return limits.suggested_fix_412
+    return limits.suggested_fix_5xx if counts.server_errors * 2 > counts.refused else limits.suggested_fix
+
+
+def _is_refused_by_the_index(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    return fleet.is_whole("index", since, until) and not _has_shipped(fleet, host, since, until)
+
+
+def _has_shipped(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    last_at = fleet.ships.last_at(host)
+    return last_at is not None and since <= last_at <= until

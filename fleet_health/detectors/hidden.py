@@ -1,0 +1,42 @@
+"""Which verdicts a gap in the journal may hide: nothing was found, and yet it cannot be ruled out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+
+@runtime_checkable
+class GoesByTheJournal(Protocol):
+    """A detector whose findings take lines of the journal that may be missing."""
+
+    @property
+    def symptom(self) -> str:
+        """The symptom's name."""
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterable[str]:
+        """Return those of the hosts that may show the symptom at `now` in what was not seen.
+
+        Nothing is hidden of a host if what was seen refutes the finding, or too little is missing for one.
+        """
+
+
+def hidden_verdicts(
+    fleet: Fleet, detectors: Iterable[object], hosts: Iterable[str], now: Instant
+) -> dict[str, frozenset[str]]:
+    """Return for each symptom the hosts, of those given, of which it cannot be ruled out; none where that is nobody."""
+    names, hidden = tuple(hosts), dict[str, frozenset[str]]()
+    for detector in detectors:
+        if isinstance(detector, GoesByTheJournal) and (found := frozenset(detector.hidden(fleet, names, now))):
+            hidden[detector.symptom] = found
+    return hidden
+
+
+def in_words(hidden: Mapping[str, int]) -> str:
+    """Say of how many hosts each symptom cannot be ruled out: `fatal-only of 3 hosts, unstamped of 1 host`."""
+    return ", ".join(f"{symptom} of {count} host{'' if count == 1 else 's'}" for symptom, count in hidden.items())

@@ -1,0 +1,50 @@
+"""`index-stalled`: uploads are accepted, and no rows of them come to the index."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors.disagreement import Disagreement
+from fleet_health.detectors.spec import Reach
+from fleet_health.model.instant import describe
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+SYMPTOM = "index-stalled"
+
+
+class IndexStalled(Disagreement):
+    """Finds out whether hosts with enough accepted uploads in the window have no row in it at all."""
+
+    symptom = SYMPTOM
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the window, and for rows that came just before it."""
+        return Reach(ships_us=self._limits.window_us + self._limits.slack_us, traffic_us=self._limits.window_us)
+
+    def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+        limits = self._limits
+        lacking: dict[str, int] = {}
+        for host, counts in fleet.counts(since, now).items():
+            if counts.accepted < limits.min_count:
+                continue
+            last_at, window = fleet.ships.last_at(host), fleet.traffic.window(host)
+            if window is None or (last_at is not None and last_at >= since):
+                continue
+            # A row from just before the window may be that of an upload within.
+            counted_since = since if last_at is None else max(since, last_at + limits.slack_us + 1)
+            accepted = window.count(counted_since, now - limits.slack_us).accepted
+            if accepted >= limits.min_count:
+                lacking[host] = accepted
+        return lacking
+
+    def _say(self, lacking: Mapping[str, int]) -> str:
+        return (
+            f"in the last {describe(self._limits.window_us)} the journal has {sum(lacking.values())} accepted uploads"
+            f" of {len(lacking)} hosts of which the index has no row"
+        )

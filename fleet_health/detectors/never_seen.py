@@ -1,0 +1,108 @@
+"""`never-seen`: a host that is expected has not delivered once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.host_globs import HostGlobs, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+SYMPTOM = "never-seen"
+
+
+@dataclass(frozen=True, slots=True)
+class NeverSeenLimits:
+    """When a host that is expected is told of.
+
+    Attributes:
+        grace_us: So long after it was missed first.
+        suggested_fix: What to do.
+
+    """
+
+    grace_us: int
+    suggested_fix: SuggestedFix
+
+
+class NeverSeen:
+    """Finds what is expected and known neither to have shipped of late nor ever before.
+
+    A glob stands for at least one host: it is a finding, under its own name, as long as no host matches it.
+    """
+
+    symptom = SYMPTOM
+    is_of_absence = True
+
+    def __init__(self, expected: Sequence[str], reach_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
+        """Take the globs of what is expected, how far back ships are known, and the limits."""
+        self._plain = [glob for glob in expected if is_plain(glob)]
+        self._shapes = HostGlobs(tuple(glob for glob in expected if not is_plain(glob)))
+        self._reach_us = reach_us
+        self._limits = limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as who is silent does."""
+        return Reach(ships_us=self._reach_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the index."""
+        return "index" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each name that is expected and unknown, and each shape that no known host has."""
+        del now
+        unknown = [name for name in self._plain if not _is_known(fleet, name)]
+        if self._shapes.globs:
+            unknown += self._shapes.unmatched((host for host, _ in fleet.ships.items()))
+        for name in unknown:
+            if HostGlobs((name,)).unmatched(fleet.lost):
+                words = "it is" if is_plain(name) else "a host of this name is"
+                yield Finding(
+                    host=name,
+                    symptom=SYMPTOM,
+                    detail=f"{words} expected, and no accepted upload of it is known",
+                    suggested_fix=self._limits.of(name).suggested_fix.render(name),
+                )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give whether it is expected, and whether it is known; of a shape whether any host of it is."""
+        del now
+        is_expected = host in self._plain or host in self._shapes.globs
+        if not is_expected:
+            return ()
+        is_known = not HostGlobs((host,)).unmatched([name for name, _ in fleet.ships.items()] + list(fleet.lost))
+        return (
+            Figure("expected", "yes", "yes", "hosts.expected", is_met=True),
+            Figure("accepted uploads", "known" if is_known else "none is known", "none is known", "", not is_known),
+        )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether the host, or one of this name, has shipped."""
+        del now
+        return _is_known(fleet, host) or not HostGlobs((host,)).unmatched(known for known, _ in fleet.ships.items())
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest row of the host, or of any host that matches."""
+        if is_plain(host):
+            return fleet.ships.last_at(host)
+        glob = HostGlobs((host,))
+        return max((at for name, at in fleet.ships.items() if glob.matches(name)), default=None)
+
+    def limits_of(self, host: str) -> str:
+        """Return nothing: there is no limit to be below."""
+        del host
+        return ""
+
+
+def _is_known(fleet: Fleet, host: str) -> bool:
+    return fleet.ships.last_at(host) is not None

@@ -1,0 +1,213 @@
+"""`receiver-down`: the receiver is gone. Systemd says so, or nobody ships any more."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors import silent
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.instant import describe, isoformat
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.silent import SilentLimits
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+SYMPTOM = "receiver-down"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverDownLimits:
+    """When the receiver counts as down.
+
+    Attributes:
+        after_us: Its unit is down when it stopped longer ago than this, strictly, and has not started since.
+        min_hosts: Fewer active hosts than this say nothing by their silence.
+        ratio: The share of the silent among the active ones, from which on it is a finding; 0 to 1.
+        suggested_fix: What to do.
+
+    """
+
+    after_us: int
+    min_hosts: int
+    ratio: float
+    suggested_fix: SuggestedFix
+
+
+class ReceiverDown:
+    """Finds out whether the receiver is down, in two ways: by systemd's word on its unit, and by the index."""
+
+    symptom = SYMPTOM
+    is_of_absence = True
+
+    def __init__(self, limits: ReceiverDownLimits, silent_limits: HostLimits[SilentLimits]) -> None:
+        self._limits = limits
+        self._silent_limits = silent_limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the longest lookback, and for as long as a unit may be down."""
+        return Reach(ships_us=self._lookback_us, traffic_us=self._limits.after_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by either: a receiver and its index may be gone together."""
+        return "index" in seen or "journal" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one. What it explains is the silence of the hosts that were not silent when it went."""
+        ways: list[str] = []
+        gone_at: list[Instant] = []
+        if (stopped_at := self._stopped_at(fleet, now)) is not None:
+            ways.append(
+                f"systemd says that its unit stopped or failed at {isoformat(stopped_at)},"
+                f" {describe(now - stopped_at)} ago, and it has not started since"
+                f" (the limit is {describe(self._limits.after_us)})"
+            )
+            gone_at.append(stopped_at)
+        if silence := self._silence(fleet, now):
+            newest_at, quiet, active = silence
+            ways.append(
+                f"by the index no host has shipped since {isoformat(newest_at)}, {describe(now - newest_at)} ago"
+                f" (the limit is {describe(self._silent_limits.default.after_us)}),"
+                f" and {quiet} of {active} active hosts are silent"
+            )
+            gone_at.append(newest_at)
+        if not ways:
+            return
+        first_gone_at = min(gone_at)
+        yield Finding(
+            host=EVERY_HOST,
+            symptom=SYMPTOM,
+            detail="; ".join(ways),
+            suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            explains=frozenset(
+                (host, silent.SYMPTOM)
+                for host, last_at in fleet.ships.items()
+                if first_gone_at - last_at <= self._silent_limits.of(host).after_us
+            ),
+        )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give what each of the two ways goes by."""
+        if host != EVERY_HOST:
+            return ()
+        limits, after_us = self._limits, self._silent_limits.default.after_us
+        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        if unit is None:
+            by_systemd = "nothing is known of its unit"
+        else:
+            by_systemd = f"{'started' if unit.is_running else 'stopped'} {describe(max(0, now - unit.at))} ago"
+        quiet, active = self._quiet_and_active(fleet, now)
+        share = quiet / active if active else 0.0
+        return (
+            Figure(
+                "by systemd",
+                by_systemd,
+                f"stopped longer ago than {describe(limits.after_us)}, and no upload since",
+                "receiver.down.after",
+                self._stopped_at(fleet, now) is not None,
+            ),
+            Figure(
+                "by the index: latest upload of all",
+                "none is known" if newest_at is None else f"{describe(max(0, now - newest_at))} ago",
+                f"longer ago than {describe(after_us)}",
+                "detectors.silent.after",
+                newest_at is not None and now - newest_at > after_us,
+            ),
+            Figure(
+                "by the index: active hosts",
+                str(active),
+                f"at least {limits.min_hosts}",
+                "receiver.down.min_hosts",
+                active >= limits.min_hosts,
+            ),
+            Figure(
+                "by the index: share of the silent",
+                f"{share:.1%}",
+                f"at least {limits.ratio:.1%}",
+                "receiver.down.ratio",
+                bool(active) and share >= limits.ratio,
+            ),
+        )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether a host has shipped lately and since the unit stopped, or the unit has just started again.
+
+        A unit that runs, and ran already when the last host shipped, proves nothing: it may hang. Nor does one that has
+        run for so long that somebody should have shipped, or if nobody can see who ships. Nor does it help that the
+        silent hosts are forgotten in the end.
+        """
+        del host
+        after_us = self._silent_limits.default.after_us
+        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        if (
+            unit is not None
+            and unit.is_running
+            and (newest_at is None or unit.at > newest_at)
+            and now - unit.at <= after_us
+            and fleet.is_whole("index", now - after_us, now)
+        ):
+            return True
+        is_contradicted = unit is None or unit.is_running or self._has_shipped_since(unit.at, newest_at)
+        return newest_at is not None and is_contradicted and now - newest_at <= after_us
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest row of any host, or the unit's start if that is later."""
+        del host
+        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        if unit is None or not unit.is_running:
+            return newest_at
+        return unit.at if newest_at is None else max(unit.at, newest_at)
+
+    def limits_of(self, host: str) -> str:
+        """Return the limits, and that of `silent`."""
+        del host
+        limits = self._limits
+        return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {self._silent_limits.default.after_us}"
+
+    @property
+    def _lookback_us(self) -> int:
+        return max(limits.lookback_us for limits in self._silent_limits.each_alone())
+
+    def _stopped_at(self, fleet: Fleet, now: Instant) -> Instant | None:
+        """Say since when the unit is down by systemd's word; None if it is not, not for long enough, or unsure."""
+        unit = fleet.traffic.unit
+        if unit is None or unit.is_running or now - unit.at <= self._limits.after_us:
+            return None
+        if self._has_shipped_since(unit.at, fleet.ships.newest_at()):
+            return None
+        # Where something is missing, its start may be.
+        return unit.at if fleet.is_whole("journal", unit.at, now) else None
+
+    def _has_shipped_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
+        """Say whether a ship contradicts systemd: the receiver was started otherwise, or elsewhere.
+
+        What it still wrote while it went does not.
+        """
+        return newest_at is not None and newest_at - stopped_at > self._limits.after_us
+
+    def _silence(self, fleet: Fleet, now: Instant) -> tuple[Instant, int, int] | None:
+        """Give the newest ship, and how many of how many active hosts are silent, if that is a finding."""
+        newest_at, after_us = fleet.ships.newest_at(), self._silent_limits.default.after_us
+        if newest_at is None or now - newest_at <= after_us or not fleet.is_whole("index", now - after_us, now):
+            return None
+        quiet, active = self._quiet_and_active(fleet, now)
+        if active < self._limits.min_hosts or quiet / active < self._limits.ratio:
+            return None
+        return newest_at, quiet, active
+
+    def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
+        """Count the silent hosts, and all that shipped within their lookback."""
+        active = quiet = 0
+        for host, last_at in fleet.ships.items():
+            limits = self._silent_limits.of(host)
+            if now - last_at <= limits.lookback_us:
+                active += 1
+                quiet += now - last_at > limits.after_us
+        return quiet, active

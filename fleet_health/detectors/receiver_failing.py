@@ -1,0 +1,180 @@
+"""`receiver-failing`: the receiver answers, but with errors of its own, and to many hosts at once."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors import fatal_only, silent
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.instant import describe
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import NEVER, SERVER_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+SYMPTOM = "receiver-failing"
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverFailingLimits:
+    """When the receiver counts as failing.
+
+    Attributes:
+        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        min_hosts: Fewer hosts with mostly 5xx than this say nothing of the receiver.
+        ratio: Their share among the hosts that got any answer, from which on it is a finding; 0 to 1.
+        suggested_fix: What to do.
+
+    """
+
+    window_us: int
+    min_hosts: int
+    ratio: float
+    suggested_fix: SuggestedFix
+
+
+class ReceiverFailing:
+    """Finds out whether many hosts got mostly 5xx: more than half of a host's answers in the window."""
+
+    symptom = SYMPTOM
+    is_of_absence = False
+
+    def __init__(self, limits: ReceiverFailingLimits) -> None:
+        self._limits = limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the window."""
+        return Reach(traffic_us=self._limits.window_us)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal."""
+        return "journal" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all hosts together; none if a part of the window was not seen."""
+        limits, since = self._limits, now - self._limits.window_us
+        if not fleet.is_whole("journal", since, now):
+            return
+        failing = _failing(fleet, since, now)
+        if len(failing) < limits.min_hosts:
+            return
+        failing, total = self._group(fleet, failing, since, now)
+        if not self._are_enough(failing, total):
+            return
+        errors = _errors(fleet, failing, since, now)
+        figures = ", ".join(f"{count} x {status}" for status, count in sorted(errors.items()))
+        yield Finding(
+            host=EVERY_HOST,
+            symptom=SYMPTOM,
+            detail=(
+                f"{len(failing)} of {total} hosts that uploaded in the last {describe(limits.window_us)}"
+                f" got mostly 5xx: {figures}"
+            ),
+            suggested_fix=limits.suggested_fix.render(EVERY_HOST),
+            # Who is refused for the receiver's sake may fall silent for it as well.
+            explains=frozenset((host, symptom) for host in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
+        )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many hosts got mostly 5xx, their share, and whether the window was seen whole."""
+        if host != EVERY_HOST:
+            return ()
+        limits, since = self._limits, now - self._limits.window_us
+        is_whole = fleet.is_whole("journal", since, now)
+        failing, total = self._group(fleet, _failing(fleet, since, now), since, now)
+        count = len(failing)
+        share = count / total if total else 0.0
+        return (
+            Figure(
+                f"journal of {describe(limits.window_us)}",
+                "whole" if is_whole else "with a gap",
+                "whole",
+                "receiver.failing.window",
+                is_whole,
+            ),
+            Figure(
+                "hosts that got mostly 5xx",
+                str(count),
+                f"at least {limits.min_hosts}",
+                "receiver.failing.min_hosts",
+                count >= limits.min_hosts,
+            ),
+            Figure(
+                f"their share of {total}",
+                f"{share:.1%}",
+                f"at least {limits.ratio:.1%}",
+                "receiver.failing.ratio",
+                bool(total) and share >= limits.ratio,
+            ),
+        )
+
+    def _group(self, fleet: Fleet, failing: list[str], since: Instant, now: Instant) -> tuple[list[str], int]:
+        """Give the failing hosts and how many were answered: of all hosts, or without strangers if that says more.
+
+        Strangers are refused with 4xx under as many names as they like, and would hide that all others get 5xx.
+        """
+        strangers = {host for host, counts in fleet.stranger_counts(since, now).items() if counts.answers}
+        total = _answered(fleet, since, now)
+        known = [host for host in failing if host not in strangers]
+        groups = [(failing, total), (known, total - len(strangers))]
+        return max(groups, key=lambda one: (len(one[0]) >= self._limits.min_hosts, len(one[0]) / max(1, one[1])))
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether a window that was seen whole has an accepted upload, of any host.
+
+        That too few hosts upload to tell is no sign that the receiver is well: they may have given up. Errors that are
+        dated ahead of the clock count: it may be behind, and they are facts.
+        """
+        del host
+        since = now - self._limits.window_us
+        return (
+            fleet.is_whole("journal", since, now)
+            and any(counts.accepted for counts in fleet.counts(since, now).values())
+            and not self._are_enough(*self._group(fleet, _failing(fleet, since, NEVER - 1), since, NEVER - 1))
+        )
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest accepted upload of any host in the journal."""
+        del host
+        instants = (window.accepted_at for _, window in fleet.traffic.items())
+        return max((at for at in instants if at is not None), default=None)
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and both limits."""
+        del host
+        limits = self._limits
+        return f"{limits.window_us} {limits.min_hosts} {limits.ratio}"
+
+    def _are_enough(self, failing: list[str], total: int) -> bool:
+        return len(failing) >= self._limits.min_hosts and len(failing) / total >= self._limits.ratio
+
+
+def _failing(fleet: Fleet, since: Instant, until: Instant) -> list[str]:
+    """Give the hosts of which more than half of the answers were 5xx."""
+    return [
+        host
+        for host, counts in fleet.counts(since, until).items()
+        if counts.server_errors and counts.server_errors * 2 > counts.answers
+    ]
+
+
+def _errors(fleet: Fleet, hosts: list[str], since: Instant, until: Instant) -> Counter[int]:
+    """Count the answers of 5xx of some hosts by status."""
+    errors: Counter[int] = Counter()
+    for host in hosts:
+        if (window := fleet.traffic.window(host)) is not None:
+            by_status = window.count_by_status(since, until)
+            errors.update({status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR})
+    return errors
+
+
+def _answered(fleet: Fleet, since: Instant, until: Instant) -> int:
+    return sum(counts.answers > 0 for counts in fleet.counts(since, until).values())

@@ -1,0 +1,133 @@
+"""`silent`: a host that used to deliver has stopped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors.fatal_only import fix_by_cause
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.instant import describe, isoformat
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from fleet_health.detectors.fatal_only import FatalOnlyLimits
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.detectors.unstamped import UnstampedLimits
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+
+SYMPTOM = "silent"
+
+
+@dataclass(frozen=True, slots=True)
+class SilentLimits:
+    """When a host counts as silent.
+
+    Attributes:
+        after_us: It is silent when its last ship is longer ago than this, strictly.
+        lookback_us: It is watched at all if it shipped within this time, the boundary included.
+        suggested_fix: What to do.
+
+    """
+
+    after_us: int
+    lookback_us: int
+    suggested_fix: SuggestedFix
+
+
+class Silent:
+    """Finds active hosts whose last ship is longer ago than allowed."""
+
+    symptom = SYMPTOM
+    is_of_absence = True
+
+    def __init__(
+        self,
+        limits: HostLimits[SilentLimits],
+        refused: HostLimits[FatalOnlyLimits] | None = None,
+        unstamped: HostLimits[UnstampedLimits] | None = None,
+    ) -> None:
+        """Take the limits, and those of the detectors whose fix is suggested for a host that tries and is refused."""
+        self._limits = limits
+        self._refused = refused
+        self._unstamped = unstamped
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the longest lookback."""
+        return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the index."""
+        return "index" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each host with `now - lookback <= last ship < now - after`."""
+        least_us = min(limits.after_us for limits in self._limits.each_alone())
+        for host, last_at in fleet.ships.items():
+            quiet_us = now - last_at
+            if quiet_us <= least_us:
+                continue
+            limits = self._limits.of(host)
+            if limits.after_us < quiet_us <= limits.lookback_us:
+                yield Finding(
+                    host=host,
+                    symptom=SYMPTOM,
+                    detail=(
+                        f"no accepted upload since {isoformat(last_at)}, {describe(quiet_us)} ago"
+                        f" (the limit is {describe(limits.after_us)})"
+                    ),
+                    suggested_fix=self._fix(fleet, host, last_at, now).render(host),
+                )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how long ago the last ship was, against both limits."""
+        if host == EVERY_HOST:
+            return ()
+        limits, last_at = self._limits.of(host), fleet.ships.last_at(host)
+        quiet_us = None if last_at is None else now - last_at
+        quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
+        return (
+            Figure(
+                "last accepted upload",
+                quiet,
+                f"longer ago than {describe(limits.after_us)}",
+                "detectors.silent.after",
+                quiet_us is not None and quiet_us > limits.after_us,
+            ),
+            Figure(
+                "last accepted upload",
+                quiet,
+                f"no longer ago than {describe(limits.lookback_us)}",
+                "detectors.silent.lookback",
+                quiet_us is not None and quiet_us <= limits.lookback_us,
+            ),
+        )
+
+    def _fix(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> SuggestedFix:
+        """Choose what to suggest: who has been refused since its last ship is up, and its shipper runs."""
+        window, since = fleet.traffic.window(host), last_at + 1
+        refused_at = None if window is None else window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
+        if self._refused is None or window is None or refused_at is None or refused_at > now:
+            return self._limits.of(host).suggested_fix
+        unstamped = None if self._unstamped is None else self._unstamped.of(host)
+        return fix_by_cause(window, since, now, self._refused.of(host), unstamped)
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether the host has shipped lately."""
+        last_at = fleet.ships.last_at(host)
+        return last_at is not None and now - last_at <= self._limits.of(host).after_us
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest row."""
+        return fleet.ships.last_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return both limits."""
+        limits = self._limits.of(host)
+        return f"{limits.after_us} {limits.lookback_us}"

@@ -1,0 +1,116 @@
+"""`too-many-hosts`: more names turn up than are watched. Somebody invents them, or the limit is too small.
+
+Names whose uploads are accepted take the places that are left, upload no more, and would all be `silent` half an hour
+later. So while the table of uploads was full within the time for which uploads are remembered, this finding explains
+why hosts are silent that turned up in that time and are not expected. Hosts that were there before are alerted as ever.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors import silent
+from fleet_health.detectors.spec import PRESENT, Figure, Finding, Reach
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.subject import EVERY_HOST
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Sequence
+
+    from fleet_health.model.fleet import Fleet, LeftOut
+    from fleet_health.model.instant import Instant
+
+SYMPTOM = "too-many-hosts"
+
+_SUGGESTED_FIX = (
+    "Look in the receiver's journal for who uploads under ever new names;"
+    " if all of them are yours, raise `limit` under [hosts] in the configuration."
+)
+
+
+class TooManyHosts:
+    """Finds out whether hosts were left out within the last hour."""
+
+    symptom = SYMPTOM
+    is_of_absence = False
+    reach = Reach()
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Judge always, by what was left out so far."""
+        del seen
+        return True
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all names together."""
+        crowds, passers = [], _passers(fleet)
+        if _is_recent(fleet.ships.left_out, now) or passers:
+            crowds.append(_of_uploads(fleet))
+        crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
+        if crowds:
+            yield Finding(
+                host=EVERY_HOST,
+                symptom=SYMPTOM,
+                detail=f"{'; '.join(crowds)}; the hosts known before are still watched",
+                suggested_fix=_SUGGESTED_FIX,
+                explains=frozenset((host, silent.SYMPTOM) for host in passers),
+            )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many were left out, if it was of late."""
+        if host != EVERY_HOST:
+            return ()
+        every = (fleet.ships.left_out, *fleet.traffic.left_out)
+        count, passers = sum(one.count for one in every if _is_recent(one, now)), _passers(fleet)
+        found = f"{count}, and {len(passers)} hosts are new since the table was full" if passers else str(count)
+        is_found = count > 0 or bool(passers)
+        return (Figure("left out, and within an hour", found, "any", "hosts.limit", is_found),)
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say yes: that nobody was left out of late is seen."""
+        del fleet, host, now
+        return True
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant:
+        """Return the present: an hour without anybody left out is what we observe ourselves."""
+        del fleet, host
+        return PRESENT
+
+    def limits_of(self, host: str) -> str:
+        """Return nothing: an hour is no setting."""
+        del host
+        return ""
+
+
+def is_about_known_hosts(fleet: Fleet, now: Instant) -> bool:
+    """Return whether hosts were left out within the last hour that had uploaded, or may be expected."""
+    _, likely = fleet.traffic.left_out
+    return _is_recent(fleet.ships.left_out, now) or _is_recent(likely, now)
+
+
+def _passers(fleet: Fleet) -> list[str]:
+    """Give the hosts that turned up within the time in which the table of uploads was full, and are not expected."""
+    if not fleet.ships.was_full:
+        return []
+    return [host for host in fleet.ships.newcomers if not fleet.register.is_expected(host)]
+
+
+def _is_recent(left_out: LeftOut, now: Instant) -> bool:
+    return left_out.latest_at >= now - HOUR_US
+
+
+def _of_uploads(fleet: Fleet) -> str:
+    left_out = fleet.ships.left_out
+    uploads = "1 upload" if left_out.count == 1 else f"{left_out.count} uploads"
+    return (
+        f"{uploads} of new hosts beyond the limit of {fleet.ships.limit} left out so far, the latest of {left_out.host}"
+    )
+
+
+def _of_pool(fleet: Fleet, left_out: LeftOut) -> str:
+    traffic = fleet.traffic
+    is_of_strangers = left_out is traffic.strangers.left_out
+    limit = traffic.strangers.limit if is_of_strangers else traffic.likely.limit
+    whose = "hosts that have never uploaded" if is_of_strangers else "expected hosts that have never uploaded"
+    places = "1 place" if limit == 1 else f"{limit} places"
+    times = "once" if left_out.count == 1 else f"{left_out.count} times"
+    return f"{whose} share {places}: one was dropped for another {times} so far, last {left_out.host}"

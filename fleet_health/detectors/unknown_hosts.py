@@ -1,0 +1,146 @@
+"""`unknown-hosts`: many hosts that have never uploaded are refused at once. One alert for all of them.
+
+Anybody who reaches the receiver can be refused under any name, as often as they like. Each such name shows `fatal-only`
+or `unstamped` like any host; what is grouped is only their notification.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors import fatal_only, too_many_hosts, unstamped
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.spec import Figure, Finding
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping, Sequence
+
+    from fleet_health.detectors.fatal_only import FatalOnly
+    from fleet_health.detectors.spec import Reach
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.detectors.unstamped import Unstamped
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+SYMPTOM = "unknown-hosts"
+
+_HOSTS_NAMED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownHostsLimits:
+    """When hosts that have never uploaded are alerted as a group.
+
+    Attributes:
+        min_hosts: From this many refused hosts on; fewer are alerted each by itself.
+        suggested_fix: What to do.
+
+    """
+
+    min_hosts: int
+    suggested_fix: SuggestedFix
+
+
+class UnknownHosts:
+    """Finds out whether many hosts that have never uploaded, and are not expected, are `fatal-only` or `unstamped`."""
+
+    symptom = SYMPTOM
+    is_of_absence = False
+
+    def __init__(self, limits: UnknownHostsLimits, fatal: FatalOnly | None, stamps: Unstamped | None) -> None:
+        """Take the limits, and the two detectors whose findings are grouped; None for one that is switched off."""
+        self._limits = limits
+        self._grouped = tuple(one for one in (fatal, stamps) if one is not None)
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the detectors whose findings are grouped."""
+        return reach_of(self._grouped)
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal, as both of them do."""
+        return "journal" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find at most one, for all these hosts together."""
+        refused = self._refused(fleet, now)
+        if len(refused) < self._limits.min_hosts:
+            return
+        explained = {pair for pairs in refused.values() for pair in pairs}
+        if not too_many_hosts.is_about_known_hosts(fleet, now):
+            explained.add((EVERY_HOST, too_many_hosts.SYMPTOM))
+        yield Finding(
+            host=EVERY_HOST,
+            symptom=SYMPTOM,
+            detail=(
+                f"{len(refused)} hosts that have never uploaded, and are not expected, are refused:"
+                f" {_name_hosts(refused)}{_left_out(fleet, now - self.reach.traffic_us)}"
+            ),
+            suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            explains=frozenset(explained),
+        )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give how many such hosts there are."""
+        if host != EVERY_HOST:
+            return ()
+        count = len(self._refused(fleet, now))
+        return (
+            Figure(
+                "refused hosts that have never uploaded",
+                f"{count}{_left_out(fleet, now - self.reach.traffic_us)}",
+                f"at least {self._limits.min_hosts}",
+                f"detectors.{SYMPTOM}.min_hosts",
+                count >= self._limits.min_hosts,
+            ),
+        )
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Return whether there are too few, in a window that was seen whole and in which no host was left out."""
+        del host
+        since = now - self.reach.traffic_us
+        return fleet.is_whole("journal", since, now) and fleet.traffic.strangers.lost_at < since
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant:
+        """Return the present: that there are too few is what an evaluation observes itself."""
+        del fleet, host
+        return NEVER
+
+    def limits_of(self, host: str) -> str:
+        """Return the limit, as one text."""
+        del host
+        return str(self._limits.min_hosts)
+
+    def _refused(self, fleet: Fleet, now: Instant) -> Mapping[str, list[Pair]]:
+        """Give the hosts that are grouped, each with its findings."""
+        refused: dict[str, list[Pair]] = {}
+        for detector in self._grouped:
+            for finding in detector.find_among(fleet, now, fleet.stranger_counts):
+                refused.setdefault(finding.host, []).append((finding.host, finding.symptom))
+        return refused
+
+
+SYMPTOMS = frozenset({fatal_only.SYMPTOM, unstamped.SYMPTOM})
+"""The symptoms whose findings are grouped."""
+
+
+def _name_hosts(hosts: Mapping[str, object]) -> str:
+    """Name hosts in their order, the first ten of them."""
+    named = ", ".join(sorted(hosts)[:_HOSTS_NAMED])
+    return f"{named} and {len(hosts) - _HOSTS_NAMED} more" if len(hosts) > _HOSTS_NAMED else named
+
+
+def _left_out(fleet: Fleet, since: Instant) -> str:
+    """Return in words how often such a host lost its place, if one did of late; else nothing."""
+    left_out = fleet.traffic.strangers.left_out
+    if left_out.latest_at < since:
+        return ""
+    times = "once" if left_out.count == 1 else f"{left_out.count} times"
+    return (
+        f"; there are more than the {fleet.traffic.stranger_limit} that are counted at a time:"
+        f" one was dropped for another {times} so far"
+    )

@@ -1,0 +1,144 @@
+"""`unstamped`: a host runs code too old to be accepted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors.fatal_only import in_steps
+from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.model.instant import describe
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.window import Counts
+
+SYMPTOM = "unstamped"
+
+
+@dataclass(frozen=True, slots=True)
+class UnstampedLimits:
+    """When a host counts as unstamped.
+
+    Attributes:
+        window_us: The stretch of time that is counted, up to the evaluation, both ends included.
+        min_count: From this many unstamped rejections on it is a finding.
+        suggested_fix: What to do.
+
+    """
+
+    window_us: int
+    min_count: int
+    suggested_fix: SuggestedFix
+
+
+class Unstamped:
+    """Finds hosts whose uploads were refused for want of a code stamp."""
+
+    symptom = SYMPTOM
+    is_of_absence = False
+
+    def __init__(self, limits: HostLimits[UnstampedLimits]) -> None:
+        self._limits = limits
+
+    @property
+    def reach(self) -> Reach:
+        """Look back as far as the longest window."""
+        return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Go by the journal."""
+        return "journal" in seen
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each host with at least `min_count` unstamped rejections in the window."""
+        return self.find_among(fleet, now, fleet.counts)
+
+    def find_among(
+        self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
+    ) -> Iterator[Finding]:
+        """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
+        each_alone = self._limits.each_alone()
+        least_count = min(limits.min_count for limits in each_alone)
+        for window_us in {limits.window_us for limits in each_alone}:
+            for host, counts in counts_of(now - window_us, now).items():
+                if counts.unstamped < least_count:
+                    continue
+                limits = self._limits.of(host)
+                if limits.window_us == window_us and counts.unstamped >= limits.min_count:
+                    yield Finding(
+                        host=host,
+                        symptom=SYMPTOM,
+                        detail=(
+                            f"{counts.unstamped} refusals in the last {describe(limits.window_us)}"
+                            f" because an upload carries no code stamp{in_steps(fleet.traffic.window(host))}"
+                        ),
+                        suggested_fix=limits.suggested_fix.render(host),
+                    )
+
+    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+        """Give the count in the window."""
+        if host == EVERY_HOST:
+            return ()
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
+        return (
+            Figure(
+                f"refusals without a stamp in {describe(limits.window_us)}",
+                f"{count}{in_steps(window)}",
+                f"at least {limits.min_count}",
+                "detectors.unstamped.min_count",
+                count >= limits.min_count,
+            ),
+        )
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
+        """Return the hosts that may have been refused for want of a stamp, in what the journal did not show.
+
+        An accepted upload does not refute that: another worker of the host may be unstamped. But an unstamped worker
+        tries again and again, so of a host that delivers it shows in what was seen, unless that is less than half of
+        the window. And enough messages must be missing for a finding.
+        """
+        gaps: dict[int, tuple[bool, bool, int | None]] = {}
+        for host in hosts:
+            limits = self._limits.of(host)
+            window_us, since = limits.window_us, now - limits.window_us
+            if window_us not in gaps:
+                gaps[window_us] = (
+                    fleet.is_whole("journal", since, now),
+                    fleet.unseen_us("journal", since, now) * 2 > window_us,
+                    fleet.missing("journal", since, now),
+                )
+            is_whole, is_mostly_unseen, missing = gaps[window_us]
+            if is_whole or (not is_mostly_unseen and fleet.has_accepted(host, since, now)):
+                continue
+            window = fleet.traffic.window(host)
+            seen = 0 if window is None else window.count(since, now).unstamped
+            if missing is None or seen + missing >= limits.min_count:
+                yield host
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Say whether the rejections have become too few in a window that was seen whole.
+
+        Those that are dated ahead of the clock count: it may be behind, and they are facts.
+        """
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        since = now - limits.window_us
+        is_rare = window is None or window.count(since, NEVER - 1).unstamped < limits.min_count
+        return is_rare and fleet.is_whole("journal", since, now) and fleet.is_complete(host, since)
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return the newest accepted upload: that the rejections merely stop is no sign."""
+        return fleet.accepted_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return the window and the limit."""
+        limits = self._limits.of(host)
+        return f"{limits.window_us} {limits.min_count}"

@@ -1,1 +1,0 @@
-"""Detectors find: each looks at the fleet at one instant and says which hosts show its symptom."""

@@ -1,0 +1,1 @@
+"""Files in directories that somebody else may write to, and files that are rotated."""

@@ -1,0 +1,250 @@
+"""The fleet as the sources have shown it: each host's last ship, and what the receiver answered it of late.
+
+Two tables rather than one record a host: each is fed by one kind of source, so a source that is opened anew
+(a changed path, a longer window) fills a fresh table beside the old one and replaces it when it has caught up.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING
+
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.traffic import Traffic
+from fleet_health.model.window import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fleet_health.model.coverage import Coverage
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Ship
+    from fleet_health.model.window import Counts, HostWindow
+
+
+__all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Ships", "Traffic"]
+
+
+class Ships:
+    """When each host last shipped: the maximum over its rows, in whatever order they came.
+
+    A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
+    left out until others are forgotten. A host that is named as expected, or has an open incident, is taken in all the
+    same; one that matches a glob of the expected hosts is up to twice the limit.
+    """
+
+    __slots__ = ("_forgotten", "_ignored", "_last_at", "_register", "left_out", "limit", "newcomers", "notes_newcomers")
+
+    def __init__(
+        self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
+    ) -> None:
+        self._last_at: dict[str, Instant] = {}
+        self._ignored = ignored or HostGlobs()
+        self._register = register or Register()
+        self.limit = limit
+        self.left_out = LeftOut()
+        self.newcomers: dict[str, Instant] = {}
+        """Host that turned up for the first time while this table was kept up to date -> the first row of it."""
+        self.notes_newcomers = False
+        """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
+        self._forgotten = -NEVER
+
+    @property
+    def was_full(self) -> bool:
+        """Whether a new host was left out within the time for which uploads are remembered."""
+        return self.left_out.latest_at >= max(self._forgotten, 1 - NEVER)
+
+    def record(self, ships: Iterable[Ship]) -> None:
+        """Take note of accepted uploads."""
+        for ship in ships:
+            self._take(ship.host, ship.at)
+
+    def _take(self, host: str, at: Instant) -> None:
+        last_at = self._last_at
+        known = last_at.get(host)
+        if known is None:
+            if self._ignored.matches(host):
+                return
+            if len(last_at) < self.limit or self._has_place(host):
+                last_at[host] = at
+                if self.notes_newcomers:
+                    self.newcomers[host] = at
+                self._register.announce(host)
+            else:
+                self.left_out.add(host, at)
+        elif known < at:
+            last_at[host] = at
+
+    def _has_place(self, host: str) -> bool:
+        """Return whether a host has a place though the table is full."""
+        register = self._register
+        return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
+
+    def last_at(self, host: str) -> Instant | None:
+        """Say when a host last shipped; None if it is not known to have shipped."""
+        return self._last_at.get(host)
+
+    def items(self) -> Iterable[tuple[str, Instant]]:
+        """Give each host with its last ship."""
+        return self._last_at.items()
+
+    def newest_at(self) -> Instant | None:
+        """Say when any host shipped last; None if none is known."""
+        return max(self._last_at.values(), default=None)
+
+    def evict(self, before: Instant) -> dict[str, Instant]:
+        """Forget the hosts whose last ship was before an instant; give them, each with that ship."""
+        # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+        if gone := {host: at for host, at in self._last_at.items() if at < before}:
+            self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
+        self._forgotten = max(self._forgotten, before)
+        if self.newcomers:
+            kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)
+            self.newcomers = dict(kept)
+        return gone
+
+
+class Fleet:
+    """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
+
+    __slots__ = ("_counts", "coverage", "lost", "register", "ships", "traffic")
+
+    def __init__(
+        self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, expected: Iterable[str] = ()
+    ) -> None:
+        self.register = Register(expected)
+        self.ships = Ships(host_limit, ignored, self.register)
+        self.traffic = Traffic(host_limit, ignored, self.register)
+        self.register.uploads, self.register.audience = (self.ships.last_at,), (self.traffic.admit,)
+        self.coverage: tuple[Coverage, ...] = ()
+        self.lost: frozenset[str] = frozenset()
+        """Hosts that have shipped, perhaps longer ago than ships are known."""
+        self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
+
+    def standing_still(self) -> Fleet:
+        """Give the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
+        still = copy(self)
+        still._counts = {}  # noqa: SLF001 - it is one of us
+        return still
+
+    def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
+        """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""
+        known = {} if self._counts is None else self._counts
+        counts = known.get((since, until))
+        if counts is None:
+            counts = known[since, until] = self.traffic.counts(since, until)
+        return counts
+
+    def limit_hosts(self, limit: int) -> None:
+        """Allow so many hosts from now on; those that are known stay."""
+        self.ships.limit = limit
+        self.traffic.limit_hosts(limit)
+
+    def protect(self, hosts: Iterable[str]) -> None:
+        """Give these hosts a place of their own, for what is open must be judged; those given one before lose theirs.
+
+        Strangers among them get no more places than strangers have in all, or open incidents would be a way to fill the
+        tables; the first ones get them.
+        """
+        register, allowed, kept = self.register, self.traffic.stranger_limit, set[str]()
+        for host in dict.fromkeys(hosts):
+            if register.has_uploaded(host) or host in self.lost or register.is_expected(host):
+                kept.add(host)
+            elif allowed:
+                allowed -= 1
+                kept.add(host)
+        before, register.protected = register.protected, frozenset(kept)
+        for host in register.protected - before:
+            register.announce(host)
+        self.traffic.release(before - register.protected)
+
+    def has_uploaded(self, host: str) -> bool:
+        """Return whether any source shows an accepted upload of a host, or it is remembered to have uploaded."""
+        return self.register.has_uploaded(host) or host in self.lost or self.traffic.has_accepted(host)
+
+    def is_stranger(self, host: str) -> bool:
+        """Return whether a host is neither known to have uploaded nor expected."""
+        return not (self.has_uploaded(host) or self.register.is_expected(host))
+
+    def is_seen(self, host: str) -> bool:
+        """Return whether a host is in a table."""
+        return self.register.has_uploaded(host) or self.traffic.window(host) is not None
+
+    def has_place(self, host: str) -> bool:
+        """Return whether a host is in a table, or has a place of its own in case that it is heard of."""
+        return self.register.is_known(host) or self.traffic.window(host) is not None
+
+    def strangers(self) -> Iterator[tuple[str, HostWindow]]:
+        """Give each stranger that the receiver has answered, with its window."""
+        yield from self.traffic.strangers.windows.items()
+        for host in self.register.protected:
+            if (window := self.traffic.window(host)) is not None and self.is_stranger(host):
+                yield host, window
+
+    def stranger_counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
+        """Count the journal's events of each stranger with `since <= t <= until`, as `counts` does of all hosts."""
+        return {host: window.count(since, until) for host, window in self.strangers()}
+
+    def is_complete(self, host: str, since: Instant) -> bool:
+        """Return whether every event of a host from an instant on is counted that the journal showed.
+
+        False for a stranger that has lost its place to others since then. What the journal itself did not show is for
+        `is_whole`.
+        """
+        return self.traffic.incomplete_until(host) < since
+
+    def is_forgotten(self, host: str) -> bool:
+        """Return whether nothing is known of a stranger: it was not answered of late, or has lost its place."""
+        is_nobody = host != EVERY_HOST and not self.register.is_known(host) and self.is_stranger(host)
+        return is_nobody and self.traffic.window(host) is None
+
+    def is_left_out(self, host: str, since: Instant) -> bool:
+        """Return whether nothing can be said of a host: it has no place, and may have lost one since an instant."""
+        return self.traffic.window(host) is None and not self.is_complete(host, since)
+
+    def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
+        """Say whether a source, `index` or `journal`, has shown everything between two instants, both included."""
+        return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.source == source)
+
+    def heard_at(self, host: str) -> Instant | None:
+        """Return the newest sign of a host in either source, a row or a response of any kind; None without one."""
+        return _newest(
+            self.ships.last_at(host), None if (window := self.traffic.window(host)) is None else window.last_at
+        )
+
+    def accepted_at(self, host: str) -> Instant | None:
+        """Return the newest accepted upload of a host in either source, a row or a 2xx; None without one.
+
+        Also one that is dated ahead of the clock: it is a fact, and whoever compares it goes by its own timestamp.
+        """
+        window = self.traffic.window(host)
+        return _newest(self.ships.last_at(host), None if window is None else window.accepted_at)
+
+    def missing(self, source: str, since: Instant, until: Instant) -> int | None:
+        """Return how many messages of a source are missing between two instants at most; None if nobody knows."""
+        counts = [coverage.missing(since, until) for coverage in self.coverage if coverage.source == source]
+        known = [count for count in counts if count is not None]
+        return sum(known) if len(known) == len(counts) else None
+
+    def unseen_us(self, source: str, since: Instant, until: Instant) -> int:
+        """Return how much of the time between two instants a source has not shown whole, in microseconds."""
+        return max((one.unseen_us(since, until) for one in self.coverage if one.source == source), default=0)
+
+    def has_accepted(self, host: str, since: Instant, until: Instant) -> bool:
+        """Return whether either source shows an accepted upload of a host between two instants, both included."""
+        last_at, window = self.ships.last_at(host), self.traffic.window(host)
+        if last_at is not None and since <= last_at <= until:
+            return True
+        return window is not None and window.count(since, until).accepted > 0
+
+    def hosts(self) -> Iterator[str]:
+        """Give each host that is known from any source, once."""
+        traffic = self.traffic
+        yield from (host for host, _ in traffic.items())
+        yield from (host for host, _ in self.ships.items() if traffic.window(host) is None)
+
+
+def _newest(*instants: Instant | None) -> Instant | None:
+    return max((at for at in instants if at is not None), default=None)

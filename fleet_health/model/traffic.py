@@ -1,0 +1,265 @@
+"""What the receiver answered each host: one window a host, for every known host and a bounded number of others."""
+
+from __future__ import annotations
+
+from heapq import heappop, heappush, heapreplace
+from typing import TYPE_CHECKING
+
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.observation import Response, UnitState
+from fleet_health.model.places import HOST_LIMIT, Pool, Register, stranger_limit
+from fleet_health.model.window import EXACT_EVENTS, NEVER, HostWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Unstamped
+    from fleet_health.model.places import LeftOut
+    from fleet_health.model.window import Counts
+
+_BUDGET = 1 << 24
+"""How many numbers all windows may keep: 128 MiB. A fleet of 10,000 that uploads every ten seconds keeps 2 million."""
+
+_REFUSED = 300
+
+
+class Traffic:
+    """The windows of all hosts.
+
+    What changes is little, so nothing goes through all hosts: it is known whose oldest event is to be forgotten next,
+    and whose counts are no longer those that were given last. Only the pools are gone through as a whole.
+
+    Attributes:
+        strangers: The windows of hosts that have never uploaded and are not expected.
+        likely: Those of hosts that have never uploaded and match a glob of the expected hosts.
+        unit: Systemd's latest word on the receiver; None if it has said nothing that is known.
+
+    """
+
+    __slots__ = (
+        "_accepted",
+        "_added",
+        "_changed",
+        "_forgotten",
+        "_ignored",
+        "_incomplete",
+        "_latest_at",
+        "_oldest",
+        "_oldest_at",
+        "_register",
+        "_totals",
+        "_windows",
+        "likely",
+        "limit",
+        "strangers",
+        "unit",
+    )
+
+    def __init__(
+        self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
+    ) -> None:
+        self._windows: dict[str, HostWindow] = {}
+        self._ignored = ignored or HostGlobs()
+        self._register = register or Register()
+        self.limit = limit
+        self.strangers, self.likely = Pool(stranger_limit(limit)), Pool(limit)
+        self.unit: UnitState | None = None
+        # Hosts that are known by an accepted upload in the journal alone.
+        self._accepted: set[str] = set()
+        # Known host -> up to when its events may be missing, for it lost its place while it was a stranger.
+        self._incomplete: dict[str, Instant] = {}
+        # Events before this are forgotten.
+        self._forgotten = -NEVER
+        # Events taken in since all windows were last measured.
+        self._added = 0
+        # A heap of each host's oldest event; an entry that is not its window's `due_at` is good for nothing any more.
+        self._oldest: list[tuple[Instant, str]] = []
+        # Of all events: none is older or later than these.
+        self._oldest_at, self._latest_at = NEVER, -NEVER
+        # Counts of all events, but for the hosts that have changed since.
+        self._totals: dict[str, Counts] = {}
+        self._changed: set[str] = set()
+
+    @property
+    def stranger_limit(self) -> int:
+        """How many strangers have a place at a time."""
+        return self.strangers.limit
+
+    @property
+    def left_out(self) -> tuple[LeftOut, LeftOut]:
+        """Who lost a place in the pools: strangers, and hosts that match a glob of the expected ones."""
+        return self.strangers.left_out, self.likely.left_out
+
+    def limit_hosts(self, limit: int) -> None:
+        """Allow so many hosts from now on, and look anew who is known, for other hosts may be expected."""
+        self.limit, self.strangers.limit, self.likely.limit = limit, stranger_limit(limit), limit
+        for pool in (self.strangers, self.likely):
+            for host in list(pool.windows):
+                if self._register.is_known(host):
+                    self.admit(host)
+                elif (other := self._pool_of(host)) is not pool:
+                    window, until = pool.take(host)
+                    other.put(host, window, until)
+            self._make_room(pool, -NEVER)
+
+    def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
+        """Take note of the receiver's answers."""
+        windows, changed, count = self._windows, self._changed, 0
+        for observation in observations:
+            if isinstance(observation, UnitState):
+                if self.unit is None or self.unit.at <= observation.at:
+                    self.unit = observation
+                continue
+            host, at = observation.host, observation.at
+            window = windows.get(host)
+            if window is None:
+                window = self._place(observation)
+                if window is None:
+                    continue
+            if at < window.due_at:
+                window.due_at = at
+                heappush(self._oldest, (at, host))
+            changed.add(host)
+            self._latest_at = max(self._latest_at, at)
+            self._oldest_at = min(self._oldest_at, at)
+            count += 1
+            if type(observation) is Response:
+                window.add_response(at, observation.status)
+            else:
+                window.add_unstamped(at)
+        self._added += count
+        if self._added > _BUDGET // 8:
+            self._economise()
+
+    def _place(self, observation: Response | Unstamped) -> HostWindow | None:
+        """Give the window of a host that has no place of its own yet; None if it is ignored."""
+        host, at = observation.host, observation.at
+        pool = self._pool_of(host)
+        if host not in pool.windows and self._ignored.matches(host):
+            return None
+        if self._register.is_known(host):
+            return self._own(host)
+        is_accepted = type(observation) is Response and observation.status < _REFUSED
+        if is_accepted and len(self._windows) < self.limit:
+            self._accepted.add(host)
+            return self._own(host)
+        window = pool.use(host)
+        if len(pool.windows) > pool.limit:
+            self._make_room(pool, at)
+        return window
+
+    def _make_room(self, pool: Pool, at: Instant) -> None:
+        for host in pool.crowded_out(at, self._forgotten):
+            self._totals.pop(host, None)
+            self._changed.discard(host)
+
+    def _pool_of(self, host: str) -> Pool:
+        return self.likely if self._register.is_likely(host) else self.strangers
+
+    def _own(self, host: str) -> HostWindow:
+        """Give a host a place of its own, with what is known of it."""
+        pool = self.strangers if host in self.strangers.windows else self.likely
+        if host in pool.windows:
+            window, until = pool.take(host)
+            window.limit = EXACT_EVENTS
+            window.due_at = window.first_at
+            heappush(self._oldest, (window.due_at, host))
+        else:
+            window, until = HostWindow(), self.incomplete_until(host)
+        self._windows[host] = window
+        if until >= self._forgotten and until > -NEVER:
+            self._incomplete[host] = until
+        return window
+
+    def admit(self, host: str) -> None:
+        """Take note that a host has become known."""
+        self._accepted.discard(host)
+        if host in self.strangers.windows or host in self.likely.windows:
+            self._own(host)
+        elif host not in self._windows and (until := self._pool_of(host).lost_at) > -NEVER and until >= self._forgotten:
+            self._incomplete.setdefault(host, until)
+
+    def release(self, hosts: Iterable[str]) -> None:
+        """Take note that hosts are perhaps no longer known: these go on as strangers."""
+        for host in hosts:
+            if host in self._windows and host not in self._accepted and not self._register.is_known(host):
+                pool, window = self._pool_of(host), self._windows.pop(host)
+                pool.put(host, window, self._incomplete.pop(host, -NEVER))
+                self._make_room(pool, -NEVER)
+
+    def has_accepted(self, host: str) -> bool:
+        """Return whether a host is known to have uploaded by the journal alone."""
+        return host in self._accepted
+
+    def items(self) -> Iterator[tuple[str, HostWindow]]:
+        """Give each host with its window."""
+        for windows in (self._windows, self.likely.windows, self.strangers.windows):
+            yield from windows.items()
+
+    def window(self, host: str) -> HostWindow | None:
+        """Give one host's window; None if the receiver has not answered it of late, or it has lost its place."""
+        for windows in (self._windows, self.likely.windows, self.strangers.windows):
+            if (window := windows.get(host)) is not None:
+                return window
+        return None
+
+    def incomplete_until(self, host: str) -> Instant:
+        """Give up to when events of a host may be missing, for it had no place; `-NEVER` if none is."""
+        if host in self._windows or host in self._incomplete or self._register.is_known(host):
+            return self._incomplete.get(host, -NEVER)
+        return self._pool_of(host).incomplete_until(host)
+
+    def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
+        """Count the events of each host with `since <= t <= until`; hosts without any may be left out.
+
+        What is given is good until the next `record`, `evict` or `counts`.
+        """
+        totals = self._totals
+        if not (since <= self._oldest_at and self._latest_at <= until):
+            return {host: window.count(since, until) for host, window in self.items()}
+        for host in self._changed:
+            window = self.window(host)
+            if window is not None:
+                totals[host] = window.totals
+            else:
+                totals.pop(host, None)
+        self._changed.clear()
+        return totals
+
+    def evict(self, before: Instant) -> None:
+        """Forget the events before an instant, and the hosts that have none left."""
+        oldest, gone = self._oldest, set[str]()
+        while oldest and oldest[0][0] < before:
+            at, host = oldest[0]
+            window = self._windows.get(host)
+            if window is None or at != window.due_at:
+                heappop(oldest)
+                continue
+            window.evict(before)
+            self._changed.add(host)
+            window.due_at = window.first_at
+            if window:
+                heapreplace(oldest, (window.due_at, host))
+            else:
+                heappop(oldest)
+                gone.add(host)
+        self._oldest_at = max(self._oldest_at, before)
+        self._forgotten = max(self._forgotten, before)
+        if gone:
+            # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+            self._windows = {host: window for host, window in self._windows.items() if host not in gone}
+            self._accepted -= gone
+        for pool in (self.strangers, self.likely):
+            self._changed.update(pool.evict(before))
+        if self._incomplete:
+            self._incomplete = {host: until for host, until in self._incomplete.items() if until >= before}
+
+    def _economise(self) -> None:
+        """Have the busiest hosts counted in steps if all windows together have become too large."""
+        self._added = 0
+        if sum(window.size for window in self._windows.values()) > _BUDGET:
+            share = _BUDGET // len(self._windows)
+            for window in self._windows.values():
+                if window.size > share:
+                    window.economise(share)

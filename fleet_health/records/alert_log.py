@@ -1,0 +1,303 @@
+"""`alerts.jsonl`: the record of every alert, and the memory of which were given.
+
+Whatever was synced here was given, and nothing else was. So the file decides, under its lock, whether an alert is
+written: two writers (a service, and a check by hand beside it) never give the same alert twice, and a process killed
+at any instant leaves nothing to repair but perhaps an unfinished last line.
+"""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
+
+import msgspec
+import structlog
+
+from fleet_health.files.rotation import is_rotated_name
+from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.model.instant import HOUR_US, utc_hour
+from fleet_health.parsing.alert_row import parse_alert_row, parse_incident_row, parse_whole_row
+from fleet_health.parsing.bisection import entry_offset
+from fleet_health.records.atomic_file import unavailable
+from fleet_health.records.log_lock import BATCH, SENDING, LogLock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from fleet_health.alerting.alert import Alert, Notice
+    from fleet_health.model.instant import Instant
+
+T = TypeVar("T")
+
+_MODE = 0o644
+
+# A row is a few kilobytes; what is longer is none.
+_ROW_LIMIT = 1 << 20
+# gzip, xz, zstd, bzip2: a file that was compressed and kept its name.
+_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
+
+_log = structlog.get_logger("fleet_health.records")
+
+
+@dataclass(frozen=True, slots=True)
+class _Untrusted:
+    """A file with the end that could not be synced, and its size without that."""
+
+    state: os.stat_result
+    size_before: int
+
+
+class AlertLog:
+    """The alert log at a path. Each batch goes to the file that is at the path by then, so it may be rotated.
+
+    It is locked for each batch, by whoever writes, and for life by the one service to which it belongs: see `LogLock`.
+    """
+
+    def __init__(self, path: Path, *, is_service: bool = False) -> None:
+        """Take a path; the file need not be there yet.
+
+        Args:
+            path: Where the log is.
+            is_service: Whether it is to belong to us alone, from the first write or `probe` on.
+
+        """
+        self.path = path
+        self._lock = LogLock(path)
+        self._is_service = is_service
+        self._untrusted: _Untrusted | None = None
+        self._skipped: set[str] = set()
+
+    def given(self, now: Instant) -> list[tuple[str, Instant]]:
+        """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
+
+        Raises:
+            SinkUnavailable: The file is there, and cannot be read.
+
+        """
+        return self._read_back(now - now % HOUR_US, parse_alert_row)
+
+    def told_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
+        """Read back what was told from an instant on: host, symptom and status of each row, with its instant.
+
+        Raises:
+            SinkUnavailable: The file is there, and cannot be read.
+
+        """
+        return [row for row in self._read_back(since, parse_incident_row) if row[1] >= since]
+
+    def entries_since(self, since: Instant) -> list[Alert | Notice]:
+        """Read back the alerts and notices from an instant on, each once, from files of this user or root alone.
+
+        Raises:
+            SinkUnavailable: The file is there, and cannot be read.
+
+        """
+        rows = self._read_back(since, parse_whole_row, owners={os.geteuid(), 0})
+        return list({entry.dedup_key: entry for entry, at in rows if at >= since}.values())
+
+    def _read_back(
+        self, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None], owners: set[int] | None = None
+    ) -> list[tuple[T, Instant]]:
+        try:
+            with ExitStack() as stack:
+                try:
+                    directory = stack.enter_context(SafeDirectory(self.path.parent))
+                except FileNotFoundError:
+                    return []
+                # The file at the path is opened before the rotated ones are listed: it may become one of them any
+                # moment.
+                files: list[tuple[str, BinaryIO]] = []
+                with suppress(FileNotFoundError):
+                    current = os.fdopen(directory.open_file(self.path.name, os.O_RDONLY), "rb")
+                    files.append((self.path.name, stack.enter_context(current)))
+                for name, file in self._rotated(directory, since):
+                    files.append((name, stack.enter_context(file)))
+                rows: list[tuple[T, Instant]] = []
+                for name, file in files:
+                    if owners is not None and os.fstat(file.fileno()).st_uid not in owners:
+                        continue
+                    try:
+                        rows += _rows(file, since, parse)
+                    except OSError as error:
+                        if name == self.path.name:
+                            raise
+                        self._skip(name, error.strerror or str(error))
+                return rows
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+
+    def _rotated(self, directory: SafeDirectory, since: Instant) -> Iterator[tuple[str, BinaryIO]]:
+        """Open the files that the log was rotated to and that were written to at or after `since`, the latest last.
+
+        One that cannot be read must not stop an alert: it is logged once, and skipped.
+        """
+        written_at: dict[str, Instant] = {}
+        with suppress(OSError):  # a directory may let us open a file in it, and not list it
+            for name in directory.names():
+                if is_rotated_name(self.path.name, name):
+                    with suppress(FileNotFoundError):
+                        written_at[name] = directory.state(name).st_mtime_ns // 1000
+        for name in sorted(written_at, key=written_at.__getitem__):
+            if written_at[name] < since:
+                continue
+            with ExitStack() as stack:
+                try:
+                    file = stack.enter_context(os.fdopen(directory.open_file(name, os.O_RDONLY), "rb"))
+                    is_compressed = file.peek(8).startswith(_COMPRESSED)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    self._skip(name, error.strerror or str(error))
+                    continue
+                if is_compressed:
+                    self._skip(name, "expected rows of JSON, found a compressed file; name it .gz or the like")
+                    continue
+                stack.pop_all()
+                yield name, file
+
+    def _skip(self, name: str, reason: str) -> None:
+        if name not in self._skipped:
+            self._skipped.add(name)
+            _log.warning("rotated alert log skipped", file=str(self.path.with_name(name)), reason=reason)
+
+    def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
+        """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
+
+        Returns:
+            The alerts that were written.
+
+        Raises:
+            SinkUnavailable: None of them was.
+
+        """
+        if not alerts:
+            return []
+        hour = utc_hour(alerts[0].detected_at)
+        try:
+            with self._opened() as (directory, fd):
+                given = {key for key, at in self.given(alerts[0].detected_at) if utc_hour(at) == hour}
+                due = [alert for alert in alerts if alert.dedup_key not in given]
+                if due:
+                    if os.fstat(fd).st_size == 0:
+                        # Before the rows: once they are in, a sync that failed would not be tried again.
+                        directory.sync()
+                    self._write(fd, b"".join(msgspec.json.encode(alert.row()) + b"\n" for alert in due))
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        return due
+
+    def probe(self) -> None:
+        """See whether alerts could be written.
+
+        Raises:
+            SinkTaken: The log belongs to another service.
+            SinkUnavailable: They could not, for another reason.
+
+        """
+        try:
+            with self._opened():
+                pass
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+
+    def has_service(self) -> bool:
+        """Say whether the log belongs to a service that runs, another one or this one.
+
+        Raises:
+            SinkUnavailable: That cannot be seen.
+
+        """
+        try:
+            with SafeDirectory(self.path.parent) as directory:
+                return self._lock.has_owner(directory)
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+
+    @contextmanager
+    def sending(self) -> Iterator[None]:
+        """Be the only process that sends to the journal what it lacks, for as long as the context lasts.
+
+        Raises:
+            SinkUnavailable: Another process keeps doing so.
+
+        """
+        with ExitStack() as stack:
+            try:
+                directory = stack.enter_context(SafeDirectory(self.path.parent))
+                stack.enter_context(self._lock.held(directory, SENDING))
+            except OSError as error:
+                raise unavailable(self.path, error) from error
+            yield
+
+    def at(self, path: Path) -> AlertLog:
+        """Give the alert log at a path: this one, if the path only names it in another way."""
+        with suppress(OSError), SafeDirectory(path.parent) as there, SafeDirectory(self.path.parent) as here:
+            if path.name == self.path.name and os.path.samestat(os.fstat(there.fd), os.fstat(here.fd)):
+                return self
+        return self if path == self.path else AlertLog(path, is_service=self._is_service)
+
+    @property
+    def lock_path(self) -> Path:
+        """Where its lock file is."""
+        return self._lock.path
+
+    def close(self) -> None:
+        """Give up the ownership."""
+        self._lock.disown()
+
+    def _write(self, fd: int, data: bytes) -> None:
+        """Write all of `data` at the end and sync it, or leave the file as it was."""
+        size = os.fstat(fd).st_size
+        if size and os.pread(fd, 1, size - 1) not in (b"\n", b""):  # nothing, if it has just been truncated
+            data = b"\n" + data  # somebody was stopped in the middle of a line
+        try:
+            if os.write(fd, data) < len(data):
+                raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is an error like the others
+            os.fsync(fd)
+        except OSError:
+            self._untrusted = _Untrusted(os.fstat(fd), size)
+            self._take_back(fd)
+            raise
+
+    def _take_back(self, fd: int) -> None:
+        """Cut off what was written and could not be synced: it is to be read, and may never reach the disk.
+
+        Where that fails too, it is done before the file is used again.
+        """
+        if self._untrusted is not None:
+            written, state = self._untrusted.state, os.fstat(fd)
+            if os.path.samestat(state, written) and state.st_size == written.st_size:
+                os.ftruncate(fd, self._untrusted.size_before)
+            self._untrusted = None
+
+    @contextmanager
+    def _opened(self) -> Iterator[tuple[SafeDirectory, int]]:
+        """Open the directory and the file at the path, made if need be, and hold the lock for a batch."""
+        with SafeDirectory(self.path.parent) as directory, self._lock.held(directory, BATCH) as lock:
+            if self._is_service:
+                self._lock.own(directory, lock)
+            fd = directory.open_file(self.path.name, os.O_RDWR | os.O_APPEND, create_mode=_MODE)
+            try:
+                self._take_back(fd)
+                yield directory, fd
+            finally:
+                os.close(fd)
+
+
+def _rows(
+    file: BinaryIO, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]
+) -> Iterator[tuple[T, Instant]]:
+    """Read an open file's rows from about `since` on. What is not a row is passed over: it must never stop an alert."""
+
+    def time_of(line: bytes) -> Instant | None:
+        row = parse(line)
+        return row[1] if row else None
+
+    size = os.fstat(file.fileno()).st_size
+    file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
+    while line := file.readline(_ROW_LIMIT):
+        if row := parse(line):
+            yield row

@@ -1,0 +1,196 @@
+"""Alerts as journal entries, sent without ever waiting for journald.
+
+`systemd.journal.send` writes to journald's socket with the interpreter lock held: while journald stands still, so does
+the whole process, whichever thread called it (python-systemd#170). The native protocol is a datagram of fields, so we
+send it ourselves on a socket that does not block, and keep what did not go through for a later turn.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from fleet_health.alerting import flapping
+from fleet_health.alerting.alert import LOST, RESOLVED, Notice
+from fleet_health.detectors import (
+    blind,
+    fatal_only,
+    index_stalled,
+    journal_lossy,
+    never_seen,
+    receiver_down,
+    receiver_failing,
+    silent,
+    too_many_hosts,
+    unknown_hosts,
+    unstamped,
+)
+from fleet_health.model.instant import SECOND_US, isoformat
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from fleet_health.alerting.alert import Alert
+
+MESSAGE_IDS = {
+    silent.SYMPTOM: "3c283656215742d5a6013298166c7df4",
+    fatal_only.SYMPTOM: "b754f37758a04a9cbd924be11a8bbfbc",
+    unstamped.SYMPTOM: "6bb2e4a15ec3496cacc5fce2e0a6aaaf",
+    blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
+    too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
+    unknown_hosts.SYMPTOM: "cd4666a767244a18994aa8aacc4b3af6",
+    never_seen.SYMPTOM: "d8da28ab84cf4b88a0fc66dbbf41cc86",
+    receiver_failing.SYMPTOM: "e2f4a7c1935b4d6ea8b01c52d97f3e64",
+    receiver_down.SYMPTOM: "5d0b8c3ef1a2476f9c6e70d4b83a15c9",
+    index_stalled.SYMPTOM: "a94e61d7c2f04b3885d1f36b0e7c92da",
+    journal_lossy.SYMPTOM: "7c35f02b96e84ad1b4e8a1709d5c6f2e",
+    flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
+}
+"""Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""
+
+SOCKET = "/run/systemd/journal/socket"
+
+NOTICE_IDS = {
+    RESOLVED: "a832a5da81944bc29265404e94de324d",
+    LOST: "19ae7e523f334981a90f5b0faee14960",
+}
+"""Status -> the MESSAGE_ID of a notice."""
+
+MARK = "FLEET_MARK"
+"""The field of an entry that is there only to be found again."""
+
+_WARNING, _NOTICE, _INFO = "4", "5", "6"
+_QUEUE_LIMIT = 20_000
+
+_log = structlog.get_logger("fleet_health.records")
+
+
+class JournalSink:
+    """Sends alerts to this machine's journal."""
+
+    def __init__(self, path: str = SOCKET) -> None:
+        self._path = path
+        self._socket: socket.socket | None = None
+        self._queue: deque[bytes] = deque()
+        self._is_absence_said = False
+
+    @property
+    def has_pending(self) -> bool:
+        """True while entries wait for journald."""
+        return bool(self._queue)
+
+    @property
+    def fd(self) -> int | None:
+        """A descriptor that becomes writable when journald takes more; None while there is no journald."""
+        return None if self._socket is None else self._socket.fileno()
+
+    def take(self, alerts: Iterable[Alert | Notice]) -> None:
+        """Take alerts and notices, one entry each, for `flush` to send."""
+        self._queue.extend(datagram(fields_of(alert)) for alert in alerts)
+        if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
+            _log.error("alerts not sent to the journal: too many wait; they are in the alert log", count=excess)
+            for _ in range(excess):
+                self._queue.popleft()
+
+    def mark(self, mark: str) -> None:
+        """Take an entry of ours by which it can be seen how far journald has come, for `flush` to send."""
+        fields = {
+            "MESSAGE": "comparing the journal with the alert log",
+            "PRIORITY": _INFO,
+            "SYSLOG_IDENTIFIER": "fleet-health",
+            MARK: mark,
+        }
+        self._queue.append(datagram(fields))
+
+    def flush(self) -> None:
+        """Send what waits, as far as journald takes it now. It takes a few at a time: ten on a plain kernel."""
+        while self._queue:
+            if self._socket is None:
+                self._socket = self._connect()
+                if self._socket is None:
+                    return
+            try:
+                self._socket.send(self._queue[0])
+            except BlockingIOError:
+                return  # it is busy, or stands still
+            except ConnectionError:
+                self.close()  # it has gone; perhaps another has come
+                continue
+            except OSError as error:
+                _log.error("alert not sent to the journal", reason=error.strerror)
+            self._queue.popleft()
+
+    def close(self) -> None:
+        """Close the socket; what still waits is in the alert log."""
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _connect(self) -> socket.socket | None:
+        # Connected, for only then can it be waited for until there is room: see `fd`.
+        attempt = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            attempt.connect(self._path)
+        except OSError as error:
+            attempt.close()
+            if not self._is_absence_said:
+                self._is_absence_said = True
+                _log.warning("no journald to send alerts to", socket=self._path, reason=error.strerror)
+            return None
+        self._is_absence_said = False
+        return attempt
+
+
+def fields_of(alert: Alert | Notice) -> dict[str, str]:
+    """Give the journal fields of an alert or a notice."""
+    if isinstance(alert, Notice):
+        return {
+            "MESSAGE": alert.line(),
+            "MESSAGE_ID": NOTICE_IDS[alert.status],
+            "PRIORITY": _NOTICE,
+            "SYSLOG_IDENTIFIER": "fleet-health",
+            "FLEET_HOST": alert.host,
+            "FLEET_SYMPTOM": alert.symptom,
+            "FLEET_DETAIL": alert.detail,
+            "FLEET_STATUS": alert.status,
+            "FLEET_LASTED_SEC": f"{alert.lasted_us / SECOND_US:.0f}",
+            "FLEET_DETECTED_AT_WALL": isoformat(alert.detected_at),
+            "FLEET_DEDUP_KEY": alert.dedup_key,
+        }
+    finding = alert.finding
+    fields = {
+        "MESSAGE": alert.line(),
+        "PRIORITY": _WARNING,
+        "SYSLOG_IDENTIFIER": "fleet-health",
+        "FLEET_HOST": finding.host,
+        "FLEET_SYMPTOM": finding.symptom,
+        "FLEET_DETAIL": finding.detail,
+        "FLEET_SUGGESTED_FIX": finding.suggested_fix,
+        "FLEET_DETECTED_AT_WALL": isoformat(alert.detected_at),
+        "FLEET_DEDUP_KEY": alert.dedup_key,
+    }
+    fields |= {f"FLEET_{name.upper()}": _in_words(fact) for name, fact in alert.facts().items()}
+    if message_id := MESSAGE_IDS.get(finding.symptom):
+        fields["MESSAGE_ID"] = message_id
+    return fields
+
+
+def _in_words(fact: Any) -> str:
+    if isinstance(fact, dict):
+        return ", ".join(f"{count} x {status}" for status, count in fact.items())
+    return "\n".join(fact) if isinstance(fact, list) else str(fact)
+
+
+def datagram(fields: Mapping[str, str]) -> bytes:
+    """Write fields in journald's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
+    parts = []
+    for name, text in fields.items():
+        octets = text.encode("utf-8", "backslashreplace")
+        if b"\n" in octets:
+            parts.append(name.encode() + b"\n" + len(octets).to_bytes(8, "little") + octets + b"\n")
+        else:
+            parts.append(name.encode() + b"=" + octets + b"\n")
+    return b"".join(parts)

@@ -1,0 +1,155 @@
+"""The lock of the alert log: a file of its own beside it, `.alerts.jsonl.lock`, which only this user can open.
+
+Whoever may read a file can lock it. A lock on the alert log itself could be taken by any reader of it, who could so
+stop the writing, or keep the service from starting. The file is empty but for the process of the service.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+import struct
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from fleet_health.errors import SinkTaken, SinkUnavailable
+from fleet_health.files.safe_files import user_name
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fleet_health.files.safe_files import SafeDirectory
+
+BATCH, _LIFE, SENDING = range(3)
+"""The bytes of the file: locked for a batch; for life, by the service; and to send what the journal lacks."""
+
+_MODE = 0o600
+_PATIENCE = 5.0
+_RETRY = 0.05
+
+# `struct flock` of fcntl(2): kind, whence, begin, length, pid.
+_FLOCK = "hhqqi4x"
+
+
+class LogLock:
+    """The lock of the alert log at a path.
+
+    Raises:
+        OSError: In every method: the lock file cannot be made or opened, or is not ours alone.
+
+    """
+
+    def __init__(self, log: Path) -> None:
+        self.path = log.with_name(f".{log.name}.lock")
+        self._log = log
+        self._owned: int | None = None
+
+    @contextmanager
+    def held(self, directory: SafeDirectory, byte: int) -> Iterator[int]:
+        """Hold a byte for as long as the context lasts; gives the open file.
+
+        Raises:
+            SinkUnavailable: Another process keeps it.
+
+        """
+        patience_ends = time.monotonic() + _PATIENCE
+        while True:
+            fd = self._opened(directory)
+            try:
+                # Else it is no longer the file at the path, and whoever comes next locks another one.
+                if _is_locked_now(fd, byte) and self._is_in_place(directory, fd):
+                    yield fd
+                    return
+            finally:
+                os.close(fd)
+            if time.monotonic() > patience_ends:
+                raise SinkUnavailable(
+                    f"{self.path}: another process has kept it locked for {_PATIENCE:.0f} s; `lslocks` may say which"
+                )
+            time.sleep(_RETRY)
+
+    def own(self, directory: SafeDirectory, fd: int) -> None:
+        """Own the log for life, given the open lock file. If somebody has removed the one that was owned, own this one.
+
+        Raises:
+            SinkTaken: Another service does.
+
+        """
+        if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
+            return
+        # A file of its own, for the locks of the other one end with the batch.
+        owned = self._opened(directory)
+        if not _is_locked_now(owned, _LIFE):
+            owner = _owner(owned)
+            os.close(owned)
+            raise SinkTaken(f"{self._log}: belongs to another service, {owner}; give each a log of its own")
+        with suppress(OSError):  # a full disk: then nobody is named
+            os.ftruncate(owned, 0)
+            os.pwrite(owned, b"%d\n" % os.getpid(), 0)
+        self.disown()
+        self._owned = owned
+
+    def disown(self) -> None:
+        """Give up the ownership."""
+        if self._owned is not None:
+            os.close(self._owned)
+            self._owned = None
+
+    def has_owner(self, directory: SafeDirectory) -> bool:
+        """Say whether a service owns the log, another one or this one. Takes no lock, so no start can fail by it."""
+        fd = self._opened(directory)
+        try:
+            kind, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(_LIFE)))
+            return bool(kind != fcntl.F_UNLCK)
+        finally:
+            os.close(fd)
+
+    def _opened(self, directory: SafeDirectory) -> int:
+        try:
+            fd = directory.open_file(self.path.name, os.O_RDWR, create_mode=_MODE, is_ours_alone=True)
+        except PermissionError as error:
+            raise PermissionError(error.errno, f"{error.strerror}; {self._advice(directory)}", error.filename) from None
+        if stat.S_IMODE(os.fstat(fd).st_mode) & ~_MODE:
+            os.fchmod(fd, _MODE)
+        return fd
+
+    def _advice(self, directory: SafeDirectory) -> str:
+        """Say what makes a lock file usable that may not be opened, or may not be made."""
+        with suppress(OSError):
+            directory.state(self.path.name)
+            return "the lock file must be readable and writable by its owner: `chmod 600` it"
+        user = user_name(os.geteuid())
+        return (
+            f"user {user} needs a lock file there: let {user} write the directory, or make the file by"
+            f" `install --owner={user} --mode=600 /dev/null {self.path}`"
+        )
+
+    def _is_in_place(self, directory: SafeDirectory, fd: int) -> bool:
+        try:
+            return os.path.samestat(os.fstat(fd), directory.state(self.path.name))
+        except FileNotFoundError:
+            return False
+
+
+def _is_locked_now(fd: int, byte: int) -> bool:
+    """Lock a byte of an open file; False if somebody else has it."""
+    try:
+        # A lock of the open file, not of the process: that one would be lost as soon as any descriptor is closed.
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(byte))
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _flock(byte: int) -> bytes:
+    return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
+
+
+def _owner(fd: int) -> str:
+    """Name the service that owns the log, as it has written itself down."""
+    with suppress(OSError, ValueError):
+        return f"process {int(os.pread(fd, 20, 0))}"
+    return "which has not written down its process"

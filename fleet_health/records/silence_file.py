@@ -1,0 +1,197 @@
+"""`silences.json` in the state directory: written by the command, read by the service at each tick."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, TooManySilences, admitted
+from fleet_health.errors import SinkUnavailable
+from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.model.instant import HOUR_US, Instant
+from fleet_health.parsing.timestamp import parse_time
+from fleet_health.records.atomic_file import DIRECTORY_MODE, replace_file, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_NAME, _LOCK = "silences.json", "silences.lock"
+# The service must see that one has ended, also if it was stopped meanwhile.
+_LOCK_PATIENCE, _LOCK_RETRY = 5.0, 0.05
+_KEPT_US = 24 * HOUR_US
+_VERSION = 1
+# Several times what as many silences as are admitted need, each as long as it may be.
+_SIZE_LIMIT = 2 << 20
+
+
+class _Row(msgspec.Struct):
+    id: str
+    hosts: str
+    symptom: str | None
+    starts_at_wall: str
+    ends_at_wall: str
+    reason: str
+    author: str
+
+
+class _Header(msgspec.Struct):
+    version: int
+
+
+class _Document(msgspec.Struct):
+    silences: list[_Row]
+    version: int = _VERSION
+
+
+def silence_of(row: Mapping[str, object]) -> Silence:
+    """Read a silence from its row.
+
+    Raises:
+        ValueError: It is none.
+
+    """
+    return _silence(msgspec.convert(row, _Row))
+
+
+def _silence(row: _Row) -> Silence:
+    return Silence(
+        id=row.id,
+        hosts=row.hosts,
+        symptom=row.symptom,
+        starts_at=parse_time(row.starts_at_wall),
+        ends_at=parse_time(row.ends_at_wall),
+        reason=row.reason,
+        author=row.author,
+    )
+
+
+class SilenceFile:
+    """The file of a state directory."""
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / _NAME
+
+    def load(self) -> list[Silence]:
+        """Read all silences, those that have ended lately among them; none if there is no file.
+
+        Raises:
+            SinkUnavailable: It cannot be read, is too long, or is damaged; it is left as it is.
+
+        """
+        return self.decode(self.read())
+
+    def read(self) -> bytes:
+        """Return the content of the file; empty if there is none.
+
+        Raises:
+            SinkUnavailable: It cannot be read, or is longer than 2 MiB.
+
+        """
+        try:
+            with SafeDirectory(self.path.parent) as directory:
+                content = directory.read_file(self.path.name, _SIZE_LIMIT)
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        if not content:
+            raise SinkUnavailable(f"{self.path}: damaged (it is empty); remove it to end all silences")
+        return content
+
+    def decode(self, content: bytes) -> list[Silence]:
+        """Read silences from the content of the file; empty content holds none.
+
+        Raises:
+            SinkUnavailable: It is damaged, or of another version.
+
+        """
+        if not content:
+            return []
+        try:
+            if (version := msgspec.json.decode(content, type=_Header).version) != _VERSION:
+                raise SinkUnavailable(
+                    f"{self.path}: expected version {_VERSION}, found version {version}, which another fleet-health"
+                    " wrote; use that one, or remove the file to end all silences"
+                )
+            return [_silence(row) for row in msgspec.json.decode(content, type=_Document).silences]
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
+            raise SinkUnavailable(
+                f"{self.path}: damaged ({error}); mend it, or remove it to end all silences"
+            ) from error
+
+    def add(self, silence: Silence, now: Instant) -> None:
+        """Add a silence.
+
+        Raises:
+            TooManySilences: As many hold as may; they are as they were.
+            SinkUnavailable: They are as they were.
+
+        """
+
+        def add(silences: list[Silence]) -> list[Silence]:
+            if sum(one.ends_at > now for one in silences) >= ACTIVE_LIMIT:
+                raise TooManySilences
+            return [*silences, silence]
+
+        self._change(add, now)
+
+    def end(self, name: str, now: Instant) -> Silence | None:
+        """End the silence of an id; give it as it is then, or None if there is none that holds.
+
+        Raises:
+            SinkUnavailable: They are as they were.
+
+        """
+        ended: list[Silence] = []
+
+        def end(silences: list[Silence]) -> list[Silence]:
+            holding = [one for one in silences if one.id == name and one.is_active(now)]
+            ended.extend(msgspec.structs.replace(one, ends_at=now) for one in holding)
+            return [*(one for one in silences if one not in holding), *ended]
+
+        self._change(end, now)
+        return ended[0] if ended else None
+
+    def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
+        """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile."""
+        with self._locked():
+            silences, _ = admitted(change(self.load()), now)
+            silences = [one for one in silences if now - one.ends_at < _KEPT_US]
+            rows = [msgspec.convert(one.row(), _Row) for one in silences]
+            replace_file(self.path, msgspec.json.format(msgspec.json.encode(_Document(rows))) + b"\n")
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            with SafeDirectory(self.path.parent, create_mode=DIRECTORY_MODE) as directory:
+                # Of the directory's owner too: who may not open it then learns that, and asks the service.
+                fd = directory.open_file(_LOCK, os.O_RDWR, create_mode=0o600)
+        except OSError as error:
+            raise unavailable(self.path.with_name(_LOCK), error) from error
+        try:
+            self._lock(fd)
+            yield
+        finally:
+            os.close(fd)
+
+    def _lock(self, fd: int) -> None:
+        """Wait for the lock, but not for ever: the service must go on answering whoever it is that keeps it."""
+        patience_ends = time.monotonic() + _LOCK_PATIENCE
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > patience_ends:
+                    raise SinkUnavailable(
+                        f"{self.path.with_name(_LOCK)}: another process has kept it locked for {_LOCK_PATIENCE:g} s;"
+                        " `lslocks` says which"
+                    ) from None
+                time.sleep(_LOCK_RETRY)
+            else:
+                return

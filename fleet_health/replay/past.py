@@ -1,0 +1,218 @@
+"""The past as both sources show it, in order of time: for who goes through it again.
+
+It is read once, the journal in two halves, each source by a process of its own where there are processors for that; and
+then it can be gone through from any instant on, by several processes at a time.
+"""
+
+from __future__ import annotations
+
+import heapq
+from array import array
+from bisect import bisect_left
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Self, TypeAlias
+
+from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
+from fleet_health.parsing.rejection import RejectionCount
+from fleet_health.replay.parallel import Beside
+from fleet_health.replay.time_order import TimeOrder
+from fleet_health.sources.once import oldest_entry_at, read_every_row, read_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fleet_health.config.schema import IndexSettings, JournalSettings
+    from fleet_health.detectors.spec import Reach
+    from fleet_health.model.coverage import Gap
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Observation
+    from fleet_health.replay.time_order import Item
+
+# A host's number and what was observed of it share a number: the lower bits hold a status, or one of these.
+_KIND_BITS = 10
+_SHIP, _UNSTAMPED, _STARTED, _STOPPED = range(4)
+
+OnProgress: TypeAlias = "Callable[[Instant], None]"
+
+
+@dataclass
+class Part:
+    """A stretch of one source.
+
+    Attributes:
+        order: Holds what was observed.
+        numbers: Host -> its number; in that order.
+        states: When the unit started (1) or stopped (0), each as twice the instant and that.
+        gaps: What the journal does not show.
+        rejections: What could not be read.
+        last_at: The journal's last entry.
+
+    """
+
+    order: TimeOrder
+    numbers: dict[str, int] = field(default_factory=dict)
+    states: array[int] = field(default_factory=lambda: array("q"))
+    gaps: list[Gap] = field(default_factory=list)
+    rejections: RejectionCount = field(default_factory=RejectionCount)
+    last_at: Instant = 0
+
+    def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
+        """Read the rows of the index; raises SourceUnavailable."""
+
+        def deliver(ships: Iterable[Ship]) -> None:
+            self._add(
+                [(ship.at, self._number(ship.host) << _KIND_BITS) for ship in ships if since <= ship.at <= until],
+                on_progress,
+            )
+
+        self.rejections = read_every_row(settings, since, deliver)
+        return self
+
+    def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
+        """Read the journal's entries; raises SourceUnavailable."""
+
+        def deliver(observations: Iterable[Observation | UnitState]) -> None:
+            self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
+
+        self.rejections, self.gaps, self.last_at = read_journal(settings, since, until, deliver)
+        return self
+
+    def adopt(self, other: Part) -> None:
+        """Become what another process has made of this one."""
+        self.order.adopt(other.order)
+        self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
+        self.gaps, self.rejections = other.gaps, other.rejections
+
+    def follow_on(self, before: Part, begin: Instant) -> None:
+        """Let a gap that is there from the begin on reach back to the last entry of the part before."""
+        self.gaps = [replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.gaps]
+
+    def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
+        """Give what was observed from an instant on, and before it systemd's latest word till then."""
+        states = sorted(self.states)
+        if place := bisect_left(states, 2 * at):
+            latest = states[place - 1]
+            yield latest // 2, UnitState(latest // 2, bool(latest % 2))
+        hosts, mask = list(self.numbers), (1 << _KIND_BITS) - 1
+        for when, number in self.order.since(at):
+            kind = number & mask
+            if kind == _SHIP:
+                yield when, Ship(hosts[number >> _KIND_BITS], when)
+            elif kind > _STOPPED:
+                yield when, Response(hosts[number >> _KIND_BITS], when, kind)
+            elif kind == _UNSTAMPED:
+                yield when, Unstamped(hosts[number >> _KIND_BITS], when)
+            else:
+                yield when, UnitState(when, kind == _STARTED)
+
+    def _add(self, items: list[Item], on_progress: OnProgress) -> None:
+        self.order.add(items)
+        if items:
+            on_progress(items[-1][0])
+
+    def _encoded(self, one: Observation | UnitState) -> int:
+        if type(one) is Response:  # nearly all are
+            return self._number(one.host) << _KIND_BITS | one.status
+        if isinstance(one, UnitState):
+            self.states.append(2 * one.at + one.is_running)
+            return _STARTED if one.is_running else _STOPPED
+        return self._number(one.host) << _KIND_BITS | (_UNSTAMPED if isinstance(one, Unstamped) else _SHIP)
+
+    def _number(self, host: str) -> int:
+        return self.numbers.setdefault(host, len(self.numbers))
+
+
+@dataclass
+class Past:
+    """What was observed between two instants, and as far back as is asked for.
+
+    Attributes:
+        parts: The index, and the journal in one part or several that follow on each other.
+        gaps: What the journal does not show.
+        rejections: Source -> what could not be read of it.
+        journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
+
+    """
+
+    run_length: int | None = None
+    parts: list[Part] = field(default_factory=list)
+    gaps: list[Gap] = field(default_factory=list)
+    rejections: dict[str, RejectionCount] = field(default_factory=dict)
+    journal_begins_at: Instant | None = None
+    _stack: ExitStack = field(default_factory=ExitStack)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def hosts(self) -> set[str]:
+        """Give every host that was observed."""
+        return {host for part in self.parts for host in part.numbers}
+
+    def uploaders(self) -> frozenset[str]:
+        """Return every host that the index has a row of."""
+        return frozenset(self.parts[0].numbers)
+
+    def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
+        """Give what was observed from an instant on, in order of time, and before it systemd's latest word."""
+        return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
+
+    def read(
+        self,
+        index: IndexSettings,
+        journal: JournalSettings,
+        reach: Reach,
+        span: tuple[Instant, Instant],
+        on_progress: OnProgress,
+        *,
+        is_alone: bool = True,
+    ) -> None:
+        """Read both sources.
+
+        Args:
+            index: Where the index is.
+            journal: Where the journal is.
+            reach: How far back from the begin both must be known.
+            span: The begin and the end, included.
+            on_progress: Is told how far one of them has been read.
+            is_alone: Whether this process is to do all of it.
+
+        Raises:
+            SourceUnavailable: One of them is missing, or cannot be read.
+
+        """
+        since, until = span
+        begin, middle = since - reach.traffic_us, (since + until) // 2
+        rows, first, second = self._part(), self._part(), self._part()
+        if is_alone:
+            rows.read_index(index, since - reach.ships_us, until, on_progress)
+            first.read_journal(journal, begin, until, on_progress)
+        else:
+            reading_rows = Beside(lambda: rows.read_index(index, since - reach.ships_us, until, _show_nothing))
+            reading_second = Beside(lambda: second.read_journal(journal, middle + 1, until, _show_nothing))
+            first.read_journal(journal, begin, middle, on_progress)
+            rows.adopt(reading_rows.result())
+            second.adopt(reading_second.result())
+            second.follow_on(first, middle + 1)
+        self.parts = [rows, first, second]
+        self.gaps = first.gaps + second.gaps
+        self.rejections = {"index": rows.rejections, "journal": first.rejections}
+        first.rejections.merge(second.rejections)
+        oldest_at = oldest_entry_at(journal)
+        begins_at = until if oldest_at is None else oldest_at
+        self.journal_begins_at = begins_at if begins_at > begin else None
+
+    def _part(self) -> Part:
+        order = TimeOrder() if self.run_length is None else TimeOrder(self.run_length)
+        return Part(self._stack.enter_context(order))
+
+
+def _show_nothing(_at: Instant) -> None:
+    """Who works beside another leaves it to that one to say how far he is."""
+
+
+def _at(one: tuple[Instant, Observation | UnitState]) -> Instant:
+    return one[0]

@@ -1,0 +1,107 @@
+"""Judging the past in several spans at a time, each by a process of its own, as if one had judged all of it.
+
+What a detector finds depends on what was observed alone, and that is there for everybody. What is open depends on what
+was found before; so only what comes of the findings is gone through from the begin to the end, by one.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import tempfile
+from dataclasses import replace
+from itertools import pairwise, product
+from typing import IO, TYPE_CHECKING
+
+from fleet_health.detectors import fatal_only, silent, unstamped
+from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, reach_of
+from fleet_health.model.subject import EVERY_HOST
+from fleet_health.replay.parallel import Beside
+from fleet_health.replay.replay import judged
+from fleet_health.replay.suspects import Suspects
+from fleet_health.replay.time_order import room_to_work
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.replay.past import Past
+    from fleet_health.replay.replay import Replay
+
+_OF_HOSTS = (silent.SYMPTOM, fatal_only.SYMPTOM, unstamped.SYMPTOM)
+
+
+def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, spans: int) -> Iterator[Evaluation]:
+    """Judge at each tick, in order, and let the replay take what is found.
+
+    Args:
+        past: What was observed.
+        replay: What comes of it. If hosts are expected there must be but one span, for then it matters who is lost.
+        since: The begin.
+        until: The end, included.
+        spans: In how many spans at a time.
+
+    """
+    first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
+    # Before we begin, so that they work meanwhile.
+    judging = [_Span(past, replay, span) for span in others]
+    observed = past.since(first[0] - _reach_us(replay))
+    judging_now = judged(
+        replay.rules, past.gaps, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
+    )
+    for evaluation in judging_now:
+        replay.take(evaluation)
+        yield evaluation
+    for span in judging:
+        for evaluation in span.evaluations():
+            replay.take(evaluation)
+            yield evaluation
+    replay.finish()
+
+
+class _Span:
+    """A span that another process judges. Its evaluations wait in a file until we have come so far."""
+
+    def __init__(self, past: Past, replay: Replay, span: tuple[Instant, Instant]) -> None:
+        with room_to_work():
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
+        self._work = Beside(lambda: _judge(past, replay, span, self._file.fileno()))
+
+    def evaluations(self) -> Iterator[Evaluation]:
+        """Give what was found at each tick."""
+        count = self._work.result()
+        with self._file as file:
+            file.seek(0)
+            for _ in range(count):
+                yield pickle.load(file)  # noqa: S301 - it is our own, and has no name that anybody could open
+
+
+def _judge(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
+    """Judge a span, and write what is found; give the number of ticks."""
+    rules, count = replay.rules, 0
+    symptoms = {detector.symptom for detector in rules.detectors}
+    pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
+    suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
+    observed = past.since(span[0] - _reach_us(replay))
+    with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
+        judging = judged(
+            rules, past.gaps, observed, span, lambda: (suspects.pairs, frozenset()), uploaders=past.uploaders()
+        )
+        for evaluation in judging:
+            suspects.take(evaluation)
+            pickle.dump(_portable(evaluation), file)
+            count += 1
+    return count
+
+
+def _portable(evaluation: Evaluation) -> Evaluation:
+    """Give an evaluation that can be handed over: an error may hold anything, so it is put into words."""
+    if not evaluation.failures:
+        return evaluation
+    failures = tuple(DetectorFailure(one.symptom, RuntimeError(repr(one.error))) for one in evaluation.failures)
+    return replace(evaluation, failures=failures)
+
+
+def _reach_us(replay: Replay) -> int:
+    reach = reach_of(replay.rules.detectors)
+    return max(reach.ships_us, reach.traffic_us)

@@ -1,0 +1,144 @@
+"""Putting observations in order of time, however many there are, in memory that does not grow with their number.
+
+They come nearly in order. What is collected is sorted in runs, each of which goes to a temporary file; runs that follow
+on each other are one chain, and the chains, mostly one for each source, are merged.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+import tempfile
+from array import array
+from bisect import bisect_left
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import IO, TYPE_CHECKING, Self, TypeAlias
+
+from fleet_health.errors import ScratchUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.model.instant import Instant
+
+Item: TypeAlias = tuple[int, int]
+"""An instant, and a number that stands for what was observed then."""
+
+_RUN = 100_000
+_BLOCK = 4_096
+_ITEM_SIZE = 2 * array("q").itemsize
+
+
+@dataclass(slots=True)
+class _Chain:
+    """Runs of which each begins no earlier than the one before ends.
+
+    Attributes:
+        last_at: The instant of the last item.
+        runs: Where each lies in the file, its length, and the instant of its last item.
+
+    """
+
+    last_at: Instant
+    runs: list[tuple[int, int, Instant]] = field(default_factory=list)
+
+
+class TimeOrder:
+    """Takes numbers with their instants in any order, and gives them back in order of time; equal ones as they came.
+
+    Raises:
+        ScratchUnavailable: To begin with, or when something is added: there is no room.
+
+    """
+
+    def __init__(self, run_length: int = _RUN) -> None:
+        self._run_length = run_length
+        self._run: list[Item] = []
+        self._chains: list[_Chain] = []
+        self._size = 0
+        with room_to_work():
+            self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed with this object
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(OSError):  # what there was no room for is tried once more
+            self._file.close()
+
+    def add(self, items: list[Item]) -> None:
+        """Take some items."""
+        self._run += items
+        if len(self._run) >= self._run_length:
+            self.flush()
+
+    def flush(self) -> None:
+        """End the run, so that what comes next, from another source, does not disturb its order."""
+        if not self._run:
+            return
+        run, self._run = self._run, []
+        run.sort(key=_at)
+        content = array("q", bytes(len(run) * _ITEM_SIZE))
+        content[0::2] = array("q", [at for at, _ in run])
+        content[1::2] = array("q", [number for _, number in run])
+        chain = next((one for one in self._chains if one.last_at <= run[0][0]), None)
+        if chain is None:
+            chain = _Chain(run[-1][0])
+            self._chains.append(chain)
+        chain.runs.append((self._size, len(run), run[-1][0]))
+        chain.last_at = run[-1][0]
+        with room_to_work():
+            self._file.seek(self._size)
+            self._file.write(content.tobytes())
+            self._file.flush()
+        self._size += len(run) * _ITEM_SIZE
+
+    def __iter__(self) -> Iterator[Item]:
+        return self.since(None)
+
+    def since(self, at: Instant | None) -> Iterator[Item]:
+        """Give the items from an instant on; all of them for None. Several processes may do so at a time."""
+        self.flush()
+        if len(self._chains) == 1:
+            return self._read(self._chains[0], at)
+        return heapq.merge(*(self._read(chain, at) for chain in self._chains), key=_at)
+
+    def __getstate__(self) -> tuple[list[_Chain], int]:
+        self.flush()
+        return self._chains, self._size
+
+    def __setstate__(self, state: tuple[list[_Chain], int]) -> None:
+        self._chains, self._size = state
+
+    def adopt(self, other: TimeOrder) -> None:
+        """Take over what another process has filled our file with, as it has come from there; ours must be empty."""
+        self._chains, self._size = other._chains, other._size
+
+    def _read(self, chain: _Chain, since: Instant | None) -> Iterator[Item]:
+        fd = self._file.fileno()
+        for begin, length, last_at in chain.runs:
+            if since is not None and last_at < since:
+                continue
+            for place in range(0, length, _BLOCK):
+                size = min(_BLOCK, length - place) * _ITEM_SIZE
+                block = array("q", os.pread(fd, size, begin + place * _ITEM_SIZE))
+                instants = block[0::2]
+                first = 0 if since is None or instants[0] >= since else bisect_left(instants, since)
+                yield from zip(instants[first:], block[2 * first + 1 :: 2], strict=True)
+
+
+@contextmanager
+def room_to_work() -> Iterator[None]:
+    """Say what is the matter with the temporary file that is written; raises ScratchUnavailable."""
+    try:
+        yield
+    except OSError as error:
+        raise ScratchUnavailable(
+            f"the past cannot be put in order: {error.strerror or error}; it needs {_ITEM_SIZE} bytes for each"
+            " observation in a temporary directory, of which TMPDIR names another"
+        ) from error
+
+
+def _at(item: Item) -> Instant:
+    return item[0]

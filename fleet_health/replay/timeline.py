@@ -1,0 +1,82 @@
+"""A stretch of the past, summed up: what each host did in each of a fixed number of bins, and the incidents in it.
+
+Its size goes by the number of hosts and bins, not by how much happened.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
+
+if TYPE_CHECKING:
+    from fleet_health.model.coverage import Gap
+    from fleet_health.model.instant import Instant
+
+KINDS = ("ships", "accepted", "client_errors", "server_errors", "unstamped")
+"""What is counted: rows of the index; answers of 2xx, 4xx and 5xx; refusals for want of a code stamp."""
+
+KIND_BY_CLASS = {SUCCESS: "accepted", CLIENT_ERROR: "client_errors", SERVER_ERROR: "server_errors"}
+"""Class of an HTTP status -> what it is counted as."""
+
+_MOST = 255
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """An incident as it would have been.
+
+    Attributes:
+        host: The host, or `EVERY_HOST`.
+        symptom: The symptom.
+        opened_at: The tick that found it first.
+        ended_at: The tick that saw it to be over; None if it stood at the end.
+        alerts: How many alerts of it would have been given.
+        detail: What the first finding said.
+
+    """
+
+    host: str
+    symptom: str
+    opened_at: Instant
+    ended_at: Instant | None
+    alerts: int
+    detail: str
+
+
+@dataclass(slots=True)
+class Timeline:
+    """The stretch from `since` to `until`, both included.
+
+    Attributes:
+        since: Its begin.
+        until: Its end.
+        bins: Into how many stretches of the same length it is divided.
+        counts: Host -> for each of `KINDS`, in their order, a count for each bin; 255 stands for that many and more.
+        episodes: The incidents, by opening, host and symptom.
+        gaps: Source, `journal` or `index`, -> what it does not show.
+
+    """
+
+    since: Instant
+    until: Instant
+    bins: int
+    counts: dict[str, tuple[bytearray, ...]] = field(default_factory=dict)
+    episodes: list[Episode] = field(default_factory=list)
+    gaps: dict[str, tuple[Gap, ...]] = field(default_factory=dict)
+
+    def bin_of(self, at: Instant) -> int:
+        """Give the number of the bin that holds an instant between `since` and `until`."""
+        return min(self.bins - 1, (at - self.since) * self.bins // max(1, self.until - self.since))
+
+    def add(self, host: str, kind: int, at: Instant) -> None:
+        """Count one thing; what lies outside is left out."""
+        if not self.since <= at <= self.until:
+            return
+        counts = self.counts.get(host)
+        if counts is None:
+            counts = self.counts[host] = tuple(bytearray(self.bins) for _ in KINDS)
+        number = self.bin_of(at)
+        if counts[kind][number] < _MOST:
+            counts[kind][number] += 1

@@ -1,1 +1,0 @@
-"""Where alerts go. A sink never decides whether there is something to say."""

@@ -1,0 +1,1 @@
+"""The index as a source: followed, or read once."""

@@ -1,0 +1,176 @@
+"""Following the receiver's index: entered by bisection on time, then tailed.
+
+inotify only hints. What correctness rests on is a look at the file every two seconds: events overflow, some
+filesystems send none, and a symlink may be swapped in a directory that nobody watches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import structlog
+from aiofiles.os import wrap
+from asyncinotify import Event, Inotify, Mask
+
+from fleet_health.files.rotation import rotated_files
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live
+from fleet_health.parsing.bisection import entry_offset
+from fleet_health.parsing.index_row import IndexParser
+from fleet_health.parsing.rejection import Rejection
+from fleet_health.sources.follower import Follower
+from fleet_health.sources.index.tail import Tail
+from fleet_health.sources.state import no_later_than_written
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from pathlib import Path
+
+    from fleet_health.config.schema import IndexSettings
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Ship
+    from fleet_health.sources.index.open_file import Block, ReadAt
+
+_DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
+_HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
+
+_FUTURE = Rejection("row from the future, taken as now", "")
+
+_log = structlog.get_logger("fleet_health.sources")
+
+
+class IndexFollower(Follower):
+    """Follows the index, and hands on the ships in it."""
+
+    longest_wait = 2.0
+
+    def __init__(
+        self,
+        settings: IndexSettings,
+        *,
+        reach_us: int,
+        deliver: Callable[[Iterable[Ship]], None],
+        clock: Callable[[], Instant],
+    ) -> None:
+        """Prepare to follow.
+
+        Args:
+            settings: Where the index is, and how a row is read.
+            reach_us: How far back from the present to begin.
+            deliver: Takes the ships.
+            clock: Tells the present.
+
+        """
+        super().__init__("index", clock)
+        self._parser = index_parser(settings)
+        self._deliver = deliver
+        self._reach_us = reach_us
+        self._path = settings.path
+        self._tail = index_tail(settings.path, self._parser, lambda: clock() - reach_us)
+        self._inotify: Inotify | None = None
+        self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
+        self._is_inotify_missed = False
+        self._last_row_at: Instant | None = None
+
+    async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
+        # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
+        # call, because a thread costs a hop.
+        read_block = wrap(self._read_block)
+        while True:
+            block, parsed = await read_block()
+            if block.event:
+                _log.info("index " + block.event, path=str(self._path))
+                self._is_opened_anew = True
+            self._take_in(block, *parsed)
+            if block.is_end and not block.event:
+                return
+            self._progress()
+
+    def _read_block(self) -> tuple[Block, tuple[list[Ship], list[Rejection], int]]:
+        block = self._tail.read()
+        self.state.newest_at = self._written_at(block.lines)
+        return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+
+    def _written_at(self, lines: bytes) -> Instant | None:
+        """Return when the last row that was read was written; None if that is not known."""
+        if lines and (at := self._parser.time_of(lines[lines.rfind(b"\n", 0, -1) + 1 :])) is not None:
+            self._last_row_at = at
+        return no_later_than_written(self._last_row_at, self._path)
+
+    def _take_in(self, block: Block, rows: list[Ship], rejections: list[Rejection], count: int) -> None:
+        now = self._clock()
+        # Who shipped before that is not watched, and must not take the place of who is.
+        ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
+        rejections += block.rejections + [_FUTURE] * ahead
+        self.state.read += count
+        self.state.rejections.add(rejections)
+        self._deliver(ships)
+
+    async def _has_hint(self) -> bool:
+        if self._is_opened_anew:
+            self._is_opened_anew = False
+            self._unwatch()
+            self._watch()
+        try:
+            async with asyncio.timeout(self.longest_wait):
+                if self._inotify is not None:
+                    self._drain(await self._inotify.get())
+                    return True
+                await asyncio.sleep(self.longest_wait)
+        except TimeoutError:
+            pass
+        return False
+
+    def _drain(self, event: Event | None) -> None:
+        """Take all hints that are there: many of them mean no more than one."""
+        while self._inotify is not None and event is not None:
+            if event.mask & _DIRECTORY_GONE:
+                self._is_opened_anew = True  # another directory may stand at the path by now
+            event = self._inotify.sync_get()
+
+    def _watch(self) -> None:
+        """Watch the directory of the index, and of the file that it is a link to, as far as that can be."""
+        inotify = None
+        try:
+            inotify = Inotify(sync_timeout=0)
+            for directory in {self._path.parent, self._path.resolve().parent}:
+                inotify.add_watch(directory, _HINTS)
+        except OSError as error:
+            if inotify is not None:
+                inotify.close()
+            if not self._is_inotify_missed:
+                self._is_inotify_missed = True
+                _log.warning("inotify not available, looking every two seconds instead", reason=error.strerror)
+        else:
+            self._inotify = inotify
+
+    def _unwatch(self) -> None:
+        """Let go of inotify. Only who waits for hints may do so, or the loop would watch a closed descriptor."""
+        if self._inotify is not None:
+            self._inotify.close()
+            self._inotify = None
+
+    async def _let_go(self) -> None:
+        """Do nothing: the tail lets go of what failed by itself, and keeps what its writer may still add to."""
+
+    async def close(self) -> None:
+        """Close the index."""
+        self._unwatch()
+        await wrap(self._tail.close)()
+
+
+def index_parser(settings: IndexSettings) -> IndexParser:
+    """Make the parser that an index's settings ask for."""
+    return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
+
+
+def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
+    """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
+
+    `since` is asked each time that a file is entered.
+    """
+
+    def entry(read_at: ReadAt, size: int) -> int:
+        return entry_offset(read_at, size, parser.time_of, since())
+
+    return Tail(path, entry, lambda: rotated_files(path, since()))

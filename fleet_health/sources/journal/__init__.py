@@ -1,0 +1,1 @@
+"""The journal as a source: followed, or read once."""

@@ -1,0 +1,100 @@
+"""Some of the journal's latest lines that refuse a host: what an alert shows, and the command that shows the rest.
+
+They are looked up when an alert is given rather than kept for every host: that would cost memory all the time for what
+is wanted seldom. The journal is read backwards from its end, for as long as a host lacks lines and there is time.
+"""
+
+from __future__ import annotations
+
+import shlex
+import time
+from typing import TYPE_CHECKING
+
+from fleet_health.errors import SourceUnavailable, shell_safe
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.observation import Response, Unstamped
+from fleet_health.model.window import SUCCESS
+from fleet_health.parsing.redaction import without_secrets
+from fleet_health.sources.journal.reader import JournalReader
+from fleet_health.sources.journal.source import log_parser
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from fleet_health.config.schema import JournalSettings
+    from fleet_health.model.instant import Instant
+
+_LINES_EACH = 3
+_LINE_LENGTH = 200
+# No more of a message than this is looked at, however long it is.
+_LOOKED_AT = 4_096
+_PATIENCE = 0.25
+_BETWEEN_LOOKS_AT_THE_CLOCK = 256
+
+
+def sample_lines(
+    settings: JournalSettings, hosts: Collection[str], since: Instant, until: Instant
+) -> dict[str, list[str]]:
+    """Look up the latest refusals of some hosts; at most three lines each, oldest first, without secrets.
+
+    Args:
+        settings: Which journal, which unit, and how its lines are read.
+        hosts: The hosts.
+        since: How far back to look.
+        until: From where on.
+
+    Returns:
+        Host -> its lines, escaped and cut; a host of which none was found in time is left out.
+
+    """
+    found: dict[str, list[str]] = {}
+    lacking = set(hosts)
+    if not lacking:
+        return found
+    try:
+        reader = JournalReader(settings)
+    except SourceUnavailable:
+        return found
+    try:
+        parse = log_parser(settings).parse
+        gives_up_at = time.monotonic() + _PATIENCE
+        for number, (message, at) in enumerate(reader.read_back(until)):
+            is_late = not number % _BETWEEN_LOOKS_AT_THE_CLOCK and time.monotonic() > gives_up_at
+            if at < since or not lacking or is_late:
+                break
+            for observation in parse(message or b"", at)[0]:
+                is_refusal = isinstance(observation, Unstamped) or (
+                    isinstance(observation, Response) and observation.status // 100 != SUCCESS
+                )
+                if is_refusal and observation.host in lacking:
+                    lines = found.setdefault(observation.host, [])
+                    lines.insert(0, _shown(message or b""))
+                    if len(lines) == _LINES_EACH:
+                        lacking.discard(observation.host)
+    except SourceUnavailable:
+        pass  # it is said by the follower; what was found is shown
+    finally:
+        reader.close()
+    return found
+
+
+def journal_command(settings: JournalSettings, host: str, since: Instant) -> str:
+    """Give the command that shows all of the unit's lines about a host, or with an empty host all of them."""
+    words = ["journalctl", f"--unit={settings.unit}", f"--since=@{since // SECOND_US}"]
+    if settings.directory is not None:
+        words.append(f"--directory={settings.directory}")
+    if settings.namespace is not None:
+        words.append(f"--namespace={settings.namespace}")
+    if host:
+        words.append(f"--grep={_literal(host)}")
+    return shlex.join(words)
+
+
+def _literal(text: str) -> str:
+    """Write a text as a pattern that matches just it."""
+    return "".join(character if character.isalnum() or character in "-_" else f"[{character}]" for character in text)
+
+
+def _shown(message: bytes) -> str:
+    line = shell_safe(without_secrets(message[:_LOOKED_AT].decode("utf-8", "surrogateescape")))
+    return line if len(line) <= _LINE_LENGTH else line[: _LINE_LENGTH - 1] + "…"

@@ -1,0 +1,194 @@
+"""Following the receiver's journal, in the event loop: no thread, no child."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fleet_health.model.coverage import REMOVED, Gap
+from fleet_health.model.instant import isoformat
+from fleet_health.parsing.receiver_log import LogParser
+from fleet_health.sources.follower import Follower
+from fleet_health.sources.journal.reader import JournalReader
+from fleet_health.sources.journal.system_messages import SystemMessages
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fleet_health.config.schema import JournalSettings
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import UnitState
+    from fleet_health.parsing.receiver_log import LogObservation
+    from fleet_health.parsing.rejection import Rejection
+
+# No longer than this is the loop held up, however long the backlog.
+_SLICE = 0.01
+
+_log = structlog.get_logger("fleet_health.sources")
+
+
+class JournalFollower(Follower):
+    """Follows the messages of the receiver's unit, and hands on what they say."""
+
+    longest_wait = 5.0  # entries can be readable without a sign from the descriptor
+
+    def __init__(
+        self,
+        settings: JournalSettings,
+        *,
+        reach_us: int,
+        deliver: Callable[[Iterable[LogObservation | UnitState]], None],
+        clock: Callable[[], Instant],
+        seen_until: Instant | None = None,
+    ) -> None:
+        """Prepare to follow.
+
+        Args:
+            settings: Which journal, which unit, and how its lines are read.
+            reach_us: How far back from the present to begin.
+            deliver: Takes the observations.
+            clock: Tells the present.
+            seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
+
+        """
+        super().__init__("journal", clock)
+        self.state.window_us = reach_us
+        self._settings = settings
+        self._reach_us = reach_us
+        self._deliver = deliver
+        self._parse_into = log_parser(settings).parse_into
+        self._reader: JournalReader | None = None
+        self._cursor: str | None = None
+        self._since: Instant = 0
+        self._seen_until = seen_until
+        self._system = SystemMessages(settings.unit)
+        self._is_polling_said = False
+
+    async def _read_to_end(self, *, is_hinted: bool) -> None:
+        reader = self._reader or self._open()
+        reader.process()
+        if not is_hinted:
+            self._seek(reader)  # who reads on from where he is may have passed over an entry that was being written
+        await self._drain(reader)
+        if reader.is_outdated():
+            await self._let_go()
+            await self._drain(self._open())
+
+    async def _drain(self, reader: JournalReader) -> None:
+        entries = reader.read()
+        while self._read_slice(reader, entries):
+            self._progress()
+            await asyncio.sleep(0)
+
+    def _read_slice(self, reader: JournalReader, entries: Iterator[tuple[bytes | None, Instant]]) -> bool:
+        """Read on for one slice of time; False if the end was reached."""
+        until = time.monotonic() + _SLICE
+        observations: list[LogObservation] = []
+        states: list[UnitState] = []
+        rejections: list[Rejection] = []
+        count, last_at, first_words = 0, self._seen_until, self._system.first_words
+        try:
+            for message, at in entries:
+                count += 1
+                if message is None:
+                    rejections.append(reader.unread)
+                elif message.startswith(first_words) and (message_id := reader.system_message_id()):
+                    before = at - self._reach_us if last_at is None else last_at
+                    if (state := self._system.state(message_id, at)) is not None:
+                        states.append(state)
+                    elif (gap := self._system.gap(message_id, message, before, at)) is not None:
+                        self._lack(gap)
+                else:
+                    self._parse_into(observations, rejections, message, at)
+                last_at = at
+                if time.monotonic() > until:
+                    return True
+            return False
+        finally:
+            # Also when the reader failed: what came before is good. But only together with the place behind it, or
+            # it would be read and counted again; if that cannot be had, all of the slice is read again instead.
+            if count:
+                self._cursor = reader.cursor()
+                self.state.read += count
+                self.state.rejections.add(rejections)
+                self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
+                self._deliver(observations)
+                if states:
+                    self._deliver(states)
+
+    def _lack(self, gap: Gap) -> None:
+        """Take note of a gap."""
+        _log.warning(
+            "the journal is not whole",
+            since=isoformat(gap.since),
+            until=isoformat(gap.until),
+            reason=gap.reason,
+            messages=gap.messages or None,
+        )
+        self.state.lack(gap, self._clock() - self._reach_us)
+
+    def _open(self) -> JournalReader:
+        reader = JournalReader(self._settings)
+        if self._seen_until is not None:
+            oldest_at = reader.oldest_at()
+            if oldest_at is not None and oldest_at > self._seen_until:
+                self._lack(Gap(self._seen_until, oldest_at, REMOVED))
+        if self._cursor is None:
+            self._since = self._clock() - self._reach_us
+            if (state := reader.latest_unit_state(self._since)) is not None:
+                self._deliver([state])
+        self._seek(reader)
+        self._reader = reader
+        if reader.fd is None and not self._is_polling_said:
+            _log.warning("no inotify instance left (fs.inotify.max_user_instances); the journal is polled")
+        self._is_polling_said = reader.fd is None
+        return reader
+
+    def _seek(self, reader: JournalReader) -> None:
+        """Go behind the entry that was read last; to where reading is to begin if there is none yet."""
+        if self._cursor is None:
+            reader.seek(self._since)
+        else:
+            reader.seek_cursor(self._cursor)
+
+    async def _has_hint(self) -> bool:
+        reader = self._reader
+        if reader is None:
+            return True
+        if reader.fd is None:
+            await asyncio.sleep(self.longest_wait)
+            return False
+        loop, hint = asyncio.get_running_loop(), asyncio.Event()
+        timeout = reader.timeout()
+        # Watched only while we wait: the descriptor becomes readable whenever any unit logs anything.
+        loop.add_reader(reader.fd, hint.set)
+        try:
+            async with asyncio.timeout(self.longest_wait if timeout is None else min(timeout, self.longest_wait)):
+                await hint.wait()
+        except TimeoutError:
+            return False
+        else:
+            return True
+        finally:
+            if reader is self._reader:  # else it was closed meanwhile, and its descriptor may be somebody else's
+                loop.remove_reader(reader.fd)
+
+    async def close(self) -> None:
+        """Close the journal."""
+        await self._let_go()
+
+    async def _let_go(self) -> None:
+        if self._reader is not None:
+            # In this order: the loop must never watch a descriptor that is closed.
+            if self._reader.fd is not None:
+                asyncio.get_running_loop().remove_reader(self._reader.fd)
+            self._reader.close()
+            self._reader = None
+
+
+def log_parser(settings: JournalSettings) -> LogParser:
+    """Make the parser that a receiver's settings ask for."""
+    return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
