@@ -18,10 +18,10 @@ import hypothesis
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
-from tests.patience import PATIENCE_S, POLL_S
 from tests.rig import zygote
-from tests.service_process import Service, plain_environment
-from tests.site import Site
+from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.service_process import Service, plain_environment
+from tests.rig.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -46,10 +46,12 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("by hand", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "by hand")
 
+pytest_plugins = ["tests.rig.fleets"]
+
 T = TypeVar("T")
 
 
-_SLOW_FIRST = ("machine", "crash", "demo", "service", "faults", "bench", "cli", "model", "soak", "fuzz")
+_SLOW_FIRST = ("machine", "crash", "demo", "service", "faults", "bench", "cli", "oracle", "soak", "fuzz")
 """The directories whose tests take long: what begins late and takes long is waited for by idle processors."""
 _MACHINE = "one machine"
 

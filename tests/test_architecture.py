@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import fleet_health
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 PACKAGE = Path(fleet_health.__file__).parent
 ROOT = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 REPOSITORY = Path(__file__).parents[1]
 CHECKERS = ("ruff", "mypy", "lint-imports", "pytest")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.service_process import plain_environment
+from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site

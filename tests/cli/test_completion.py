@@ -13,8 +13,8 @@ import pytest
 from fleet_health.cli.docs.tree import all_parsers, arguments
 from fleet_health.cli.main import COMMANDS, build_parser
 from fleet_health.records.journal_sink import MESSAGE_IDS
-from tests.patience import PATIENCE_S
-from tests.service_process import plain_environment
+from tests.rig.patience import PATIENCE_S
+from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,8 +22,8 @@ from fleet_health.replay.past import Past
 from fleet_health.replay.replay import Replay, Rules
 from fleet_health.replay.spans import evaluations
 from fleet_health.sources.journal.system_messages import DROPPED_ID
-from tests.service_process import plain_environment
-from tests.site import iso
+from tests.rig.service_process import plain_environment
+from tests.rig.site import iso
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -27,10 +27,10 @@ from tests.crash.disturbances import (
     Wait,
 )
 from tests.crash.workload import Entry, Row
-from tests.fake_clock import FakeClock, find_libfaketime
-from tests.patience import POLL_S
-from tests.service_process import Service
-from tests.site import Site, index_row, now_us
+from tests.rig.fake_clock import FakeClock, find_libfaketime
+from tests.rig.patience import POLL_S
+from tests.rig.service_process import Service
+from tests.rig.site import Site, index_row, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

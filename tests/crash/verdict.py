@@ -9,8 +9,8 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tests.patience import PATIENCE_S
-from tests.site import iso
+from tests.rig.patience import PATIENCE_S
+from tests.rig.site import iso
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from fleet_health.service import clock
 from fleet_health.sources.index.open_file import LINE_LIMIT
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.state import Phase
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator

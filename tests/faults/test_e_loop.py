@@ -14,7 +14,7 @@ from fleet_health.demo.journal import JournalFile
 from fleet_health.model.fleet import Ships, Traffic
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tests.patience import PATIENCE_S
 from tests.rig import zygote
-from tests.service_process import plain_environment
+from tests.rig.patience import PATIENCE_S
+from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
     from tests.conftest import StartService
-    from tests.site import Site
+    from tests.rig.site import Site
 
 
 def test_status_and_output_are_those_of_an_own_interpreter() -> None:

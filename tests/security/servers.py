@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

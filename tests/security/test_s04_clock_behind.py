@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.fake_clock import FakeClock, find_libfaketime
-from tests.service_process import plain_environment
-from tests.site import now_us
+from tests.rig.fake_clock import FakeClock, find_libfaketime
+from tests.rig.service_process import plain_environment
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable

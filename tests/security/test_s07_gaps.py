@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.sources.journal.system_messages import DROPPED_ID
-from tests.site import now_us
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService

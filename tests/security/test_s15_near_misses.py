@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.model.near_miss import near_miss
-from tests.site import index_row, now_us
+from tests.rig.site import index_row, now_us
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService

@@ -13,7 +13,7 @@ from fleet_health.parsing.redaction import without_secrets
 from fleet_health.parsing.rejection import rejection
 from fleet_health.sources.journal.samples import sample_lines
 from fleet_health.sources.journal.source import log_parser
-from tests.site import now_us
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from tests.conftest import Site, StartService

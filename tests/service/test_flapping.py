@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.silences import Silence
 from fleet_health.records.silence_file import SilenceFile
-from tests.site import now_us
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable

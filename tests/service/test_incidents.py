@@ -8,7 +8,7 @@ import signal
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from tests.site import iso, now_us
+from tests.rig.site import iso, now_us
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Service, Site, StartService

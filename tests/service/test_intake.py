@@ -14,7 +14,7 @@ from fleet_health.service import clock
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
-from tests.site import now_us
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

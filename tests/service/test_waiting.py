@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from typing import TYPE_CHECKING
 
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path

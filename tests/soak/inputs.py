@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import IO, TYPE_CHECKING
 
 from fleet_health.demo.journal import JournalFile
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

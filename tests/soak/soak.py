@@ -31,13 +31,13 @@ if not __package__:  # started by its path
 
 from fleet_health.config.loading import load
 from fleet_health.daemon import Daemon
+from tests.rig.virtual_time import VirtualLoop, VirtualTime
 from tests.soak.fleet import Fleet
 from tests.soak.footprint import MALLOC_TUNABLES, Footprint, names, warm_up
 from tests.soak.inputs import Rotation
 from tests.soak.leaks import LEAKS
 from tests.soak.site import Site
 from tests.soak.surroundings import Systemd
-from tests.soak.virtual_time import VirtualLoop, VirtualTime
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.demo.journal import find_writer
+from tests.rig.virtual_time import VirtualLoop, VirtualTime
 from tests.soak.leaks import LEAKS
-from tests.soak.virtual_time import VirtualLoop, VirtualTime
 
 if TYPE_CHECKING:
     from tests.conftest import DoWithout

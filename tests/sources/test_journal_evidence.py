@@ -13,7 +13,7 @@ from fleet_health.sources.journal.source import JournalFollower
 from fleet_health.sources.journal.system_messages import DROPPED_ID
 from fleet_health.sources.once import read_journal
 from fleet_health.sources.state import SourceState
-from tests.site import now_us
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from fleet_health.model.instant import Instant

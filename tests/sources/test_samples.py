@@ -13,7 +13,7 @@ import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.sources.journal.samples import journal_command, sample_lines
-from tests.site import now_us
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings

@@ -30,7 +30,7 @@ from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, Ship, UnitState
 from fleet_health.model.observation import Unstamped as Rejection
 from fleet_health.model.subject import EVERY_HOST
-from tests.domain.test_incident_life import DOWN, NOON, SILENT, TICK, Watch, said, told
+from tests.alerting.test_incident_life import DOWN, NOON, SILENT, TICK, Watch, said, told
 
 if TYPE_CHECKING:
     from fleet_health.detectors.spec import Detector

@@ -1,4 +1,4 @@
-"""What the domain's tests share: fleets made of ages, which is how the rules speak of time."""
+"""What the core's tests share: fleets made of ages, which is how the rules speak of time."""
 
 from __future__ import annotations
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from tests.model.limits import MINUTE
+from tests.oracle.limits import MINUTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.model.limits import Limits, Rules
+    from tests.oracle.limits import Limits, Rules
 
 _FUTURE_LIMIT = 5 * MINUTE
 

@@ -23,15 +23,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fleet_health.model.instant import isoformat, utc_hour
-from tests.model.assembled_service import AssembledService, Clock
-from tests.model.limits import MINUTE
-from tests.model.oracle import Entry, Oracle, Row, Verdict
-from tests.model.strategies import BESIDE, COPIES, HOSTS, LIMITS, MINUTES_AGO, SPANS, STATUSES, STEPS, TORN
+from tests.oracle.assembled_service import AssembledService, Clock
+from tests.oracle.limits import MINUTE
+from tests.oracle.oracle import Entry, Oracle, Row, Verdict
+from tests.oracle.strategies import BESIDE, COPIES, HOSTS, LIMITS, MINUTES_AGO, SPANS, STATUSES, STEPS, TORN
 
 if TYPE_CHECKING:
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.detectors.spec import Finding
-    from tests.model.limits import Limits
+    from tests.oracle.limits import Limits
 
 START_AT = 1_614_601_800_000_000  # 2021-03-01T12:30:00Z: rotated files must look young, and their times are real ones
 STEP_LIMIT = MINUTE

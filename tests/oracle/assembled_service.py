@@ -21,15 +21,15 @@ from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.ticker import Evaluator
 from fleet_health.sources.follower import Follower
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from fleet_health.detectors.evaluation import Evaluation
-    from tests.model.limits import Limits
-    from tests.model.oracle import Entry
+    from tests.oracle.limits import Limits
+    from tests.oracle.oracle import Entry
 
 
 @dataclass

@@ -15,7 +15,7 @@ import pytest
 
 from fleet_health.errors import ProcessFailed, SourceMissing
 from fleet_health.replay.parallel import Beside, processors
-from tests.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S
 
 
 def name_us(number: int) -> tuple[int, int]:

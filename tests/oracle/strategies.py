@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from fleet_health.model.instant import SECOND_US
-from tests.model.limits import MINUTE, Limits, Rules
+from tests.oracle.limits import MINUTE, Limits, Rules
 
 _RULES = st.builds(
     Rules,

@@ -15,13 +15,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from tests.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S
 from tests.rig.zygote import ForkedProcess
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.site import Site
+    from tests.rig.site import Site
 
 T = TypeVar("T")
 
