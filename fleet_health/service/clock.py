@@ -89,7 +89,11 @@ class StepWatch:
         self._monotonic = monotonic
         self._offset_us = self._wall() - self._monotonic()
 
-    def step_us(self) -> int:
-        """Say by how many microseconds the wall clock has stepped since this was last asked; negative if back."""
-        before_us, self._offset_us = self._offset_us, self._wall() - self._monotonic()
-        return self._offset_us - before_us
+    def look(self) -> tuple[Instant, int]:
+        """Return the present, and by how many microseconds the clock has stepped since the last look; negative if back.
+
+        Both come from one reading of the clock, so a step right after it is seen by the next look.
+        """
+        now, before_us = self._wall(), self._offset_us
+        self._offset_us = now - self._monotonic()
+        return now, self._offset_us - before_us

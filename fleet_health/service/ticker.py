@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 # The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
 _STRIDE = 15.0
 _WITNESS_TIME = 2.0
+# How often the sources are read for one evaluation if the clock is set meanwhile.
+_MOST_READINGS = 3
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -99,21 +101,7 @@ class Evaluator:
 
     async def _evaluate(self) -> None:
         self._pulse.beat(_STRIDE)
-        step_us = self._step_watch.step_us()
-        now = self._clock()
-        if is_stepped := abs(step_us) > BEHIND_LIMIT_US:
-            # What was read under another clock was taken in and forgotten by that clock.
-            _log.warning(
-                "the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US
-            )
-            self._pulse.rest()  # meanwhile the sources show that they are alive
-            since = now - abs(step_us)
-            if self.clock_state.is_behind:
-                since = min(since, self.clock_state.first_at)
-            await self._intake.reread(Gap(since, now, CLOCK_SET))
-            self._pulse.beat(_STRIDE)
-        else:
-            await self._intake.poll()
+        now, is_stepped = await self._read_sources()
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
         is_behind = self.clock_state.is_behind
         seen = self._intake.seen(now)
@@ -160,6 +148,36 @@ class Evaluator:
             ended=len(news.notices),
             not_judged=list(self.unseen),
         )
+
+    async def _read_sources(self) -> tuple[Instant, bool]:
+        """Read the sources up to the present; return the evaluation's instant, and whether the clock was set.
+
+        If the clock is set while they are read, what was read goes up to another present than ours, so they are read
+        once more. Only so often: a clock that is set all the time must not keep us from evaluating.
+        """
+        is_stepped = False
+        now, step_us = self._step_watch.look()
+        for _ in range(_MOST_READINGS):
+            if abs(step_us) > BEHIND_LIMIT_US:
+                is_stepped = True
+                await self._reread(now, step_us)
+            else:
+                await self._intake.poll()
+            later, step_us = self._step_watch.look()
+            if abs(step_us) <= BEHIND_LIMIT_US:
+                break
+            now = later
+        return now, is_stepped
+
+    async def _reread(self, now: Instant, step_us: int) -> None:
+        """Read everything again: what was read under another clock was recorded and forgotten by that clock."""
+        _log.warning("the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US)
+        self._pulse.rest()  # meanwhile the sources show that they are alive
+        since = now - abs(step_us)
+        if self.clock_state.is_behind:
+            since = min(since, self.clock_state.first_at)
+        await self._intake.reread(Gap(since, now, CLOCK_SET))
+        self._pulse.beat(_STRIDE)
 
     @property
     def states(self) -> list[SourceState]:

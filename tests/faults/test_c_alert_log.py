@@ -629,6 +629,35 @@ async def test_C7_clock_stepped(step_us: int, site: Site) -> None:
     assert_once_an_hour(written)
 
 
+@pytest.mark.parametrize("step_us", [20 * MINUTE_US, -20 * MINUTE_US], ids=["ahead", "back"])
+@pytest.mark.fault("C7", rig="fake clock", says="a clock that is set while the sources are read")
+async def test_C7_clock_stepped_while_the_sources_are_read(step_us: int, site: Site) -> None:
+    """The sources have been read up to another present than the evaluation's. They are read again, not called away."""
+    site.ship("well", at_us=NOON - MINUTE_US)
+    site.answer("well", 201, at_us=NOON - MINUTE_US)
+    site.sync_journal()
+    async with Machine(site, NOON, is_synchronized=True) as machine:
+        await machine.tick()
+        machine.run_on(5 * MINUTE_US)
+        poll = machine.intake.poll
+
+        async def poll_and_step() -> None:
+            await poll()
+            machine.wall += step_us
+
+        machine.intake.poll = poll_and_step  # type: ignore[method-assign]
+        assert "silent" in await machine.tick()
+        machine.intake.poll = poll  # type: ignore[method-assign]
+        at = machine.evaluator.last
+        site.ship("well", at_us=machine.wall)
+        machine.run_on(5 * MINUTE_US)
+        assert await machine.tick() == ()
+
+    assert at is not None
+    assert (at.at, at.findings) == (NOON + 5 * MINUTE_US + step_us, ())
+    assert rows(site.alerts) == []
+
+
 @pytest.mark.parametrize("calls", range(4))
 @pytest.mark.fault("C8", rig="fake clock", says="the hour changes during an evaluation")
 async def test_C8_hour_changes_during_an_evaluation(calls: int, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -642,7 +671,7 @@ async def test_C8_hour_changes_during_an_evaluation(calls: int, site: Site, monk
         monkeypatch.undo()
         during = rows(site.alerts)
         machine.wall = ends + MINUTE_US
-        machine.evaluator._step_watch.step_us()  # no matter of this test
+        machine.evaluator._step_watch.look()  # no matter of this test
         for _ in range(3):
             await machine.tick()
     written = rows(site.alerts)

@@ -220,10 +220,10 @@ async def test_E3_a_source_that_keeps_failing_is_tried_less_and_less_often(
 @pytest.mark.parametrize(
     ("module", "step"),
     [
-        pytest.param("sources.journal", "JournalFollower._read_to_end", id="journal"),
-        pytest.param("sources.index", "IndexFollower._read_to_end", id="index"),
-        pytest.param("service.evaluator", "Evaluator._evaluate", id="evaluator"),
-        pytest.param("sinks.alert_log", "AlertLog.probe", id="writer"),
+        pytest.param("sources.journal.source", "JournalFollower._read_to_end", id="journal"),
+        pytest.param("sources.index.source", "IndexFollower._read_to_end", id="index"),
+        pytest.param("service.ticker", "Evaluator._evaluate", id="evaluator"),
+        pytest.param("records.alert_log", "AlertLog.probe", id="writer"),
     ],
 )
 def test_E3_a_mistake_of_ours_ends_the_service(

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-_SITE = Path(__file__).parent / "rig/faketime"
+_SITE = Path(__file__).parent / "faketime"
 
 
 def find_libfaketime() -> Path | None:
