@@ -30,8 +30,8 @@ _TOLD_BY_VIRTUAL_TIME = (
 )
 """The modules whose `time` is virtual.
 
-Left real, because what they measure is real: `sources.journal`, how long a slice holds the loop up; `sources.reader`,
-what libsystemd says of its own timeout; `sinks.alert_log`, how long another process keeps the lock; `service.daemon`,
+Left real, because what they measure is real: `sources.journal.source`, how long a slice holds the loop up; `sources.journal.reader`,
+what libsystemd says of its own timeout; `records.alert_log`, how long another process keeps the lock; `daemon`,
 the timestamp that systemd compares with its own clock.
 """
 
