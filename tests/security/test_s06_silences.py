@@ -17,6 +17,7 @@ from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
 from fleet_health.api.answers import Answers
 from fleet_health.config.loading import load
+from fleet_health.engine import Engine
 from fleet_health.model.history import History
 from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
@@ -217,7 +218,7 @@ async def test_S6_silences_are_matched_off_the_loop(tmp_path: Path, monkeypatch:
     await silencing.refresh(now)  # the file is as it was, and so is what was matched
     again = await silencing.match(pairs, now)
 
-    assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], False)
+    assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], None)
     assert threading.get_ident() not in threads
     assert turns > 3
 
@@ -246,11 +247,9 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
             intake=Intake(clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse),
             evaluator=cast(
                 "Evaluator",
-                SimpleNamespace(
-                    last=None, next_at=None, unseen=(), history=History(), states=[], clock_state=ClockState()
-                ),
+                SimpleNamespace(next_at=None, history=History(), states=[], clock_state=ClockState()),
             ),
-            incidents=incidents,
+            engine=Engine(incidents=incidents),
             silencing=Silencing(file),
             settings=lambda: load(tmp_path / "config.toml"),
             problems=list,
@@ -261,8 +260,8 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
         status = await answers({"command": "status"}, 0)
         explained = await answers({"command": "explain", "host": "pi-0001"}, 0)
 
-    assert status["incidents_by_state"] == {"unknown": 2_000}
-    assert explained["state"] == "unknown"
+    assert status["incidents_by_state"] == {"unconfirmed": 2_000}
+    assert explained["state"] == "unconfirmed"
     assert matched_in != set()
     assert threading.get_ident() not in matched_in
 
