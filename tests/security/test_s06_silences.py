@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -23,12 +24,13 @@ from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service.clock import ClockState
+from fleet_health.service.control import CLIENT_LIMIT, ControlSocket
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from fleet_health.service.ticker import Evaluator
@@ -329,3 +331,35 @@ def test_S6_who_silenced_what_is_logged(site: Site, start_service: StartService,
     assert by_hosts["by-command"]["reason"] == "why"
     assert [(one["id"], one["by"]) for one in ends] == [(row["id"], row["author"])]
     assert (gone["id"], again) == ("gone", [])
+
+
+class Document(dict[str, Any]):
+    """An answer of which can be told whether it is still held."""
+
+
+@pytest.mark.fault("S6", rig="socket")
+async def test_S6_clients_who_take_no_answer_hold_no_document(tmp_path: Path) -> None:
+    """As Python objects the answer about a fleet is several times as large as what is sent."""
+    made: list[weakref.ref[Document]] = []
+
+    async def answer(_request: Mapping[str, Any], _uid: int) -> Mapping[str, Any]:
+        document = Document(long="x" * 8_000_000)
+        made.append(weakref.ref(document))
+        return document
+
+    control = ControlSocket(answer)
+    await control.open(tmp_path / "control.sock")
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(CLIENT_LIMIT)]
+    try:
+        for client in clients:
+            client.connect(str(tmp_path / "control.sock"))
+            client.sendall(b"{}\n")
+        async with asyncio.timeout(10):
+            while len(made) < CLIENT_LIMIT:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        assert sum(document() is not None for document in made) <= 1
+    finally:
+        for client in clients:
+            client.close()
+        await control.close()
