@@ -17,6 +17,7 @@ from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
 from fleet_health.api.answers import Answers
+from fleet_health.api.server import CLIENT_LIMIT, ControlSocket
 from fleet_health.config.loading import load
 from fleet_health.engine import Engine
 from fleet_health.model.history import History
@@ -24,7 +25,6 @@ from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service.clock import ClockState
-from fleet_health.service.control import CLIENT_LIMIT, ControlSocket
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
