@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,7 +27,6 @@ from fleet_health.sources.index import tail
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from tests.conftest import DoWithout, Finished, RunCommand, Site, StartService
 
@@ -581,3 +581,25 @@ def test_S1_a_shell_obeys_nothing_in_the_alert_log(tmp_path: Path, site: Site, c
         assert not owned.exists(), fed
     subprocess.run(["sh", raw], capture_output=True, check=False)
     assert owned.exists()  # the control: this is how it would have happened
+
+
+def bytes_read() -> int:
+    """Return how much this process has read so far, by the kernel's count."""
+    (line,) = [line for line in Path("/proc/self/io").read_text().splitlines() if line.startswith("rchar: ")]
+    return int(line.split()[1])
+
+
+@pytest.mark.fault("S1", rig="files", says="an alert log with a hole of gigabytes")
+def test_S1_a_huge_hole_in_the_alert_log_holds_no_alert_up(tmp_path: Path) -> None:
+    """Whoever owns the directory can make one at once. What is read of it is bounded, and the rows behind it count."""
+    log = AlertLog(tmp_path / "alerts.jsonl")
+    with log.path.open("wb") as file:
+        file.truncate(2 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + json.dumps(alert().row()).encode() + b"\n")
+    before = bytes_read()
+
+    given = log.given(AT)
+
+    assert [at for _, at in given] == [AT]
+    assert bytes_read() - before < 80 << 20
