@@ -17,6 +17,7 @@ from fleet_health.detectors.evaluation import reach_of
 from fleet_health.engine import Engine
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.model.clock_evidence import ALERT_LOG
+from fleet_health.model.counters import Counters
 from fleet_health.model.history import History
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
@@ -75,12 +76,14 @@ class Daemon:
         patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
         self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
         self._parts = asyncio.TaskGroup()
+        self._counters = Counters()
         self._journal_sink = JournalSink()
         self._state_file = StateFile(self._settings.state_directory, Memory)
         self._delivery = Delivery(
             AlertLog(self._settings.alerts_path, is_service=True),
             self._journal_sink,
             self._pulses["writer"],
+            self._counters,
             self._state_file,
         )
         self._claim_alert_log()
@@ -91,6 +94,7 @@ class Daemon:
             start=self._parts.create_task,
             index_pulse=self._pulses["index"],
             journal_pulse=self._pulses["journal"],
+            counters=self._counters,
         )
         self._saving = Saving()
         self._silencing = Silencing(SilenceFile(self._settings.state_directory))
@@ -106,12 +110,14 @@ class Daemon:
             witness=SettingsWitness(lambda: self._settings),
             snapshot=self._snapshot,
             is_synchronized=clock.is_synchronized,
+            counters=self._counters,
         )
         answers = Answers(
             intake=self._intake,
             evaluator=self._evaluator,
             engine=self._engine,
             silencing=self._silencing,
+            counters=self._counters,
             settings=lambda: self._settings,
             problems=self._problems,
             load=load,
@@ -263,9 +269,11 @@ class Daemon:
                 for problem in error.problems:
                     _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))
                 more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
+                self._counters.reloads["refused"] += 1
                 self._reload_problem = f"reload refused: {error.problems[0]}{more}"
             else:
                 self._reload_problem = ""
+                self._counters.reloads["taken"] += 1
                 _log.info("configuration reloaded")
             # systemd waits for this whether or not the new configuration was taken.
             notify("READY=1", f"STATUS={self._status()}")

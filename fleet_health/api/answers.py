@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from fleet_health.api.server import Answer
     from fleet_health.config.schema import Settings
     from fleet_health.engine import Engine
+    from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
@@ -48,6 +49,7 @@ class Answers:
         evaluator: Evaluator,
         engine: Engine,
         silencing: Silencing,
+        counters: Counters,
         settings: Callable[[], Settings],
         problems: Callable[[], Sequence[str]],
         load: Callable[[], Settings],
@@ -60,6 +62,7 @@ class Answers:
             evaluator: Knows when the next evaluation is, and what the hosts did in the last hours.
             engine: Knows the latest evaluation, and what is open.
             silencing: What is silenced.
+            counters: What the service has done since it started.
             settings: Gives the settings in force.
             problems: Gives what is wrong with the service.
             load: Reads the configuration as it is now; raises ConfigError.
@@ -70,6 +73,7 @@ class Answers:
         self._evaluator = evaluator
         self._engine = engine
         self._silencing = silencing
+        self._counters = counters
         self._settings = settings
         self._problems = problems
         self._load = load
@@ -112,7 +116,8 @@ class Answers:
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
             known = self._knowledge(self._engine.incidents.frozen(), suppressions)
-            return await wrap(status_document)(known, fleet, is_wanted, states, limit)
+            document = await wrap(status_document)(known, fleet, is_wanted, states, limit)
+        return {**document, "counters": self._counters.row()}
 
     async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         host = request.get("host")

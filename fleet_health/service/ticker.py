@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.alerting.lifecycle import Action
 from fleet_health.engine import Circumstances
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction
 from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.service.clock import ClockState
+from fleet_health.service.clock import ClockState, monotonic_us
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incidents import Outcome
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.engine import Engine
+    from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.service.clock import StepWatch
@@ -69,6 +71,7 @@ class Evaluator:
         silencing: Silencing,
         snapshot: Callable[[Fleet], Awaitable[bytes | None]],
         is_synchronized: Callable[[Instant], bool],
+        counters: Counters,
     ) -> None:
         self.history = History()
         self.next_at: Instant | None = None
@@ -84,6 +87,7 @@ class Evaluator:
         self._silencing = silencing
         self._snapshot = snapshot
         self._is_synchronized = is_synchronized
+        self._counters = counters
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
@@ -103,6 +107,7 @@ class Evaluator:
 
     async def _evaluate(self) -> None:
         self._pulse.beat(_STRIDE)
+        started_at = monotonic_us()
         now, is_stepped = await self._read_sources()
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
@@ -129,6 +134,7 @@ class Evaluator:
         else:
             self._delivery.deliver(alerts, outcome.notices, state=state)
         self._intake.log_rejections()
+        self._count(outcome, monotonic_us() - started_at)
         _log.log(
             logging.INFO if outcome.alerts or outcome.notices else logging.DEBUG,
             "evaluated",
@@ -137,6 +143,14 @@ class Evaluator:
             ended=len(outcome.notices),
             not_judged=list(evaluation.not_judged),
         )
+
+    def _count(self, outcome: Outcome, duration_us: int) -> None:
+        counters = self._counters
+        counters.evaluations += 1
+        counters.evaluation_us += duration_us
+        for decision in outcome.decisions:
+            if decision.action is not Action.NONE:
+                counters.notifications[decision.incident.symptom, decision.action] += 1
 
     async def _read_sources(self) -> tuple[Instant, bool]:
         """Read the sources up to the present; return the evaluation's instant, and whether the clock was set.

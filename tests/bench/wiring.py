@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import reach_of
 from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service import clock
@@ -84,9 +85,11 @@ async def wired(settings: Settings, journal_socket: Path, on_scheduled: Callable
         return tasks[-1]
 
     pulses = {part: Pulse(part, _PATIENCE_S) for part in ("index", "journal", "evaluator", "writer")}
-    intake = Intake(clock=clock.now, start=start, index_pulse=pulses["index"], journal_pulse=pulses["journal"])
+    intake = Intake(
+        clock=clock.now, start=start, index_pulse=pulses["index"], journal_pulse=pulses["journal"], counters=Counters()
+    )
     journal = JournalSink(str(journal_socket))
-    delivery = Delivery(AlertLog(settings.alerts_path, is_service=True), journal, pulses["writer"])
+    delivery = Delivery(AlertLog(settings.alerts_path, is_service=True), journal, pulses["writer"], counters=Counters())
     await intake.adopt(settings, reach_of(settings.detectors()))
     evaluator = evaluator_of(
         intake=intake,

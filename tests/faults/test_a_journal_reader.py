@@ -24,6 +24,7 @@ from fleet_health.demo.journal import JournalFile
 from fleet_health.detectors.blind import Blind
 from fleet_health.detectors.evaluation import evaluate, reach_of
 from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import Fleet
 from fleet_health.service import clock
 from fleet_health.service.clock import StepWatch
@@ -597,7 +598,13 @@ async def test_A14_clock_set_back(site: Site) -> None:
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    intake = Intake(clock=lambda: wall, start=start, index_pulse=Pulse("index", 60), journal_pulse=Pulse("journal", 60))
+    intake = Intake(
+        clock=lambda: wall,
+        start=start,
+        index_pulse=Pulse("index", 60),
+        journal_pulse=Pulse("journal", 60),
+        counters=Counters(),
+    )
     evaluator = evaluator_of(
         intake=intake,
         engine=Engine(settings.rules()),

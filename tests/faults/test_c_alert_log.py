@@ -29,6 +29,7 @@ from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from fleet_health.engine import Engine
 from fleet_health.errors import SinkUnavailable
+from fleet_health.model.counters import Counters
 from fleet_health.model.instant import HOUR_US, SECOND_US, from_datetime, isoformat, utc_hour
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
@@ -117,7 +118,7 @@ def journald(tmp_path: Path) -> Iterator[Journald]:
 @asynccontextmanager
 async def delivering(path: Path, journald: Journald) -> AsyncIterator[Delivery]:
     """Deliver to an alert log and a journal for as long as the context lasts."""
-    delivery = Delivery(AlertLog(path, is_service=True), journald.sink, Pulse("writer", 60))
+    delivery = Delivery(AlertLog(path, is_service=True), journald.sink, Pulse("writer", 60), counters=Counters())
     task = asyncio.create_task(delivery.run())
     try:
         yield delivery
@@ -500,13 +501,17 @@ class Machine:
         rules = self.settings.rules()
         self.engine = Engine(replace(rules, policy=replace(rules.policy, tick_us=tick_us)))
         self.delivery = Delivery(
-            AlertLog(site.alerts), JournalSink(str(site.directory / "nobody")), Pulse("writer", 600)
+            AlertLog(site.alerts),
+            JournalSink(str(site.directory / "nobody")),
+            Pulse("writer", 600),
+            counters=Counters(),
         )
         self.intake = Intake(
             clock=lambda: self.now(),  # noqa: PLW0108 - asked anew, for a test may put another in its place
             start=self._start,
             index_pulse=Pulse("index", 600),
             journal_pulse=Pulse("journal", 600),
+            counters=Counters(),
         )
         self.evaluator = evaluator_of(
             intake=self.intake,

@@ -13,6 +13,7 @@ from unittest.mock import patch
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import reach_of
 from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service.clock import StepWatch
@@ -68,7 +69,7 @@ class AssembledService:
         config = limits.applied_to(self._base)
         log = AlertLog(self.alerts, is_service=True)
         log.probe()
-        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", PATIENCE_S))
+        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", PATIENCE_S), counters=Counters())
         self._writer = self._loop.create_task(self._delivery.run())
         self._engine = Engine(config.rules())
         for key, at in log.given(self._clock.wall):
@@ -78,6 +79,7 @@ class AssembledService:
             start=self._start_task,
             index_pulse=Pulse("index", PATIENCE_S),
             journal_pulse=Pulse("journal", PATIENCE_S),
+            counters=Counters(),
         )
         self._evaluator = evaluator_of(
             intake=self._intake,

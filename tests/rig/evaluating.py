@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.model.counters import Counters
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
@@ -63,4 +64,5 @@ def evaluator_of(
         silencing=Silencing(SilenceFile(directory)),
         snapshot=save_nothing,
         is_synchronized=lambda _: is_synchronized,
+        counters=Counters(),
     )

@@ -15,6 +15,7 @@ from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.scope import Scope
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Ship
 from fleet_health.service.intake import Intake
@@ -330,7 +331,9 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    intake = Intake(clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9))
+    intake = Intake(
+        clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9), counters=Counters()
+    )
     intake.known_ships = {"known": now_us() - MINUTE}
     adopting = asyncio.create_task(intake.adopt(settings, reach_of(settings.detectors())))
     await async_eventually(lambda: any(one.name == "journal" and one.read >= 300 for one in intake.states))

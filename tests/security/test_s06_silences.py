@@ -20,6 +20,7 @@ from fleet_health.api.answers import Answers
 from fleet_health.api.server import CLIENT_LIMIT, ControlSocket
 from fleet_health.config.loading import load
 from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.model.history import History
 from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
@@ -246,7 +247,9 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
     async with asyncio.TaskGroup() as parts:
         pulse = Pulse("a test", 60)
         answers = Answers(
-            intake=Intake(clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse),
+            intake=Intake(
+                clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse, counters=Counters()
+            ),
             evaluator=cast(
                 "Evaluator",
                 SimpleNamespace(next_at=None, history=History(), states=[], clock_state=ClockState()),
@@ -257,6 +260,7 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
             problems=list,
             load=lambda: load(tmp_path / "config.toml"),
             reload=lambda: None,
+            counters=Counters(),
         )
         (tmp_path / "config.toml").touch()
         status = await answers({"command": "status"}, 0)
