@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -28,7 +29,15 @@ from fleet_health.service.catch_up import catch_up, recorded
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.intake import Intake
-from fleet_health.service.memory import Memory, Saving, memorize, newest_alert_at, recall, recall_alerts
+from fleet_health.service.memory import (
+    Memory,
+    PastAlerts,
+    Saving,
+    memorize,
+    newest_alert_at,
+    past_alerts_or_none,
+    recall,
+)
 from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
@@ -36,10 +45,12 @@ from fleet_health.service.ticker import Evaluator
 from fleet_health.service.witness import SettingsWitness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
+    from fleet_health.alerting.rules import Rules
     from fleet_health.config.schema import Settings
     from fleet_health.model.fleet import Fleet
+    from fleet_health.service.intake import PreparedSources
 
 _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0
@@ -52,6 +63,26 @@ _log = structlog.get_logger("fleet_health.service")
 
 class _Stopped(Exception):  # noqa: N818 - no error, but how a task group is left
     """The service was asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a reload switches to, all at once.
+
+    Attributes:
+        settings: The settings.
+        rules: The rules that they make.
+        log: The alert log; the same one if its path has not changed.
+        past: What another alert log tells of the past.
+        sources: The sources, read to their end.
+
+    """
+
+    settings: Settings
+    rules: Rules
+    log: AlertLog
+    past: PastAlerts
+    sources: PreparedSources
 
 
 class Daemon:
@@ -124,7 +155,9 @@ class Daemon:
             reload=self._reload.set,
         )
         self._control = ControlSocket(answers)
-        self._tune()
+        self._engine.adopt(self._settings.rules())
+        self._silencing.switch(self._silencing.file, self._settings.quiet)
+        self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised."""
@@ -176,7 +209,7 @@ class Daemon:
         self._evaluator.history = History(memory.history)
         memory.prepare(self._intake, self._settings.index.path)
         now = clock.now()
-        recall_alerts(self._incidents, self._delivery.log, now)
+        (await wrap(past_alerts_or_none)(self._delivery.log, now, self._incidents.at)).restore_to(self._incidents)
         # Before an alert of this run is in it.
         entries = await wrap(recorded)(self._delivery.log, now, memory.incidents.at)
         self._intake.horizon = self._incidents.at
@@ -198,11 +231,6 @@ class Daemon:
             raise
         except SinkUnavailable:
             pass  # it is said, and tried again, at every tick
-
-    def _tune(self) -> None:
-        self._engine.adopt(self._settings.rules())
-        self._silencing.quiet = self._settings.quiet
-        self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
         memory = memorize(
@@ -264,7 +292,7 @@ class Daemon:
                 "STATUS=Reloading the configuration",
             )
             try:
-                await self._adopt(await wrap(self._load)())
+                prepared = await self._prepare(await wrap(self._load)())
             except ConfigError as error:
                 for problem in error.problems:
                     _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))
@@ -272,31 +300,46 @@ class Daemon:
                 self._counters.reloads["refused"] += 1
                 self._reload_problem = f"reload refused: {error.problems[0]}{more}"
             else:
+                close_old = self._switch(prepared)
                 self._reload_problem = ""
                 self._counters.reloads["taken"] += 1
+                await close_old()
+                await self._control.open(self._settings.control_path)
                 _log.info("configuration reloaded")
             # systemd waits for this whether or not the new configuration was taken.
             notify("READY=1", f"STATUS={self._status()}")
 
-    async def _adopt(self, settings: Settings) -> None:
-        """Change over to other settings: to all of them, or by a ConfigError to none."""
-        log = self._delivery.log.at(settings.alerts_path)
+    async def _prepare(self, settings: Settings) -> _Prepared:
+        """Do all of a change of settings that can fail or takes time.
+
+        Raises:
+            ConfigError: The alert log cannot be used; everything is as it was.
+
+        """
+        log, now = await wrap(self._delivery.log.at)(settings.alerts_path), clock.now()
+        past = PastAlerts()
         if log is not self._delivery.log:
             try:
                 await wrap(log.probe)()
             except SinkUnavailable as error:
                 problem = Problem("alerts.path", "a file that can be written", str(error))
                 raise ConfigError("configuration", [problem]) from error
-        await self._intake.adopt(settings, reach_of(settings.detectors()))
-        # From here on nothing can fail.
-        self._settings = settings
-        if log is not self._delivery.log:
-            self._delivery.log.close()
-            self._delivery.log = log
-            recall_alerts(self._incidents, log, clock.now())
-        self._state_file = self._delivery.state_file = StateFile(settings.state_directory, Memory)
+            past = await wrap(past_alerts_or_none)(log, now, self._incidents.at)
+        rules = settings.rules()
+        sources = await self._intake.prepare(settings, reach_of(rules.detectors))
+        return _Prepared(settings, rules, log, past, sources)
+
+    def _switch(self, new: _Prepared) -> Callable[[], Awaitable[None]]:
+        """Change over to other settings: the point of no return. Nothing here waits, reads, writes or fails.
+
+        Returns what closes the sources that are left.
+        """
+        settings = self._settings = new.settings
         self._saving = Saving()
-        self._silencing.file = SilenceFile(settings.state_directory)
-        await self._control.open(settings.control_path)
-        self._tune()
-        self._evaluator.retune()
+        new.past.restore_to(self._incidents)
+        self._engine.adopt(new.rules)
+        self._delivery.switch(new.log, StateFile(settings.state_directory, Memory))
+        self._silencing.switch(SilenceFile(settings.state_directory), settings.quiet)
+        close_old = self._intake.switch(new.sources)
+        self._evaluator.switch(are_notices_recorded=settings.are_notices_recorded)
+        return close_old

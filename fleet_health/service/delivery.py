@@ -71,6 +71,12 @@ class Delivery:
         self._settled.set()
         pulse.rest()
 
+    def switch(self, log: AlertLog, state_file: StateFile[Any]) -> None:
+        """Go on with another alert log and state file; what waits goes there. A log that is left is released."""
+        if log is not self.log:
+            self.log.close()
+        self.log, self.state_file = log, state_file
+
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
     ) -> None:

@@ -24,7 +24,7 @@ from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.detectors.spec import Reach
@@ -132,25 +132,35 @@ class Intake:
 
         self._unless_held(protect)(None)
 
-    async def adopt(self, settings: Settings, reach: Reach) -> None:
-        """Open the sources that are new or must look further back, read them to their end, then put them to use.
+    async def prepare(self, settings: Settings, reach: Reach) -> PreparedSources:
+        """Open the sources that are new or must look further back, and read them to their end.
 
-        A source that does not change goes on untouched, and the old one goes on until the new one has caught up.
+        A source that does not change goes on untouched, and the old one goes on until `switch`.
         """
         index, journal = self._index, self._journal
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
             # Who is watched from now on was not taken in, and who is not stands in the tables.
-            self._ignored = settings.ignored
             index = journal = None
         if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
-            index = self._open_index(settings.index, reach.ships_us, settings.host_limit)
+            index = self._open_index(settings.index, reach.ships_us, settings.host_limit, settings.ignored)
         if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
-            journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit)
-        await self._replace(index, journal)
+            journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit, settings.ignored)
+        await self._catch_up_with(index, journal)
+        return PreparedSources(index, journal, reach, settings.host_limit, settings.ignored)
+
+    def switch(self, prepared: PreparedSources) -> Callable[[], Awaitable[None]]:
+        """Go on with other sources, at once; return what closes the old ones."""
+        old = self._switch(prepared.index, prepared.journal)
+        self._ignored = prepared.ignored
         # Also where a source goes on untouched: what lies further back is forgotten from the next tick on.
-        index.reach_us, journal.reach_us = reach.ships_us, reach.traffic_us
-        self.fleet.limit_hosts(settings.host_limit)
+        prepared.index.reach_us, prepared.journal.reach_us = prepared.reach.ships_us, prepared.reach.traffic_us
+        self.fleet.limit_hosts(prepared.host_limit)
+        return old
+
+    async def adopt(self, settings: Settings, reach: Reach) -> None:
+        """Prepare other sources, and switch to them."""
+        await self.switch(await self.prepare(settings, reach))()
 
     async def reread(self, gap: Gap) -> None:
         """Read everything anew, as at the start, and forget what was read before, but not what was never seen.
@@ -162,17 +172,18 @@ class Intake:
         """
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.ships.limit, self._journal.follower.state.gaps
-            index = self._open_index(self._index.settings, self._index.reach_us, limit)
-            journal = self._open_journal(self._journal.settings, self._journal.reach_us, limit)
-            await self._replace(index, journal)
+            index = self._open_index(self._index.settings, self._index.reach_us, limit, self._ignored)
+            journal = self._open_journal(self._journal.settings, self._journal.reach_us, limit, self._ignored)
+            await self._catch_up_with(index, journal)
+            await self._switch(index, journal)()
             state = journal.follower.state
             found_again = state.gaps
             state.gaps = []
             for one in sorted({*known, *found_again, gap}, key=lambda gap: gap.since):
                 state.lack(one, gap.until - journal.reach_us)
 
-    async def _replace(self, index: _IndexSource, journal: _JournalSource) -> None:
-        """Catch up with those of the sources that are new, then go on with them."""
+    async def _catch_up_with(self, index: _IndexSource, journal: _JournalSource) -> None:
+        """Read those of the sources that are new to their end."""
         sources: tuple[_AnySource, ...] = (index, journal)
         self._first = [source.follower.state for source in sources]
         register, fleet = self.fleet.register, self.fleet
@@ -180,8 +191,12 @@ class Intake:
         register.uploads = (index.table.last_at, fleet.ships.last_at)
         register.audience = (journal.table.admit, fleet.traffic.admit)
         await self._catch_up(index, journal)
-        # From here on nothing can fail.
-        old = [source for source in (self._index, self._journal) if source not in sources]
+
+    def _switch(self, index: _IndexSource, journal: _JournalSource) -> Callable[[], Awaitable[None]]:
+        """Go on with these sources. Nothing here waits, reads or fails."""
+        sources: tuple[_AnySource, ...] = (index, journal)
+        register = self.fleet.register
+        old = [source for source in (self._index, self._journal) if source is not None and source not in sources]
         self._index, self._journal = index, journal
         index.table.notes_newcomers = True
         self.fleet.ships, self.fleet.traffic = index.table, journal.table
@@ -189,7 +204,11 @@ class Intake:
         for source in sources:
             if source.task is None:
                 source.task = self._start(source.follower.follow())
-        await asyncio.gather(*(_end(source) for source in old if source is not None))
+
+        async def close_old() -> None:
+            await asyncio.gather(*(_end(source) for source in old))
+
+        return close_old
 
     async def _catch_up(self, index: _IndexSource, journal: _JournalSource) -> None:
         """Read those sources to their end that are not followed yet, the index first if it can be read."""
@@ -255,8 +274,8 @@ class Intake:
 
         return deliver
 
-    def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int) -> _IndexSource:
-        table, now = Ships(host_limit, self._ignored, self.fleet.register), self._clock()
+    def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int, ignored: HostGlobs) -> _IndexSource:
+        table, now = Ships(host_limit, ignored, self.fleet.register), self._clock()
         latest = now if self.horizon is None else max(now, self.horizon)
         known: Iterable[tuple[str, Instant]] = ()
         newcomers: Mapping[str, Instant] = {}
@@ -276,8 +295,10 @@ class Intake:
         follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
         return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
 
-    def _open_journal(self, settings: JournalSettings, reach_us: int, host_limit: int) -> _JournalSource:
-        table = Traffic(host_limit, self._ignored, self.fleet.register)
+    def _open_journal(
+        self, settings: JournalSettings, reach_us: int, host_limit: int, ignored: HostGlobs
+    ) -> _JournalSource:
+        table = Traffic(host_limit, ignored, self.fleet.register)
         deliver = self._unless_held(table.record)
         follower = JournalFollower(
             settings,
@@ -299,6 +320,26 @@ class Intake:
 _IndexSource: TypeAlias = _Source["IndexSettings", Ships]
 _JournalSource: TypeAlias = _Source["JournalSettings", Traffic]
 _AnySource: TypeAlias = _Source[Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSources:
+    """Sources that have been read to their end, and can take the place of others at once.
+
+    Attributes:
+        index: The index.
+        journal: The journal.
+        reach: How far back both are to be known.
+        host_limit: How many hosts are watched.
+        ignored: The hosts that are left out.
+
+    """
+
+    index: _IndexSource
+    journal: _JournalSource
+    reach: Reach
+    host_limit: int
+    ignored: HostGlobs
 
 
 async def _end(source: _AnySource) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -156,24 +157,47 @@ def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
     return no_later_than_written(max(ahead, default=None), log.path)
 
 
-def recall_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:
-    """Do as `read_back_alerts` does; log that the alert log cannot be read."""
-    try:
-        read_back_alerts(incidents, log, now)
-    except SinkUnavailable as error:
-        _log.error("alerts of this hour cannot be read back from the alert log", reason=str(error))
+@dataclass(frozen=True, slots=True)
+class PastAlerts:
+    """What an alert log tells of the past.
+
+    Attributes:
+        keys: The dedup keys of the alerts of this hour, each with its instant.
+        rows: Host, symptom and status of what is later than the state, each with its instant.
+
+    """
+
+    keys: list[tuple[str, Instant]] = field(default_factory=list)
+    rows: list[tuple[tuple[str, str, str], Instant]] = field(default_factory=list)
+
+    def restore_to(self, incidents: Incidents) -> None:
+        """Let the incidents know."""
+        for key, at in self.keys:
+            incidents.remember(key, at)
+        for (host, symptom, status), at in self.rows:
+            incidents.recall(host, symptom, status, at)
 
 
-def read_back_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:
-    """Read back from the alert log which alerts were notified this hour, and whatever is later than the state.
+def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
+    """Read from the alert log which alerts were notified this hour, and whatever is later than the state.
+
+    Args:
+        log: The alert log.
+        now: The present.
+        saved_at: The latest evaluation in the state; None if there is no state.
 
     Raises:
         SinkUnavailable: It is there, and cannot be read.
 
     """
-    for key, at in log.given(now):
-        incidents.remember(key, at)
-    hour_began_at = now - now % HOUR_US
-    saved_at = incidents.at
-    for (host, symptom, status), at in log.told_since(hour_began_at if saved_at is None else saved_at + 1):
-        incidents.recall(host, symptom, status, at)
+    since = now - now % HOUR_US if saved_at is None else saved_at + 1
+    return PastAlerts(log.given(now), log.told_since(since))
+
+
+def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
+    """Do as `past_alerts` does; log that the alert log cannot be read, and return nothing then."""
+    try:
+        return past_alerts(log, now, saved_at)
+    except SinkUnavailable as error:
+        _log.error("alerts of this hour cannot be read back from the alert log", reason=str(error))
+        return PastAlerts()

@@ -49,6 +49,10 @@ class Silencing:
         # Made or ended over the socket, and logged then; insertion order, for the oldest are forgotten first.
         self._logged: dict[str, None] = {}
 
+    def switch(self, file: SilenceFile, quiet: tuple[QuietWindow, ...]) -> None:
+        """Go on with another file and other mute windows."""
+        self.file, self.quiet = file, quiet
+
     async def refresh(self, now: Instant) -> None:
         """Read the silences anew, off the loop; what was matched is kept if the file is as it was."""
         try:

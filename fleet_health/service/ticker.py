@@ -91,12 +91,17 @@ class Evaluator:
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
-        self.are_notices_recorded = False
-        """Whether the alert log gets notices too, and not only alerts."""
+        self._are_notices_recorded = False
         self._retuned = asyncio.Event()
 
-    def retune(self) -> None:
-        """Go on with the tick of the rules now in force; the next evaluation is at the next multiple of it."""
+    def switch(self, *, are_notices_recorded: bool) -> None:
+        """Go on with the rules now in force; the next evaluation is at the next multiple of their tick.
+
+        Args:
+            are_notices_recorded: Whether the alert log gets notices too, and not only alerts.
+
+        """
+        self._are_notices_recorded = are_notices_recorded
         self._retuned.set()
 
     async def run(self) -> NoReturn:
@@ -129,7 +134,7 @@ class Evaluator:
         alerts = await self._with_evidence(outcome.alerts)
         async with self._intake.held() as fleet:
             state = await self._snapshot(fleet)
-        if self.are_notices_recorded:
+        if self._are_notices_recorded:
             self._delivery.deliver([*alerts, *outcome.notices], state=state)
         else:
             self._delivery.deliver(alerts, outcome.notices, state=state)

@@ -121,7 +121,7 @@ class AssembledService:
         config = limits.applied_to(self._base)
         self._run(self._intake.adopt(config, reach_of(config.detectors())))
         self._engine.adopt(config.rules())
-        self._evaluator.retune()
+        self._evaluator.switch(are_notices_recorded=False)
 
     def die(self) -> None:
         """End this life without a word."""

@@ -34,7 +34,7 @@ from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service import logging as logs
 from fleet_health.service.catch_up import recorded, unsent
-from fleet_health.service.memory import newest_alert_at, read_back_alerts, saved_incidents
+from fleet_health.service.memory import newest_alert_at, past_alerts, saved_incidents
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
 from fleet_health.sources.once import read_index, read_journal
@@ -237,7 +237,8 @@ def _notify(
     # What only root can read has been read. From here on, files are read and written where others may put links.
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(
-        lambda: read_back_alerts(engine.incidents, log, now), "alerts of this hour cannot be read back"
+        lambda: past_alerts(log, now, engine.incidents.at).restore_to(engine.incidents),
+        "alerts of this hour cannot be read back from the alert log",
     )
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
