@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.alerting.incidents import Incidents
-from fleet_health.alerting.scope import Scope
 from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import Answers
 from fleet_health.api.server import ControlSocket
 from fleet_health.detectors.evaluation import reach_of
+from fleet_health.engine import Engine
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.model.clock_evidence import ALERT_LOG
+from fleet_health.model.counters import Counters
 from fleet_health.model.history import History
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
@@ -33,12 +33,11 @@ from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, w
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.service.ticker import Evaluator
-from fleet_health.service.witness import with_evidence
+from fleet_health.service.witness import SettingsWitness
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from fleet_health.alerting.alert import Alert
     from fleet_health.config.schema import Settings
     from fleet_health.model.fleet import Fleet
 
@@ -77,44 +76,48 @@ class Daemon:
         patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
         self._pulses = {part: Pulse(part, patience) for part in ("index", "journal", "evaluator", "writer")}
         self._parts = asyncio.TaskGroup()
+        self._counters = Counters()
         self._journal_sink = JournalSink()
         self._state_file = StateFile(self._settings.state_directory, Memory)
         self._delivery = Delivery(
             AlertLog(self._settings.alerts_path, is_service=True),
             self._journal_sink,
             self._pulses["writer"],
+            self._counters,
             self._state_file,
         )
         self._claim_alert_log()
-        self._incidents = Incidents()
+        self._engine = Engine()
+        self._incidents = self._engine.incidents
         self._intake = Intake(
             clock=clock.now,
             start=self._parts.create_task,
             index_pulse=self._pulses["index"],
             journal_pulse=self._pulses["journal"],
+            counters=self._counters,
         )
         self._saving = Saving()
         self._silencing = Silencing(SilenceFile(self._settings.state_directory))
         self._evaluator = Evaluator(
             intake=self._intake,
-            incidents=self._incidents,
+            engine=self._engine,
             delivery=self._delivery,
             pulse=self._pulses["evaluator"],
             clock=clock.now,
-            detectors=self._settings.detectors(),
-            tick_us=self._settings.tick_us,
             on_scheduled=self._report,
             step_watch=clock.StepWatch(),
             silencing=self._silencing,
-            witness=self._with_evidence,
+            witness=SettingsWitness(lambda: self._settings),
             snapshot=self._snapshot,
             is_synchronized=clock.is_synchronized,
+            counters=self._counters,
         )
         answers = Answers(
             intake=self._intake,
             evaluator=self._evaluator,
-            incidents=self._incidents,
+            engine=self._engine,
             silencing=self._silencing,
+            counters=self._counters,
             settings=lambda: self._settings,
             problems=self._problems,
             load=load,
@@ -180,7 +183,7 @@ class Daemon:
         self._evaluator.records[ALERT_LOG] = newest_alert_at(self._delivery.log, now)
         # Before anything is read, for a flood of invented names may stand in the journal.
         self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
-        await self._intake.adopt(self._settings, reach_of(self._settings.detectors()))
+        await self._intake.adopt(self._settings, self._engine.reach)
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")
         _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
@@ -197,15 +200,9 @@ class Daemon:
             pass  # it is said, and tried again, at every tick
 
     def _tune(self) -> None:
-        symptoms = frozenset(detector.symptom for detector in self._settings.detectors())
-        scope = Scope(symptoms, self._settings.ignored, frozenset(self._settings.expected))
-        self._incidents.tune(self._settings.policy, scope)
+        self._engine.adopt(self._settings.rules())
         self._silencing.quiet = self._settings.quiet
         self._evaluator.are_notices_recorded = self._settings.are_notices_recorded
-
-    def _with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:
-        reach = reach_of(self._settings.detectors())
-        return with_evidence(alerts, fleet, self._settings.journal, reach.traffic_us)
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
         memory = memorize(
@@ -236,10 +233,9 @@ class Daemon:
         return status_line(
             host_count=sum(1 for _ in self._intake.fleet.hosts()),
             sources=self._intake.states,
-            last=self._evaluator.last,
+            last=self._engine.last,
             next_at=self._evaluator.next_at,
-            unseen=self._evaluator.unseen,
-            incidents=self._incidents,
+            decisions=self._engine.decisions,
             problems=self._problems(),
             now=clock.now(),
         )
@@ -273,9 +269,11 @@ class Daemon:
                 for problem in error.problems:
                     _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))
                 more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
+                self._counters.reloads["refused"] += 1
                 self._reload_problem = f"reload refused: {error.problems[0]}{more}"
             else:
                 self._reload_problem = ""
+                self._counters.reloads["taken"] += 1
                 _log.info("configuration reloaded")
             # systemd waits for this whether or not the new configuration was taken.
             notify("READY=1", f"STATUS={self._status()}")
@@ -289,8 +287,7 @@ class Daemon:
             except SinkUnavailable as error:
                 problem = Problem("alerts.path", "a file that can be written", str(error))
                 raise ConfigError("configuration", [problem]) from error
-        detectors = settings.detectors()
-        await self._intake.adopt(settings, reach_of(detectors))
+        await self._intake.adopt(settings, reach_of(settings.detectors()))
         # From here on nothing can fail.
         self._settings = settings
         if log is not self._delivery.log:
@@ -302,4 +299,4 @@ class Daemon:
         self._silencing.file = SilenceFile(settings.state_directory)
         await self._control.open(settings.control_path)
         self._tune()
-        self._evaluator.retune(detectors, settings.tick_us)
+        self._evaluator.retune()

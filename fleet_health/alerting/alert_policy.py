@@ -50,11 +50,13 @@ class AlertPolicy:
         """For how long an incident must be seen to be over."""
         return self.tick_us if self.resolve_after_us is None else self.resolve_after_us
 
-    def is_due(self, pair: tuple[str, str], opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
-        """Say whether an incident is to be told of now, but for the rule that each UTC hour tells of it once."""
+    def is_within_grace(self, pair: tuple[str, str], opened_at: Instant, now: Instant) -> bool:
+        """Return whether an incident has not stood for as long as it must before it is notified."""
         grace_us = self.grace_us(*pair)
-        if grace_us and now - opened_at < grace_us:  # without one also by a clock that was set back
-            return False
+        return bool(grace_us) and now - opened_at < grace_us  # without one also by a clock that was set back
+
+    def is_due(self, opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
+        """Return whether an incident's first alert or its next repeat is due; that it is once an hour comes on top."""
         if told_at is None or self.repeat is None:
             return True
         return self._repeats(told_at - opened_at) < self._repeats(now - opened_at)

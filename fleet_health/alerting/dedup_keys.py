@@ -47,6 +47,10 @@ class ToldKeys:
                 room -= len(keys)
         return saved
 
+    def copy(self) -> ToldKeys:
+        """Return a copy that does not change with this one."""
+        return ToldKeys(self.by_hour)
+
     def add(self, key: str, at: Instant) -> None:
         """Take note of an alert that was given at an instant."""
         self.by_hour.setdefault(utc_hour(at), set()).add(key)

@@ -53,6 +53,11 @@ class Flapping:
         self.said_of: set[str] = set()
         """The hosts of which it was said by who was killed before that could be saved."""
 
+    def copy(self) -> Flapping:
+        """Return a copy that does not change with this one."""
+        openings = {pair: list(ats) for pair, ats in self.openings.items()}
+        return Flapping(openings, {pair: Flap(flap.changed_at, flap.is_told) for pair, flap in self.flaps.items()})
+
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
         """Take note of an opening; with more than so many within a day it flaps."""
         openings = [at for at in self.openings.get(pair, ()) if abs(now - at) < _SPAN_US]

@@ -1,4 +1,4 @@
-"""Which findings become alerts, and when one is over.
+"""Which findings become alerts, and when one is over: one decision for each open incident, at each evaluation.
 
 An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
 lasts it is told of once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
@@ -16,6 +16,7 @@ What was alerted is said by `alerts.jsonl`, which is read back at the start; wha
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,16 +27,19 @@ from fleet_health.alerting.dedup_keys import ToldKeys
 from fleet_health.alerting.flapping import Flapping
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.inhibition import Inhibition
+from fleet_health.alerting.lifecycle import Action, Decision, Fact, Reason, row_of
 from fleet_health.alerting.scope import Scope
+from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors import silent, too_many_hosts, unknown_hosts
 from fleet_health.detectors.spec import Finding
-from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
 from fleet_health.model.schedule import first_tick_at
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
+    from fleet_health.alerting.suppression import Suppression, Suppressions
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
@@ -45,14 +49,31 @@ _UNWATCHED_US = 300 * SECOND_US
 # How far ahead the next alert is looked for.
 _FORESEEN_US = 32 * 24 * HOUR_US
 
+_ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action.RESOLVE, Action.LOSE})
+_BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
+
+# The bits by themselves: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
+_LOST, _NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.LOST, Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
+_INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
+_NOTIFIED, _SUPPRESSED_BEFORE, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.SUPPRESSED_BEFORE, Fact.NOTIFIED_LATER))
+_WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
+
 _DOUBTFUL = "it is no longer found, and not yet seen to be over"
 _DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the hosts held back."
 
 
 @dataclass(frozen=True, slots=True)
-class News:
-    """What an evaluation gives to tell, each in the order of host and symptom."""
+class Outcome:
+    """What an evaluation leads to, each in the order of host and symptom.
 
+    Attributes:
+        decisions: One for each incident that was open at the evaluation, or ended by it.
+        alerts: What is notified: the decisions to notify and to repeat, and what flaps.
+        notices: The decisions to resolve and to lose.
+
+    """
+
+    decisions: list[Decision]
     alerts: list[Alert]
     notices: list[Notice]
 
@@ -62,8 +83,9 @@ class Incidents:
 
     def __init__(self, policy: AlertPolicy | None = None) -> None:
         self.open: dict[Pair, Incident] = {}
-        self.muted: frozenset[Pair] = frozenset()
-        """What the latest evaluation found, and is silenced."""
+        self._found: Mapping[Pair, Finding] = {}
+        """What the latest evaluation found."""
+        self._is_clock_behind = False
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
         self._told = ToldKeys()
@@ -134,70 +156,84 @@ class Incidents:
             incident.redate(latest)
         self._flapping.redate(latest)
 
-    def take(self, evaluation: Evaluation, is_muted: Callable[[str, str], bool] = lambda *_: False) -> News:
-        """Take in an evaluation; give what is to be told, and remember it. The same evaluation again gives nothing.
+    def update(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
+        """Take in an evaluation; return what follows, and remember it. The same evaluation again notifies nothing.
 
         Args:
             evaluation: The evaluation.
-            is_muted: Says of a host and symptom whether alerts are unwanted at present.
+            suppressions: What an operator suppresses at its instant.
 
         """
         before, now = self.at, evaluation.at
         grouped = self._grouped
         self.at, self._now = now if before is None else max(before, now), now
+        self._is_clock_behind = evaluation.is_clock_behind
         if not evaluation.is_clock_behind:
             self._told.prune(now)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
-        found = {(finding.host, finding.symptom): finding for finding in looked_for}
+        self._found = found = {(finding.host, finding.symptom): finding for finding in looked_for}
         opened = self._note(evaluation, found)
+        ends = _Ends()
         for pair in [pair for pair in self.open if not self._scope.includes(*pair)]:
-            del self.open[pair]
-        notices: list[Notice] = []
+            ends.ended.append((self.open.pop(pair), Fact.DROPPED))
         if not evaluation.is_clock_behind and (before is None or now >= before):
             is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
-            notices = self._end(evaluation, found, is_back=is_back, grouped=grouped)
-            self._forget_lost()
-        causes = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, is_muted, now)]
-        self._inhibition.look(causes, found, now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind)
-        self.muted = frozenset(pair for pair in found if pair not in self.held and is_muted(*pair))
-        for pair in self.muted:
-            incident = self.open[pair]
-            incident.is_muted |= self._policy.is_due(pair, incident.opened_at, incident.told_at, now)
+            self._end(evaluation, ends, is_back=is_back, grouped=grouped)
+            self._forget_lost(ends)
+        suppressed = {pair: suppression for pair in self.open if (suppression := suppressions(*pair)) is not None}
+        explained = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, suppressed)]
+        self._inhibition.look(explained, found, now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind)
+        for pair in found:
+            if pair in suppressed and pair not in self._inhibition.held:
+                incident = self.open[pair]
+                incident.is_muted |= not self._is_early(incident, now) and not self._is_not_due(incident, now)
         for pair in () if evaluation.is_clock_behind else opened:
-            if pair not in self.held:  # what comes and goes with its cause does not flap by itself
+            if pair not in self._inhibition.held:  # what comes and goes with its cause does not flap by itself
                 self._flapping.open(pair, now, self._policy.flap_limit)
-        alerts = [*self._flaps(found, is_muted, now), *self._due(found, evaluation)]
-        alerts += self._doubtful(found, is_muted, evaluation)
+        alerts = list(self._flaps(suppressed, suppressions, now))
+        causes = self._causes()
+        decisions = [
+            self._decide(one, now, suppressed.get(pair), causes, ends.facts.get(pair, 0))
+            for pair, one in self.open.items()
+        ]
+        alerts += [self._alert(decision, now) for decision in decisions if decision.action in _ALERTS]
+        decisions += [self._decide(one, now, None, causes, facts) for one, facts in ends.ended]
+        decisions.sort(key=lambda decision: decision.pair)
         alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
-        notices.sort(key=lambda notice: (notice.host, notice.symptom))
-        return News(alerts, notices)
+        return Outcome(decisions, alerts, [_notice(one, now) for one in decisions if one.action in _NOTICES])
+
+    def decisions(self, now: Instant, suppressions: Suppressions = no_suppressions) -> list[Decision]:
+        """Return the decision for each open incident at an instant after the latest evaluation; changes nothing.
+
+        It says what that evaluation would decide if it were at this instant, under these suppressions.
+        """
+        causes = self._causes()
+        return [self._decide(one, now, suppressions(*pair), causes) for pair, one in self.open.items()]
+
+    def frozen(self) -> Incidents:
+        """Return a copy that does not change with this one, for another thread."""
+        other = copy(self)
+        other.open = {pair: copy(incident) for pair, incident in self.open.items()}
+        other._told, other._flapping = self._told.copy(), self._flapping.copy()  # noqa: SLF001 - it is one of us
+        other._inhibition = copy(self._inhibition)  # noqa: SLF001
+        return other
 
     def next_alert_at(
-        self, incident: Incident, now: Instant, is_muted_at: Callable[[Instant], bool] = lambda _: False
+        self, incident: Incident, now: Instant, is_suppressed_at: Callable[[Instant], bool] = lambda _: False
     ) -> Instant | None:
-        """Say at which tick an incident is told of next, if it lasts; None if that is too far away to tell.
+        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away to tell.
 
-        What holds it back for the sake of another incident, or because it flaps, is not looked at.
+        What suppresses it for the sake of another incident, or because it flaps, is not looked at.
         """
-        policy, pair = self._policy, (incident.host, incident.symptom)
+        pair = (incident.host, incident.symptom)
 
-        def is_told(at: Instant) -> bool:
-            is_due = policy.is_due(pair, incident.opened_at, incident.told_at, at)
-            return is_due and not self._told.has(pair, at) and not is_muted_at(at)
+        def is_notified(at: Instant) -> bool:
+            is_due = not self._is_early(incident, at) and not self._is_not_due(incident, at)
+            return is_due and not self._told.has(pair, at) and not is_suppressed_at(at)
 
-        return first_tick_at(now, now + _FORESEEN_US, policy.tick_us, is_told)
-
-    @property
-    def held(self) -> frozenset[Pair]:
-        """What the latest evaluation found, and whose alerts are held back."""
-        return self._inhibition.held
-
-    @property
-    def flapping(self) -> frozenset[Pair]:
-        """What comes and goes, and is not told of for that reason."""
-        return frozenset(pair for pair, flap in self._flapping.flaps.items() if flap.is_told)
+        return first_tick_at(now, now + _FORESEEN_US, self._policy.tick_us, is_notified)
 
     @property
     def anchored(self) -> tuple[str, ...]:
@@ -216,22 +252,9 @@ class Incidents:
         return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
 
     @property
-    def lost(self) -> frozenset[str]:
-        """The hosts that are lost."""
-        return frozenset(incident.host for incident in self.open.values() if incident.lost_at is not None)
-
-    @property
     def once_shipped(self) -> frozenset[str]:
         """The hosts that have shipped, though it may soon be forgotten when: those that are silent or lost."""
         return frozenset(host for host, symptom in self.open if symptom == silent.SYMPTOM)
-
-    def unknown(self, evaluation: Evaluation) -> int:
-        """Count the open incidents that an evaluation neither found nor saw to be over by a new fact."""
-        found = {(finding.host, finding.symptom) for finding in evaluation.findings}
-        return sum(
-            incident.lost_at is None and pair not in found and incident.well_since is None
-            for pair, incident in self.open.items()
-        )
 
     @property
     def _grouped(self) -> frozenset[Pair]:
@@ -251,12 +274,12 @@ class Incidents:
             incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
             incident.explains = finding.explains
         for host, last_at in evaluation.gone.items():  # nobody watched when it could have been found silent
-            if now - last_at <= self._policy.forget_after_us:
+            if now - last_at <= self._policy.forget_after_us and self._scope.includes(host, silent.SYMPTOM):
                 self.open.setdefault((host, silent.SYMPTOM), Incident(host, silent.SYMPTOM, last_at))
         return opened
 
-    def _is_heard_of(self, incident: Incident, is_muted: Callable[[str, str], bool], now: Instant) -> bool:
-        """Say whether somebody hears of an incident, or wants not to: else it must hold nothing back.
+    def _is_heard_of(self, incident: Incident, suppressed: Mapping[Pair, Suppression]) -> bool:
+        """Return whether somebody hears of an incident, or wants not to: else it must inhibit nothing.
 
         Of one that flaps nobody does, nor of one that is back within the hour that has had its alert, and its end.
         """
@@ -265,71 +288,103 @@ class Incidents:
             return False
         if incident.told_at is not None or not self._flapping.came_before(pair, incident.opened_at):
             return True
-        return is_muted(*pair) or not self._told.has(pair, now)
+        return pair in suppressed or self._now is None or not self._told.has(pair, self._now)
+
+    def _decide(
+        self,
+        incident: Incident,
+        now: Instant,
+        suppression: Suppression | None,
+        causes: Mapping[Pair, Sequence[Pair]],
+        facts: int = 0,
+    ) -> Decision:
+        """Look an incident up in the table, by what is true of it and by further facts."""
+        row = row_of(facts | self._facts(incident, now, suppression))
+        detail = ""
+        if suppression is not None and row.reason in {Reason.SILENCED, Reason.MUTED}:
+            detail = suppression.detail
+        elif row.reason is Reason.INHIBITED:
+            detail = _in_words(causes.get((incident.host, incident.symptom), ()))
+        elif row.reason in _BY_LAST_NOTIFICATION and incident.told_at is not None:
+            detail = f"{isoformat(incident.told_at)[:19]}Z"
+        return Decision(incident, row.state, row.action, row.reason, detail)
+
+    def _causes(self) -> Mapping[Pair, Sequence[Pair]]:
+        """Return what is inhibited, each with the open incidents that are its cause."""
+        causes: dict[Pair, list[Pair]] = {}
+        for cause, incident in self.open.items():
+            for pair in incident.explains & self._inhibition.held if incident.explains else ():
+                causes.setdefault(pair, []).append(cause)
+        return causes
+
+    def _facts(self, incident: Incident, now: Instant, suppression: Suppression | None) -> int:
+        """Return what is true of an incident, as the bits of `Fact`."""
+        pair = (incident.host, incident.symptom)
+        recovering_us = None if incident.well_since is None else now - incident.well_since
+        is_ending = recovering_us is not None and recovering_us < 2 * self._policy.tick_us
+        is_found = pair in self._found
+        facts = 0
+        for fact, is_true in (
+            (_LOST, incident.lost_at is not None),
+            (_NOT_FOUND, not is_found),
+            (_RECOVERING, recovering_us is not None),
+            (_ENDING, is_ending),
+            (_INHIBITS, not is_ending and bool(incident.explains & self._inhibition.held)),
+            (_INHIBITED, is_found and pair in self._inhibition.held),
+            (_FLAPPING, self._flapping.is_told(pair)),
+            (_NOTIFIED, incident.told_at is not None),
+            (_SUPPRESSED_BEFORE, incident.is_muted),
+            (_NOTIFIED_LATER, self._is_clock_behind and incident.told_at is not None and incident.told_at > now),
+            (_WITHIN_GRACE, self._is_early(incident, now)),
+            (_NOTIFIED_THIS_HOUR, self._told.has(pair, now)),
+            (_NOT_DUE, self._is_not_due(incident, now)),
+        ):
+            if is_true:
+                facts |= fact
+        return facts if suppression is None else facts | int(suppression.fact)
+
+    def _is_early(self, incident: Incident, now: Instant) -> bool:
+        return self._policy.is_within_grace((incident.host, incident.symptom), incident.opened_at, now)
+
+    def _is_not_due(self, incident: Incident, now: Instant) -> bool:
+        return not self._policy.is_due(incident.opened_at, incident.told_at, now)
 
     def _flaps(
-        self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], now: Instant
+        self, suppressed: Mapping[Pair, Suppression], suppressions: Suppressions, now: Instant
     ) -> Iterable[Alert]:
-        """Tell what flaps from now on, and remember that; it is told of as ever if that cannot be said now."""
-        pairs = [pair for pair in found if pair not in self.held and pair not in self.muted]
+        """Notify what flaps from now on, and remember that; it is notified as ever if that cannot be done now."""
+        found = self._found
+        pairs = [pair for pair in found if pair not in self._inhibition.held and pair not in suppressed]
         for finding in self._flapping.untold(found[pair] for pair in pairs):
-            if not is_muted(finding.host, finding.symptom) and (alerts := self._unless_given(finding, now)):
+            pair = (finding.host, finding.symptom)
+            if suppressions(*pair) is None and not self._told.has(pair, now):
                 self._flapping.tell(finding.host, pairs)
-                yield from alerts
+                yield self._alert_of(finding, now)
 
-    def _due(self, found: Mapping[Pair, Finding], evaluation: Evaluation) -> Iterable[Alert]:
-        """Tell of what is found and due; and remember that."""
-        now = evaluation.at
-        for pair, finding in found.items():
-            incident = self.open[pair]
-            is_quiet = pair in self.held or pair in self.muted or self._flapping.is_told(pair)
-            if is_quiet or _is_told_later(incident, evaluation):
-                continue
-            if not self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
-                continue
-            for alert in self._unless_given(finding, now):
-                incident.told_at = now
-                yield alert
+    def _alert(self, decision: Decision, now: Instant) -> Alert:
+        """Return the alert that was decided on, and remember it."""
+        decision.incident.told_at = now
+        finding = self._found.get(decision.pair)
+        if finding is None:
+            finding = Finding(*decision.pair, _DOUBTFUL, _DOUBTFUL_FIX, decision.incident.explains)
+        return self._alert_of(finding, now)
 
-    def _doubtful(
-        self, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool], evaluation: Evaluation
-    ) -> Iterable[Alert]:
-        """Tell, as often as of what is found, of what is not, and yet holds others back: those must be named."""
-        now = evaluation.at
-        for pair, incident in self.open.items():
-            # One that is about to end is not worth another word.
-            is_ending = incident.well_since is not None and now - incident.well_since < 2 * self._policy.tick_us
-            is_quiet = is_ending or self._flapping.is_told(pair) or is_muted(*pair)
-            if pair in found or is_quiet or not incident.explains & self.held:
-                continue
-            if _is_told_later(incident, evaluation):
-                continue
-            if self._policy.is_due(pair, incident.opened_at, incident.told_at, now):
-                finding = Finding(*pair, _DOUBTFUL, _DOUBTFUL_FIX, incident.explains)
-                for alert in self._unless_given(finding, now):
-                    incident.told_at = now
-                    yield alert
-
-    def _unless_given(self, finding: Finding, now: Instant) -> list[Alert]:
-        """Give the alert of a finding, with what it holds back, and remember it; nothing if this hour has had it."""
-        if self._told.has((finding.host, finding.symptom), now):
-            return []
+    def _alert_of(self, finding: Finding, now: Instant) -> Alert:
+        """Return the alert of a finding, with what it inhibits, and remember it."""
         if named := self._inhibition.named(finding.explains):
             finding = replace(finding, detail=finding.detail + named)
         alert = Alert(finding, now)
         self._told.add(alert.dedup_key, now)
-        return [alert]
+        return alert
 
-    def _end(
-        self, evaluation: Evaluation, found: dict[Pair, Finding], *, is_back: bool, grouped: Container[Pair]
-    ) -> list[Notice]:
-        """End the incidents that are over, or have become moot; give what is to be said of it."""
-        now, notices = evaluation.at, []
+    def _end(self, evaluation: Evaluation, ends: _Ends, *, is_back: bool, grouped: Container[Pair]) -> None:
+        """Note which incidents are over, lost, or no longer to be known; those that end are open no more."""
+        now = evaluation.at
         for pair, incident in list(self.open.items()):
-            if pair in found:
+            if pair in self._found:
                 continue
             if _is_moot(incident, evaluation):
-                del self.open[pair]
+                ends.ended.append((self.open.pop(pair), Fact.DROPPED))
                 continue
             if (limits := evaluation.limits.get(pair)) is not None:
                 incident.note_missing(limits, is_continuous=not is_back)
@@ -341,53 +396,65 @@ class Incidents:
                 incident.well_since = min(incident.well_since, now)  # a clock that was set back must not put it off
                 # To the nearest tick, for no two ticks are exactly one apart.
                 if now - incident.well_since + self._policy.tick_us // 2 >= self._policy.proof_us:
-                    notices += self._resolve(pair, incident, now)
+                    self._resolve(pair, now, ends)
             else:
                 incident.well_since = None
-                lost = self._lose(pair, incident, evaluation)
-                if lost and pair in grouped and not _is_noticed(incident):
-                    del self.open[pair]  # it was only ever one of many, and nobody knows its name
-                else:
-                    notices += lost
-        return notices
+                self._lose(pair, incident, evaluation, ends, is_grouped=pair in grouped)
 
-    def _forget_lost(self) -> None:
+    def _forget_lost(self, ends: _Ends) -> None:
         """Forget the hosts that were lost first if there are too many: names may come, upload once, and go."""
         lost = [(one.lost_at, pair) for pair, one in self.open.items() if one.lost_at is not None]
         for _, pair in sorted(lost)[: max(0, len(lost) - self._policy.most_remembered)]:
-            del self.open[pair]
+            ends.ended.append((self.open.pop(pair), Fact.DROPPED))
 
-    def _resolve(self, pair: Pair, incident: Incident, now: Instant) -> list[Notice]:
-        del self.open[pair]
+    def _resolve(self, pair: Pair, now: Instant, ends: _Ends) -> None:
+        incident = self.open.pop(pair)
         self._inhibition.release(incident.explains, now, self._policy.tick_us)
         self._flapping.close(pair, now)
-        if self._flapping.is_told(pair) or (incident.told_at is None and not incident.is_muted):
-            return []
-        ended_at = now if incident.well_since is None else incident.well_since
-        return [Notice(RESOLVED, *pair, incident.opened_at, ended_at, now)]
+        ends.ended.append((incident, Fact.OVER))
 
-    def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation) -> list[Notice]:
+    def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation, ends: _Ends, *, is_grouped: bool) -> None:
         """See to an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
         # Who is silent may be seen in the index alone, so both sources must be seen, unless nobody looks who is.
         looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
         needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
         if incident.host == EVERY_HOST or not needed <= evaluation.judged:
-            return []
+            return
         now = evaluation.at
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
             incident.lost_at = None
-            return []
-        if incident.lost_at is None:
+        elif incident.lost_at is None and is_grouped and not _is_noticed(incident):
+            ends.ended.append(
+                (self.open.pop(pair), Fact.DROPPED)
+            )  # it was only ever one of many, and nobody knows its name
+        elif incident.lost_at is None:
             incident.lost_at = now
-            return [Notice(LOST, *pair, incident.opened_at, now, now)]
-        if now - incident.lost_at > self._policy.forget_after_us:
-            del self.open[pair]
-        return []
+            ends.facts[pair] = Fact.NEWLY_LOST
+        elif now - incident.lost_at > self._policy.forget_after_us:
+            ends.ended.append((self.open.pop(pair), Fact.DROPPED))
 
 
-def _is_told_later(incident: Incident, evaluation: Evaluation) -> bool:
-    """Say whether an incident was told of at an instant that a clock which is behind has not reached again."""
-    return evaluation.is_clock_behind and incident.told_at is not None and incident.told_at > evaluation.at
+class _Ends:
+    """What an evaluation itself says becomes of incidents.
+
+    Attributes:
+        ended: The incidents that are open no more, each with the fact that ended it.
+        facts: Host and symptom -> what has become of an incident that stays open.
+
+    """
+
+    def __init__(self) -> None:
+        self.ended: list[tuple[Incident, int]] = []
+        self.facts: dict[Pair, int] = {}
+
+
+def _notice(decision: Decision, now: Instant) -> Notice:
+    """Return the notice that was decided on."""
+    incident = decision.incident
+    if decision.action is Action.LOSE:
+        return Notice(LOST, *decision.pair, incident.opened_at, now, now)
+    ended_at = now if incident.well_since is None else incident.well_since
+    return Notice(RESOLVED, *decision.pair, incident.opened_at, ended_at, now)
 
 
 def _is_noticed(incident: Incident) -> bool:
@@ -399,3 +466,8 @@ def _is_moot(incident: Incident, evaluation: Evaluation) -> bool:
     """Return whether an incident of a stranger can be dropped: nobody was notified, or it cannot be judged any more."""
     pair = (incident.host, incident.symptom)
     return pair in evaluation.forgotten and not (_is_noticed(incident) and pair in evaluation.over)
+
+
+def _in_words(causes: Iterable[Pair]) -> str:
+    """Name the causes of what is inhibited; without any, they ended within the last tick."""
+    return ", ".join(f"{host} {symptom}" for host, symptom in sorted(causes)) or "an incident that has just ended"

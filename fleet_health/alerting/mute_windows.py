@@ -49,6 +49,10 @@ class QuietWindow:
             return day in self.days and self.begins <= clock < self.ends
         return (day in self.days and clock >= self.begins) or ((day - 1) % 7 in self.days and clock < self.ends)
 
+    def in_words(self) -> str:
+        """Return when it ends, for a person: `[[quiet]] until 06:00 Europe/Berlin`."""
+        return f"[[quiet]] until {self.ends:%H:%M} {self.zone.key}"
+
     def is_about(self, host: str) -> bool:
         """Say whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
         return self.hosts is None or (host != EVERY_HOST and self.hosts.matches(host))

@@ -85,6 +85,10 @@ class Silence(msgspec.Struct, frozen=True):
             "author": self.author,
         }
 
+    def in_words(self) -> str:
+        """Return which silence it is, and whose, for a person: `6f2c until 2026-11-23T20:00Z, by ann: maintenance`."""
+        return f"{self.id} until {isoformat(self.ends_at)[:16]}Z, by {self.author}: {self.reason}"
+
     def is_active(self, now: Instant) -> bool:
         """Say whether it holds at an instant."""
         return self.starts_at <= now < self.ends_at

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
 
+from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document
-from fleet_health.api.overview import STATES, Knowledge, source_document, state_of, status_document
+from fleet_health.api.overview import STATES, Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.server import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, printable
 from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.near_miss import near_miss
 from fleet_health.service import clock
+from fleet_health.service.witness import with_evidence, with_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.api.server import Answer
     from fleet_health.config.schema import Settings
+    from fleet_health.engine import Engine
+    from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
-    from fleet_health.model.instant import Instant
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
     from fleet_health.service.ticker import Evaluator
@@ -43,8 +47,9 @@ class Answers:
         *,
         intake: Intake,
         evaluator: Evaluator,
-        incidents: Incidents,
+        engine: Engine,
         silencing: Silencing,
+        counters: Counters,
         settings: Callable[[], Settings],
         problems: Callable[[], Sequence[str]],
         load: Callable[[], Settings],
@@ -54,9 +59,10 @@ class Answers:
 
         Args:
             intake: Keeps the fleet.
-            evaluator: Knows the latest evaluation, and what the hosts did in the last hours.
-            incidents: What is open.
+            evaluator: Knows when the next evaluation is, and what the hosts did in the last hours.
+            engine: Knows the latest evaluation, and what is open.
             silencing: What is silenced.
+            counters: What the service has done since it started.
             settings: Gives the settings in force.
             problems: Gives what is wrong with the service.
             load: Reads the configuration as it is now; raises ConfigError.
@@ -65,8 +71,9 @@ class Answers:
         """
         self._intake = intake
         self._evaluator = evaluator
-        self._incidents = incidents
+        self._engine = engine
         self._silencing = silencing
+        self._counters = counters
         self._settings = settings
         self._problems = problems
         self._load = load
@@ -105,28 +112,30 @@ class Answers:
         def is_wanted(host: str) -> bool:
             return not globs.globs or globs.matches(host)
 
-        is_silenced = await self._silenced()  # one that was just made takes effect at the next tick, and is shown now
+        suppressions = await self._suppressions()  # a silence that was just made is shown now, not at the next tick
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
-            return await wrap(status_document)(self._knowledge(is_silenced), fleet, is_wanted, states, limit)
+            known = self._knowledge(self._engine.incidents.frozen(), suppressions)
+            document = await wrap(status_document)(known, fleet, is_wanted, states, limit)
+        return {**document, "counters": self._counters.row()}
 
     async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         host = request.get("host")
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
-        silencing = self._silencing
-        is_silenced = await self._silenced()
-
-        def is_muted(at: Instant, host: str, symptom: str) -> bool:
-            return silencing.muter(at)(host, symptom)
-
+        suppressions = await self._suppressions()
+        settings, reach_us = self._settings(), self._engine.reach.traffic_us
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()
-            known = self._knowledge(is_silenced)
-            document = await wrap(explanation_document)(known, fleet, self._incidents, host, is_muted)
+            incidents = self._engine.incidents.frozen()
+            known = self._knowledge(incidents, suppressions)
+            document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)
             if not document["is_known"]:
                 raise RequestError(await wrap(_unknown)(host, fleet, known))
-        return document
+            about = [Alert(Finding(host, "", "", ""), known.now)]
+            about = await wrap(with_evidence)(about, fleet, settings.journal, reach_us)
+        (about_host,) = await wrap(with_samples)(about, settings.journal, reach_us)
+        return {**document, "evidence": about_host.facts()}
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         try:
@@ -136,8 +145,11 @@ class Answers:
         await self._silencing.refresh(clock.now())
         async with self._intake.held() as fleet:
             now = clock.now()
-            is_muted = self._silencing.muter(now, settings.quiet)
-            return await wrap(preview_document)(self._settings(), settings, fleet, now, is_muted)
+            incidents = self._engine.incidents.frozen()
+            suppressions = self._silencing.muter(now, settings.quiet)
+            return await wrap(preview_document)(
+                self._settings(), settings, now, fleet=fleet, incidents=incidents, suppressions=suppressions
+            )
 
     async def _take_configuration(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         self._reload()
@@ -147,29 +159,25 @@ class Answers:
         async with self._intake.held() as fleet:
             return await wrap(list)(fleet.hosts())
 
-    async def _silenced(self) -> Callable[[str, str], bool]:
+    async def _suppressions(self) -> Suppressions:
         """Read the silences anew, and match the hosts of all that is open; off the loop, for there may be many."""
         now = clock.now()
         await self._silencing.refresh(now)
-        return await self._silencing.match(self._incidents.open, now)
+        return await self._silencing.match(self._engine.incidents.open, now)
 
-    def _knowledge(self, is_silenced: Callable[[str, str], bool]) -> Knowledge:
-        now = clock.now()
-        last = self._evaluator.last
-        details = {} if last is None else {(one.host, one.symptom): one.detail for one in last.findings}
-        state = state_of(self._incidents, details, is_silenced)
+    def _knowledge(self, incidents: Incidents, suppressions: Suppressions) -> Knowledge:
+        now, last = clock.now(), self._engine.last
         return Knowledge(
             now=now,
             settings=self._settings(),
             problems=self._problems(),
             sources=[source_document(source, now) for source in self._evaluator.states],
             evaluation=last,
-            details=details,
+            details={} if last is None else {(one.host, one.symptom): one.detail for one in last.findings},
             next_at=self._evaluator.next_at,
-            unseen=self._evaluator.unseen,
+            unseen=() if last is None else last.not_judged,
             clock=self._evaluator.clock_state.problem,
-            # Copies, for it is read in another thread.
-            incidents=[(copy(incident), state(incident)) for incident in self._incidents.open.values()],
+            decisions=incidents.decisions(now, suppressions),
             silences=self._silencing.silences or Silences(),
             history=self._evaluator.history.snapshot,
         )

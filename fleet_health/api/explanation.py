@@ -1,4 +1,4 @@
-"""Why a host is judged as it is: every figure against its limit, and what holds an alert back. Pure, but for the lines.
+"""Why a host is judged as it is: every figure against its limit, and why its incidents are notified or not. Pure.
 
 As with `overview`, instants are ISO 8601 in UTC, and durations seconds.
 """
@@ -7,75 +7,71 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.alerting.alert import Alert
-from fleet_health.api.overview import (
-    FLAPPING,
-    HELD,
-    LOST,
-    PENDING,
-    SILENCED,
-    UNKNOWN,
-    VERSION,
-    hidden_of,
-    host_document,
-    host_state,
-    incident_document,
-)
+from fleet_health.alerting.lifecycle import Reason
+from fleet_health.api.overview import VERSION, hidden_of, host_document, host_state, incident_document
 from fleet_health.config.in_force import OFF, in_force
 from fleet_health.detectors import silent, unstamped
 from fleet_health.detectors.evaluation import reach_of
-from fleet_health.detectors.spec import Finding
 from fleet_health.model.history import BIN_US
-from fleet_health.model.instant import SECOND_US, isoformat, utc_hour
+from fleet_health.model.instant import SECOND_US, isoformat
 from fleet_health.model.schedule import next_tick_at
 from fleet_health.model.subject import EVERY_HOST
-from fleet_health.service.witness import with_evidence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
-    from fleet_health.alerting.incident import Incident
     from fleet_health.alerting.incidents import Incidents
-    from fleet_health.alerting.mute_windows import QuietWindow
-    from fleet_health.alerting.silences import Silence
+    from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.api.overview import Knowledge
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
-    from fleet_health.model.subject import Pair
 
-_HELD_BY_STATE = {
-    FLAPPING: ("flapping", "it comes and goes; it is told of again when it has held still"),
-    PENDING: ("grace", "it must stand for a while before it is told of"),
-    LOST: ("lookback", "it has shipped nothing for all of it, and is told of again after it ships"),
+_IN_WORDS = {
+    Reason.FIRST: "it is notified at the next evaluation",
+    Reason.REPEAT_DUE: "it is repeated at the next evaluation",
+    Reason.NOTIFIED_THIS_HOUR: "it was notified in this UTC hour",
+    Reason.NOTIFIED_LATER: "it was notified at a later time than the clock shows",
+    Reason.REPEAT_NOT_DUE: "it was notified, and is repeated as `alerts.repeat` says",
+    Reason.WITHIN_GRACE: "it must stand for a while before it is notified",
+    Reason.INHIBITED: "its cause is notified instead, and it is notified if it outlives that by a tick",
+    Reason.SILENCED: "a silence suppresses it",
+    Reason.MUTED: "a mute window suppresses it",
+    Reason.FLAPPING: "it comes and goes, and is notified again when it has held still",
+    Reason.RECOVERING: "it is seen to be over, and resolved when that has lasted",
+    Reason.UNCONFIRMED: "it is no longer found, and nothing newer than it shows that it is over",
+    Reason.LOST: "its host has shown no sign for the whole lookback, and it is notified again when it does",
 }
+"""Why an incident is notified or not, for a person; what it refers to follows in brackets."""
+
+_MORE_THAN_TIME = frozenset({Reason.INHIBITED, Reason.FLAPPING, Reason.UNCONFIRMED, Reason.RECOVERING, Reason.LOST})
+"""Where the next notification depends on more than time."""
 
 
 def explanation_document(
-    known: Knowledge, fleet: Fleet, incidents: Incidents, host: str, is_muted: Callable[[Instant, str, str], bool]
+    known: Knowledge, fleet: Fleet, incidents: Incidents, host: str, suppressions_at: Callable[[Instant], Suppressions]
 ) -> dict[str, Any]:
     """Make the document of one host, or of `EVERY_HOST`.
 
     Args:
         known: What the service knows.
         fleet: The fleet.
-        incidents: The incidents; only what is open is asked for, and when it is told of.
+        incidents: The incidents, which nobody changes meanwhile.
         host: The host; it need not be known.
-        is_muted: Says whether a host's symptom is silenced at an instant.
+        suppressions_at: Returns what is suppressed at an instant.
 
     """
     settings = known.settings
     detectors = settings.detectors()
-    open_incidents = [one for one in known.incidents if one[0].host == host]
-    by_symptom = {incident.symptom: (incident, state) for incident, state in open_incidents}
-    finding = Finding(host, "", "", "")
-    (witnessed,) = with_evidence([Alert(finding, known.now)], fleet, settings.journal, reach_of(detectors).traffic_us)
+    decisions = [one for one in known.decisions if one.incident.host == host]
+    by_symptom = {one.incident.symptom: one for one in decisions}
     origins = in_force(settings.document, settings.path, None if host == EVERY_HOST else host)
-    hidden = [] if open_incidents or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
+    hidden = [] if decisions or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
     verdicts = []
     for detector in detectors:
         figures = detector.figures(fleet, host, known.now)
-        incident = by_symptom.pop(detector.symptom, None)
-        if not figures and incident is None:
+        decision = by_symptom.pop(detector.symptom, None)
+        if not figures and decision is None:
             continue
         verdicts.append(
             {
@@ -95,24 +91,25 @@ def explanation_document(
                     }
                     for figure in figures
                 ],
-                "incident": None if incident is None else incident_document(known, *incident),
-                "held_by": [] if incident is None else list(_held_by(known, *incident)),
-                "next_alert_wall": None if incident is None else _next_alert(incidents, known, *incident, is_muted),
+                "incident": None if decision is None else incident_document(known, decision),
+                "why": "" if decision is None else why(decision),
+                "next_alert_wall": None
+                if decision is None or decision.pair not in known.details
+                else _next_alert(incidents, known.now, decision, suppressions_at),
                 "would_fire_wall": _would_fire(known, fleet, host) if detector.symptom == silent.SYMPTOM else None,
                 "no_input": _no_input(known, detector.symptom),
             }
         )
-    state = host_state(known, fleet, host, open_incidents, hidden)
+    state = host_state(known, fleet, host, decisions, hidden)
     return {
         "version": VERSION,
         "at_wall": isoformat(known.now),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
         "clock": known.clock,
-        "is_known": host == EVERY_HOST or fleet.is_seen(host) or bool(open_incidents),
+        "is_known": host == EVERY_HOST or fleet.is_seen(host) or bool(decisions),
         **_counting(known, fleet, host, reach_of(detectors).traffic_us),
-        **host_document(known, fleet, host, state, open_incidents, hidden=hidden),
-        "evidence": witnessed.facts(),
+        **host_document(known, fleet, host, state, decisions, hidden=hidden),
         "detectors": verdicts,
     }
 
@@ -127,57 +124,10 @@ def _counting(known: Knowledge, fleet: Fleet, host: str, reach_us: int) -> dict[
     }
 
 
-def _held_by(known: Knowledge, incident: Incident, state: str) -> Iterator[dict[str, str]]:
-    """Say what keeps an incident from being told of now."""
-    pair: Pair = (incident.host, incident.symptom)
-    if state == HELD:
-        causes = [one for one, _ in known.incidents if pair in one.explains]
-        named = ", ".join(f"{one.host} {one.symptom}" for one in causes) or "what has just ended"
-        yield {"by": "inhibition", "detail": f"{named} explains it; it is told of when it outlives that by a tick"}
-    if state == SILENCED:
-        for silence in known.silences.about(incident.host):
-            if silence.is_active(known.now) and silence.is_about(incident.symptom):
-                yield {"by": "silence", "detail": _silence_in_words(silence)}
-        quiet = [window for window in known.settings.quiet if _is_quiet(window, known.now, incident.host)]
-        for window in quiet:
-            until = f"until {window.ends:%H:%M} {window.zone.key}"
-            yield {"by": "quiet window", "detail": f"[[quiet]] {until}"}
-    if state in _HELD_BY_STATE:
-        by, detail = _HELD_BY_STATE[state]
-        yield {"by": by, "detail": detail}
-    if state == UNKNOWN or (state == SILENCED and _is_in_doubt(known, incident)):
-        if known.clock:
-            yield {"by": "clock", "detail": known.clock}
-        detail = "it is no longer found, and nothing newer than it shows that it is over"
-        yield {"by": "evidence", "detail": detail}
-    if state != LOST and (detail := _told_until(known, incident)):
-        yield {"by": "repeat", "detail": detail}
-
-
-def _told_until(known: Knowledge, incident: Incident) -> str:
-    """Say when an incident was told of, if that is why it is not told of now; else nothing."""
-    if incident.told_at is None:
-        return ""
-    told = f"it was told of at {isoformat(incident.told_at)[:19]}Z"
-    if utc_hour(incident.told_at) == utc_hour(known.now):
-        return f"{told}, in this UTC hour"
-    pair = (incident.host, incident.symptom)
-    if known.settings.policy.is_due(pair, incident.opened_at, incident.told_at, known.now):
-        return ""
-    return f"{told}, and will be again as `[alerts] repeat` says"
-
-
-def _is_in_doubt(known: Knowledge, incident: Incident) -> bool:
-    """Say whether an incident is no longer found, and not seen to be over either."""
-    return (incident.host, incident.symptom) not in known.details and incident.well_since is None
-
-
-def _silence_in_words(silence: Silence) -> str:
-    return f"{silence.id} until {isoformat(silence.ends_at)[:16]}Z, by {silence.author}: {silence.reason}"
-
-
-def _is_quiet(window: QuietWindow, now: Instant, host: str) -> bool:
-    return window.is_active(now) and window.is_about(host)
+def why(decision: Decision) -> str:
+    """Return why an incident is notified at present, or why not, in one sentence."""
+    words = _IN_WORDS[decision.reason]
+    return f"{words} ({decision.detail})" if decision.detail else words
 
 
 def _no_input(known: Knowledge, symptom: str) -> str:
@@ -194,13 +144,9 @@ def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
 
 
 def _next_alert(
-    incidents: Incidents,
-    known: Knowledge,
-    incident: Incident,
-    state: str,
-    is_muted: Callable[[Instant, str, str], bool],
+    incidents: Incidents, now: Instant, decision: Decision, suppressions_at: Callable[[Instant], Suppressions]
 ) -> str | None:
-    if state in {HELD, FLAPPING, UNKNOWN} or incident.lost_at is not None or _is_in_doubt(known, incident):
-        return None  # that depends on more than time
-    at = incidents.next_alert_at(incident, known.now, lambda at: is_muted(at, incident.host, incident.symptom))
+    if decision.reason in _MORE_THAN_TIME:
+        return None
+    at = incidents.next_alert_at(decision.incident, now, lambda at: suppressions_at(at)(*decision.pair) is not None)
     return None if at is None else isoformat(at)

@@ -9,6 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.alerting.lifecycle import State
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import BIN_US, strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
@@ -16,10 +17,9 @@ from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
-    from fleet_health.alerting.incident import Incident
-    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.silences import Silences
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
@@ -32,23 +32,25 @@ if TYPE_CHECKING:
 VERSION = 1
 """The version of the documents. A key may be added without another one; none is taken away, or means something else."""
 
-FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL = (
-    "firing",
-    "unknown",
-    "held-back",
-    "silenced",
-    "flapping",
-    "pending",
-    "lost",
-    "well",
-)
-STATES = (FIRING, UNKNOWN, HELD, SILENCED, FLAPPING, PENDING, LOST, WELL)
-"""The states of an incident and of a host, the one of most trouble first; a host's is that of its worst incident.
+UNKNOWN, WELL = "unknown", "well"
+"""The states of a host without an incident."""
 
-Firing: it is alerted. Unknown: it is no longer found, and nothing new shows that it is over; or, of a host with no
-incident, the journal has a gap in which it may be in trouble, or some of its responses were dropped because more
-hosts are refused than are counted. Held back: its cause is alerted instead. Silenced: an operator wants no alert.
-Flapping: it comes and goes. Pending: it must stand for a while first. Lost: without a sign for the whole lookback.
+STATES: tuple[str, ...] = (
+    State.FIRING,
+    State.UNCONFIRMED,
+    UNKNOWN,
+    State.INHIBITED,
+    State.SILENCED,
+    State.MUTED,
+    State.FLAPPING,
+    State.PENDING,
+    State.LOST,
+    WELL,
+)
+"""The states of a host, the one of most trouble first; with incidents, it is that of the worst of them.
+
+A host is unknown if it has no incident, and yet the journal has a gap in which it may be in trouble, or some of its
+responses were dropped because more hosts are refused than are counted.
 """
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
@@ -68,7 +70,7 @@ class Knowledge:
         next_at: When the next one is due; None before the first.
         unseen: The symptoms that were not judged in it.
         clock: What is wrong with the clock; empty if nothing is.
-        incidents: The open incidents, each with its state.
+        decisions: For each open incident, what is decided about it at present.
         silences: The silences, those that hold among them.
         history: What the hosts did in the last hours.
 
@@ -83,32 +85,9 @@ class Knowledge:
     next_at: Instant | None
     unseen: Sequence[str]
     clock: str
-    incidents: Sequence[tuple[Incident, str]]
+    decisions: Sequence[Decision]
     silences: Silences
     history: HistorySnapshot
-
-
-def state_of(
-    incidents: Incidents, found: Container[Pair], is_muted: Callable[[str, str], bool]
-) -> Callable[[Incident], str]:
-    """Give what says the state of an open incident, from what the latest evaluation found and what is silenced now."""
-    flapping = incidents.flapping
-
-    def state(incident: Incident) -> str:
-        pair: Pair = (incident.host, incident.symptom)
-        if incident.lost_at is not None:
-            return LOST
-        if pair not in found and incident.well_since is None:
-            return SILENCED if is_muted(*pair) else UNKNOWN
-        if pair in incidents.held:
-            return HELD
-        if pair in incidents.muted:
-            return SILENCED
-        if pair in flapping:
-            return FLAPPING
-        return PENDING if incident.told_at is None else FIRING
-
-    return state
 
 
 def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
@@ -139,9 +118,9 @@ def status_document(
         limit: How many hosts to give at most, those in most trouble first; None for all.
 
     """
-    by_host: dict[str, list[tuple[Incident, str]]] = {}
-    for incident, state in known.incidents:
-        by_host.setdefault(incident.host, []).append((incident, state))
+    by_host: dict[str, list[Decision]] = {}
+    for decision in known.decisions:
+        by_host.setdefault(decision.incident.host, []).append(decision)
     everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
     everybody.pop(EVERY_HOST, None)
     hidden = hidden_of(known, fleet, (host for host in everybody if host not in by_host))
@@ -161,8 +140,8 @@ def status_document(
         "not_judged": list(known.unseen),
         "hidden_by_symptom": dict(Counter(symptom for symptoms in hidden.values() for symptom in symptoms)),
         "hosts_by_state": dict(Counter(state for state, _ in ranked)),
-        "incidents_by_state": dict(Counter(state for _, state in known.incidents)),
-        "fleet_incidents": [incident_document(known, *one) for one in by_host.get(EVERY_HOST, ())],
+        "incidents_by_state": dict(Counter(decision.state for decision in known.decisions)),
+        "fleet_incidents": [incident_document(known, one) for one in by_host.get(EVERY_HOST, ())],
         "strip_bin_s": BIN_US // SECOND_US,
         "hosts_matching": len(shown),
         "hosts": [
@@ -194,7 +173,7 @@ def host_document(
     fleet: Fleet,
     host: str,
     state: str,
-    incidents: Iterable[tuple[Incident, str]],
+    decisions: Iterable[Decision],
     *,
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -206,7 +185,7 @@ def host_document(
     return {
         "host": host,
         "state": state,
-        "incidents": [incident_document(known, *one) for one in incidents],
+        "incidents": [incident_document(known, one) for one in decisions],
         "hidden": list(hidden),
         "last_ship_wall": None if last_at is None else isoformat(last_at),
         "last_ship_age_s": None if last_at is None else _seconds(known.now - last_at),
@@ -222,15 +201,16 @@ def host_document(
     }
 
 
-def incident_document(known: Knowledge, incident: Incident, state: str) -> dict[str, Any]:
-    """Say how an incident stands."""
+def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
+    """Return how an incident stands, and why it is notified at present or why not."""
+    incident = decision.incident
     return {
         "host": incident.host,
         "symptom": incident.symptom,
-        "state": state,
+        **decision.row(),
         "opened_wall": isoformat(incident.opened_at),
         "lasting_s": _seconds(max(0, known.now - incident.opened_at)),
-        "told_wall": None if incident.told_at is None else isoformat(incident.told_at),
+        "last_notified_wall": None if incident.told_at is None else isoformat(incident.told_at),
         "detail": known.details.get((incident.host, incident.symptom), ""),
     }
 
@@ -239,14 +219,14 @@ def host_state(
     known: Knowledge,
     fleet: Fleet,
     host: str,
-    incidents: Iterable[tuple[Incident, str]],
+    decisions: Iterable[Decision],
     hidden: Collection[str] = (),
 ) -> str:
     """Return the state of a host: that of its worst incident.
 
     Without one it is well, unless symptoms of it cannot be ruled out (`hidden`), or responses of it were dropped.
     """
-    if states := [state for _, state in incidents]:
+    if states := [str(decision.state) for decision in decisions]:
         return min(states, key=lambda state: _RANKS[state])
     since = known.now - known.settings.fatal_only.of(host).window_us
     is_well = not hidden and (host == EVERY_HOST or fleet.is_complete(host, since))

@@ -7,13 +7,17 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.api.overview import VERSION
 from fleet_health.config.in_force import in_force
 from fleet_health.config.schema import LISTS
-from fleet_health.detectors.evaluation import evaluate, reach_of
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.engine import Engine, evaluate_at
 from fleet_health.model.instant import isoformat
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.config.schema import Settings
+    from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.detectors.spec import Finding
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
@@ -23,19 +27,24 @@ _NOTHING = "nothing"
 
 
 def preview_document(
-    old: Settings, new: Settings, fleet: Fleet, now: Instant, is_muted: Callable[[str, str], bool]
+    old: Settings, new: Settings, now: Instant, *, fleet: Fleet, incidents: Incidents, suppressions: Suppressions
 ) -> dict[str, Any]:
-    """Judge the fleet by both, and give the difference.
+    """Evaluate the fleet by both, and return the difference.
 
     Args:
         old: The settings in force.
         new: The others.
-        fleet: The fleet as it is known under the old ones.
         now: The present.
-        is_muted: Says of a host and symptom whether alerts are unwanted at present, by the others.
+        fleet: The fleet as it is known under the old ones; it stays as it is.
+        incidents: The incidents, which nobody else changes.
+        suppressions: What is suppressed at present, by the others.
 
     """
-    found_old, found_new = _found(old, fleet, now), _found(new, fleet, now)
+    found_old = _found(evaluate_at(fleet, old.detectors(), now, forgets=False), old)
+    engine = Engine(new.rules(), incidents)
+    evaluation = evaluate_at(fleet, new.detectors(), now, tuple(incidents.open), forgets=False)
+    found_new = _found(evaluation, new)
+    decided = {decision.pair: decision for decision in engine.decide(evaluation, suppressions).decisions}
     settings_old, settings_new = (in_force(one.document, one.path) for one in (old, new))
     return {
         **refused_document((), now),
@@ -55,7 +64,7 @@ def preview_document(
         ],
         "unforeseen": list(_unforeseen(old, new)),
         "fires": [
-            {**_row(found_new[pair]), "held_by": list(_held_by(pair, new, found_new, is_muted))}
+            {**_row(found_new[pair]), "state": decided[pair].state, "reason": decided[pair].reason}
             for pair in sorted(found_new.keys() - found_old.keys())
         ],
         "resolves": [_row(found_old[pair]) for pair in sorted(found_old.keys() - found_new.keys())],
@@ -75,21 +84,8 @@ def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
     }
 
 
-def _found(settings: Settings, fleet: Fleet, now: Instant) -> dict[Pair, Finding]:
-    findings = evaluate(fleet, settings.detectors(), now).findings
-    return {(one.host, one.symptom): one for one in findings if not settings.ignored.matches(one.host)}
-
-
-def _held_by(
-    pair: Pair, settings: Settings, found: Mapping[Pair, Finding], is_muted: Callable[[str, str], bool]
-) -> Iterator[str]:
-    """Name what will keep a finding from being told of at once, as `explain` does."""
-    if any(pair in finding.explains for finding in found.values()):
-        yield "inhibition"
-    if is_muted(*pair):
-        yield "silence"
-    if settings.policy.grace_us(*pair):
-        yield "grace"
+def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
+    return {(one.host, one.symptom): one for one in evaluation.findings if not settings.ignored.matches(one.host)}
 
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.alerting.rules import Rules
+from fleet_health.alerting.scope import Scope
 from fleet_health.config import receiver_patterns, values
 from fleet_health.config.fleet_keys import FLEET_KEYS
 from fleet_health.config.key import Key
@@ -220,6 +222,12 @@ class Settings:
     journal_lossy: DisagreementLimits
     unknown_hosts: UnknownHostsLimits
     switched_off: frozenset[str]
+
+    def rules(self) -> Rules:
+        """Return by what the fleet is evaluated."""
+        detectors = self.detectors()
+        symptoms = frozenset(detector.symptom for detector in detectors)
+        return Rules(detectors, self.policy, Scope(symptoms, self.ignored, frozenset(self.expected)))
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""

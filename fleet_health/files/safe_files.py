@@ -33,6 +33,8 @@ _WALK = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _WRITING = os.O_WRONLY | os.O_RDWR
 
+_EXCHANGED = "expected a file that stays in its place, found another one at each look"
+
 _KINDS = {
     stat.S_IFDIR: "a directory",
     stat.S_IFLNK: "a symbolic link",
@@ -141,7 +143,7 @@ class SafeDirectory:
                 os.close(fd)
                 raise
             os.close(fd)
-        raise UnsafePathError(path, "expected a file that stays in its place, found another one at each look")
+        raise UnsafePathError(path, _EXCHANGED)
 
     def read_file(self, name: str, limit: int) -> bytes:
         """Read a file of up to so many bytes."""
@@ -228,23 +230,28 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
     """
     if os.geteuid() != 0:
         return ""
-    try:
-        with SafeDirectory(path.parent) as directory:
-            found, (owner, _), is_shared = directory.state(path.name), directory.owner, directory.is_shared
-    except UnsafePathError as error:
-        return f"{error.filename}: {error.strerror}"
-    except OSError:
-        return ""  # it has just been moved away
-    if owner == 0 and not is_shared:
+    for _ in range(_LINK_LIMIT):
+        try:
+            with SafeDirectory(path.parent) as directory:
+                found, (owner, _), is_shared = directory.state(path.name), directory.owner, directory.is_shared
+                is_link = stat.S_ISLNK(found.st_mode)
+                target = os.readlink(path.name, dir_fd=directory.fd) if is_link else ""
+        except UnsafePathError as error:
+            return f"{error.filename}: {error.strerror}"
+        except OSError:
+            return _EXCHANGED
+        is_roots = owner == 0 and not is_shared
+        if not (is_link and is_roots and found.st_uid == 0):
+            break
+        path = path.parent / target  # root's own link; what it leads to may be another one
+    # What stands there now says nothing about a file that was opened before it was put there.
+    if not is_link and not os.path.samestat(found, opened):
+        return _EXCHANGED
+    culprit = found.st_uid if is_link else owner
+    if opened.st_uid == culprit or (not is_link and (is_roots or opened.st_nlink <= 1)):
         return ""
-    if stat.S_ISLNK(found.st_mode):
-        is_theirs = opened.st_uid == found.st_uid
-    else:
-        is_theirs = opened.st_nlink <= 1 or opened.st_uid == owner
-    if is_theirs:
-        return ""
-    culprit, victim = user_name(found.st_uid if stat.S_ISLNK(found.st_mode) else owner), user_name(opened.st_uid)
-    return f"expected a file of user {culprit}, found a link to one of user {victim}; run this as {culprit}"
+    names = user_name(culprit), user_name(opened.st_uid)
+    return f"expected a file of user {names[0]}, found a link to one of user {names[1]}; run this as {names[0]}"
 
 
 def place_of(error: OSError, path: Path) -> str:

@@ -36,6 +36,9 @@ _MODE = 0o644
 
 # A row is a few kilobytes; what is longer is none.
 _ROW_LIMIT = 1 << 20
+# How much of a file is read back at most: 10,000 hosts write less in a day. A file with a hole of gigabytes, or of
+# something else than rows, must not keep the next alert waiting while all of it is searched.
+_READ_BACK_LIMIT = 64 << 20
 # gzip, xz, zstd, bzip2: a file that was compressed and kept its name.
 _COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
 
@@ -290,14 +293,18 @@ class AlertLog:
 def _rows(
     file: BinaryIO, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]
 ) -> Iterator[tuple[T, Instant]]:
-    """Read an open file's rows from about `since` on. What is not a row is passed over: it must never stop an alert."""
+    """Read an open file's rows from about `since` on, of its last 64 MiB.
+
+    What is not a row is passed over: it must never stop an alert.
+    """
 
     def time_of(line: bytes) -> Instant | None:
         row = parse(line)
         return row[1] if row else None
 
     size = os.fstat(file.fileno()).st_size
-    file.seek(entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since))
+    offset = entry_offset(lambda offset, count: os.pread(file.fileno(), count, offset), size, time_of, since)
+    file.seek(max(offset, size - _READ_BACK_LIMIT))
     while line := file.readline(_ROW_LIMIT):
         if row := parse(line):
             yield row

@@ -6,9 +6,10 @@ from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.incidents import Incidents
-from fleet_health.alerting.scope import Scope
-from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.alerting.lifecycle import Fact
+from fleet_health.alerting.suppression import Suppression
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.engine import Engine, evaluate_at
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Ship
@@ -18,36 +19,32 @@ from fleet_health.replay.timeline import Episode
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
-    from fleet_health.alerting.alert_policy import AlertPolicy
     from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.mute_windows import QuietWindow
+    from fleet_health.alerting.rules import Rules
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.evaluation import Evaluation
-    from fleet_health.detectors.spec import Detector
     from fleet_health.model.coverage import Gap
-    from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation, Response, UnitState, Unstamped
     from fleet_health.model.subject import Pair
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
-    """By what is judged.
+class Watched:
+    """What is watched in a replay, and by which rules.
 
     Attributes:
-        detectors: What is looked for.
-        policy: How often it is told of.
-        quiet: When it is not.
-        ignored: Who is left out.
+        rules: By what the fleet is evaluated.
+        mute_windows: When alerts are suppressed.
         host_limit: How many hosts are watched.
         expected: The names and globs of the hosts that are expected.
 
     """
 
-    detectors: Sequence[Detector]
-    policy: AlertPolicy
-    quiet: Sequence[QuietWindow]
-    ignored: HostGlobs
+    rules: Rules
+    mute_windows: Sequence[QuietWindow]
     host_limit: int
     expected: Sequence[str] = ()
 
@@ -64,33 +61,37 @@ class Replay:
     """What comes of the evaluations of a stretch of time.
 
     Attributes:
-        rules: By what is judged.
+        watched: What is watched, and by which rules.
         episodes: What has come and gone so far, in the order in which it ended.
         alerts: How many alerts would have been given so far.
         failures: Symptom -> the first error of its detector.
 
     """
 
-    rules: Rules
+    watched: Watched
     episodes: list[Episode] = field(default_factory=list)
     alerts: int = 0
     failures: dict[str, Exception] = field(default_factory=dict)
     _open: dict[Pair, _Open] = field(default_factory=dict)
-    _incidents: Incidents = field(default_factory=Incidents)
+    _engine: Engine = field(default_factory=Engine)
 
     def __post_init__(self) -> None:
-        symptoms = frozenset(detector.symptom for detector in self.rules.detectors)
-        self._incidents.tune(self.rules.policy, Scope(symptoms, self.rules.ignored))
+        self._engine.adopt(self.watched.rules)
 
     @property
     def open(self) -> tuple[Pair, ...]:
         """What is open."""
-        return tuple(self._incidents.open)
+        return tuple(self._engine.incidents.open)
 
     @property
     def lost(self) -> frozenset[str]:
         """The hosts that are lost, or will be when their last ship is forgotten."""
-        return self._incidents.once_shipped
+        return self._engine.incidents.once_shipped
+
+    @property
+    def decisions(self) -> Sequence[Decision]:
+        """What the latest evaluation decided."""
+        return self._engine.decisions
 
     def finish(self) -> None:
         """Say that the last evaluation was taken: what stands has no end."""
@@ -98,20 +99,18 @@ class Replay:
 
     def take(self, evaluation: Evaluation) -> None:
         """Note what an evaluation leads to; each must come, in order."""
-        incidents = self._incidents
+        incidents = self._engine.incidents
         for failure in evaluation.failures:
             self.failures.setdefault(failure.symptom, failure.error)
-        if not evaluation.findings and not incidents.open:
-            return
-        news = incidents.take(evaluation, self._muter(evaluation.at))
-        self.alerts += len(news.alerts)
+        outcome = self._engine.decide(evaluation, self.suppressions(evaluation.at))
+        self.alerts += len(outcome.alerts)
         if incidents.open.keys() != self._open.keys():
             details = {(one.host, one.symptom): one.detail for one in evaluation.findings}
             for pair in incidents.open.keys() - self._open.keys():
                 incident: Incident = incidents.open[pair]
                 self._open[pair] = _Open(incident.opened_at, details.get(pair, ""))
             self.episodes += [self._episode(pair, evaluation.at) for pair in self._open.keys() - incidents.open.keys()]
-        for alert in news.alerts:
+        for alert in outcome.alerts:
             pair = (alert.finding.host, alert.finding.symptom)
             if pair in self._open:
                 self._open[pair].alerts += 1
@@ -120,13 +119,19 @@ class Replay:
         one = self._open.pop(pair)
         return Episode(*pair, one.opened_at, ended_at, one.alerts, one.detail)
 
-    def _muter(self, now: Instant) -> Callable[[str, str], bool]:
-        quiet = [window for window in self.rules.quiet if window.is_active(now)]
-        return lambda host, _: any(window.is_about(host) for window in quiet)
+    def suppressions(self, now: Instant) -> Suppressions:
+        """Return what the mute windows suppress; which silences there were is not known."""
+        active = [window for window in self.watched.mute_windows if window.is_active(now)]
+
+        def suppression(host: str, _symptom: str) -> Suppression | None:
+            window = next((window for window in active if window.is_about(host)), None)
+            return None if window is None else Suppression(Fact.MUTED, window.in_words())
+
+        return suppression
 
 
 def judged(
-    rules: Rules,
+    watched: Watched,
     gaps: Iterable[Gap],
     observed: Iterable[tuple[Instant, Observation | UnitState]],
     span: tuple[Instant, Instant],
@@ -137,7 +142,7 @@ def judged(
     """Judge at each tick after a begin, up to an end, included.
 
     Args:
-        rules: By what is judged.
+        watched: What is watched, and by which rules.
         gaps: What the journal does not show.
         observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
         span: The begin and the end.
@@ -147,8 +152,9 @@ def judged(
 
     """
     since, until = span
+    rules = watched.rules
     tick_us, reach = rules.policy.tick_us, reach_of(rules.detectors)
-    fleet = Fleet(rules.host_limit, rules.ignored, rules.expected)
+    fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = sorted(gaps, key=lambda gap: gap.until)
@@ -161,14 +167,13 @@ def judged(
         fleet.traffic.record(logged)
         ships.clear()
         logged.clear()
-        evict(fleet, reach, now)
         # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
         since = now - reach.traffic_us
         within = gaps_in_order[bisect_left(ends, since) : bisect_right(ends, now)]
         known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
         fleet.coverage = (Coverage("index"), Coverage("journal", gaps=known))
         suspects, fleet.lost = state()
-        return evaluate(fleet, rules.detectors, now, suspects)
+        return evaluate_at(fleet, rules.detectors, now, suspects)
 
     for at, one in observed:
         while at > next_at <= until:

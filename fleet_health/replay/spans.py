@@ -47,7 +47,7 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
     judging = [_Span(past, replay, span) for span in others]
     observed = past.since(first[0] - _reach_us(replay))
     judging_now = judged(
-        replay.rules, past.gaps, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
+        replay.watched, past.gaps, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
     )
     for evaluation in judging_now:
         replay.take(evaluation)
@@ -78,14 +78,14 @@ class _Span:
 
 def _judge(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
     """Judge a span, and write what is found; give the number of ticks."""
-    rules, count = replay.rules, 0
+    rules, count = replay.watched.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
     suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
     observed = past.since(span[0] - _reach_us(replay))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
         judging = judged(
-            rules, past.gaps, observed, span, lambda: (suspects.pairs, frozenset()), uploaders=past.uploaders()
+            replay.watched, past.gaps, observed, span, lambda: (suspects.pairs, frozenset()), uploaders=past.uploaders()
         )
         for evaluation in judging:
             suspects.take(evaluation)
@@ -103,5 +103,5 @@ def _portable(evaluation: Evaluation) -> Evaluation:
 
 
 def _reach_us(replay: Replay) -> int:
-    reach = reach_of(replay.rules.detectors)
+    reach = reach_of(replay.watched.rules.detectors)
     return max(reach.ships_us, reach.traffic_us)

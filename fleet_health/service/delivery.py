@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleet_health.alerting.alert import Alert, Notice
+    from fleet_health.model.counters import Counters
     from fleet_health.records.alert_log import AlertLog
     from fleet_health.records.journal_sink import JournalSink
     from fleet_health.records.state_file import StateFile
@@ -44,7 +45,12 @@ class Delivery:
     """Takes alerts, and sees to it that they arrive. One batch is written at a time, off the loop."""
 
     def __init__(
-        self, log: AlertLog, journal: JournalSink, pulse: Pulse, state_file: StateFile[Any] | None = None
+        self,
+        log: AlertLog,
+        journal: JournalSink,
+        pulse: Pulse,
+        counters: Counters,
+        state_file: StateFile[Any] | None = None,
     ) -> None:
         self.log = log
         self.state_file = state_file
@@ -54,6 +60,7 @@ class Delivery:
         """Why the state cannot be saved; empty if it can."""
         self._journal = journal
         self._pulse = pulse
+        self._counters = counters
         self._batches: deque[_Batch] = deque()
         self._state: bytes | None = None
         self._retry = _RETRY_FIRST
@@ -149,6 +156,7 @@ class Delivery:
         if problem != self.problem:
             _log.error("the alert log cannot be written; alerts wait, and go to the journal", reason=problem)
         self.problem = problem
+        self._counters.retries["alert log"] += 1
         self._retry = min(self._retry * 2, _RETRY_LAST)
         for batch in self._batches:
             if not batch.is_in_journal:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.detectors.spec import Reach
+    from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
     from fleet_health.service.service_manager import Pulse
@@ -69,6 +70,7 @@ class Intake:
         start: Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]],
         index_pulse: Pulse,
         journal_pulse: Pulse,
+        counters: Counters,
     ) -> None:
         """Prepare to feed a fleet that is empty so far.
 
@@ -77,6 +79,7 @@ class Intake:
             start: Starts a task that ends the service if it fails.
             index_pulse: Where the index shows that it is alive.
             journal_pulse: Where the journal does.
+            counters: Where both count.
 
         """
         self.fleet = Fleet()
@@ -84,6 +87,7 @@ class Intake:
         self._start = start
         self._index_pulse = index_pulse
         self._journal_pulse = journal_pulse
+        self._counters = counters
         self._index: _IndexSource | None = None
         self._journal: _JournalSource | None = None
         self._first: list[SourceState] = []
@@ -288,6 +292,7 @@ class Intake:
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
         follower.on_progress = lambda: pulse.beat(follower.rest)
+        follower.counters = self._counters
         return follower
 
 

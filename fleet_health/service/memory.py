@@ -133,14 +133,15 @@ class _Saved(msgspec.Struct):
     incidents: Snapshot
 
 
-def saved_at(directory: Path) -> Instant | None:
-    """Return the latest evaluation of a service by its saved state, for who only looks; None if it is not to be had."""
+def saved_incidents(directory: Path) -> Snapshot | None:
+    """Return the incidents of a service by its saved state, for who only looks; None if they are not to be had."""
     try:
         with SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
-        return msgspec.json.decode(content, type=_Saved).incidents.at
+        saved = msgspec.json.decode(content, type=_Saved)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
+    return examined(Memory(incidents=saved.incidents))[0].incidents
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
@@ -156,13 +157,23 @@ def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
 
 
 def recall_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:
-    """Read back from the alert log which alerts were given this hour, and whatever is later than the state."""
+    """Do as `read_back_alerts` does; log that the alert log cannot be read."""
     try:
-        for key, at in log.given(now):
-            incidents.remember(key, at)
-        hour_began_at = now - now % HOUR_US
-        saved_at = incidents.at
-        for (host, symptom, status), at in log.told_since(hour_began_at if saved_at is None else saved_at + 1):
-            incidents.recall(host, symptom, status, at)
+        read_back_alerts(incidents, log, now)
     except SinkUnavailable as error:
         _log.error("alerts of this hour cannot be read back from the alert log", reason=str(error))
+
+
+def read_back_alerts(incidents: Incidents, log: AlertLog, now: Instant) -> None:
+    """Read back from the alert log which alerts were notified this hour, and whatever is later than the state.
+
+    Raises:
+        SinkUnavailable: It is there, and cannot be read.
+
+    """
+    for key, at in log.given(now):
+        incidents.remember(key, at)
+    hour_began_at = now - now % HOUR_US
+    saved_at = incidents.at
+    for (host, symptom, status), at in log.told_since(hour_began_at if saved_at is None else saved_at + 1):
+        incidents.recall(host, symptom, status, at)

@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.alerting.lifecycle import Fact
 from fleet_health.alerting.silences import ENDED_LIMIT, Silences, SilenceWatch, admitted
+from fleet_health.alerting.suppression import Suppression
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.model.instant import isoformat
 from fleet_health.service.logging import notice
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fleet_health.alerting.mute_windows import QuietWindow
     from fleet_health.alerting.silences import Changes, Ended, Silence
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
     from fleet_health.records.silence_file import SilenceFile
@@ -72,22 +75,22 @@ class Silencing:
             self.silences = Silences(silences)
         return problems
 
-    async def match(self, pairs: Iterable[Pair], now: Instant) -> Callable[[str, str], bool]:
-        """Match the hosts of some pairs off the loop; return what then says at once whether a pair is silenced.
+    async def match(self, pairs: Iterable[Pair], now: Instant) -> Suppressions:
+        """Match the hosts of some pairs off the loop; return what then says at once what suppresses a pair.
 
         Of a host that is not among them it can be asked as well; then it is matched when it is asked for.
         """
         hosts = {host for host, _ in pairs}
         return await wrap(self._matched)(hosts, now)
 
-    def _matched(self, hosts: set[str], now: Instant) -> Callable[[str, str], bool]:
+    def _matched(self, hosts: set[str], now: Instant) -> Suppressions:
         silences, active = self.silences or Silences(), _active(self.quiet, now)
         silences.prepare(hosts)
-        in_window = {host: any(window.is_about(host) for window in active) for host in hosts}
+        in_window = {host: _window_of(active, host) for host in hosts}
         return _muter(silences, active, in_window, now)
 
-    def muter(self, now: Instant, quiet: tuple[QuietWindow, ...] | None = None) -> Callable[[str, str], bool]:
-        """Give what says of a host and symptom whether it is silenced at an instant, by these quiet windows or ours."""
+    def muter(self, now: Instant, quiet: tuple[QuietWindow, ...] | None = None) -> Suppressions:
+        """Return what suppresses alerts at an instant: the silences, and these mute windows or ours."""
         return _muter(self.silences or Silences(), _active(self.quiet if quiet is None else quiet, now), {}, now)
 
     async def look(self, incidents: Iterable[Pair], now: Instant) -> None:
@@ -155,13 +158,17 @@ def _active(quiet: Iterable[QuietWindow], now: Instant) -> list[QuietWindow]:
     return [window for window in quiet if window.is_active(now)]
 
 
-def _muter(
-    silences: Silences, active: Sequence[QuietWindow], in_window: Mapping[str, bool], now: Instant
-) -> Callable[[str, str], bool]:
-    def is_muted(host: str, symptom: str) -> bool:
-        is_quiet = in_window.get(host)
-        if is_quiet is None:
-            is_quiet = any(window.is_about(host) for window in active)
-        return is_quiet or silences.of(host, symptom, now) is not None
+def _window_of(active: Iterable[QuietWindow], host: str) -> QuietWindow | None:
+    return next((window for window in active if window.is_about(host)), None)
 
-    return is_muted
+
+def _muter(
+    silences: Silences, active: Sequence[QuietWindow], in_window: Mapping[str, QuietWindow | None], now: Instant
+) -> Suppressions:
+    def suppression(host: str, symptom: str) -> Suppression | None:
+        if (silence := silences.of(host, symptom, now)) is not None:
+            return Suppression(Fact.SILENCED, silence.in_words())
+        window = in_window[host] if host in in_window else _window_of(active, host)
+        return None if window is None else Suppression(Fact.MUTED, window.in_words())
+
+    return suppression

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from fleet_health.alerting.lifecycle import State
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
 from fleet_health.model.instant import isoformat
@@ -12,10 +13,14 @@ from fleet_health.model.instant import isoformat
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.lifecycle import Decision
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.instant import Instant
     from fleet_health.sources.state import SourceState
+
+
+# Firing incidents are counted by symptom, and what has ended is no longer open.
+_NOT_COUNTED = frozenset({State.FIRING, State.RESOLVED, State.FORGOTTEN})
 
 
 def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
@@ -30,8 +35,7 @@ def status_line(
     sources: Iterable[SourceState],
     last: Evaluation | None,
     next_at: Instant | None,
-    unseen: Sequence[str],
-    incidents: Incidents,
+    decisions: Sequence[Decision],
     problems: Sequence[str],
     now: Instant,
 ) -> str:
@@ -39,21 +43,16 @@ def status_line(
     parts = [f"Watching {host_count} host{'' if host_count == 1 else 's'}"]
     parts += [source.summary(now) for source in sources]
     if last is not None:
-        by_symptom = Counter(finding.symptom for finding in last.findings)
-        figures = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
-        parts.append(f"{len(last.findings)} firing" + (f" ({figures})" if figures else ""))
-        counts = {
-            "held back": len(incidents.held),
-            "silenced": len(incidents.muted),
-            "unknown": incidents.unknown(last),
-            "lost": len(incidents.lost),
-        }
-        parts += [f"{count} {state}" for state, count in counts.items() if count]
+        firing = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)
+        figures = ", ".join(f"{count} {symptom}" for symptom, count in sorted(firing.items()))
+        parts.append(f"{firing.total()} firing" + (f" ({figures})" if figures else ""))
+        counts = Counter(one.state for one in decisions)
+        parts += [f"{counts[state]} {state}" for state in State if state not in _NOT_COUNTED and counts[state]]
         if last.hidden:
             hidden = {symptom: len(hosts) for symptom, hosts in last.hidden.items()}
             parts.append(f"cannot be ruled out: {in_words(hidden)}")
-        if unseen:
-            parts.append(f"not judged: {', '.join(unseen)}")
+        if last.not_judged:
+            parts.append(f"not judged: {', '.join(last.not_judged)}")
         parts.append(f"last tick {_time_of_day(last.at)}")
     if next_at is not None:
         parts.append(f"next {_time_of_day(next_at)} UTC")

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
-from fleet_health.detectors.hidden import hidden_verdicts
+from fleet_health.alerting.lifecycle import Action
+from fleet_health.engine import Circumstances
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction
 from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.service.clock import ClockState
+from fleet_health.service.clock import ClockState, monotonic_us
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from fleet_health.alerting.alert import Alert
-    from fleet_health.alerting.incidents import Incidents, News
-    from fleet_health.detectors.spec import Detector
+    from fleet_health.alerting.incidents import Outcome
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.engine import Engine
+    from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.service.clock import StepWatch
@@ -43,6 +44,16 @@ _MOST_READINGS = 3
 _log = structlog.get_logger("fleet_health.service")
 
 
+class Witness(Protocol):
+    """Adds to the alerts of one evaluation what is known of their hosts."""
+
+    def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:
+        """Return the alerts with what the fleet shows of their hosts."""
+
+    def with_samples(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
+        """Return the alerts with lines of the journal that refuse their hosts. May take long."""
+
+
 class Evaluator:
     """Evaluates at every tick."""
 
@@ -50,37 +61,33 @@ class Evaluator:
         self,
         *,
         intake: Intake,
-        incidents: Incidents,
+        engine: Engine,
         delivery: Delivery,
         pulse: Pulse,
         clock: Callable[[], Instant],
-        detectors: Sequence[Detector],
-        tick_us: int,
         on_scheduled: Callable[[], None],
         step_watch: StepWatch,
-        witness: Callable[[Sequence[Alert], Fleet], Sequence[Alert]] | None = None,
-        silencing: Silencing | None = None,
-        snapshot: Callable[[Fleet], Awaitable[bytes | None]] | None = None,
-        is_synchronized: Callable[[Instant], bool] = lambda _: False,
+        witness: Witness,
+        silencing: Silencing,
+        snapshot: Callable[[Fleet], Awaitable[bytes | None]],
+        is_synchronized: Callable[[Instant], bool],
+        counters: Counters,
     ) -> None:
-        self.last: Evaluation | None = None
         self.history = History()
         self.next_at: Instant | None = None
-        self.unseen: tuple[str, ...] = ()
-        """Symptoms that the last tick did not judge, because it did not see enough for it."""
         self._intake = intake
-        self._incidents = incidents
+        self._engine = engine
+        self._incidents = engine.incidents
         self._delivery = delivery
         self._pulse = pulse
         self._clock = clock
-        self._detectors = detectors
-        self._tick_us = tick_us
         self._on_scheduled = on_scheduled
         self._step_watch = step_watch
         self._witness = witness
         self._silencing = silencing
         self._snapshot = snapshot
         self._is_synchronized = is_synchronized
+        self._counters = counters
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
@@ -88,9 +95,8 @@ class Evaluator:
         """Whether the alert log gets notices too, and not only alerts."""
         self._retuned = asyncio.Event()
 
-    def retune(self, detectors: Sequence[Detector], tick_us: int) -> None:
-        """Go on with other detectors and another tick; the next evaluation is at the next multiple of it."""
-        self._detectors, self._tick_us = detectors, tick_us
+    def retune(self) -> None:
+        """Go on with the tick of the rules now in force; the next evaluation is at the next multiple of it."""
         self._retuned.set()
 
     async def run(self) -> NoReturn:
@@ -101,53 +107,50 @@ class Evaluator:
 
     async def _evaluate(self) -> None:
         self._pulse.beat(_STRIDE)
+        started_at = monotonic_us()
         now, is_stepped = await self._read_sources()
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
-        is_behind = self.clock_state.is_behind
-        seen = self._intake.seen(now)
-        judging = [
-            detector
-            for detector in self._detectors
-            # Who has been away for an hour on no clock but ours gets a tick to show up.
-            if detector.can_judge(seen) and not ((is_stepped or is_behind) and detector.is_of_absence)
-        ]
-        self.unseen = tuple(detector.symptom for detector in self._detectors if detector not in judging)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
-        reach = reach_of(self._detectors)
+        latest_at = None
+        if self.clock_state.is_behind:
+            # Up to when facts are known; a state that was saved under a clock that was ahead holds none.
+            latest_at = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
+        circumstances = Circumstances(self._intake.seen(now), is_stepped, latest_at)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
         async with self._intake.held() as fleet:
-            if is_behind:  # nothing is forgotten, for it is not known what is long ago
-                # Up to when facts are known; a state that was saved under a clock that was ahead holds none.
-                latest = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
-                evaluation = await wrap(under_a_clock_behind)(fleet, judging, now, latest, tuple(self._incidents.open))
-            else:
-                evaluation = await wrap(_judge)(fleet, self._detectors, judging, now, tuple(self._incidents.open))
-                await wrap(self.history.note)(fleet, now, now - reach.traffic_us)
+            evaluation = await wrap(self._engine.evaluate)(fleet, now, circumstances)
+            if latest_at is None:
+                await wrap(self.history.note)(fleet, now, now - self._engine.reach.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
-        news = await self._take(evaluation)
-        in_trouble = {host for host, _ in self._incidents.open}
-        hidden = {symptom: hosts - in_trouble for symptom, hosts in evaluation.hidden.items() if hosts - in_trouble}
-        evaluation = replace(evaluation, hidden=hidden)
+        outcome = await self._decide(evaluation)
         self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
-        alerts = await self._with_evidence(news.alerts)
+        alerts = await self._with_evidence(outcome.alerts)
         async with self._intake.held() as fleet:
-            state = None if self._snapshot is None else await self._snapshot(fleet)
+            state = await self._snapshot(fleet)
         if self.are_notices_recorded:
-            self._delivery.deliver([*alerts, *news.notices], state=state)
+            self._delivery.deliver([*alerts, *outcome.notices], state=state)
         else:
-            self._delivery.deliver(alerts, news.notices, state=state)
+            self._delivery.deliver(alerts, outcome.notices, state=state)
         self._intake.log_rejections()
-        self.last = evaluation
+        self._count(outcome, monotonic_us() - started_at)
         _log.log(
-            logging.INFO if news.alerts or news.notices else logging.DEBUG,
+            logging.INFO if outcome.alerts or outcome.notices else logging.DEBUG,
             "evaluated",
             findings=len(evaluation.findings),
-            new_alerts=len(news.alerts),
-            ended=len(news.notices),
-            not_judged=list(self.unseen),
+            new_alerts=len(outcome.alerts),
+            ended=len(outcome.notices),
+            not_judged=list(evaluation.not_judged),
         )
+
+    def _count(self, outcome: Outcome, duration_us: int) -> None:
+        counters = self._counters
+        counters.evaluations += 1
+        counters.evaluation_us += duration_us
+        for decision in outcome.decisions:
+            if decision.action is not Action.NONE:
+                counters.notifications[decision.incident.symptom, decision.action] += 1
 
     async def _read_sources(self) -> tuple[Instant, bool]:
         """Read the sources up to the present; return the evaluation's instant, and whether the clock was set.
@@ -217,38 +220,42 @@ class Evaluator:
         read = {state.name: state.newest_at for state in self._intake.states}
         return contradiction({**self.records, **read, SAVED_STATE: self._incidents.at}, now)
 
-    async def _take(self, evaluation: Evaluation) -> News:
-        if self._silencing is None:
-            return self._incidents.take(evaluation)
+    async def _decide(self, evaluation: Evaluation) -> Outcome:
         now = evaluation.at
         await self._silencing.refresh(now)
         # Silences are matched off the loop: what somebody may ask for must not hold it up.
         pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
-        is_muted = await self._silencing.match(pairs, now)
+        suppressions = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
-            news = self._incidents.take(evaluation, is_muted)
+            outcome = self._engine.decide(evaluation, suppressions)
             await self._silencing.look(self._incidents.open, now)
-            return news
+            return outcome
         # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
-        is_muted_later = await self._silencing.match(pairs, self.clock_state.latest_at)
-        return self._incidents.take(evaluation, lambda *pair: is_muted(*pair) or is_muted_later(*pair))
+        later = await self._silencing.match(pairs, self.clock_state.latest_at)
+        return self._engine.decide(evaluation, lambda *pair: suppressions(*pair) or later(*pair))
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Add the evidence, if it can be had: an alert must not wait for a disk, nor fail for what merely adorns it."""
-        if not alerts or self._witness is None:
+        """Add the evidence, as far as it can be had: an alert must not wait for a disk, nor fail for what adorns it."""
+        if not alerts:
             return alerts
         try:
             async with self._intake.held() as fleet:
-                async with asyncio.timeout(_WITNESS_TIME):
-                    return await wrap(self._witness)(alerts, fleet)
-        except TimeoutError:
-            _log.warning("alerts are given without their evidence", reason="it takes too long to gather")
+                alerts = await wrap(self._witness.with_evidence)(alerts, fleet)
         except Exception:  # noqa: BLE001 - as with a detector, it may be any
-            _log.exception("alerts are given without their evidence")
+            _log.exception("alerts sent without evidence")
+            return alerts
+        try:
+            # The fleet has no part in this, so it may go on meanwhile, and after the timeout as well.
+            async with asyncio.timeout(_WITNESS_TIME):
+                return await wrap(self._witness.with_samples)(alerts)
+        except TimeoutError:
+            _log.warning("alerts sent without sample lines", reason="reading them takes too long")
+        except Exception:  # noqa: BLE001 - likewise
+            _log.exception("alerts sent without sample lines")
         return alerts
 
     async def _sleep_until_tick(self) -> None:
-        self.next_at = next_tick_at(self._clock(), self._tick_us)
+        self.next_at = next_tick_at(self._clock(), self._engine.rules.policy.tick_us)
         self._on_scheduled()
         while (remaining_us := self.next_at - self._clock()) > 0:
             self._pulse.beat(_STRIDE)
@@ -260,18 +267,4 @@ class Evaluator:
             # Asked anew, for the clock may have been set back and the tick changed; unless it has just come.
             if (now := self._clock()) < self.next_at:
                 self._retuned.clear()
-                self.next_at = next_tick_at(now, self._tick_us)
-
-
-def _judge(
-    fleet: Fleet,
-    detectors: Sequence[Detector],
-    judging: Sequence[Detector],
-    now: Instant,
-    incidents: Sequence[tuple[str, str]],
-) -> Evaluation:
-    gone = evict(fleet, reach_of(detectors), now)
-    fleet.lost |= gone.keys()
-    # Also of the detectors that cannot judge now: what they would have found is hidden as well.
-    hidden = hidden_verdicts(fleet, detectors, fleet.hosts(), now)
-    return replace(evaluate(fleet, judging, now, incidents), gone=gone, hidden=hidden)
+                self.next_at = next_tick_at(now, self._engine.rules.policy.tick_us)

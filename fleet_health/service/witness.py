@@ -6,19 +6,37 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.evidence import evidence_of
+from fleet_health.detectors.evaluation import reach_of
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.sources.journal.samples import journal_command, sample_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from fleet_health.alerting.alert import Alert
-    from fleet_health.config.schema import JournalSettings
+    from fleet_health.config.schema import JournalSettings, Settings
     from fleet_health.model.fleet import Fleet
 
 
+class SettingsWitness:
+    """Adds evidence by the settings in force at that moment."""
+
+    def __init__(self, settings: Callable[[], Settings]) -> None:
+        self._settings = settings
+
+    def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> list[Alert]:
+        """Return the alerts with what the fleet shows of their hosts."""
+        settings = self._settings()
+        return with_evidence(alerts, fleet, settings.journal, reach_of(settings.detectors()).traffic_us)
+
+    def with_samples(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Return the alerts with lines of the journal that refuse their hosts."""
+        settings = self._settings()
+        return with_samples(alerts, settings.journal, reach_of(settings.detectors()).traffic_us)
+
+
 def with_evidence(alerts: Sequence[Alert], fleet: Fleet, settings: JournalSettings, reach_us: int) -> list[Alert]:
-    """Add to the alerts of one evaluation what is known of their hosts.
+    """Return the alerts of one evaluation with what the fleet shows of their hosts, and the command for the rest.
 
     Args:
         alerts: The alerts, all of one instant.
@@ -27,21 +45,26 @@ def with_evidence(alerts: Sequence[Alert], fleet: Fleet, settings: JournalSettin
         reach_us: How far back that is known.
 
     """
-    if not alerts:
-        return []
-    now = alerts[0].detected_at
-    evidence = {
-        alert.finding.host: evidence_of(fleet, alert.finding.host, now)
-        for alert in alerts
-        if alert.finding.host != EVERY_HOST
-    }
-    samples = sample_lines(settings, [host for host, known in evidence.items() if known.reason], now - reach_us, now)
     added = []
     for alert in alerts:
-        host = "" if alert.finding.host == EVERY_HOST else alert.finding.host
-        known = evidence.get(host)
-        if known is not None:
-            known = replace(known, samples=tuple(samples.get(host, ())))
+        host, now = alert.finding.host, alert.detected_at
+        known = None if host == EVERY_HOST else evidence_of(fleet, host, now)
         since = now - reach_us if known is None or known.first_bad_at is None else known.first_bad_at
-        added.append(replace(alert, evidence=known, command=journal_command(settings, host, since)))
+        command = journal_command(settings, "" if host == EVERY_HOST else host, since)
+        added.append(replace(alert, evidence=known, command=command))
     return added
+
+
+def with_samples(alerts: Sequence[Alert], settings: JournalSettings, reach_us: int) -> list[Alert]:
+    """Return the alerts of one evaluation with some of the latest lines that refuse their hosts. Reads the journal."""
+    refused = [one.finding.host for one in alerts if one.evidence is not None and one.evidence.reason]
+    if not refused:
+        return list(alerts)
+    now = alerts[0].detected_at
+    samples = sample_lines(settings, refused, now - reach_us, now)
+    return [
+        alert
+        if alert.evidence is None
+        else replace(alert, evidence=replace(alert.evidence, samples=tuple(samples.get(alert.finding.host, ()))))
+        for alert in alerts
+    ]

@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.model.counters import Counters
 from fleet_health.sources.state import Phase, SourceState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from fleet_health.model.instant import Instant
+    from fleet_health.parsing.rejection import Rejection
 
 # A burst of hints costs one look; a source that is away is soon found again; one that fails is not hammered.
 _REST = 0.25
@@ -35,6 +37,7 @@ class Follower(ABC):
 
     Attributes:
         state: How well it sees.
+        counters: Where it counts what it reads, misses and tries again.
         on_progress: Called whenever it has moved: read something, or seen that there is nothing to read.
         longest_wait: After how many seconds it looks again though nothing hinted at it.
 
@@ -44,6 +47,7 @@ class Follower(ABC):
 
     def __init__(self, name: str, clock: Callable[[], Instant]) -> None:
         self.state = SourceState(name)
+        self.counters = Counters()
         self.on_progress: Callable[[], None] = lambda: None
         self._clock = clock
         self._retry = _RETRY_FIRST
@@ -91,8 +95,17 @@ class Follower(ABC):
                     await asyncio.sleep(_REST)
                 continue
             await asyncio.sleep(self.rest)
+            self.counters.retries[self.state.name] += 1
             if self.state.phase is Phase.FAILING:
                 self._retry = min(self._retry * 2, _RETRY_LAST)
+
+    def _count(self, count: int, rejections: Sequence[Rejection]) -> None:
+        """Count what was read, and which of it was rejected."""
+        name, counters = self.state.name, self.counters
+        self.state.read += count
+        self.state.rejections.add(rejections)
+        counters.read[name] += count
+        counters.rejections.update((name, rejection.reason) for rejection in rejections)
 
     def _progress(self) -> None:
         """Say that something was read, and that there is more."""

@@ -147,9 +147,9 @@ def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, s
         watch.tick(lost_at + TICK, judged=judged),
         watch.tick(lost_at + 2 * TICK, judged=judged, heard={"a": lost_at + TICK}),
     ]
-    is_lost = [bool(watch.incidents.lost)]
+    is_lost = [any(one.lost_at is not None for one in watch.incidents.open.values())]
     ticks += [watch.tick(lost_at + 2 * 24 * HOUR_US, judged=judged)]
-    is_lost += [bool(watch.incidents.lost)]
+    is_lost += [any(one.lost_at is not None for one in watch.incidents.open.values())]
     watch.tick(lost_at + 33 * 24 * HOUR_US, judged=judged)
 
     assert [said(news) for news in ticks] == [[], [], [(LOST, *pair)], [], [], [(LOST, *pair)]]

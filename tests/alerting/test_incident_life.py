@@ -13,13 +13,15 @@ from hypothesis import strategies as st
 from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.incident import Snapshot
-from fleet_health.alerting.incidents import Incidents, News
+from fleet_health.alerting.incidents import Incidents, Outcome
+from fleet_health.alerting.lifecycle import State
 from fleet_health.alerting.scope import Scope
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.subject import EVERY_HOST
+from tests.rig.suppressing import silenced
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,7 +60,7 @@ class Watch:
         limits: str = "",
         heard: dict[str, Instant] | None = None,
         is_clock_behind: bool = False,
-    ) -> News:
+    ) -> Outcome:
         """Evaluate; what is explained is so by findings of every host. What is over is so by a fact of this instant.
 
         Args:
@@ -95,7 +97,7 @@ class Watch:
             gone=gone or {},
             is_clock_behind=is_clock_behind,
         )
-        return self.incidents.take(evaluation, lambda host, symptom: (host, symptom) in set(muted))
+        return self.incidents.update(evaluation, silenced(muted))
 
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
@@ -104,12 +106,12 @@ def watch(request: pytest.FixtureRequest) -> Watch:
     return Watch(restarts=request.param)
 
 
-def told(news: News) -> list[tuple[str, str]]:
+def told(news: Outcome) -> list[tuple[str, str]]:
     """Give the host and symptom of each alert."""
     return [(alert.finding.host, alert.finding.symptom) for alert in news.alerts]
 
 
-def said(news: News) -> list[tuple[str, str, str]]:
+def said(news: Outcome) -> list[tuple[str, str, str]]:
     """Give the status, host and symptom of each notice."""
     return [(notice.status, notice.host, notice.symptom) for notice in news.notices]
 
@@ -390,7 +392,7 @@ def test_what_was_said_to_flap_before_a_kill_is_not_said_again() -> None:
 
     assert told(killed) == [("a", "flapping")]
     assert [told(news) for news in ticks] == [[("b", "flapping")]] + [[]] * 10
-    assert second.incidents.flapping == {*pairs}
+    assert {one.pair for one in ticks[-1].decisions if one.state is State.FLAPPING} == {*pairs}
 
 
 PAIRS = [("a", "silent"), ("b", "silent"), ("b", "fatal-only"), DOWN]
@@ -430,7 +432,7 @@ def test_no_finding_of_a_host_disappears(
         keys |= {alert.dedup_key for alert in news.alerts}
         if (RESOLVED, *DOWN) in said(news):  # what was told of it before names nothing any more
             keys.discard(dedup_key(*DOWN, at))
-        flapping &= incidents.flapping
+        flapping &= {pair for pair in PAIRS if incidents._flapping.is_told(pair)}
         flapping |= {
             (alert.finding.host, symptom)
             for alert in news.alerts
@@ -443,7 +445,7 @@ def test_no_finding_of_a_host_disappears(
             is_ending = pair in incidents._inhibition.released or (cause is not None and cause.well_since is not None)
             causes_alerts = {dedup_key(EVERY_HOST, symptom, at) for symptom in ("receiver-down", "flapping")}
             is_named = cause is not None and pair in cause.explains and not causes_alerts.isdisjoint(keys)
-            assert is_told or (pair in incidents.held and (is_ending or is_named))
+            assert is_told or (pair in incidents._inhibition.held and (is_ending or is_named))
 
 
 def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:

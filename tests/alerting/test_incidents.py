@@ -34,7 +34,7 @@ def test_a_finding_is_alerted_once(evaluation_of: Callable[..., Evaluation], now
     incidents = Incidents()
 
     instants = (now, now, now + 1, now + SECOND_US)
-    ticks = [incidents.take(evaluation_of(("a", "silent"), at=at)).alerts for at in instants]
+    ticks = [incidents.update(evaluation_of(("a", "silent"), at=at)).alerts for at in instants]
 
     assert [named(alerts) for alerts in ticks] == [[("a", "silent")], [], [], []]
     assert ticks[0][0].detected_at == now
@@ -44,15 +44,15 @@ def test_another_host_or_symptom_is_another_alert(evaluation_of: Callable[..., E
     """What is new among the findings is alerted, and nothing else."""
     incidents = Incidents()
 
-    incidents.take(evaluation_of(("a", "silent")))
-    alerts = incidents.take(evaluation_of(("a", "fatal-only"), ("a", "silent"), ("b", "silent"))).alerts
+    incidents.update(evaluation_of(("a", "silent")))
+    alerts = incidents.update(evaluation_of(("a", "fatal-only"), ("a", "silent"), ("b", "silent"))).alerts
 
     assert named(alerts) == [("a", "fatal-only"), ("b", "silent")]
 
 
 def test_a_finding_named_twice_is_alerted_once(evaluation_of: Callable[..., Evaluation]) -> None:
     """Two detectors of one symptom do not make two alerts."""
-    assert named(Incidents().take(evaluation_of(("a", "silent"), ("a", "silent"))).alerts) == [("a", "silent")]
+    assert named(Incidents().update(evaluation_of(("a", "silent"), ("a", "silent"))).alerts) == [("a", "silent")]
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def test_every_utc_hour_alerts_anew(
     """A symptom that lasts is alerted again in the next hour, not within the hour."""
     incidents = Incidents()
 
-    incidents.take(evaluation_of(("a", "silent"), at=first))
+    incidents.update(evaluation_of(("a", "silent"), at=first))
 
-    assert bool(incidents.take(evaluation_of(("a", "silent"), at=second)).alerts) == is_alerted
+    assert bool(incidents.update(evaluation_of(("a", "silent"), at=second)).alerts) == is_alerted
 
 
 @pytest.mark.parametrize("step", [HOUR_US, 3 * HOUR_US, 24 * HOUR_US])
@@ -83,7 +83,9 @@ def test_a_clock_set_back_finds_its_alerts_again(
     """Hours that the clock goes through a second time are not alerted a second time, nor the hour left meanwhile."""
     incidents = Incidents()
 
-    ticks = [incidents.take(evaluation_of(("a", "silent"), at=at)).alerts for at in (now, now - step, now - step, now)]
+    ticks = [
+        incidents.update(evaluation_of(("a", "silent"), at=at)).alerts for at in (now, now - step, now - step, now)
+    ]
 
     assert [len(alerts) for alerts in ticks] == [1, 1, 0, 0]
 
@@ -94,7 +96,7 @@ def test_a_remembered_key_suppresses_within_its_hour(evaluation_of: Callable[...
     incidents.remember(dedup_key("a", "silent", now), HOUR_BEGINS)
     incidents.remember(dedup_key("b", "silent", now), HOUR_BEGINS + HOUR_US - 1)
 
-    alerts = incidents.take(evaluation_of(("a", "silent"), ("b", "silent"), ("c", "silent"), at=now)).alerts
+    alerts = incidents.update(evaluation_of(("a", "silent"), ("b", "silent"), ("c", "silent"), at=now)).alerts
 
     assert named(alerts) == [("c", "silent")]
 
@@ -108,7 +110,7 @@ def test_a_key_found_under_another_hour_suppresses_nothing(
     incidents.remember(dedup_key("a", "silent", now), now + other)
     incidents.remember(dedup_key("b", "silent", now + other), now)
 
-    alerts = incidents.take(evaluation_of(("a", "silent"), ("b", "silent"), at=now)).alerts
+    alerts = incidents.update(evaluation_of(("a", "silent"), ("b", "silent"), at=now)).alerts
 
     assert named(alerts) == [("a", "silent"), ("b", "silent")]
 
@@ -118,7 +120,7 @@ def test_memory_is_pruned_with_the_hours(evaluation_of: Callable[..., Evaluation
     incidents = Incidents()
 
     for hour in range(24 * 30):
-        incidents.take(evaluation_of(("a", "silent"), ("b", "silent"), at=now + hour * HOUR_US))
+        incidents.update(evaluation_of(("a", "silent"), ("b", "silent"), at=now + hour * HOUR_US))
 
     assert sum(len(keys) for keys in incidents._told.by_hour.values()) <= 2 * 27
 
@@ -128,7 +130,7 @@ def test_a_key_from_the_far_future_does_not_stay(evaluation_of: Callable[..., Ev
     incidents = Incidents()
     incidents.remember("0123456789abcdef", now + 24 * 3650 * HOUR_US)
 
-    incidents.take(evaluation_of(at=now))
+    incidents.update(evaluation_of(at=now))
 
     assert set().union(*incidents._told.by_hour.values()) == set()
 
@@ -152,7 +154,9 @@ def test_each_host_and_hour_has_one_alert_across_restarts(
             incidents = Incidents()
             for alert in given_alerts:
                 incidents.remember(alert.dedup_key, alert.detected_at)
-        given_alerts += incidents.take(Evaluation(at, tuple(Finding(host, "silent", "", "") for host in hosts))).alerts
+        given_alerts += incidents.update(
+            Evaluation(at, tuple(Finding(host, "silent", "", "") for host in hosts))
+        ).alerts
 
     assert sorted(
         (alert.finding.host, (alert.detected_at - HOUR_BEGINS) // HOUR_US) for alert in given_alerts

@@ -7,17 +7,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import reach_of
+from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service import clock
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
-from fleet_health.service.ticker import Evaluator
 from tests.bench.data import Entries, host_names, write_journal
+from tests.rig.evaluating import evaluator_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.fleet import Fleet
+    from fleet_health.service.ticker import Evaluator
 
 _PATIENCE_S = 3_600.0
 
@@ -83,20 +85,20 @@ async def wired(settings: Settings, journal_socket: Path, on_scheduled: Callable
         return tasks[-1]
 
     pulses = {part: Pulse(part, _PATIENCE_S) for part in ("index", "journal", "evaluator", "writer")}
-    intake = Intake(clock=clock.now, start=start, index_pulse=pulses["index"], journal_pulse=pulses["journal"])
+    intake = Intake(
+        clock=clock.now, start=start, index_pulse=pulses["index"], journal_pulse=pulses["journal"], counters=Counters()
+    )
     journal = JournalSink(str(journal_socket))
-    delivery = Delivery(AlertLog(settings.alerts_path, is_service=True), journal, pulses["writer"])
+    delivery = Delivery(AlertLog(settings.alerts_path, is_service=True), journal, pulses["writer"], counters=Counters())
     await intake.adopt(settings, reach_of(settings.detectors()))
-    evaluator = Evaluator(
+    evaluator = evaluator_of(
         intake=intake,
-        incidents=Incidents(),
+        engine=Engine(settings.rules()),
         delivery=delivery,
-        pulse=pulses["evaluator"],
         clock=clock.now,
-        detectors=settings.detectors(),
-        tick_us=settings.tick_us,
-        on_scheduled=on_scheduled,
         step_watch=clock.StepWatch(),
+        directory=settings.alerts_path.parent,
+        on_scheduled=on_scheduled,
     )
     start(delivery.run())
     try:

@@ -126,7 +126,7 @@ def test_the_second_time_there_is_nothing_new(site: Site, check: RunCommand) -> 
 
     # late has happened by now, just-in-time is so no more, and what edge did has left the window.
     assert again.last_line == "7 hosts checked, 2 new alerts"
-    assert "quiet: silent (alerted before in this hour)" in again.stdout
+    assert "quiet: silent (notified this hour)" in again.stdout
     assert rows == 7
     assert ("quiet", "silent") in found(next_hour.stdout)
     assert "quiet: silent (" not in next_hour.stdout
@@ -134,7 +134,7 @@ def test_the_second_time_there_is_nothing_new(site: Site, check: RunCommand) -> 
 
 def row_of(document: dict[str, Any]) -> dict[str, Any]:
     """Give a finding's row without what `check` adds to it."""
-    return {key: value for key, value in document.items() if not key.startswith("is_")}
+    return {key: value for key, value in document.items() if key not in {"is_new", "decision"}}
 
 
 @pytest.mark.usefixtures("recorded")
@@ -380,3 +380,35 @@ def test_its_findings_are_the_services(site: Site, check: RunCommand, start_serv
 
     assert {one["host"]: row_of(one) for one in findings} == rows
     assert last["new_alerts"] == 0
+
+
+def test_it_holds_back_what_the_service_holds_back(site: Site, check: RunCommand, start_service: StartService) -> None:
+    """A host within its grace, a repeat that is not due, a host known as lost: by the state of the service."""
+    site.configure('hosts.expected = ["pi-9"]\nalerts.repeat = ["24h"]\ndetectors.silent.lookback = "1h"')
+    site.ship("quiet", minutes_ago=45)
+    site.ship("well")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
+        service.until_evaluated_anew()
+        *found, last = check("--json").documents
+        shown = check().stdout
+        assert service.stop() == 0
+    decided = {(one["host"], one["symptom"]): one["decision"] for one in found}
+
+    assert {pair: (one["state"], one["action"], one["reason"]) for pair, one in decided.items()} == {
+        ("pi-9", "never-seen"): ("pending", "none", "within grace"),
+        ("quiet", "silent"): ("firing", "none", "repeat not due"),
+    }
+    assert last["new_alerts"] == 0
+    assert "pi-9: never-seen (pending)\n" in shown
+    assert "quiet: silent (repeat not due)\n" in shown
+    assert site.alerted() == [("quiet", "silent")]
+
+
+def test_without_a_service_no_grace_holds_an_alert_back(site: Site, check: RunCommand) -> None:
+    """Nobody remembers since when a host is missing, so it would be missing for the first time at every check."""
+    site.configure('hosts.expected = ["pi-9"]')
+    site.ship("well")
+
+    assert "pi-9: never-seen\n" in check().stdout
+    assert site.alerted() == [("pi-9", "never-seen")]

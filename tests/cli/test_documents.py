@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.alerting.lifecycle import Action, State
+
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService
 
@@ -66,4 +68,4 @@ def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand,
         assert promised(f"`{name}`") <= keys_of(document), name
     assert promised("a host in it") - {"strip_bin_s"} <= set(documents["status"]["hosts"][0])
     (incident,) = documents["status"]["hosts"][0]["incidents"]
-    assert promised("an incident") - {"firing", "unknown", "silenced", "flapping", "pending", "lost"} <= set(incident)
+    assert promised("an incident") - {*State} - {*Action} <= set(incident)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.alerting.incident import Incident
-from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.silences import Silences
+from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.api.explanation import explanation_document
 from fleet_health.api.overview import Knowledge
 from fleet_health.config.loading import load
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
+from fleet_health.engine import Engine
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.instant import HOUR_US
@@ -62,8 +65,8 @@ def test_every_figure_stands_against_its_limit(
         "      detectors.fatal-only.min_count = 7, from overrides[1], ref*\n"
     ) in shown
     assert '      detectors.fatal-only.window = "30m", from default\n' in shown
-    assert "  held back by repeat: it was told of at " in shown
-    assert re.search(r"^  told of next at \d{4}-\d\d-\d\dT\d\d:00:00Z, if it lasts$", shown, re.MULTILINE)
+    assert "  it was notified in this UTC hour (" in shown
+    assert re.search(r"^  notified next at \d{4}-\d\d-\d\dT\d\d:00:00Z, if it lasts$", shown, re.MULTILINE)
     assert shown.count('"PUT /v1/episodes/refused/') == 3
     assert "\nMore: journalctl --unit=cis490-receiver.service --since=@" in shown
     assert (fatal_only["is_found"], fatal_only["incident"]["state"]) == (True, "firing")
@@ -97,37 +100,41 @@ def test_what_holds_an_alert_back_is_said(
         pending = verdict(explain("absent", "--json"), "never-seen")
         failing = verdict(explain("*", "--json"), "receiver-failing")
 
-    assert [one["by"] for one in silenced["held_by"]] == ["silence"]
-    assert silenced["held_by"][0]["detail"].endswith(": we know")
+    assert silenced["incident"]["reason"] == "silenced"
+    assert silenced["incident"]["reason_detail"].endswith(": we know")
     assert silenced["next_alert_wall"] > silenced["incident"]["opened_wall"]
-    assert [one["by"] for one in held["held_by"]] == ["inhibition"]
-    assert held["held_by"][0]["detail"].startswith("* receiver-failing explains it")
+    assert (held["incident"]["state"], held["incident"]["reason_detail"]) == ("inhibited", "* receiver-failing")
     assert held["next_alert_wall"] is None
-    assert [one["by"] for one in pending["held_by"]] == ["grace"]
+    assert (pending["incident"]["state"], pending["incident"]["reason"]) == ("pending", "within grace")
     assert failing["incident"]["state"] == "firing"
 
 
 @pytest.mark.parametrize(
     ("repeat", "hours", "lost_at", "expected"),
     [
-        ("'hour'", 0, None, ("repeat", "2026-11-23T12:00:00Z, in this UTC hour")),
-        ("'hour'", 1, None, None),
-        ("['3h', '8h']", 2, None, ("repeat", "2026-11-23T12:00:00Z, and will be again as `[alerts] repeat` says")),
-        ("['3h', '8h']", 3, None, None),
-        ("'hour'", 0, 1, ("lookback", "it has shipped nothing for all of it, and is told of again after it ships")),
+        ("'hour'", 0, None, "it was notified in this UTC hour (2026-11-23T12:00:00Z)"),
+        ("'hour'", 1, None, "it is repeated at the next evaluation"),
+        ("['3h', '8h']", 2, None, "it was notified, and is repeated as `alerts.repeat` says (2026-11-23T12:00:00Z)"),
+        ("['3h', '8h']", 3, None, "it is repeated at the next evaluation"),
+        ("'hour'", 0, 1, "its host has shown no sign for the whole lookback, and it is notified again when it does"),
     ],
     ids=["in this hour", "in the next one", "between two intervals", "when one is over", "lost"],
 )
-def test_why_nothing_is_said_of_what_was_told_of(
-    repeat: str, hours: int, lost_at: int | None, expected: tuple[str, str] | None, tmp_path: Path
+def test_why_an_incident_is_notified_or_not(
+    repeat: str, hours: int, lost_at: int | None, expected: str, tmp_path: Path
 ) -> None:
     """For this hour, or until the next interval; and nothing more if it is lost."""
     (config := tmp_path / "config.toml").write_text(f"alerts.repeat = {repeat}")
     told_at = 1_795_435_200_000_000
     incident = Incident("a", "silent", told_at, told_at=told_at, lost_at=lost_at)
+    settings = load(config)
+    engine = Engine(settings.rules())
+    findings = () if lost_at else (Finding("a", "silent", "detail", ""),)
+    engine.incidents.restore(Snapshot(at=told_at, open=[incident]))
+    engine.decide(Evaluation(told_at, findings))
     known = Knowledge(
         now=told_at + hours * HOUR_US,
-        settings=load(config),
+        settings=settings,
         problems=[],
         sources=[],
         evaluation=None,
@@ -135,16 +142,13 @@ def test_why_nothing_is_said_of_what_was_told_of(
         next_at=None,
         unseen=(),
         clock="",
-        incidents=[(incident, "lost" if lost_at else "firing")],
+        decisions=engine.incidents.decisions(told_at + hours * HOUR_US),
         silences=Silences(),
         history=HistorySnapshot(),
     )
-    document = explanation_document(known, Fleet(), Incidents(), "a", lambda *_: False)
-    held_by = document["detectors"][0]["held_by"]
+    document = explanation_document(known, Fleet(), engine.incidents, "a", lambda _: no_suppressions)
 
-    assert [(one["by"], one["detail"].removeprefix("it was told of at ")) for one in held_by] == (
-        [] if expected is None else [expected]
-    )
+    assert document["detectors"][0]["why"] == expected
 
 
 def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
@@ -178,7 +182,7 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
     assert status.documents[0]["incidents_by_state"] == {"silenced": 1}
     assert status.status == 0
     assert doubted["is_found"] is False
-    assert [one["by"] for one in doubted["held_by"]] == ["silence", "evidence"]
+    assert doubted["incident"]["reason"] == "silenced"
     assert doubted["next_alert_wall"] is None
 
 

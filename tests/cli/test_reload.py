@@ -78,11 +78,11 @@ def test_what_will_not_be_told_of_at_once_is_marked(
 
     assert [line.split(":")[:2] for line in shown.splitlines() if line.startswith("fires")] == [
         ["fires", " * receiver-failing"],
-        ["fires, held back by grace", " absent never-seen"],
-        ["fires, held back by inhibition", " broken fatal-only"],
-        ["fires, held back by silence", " known silent"],
+        ["fires, pending", " absent never-seen"],
+        ["fires, inhibited", " broken fatal-only"],
+        ["fires, silenced", " known silent"],
         ["fires", " news silent"],
-        ["fires, held back by silence", " quiet silent"],
+        ["fires, muted", " quiet silent"],
     ]
 
 

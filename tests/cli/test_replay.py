@@ -19,7 +19,7 @@ from fleet_health.cli.plot.plot import PlotError
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import reach_of
 from fleet_health.replay.past import Past
-from fleet_health.replay.replay import Replay, Rules
+from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.sources.journal.system_messages import DROPPED_ID
 from tests.rig.service_process import plain_environment
@@ -110,12 +110,11 @@ def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.
     )
     record_anything(site, random, since - HOUR, until + HOUR)
     settings = load(site.config)
-    detectors = settings.detectors()
-    reach = reach_of(detectors)
-    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit)
+    reach = reach_of(settings.detectors())
+    watched = Watched(settings.rules(), settings.quiet, settings.host_limit)
     outcomes = []
     for spans, is_alone, run_length in ((1, True, 7), (3, False, 100_000), (2, True, 7)):
-        replay = Replay(rules)
+        replay = Replay(watched)
         with Past(run_length) as past:
             past.read(settings.index, settings.journal, reach, (since, until), lambda _: None, is_alone=is_alone)
             replayed = {

@@ -366,9 +366,9 @@ def test_a_screen_has_its_foot(matching: int, given: int, height: int, shown: in
     ("states", "problems", "is_blind", "expected"),
     [
         ({}, [], False, 0),
-        ({"silenced": 1, "held-back": 1, "pending": 1, "lost": 1}, [], False, 0),
+        ({"silenced": 1, "muted": 1, "inhibited": 1, "pending": 1, "lost": 1}, [], False, 0),
         ({"firing": 1}, [], False, 1),
-        ({"unknown": 1}, [], False, 1),
+        ({"unconfirmed": 1}, [], False, 1),
         ({"flapping": 1}, [], False, 1),
         ({}, ["the alert log cannot be written: no space"], False, 1),
         ({"firing": 1}, ["the alert log cannot be written: no space"], True, 3),
@@ -377,7 +377,7 @@ def test_a_screen_has_its_foot(matching: int, given: int, height: int, shown: in
 def test_what_nobody_need_look_at_is_well(
     states: dict[str, int], problems: list[str], *, is_blind: bool, expected: int
 ) -> None:
-    """Silenced, held back, to stand for a while first, or given up: not what a check should call for."""
+    """Silenced, inhibited, to stand for a while first, or given up: not what a check should call for."""
     document = {"incidents_by_state": states, "problems": problems, "is_blind": is_blind}
     assert exit_status(document) == expected
 

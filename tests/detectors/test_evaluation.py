@@ -106,7 +106,7 @@ def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
     first, second = (evaluate(Fleet(), detectors, now) for _ in range(2))
 
     assert first == second
-    assert [len(incidents.take(evaluation).alerts) for evaluation in (first, second)] == [3, 0]
+    assert [len(incidents.update(evaluation).alerts) for evaluation in (first, second)] == [3, 0]
 
 
 def test_the_reach_is_the_longest_of_each_source() -> None:

@@ -70,11 +70,11 @@ def test_who_is_lost_from_this_tick_on_was_seen(fleet_of: Callable[..., Fleet], 
     for at in (now, now + 1, now + 2):
         evict(fleet, reach_of(detectors), at)
         fleet.lost = incidents.once_shipped
-        incidents.take(evaluate(fleet, detectors, at, incidents.open))
+        incidents.update(evaluate(fleet, detectors, at, incidents.open))
         opened.append(sorted(incidents.open))
 
     assert opened == [[("a", "silent")]] * 3
-    assert incidents.lost == {"a"}
+    assert [one.host for one in incidents.open.values() if one.lost_at is not None] == ["a"]
 
 
 def test_who_is_only_refused_was_never_seen(fleet_of: Callable[..., Fleet], now: Instant) -> None:

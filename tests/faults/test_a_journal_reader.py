@@ -19,18 +19,18 @@ import pytest
 from structlog.testing import capture_logs
 from systemd import journal
 
-from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
 from fleet_health.detectors.blind import Blind
 from fleet_health.detectors.evaluation import evaluate, reach_of
+from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import Fleet
 from fleet_health.service import clock
 from fleet_health.service.clock import StepWatch
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.status import status_line
-from fleet_health.service.ticker import Evaluator
 from fleet_health.sources import follower as following_module
 from fleet_health.sources.journal import source as journal_module
 from fleet_health.sources.journal.reader import JournalReader
@@ -44,6 +44,7 @@ from tests.faults.private_journald import (
     make_entry_unreadable,
     open_descriptors,
 )
+from tests.rig.evaluating import evaluator_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
@@ -591,26 +592,28 @@ async def test_A14_clock_set_back(site: Site) -> None:
         site.answer("refused", 412, at_us=present + number)
     site.sync_journal()
     settings = load(site.config, {})
-    detectors = settings.detectors()
     sink, tasks = _Alerts(), []
 
     def start(work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    intake = Intake(clock=lambda: wall, start=start, index_pulse=Pulse("index", 60), journal_pulse=Pulse("journal", 60))
-    evaluator = Evaluator(
-        intake=intake,
-        incidents=Incidents(),
-        delivery=sink,  # type: ignore[arg-type] # of which no more is used
-        pulse=Pulse("evaluator", 60),
+    intake = Intake(
         clock=lambda: wall,
-        detectors=detectors,
-        tick_us=settings.tick_us,
-        on_scheduled=lambda: None,
-        step_watch=StepWatch(lambda: wall, lambda: elapsed),
+        start=start,
+        index_pulse=Pulse("index", 60),
+        journal_pulse=Pulse("journal", 60),
+        counters=Counters(),
     )
-    await intake.adopt(settings, reach_of(detectors))
+    evaluator = evaluator_of(
+        intake=intake,
+        engine=Engine(settings.rules()),
+        delivery=sink,  # type: ignore[arg-type] # of which no more is used
+        clock=lambda: wall,
+        step_watch=StepWatch(lambda: wall, lambda: elapsed),
+        directory=site.directory,
+    )
+    await intake.adopt(settings, reach_of(settings.detectors()))
     await evaluator._evaluate()
     ahead = [alert.finding.symptom for alert in sink.alerts if alert.finding.host == "refused"]
     wall, elapsed = present + MINUTE_US, MINUTE_US
@@ -656,8 +659,7 @@ async def test_A16_no_permission(
             sources=[state],
             last=None,
             next_at=None,
-            unseen=(),
-            incidents=Incidents(),
+            decisions=(),
             problems=(),
             now=now,
         )

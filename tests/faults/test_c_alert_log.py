@@ -15,6 +15,7 @@ import socket
 import stat
 import subprocess
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,9 +25,11 @@ from structlog.testing import capture_logs
 from fleet_health.alerting.alert import Alert, dedup_key
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import Evaluation, reach_of
+from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
+from fleet_health.engine import Engine
 from fleet_health.errors import SinkUnavailable
+from fleet_health.model.counters import Counters
 from fleet_health.model.instant import HOUR_US, SECOND_US, from_datetime, isoformat, utc_hour
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
@@ -35,7 +38,7 @@ from fleet_health.service.clock import StepWatch
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
-from fleet_health.service.ticker import Evaluator
+from tests.rig.evaluating import evaluator_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -115,7 +118,7 @@ def journald(tmp_path: Path) -> Iterator[Journald]:
 @asynccontextmanager
 async def delivering(path: Path, journald: Journald) -> AsyncIterator[Delivery]:
     """Deliver to an alert log and a journal for as long as the context lasts."""
-    delivery = Delivery(AlertLog(path, is_service=True), journald.sink, Pulse("writer", 60))
+    delivery = Delivery(AlertLog(path, is_service=True), journald.sink, Pulse("writer", 60), counters=Counters())
     task = asyncio.create_task(delivery.run())
     try:
         yield delivery
@@ -495,28 +498,30 @@ class Machine:
         self.ticks: list[Instant] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.settings: Settings = load(site.config)
-        self.detectors = self.settings.detectors()
-        self.incidents = Incidents()
+        rules = self.settings.rules()
+        self.engine = Engine(replace(rules, policy=replace(rules.policy, tick_us=tick_us)))
         self.delivery = Delivery(
-            AlertLog(site.alerts), JournalSink(str(site.directory / "nobody")), Pulse("writer", 600)
+            AlertLog(site.alerts),
+            JournalSink(str(site.directory / "nobody")),
+            Pulse("writer", 600),
+            counters=Counters(),
         )
         self.intake = Intake(
             clock=lambda: self.now(),  # noqa: PLW0108 - asked anew, for a test may put another in its place
             start=self._start,
             index_pulse=Pulse("index", 600),
             journal_pulse=Pulse("journal", 600),
+            counters=Counters(),
         )
-        self.evaluator = Evaluator(
+        self.evaluator = evaluator_of(
             intake=self.intake,
-            incidents=self.incidents,
+            engine=self.engine,
             delivery=self.delivery,
-            pulse=Pulse("evaluator", 600),
             clock=lambda: self.now(),  # noqa: PLW0108 - asked anew, for a test may put another in its place
-            detectors=self.detectors,
-            tick_us=tick_us,
-            on_scheduled=self._note_tick,
             step_watch=StepWatch(self.now, lambda: self.monotonic),
-            is_synchronized=lambda _: is_synchronized,
+            directory=site.directory,
+            on_scheduled=self._note_tick,
+            is_synchronized=is_synchronized,
         )
 
     def now(self) -> Instant:
@@ -532,7 +537,8 @@ class Machine:
         """Evaluate once; return when the alerts are written. Give what was not judged."""
         await self.evaluator._evaluate()
         await self.delivery.settle()
-        return self.evaluator.unseen
+        assert self.engine.last is not None
+        return self.engine.last.not_judged
 
     def start_ticking(self) -> None:
         """Evaluate at each tick from now on."""
@@ -545,12 +551,12 @@ class Machine:
         return task
 
     def _note_tick(self) -> None:
-        assert self.evaluator.last is not None
-        self.ticks.append(self.evaluator.last.at)
+        assert self.engine.last is not None
+        self.ticks.append(self.engine.last.at)
 
     async def __aenter__(self) -> Self:
         self._start(self.delivery.run())
-        await self.intake.adopt(self.settings, reach_of(self.detectors))
+        await self.intake.adopt(self.settings, self.engine.reach)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -648,7 +654,7 @@ async def test_C7_clock_stepped_while_the_sources_are_read(step_us: int, site: S
         machine.intake.poll = poll_and_step  # type: ignore[method-assign]
         assert "silent" in await machine.tick()
         machine.intake.poll = poll  # type: ignore[method-assign]
-        at = machine.evaluator.last
+        at = machine.engine.last
         site.ship("well", at_us=machine.wall)
         machine.run_on(5 * MINUTE_US)
         assert await machine.tick() == ()
@@ -716,7 +722,8 @@ async def test_C9_suspend_and_resume(site: Site, async_eventually: AsyncEventual
 
         def note() -> None:
             note_tick()
-            unseen[machine.ticks[-1]] = machine.evaluator.unseen
+            assert machine.engine.last is not None
+            unseen[machine.ticks[-1]] = machine.engine.last.not_judged
 
         machine.now = lambda: NOON + monotonic() + asleep_us  # type: ignore[method-assign]
         machine.evaluator._step_watch = StepWatch(machine.now, monotonic)
@@ -749,7 +756,7 @@ def test_C10_keys_are_pruned(tmp_path: Path) -> None:
     for hour in range(14 * 24):
         at = NOON + hour * HOUR_US
         findings = tuple(Finding(f"host-{number}", "silent", "x" * 400, "") for number in range(10))
-        due = incidents.take(Evaluation(at, findings)).alerts
+        due = incidents.update(Evaluation(at, findings)).alerts
         log.append(due)
 
         assert len(due) == 10

@@ -10,17 +10,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
-from fleet_health.alerting.incidents import Incidents
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import reach_of
+from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service.clock import StepWatch
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
-from fleet_health.service.ticker import Evaluator
 from fleet_health.sources.follower import Follower
+from tests.rig.evaluating import evaluator_of
 from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -68,27 +69,25 @@ class AssembledService:
         config = limits.applied_to(self._base)
         log = AlertLog(self.alerts, is_service=True)
         log.probe()
-        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", PATIENCE_S))
+        self._delivery = Delivery(log, JournalSink(str(self._nobody)), Pulse("writer", PATIENCE_S), counters=Counters())
         self._writer = self._loop.create_task(self._delivery.run())
-        incidents = Incidents()
+        self._engine = Engine(config.rules())
         for key, at in log.given(self._clock.wall):
-            incidents.remember(key, at)
+            self._engine.incidents.remember(key, at)
         self._intake = Intake(
             clock=lambda: self._clock.wall,
             start=self._start_task,
             index_pulse=Pulse("index", PATIENCE_S),
             journal_pulse=Pulse("journal", PATIENCE_S),
+            counters=Counters(),
         )
-        self._evaluator = Evaluator(
+        self._evaluator = evaluator_of(
             intake=self._intake,
-            incidents=incidents,
+            engine=self._engine,
             delivery=self._delivery,
-            pulse=Pulse("evaluator", PATIENCE_S),
             clock=lambda: self._clock.wall,
-            detectors=config.detectors(),
-            tick_us=config.tick_us,
-            on_scheduled=lambda: None,
             step_watch=StepWatch(lambda: self._clock.wall, lambda: self._clock.monotonic),
+            directory=self._nobody.parent,
         )
         self._is_alive = True
         self._run(self._intake.adopt(config, reach_of(config.detectors())))
@@ -100,7 +99,7 @@ class AssembledService:
     def evaluate(self) -> Evaluation:
         """Do what a tick does; the alerts may or may not be written already."""
         self._run(self._evaluator._evaluate())
-        evaluation = self._evaluator.last
+        evaluation = self._engine.last
         assert evaluation is not None
         return evaluation
 
@@ -121,7 +120,8 @@ class AssembledService:
         """Go on with other limits."""
         config = limits.applied_to(self._base)
         self._run(self._intake.adopt(config, reach_of(config.detectors())))
-        self._evaluator.retune(config.detectors(), config.tick_us)
+        self._engine.adopt(config.rules())
+        self._evaluator.retune()
 
     def die(self) -> None:
         """End this life without a word."""

@@ -8,6 +8,8 @@ import socket
 import stat
 import subprocess
 import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,14 +18,15 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.api.server import ControlSocket
 from fleet_health.cli.plot.plot import draw
 from fleet_health.detectors.spec import Finding
-from fleet_health.errors import SinkUnavailable
+from fleet_health.errors import SinkUnavailable, SourceRefused
+from fleet_health.files.safe_files import led_astray
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.replay.timeline import Timeline
+from fleet_health.sources.index import tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from tests.conftest import DoWithout, Finished, RunCommand, Site, StartService
 
@@ -408,6 +411,82 @@ def test_S1_root_lends_nobody_its_eyes(
     assert f"{index}: " in done.stderr
 
 
+class Exchanging:
+    """Somebody who exchanges what is at two paths, as soon as the one has been looked at, and again and again."""
+
+    def __init__(self, one: Path, other: Path) -> None:
+        self.one, self.other = one, other
+
+    def __call__(self) -> None:
+        """Exchange them."""
+        spare = self.one.with_name("spare")
+        self.one.rename(spare)
+        self.other.rename(self.one)
+        spare.rename(self.other)
+
+
+@pytest.mark.parametrize("kind", ["a file", "nothing", "a directory of root"])
+@pytest.mark.fault("S1", rig="second user")
+def test_S1_a_link_that_is_exchanged_after_it_was_followed_leads_nowhere(
+    kind: str, receivers: Path, victim: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands at the path when it is looked at is good, and not what was opened."""
+    (receivers / "data").mkdir()
+    index, good = receivers / "data" / "index.jsonl", receivers / "good"
+    link(index, victim / "site.sh")
+    if kind == "a file":
+        good.write_text("{}\n")
+        os.chown(good, NOBODY, NOBODY)
+        exchange: Callable[[], object] = Exchanging(index, good)
+    elif kind == "nothing":
+        exchange = lambda: index.rename(good) if index.is_symlink() else None  # noqa: E731
+    else:
+        os.chown(receivers / "data", NOBODY, NOBODY)
+        good.mkdir()
+        (good / "index.jsonl").write_text("{}\n")
+        exchange = Exchanging(receivers / "data", good)
+
+    def exchanged(path: Path, opened: os.stat_result) -> str:
+        exchange()
+        return led_astray(path, opened)
+
+    monkeypatch.setattr(tail, "led_astray", exchanged)
+
+    with pytest.raises(SourceRefused, match=f"{index}: expected a file that stays in its place"):
+        tail.Tail(index).read()
+
+
+@pytest.mark.fault("S1", rig="second user")
+def test_S1_a_link_of_root_to_a_strangers_link_leads_nowhere(receivers: Path, victim: Path) -> None:
+    """Root trusts its own link, and not what it leads to."""
+    (victim / "index.jsonl").symlink_to(receivers / "index.jsonl")
+    link(receivers / "index.jsonl", victim / "site.sh")
+
+    with pytest.raises(SourceRefused, match="found a link to one of user root; run this as nobody"):
+        tail.Tail(victim / "index.jsonl").read()
+
+
+@pytest.mark.fault("S1", rig="second user")
+def test_S1_what_is_no_file_is_not_even_opened(receivers: Path, victim: Path) -> None:
+    """To open a device, such as a watchdog, does something; and whoever waits at a FIFO of root's would go on."""
+    os.mkfifo(victim / "fifo", 0o600)
+    link(receivers / "index.jsonl", victim / "fifo")
+    writer = subprocess.Popen(
+        [sys.executable, "-c", f"print(flush=True); open({str(victim / 'fifo')!r}, 'wb')"], stdout=subprocess.PIPE
+    )
+    try:
+        assert writer.stdout is not None
+        writer.stdout.readline()
+        for _ in range(20):
+            with pytest.raises(SourceRefused):
+                tail.Tail(receivers / "index.jsonl").read()
+            time.sleep(0.02)
+        assert writer.poll() is None
+    finally:
+        writer.kill()
+        writer.communicate()
+
+
 @pytest.mark.fault("S1", rig="second user")
 def test_S1_an_index_that_is_the_receivers_own_link_is_read(
     receivers: Path, strangers_site: Site, run_command: RunCommand
@@ -502,3 +581,25 @@ def test_S1_a_shell_obeys_nothing_in_the_alert_log(tmp_path: Path, site: Site, c
         assert not owned.exists(), fed
     subprocess.run(["sh", raw], capture_output=True, check=False)
     assert owned.exists()  # the control: this is how it would have happened
+
+
+def bytes_read() -> int:
+    """Return how much this process has read so far, by the kernel's count."""
+    (line,) = [line for line in Path("/proc/self/io").read_text().splitlines() if line.startswith("rchar: ")]
+    return int(line.split()[1])
+
+
+@pytest.mark.fault("S1", rig="files", says="an alert log with a hole of gigabytes")
+def test_S1_a_huge_hole_in_the_alert_log_holds_no_alert_up(tmp_path: Path) -> None:
+    """Whoever owns the directory can make one at once. What is read of it is bounded, and the rows behind it count."""
+    log = AlertLog(tmp_path / "alerts.jsonl")
+    with log.path.open("wb") as file:
+        file.truncate(2 << 30)
+        file.seek(0, os.SEEK_END)
+        file.write(b"\n" + json.dumps(alert().row()).encode() + b"\n")
+    before = bytes_read()
+
+    given = log.given(AT)
+
+    assert [at for _, at in given] == [AT]
+    assert bytes_read() - before < 80 << 20

@@ -315,7 +315,7 @@ def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartServic
         (opened_at,) = {one["opened_at"] for one in service_state(service, site)}
         for host in ("refused", "unstamped"):
             site.ship(host, at_us=opened_at - 30_000_000)
-        service.until(lambda: "2 unknown" in service.notify.status, "that it is not found")
+        service.until(lambda: "2 unconfirmed" in service.notify.status, "that it is not found")
         for _ in range(3):
             service.until_evaluated_anew()
 

@@ -15,6 +15,7 @@ from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.scope import Scope
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Ship
 from fleet_health.service.intake import Intake
@@ -65,7 +66,7 @@ class Life:
         """Judge, and let a tick pass; give how many alerts there were of each symptom."""
         gone = evict(self.fleet, reach_of(self.detectors), self.now)
         evaluation = evaluate(self.fleet, self.detectors, self.now, tuple(self.incidents.open))
-        news = self.incidents.take(replace(evaluation, gone=gone))
+        news = self.incidents.update(replace(evaluation, gone=gone))
         self.fleet.lost = self.incidents.once_shipped
         self.fleet.protect(self.incidents.anchored)
         self.now += TICK
@@ -300,8 +301,8 @@ def test_S5_many_refused_names_are_one_alert(site: Site, start_service: StartSer
         service.until_evaluated_anew()
 
         assert site.alerted() == [("*", "unknown-hosts")]
-        assert "100 fatal-only" in service.notify.status
-        assert "100 held back" in service.notify.status
+        assert "1 firing (1 unknown-hosts)" in service.notify.status
+        assert "100 inhibited" in service.notify.status
     assert "100 hosts that have never uploaded" in detail_of(site, "*")
 
 
@@ -330,7 +331,9 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
         tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    intake = Intake(clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9))
+    intake = Intake(
+        clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9), counters=Counters()
+    )
     intake.known_ships = {"known": now_us() - MINUTE}
     adopting = asyncio.create_task(intake.adopt(settings, reach_of(settings.detectors())))
     await async_eventually(lambda: any(one.name == "journal" and one.read >= 300 for one in intake.states))
@@ -424,6 +427,6 @@ def test_S5_accepted_names_are_one_alert_also_after_a_restart(site: Site, start_
     site.configure(f"{SMALL}\ndetectors.silent.after = '1s'\nreceiver.enabled = false")
     with start_service(site) as service:
         service.until(lambda: ("known", "silent") in site.alerted(), "the silence of a host of the fleet")
-        service.until(lambda: "28 held back" in service.notify.status, "the silence of the invented ones")
+        service.until(lambda: "28 inhibited" in service.notify.status, "the silence of the invented ones")
 
     assert {host for host, symptom in site.alerted() if symptom == "silent"} == {"known", "other"}

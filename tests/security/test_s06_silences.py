@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+import weakref
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -16,7 +17,10 @@ from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
 from fleet_health.api.answers import Answers
+from fleet_health.api.server import CLIENT_LIMIT, ControlSocket
 from fleet_health.config.loading import load
+from fleet_health.engine import Engine
+from fleet_health.model.counters import Counters
 from fleet_health.model.history import History
 from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
@@ -27,7 +31,7 @@ from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from fleet_health.service.ticker import Evaluator
@@ -217,7 +221,7 @@ async def test_S6_silences_are_matched_off_the_loop(tmp_path: Path, monkeypatch:
     await silencing.refresh(now)  # the file is as it was, and so is what was matched
     again = await silencing.match(pairs, now)
 
-    assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], False)
+    assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], None)
     assert threading.get_ident() not in threads
     assert turns > 3
 
@@ -243,26 +247,27 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
     async with asyncio.TaskGroup() as parts:
         pulse = Pulse("a test", 60)
         answers = Answers(
-            intake=Intake(clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse),
+            intake=Intake(
+                clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse, counters=Counters()
+            ),
             evaluator=cast(
                 "Evaluator",
-                SimpleNamespace(
-                    last=None, next_at=None, unseen=(), history=History(), states=[], clock_state=ClockState()
-                ),
+                SimpleNamespace(next_at=None, history=History(), states=[], clock_state=ClockState()),
             ),
-            incidents=incidents,
+            engine=Engine(incidents=incidents),
             silencing=Silencing(file),
             settings=lambda: load(tmp_path / "config.toml"),
             problems=list,
             load=lambda: load(tmp_path / "config.toml"),
             reload=lambda: None,
+            counters=Counters(),
         )
         (tmp_path / "config.toml").touch()
         status = await answers({"command": "status"}, 0)
         explained = await answers({"command": "explain", "host": "pi-0001"}, 0)
 
-    assert status["incidents_by_state"] == {"unknown": 2_000}
-    assert explained["state"] == "unknown"
+    assert status["incidents_by_state"] == {"unconfirmed": 2_000}
+    assert explained["state"] == "unconfirmed"
     assert matched_in != set()
     assert threading.get_ident() not in matched_in
 
@@ -330,3 +335,35 @@ def test_S6_who_silenced_what_is_logged(site: Site, start_service: StartService,
     assert by_hosts["by-command"]["reason"] == "why"
     assert [(one["id"], one["by"]) for one in ends] == [(row["id"], row["author"])]
     assert (gone["id"], again) == ("gone", [])
+
+
+class Document(dict[str, Any]):
+    """An answer of which can be told whether it is still held."""
+
+
+@pytest.mark.fault("S6", rig="socket")
+async def test_S6_clients_who_take_no_answer_hold_no_document(tmp_path: Path) -> None:
+    """As Python objects the answer about a fleet is several times as large as what is sent."""
+    made: list[weakref.ref[Document]] = []
+
+    async def answer(_request: Mapping[str, Any], _uid: int) -> Mapping[str, Any]:
+        document = Document(long="x" * 8_000_000)
+        made.append(weakref.ref(document))
+        return document
+
+    control = ControlSocket(answer)
+    await control.open(tmp_path / "control.sock")
+    clients = [socket.socket(socket.AF_UNIX) for _ in range(CLIENT_LIMIT)]
+    try:
+        for client in clients:
+            client.connect(str(tmp_path / "control.sock"))
+            client.sendall(b"{}\n")
+        async with asyncio.timeout(10):
+            while len(made) < CLIENT_LIMIT:  # noqa: ASYNC110 - nothing tells of it
+                await asyncio.sleep(0.05)
+        await asyncio.sleep(0.5)
+        assert sum(document() is not None for document in made) <= 1
+    finally:
+        for client in clients:
+            client.close()
+        await control.close()

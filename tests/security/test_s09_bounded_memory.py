@@ -50,7 +50,7 @@ def state_size(hosts: int, refusals_per_s: int, ticks: int) -> int:
         )
         evict(fleet, reach_of(detectors), now)
         history.note(fleet, now, now - 30 * MINUTE)
-        incidents.take(evaluate(fleet, detectors, now, tuple(incidents.open)))
+        incidents.update(evaluate(fleet, detectors, now, tuple(incidents.open)))
         fleet.protect(incidents.anchored)
         now += TICK
     saved = incidents.snapshot(), history.snapshot, dict(fleet.ships.items())
@@ -92,7 +92,7 @@ def test_S9_lost_hosts_are_remembered_of_so_many_only() -> None:
         pair = (f"once-{number}", "silent")
         incidents.open[pair] = Incident(*pair, NOW - HOUR, told_at=NOW, lost_at=NOW + number)
 
-    incidents.take(evaluate(Fleet(), (), NOW + 1_000))
+    incidents.update(evaluate(Fleet(), (), NOW + 1_000))
 
     assert [host for host, _ in incidents.open] == [f"once-{number}" for number in range(400, 500)]
 

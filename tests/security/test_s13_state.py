@@ -108,7 +108,7 @@ def use(memory: Memory) -> None:
     for host in memory.history.marks:
         strip_of(history.snapshot, host)
     for later in (1, 400_000_000, 10**14):
-        incidents.take(Evaluation(at=NOW + later, findings=(), failures=(), over=frozenset(), judged=frozenset()))
+        incidents.update(Evaluation(at=NOW + later, findings=(), failures=(), over=frozenset(), judged=frozenset()))
     encoded(Memory(incidents=incidents.snapshot(), silences=memory.silences))
 
 

@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.detectors.spec import Finding
+from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service.delivery import Delivery
@@ -40,7 +41,7 @@ class Rig:
         self.journal.bind(str(directory / "socket"))
         self.pulse = Pulse("writer", 0.0)
         self.sink = JournalSink(str(directory / "socket"))
-        self.delivery = Delivery(AlertLog(self.alerts), self.sink, self.pulse)
+        self.delivery = Delivery(AlertLog(self.alerts), self.sink, self.pulse, counters=Counters())
 
     def written(self) -> int:
         """Count the rows."""

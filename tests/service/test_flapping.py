@@ -161,7 +161,7 @@ def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
     site.configure('[receiver.failing]\nwindow = "3s"')
     with start_service(site) as service:
         do_until(service, lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
-        service.until(lambda: "1 unknown" in service.notify.status, "that it is not found")
+        service.until(lambda: "1 unconfirmed" in service.notify.status, "that it is not found")
         service.until_evaluated_anew()
         before = told(site)
         service.process.kill()

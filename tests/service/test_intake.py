@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import reach_of
+from fleet_health.model.counters import Counters
 from fleet_health.model.coverage import Gap
 from fleet_health.service import clock
 from fleet_health.service.intake import Intake
@@ -38,7 +39,9 @@ async def unhinted_intake() -> AsyncIterator[Intake]:
             tasks.append(asyncio.create_task(work))
         return tasks[-1]
 
-    yield Intake(clock=clock.now, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9))
+    yield Intake(
+        clock=clock.now, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9), counters=Counters()
+    )
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

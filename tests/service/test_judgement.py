@@ -42,7 +42,7 @@ def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_serv
     site.ship("well")
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("*", "receiver-failing")], "the alert")
-        service.until(lambda: "3 held back" in service.notify.status, "the status")
+        service.until(lambda: "3 inhibited" in service.notify.status, "the status")
         service.until_evaluated_anew()
         service.process.kill()
         service.process.wait()
@@ -198,7 +198,7 @@ def test_in_a_quiet_window_nothing_is_told_and_afterwards_what_still_stands(
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
-        service.until(lambda: "3 silenced" in service.notify.status, "the status")
+        service.until(lambda: "3 muted" in service.notify.status, "the status")
         service.until_evaluated_anew()
         before = site.alert_rows()
         site.configure('[[quiet]]\nfrom = "00:00"\nto = "00:00"\nhosts = ["ref*"]')
@@ -252,26 +252,38 @@ Tail.read = read_when_it_can
     assert site.alert_rows() == []
 
 
-@pytest.mark.parametrize("what_it_does", ["raise RuntimeError('a slip')", "time.sleep(20)"])
+@pytest.mark.parametrize(
+    ("step", "what_it_does", "lacks"),
+    [
+        ("with_evidence", "raise RuntimeError('a slip')", ("command", "evidence")),
+        ("with_samples", "raise RuntimeError('a slip')", ("samples", "sample lines")),
+        ("with_samples", "time.sleep(20)", ("samples", "sample lines")),
+    ],
+)
 def test_an_alert_does_not_wait_for_its_evidence(
-    what_it_does: str, site: Site, start_altered_service: Callable[[Site, str], Service]
+    step: str,
+    what_it_does: str,
+    lacks: tuple[str, str],
+    site: Site,
+    start_altered_service: Callable[[Site, str], Service],
 ) -> None:
     """Whether that fails or hangs on a disk, the alert is given without it, and that is said."""
+    key, words = lacks
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
     code = f"""
 import time
-from fleet_health import daemon
+from fleet_health.service import witness
 
-def with_evidence(*_):
+def fail(*_):
     {what_it_does}
 
-daemon.with_evidence = with_evidence
+witness.{step} = fail
 """
     with start_altered_service(site, code) as service:
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
-        said = service.events("alerts are given without their evidence")
+        logged = service.events(f"alerts sent without {words}")
 
-    assert len(said) == 1
-    assert all("command" not in row for row in site.alert_rows())
+    assert len(logged) == 1
+    assert all(key not in row for row in site.alert_rows())

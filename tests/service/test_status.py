@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.incident import Incident
+from fleet_health.alerting.lifecycle import Action, Decision, Reason, State
 from fleet_health.detectors.evaluation import Evaluation
-from fleet_health.detectors.spec import Finding
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.sources.state import Phase, SourceState
@@ -57,30 +57,36 @@ def source(**rejected: int) -> SourceState:
 
 def test_everything_is_in_one_line() -> None:
     """Problems first, for the end may be cut off."""
-    findings = tuple(Finding(host, symptom, "", "") for host, symptom in (("a", "silent"), ("b", "silent"), ("c", "x")))
+    decisions = [
+        Decision(Incident(host, symptom, NOW), state, Action.NONE, Reason.NOTIFIED_THIS_HOUR)
+        for host, symptom, state in (
+            ("a", "silent", State.FIRING),
+            ("b", "silent", State.FIRING),
+            ("c", "x", State.FIRING),
+            ("d", "silent", State.PENDING),
+            ("e", "silent", State.RESOLVED),
+        )
+    ]
     line = status_line(
         host_count=7,
         sources=[source(not_JSON=2), SourceState("journal", phase=Phase.WAITING, reason="there is none")],
-        last=Evaluation(NOW - 2_000_000, findings),
+        last=Evaluation(NOW - 2_000_000, (), not_judged=("unstamped",)),
         next_at=NOW + 5_000_000,
-        unseen=["unstamped"],
-        incidents=Incidents(),
+        decisions=decisions,
         problems=["reload refused: tick"],
         now=NOW,
     )
 
     assert line == (
         "reload refused: tick; Watching 7 hosts; index following, 3 s behind, 2 rejected (2 not JSON);"
-        " journal waiting (there is none); 3 firing (2 silent, 1 x); not judged: unstamped;"
+        " journal waiting (there is none); 3 firing (2 silent, 1 x); 1 pending; not judged: unstamped;"
         " last tick 11:06:38; next 11:06:45 UTC"
     )
 
 
 def test_before_the_first_tick_nothing_is_claimed() -> None:
     """Neither that nothing fires, nor when the last tick was."""
-    line = status_line(
-        host_count=1, sources=[], last=None, next_at=None, unseen=[], incidents=Incidents(), problems=[], now=NOW
-    )
+    line = status_line(host_count=1, sources=[], last=None, next_at=None, decisions=[], problems=[], now=NOW)
 
     assert line == "Watching 1 host"
 
@@ -124,8 +130,7 @@ def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 -
             sources=states,
             last=None,
             next_at=None,
-            unseen=[],
-            incidents=Incidents(),
+            decisions=[],
             problems=["\n"],
             now=NOW,
         )

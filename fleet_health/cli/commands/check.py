@@ -15,17 +15,17 @@ import msgspec
 import structlog
 
 from fleet_health.alerting.alert import Alert
-from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import ABSENT, load
-from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
-from fleet_health.detectors.hidden import hidden_verdicts
+from fleet_health.detectors.evaluation import reach_of
+from fleet_health.engine import Circumstances, Engine
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.instant import HOUR_US
+from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.model.window import NEVER
 from fleet_health.records.alert_log import AlertLog
@@ -34,9 +34,9 @@ from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service import logging as logs
 from fleet_health.service.catch_up import recorded, unsent
-from fleet_health.service.memory import newest_alert_at, saved_at
+from fleet_health.service.memory import newest_alert_at, read_back_alerts, saved_incidents
 from fleet_health.service.silencing import Silencing
-from fleet_health.service.witness import with_evidence
+from fleet_health.service.witness import with_evidence, with_samples
 from fleet_health.sources.once import read_index, read_journal
 from fleet_health.sources.state import no_later_than_written
 
@@ -44,7 +44,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from fleet_health.alerting.alert import Notice
+    from fleet_health.alerting.incident import Snapshot
+    from fleet_health.alerting.lifecycle import Decision
     from fleet_health.config.schema import Settings
+    from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Ship
@@ -52,6 +55,8 @@ if TYPE_CHECKING:
 
 _EXIT_BROKEN = 1
 _JOURNAL_PATIENCE = 1.0
+# Beside two ticks: a service whose state is older does not evaluate any more.
+_UNWATCHED_US = 300 * SECOND_US
 
 _log = structlog.get_logger("fleet_health.check")
 
@@ -125,13 +130,18 @@ def run(options: argparse.Namespace) -> int:
     except SourceUnavailable as error:
         _log.warning("without the journal only silent hosts are found", reason=str(error))
         fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
-    behind = _contradiction(settings, newest, now) if options.now is None else None
+    # As of a past instant, what a service knows now is not what it knew then.
+    saved = saved_incidents(settings.state_directory) if options.now is None else None
+    behind = None
+    if options.now is None:
+        behind = _contradiction(settings, {**newest, SAVED_STATE: None if saved is None else saved.at}, now)
     if behind is not None:
         _log.error("the clock is behind; absence is not judged", reason=str(behind))
-    latest = None if behind is None else max([now, *newest.values()])
-    evaluation = _judge(settings, fleet, now, latest)
-    verdict, is_broken = _emit(settings, evaluation, fleet, is_dry_run=options.dry_run)
-    _print(verdict, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    latest_at = None if behind is None else max([now, *newest.values()])
+    engine = _engine(settings, saved, now)
+    evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
+    lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
+    _print(lines, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -165,82 +175,95 @@ def _report(rejections: RejectionCount, source: str) -> None:
         _log.info("lines rejected", source=source, reason=reason, count=count, latest=rejections.latest[reason])
 
 
-def _contradiction(settings: Settings, newest: Mapping[str, Instant], now: Instant) -> Contradiction | None:
+def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now: Instant) -> Contradiction | None:
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
     if clock.is_synchronized(now):
         return None
-    return contradiction(
-        {
-            SAVED_STATE: saved_at(settings.state_directory),
-            ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now),
-            JOURNAL: newest.get(JOURNAL),
-            INDEX: newest.get(INDEX),
-        },
-        now,
-    )
+    return contradiction({**newest, ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now)}, now)
 
 
-def _judge(settings: Settings, fleet: Fleet, now: Instant, latest: Instant | None) -> Evaluation:
-    """Judge the fleet; by a clock that is behind, given up to when facts are known."""
-    detectors = settings.detectors()
-    if latest is not None:
-        evaluation = under_a_clock_behind(fleet, detectors, now, latest)
-    else:
-        evict(fleet, reach_of(detectors), now)
-        evaluation = evaluate(fleet, detectors, now)
+def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
+    """Return an engine that goes on from the state of the service, if there is one."""
+    rules = settings.rules()
+    # Only a service that evaluates tells since when an incident has stood. Without one each would open anew at every
+    # check, and never outlast its grace.
+    if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
+        rules = replace(rules, policy=replace(rules.policy, grace_us=lambda *_: 0))
+    engine = Engine(rules)
+    if saved is not None:
+        engine.incidents.restore(saved)
+    return engine
+
+
+def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circumstances) -> Evaluation:
+    fleet.lost = engine.incidents.once_shipped
+    evaluation = engine.evaluate(fleet, now, circumstances)
     for failure in evaluation.failures:
         _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
     found = {finding.host for finding in evaluation.findings}
-    hidden = hidden_verdicts(fleet, detectors, (host for host in fleet.hosts() if host not in found), now)
+    hidden = {symptom: len(hosts - found) for symptom, hosts in evaluation.hidden.items() if hosts - found}
     if hidden:
-        counts = {symptom: len(hosts) for symptom, hosts in hidden.items()}
-        _log.warning("the journal has gaps, some symptoms cannot be ruled out", hosts=counts)
+        _log.warning("the journal has gaps, some symptoms cannot be ruled out", hosts=hidden)
     return evaluation
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict:
-    """What is said: an alert for each finding; which are new, which are held back for another, and which silenced."""
+class _Line:
+    """What is printed of one finding, or of an alert without one.
 
-    alerts: list[Alert]
-    new: frozenset[str]
-    held: frozenset[tuple[str, str]]
-    silenced: frozenset[tuple[str, str]]
+    Attributes:
+        alert: The alert that it makes, notified or not.
+        decision: What was decided about its incident; None for an alert that is about several.
+        is_new: Whether it was notified now.
+
+    """
+
+    alert: Alert
+    decision: Decision | None
+    is_new: bool
 
 
-def _emit(settings: Settings, evaluation: Evaluation, fleet: Fleet, *, is_dry_run: bool) -> tuple[_Verdict, bool]:
-    """Write the alerts that are due; give what is to be said, and whether something failed."""
-    log, incidents = AlertLog(settings.alerts_path), Incidents()
+def _notify(
+    engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
+) -> tuple[list[_Line], bool]:
+    """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
+    log, now = AlertLog(settings.alerts_path), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
-    asyncio.run(silencing.refresh(evaluation.at))
+    asyncio.run(silencing.refresh(now))
     is_broken = bool(silencing.problem)
-    reach = reach_of(settings.detectors())
-    alerts = with_evidence(
-        [Alert(finding, evaluation.at) for finding in evaluation.findings], fleet, settings.journal, reach.traffic_us
-    )
+    reach_us = engine.reach.traffic_us
+    alerts = [Alert(finding, now) for finding in evaluation.findings]
+    alerts = with_samples(with_evidence(alerts, fleet, settings.journal, reach_us), settings.journal, reach_us)
     # What only root can read has been read. From here on, files are read and written where others may put links.
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(
-        lambda: _recall(incidents, log, evaluation.at), "alerts of this hour cannot be read back from the alert log"
+        lambda: read_back_alerts(engine.incidents, log, now), "alerts of this hour cannot be read back"
     )
-    news = incidents.take(evaluation, silencing.muter(evaluation.at))
-    due = {alert.dedup_key: alert for alert in news.alerts}
-    alerts = [
-        replace(alert, finding=due[alert.dedup_key].finding) if alert.dedup_key in due else alert for alert in alerts
+    outcome = engine.decide(evaluation, silencing.muter(now))
+    by_key = {alert.dedup_key: alert for alert in alerts}
+    due = [
+        replace(by_key[alert.dedup_key], finding=alert.finding) if alert.dedup_key in by_key else alert
+        for alert in outcome.alerts
     ]
-    new = [alert for alert in alerts if alert.dedup_key in due]
-    if not is_dry_run:
+    new = frozenset(alert.dedup_key for alert in due)
+    if not options.dry_run:
         sink = JournalSink()
-        _catch_up(log, sink, evaluation.at)
+        _catch_up(log, sink, now)
         try:
-            written = {alert.dedup_key for alert in log.append(new)}
-            new = [alert for alert in new if alert.dedup_key in written]
+            written: Sequence[Alert | Notice] = log.append(due)
         except SinkUnavailable as error:
             _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
-            is_broken = True
-        _send(sink, new)
+            written, is_broken = due, True
+        _send(sink, written)
         sink.close()
-    return _Verdict(alerts, frozenset(alert.dedup_key for alert in new), incidents.held, incidents.muted), is_broken
+        new = frozenset(alert.dedup_key for alert in written)
+    decided = {decision.pair: decision for decision in outcome.decisions}
+    shown = (by_key | {alert.dedup_key: alert for alert in due}).values()
+    lines = [
+        _Line(alert, decided.get((alert.finding.host, alert.finding.symptom)), alert.dedup_key in new)
+        for alert in sorted(shown, key=lambda alert: (alert.finding.host, alert.finding.symptom))
+    ]
+    return lines, is_broken
 
 
 def _is_done(work: Callable[[], None], problem: str) -> bool:
@@ -251,11 +274,6 @@ def _is_done(work: Callable[[], None], problem: str) -> bool:
         _log.error(problem, reason=str(error))
         return False
     return True
-
-
-def _recall(incidents: Incidents, log: AlertLog, now: Instant) -> None:
-    for key, at in log.given(now):
-        incidents.remember(key, at)
 
 
 def _catch_up(log: AlertLog, sink: JournalSink, now: Instant) -> None:
@@ -297,24 +315,32 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(verdict: _Verdict, *, host_count: int, options: argparse.Namespace) -> None:
-    for alert in verdict.alerts:
-        finding, is_new = alert.finding, alert.dedup_key in verdict.new
-        is_held = (finding.host, finding.symptom) in verdict.held
-        is_silenced = (finding.host, finding.symptom) in verdict.silenced
+def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespace) -> None:
+    new_count = sum(line.is_new for line in lines)
+    for line in lines:
+        finding = line.alert.finding
         if options.json:
-            _say(_json({**alert.row(), "is_new": is_new, "is_held_back": is_held, "is_silenced": is_silenced}))
+            decision = None if line.decision is None else line.decision.row()
+            _say(_json({**line.alert.row(), "is_new": line.is_new, "decision": decision}))
         else:
-            note = "" if is_new else " (alerted before in this hour)"
-            note = " (held back)" if is_held else " (silenced)" if is_silenced else note
-            _say(f"{finding.host}: {finding.symptom}{note}")
+            _say(f"{finding.host}: {finding.symptom}{_note(line)}")
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
-        _say(_json({"hosts_checked": host_count, "new_alerts": len(verdict.new), "dry_run": options.dry_run}))
+        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}))
     else:
-        note = " (dry run: none was written)" if options.dry_run and verdict.new else ""
-        _say(f"{_plural(host_count, 'host')} checked, {_plural(len(verdict.new), 'new alert')}{note}")
+        note = " (dry run: none was written)" if options.dry_run and new_count else ""
+        _say(f"{_plural(host_count, 'host')} checked, {_plural(new_count, 'new alert')}{note}")
+
+
+def _note(line: _Line) -> str:
+    """Return why an alert is not new, in brackets; empty if it is."""
+    if line.is_new:
+        return ""
+    if line.decision is None or line.decision.action in {Action.NOTIFY, Action.REPEAT}:
+        return " (notified this hour)"  # by the service, or another check, in this very moment
+    decision = line.decision
+    return f" ({decision.reason if decision.state is State.FIRING else decision.state})"
 
 
 def _say(line: str) -> None:

@@ -26,8 +26,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "explain",
         help="show why a host is judged as it is",
         description="Ask the running service about one host: for each detector every figure against its limit, which"
-        " setting that is and where it comes from, what holds an alert back, when the next one would come, and the"
-        " latest lines that refuse the host. Host `*` stands for what concerns no host in particular.",
+        " setting that is and where it comes from, why an incident is notified or not, when the next alert is due, and"
+        " the latest lines that refuse the host. Host `*` stands for what concerns no host in particular.",
         epilog="Exit status: 0 when there is an answer; 2 when it is asked for wrongly, or no such host is known;"
         " 4 when the service is not running.",
     )
@@ -111,9 +111,9 @@ def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
             yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
     if verdict.get("no_input"):
         yield f"  the rule for lines about a missing stamp is {printable(verdict['no_input'])}"
-    for held in verdict["held_by"]:
-        yield f"  held back by {held['by']}: {printable(held['detail'])}"
+    if verdict["why"]:
+        yield f"  {printable(verdict['why'])}"
     if verdict["would_fire_wall"]:
         yield f"  it would be at {verdict['would_fire_wall'][:19]}Z, if nothing more is accepted"
     if verdict["next_alert_wall"]:
-        yield f"  told of next at {verdict['next_alert_wall'][:19]}Z, if it lasts"
+        yield f"  notified next at {verdict['next_alert_wall'][:19]}Z, if it lasts"

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.alerting.lifecycle import State
 from fleet_health.cli.client import ask, with_service
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option
 from fleet_health.errors import printable
@@ -64,7 +65,7 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield f"not foreseen: {reason}"
     for title in ("fires", "resolves"):
         for row in document[title]:
-            held = f", held back by {' and '.join(row['held_by'])}" if row.get("held_by") else ""
-            yield printable(f"{title}{held}: {row['host']} {row['symptom']}: {row['detail']}")
+            state = f", {row['state']}" if row.get("state", State.FIRING) != State.FIRING else ""
+            yield printable(f"{title}{state}: {row['host']} {row['symptom']}: {row['detail']}")
     if not document["fires"] and not document["resolves"]:
         yield "nothing fires or resolves by it now"

@@ -21,7 +21,7 @@ from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, Ship, UnitState
 from fleet_health.replay.parallel import processors
 from fleet_health.replay.past import Past
-from fleet_health.replay.replay import Replay, Rules
+from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
@@ -126,15 +126,13 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         ScratchUnavailable: There is no room to work in.
 
     """
-    detectors = settings.detectors()
-    rules = Rules(detectors, settings.policy, settings.quiet, settings.ignored, settings.host_limit, settings.expected)
-    replay = Replay(rules)
+    replay = Replay(Watched(settings.rules(), settings.quiet, settings.host_limit, settings.expected))
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
-        reach = reach_of(detectors)
+        reach = reach_of(settings.detectors())
         past.read(settings.index, settings.journal, reach, (since, until), progress.reach, is_alone=processes == 1)
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}

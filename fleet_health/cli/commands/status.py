@@ -8,7 +8,8 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.api.overview import FIRING, FLAPPING, STATES, UNKNOWN
+from fleet_health.alerting.lifecycle import State
+from fleet_health.api.overview import STATES
 from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, with_service
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.overview_screen import screen
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _EXIT_FIRING, _EXIT_BLIND = 1, 3
-_OPEN = {FIRING, UNKNOWN, FLAPPING}
+_OPEN = frozenset({State.FIRING, State.UNCONFIRMED, State.FLAPPING})
 _WATCH_EVERY = 2.0
 _CLEAR = "\x1b[H\x1b[J"
 
@@ -32,11 +33,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="show how the fleet fares",
         description="Show how the running service sees the fleet: a line for each host, those in most trouble first,"
         " with its last accepted upload, the answers to it in the window, and what it did in the last six hours, a"
-        " character for each quarter of an hour. The sign in front says the state: ! firing, ? unknown (too little is"
-        " seen to say that it is over, or that there is nothing), - held back (its cause is reported), z silenced,"
-        " ~ flapping, . pending, x lost.",
-        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unknown, or the service has a"
-        " problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"
+        " character for each quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer"
+        " found, and not yet seen to be over) or unknown (too little is seen to rule a symptom out), - inhibited (its"
+        " cause is notified instead), z silenced or muted, ~ flapping, . pending, x lost.",
+        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unconfirmed, or the service"
+        " has a problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"
         " blind, has not judged yet, or cannot rule out a symptom of some host because the journal has gaps; 4 when it"
         " is not running. Hosts that are not shown count as well.",
     )

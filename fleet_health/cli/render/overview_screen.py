@@ -5,7 +5,8 @@ from __future__ import annotations
 from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.api.overview import FIRING, FLAPPING, HELD, LOST, PENDING, SILENCED, STATES, UNKNOWN, WELL
+from fleet_health.alerting.lifecycle import State
+from fleet_health.api.overview import STATES, UNKNOWN, WELL
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, cut
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
@@ -14,8 +15,26 @@ from fleet_health.model.history import BINS, BOTH, NOTHING, REFUSED, SHIPPED, UN
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-_SIGNS = {FIRING: "!", UNKNOWN: "?", HELD: "-", SILENCED: "z", FLAPPING: "~", PENDING: ".", LOST: "x", WELL: " "}
-COLOURS = {FIRING: (RED, BOLD), UNKNOWN: (YELLOW,), FLAPPING: (YELLOW,), PENDING: (YELLOW,), WELL: ()}
+_SIGNS: dict[str, str] = {
+    State.FIRING: "!",
+    State.UNCONFIRMED: "?",
+    UNKNOWN: "?",
+    State.INHIBITED: "-",
+    State.SILENCED: "z",
+    State.MUTED: "z",
+    State.FLAPPING: "~",
+    State.PENDING: ".",
+    State.LOST: "x",
+    WELL: " ",
+}
+COLOURS: dict[str, tuple[str, ...]] = {
+    State.FIRING: (RED, BOLD),
+    State.UNCONFIRMED: (YELLOW,),
+    UNKNOWN: (YELLOW,),
+    State.FLAPPING: (YELLOW,),
+    State.PENDING: (YELLOW,),
+    WELL: (),
+}
 """State -> the colours of what is in it; what is not here is dim."""
 
 _STRIP = {SHIPPED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}

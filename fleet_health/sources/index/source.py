@@ -102,8 +102,7 @@ class IndexFollower(Follower):
         # Who shipped before that is not watched, and must not take the place of who is.
         ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
         rejections += block.rejections + [_FUTURE] * ahead
-        self.state.read += count
-        self.state.rejections.add(rejections)
+        self._count(count, rejections)
         self._deliver(ships)
 
     async def _has_hint(self) -> bool:

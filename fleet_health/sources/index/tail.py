@@ -188,26 +188,28 @@ class Tail:
 
 
 def _opened(path: Path, entry: Entry) -> OpenFile:
-    # Without O_NONBLOCK a FIFO at the path would hang us until somebody writes to it.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    # Looked at before it is opened for reading: to open a device or a FIFO may do something, or hang us.
+    found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
-        _refuse_unreadable(path, fd)
+        _refuse_odd(path, os.fstat(found))
+        fd = os.open(f"/proc/self/fd/{found}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    finally:
+        os.close(found)
+    try:
+        if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
+            raise SourceRefused(f"{path}: expected lines of JSON, found a gzip file")  # noqa: TRY301 - to be closed
         return OpenFile(fd, entry)
     except BaseException:
         os.close(fd)
         raise
 
 
-def _refuse_unreadable(path: Path, fd: int) -> None:
-    state = os.fstat(fd)
-    mode = state.st_mode
+def _refuse_odd(path: Path, state: os.stat_result) -> None:
     # Lines that are no rows are quoted in our log: root's eyes must not be lent to whoever may put a link there.
     if problem := led_astray(path, state):
         raise SourceRefused(f"{path}: {problem}")
-    if not stat.S_ISREG(mode):
-        raise SourceRefused(f"{path}: expected a regular file, found {_kind(mode)}")
-    if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
-        raise SourceRefused(f"{path}: expected lines of JSON, found a gzip file")
+    if not stat.S_ISREG(state.st_mode):
+        raise SourceRefused(f"{path}: expected a regular file, found {_kind(state.st_mode)}")
 
 
 def _hidden(path: Path) -> str:

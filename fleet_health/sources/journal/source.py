@@ -112,8 +112,7 @@ class JournalFollower(Follower):
             # it would be read and counted again; if that cannot be had, all of the slice is read again instead.
             if count:
                 self._cursor = reader.cursor()
-                self.state.read += count
-                self.state.rejections.add(rejections)
+                self._count(count, rejections)
                 self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
                 self._deliver(observations)
                 if states:
@@ -121,6 +120,7 @@ class JournalFollower(Follower):
 
     def _lack(self, gap: Gap) -> None:
         """Take note of a gap."""
+        self.counters.gaps[self.state.name] += 1
         _log.warning(
             "the journal is not whole",
             since=isoformat(gap.since),

@@ -1,0 +1,243 @@
+"""The life of an incident, as one table: from what is true of it at an evaluation, its state and what is done about it.
+
+    opened ──► pending ──► firing ──► resolved
+                  │           │
+                  └─────┬─────┘
+         inhibited, silenced, muted, flapping: its alerts are suppressed
+         unconfirmed: it is no longer found, and nothing shows that it is over
+         lost: its host has shown no sign for the whole lookback
+         forgotten: it is dropped without a notification
+
+Every open incident gets one decision at each evaluation, also when nothing is done. Whatever is shown of an incident
+(alerts, `status`, STATUS=, `explain`, `check`, the preview of a reload) renders that decision.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntFlag, StrEnum, auto
+from functools import cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet_health.alerting.incident import Incident
+
+
+class State(StrEnum):
+    """How an incident stands."""
+
+    FIRING = "firing"
+    """It is notified, or would be if it had not been already."""
+    UNCONFIRMED = "unconfirmed"
+    """It is no longer found, and nothing new shows that it is over."""
+    INHIBITED = "inhibited"
+    """Another incident is its cause, and is notified instead."""
+    SILENCED = "silenced"
+    """A silence suppresses it."""
+    MUTED = "muted"
+    """A mute window suppresses it."""
+    FLAPPING = "flapping"
+    """It comes and goes, and that has been notified."""
+    PENDING = "pending"
+    """It has not stood for long enough yet."""
+    LOST = "lost"
+    """Its host has shown no sign for the whole lookback."""
+    RESOLVED = "resolved"
+    """It is over."""
+    FORGOTTEN = "forgotten"
+    """It is dropped: it is no longer looked for, or nobody can know any more."""
+
+
+class Action(StrEnum):
+    """What is done about an incident at an evaluation."""
+
+    NOTIFY = "notify"
+    """Its first alert."""
+    REPEAT = "repeat"
+    """Another alert."""
+    RESOLVE = "resolve"
+    """The notice that it is over."""
+    LOSE = "lose"
+    """The notice that its host is lost."""
+    NONE = "none"
+
+
+class Reason(StrEnum):
+    """Why that is done, or nothing is."""
+
+    FIRST = "first"
+    REPEAT_DUE = "repeat due"
+    NOTIFIED_THIS_HOUR = "notified this hour"
+    NOTIFIED_LATER = "notified at a later time than the clock shows"
+    REPEAT_NOT_DUE = "repeat not due"
+    WITHIN_GRACE = "within grace"
+    INHIBITED = "inhibited"
+    SILENCED = "silenced"
+    MUTED = "mute window"
+    FLAPPING = "flapping"
+    RECOVERING = "recovering"
+    UNCONFIRMED = "unconfirmed"
+    LOST = "lost"
+    RECOVERED = "recovered"
+    NEVER_NOTIFIED = "recovered, and was never notified"
+    FORGOTTEN = "no longer looked for"
+
+
+class Fact(IntFlag):
+    """What is true of an incident at an evaluation."""
+
+    DROPPED = auto()
+    """It is no longer looked for, or nothing can be known of it any more."""
+    OVER = auto()
+    """It has been seen to be over for long enough."""
+    LOST = auto()
+    """Its host has shown no sign for the whole lookback."""
+    NEWLY_LOST = auto()
+    """That became so at this evaluation."""
+    NOT_FOUND = auto()
+    """The latest evaluation did not find it."""
+    RECOVERING = auto()
+    """It is seen to be over, though not for long enough yet."""
+    ENDING = auto()
+    """It has been recovering for less than two ticks."""
+    INHIBITS = auto()
+    """It is the cause of another incident that is inhibited."""
+    INHIBITED = auto()
+    """Another incident is its cause."""
+    SILENCED = auto()
+    """A silence covers it."""
+    MUTED = auto()
+    """A mute window covers it."""
+    FLAPPING = auto()
+    """It comes and goes, and that has been notified."""
+    NOTIFIED = auto()
+    """An alert of it was sent."""
+    SUPPRESSED_BEFORE = auto()
+    """A silence or a mute window has suppressed an alert of it."""
+    NOTIFIED_LATER = auto()
+    """Its latest alert is dated later than this evaluation, because the clock is behind."""
+    WITHIN_GRACE = auto()
+    """It has not stood for as long as it must."""
+    NOTIFIED_THIS_HOUR = auto()
+    """This UTC hour has had its alert."""
+    NOT_DUE = auto()
+    """Its next repeat is not due yet."""
+
+
+NOTHING = Fact(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row of the table.
+
+    Attributes:
+        facts: What must be true.
+        unless: What must not be.
+        state: The state that follows.
+        action: What is done.
+        reason: Why.
+
+    """
+
+    facts: Fact
+    unless: Fact
+    state: State
+    action: Action
+    reason: Reason
+
+
+def _notifications(facts: Fact, unless: Fact, state: State) -> tuple[Row, ...]:
+    """Return the rows of an incident that nothing suppresses: when it is notified, and when that is repeated."""
+    return (
+        Row(facts | Fact.NOTIFIED_LATER, unless, state, Action.NONE, Reason.NOTIFIED_LATER),
+        Row(
+            facts | Fact.WITHIN_GRACE,
+            unless,
+            State.PENDING if state is State.FIRING else state,
+            Action.NONE,
+            Reason.WITHIN_GRACE,
+        ),
+        Row(facts | Fact.NOT_DUE, unless, state, Action.NONE, Reason.REPEAT_NOT_DUE),
+        Row(facts | Fact.NOTIFIED_THIS_HOUR, unless, state, Action.NONE, Reason.NOTIFIED_THIS_HOUR),
+        Row(facts | Fact.NOTIFIED, unless, state, Action.REPEAT, Reason.REPEAT_DUE),
+        Row(facts, unless, state, Action.NOTIFY, Reason.FIRST),
+    )
+
+
+TABLE: tuple[Row, ...] = (
+    # It ends.
+    Row(Fact.DROPPED, NOTHING, State.FORGOTTEN, Action.NONE, Reason.FORGOTTEN),
+    Row(Fact.OVER | Fact.FLAPPING, NOTHING, State.RESOLVED, Action.NONE, Reason.FLAPPING),
+    Row(Fact.OVER | Fact.NOTIFIED, NOTHING, State.RESOLVED, Action.RESOLVE, Reason.RECOVERED),
+    Row(Fact.OVER | Fact.SUPPRESSED_BEFORE, NOTHING, State.RESOLVED, Action.RESOLVE, Reason.RECOVERED),
+    Row(Fact.OVER, NOTHING, State.RESOLVED, Action.NONE, Reason.NEVER_NOTIFIED),
+    Row(Fact.LOST | Fact.NEWLY_LOST, NOTHING, State.LOST, Action.LOSE, Reason.LOST),
+    Row(Fact.LOST, NOTHING, State.LOST, Action.NONE, Reason.LOST),
+    # It is suppressed.
+    Row(Fact.INHIBITED, NOTHING, State.INHIBITED, Action.NONE, Reason.INHIBITED),
+    Row(Fact.SILENCED, NOTHING, State.SILENCED, Action.NONE, Reason.SILENCED),
+    Row(Fact.MUTED, NOTHING, State.MUTED, Action.NONE, Reason.MUTED),
+    # It is not found. A cause whose effects are inhibited is notified all the same, or nobody would know of these.
+    Row(Fact.NOT_FOUND, Fact.RECOVERING | Fact.INHIBITS, State.UNCONFIRMED, Action.NONE, Reason.UNCONFIRMED),
+    Row(Fact.FLAPPING, NOTHING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
+    Row(Fact.RECOVERING | Fact.ENDING | Fact.NOTIFIED, NOTHING, State.FIRING, Action.NONE, Reason.RECOVERING),
+    Row(Fact.RECOVERING | Fact.ENDING, NOTHING, State.PENDING, Action.NONE, Reason.RECOVERING),
+    Row(Fact.RECOVERING | Fact.NOTIFIED, Fact.INHIBITS, State.FIRING, Action.NONE, Reason.RECOVERING),
+    Row(Fact.RECOVERING, Fact.INHIBITS, State.PENDING, Action.NONE, Reason.RECOVERING),
+    # It is notified.
+    *_notifications(Fact.NOT_FOUND, Fact.RECOVERING, State.UNCONFIRMED),
+    *_notifications(NOTHING, NOTHING, State.FIRING),
+)
+"""The first row whose facts are true decides. The last one takes whatever no other does."""
+
+_OPEN = frozenset(State) - {State.LOST, State.RESOLVED, State.FORGOTTEN}
+
+TRANSITIONS: Mapping[State | None, frozenset[State]] = {
+    # Found, it is in any state that a finding can be in. A host that ages out of the lookback unseen opens unconfirmed,
+    # or lost at once.
+    None: _OPEN | {State.LOST},
+    **{state: frozenset(State) for state in _OPEN},
+    # Nothing that ends begins again: a fault that returns is another incident.
+    State.LOST: frozenset(State),
+    State.RESOLVED: frozenset(),
+    State.FORGOTTEN: frozenset(),
+}
+"""The state at one evaluation -> those that it can be in at the next; None before an incident opens."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an evaluation decides about one incident.
+
+    Attributes:
+        incident: The incident.
+        state: How it stands.
+        action: What is done about it.
+        reason: Why.
+        detail: What the reason refers to, in words: the cause, the silence, the time of the latest alert.
+
+    """
+
+    incident: Incident
+    state: State
+    action: Action
+    reason: Reason
+    detail: str = ""
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The incident's host and symptom."""
+        return self.incident.host, self.incident.symptom
+
+    def row(self) -> dict[str, str]:
+        """Return it as it stands in the documents that commands print."""
+        return {"state": self.state, "action": self.action, "reason": self.reason, "reason_detail": self.detail}
+
+
+@cache
+def row_of(facts: int) -> Row:
+    """Return the row that takes an incident of which some facts are true, given as the bits of `Fact`."""
+    return next(row for row in TABLE if row.facts & facts == row.facts and not row.unless & facts)

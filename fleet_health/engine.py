@@ -1,0 +1,137 @@
+"""The evaluation of a fleet at an instant. The service, `check`, `replay` and the preview of a reload all call this.
+
+Nothing here reads a clock, a file or a source: the fleet, the instant and what is known of the circumstances are given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.rules import Rules
+from fleet_health.alerting.suppression import no_suppressions
+from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
+from fleet_health.detectors.hidden import hidden_verdicts
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.alerting.incidents import Outcome
+    from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.alerting.suppression import Suppressions
+    from fleet_health.detectors.spec import Detector, Reach
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What an evaluation must know of the sources and the clock.
+
+    Attributes:
+        seen: The sources, of `index` and `journal`, of which everything up to the instant was read.
+        is_stepped: Whether the clock was set since the latest evaluation: then nobody can say what is missing.
+        latest_at: If the clock contradicts our own records, up to when these show facts; else None.
+
+    """
+
+    seen: frozenset[str] = frozenset({"index", "journal"})
+    is_stepped: bool = False
+    latest_at: Instant | None = None
+
+
+STEADY = Circumstances()
+"""Both sources were read, and the clock is right."""
+
+
+class Engine:
+    """Evaluates by the rules in force, and remembers the incidents."""
+
+    def __init__(self, rules: Rules | None = None, incidents: Incidents | None = None) -> None:
+        self.incidents = incidents or Incidents()
+        self.rules = Rules()
+        self.last: Evaluation | None = None
+        """The latest evaluation; None before the first."""
+        self.decisions: Sequence[Decision] = ()
+        """What it decided, also about the incidents that ended by it."""
+        if rules is not None:
+            self.adopt(rules)
+
+    def adopt(self, rules: Rules) -> None:
+        """Go on with other rules. Incidents that are no longer looked for are dropped without a notification."""
+        self.rules = rules
+        self.incidents.tune(rules.policy, rules.scope)
+
+    @property
+    def reach(self) -> Reach:
+        """How far back the fleet must be known for all detectors to be exact."""
+        return reach_of(self.rules.detectors)
+
+    def evaluate(self, fleet: Fleet, now: Instant, circumstances: Circumstances = STEADY) -> Evaluation:
+        """Evaluate, and let the fleet forget what is too long ago. It may take long, and can be called in a thread.
+
+        Neither the fleet nor the incidents may change meanwhile.
+        """
+        detectors, pairs = self.rules.detectors, tuple(self.incidents.open)
+        evaluation = evaluate_at(fleet, detectors, now, pairs, circumstances)
+        if circumstances.latest_at is not None:
+            return evaluation
+        # Also of the detectors that cannot judge now: what they would have found is hidden as well.
+        return replace(evaluation, hidden=hidden_verdicts(fleet, detectors, fleet.hosts(), now))
+
+    def decide(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
+        """Take in an evaluation; return the decisions that follow, and what is notified by them."""
+        outcome = self.incidents.update(evaluation, suppressions)
+        self.decisions = outcome.decisions
+        in_trouble = {host for host, _ in self.incidents.open}
+        hidden = {symptom: hosts - in_trouble for symptom, hosts in evaluation.hidden.items() if hosts - in_trouble}
+        self.last = replace(evaluation, hidden=hidden)
+        return outcome
+
+    def tick(
+        self,
+        fleet: Fleet,
+        now: Instant,
+        circumstances: Circumstances = STEADY,
+        suppressions: Suppressions = no_suppressions,
+    ) -> Outcome:
+        """Evaluate and decide."""
+        return self.decide(self.evaluate(fleet, now, circumstances), suppressions)
+
+
+def evaluate_at(
+    fleet: Fleet,
+    detectors: Sequence[Detector],
+    now: Instant,
+    incidents: Sequence[Pair] = (),
+    circumstances: Circumstances = STEADY,
+    *,
+    forgets: bool = True,
+) -> Evaluation:
+    """Run the detectors that can judge under some circumstances.
+
+    Args:
+        fleet: The fleet.
+        detectors: The detectors in force.
+        now: The instant.
+        incidents: What is open, or may be, each as host and symptom.
+        circumstances: What is known of the sources and the clock.
+        forgets: Whether the fleet forgets what no detector asks for any more. With a clock that is behind it never
+            does, for it is not known what is long ago.
+
+    """
+    is_uncertain = circumstances.is_stepped or circumstances.latest_at is not None
+    judging = [
+        detector
+        for detector in detectors
+        if detector.can_judge(circumstances.seen) and not (is_uncertain and detector.is_of_absence)
+    ]
+    not_judged = tuple(detector.symptom for detector in detectors if detector not in judging)
+    if circumstances.latest_at is not None:
+        evaluation = under_a_clock_behind(fleet, judging, now, circumstances.latest_at, incidents)
+        return replace(evaluation, not_judged=not_judged)
+    gone = evict(fleet, reach_of(detectors), now) if forgets else {}
+    fleet.lost |= gone.keys()
+    return replace(evaluate(fleet, judging, now, incidents), gone=gone, not_judged=not_judged)

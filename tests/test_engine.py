@@ -1,0 +1,121 @@
+"""One engine: on whatever happens, the service, `check` on its state and `replay` come to the same decisions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from fleet_health.alerting.incident import Snapshot
+from fleet_health.config.loading import load
+from fleet_health.engine import Engine
+from fleet_health.model.coverage import Coverage
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
+from fleet_health.replay.replay import Replay, Watched, judged
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Observation
+
+MINUTE_US = 60 * SECOND_US
+NOON = 1_795_435_200_000_000
+TICKS = 24
+HOSTS = ("pi-1", "pi-2", "pi-3", "expected")
+MINUTES = st.integers(-60, 5 * TICKS)
+
+events = st.lists(
+    st.one_of(
+        st.builds(lambda host, minute: Ship(host, _at(minute)), st.sampled_from(HOSTS[:3]), MINUTES),
+        st.builds(
+            lambda host, minute, status: Response(host, _at(minute), status),
+            st.sampled_from(HOSTS),
+            MINUTES,
+            st.sampled_from([201, 412, 503]),
+        ),
+        st.builds(lambda host, minute: Unstamped(host, _at(minute)), st.sampled_from(HOSTS), MINUTES),
+        st.builds(lambda minute, is_running: UnitState(_at(minute), is_running), MINUTES, st.booleans()),
+    ),
+    max_size=60,
+).map(lambda made: sorted(made, key=lambda one: one.at))
+
+
+def _at(minute: int) -> Instant:
+    return NOON + minute * MINUTE_US + 7 * SECOND_US
+
+
+@pytest.fixture(scope="module")
+def configured(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Load settings in which a few events are enough for every symptom."""
+    config: Path = tmp_path_factory.mktemp("engine") / "config.toml"
+    config.write_text(
+        'hosts.expected = ["expected"]\nalerts.repeat = ["1h"]\nalerts.flap_limit = 2\n'
+        'detectors.silent.after = "10m"\ndetectors.silent.lookback = "1h"\ndetectors.never-seen.grace = "12m"\n'
+        'detectors.fatal-only.min_count = 2\ndetectors.fatal-only.window = "15m"\n'
+        'detectors.unstamped.min_count = 2\ndetectors.unstamped.window = "15m"\n'
+        'receiver.failing.min_hosts = 1\nreceiver.failing.window = "15m"\n'
+        'receiver.down.min_hosts = 1\nreceiver.down.after = "10m"\n'
+        '[[quiet]]\nfrom = "12:30"\nto = "12:50"\nhosts = ["pi-3"]\n'
+    )
+    return load(config)
+
+
+def in_words(decisions: list[Decision]) -> list[tuple[str, ...]]:
+    """Give the decisions as a person reads them."""
+    return [(*one.pair, one.state, one.action, one.reason, one.detail) for one in decisions]
+
+
+class Service:
+    """What the service does at a tick, on a fleet that it is fed."""
+
+    def __init__(self, configured: Settings) -> None:
+        self.engine = Engine(configured.rules())
+        self.fleet = Fleet(configured.host_limit, configured.ignored, configured.expected)
+        self.fleet.coverage = (Coverage("index"), Coverage("journal"))
+
+    def feed(self, seen: list[Observation | UnitState]) -> None:
+        """Take in what the sources showed."""
+        self.fleet.ships.record([one for one in seen if isinstance(one, Ship)])
+        self.fleet.traffic.record([one for one in seen if not isinstance(one, Ship)])
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(events=events)
+def test_the_service_check_and_replay_decide_alike(events: list[Observation | UnitState], configured: Settings) -> None:
+    """At every tick: by state, by action and by reason, and whatever these refer to."""
+    watched = Watched(configured.rules(), configured.quiet, configured.host_limit, configured.expected)
+    replay, service = Replay(watched), Service(configured)
+    suppressions_at = replay.suppressions
+    observed = [(one.at, one) for one in events]
+    span = (NOON - 1, NOON + TICKS * 5 * MINUTE_US)
+    judging = judged(watched, (), observed, span, lambda: (replay.open, replay.lost))
+    fed = 0
+    for evaluation in judging:
+        now = evaluation.at
+        replay.take(evaluation)
+        of_replay = in_words(list(replay.decisions))
+        due = sum(one.at <= now for one in events)
+        service.feed(events[fed:due])
+        fed = due
+        # `check` reads the state that the service saved at its latest tick, and everything that the sources hold.
+        checked = Engine(configured.rules())
+        saved = msgspec.json.decode(msgspec.json.encode(service.engine.incidents.snapshot()), type=Snapshot)
+        checked.incidents.restore(saved)
+        beside = Service(configured)
+        beside.feed(events[:due])
+        beside.fleet.lost = checked.incidents.once_shipped
+        service.fleet.lost = service.engine.incidents.once_shipped
+
+        of_check = in_words(checked.tick(beside.fleet, now, suppressions=suppressions_at(now)).decisions)
+        of_service = in_words(service.engine.tick(service.fleet, now, suppressions=suppressions_at(now)).decisions)
+
+        assert of_check == of_service
+        assert of_replay == of_service
