@@ -71,7 +71,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want logrotate "rotates the alert log as packaged" has logrotate
   want man-db "man, to show the manual pages" has man
   want mandoc "checks the manual pages" has mandoc
-  want jq "takes the alerts apart in the README's forwarder" has jq
+  want jq "takes the alerts apart in the documented forwarder" has jq
   want zsh "completes a command line, as bash does" has zsh
   want nginx "logs hostile requests" has nginx
   want caddy "the same" has caddy

@@ -27,6 +27,12 @@ files=(
   "drop-ins/notify-reload.conf     /usr/local/share/doc/fleet-health/drop-ins/notify-reload.conf"
   "drop-ins/receiver-rate-limit.conf /usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
   "../config.example.toml          /usr/local/share/doc/fleet-health/config.example.toml"
+  "doc/alerts.md                    /usr/local/share/doc/fleet-health/alerts.md"
+  "doc/another-receiver.md          /usr/local/share/doc/fleet-health/another-receiver.md"
+  "doc/configuration.md             /usr/local/share/doc/fleet-health/configuration.md"
+  "doc/install.md                   /usr/local/share/doc/fleet-health/install.md"
+  "doc/json.md                      /usr/local/share/doc/fleet-health/json.md"
+  "doc/operations.md                /usr/local/share/doc/fleet-health/operations.md"
 )
 # What is made from the release itself: its name in $build, and where to.
 generated=(

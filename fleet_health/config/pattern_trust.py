@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REMEDY = (
     "Anchor the pattern to the whole line (^…$), let no blank and no quote into the host and the path, and have the"
-    ' server log nothing else that a client chooses: see "Another receiver" in the README.'
+    " server log nothing else that a client chooses: see another-receiver.md in /usr/local/share/doc/fleet-health."
 )
 
 

@@ -1,4 +1,4 @@
-"""The documents that `--json` prints have the keys that the README promises, and a version."""
+"""The documents that `--json` prints have the keys that json.md promises, and a version."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from fleet_health.alerting.lifecycle import Action, State
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PROMISES = (Path(__file__).parents[2] / "packaging/doc/json.md").read_text()
 
 
 def promised(document: str) -> set[str]:
-    """Give the keys that stand in the README's row of a document, whatever they are within."""
-    (row,) = re.findall(rf"^\| {re.escape(document)} \| (.*) \|$", README, re.MULTILINE)
+    """Give the keys that stand in json.md's row of a document, whatever they are within."""
+    (row,) = re.findall(rf"^\| {re.escape(document)} \| (.*) \|$", PROMISES, re.MULTILINE)
     return set(re.findall(r"`([a-z_]+)`", row)) - {"s", "r", "b"} - {"silence", "grace", "inhibition"}
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import Finished, RunCommand, Site
 
-README = Path(__file__).parents[2] / "README.md"
+RECIPES = Path(__file__).parents[2] / "packaging/doc/another-receiver.md"
 DATA = Path(__file__).parent / "data"
 
 
@@ -32,9 +32,9 @@ def patterns(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 
 @pytest.mark.parametrize("name", ["nginx", "combined", "Caddy"])
-def test_the_examples_of_the_readme_read_real_lines(name: str, site: Site, run_command: RunCommand) -> None:
+def test_the_documented_examples_read_real_lines(name: str, site: Site, run_command: RunCommand) -> None:
     """Lines that the real servers wrote: uploads alone, and nothing that a client only claims in its name."""
-    (example,) = re.findall(rf"```toml\n# {name}\n(.*?)```", README.read_text(), re.DOTALL)
+    (example,) = re.findall(rf"```toml\n# {name}\n(.*?)```", RECIPES.read_text(), re.DOTALL)
     site.config.write_text(example)
     done = run_command("patterns", "--config", site.config, DATA / f"{name.lower()}-access.log", "--json")
     document = done.documents[0]

@@ -65,7 +65,7 @@ def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Pat
     pip = (venv / "bin/python", "-I", "-m", "pip", "--quiet", "--disable-pip-version-check")
     not_isolated = ("--no-build-isolation", "--use-pep517")
     subprocess.run([*pip, "install", *build], check=True)
-    # As the README says for a machine without a network. Not wheels built here: these have other hashes.
+    # As install.md says for a machine without a network. Not wheels built here: these have other hashes.
     for locked in (build, release):
         subprocess.run([*pip, "download", "--dest", wheelhouse, *not_isolated, *locked], check=True)
     subprocess.run([*pip, "install", *not_isolated, "--target", receiver, *demo], check=True)

@@ -1,4 +1,4 @@
-"""The README's forwarder, word for word, on a machine where strangers write to the journal."""
+"""The documented forwarder, word for word, on a machine where strangers write to the journal."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from tests.machine.deployment import Receiver, Service
     from tests.machine.machine import Machine
 
-_README = Path(__file__).resolve().parents[2] / "README.md"
+_ROOT = Path(__file__).resolve().parents[2]
+_ALERTS = _ROOT / "packaging/doc/alerts.md"
+_DOCUMENTS = (_ROOT / "README.md", *sorted(_ALERTS.parent.glob("*.md")))
 _SUBJECTS, _TRACE = "/srv/forwarding/subjects", "/srv/forwarding/trace"
-# `mail -s SUBJECT ADDRESS`, as the README calls it; anything else is somebody's doing.
+# `mail -s SUBJECT ADDRESS`, as alerts.md calls it; anything else is somebody's doing.
 _MAIL = f"""#!/bin/sh
 [ $# = 3 ] && [ "$1" = -s ] && [ "$3" = ops@example.org ] || echo "called as: $*" >>{_TRACE}
 printf '%s\\n' "$2" >>{_SUBJECTS}
@@ -38,8 +40,8 @@ for entry in json.load(sys.stdin):
 
 
 def forwarder() -> str:
-    """Return the command that the README gives for forwarding by mail."""
-    section = _README.read_text().partition("### Forward them")[2]
+    """Return the command that alerts.md gives for forwarding by mail."""
+    section = _ALERTS.read_text().partition("\n## Forward alerts\n")[2]
     command = re.search(r"```console\n\$ (.*?)```", section, re.DOTALL)
     assert command is not None
     return command[1]
@@ -115,10 +117,11 @@ def test_S11_a_stranger_s_entry_is_not_forwarded(
 
 @pytest.mark.fault("S11", rig="R2")
 def test_S11_a_stranger_s_entry_is_not_shown_as_ours(deployed: Machine, service: Service) -> None:
-    """Nor do the README's commands that look at the journal show it."""
+    """None of the documented commands that look at the journal shows it."""
     send = shlex.join(["runuser", "-u", "nobody", "--", "python3", "-I", "-c", _SEND])
     deployed.run("sh", "-c", f"printf %s {shlex.quote(json.dumps(forgeries()))} | {send}")
-    commands = re.findall(r"^\$ (journalctl (?!-f).*?)(?: {2,}#.*)?$", _README.read_text(), re.MULTILINE)
+    text = "\n".join(document.read_text() for document in _DOCUMENTS)
+    commands = re.findall(r"^\$ (journalctl (?!-f).*?)(?: {2,}#.*)?$", text, re.MULTILINE)
 
     assert len(commands) >= 2
     for command in commands:

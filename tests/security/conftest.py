@@ -12,7 +12,7 @@ from fleet_health.config.loading import load
 from fleet_health.config.values import pattern
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.journal.source import log_parser
-from tests.security.servers import README
+from tests.security.servers import RECIPES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def recipes() -> Mapping[str, re.Pattern[str]]:
-    """The patterns of the README for other receivers, by their names."""
+    """The patterns of another-receiver.md, by their names."""
     return {
         name: pattern("host", "status")(tomllib.loads(text)["journal"]["response"])
-        for name, text in re.findall(r"```toml\n# (\w+)\n(.*?)```", README, re.DOTALL)
+        for name, text in re.findall(r"```toml\n# (\w+)\n(.*?)```", RECIPES, re.DOTALL)
     }
 
 
 @pytest.fixture(scope="session")
 def parsers(recipes: Mapping[str, re.Pattern[str]]) -> Mapping[str, LogParser]:
-    """Every pattern that is shipped: the defaults, and those of the README, by their names."""
+    """Every pattern that is shipped: the defaults, and those of another-receiver.md, by their names."""
     found = {name: LogParser(response, None, None) for name, response in recipes.items()}
     return {"default": log_parser(load(None).journal), **found}

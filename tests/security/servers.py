@@ -1,4 +1,4 @@
-"""Real HTTP servers on this machine, each with the access log that the README asks for, and hostile requests."""
+"""Real HTTP servers on this machine, each with the access log that is documented for it, and hostile requests."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 HERE = Path(__file__).parent
-README = (HERE.parents[1] / "README.md").read_text()
+RECIPES = (HERE.parents[1] / "packaging/doc/another-receiver.md").read_text()
 VICTIM = "victim"
 
 # What a client writes to have another host's response or missing stamp counted, in the formats of several servers.
@@ -197,7 +197,7 @@ class Servers:
         self._run([sys.executable, "-m", module, *words], server.log)
 
     def _nginx(self) -> None:
-        (formats,) = re.findall(r"```nginx\n(.*?)access_log.*?```", README, re.DOTALL)
+        (formats,) = re.findall(r"```nginx\n(.*?)access_log.*?```", RECIPES, re.DOTALL)
         sites = {"nginx": "fleet", "nginx combined": "combined"}
         places = """
             location ~ accepted$ { return 201; }
@@ -222,7 +222,7 @@ class Servers:
         return f"server {{ listen 127.0.0.1:{server.port}; access_log {server.log} {form}; {places} }}\n"
 
     def _caddy(self) -> None:
-        (block,) = re.findall(r"```text\n(log \{.*?)```", README, re.DOTALL)
+        (block,) = re.findall(r"```text\n(log \{.*?)```", RECIPES, re.DOTALL)
         sites = ""
         for name, filtered in (("Caddy", block), ("Caddy with headers", "log {\n}")):
             server = self._add(name)
@@ -273,8 +273,8 @@ class Servers:
 
 
 def gunicorn_options() -> list[str]:
-    """Give the options that the README recommends for gunicorn, but for those that are here anyway."""
-    (form,) = re.findall(r"--access-logformat '([^']*)'", README)
+    """Give the options that another-receiver.md recommends for gunicorn, but for those that are here anyway."""
+    (form,) = re.findall(r"--access-logformat '([^']*)'", RECIPES)
     return ["--access-logformat", form]
 
 

@@ -37,7 +37,7 @@ PROPERTY = settings(deadline=None, max_examples=200)
 OLD_RESPONSE = r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})'
 OLD_UNSTAMPED_HOST = r"host=(?P<host>\S+)"
 
-# The formats into which a client can put a line break are those of no recipe; see the README.
+# The formats into which a client can put a line break are those of no recipe; see another-receiver.md.
 TRIED = [form for form in FORMATS if not form.breaks_lines]
 READ_BY = {
     "uvicorn": "default",

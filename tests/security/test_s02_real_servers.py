@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogParser
     from tests.conftest import DoWithout
 
-# Which pattern of the README or of the defaults reads which server. hypercorn and granian have none of their own.
+# Which pattern of another-receiver.md or the defaults reads which server. hypercorn and granian have none of their own.
 READ_BY = {
     "h11": "default",
     "httptools": "default",
