@@ -180,7 +180,7 @@ class Daemon:
                 async with asyncio.timeout(_SETTLE_TIME):
                     await self._delivery.settle()
             except TimeoutError:
-                _log.error("stopped before the last alerts were written", reason="the alert log takes too long")
+                _log.error("stopped with alerts not written", reason="the alert log takes too long")
             delivery.cancel()
         self._journal_sink.close()
 
@@ -279,7 +279,7 @@ class Daemon:
         if problem := self._descriptors.problem():
             problems.append(problem)
         if self._control.problem:
-            problems.append(f"no commands can be answered: {self._control.problem}")
+            problems.append(f"control socket not available: {self._control.problem}")
         return problems
 
     async def _reload_for_ever(self) -> NoReturn:
@@ -295,7 +295,7 @@ class Daemon:
                 prepared = await self._prepare(await wrap(self._load)())
             except ConfigError as error:
                 for problem in error.problems:
-                    _log.error("configuration refused, the old one stays", file=str(error.path), problem=str(problem))
+                    _log.error("configuration refused, previous one kept", file=str(error.path), problem=str(problem))
                 more = f" and {len(error.problems) - 1} more" if len(error.problems) > 1 else ""
                 self._counters.reloads["refused"] += 1
                 self._reload_problem = f"reload refused: {error.problems[0]}{more}"

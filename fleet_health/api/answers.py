@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
@@ -151,7 +152,12 @@ class Answers:
                 self._settings(), settings, now, fleet=fleet, incidents=incidents, suppressions=suppressions
             )
 
-    async def _take_configuration(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
+    async def _take_configuration(self, _request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+        if uid not in {0, os.geteuid()}:
+            raise RequestError(
+                f"only root and the service's own user may reload the configuration, found user {uid};"
+                " `fleet-health reload --dry-run` shows what would change"
+            )
         self._reload()
         return {"is_requested": True}
 

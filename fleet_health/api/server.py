@@ -78,7 +78,7 @@ class ControlSocket:
             listener = _bound(path)
         except OSError as error:
             self.problem = f"{place_of(error, path)}: {error.strerror or error}"
-            _log.warning("no commands can be answered", socket=str(path), reason=error.strerror or str(error))
+            _log.warning("control socket not available", socket=str(path), reason=error.strerror or str(error))
             return
         self._identity = _identity(path)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT, **_NO_CLEAN_UP)
@@ -162,7 +162,7 @@ class ControlSocket:
         except RequestError as error:
             return {"error": str(error)}
         except Exception as error:  # noqa: BLE001 - a question must not end the service
-            _log.exception("a request could not be answered")
+            _log.exception("request failed")
             return {"error": f"the service failed to answer: {error}; its log has more"}
 
     async def _send(self, writer: asyncio.StreamWriter, line: bytes) -> None:

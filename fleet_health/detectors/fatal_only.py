@@ -73,7 +73,7 @@ class FatalOnly:
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
 
-        Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
+        Where the journal has a gap, a 2xx may be missing: then the index must show that nothing was accepted.
         """
         return self.find_among(fleet, now, fleet.counts)
 

@@ -91,7 +91,7 @@ class JournalSink:
         """Take alerts and notices, one entry each, for `flush` to send."""
         self._queue.extend(datagram(fields_of(alert)) for alert in alerts)
         if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
-            _log.error("alerts not sent to the journal: too many wait; they are in the alert log", count=excess)
+            _log.error("journal queue full, alerts only in the alert log", count=excess)
             for _ in range(excess):
                 self._queue.popleft()
 
@@ -138,7 +138,7 @@ class JournalSink:
             attempt.close()
             if not self._is_absence_said:
                 self._is_absence_said = True
-                _log.warning("no journald to send alerts to", socket=self._path, reason=error.strerror)
+                _log.warning("journald not available", socket=self._path, reason=error.strerror)
             return None
         self._is_absence_said = False
         return attempt

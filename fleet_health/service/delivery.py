@@ -91,7 +91,9 @@ class Delivery:
         if recorded or journal_only:
             if len(self._batches) == _BATCHES:
                 dropped = self._batches.popleft()
-                _log.error("alerts given up: too many wait", alerts=[alert.line() for alert in dropped.recorded])
+                _log.error(
+                    "alert queue full, dropped oldest batch", alerts=[alert.line() for alert in dropped.recorded]
+                )
             self._batches.append(_Batch(recorded, journal_only))
         if state is not None:
             self._state = state
@@ -153,14 +155,14 @@ class Delivery:
             await wrap(self.state_file.save)(state)
         except SinkUnavailable as error:
             if not self.state_problem:
-                _log.error("the state cannot be saved; a restart may tell open incidents anew", reason=str(error))
+                _log.error("state file not writable, a restart may repeat alerts", reason=str(error))
             self.state_problem = str(error)
         else:
             self.state_problem = ""
 
     def _postpone(self, problem: str) -> None:
         if problem != self.problem:
-            _log.error("the alert log cannot be written; alerts wait, and go to the journal", reason=problem)
+            _log.error("alert log not writable, alerts queued and sent to the journal", reason=problem)
         self.problem = problem
         self._counters.retries["alert log"] += 1
         self._retry = min(self._retry * 2, _RETRY_LAST)
@@ -191,5 +193,5 @@ class Delivery:
 
     def _recover(self) -> None:
         if self.problem:
-            _log.info("the alert log can be written again", path=str(self.log.path))
+            _log.info("alert log writable again", path=str(self.log.path))
         self.problem, self._retry = "", _RETRY_FIRST

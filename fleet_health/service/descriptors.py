@@ -13,7 +13,7 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 class DescriptorWatch:
-    """Says when the descriptors run out, and once in the log."""
+    """Says when the file descriptors running out, and once in the log."""
 
     def __init__(self) -> None:
         self._is_said = False
@@ -27,6 +27,6 @@ class DescriptorWatch:
             count = limit
         is_problem = limit != resource.RLIM_INFINITY and count > _WORRYING_SHARE * limit
         if is_problem and not self._is_said:
-            _log.error("descriptors run out", open=count, limit=limit)
+            _log.error("file descriptors running out", open=count, limit=limit)
         self._is_said = is_problem
         return f"{count} of {limit} descriptors are open" if is_problem else ""

@@ -117,11 +117,11 @@ def recall(file: StateFile[Memory]) -> Memory:
     try:
         memory = file.load(examined) or Memory()
     except SinkUnavailable as error:
-        _log.error("the state cannot be read back; open incidents are found anew", reason=str(error))
+        _log.error("state file not readable, started without saved incidents", reason=str(error))
         return Memory()
     if file.problems:
         _log.error(
-            "state file damaged, the rest of it restored",
+            "state file damaged, undamaged part restored",
             file=str(file.path),
             copy="state.damaged",
             problems=file.problems[:_PROBLEMS_LOGGED],
@@ -199,5 +199,5 @@ def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -
     try:
         return past_alerts(log, now, saved_at)
     except SinkUnavailable as error:
-        _log.error("alerts of this hour cannot be read back from the alert log", reason=str(error))
+        _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
         return PastAlerts()

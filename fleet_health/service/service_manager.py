@@ -73,7 +73,7 @@ async def feed_watchdog(interval: float, pulses: Iterable[Pulse]) -> NoReturn:
     while True:
         overdue = {pulse.part for pulse in pulses if pulse.is_overdue}
         if overdue - said:
-            _log.error("a part hangs; the watchdog is not fed any more", parts=sorted(overdue))
+            _log.error("part not responding, watchdog no longer fed", parts=sorted(overdue))
         said = overdue
         if not overdue:
             notify("WATCHDOG=1")

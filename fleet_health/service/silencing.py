@@ -111,7 +111,7 @@ class Silencing:
     def log_ended(self, silence: Silence, user: str) -> None:
         """Log that a user has ended a silence."""
         self._remember(f"end of {silence.id}")
-        notice(_log, "silence ended by hand", by=user, **_facts(silence))
+        notice(_log, "silence ended early", by=user, **_facts(silence))
 
     def _remember(self, key: str) -> None:
         self._logged[key] = None
@@ -136,13 +136,13 @@ class Silencing:
         facts = _facts(silence) | {"ended": isoformat(silence.ends_at)}
         if ended.standing:
             _log.warning(
-                "silence ended, its incidents still stand",
+                "silence expired, incidents still open",
                 **facts,
                 standing=standing,
                 count=len(ended.standing),
             )
         elif ended.was_in_vain:
-            _log.warning("silence ended, it never matched an incident", **facts, standing=standing, count=0)
+            _log.warning("silence expired, never matched an incident", **facts, standing=standing, count=0)
         elif f"end of {silence.id}" not in self._logged:
             notice(_log, "silence ended", **facts)
 

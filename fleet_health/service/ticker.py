@@ -179,7 +179,7 @@ class Evaluator:
 
     async def _reread(self, now: Instant, step_us: int) -> None:
         """Read everything again: what was read under another clock was recorded and forgotten by that clock."""
-        _log.warning("the clock was set, or the machine slept; reading everything again", seconds=step_us / SECOND_US)
+        _log.warning("clock set or machine suspended, sources re-read", seconds=step_us / SECOND_US)
         self._pulse.rest()  # meanwhile the sources show that they are alive
         since = now - abs(step_us)
         if self.clock_state.is_behind:
@@ -210,12 +210,12 @@ class Evaluator:
         self._intake.horizon = self._incidents.at
         if found is not None:
             if not was_behind:
-                _log.error("clock behind our own records, absence and ends not judged", reason=str(found))
+                _log.error("clock behind saved records, absence and resolutions not evaluated", reason=str(found))
             return False
         if not is_redated and (is_stepped or not was_behind):
             return False
         if was_behind:
-            _log.info("clock no longer behind our own records, reading everything again")
+            _log.info("clock no longer behind saved records, sources re-read")
         self._pulse.rest()
         await self._intake.reread(Gap(first_at if was_behind else now, now, "the clock was behind"))
         self._pulse.beat(_STRIDE)

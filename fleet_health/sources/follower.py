@@ -133,7 +133,7 @@ class Follower(ABC):
     def _gain(self, seen_until: Instant) -> None:
         state = self.state
         if state.phase is not Phase.FOLLOWING:
-            _log.info("source followed", source=state.name, read=state.read, rejected=dict(state.rejections.by_reason))
+            _log.info("source caught up", source=state.name, read=state.read, rejected=dict(state.rejections.by_reason))
         state.phase, state.reason, state.unseen_since, state.seen_until = Phase.FOLLOWING, "", None, seen_until
         self._retry = _RETRY_FIRST
 

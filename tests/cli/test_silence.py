@@ -152,8 +152,8 @@ def test_a_silenced_host_is_not_told_of_until_it_ends(
         site.answer("refused", 201)
         site.sync_journal()
         service.until(lambda: ("refused", "fatal-only") in site.alerted(), "the end of a silenced fault")
-        standing = service.events("silence ended, its incidents still stand")
-        in_vain = service.events("silence ended, it never matched an incident")
+        standing = service.events("silence expired, incidents still open")
+        in_vain = service.events("silence expired, never matched an incident")
 
     assert alerted == [("unstamped", "unstamped")]
     assert "1 firing (1 unstamped); 2 silenced" in status

@@ -247,9 +247,9 @@ async def test_A7_vacuum_of_the_file_that_is_read(journald: PrivateJournald, mon
         assert watch.state.phase is Phase.FOLLOWING
     assert [line["event"] for line in logs] == [
         "source not available",
-        "the journal is not whole",
+        "gap in the journal",
         "source catching up",
-        "source followed",
+        "source caught up",
     ]
 
 
@@ -340,7 +340,7 @@ def test_A8_truncated_file_kills_and_a_restart_goes_on(
     assert set(alerts.values()) == {1}
 
 
-@pytest.mark.fault("A9", rig="files", says="the descriptors run out")
+@pytest.mark.fault("A9", rig="files", says="file descriptors run out")
 def test_A9_descriptors_that_run_out_are_told(site: Site, start_service: StartService) -> None:
     """When nearly all are open, STATUS and the log say so before something else fails of it; the log once."""
     site.configure(tick="1s")
@@ -356,7 +356,7 @@ def test_A9_descriptors_that_run_out_are_told(site: Site, start_service: StartSe
         service.until_evaluated_anew()
 
         assert "descriptors" not in before
-        assert len(service.events("descriptors run out")) == 1
+        assert len(service.events("file descriptors running out")) == 1
 
 
 @pytest.mark.fault("A9", rig="R1", says="descriptors of deleted files leak")

@@ -394,7 +394,7 @@ def test_B9_inotify_used_up(
         site.configure()
         service.reload()
         service.until(lambda: len(site.alerted()) == 2, "the alerts")
-        warnings = service.events("inotify not available, looking every two seconds instead")
+        warnings = service.events("inotify not available, polling every 2 s")
 
     assert [line["reason"] for line in warnings] == [reason]
 

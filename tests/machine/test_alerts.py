@@ -276,7 +276,7 @@ def test_S6_the_journal_says_who_silenced_what(service: Service, new_host: Calla
 
     assert (by_member["author"], by_member["reason"]) == ("silencer", "moving the bench")
     assert (by_root["author"], by_root["origin"]) == ("somebody", "silences.json, where the author is only a claim")
-    assert events["silence ended by hand", hosts[0]]["by"] == "silencer"
+    assert events["silence ended early", hosts[0]]["by"] == "silencer"
 
 
 @pytest.mark.fault("D6", rig="R2")

@@ -97,7 +97,7 @@ def test_S11_a_reader_can_stop_neither_the_writing_nor_a_start(
         site.sync_journal()
         service.until(lambda: ("another", "fatal-only") in site.alerted(), "another alert")
 
-        assert service.events("the alert log cannot be written; alerts wait, and go to the journal") == []
+        assert service.events("alert log not writable, alerts queued and sent to the journal") == []
         assert service.stop() == 0
     assert public_directory.joinpath(".alerts.jsonl.lock").stat().st_mode & 0o777 == 0o600
 
@@ -187,4 +187,4 @@ def test_a_reload_that_only_writes_the_path_otherwise_keeps_the_log(site: Site, 
 
 def _expect_no_problem(service: Service) -> None:
     assert "refused" not in service.notify.status
-    assert service.events("configuration refused, the old one stays") == []
+    assert service.events("configuration refused, previous one kept") == []

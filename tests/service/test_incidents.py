@@ -104,7 +104,7 @@ def test_without_the_state_nothing_is_told_twice_within_the_hour(site: Site, sta
     with start_service(site) as service:
         service.until(lambda: service.evaluations() >= 2, "some ticks")
         service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
-        complaints = service.events("state file damaged, the rest of it restored")
+        complaints = service.events("state file damaged, undamaged part restored")
 
     assert len(complaints) == 1
     assert complaints[0]["problems"] == ["incidents: Expected `object`, got `int`"]

@@ -132,7 +132,7 @@ def test_a_bad_configuration_is_refused_whole(service: Service, site: Site) -> N
         "tick = '1h'\nticks = 5\n[detectors.silent]\nafter = 30\n[index]\npath = '/nowhere/index.jsonl'\n"
     )
     service.reload()
-    refused = service.events("configuration refused, the old one stays")
+    refused = service.events("configuration refused, previous one kept")
     status = service.notify.having("READY")[-1]["STATUS"]
     service.until_evaluated_anew()
 
@@ -167,7 +167,7 @@ def test_an_alert_log_that_cannot_be_written_is_a_reason_to_refuse(service: Serv
     """Nobody changes over to a file that takes no alerts."""
     site.configure(alerts=site.directory / "missing" / "alerts.jsonl")
     service.reload()
-    (refused,) = service.events("configuration refused, the old one stays")
+    (refused,) = service.events("configuration refused, previous one kept")
 
     assert "alerts.path" in refused["problem"]
     assert "No such file or directory" in refused["problem"]

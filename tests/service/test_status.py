@@ -200,7 +200,7 @@ def test_each_state_of_a_source_is_in_the_log(
         service.until(lambda: service.events("ready"), "the log")
         (ready,) = service.events("ready")
         lost = [line["state"] for line in service.events("source not available") if line["source"] == "index"]
-        found = [line for line in service.events("source followed") if line["source"] == "index"]
+        found = [line for line in service.events("source caught up") if line["source"] == "index"]
 
     assert ready["sources"][0].startswith(f"index {state}")
     assert (lost, len(found)) == (([], 1) if state.startswith("following") else ([state.removesuffix(" (")], 0))

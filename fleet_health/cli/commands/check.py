@@ -128,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
         fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
         _report(rejections, "journal")
     except SourceUnavailable as error:
-        _log.warning("without the journal only silent hosts are found", reason=str(error))
+        _log.warning("journal not readable, only silent evaluated", reason=str(error))
         fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
     # As of a past instant, what a service knows now is not what it knew then.
     saved = saved_incidents(settings.state_directory) if options.now is None else None
@@ -136,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
     if options.now is None:
         behind = _contradiction(settings, {**newest, SAVED_STATE: None if saved is None else saved.at}, now)
     if behind is not None:
-        _log.error("the clock is behind; absence is not judged", reason=str(behind))
+        _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
@@ -203,7 +203,7 @@ def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circums
     found = {finding.host for finding in evaluation.findings}
     hidden = {symptom: len(hosts - found) for symptom, hosts in evaluation.hidden.items() if hosts - found}
     if hidden:
-        _log.warning("the journal has gaps, some symptoms cannot be ruled out", hosts=hidden)
+        _log.warning("gaps in the journal, symptoms not ruled out", hosts=hidden)
     return evaluation
 
 
@@ -238,7 +238,7 @@ def _notify(
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(
         lambda: past_alerts(log, now, engine.incidents.at).restore_to(engine.incidents),
-        "alerts of this hour cannot be read back from the alert log",
+        "alert log not readable, alerts of this hour unknown",
     )
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
@@ -253,7 +253,7 @@ def _notify(
         try:
             written: Sequence[Alert | Notice] = log.append(due)
         except SinkUnavailable as error:
-            _log.error("the alert log cannot be written; the alerts go to the journal only", reason=str(error))
+            _log.error("alert log not writable, alerts sent to the journal only", reason=str(error))
             written, is_broken = due, True
         _send(sink, written)
         sink.close()
@@ -300,7 +300,7 @@ def _catch_up(log: AlertLog, sink: JournalSink, now: Instant) -> None:
         _log.info("alert log and journal not compared", reason=str(error))
         return
     if missing:
-        _log.warning("alerts sent that were recorded but not sent", count=len(missing))
+        _log.warning("recorded alerts sent that the journal lacked", count=len(missing))
 
 
 def _send(sink: JournalSink, alerts: Sequence[Alert | Notice]) -> None:

@@ -64,7 +64,7 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
     if report.journal_begins_at is not None:
         yield f"the journal has nothing from before {isoformat(report.journal_begins_at)[:19]}Z"
     yield from (
-        f"the journal is not whole from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
+        f"gap in the journal from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
         for gap in report.gaps
     )
     for source, rejections in report.rejections.items():

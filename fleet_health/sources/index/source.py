@@ -139,7 +139,7 @@ class IndexFollower(Follower):
                 inotify.close()
             if not self._is_inotify_missed:
                 self._is_inotify_missed = True
-                _log.warning("inotify not available, looking every two seconds instead", reason=error.strerror)
+                _log.warning("inotify not available, polling every 2 s", reason=error.strerror)
         else:
             self._inotify = inotify
 

@@ -122,7 +122,7 @@ class JournalFollower(Follower):
         """Take note of a gap."""
         self.counters.gaps[self.state.name] += 1
         _log.warning(
-            "the journal is not whole",
+            "gap in the journal",
             since=isoformat(gap.since),
             until=isoformat(gap.until),
             reason=gap.reason,
@@ -143,7 +143,7 @@ class JournalFollower(Follower):
         self._seek(reader)
         self._reader = reader
         if reader.fd is None and not self._is_polling_said:
-            _log.warning("no inotify instance left (fs.inotify.max_user_instances); the journal is polled")
+            _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
         self._is_polling_said = reader.fd is None
         return reader
 
