@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.model.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Container, Iterable
 
@@ -56,4 +58,4 @@ class Inhibition:
             return ""
         named = ", ".join(f"{host} {symptom}" for host, symptom in held[:_HOSTS_NAMED])
         more = f" and {len(held) - _HOSTS_NAMED} more" if len(held) > _HOSTS_NAMED else ""
-        return f"; {len(held)} alert{'' if len(held) == 1 else 's'} of hosts held back: {named}{more}"
+        return f"; inhibits {plural(len(held), 'alert')}: {named}{more}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from fleet_health.model.words import plural
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
@@ -39,4 +41,4 @@ def hidden_verdicts(
 
 def in_words(hidden: Mapping[str, int]) -> str:
     """Say of how many hosts each symptom cannot be ruled out: `fatal-only of 3 hosts, unstamped of 1 host`."""
-    return ", ".join(f"{symptom} of {count} host{'' if count == 1 else 's'}" for symptom, count in hidden.items())
+    return ", ".join(f"{symptom} of {plural(count, 'host')}" for symptom, count in hidden.items())

@@ -10,11 +10,11 @@ import fcntl
 import os
 import stat
 import struct
-import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fleet_health.errors import SinkTaken, SinkUnavailable
+from fleet_health.errors import SinkTaken
+from fleet_health.files.lock_wait import wait_for_lock
 from fleet_health.files.safe_files import user_name
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ BATCH, _LIFE, SENDING = range(3)
 """The bytes of the file: locked for a batch; for life, by the service; and to send what the journal lacks."""
 
 _MODE = 0o600
-_PATIENCE = 5.0
-_RETRY = 0.05
 
 # `struct flock` of fcntl(2): kind, whence, begin, length, pid.
 _FLOCK = "hhqqi4x"
@@ -55,21 +53,21 @@ class LogLock:
             SinkUnavailable: Another process keeps it.
 
         """
-        patience_ends = time.monotonic() + _PATIENCE
-        while True:
-            fd = self._opened(directory)
-            try:
+        with ExitStack() as stack:
+            locked: list[int] = []
+
+            def take() -> bool:
+                fd = self._opened(directory)
+                stack.callback(os.close, fd)
                 # Else it is no longer the file at the path, and whoever comes next locks another one.
-                if _is_locked_now(fd, byte) and self._is_in_place(directory, fd):
-                    yield fd
-                    return
-            finally:
-                os.close(fd)
-            if time.monotonic() > patience_ends:
-                raise SinkUnavailable(
-                    f"{self.path}: another process has kept it locked for {_PATIENCE:.0f} s; `lslocks` may say which"
-                )
-            time.sleep(_RETRY)
+                if not (_is_locked_now(fd, byte) and self._is_in_place(directory, fd)):
+                    stack.close()
+                    return False
+                locked.append(fd)
+                return True
+
+            wait_for_lock(take, self.path)
+            yield locked[0]
 
     def own(self, directory: SafeDirectory, fd: int) -> None:
         """Own the log for life, given the open lock file. If somebody has removed the one that was owned, own this one.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import time
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import msgspec
 
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, TooManySilences, admitted
 from fleet_health.errors import SinkUnavailable
+from fleet_health.files.lock_wait import wait_for_lock
 from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.model.instant import HOUR_US, Instant
 from fleet_health.parsing.timestamp import parse_time
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _NAME, _LOCK = "silences.json", "silences.lock"
 # The service must see that one has ended, also if it was stopped meanwhile.
-_LOCK_PATIENCE, _LOCK_RETRY = 5.0, 0.05
 _KEPT_US = 24 * HOUR_US
 _VERSION = 1
 # Several times what as many silences as are admitted need, each as long as it may be.
@@ -182,16 +181,12 @@ class SilenceFile:
 
     def _lock(self, fd: int) -> None:
         """Wait for the lock, but not for ever: the service must go on answering whoever it is that keeps it."""
-        patience_ends = time.monotonic() + _LOCK_PATIENCE
-        while True:
+
+        def take() -> bool:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                if time.monotonic() > patience_ends:
-                    raise SinkUnavailable(
-                        f"{self.path.with_name(_LOCK)}: another process has kept it locked for {_LOCK_PATIENCE:g} s;"
-                        " `lslocks` says which"
-                    ) from None
-                time.sleep(_LOCK_RETRY)
-            else:
-                return
+                return False
+            return True
+
+        wait_for_lock(take, self.path.with_name(_LOCK))

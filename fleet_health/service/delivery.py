@@ -15,6 +15,7 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.errors import SinkUnavailable
+from fleet_health.model.backoff import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from fleet_health.service.service_manager import Pulse
 
 _BATCHES = 1_000
-_RETRY_FIRST, _RETRY_LAST = 1.0, 60.0
 # A sync on a worn SD card takes seconds; so does the lock, if somebody holds it.
 _WRITE_TIME = 10.0
 
@@ -63,7 +63,7 @@ class Delivery:
         self._counters = counters
         self._batches: deque[_Batch] = deque()
         self._state: bytes | None = None
-        self._retry = _RETRY_FIRST
+        self._backoff = Backoff()
         self._watched_fd: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
@@ -165,7 +165,7 @@ class Delivery:
             _log.error("alert log not writable, alerts queued and sent to the journal", reason=problem)
         self.problem = problem
         self._counters.retries["alert log"] += 1
-        self._retry = min(self._retry * 2, _RETRY_LAST)
+        self._backoff.grow()
         for batch in self._batches:
             if not batch.is_in_journal:
                 batch.is_in_journal = True
@@ -179,7 +179,7 @@ class Delivery:
             self._timer = None
         has_no_journald = self._journal.has_pending and self._journal.fd is None
         if self._batches or has_no_journald:
-            self._timer = loop.call_later(self._retry, self._work.set)
+            self._timer = loop.call_later(self._backoff.wait_s, self._work.set)
 
     def _send_on(self) -> None:
         """Send what waits for journald, and go on when it takes more. While it stands still this costs nothing."""
@@ -194,4 +194,5 @@ class Delivery:
     def _recover(self) -> None:
         if self.problem:
             _log.info("alert log writable again", path=str(self.log.path))
-        self.problem, self._retry = "", _RETRY_FIRST
+        self.problem = ""
+        self._backoff.reset()

@@ -9,6 +9,7 @@ from fleet_health.alerting.lifecycle import State
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
 from fleet_health.model.instant import isoformat
+from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -40,7 +41,7 @@ def status_line(
     now: Instant,
 ) -> str:
     """Say what is watched, how well, what is wrong, and when the next look is."""
-    parts = [f"Watching {host_count} host{'' if host_count == 1 else 's'}"]
+    parts = [f"Watching {plural(host_count, 'host')}"]
     parts += [source.summary(now) for source in sources]
     if last is not None:
         firing = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.model.backoff import Backoff
 from fleet_health.model.counters import Counters
 from fleet_health.sources.state import Phase, SourceState
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 # A burst of hints costs one look; a source that is away is soon found again; one that fails is not hammered.
 _REST = 0.25
 _LOOK_AGAIN = 2.0
-_RETRY_FIRST, _RETRY_LAST = 1.0, 60.0
 
 _PHASES = {SourceMissing: Phase.WAITING, SourceRefused: Phase.REFUSED, SourceFailing: Phase.FAILING}
 
@@ -50,7 +50,7 @@ class Follower(ABC):
         self.counters = Counters()
         self.on_progress: Callable[[], None] = lambda: None
         self._clock = clock
-        self._retry = _RETRY_FIRST
+        self._backoff = Backoff()
         self._turn = asyncio.Lock()
 
     @property
@@ -62,7 +62,7 @@ class Follower(ABC):
             case Phase.FOLLOWING:
                 return self.longest_wait + _REST
             case Phase.FAILING:
-                return self._retry
+                return self._backoff.wait_s
             case _:
                 return _LOOK_AGAIN
 
@@ -97,7 +97,7 @@ class Follower(ABC):
             await asyncio.sleep(self.rest)
             self.counters.retries[self.state.name] += 1
             if self.state.phase is Phase.FAILING:
-                self._retry = min(self._retry * 2, _RETRY_LAST)
+                self._backoff.grow()
 
     def _count(self, count: int, rejections: Sequence[Rejection]) -> None:
         """Count what was read, and which of it was rejected."""
@@ -135,7 +135,7 @@ class Follower(ABC):
         if state.phase is not Phase.FOLLOWING:
             _log.info("source caught up", source=state.name, read=state.read, rejected=dict(state.rejections.by_reason))
         state.phase, state.reason, state.unseen_since, state.seen_until = Phase.FOLLOWING, "", None, seen_until
-        self._retry = _RETRY_FIRST
+        self._backoff.reset()
 
     async def _lose(self, error: SourceUnavailable) -> None:
         state, phase, reason = self.state, _PHASES[type(error)], str(error)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import SEVERAL, Coverage, Gap, recent
 from fleet_health.model.instant import describe, isoformat
+from fleet_health.model.words import plural
 from fleet_health.parsing.rejection import RejectionCount
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class SourceState:
         reason = reasons.pop() if len(reasons) == 1 else SEVERAL
         if messages:
             reason = f"journald suppressed {messages} messages"
-        words = f", {count} gap{'' if count == 1 else 's'}"
+        words = f", {plural(count, 'gap')}"
         if self.window_us:
             words += f" in the last {describe(self.window_us)}"
         since, until = min(gap.since for gap in gaps), max(gap.until for gap in gaps)
@@ -152,5 +153,5 @@ def _in_words(rejections: RejectionCount) -> str:
     reasons = [f"{count} {reason}" for reason, count in named]
     if other_reasons := len(rejections.by_reason) - len(named):
         others = rejections.total - sum(count for _, count in named)
-        reasons.append(f"{others} for {other_reasons} other reason{'' if other_reasons == 1 else 's'}")
+        reasons.append(f"{others} for {plural(other_reasons, 'other reason')}")
     return f"{rejections.total} rejected ({', '.join(reasons)})"

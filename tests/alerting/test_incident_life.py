@@ -188,7 +188,7 @@ def test_a_cause_holds_back_what_it_explains_and_names_it(watch: Watch) -> None:
 
     assert told(news) == [DOWN, ("other", "fatal-only")]
     detail = news.alerts[0].finding.detail
-    assert "12 alerts of hosts held back: host-00 silent, host-01 silent, " in detail
+    assert "inhibits 12 alerts: host-00 silent, host-01 silent, " in detail
     assert detail.endswith("host-09 silent and 2 more")
 
 
@@ -508,9 +508,7 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
         (EVERY_HOST, "flapping"),
         SILENT,
     ]
-    assert alerts[-2].finding.detail == (
-        "receiver-down has come 6 times within 24 h; 1 alert of hosts held back: a silent"
-    )
+    assert alerts[-2].finding.detail == ("receiver-down has come 6 times within 24 h; inhibits 1 alert: a silent")
 
 
 def test_a_cause_that_comes_again_within_its_hour_holds_nothing_back(watch: Watch) -> None:
@@ -526,7 +524,7 @@ def test_a_cause_that_comes_again_within_its_hour_holds_nothing_back(watch: Watc
     ]
 
     assert [told(news) for news in ticks] == [[], [SILENT], [], [DOWN]]
-    assert ticks[-1].alerts[0].finding.detail == "detail; 2 alerts of hosts held back: a silent, b silent"
+    assert ticks[-1].alerts[0].finding.detail == "detail; inhibits 2 alerts: a silent, b silent"
 
 
 def test_a_cause_that_somebody_else_told_of_in_this_hour_holds_back() -> None:
@@ -546,7 +544,7 @@ def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(w
 
     assert [told(news) for news in (*ticks, muted, well)] == [[DOWN], *[[]] * 13]
     assert ticks[0].alerts[0].finding.detail == (
-        "it is no longer found, and not yet seen to be over; 1 alert of hosts held back: a silent"
+        "it is no longer found, and not yet seen to be over; inhibits 1 alert: a silent"
     )
 
 

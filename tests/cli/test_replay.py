@@ -90,7 +90,7 @@ def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> lis
         (
             row["host"],
             row["symptom"],
-            re.sub("; \\d+ alerts? of hosts held back: .*", "", row["detail"]),
+            re.sub("; inhibits \\d+ alerts?: .*", "", row["detail"]),
             row["suggested_fix"],
         )
         for row in rows

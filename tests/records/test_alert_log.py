@@ -364,7 +364,7 @@ def test_probing_changes_nothing(log: AlertLog, path: Path) -> None:
 
 def test_a_lock_that_is_kept_is_given_up_on(log: AlertLog, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another process that keeps the file locked holds us up for some seconds, not for ever."""
-    monkeypatch.setattr("fleet_health.records.log_lock._PATIENCE", 0.1)
+    monkeypatch.setattr("fleet_health.files.lock_wait.PATIENCE_S", 0.1)
     with path.with_name(".alerts.jsonl.lock").open("wb") as file:
         # As the log does it: of the open file, for this very process holds it here.
         fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack("hhqqi", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))

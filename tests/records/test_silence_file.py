@@ -139,7 +139,7 @@ def test_what_is_not_understood_is_left_as_it_is(content: bytes, complaint: str,
 
 def test_a_lock_that_is_not_let_go_is_not_waited_for_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who keeps it cannot keep the service from answering; nothing is changed."""
-    monkeypatch.setattr("fleet_health.records.silence_file._LOCK_PATIENCE", 0.1)
+    monkeypatch.setattr("fleet_health.files.lock_wait.PATIENCE_S", 0.1)
     file = SilenceFile(tmp_path)
     with (tmp_path / "silences.lock").open("w") as kept:
         fcntl.flock(kept, fcntl.LOCK_EX)

@@ -57,7 +57,7 @@ def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_serv
 
     first, second, *others = site.alert_rows()
     assert before == [("*", "receiver-failing")]
-    assert first["detail"].endswith("; 3 alerts of hosts held back: a fatal-only, b fatal-only, c fatal-only")
+    assert first["detail"].endswith("; inhibits 3 alerts: a fatal-only, b fatal-only, c fatal-only")
     assert (second["symptom"], second["status"]) == ("receiver-failing", "resolved")
     assert [(row["host"], row["symptom"]) for row in others] == [(host, "fatal-only") for host in HOSTS]
     assert others[0]["detected_at_wall"] > second["detected_at_wall"]
@@ -119,7 +119,7 @@ def test_a_receiver_that_nobody_reaches_is_down(site: Site, start_service: Start
         service.until_evaluated_anew()
 
     assert site.alerted() == [("*", "receiver-down"), ("before", "silent")]
-    assert site.alert_rows()[0]["detail"].endswith("; 3 alerts of hosts held back: a silent, b silent, c silent")
+    assert site.alert_rows()[0]["detail"].endswith("; inhibits 3 alerts: a silent, b silent, c silent")
 
 
 def test_an_index_that_has_stopped_is_told_of(site: Site, start_service: StartService) -> None:

@@ -28,6 +28,7 @@ from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
 from fleet_health.model.window import NEVER
+from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
@@ -331,7 +332,7 @@ def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespa
         _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}))
     else:
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
-        _say(f"{_plural(host_count, 'host')} checked, {_plural(new_count, 'new alert')}{note}")
+        _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
 
 
 def _note(line: _Line) -> str:
@@ -350,10 +351,6 @@ def _say(line: str) -> None:
 
 def _json(document: dict[str, Any]) -> str:
     return msgspec.json.encode(document).decode()
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _number(text: str) -> Decimal:

@@ -11,6 +11,7 @@ from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Pain
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
 from fleet_health.model.history import BINS, BOTH, NOTHING, REFUSED, SHIPPED, UNSEEN
+from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +84,7 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
     by_state = document["hosts_by_state"]
     figures = [f"{by_state[state]} {state}" for state in STATES if by_state.get(state)]
     total = sum(by_state.values())
-    hosts = f"{total} host{'' if total == 1 else 's'}"
+    hosts = plural(total, "host")
     yield from _wrapped(f"{hosts}: {', '.join(figures)}" if figures else hosts, width, paint, BOLD)
     for source in document["sources"]:
         yield from _wrapped(source["summary"], width, paint, *(() if source["is_seeing"] else (RED, BOLD)))

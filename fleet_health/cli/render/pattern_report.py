@@ -12,6 +12,7 @@ from fleet_health.config.in_force import OFF
 from fleet_health.config.pattern_trust import REMEDY, forgeable, warnings
 from fleet_health.errors import printable
 from fleet_health.model.observation import Response
+from fleet_health.model.words import plural
 from fleet_health.parsing.line_shape import line_shape
 from fleet_health.parsing.long_line import view_of
 from fleet_health.parsing.rejection import RejectionCount
@@ -160,7 +161,7 @@ def _warnings(report: Report) -> Iterator[str]:
 def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> Iterator[str]:
     share = count.matches / report.lines if report.lines else 0.0
     speed = count.seconds / report.lines * 1e6 if report.lines else 0.0
-    hosts = f"{len(count.hosts)} host{'' if len(count.hosts) == 1 else 's'}"
+    hosts = plural(len(count.hosts), "host")
     yield ""
     yield f"{name}: {count.matches} lines ({share:.1%}), {hosts}, {speed:.1f} us a line"
     if count.statuses:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.errors import printable
 from fleet_health.model.instant import SECOND_US, describe, isoformat
+from fleet_health.model.words import plural
 from fleet_health.replay.difference import difference
 
 if TYPE_CHECKING:
@@ -58,8 +59,8 @@ class Report:
 def as_lines(report: Report, old: Report | None) -> Iterator[str]:
     """Say it in words: all that would have fired, or with another replay what is added, gone or changed."""
     yield (
-        f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {_counted(report.ticks, 'tick')},"
-        f" {_counted(len(report.episodes), 'incident')}, {_counted(report.alerts, 'alert')}"
+        f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {plural(report.ticks, 'tick')},"
+        f" {plural(len(report.episodes), 'incident')}, {plural(report.alerts, 'alert')}"
     )
     if report.journal_begins_at is not None:
         yield f"the journal has nothing from before {isoformat(report.journal_begins_at)[:19]}Z"
@@ -73,14 +74,14 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
         yield from _table(report.episodes, report.until)
         return
     more = report.alerts - old.alerts
-    yield f"{more:+} alert{'' if abs(more) == 1 else 's'}, as against {old.alerts}"
+    yield f"{more:+} {'alert' if abs(more) == 1 else 'alerts'}, as against {old.alerts}"
     differing = difference(old.episodes, report.episodes)
     for title, episodes in (("added", differing.added), ("gone", differing.gone)):
         yield ""
-        yield f"{title}: {_counted(len(episodes), 'incident')}"
+        yield f"{title}: {plural(len(episodes), 'incident')}"
         yield from _table(episodes, report.until)
     yield ""
-    yield f"changed: {_counted(len(differing.changed), 'incident')}"
+    yield f"changed: {plural(len(differing.changed), 'incident')}"
     yield from _changes(differing.changed, report.until)
 
 
@@ -165,13 +166,9 @@ def _columns(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
         still = "" if episode.ended_at is not None else " and on"
         yield (
             f"{isoformat(episode.opened_at)[:16]}Z  {printable(episode.host):{host_width}}"
-            f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {_counted(episode.alerts, 'alert')}"
+            f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {plural(episode.alerts, 'alert')}"
         )
 
 
 def _end(episode: Episode, until: Instant) -> Instant:
     return until if episode.ended_at is None else episode.ended_at
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'' if count == 1 else 's'}"

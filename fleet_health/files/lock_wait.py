@@ -1,0 +1,37 @@
+"""Waiting for a lock that another process keeps, though not for ever."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from fleet_health.errors import SinkUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+PATIENCE_S = 5.0
+"""How long a lock is waited for, in seconds."""
+
+_TRY_EVERY_S = 0.05
+
+
+def wait_for_lock(take: Callable[[], bool], path: Path) -> None:
+    """Try to take a lock until it is taken.
+
+    Args:
+        take: Tries to take it; returns whether it is taken.
+        path: The file that is locked, for the message.
+
+    Raises:
+        SinkUnavailable: Another process has kept it for `PATIENCE_S` seconds.
+
+    """
+    patience_ends = time.monotonic() + PATIENCE_S
+    while not take():
+        if time.monotonic() > patience_ends:
+            raise SinkUnavailable(
+                f"{path}: another process has kept it locked for {PATIENCE_S:g} s; `lslocks` may show which"
+            )
+        time.sleep(_TRY_EVERY_S)
