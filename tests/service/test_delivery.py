@@ -102,7 +102,7 @@ async def test_what_cannot_be_written_goes_to_the_journal_and_waits(
     rig: Rig, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is sent once, tried again and again, and written when there is a place for it."""
-    monkeypatch.setattr("fleet_health.service.delivery._RETRY_FIRST", 0.01)
+    monkeypatch.setattr("fleet_health.model.backoff._FIRST_S", 0.01)
     rig.delivery._backoff.wait_s = 0.01
     with capture_logs() as logs:
         async with delivering(rig.delivery):
