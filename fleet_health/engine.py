@@ -128,10 +128,10 @@ def evaluate_at(
         for detector in detectors
         if detector.can_judge(circumstances.seen) and not (is_uncertain and detector.is_of_absence)
     ]
-    not_judged = tuple(detector.symptom for detector in detectors if detector not in judging)
+    not_evaluated = tuple(detector.symptom for detector in detectors if detector not in judging)
     if circumstances.latest_at is not None:
         evaluation = under_a_clock_behind(fleet, judging, now, circumstances.latest_at, incidents)
-        return replace(evaluation, not_judged=not_judged)
+        return replace(evaluation, not_evaluated=not_evaluated)
     gone = evict(fleet, reach_of(detectors), now) if forgets else {}
     fleet.lost |= gone.keys()
-    return replace(evaluate(fleet, judging, now, incidents), gone=gone, not_judged=not_judged)
+    return replace(evaluate(fleet, judging, now, incidents), gone=gone, not_evaluated=not_evaluated)

@@ -181,7 +181,7 @@ class Answers:
             evaluation=last,
             details={} if last is None else {(one.host, one.symptom): one.detail for one in last.findings},
             next_at=self._evaluator.next_at,
-            unseen=() if last is None else last.not_judged,
+            unseen=() if last is None else last.not_evaluated,
             clock=self._evaluator.clock_state.problem,
             decisions=incidents.decisions(now, suppressions),
             silences=self._silencing.silences or Silences(),
@@ -208,7 +208,7 @@ def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
     if fleet.is_left_out(host, since):
         limit = fleet.traffic.stranger_limit
         return (
-            f"{printable(host)} is not judged: it has never uploaded and is not expected, and more such hosts are"
+            f"{printable(host)} is not evaluated: it has never uploaded and is not expected, and more such hosts are"
             f" refused than the {limit} that are counted at a time; if it is yours, name it in `hosts.expected`{hint}"
         )
     return f"no host {printable(host)} is known{hint}"

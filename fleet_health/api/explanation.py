@@ -76,7 +76,7 @@ def explanation_document(
         verdicts.append(
             {
                 "symptom": detector.symptom,
-                "is_judged": detector.symptom not in known.unseen,
+                "is_evaluated": detector.symptom not in known.unseen,
                 "is_found": (host, detector.symptom) in known.details,
                 "is_hidden": detector.symptom in hidden,
                 "figures": [

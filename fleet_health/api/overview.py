@@ -68,7 +68,7 @@ class Knowledge:
         evaluation: The latest evaluation; None before the first.
         details: Host and symptom -> what was found in it.
         next_at: When the next one is due; None before the first.
-        unseen: The symptoms that were not judged in it.
+        unseen: The symptoms that were not evaluated in it.
         clock: What is wrong with the clock; empty if nothing is.
         decisions: For each open incident, what is decided about it at present.
         silences: The silences, those that hold among them.
@@ -98,7 +98,7 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
         "is_seeing": state.unseen_since is None,
         "reason": state.reason,
         "summary": state.summary(now),
-        "behind_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
+        "lag_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
         "read": state.read,
         "rejections": dict(state.rejections.by_reason),
         "gaps": [gap.row() for gap in state.gaps],
@@ -131,13 +131,13 @@ def status_document(
     return {
         "version": VERSION,
         "at_wall": isoformat(known.now),
-        "is_judged": last is not None,
+        "is_evaluated": last is not None,
         "is_blind": last is None or not all(source["is_seeing"] for source in known.sources),
         "problems": list(known.problems),
         "sources": list(known.sources),
         "last_tick_wall": None if last is None else isoformat(last.at),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
-        "not_judged": list(known.unseen),
+        "not_evaluated": list(known.unseen),
         "hidden_by_symptom": dict(Counter(symptom for symptoms in hidden.values() for symptom in symptoms)),
         "hosts_by_state": dict(Counter(state for state, _ in ranked)),
         "incidents_by_state": dict(Counter(decision.state for decision in known.decisions)),
@@ -187,8 +187,8 @@ def host_document(
         "state": state,
         "incidents": [incident_document(known, one) for one in decisions],
         "hidden": list(hidden),
-        "last_ship_wall": None if last_at is None else isoformat(last_at),
-        "last_ship_age_s": None if last_at is None else _seconds(known.now - last_at),
+        "last_upload_wall": None if last_at is None else isoformat(last_at),
+        "last_upload_age_s": None if last_at is None else _seconds(known.now - last_at),
         "window_s": _seconds(window_us),
         "responses": {
             "2xx": counts.accepted,

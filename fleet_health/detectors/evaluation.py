@@ -46,7 +46,7 @@ class Evaluation:
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
-        not_judged: The symptoms that were not looked for, because too little was seen or the clock was uncertain.
+        not_evaluated: The symptoms that were not looked for, because too little was seen or the clock was uncertain.
 
     """
 
@@ -62,7 +62,7 @@ class Evaluation:
     is_clock_behind: bool = False
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
     forgotten: frozenset[Pair] = frozenset()
-    not_judged: tuple[str, ...] = ()
+    not_evaluated: tuple[str, ...] = ()
 
 
 def evaluate(

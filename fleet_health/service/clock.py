@@ -65,7 +65,7 @@ class ClockState:
     @property
     def problem(self) -> str:
         """What is wrong with the clock, for the status; empty if nothing is."""
-        return "" if self.state is None else f"the clock is {self.state.reason}: absence and ends are not judged"
+        return "" if self.state is None else f"the clock is {self.state.reason}: absence and ends are not evaluated"
 
     def note(self, found: Contradiction | None, now: Instant) -> None:
         """Take note of a look at the records."""

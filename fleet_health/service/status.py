@@ -52,8 +52,8 @@ def status_line(
         if last.hidden:
             hidden = {symptom: len(hosts) for symptom, hosts in last.hidden.items()}
             parts.append(f"cannot be ruled out: {in_words(hidden)}")
-        if last.not_judged:
-            parts.append(f"not judged: {', '.join(last.not_judged)}")
+        if last.not_evaluated:
+            parts.append(f"not evaluated: {', '.join(last.not_evaluated)}")
         parts.append(f"last tick {_time_of_day(last.at)}")
     if next_at is not None:
         parts.append(f"next {_time_of_day(next_at)} UTC")

@@ -146,7 +146,7 @@ class Evaluator:
             findings=len(evaluation.findings),
             new_alerts=len(outcome.alerts),
             ended=len(outcome.notices),
-            not_judged=list(evaluation.not_judged),
+            not_evaluated=list(evaluation.not_evaluated),
         )
 
     def _count(self, outcome: Outcome, duration_us: int) -> None:

@@ -58,7 +58,7 @@ def test_every_figure_stands_against_its_limit(
 
     fatal_only = verdict(document, "fatal-only")
     assert shown.startswith("refused: firing\n")
-    assert "  answers that are known   12 x 412\n  refused most of all for  412\n" in shown
+    assert "  known responses          12 x 412\n  refused mostly because   412\n" in shown
     assert "\nfatal-only: firing for " in shown
     assert (
         "  [x] answers in 30 min: 12; a finding takes at least 7\n"

@@ -102,7 +102,7 @@ def test_a_fleet_at_a_glance(site: Site, status: Callable[..., Finished], start_
     assert document["hosts_by_state"] == {"firing": 3, "well": 1}
     (quiet,) = [host for host in document["hosts"] if host["host"] == "quiet"]
     assert (quiet["state"], [one["symptom"] for one in quiet["incidents"]]) == ("firing", ["silent"])
-    assert quiet["last_ship_age_s"] == pytest.approx(2_700, abs=120)
+    assert quiet["last_upload_age_s"] == pytest.approx(2_700, abs=120)
     assert len(quiet["strip"]) == BINS
 
 
@@ -131,7 +131,7 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
     }
     assert "  and 3 more\n" in limited.stdout
     assert none.status == 1
-    assert "\nno host is such as was asked for\n" in none.stdout
+    assert "\nno host matches\n" in none.stdout
     assert by_name.documents[0]["hosts_matching"] == 1
     assert (too_many.status, too_many.stderr) == (
         2,
@@ -245,12 +245,12 @@ def document(*hosts: dict[str, Any], **others: Any) -> dict[str, Any]:
         "problems": [],
         "hosts_by_state": {"well": len(hosts)},
         "sources": [],
-        "is_judged": True,
+        "is_evaluated": True,
         "fleet_incidents": [],
         "hosts": list(hosts),
         "hosts_matching": len(hosts),
         "silences": [],
-        "not_judged": [],
+        "not_evaluated": [],
         "last_tick_wall": None,
         "next_tick_wall": None,
     } | others
@@ -262,7 +262,7 @@ def host(name: str, **others: Any) -> dict[str, Any]:
         "host": name,
         "state": "well",
         "incidents": [],
-        "last_ship_age_s": 3.0,
+        "last_upload_age_s": 3.0,
         "window_s": 1800.0,
         "responses": {"2xx": 1, "4xx": 0, "5xx": 0, "unstamped": 0},
         "strip": "s" * BINS,
@@ -318,12 +318,12 @@ def test_the_legend_says_of_how_long_the_answers_are() -> None:
     """Of the window of each host that is shown: an override may give some another one."""
     hosts = [host("a"), host("b", window_s=7_200.0), host("c", window_s=900.0)]
     one, all_of_them = (
-        [line for line in screen(document(*shown), 80, Paint(is_on=False)) if line.startswith("  answers of ")]
+        [line for line in screen(document(*shown), 80, Paint(is_on=False)) if line.startswith("  responses of ")]
         for shown in (hosts[:1], hosts)
     )
 
-    assert one[0].startswith("  answers of 30m; 15 min each: ")
-    assert all_of_them[0].startswith("  answers of 15m to 2h00m; 15 min each: ")
+    assert one[0].startswith("  responses of 30m; 15 min each: ")
+    assert all_of_them[0].startswith("  responses of 15m to 2h00m; 15 min each: ")
     assert len(all_of_them[0]) <= 80
 
 

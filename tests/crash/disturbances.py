@@ -133,8 +133,8 @@ def _set_clock_back(steps: list[Step], random: Random) -> None:
     """Set the clock back for some of the steps, by what is within NTP's tolerance or beyond it; then right again."""
     at = random.randint(0, len(steps))
     back_at = random.randint(at, len(steps))
-    behind_s = random.choice([random.randint(5, 60), random.randint(61, 1200), 1200])
-    steps[at:back_at] = [SetClock(-behind_s), *steps[at:back_at], Wait(random.uniform(0, 1.5)), SetClock(0)]
+    lag_s = random.choice([random.randint(5, 60), random.randint(61, 1200), 1200])
+    steps[at:back_at] = [SetClock(-lag_s), *steps[at:back_at], Wait(random.uniform(0, 1.5)), SetClock(0)]
 
 
 def _damage(random: Random, *, is_state_damaged: bool) -> list[Step]:

@@ -534,11 +534,11 @@ class Machine:
         self.monotonic += us
 
     async def tick(self) -> tuple[str, ...]:
-        """Evaluate once; return when the alerts are written. Give what was not judged."""
+        """Evaluate once; return when the alerts are written. Give what was not evaluated."""
         await self.evaluator._evaluate()
         await self.delivery.settle()
         assert self.engine.last is not None
-        return self.engine.last.not_judged
+        return self.engine.last.not_evaluated
 
     def start_ticking(self) -> None:
         """Evaluate at each tick from now on."""
@@ -723,7 +723,7 @@ async def test_C9_suspend_and_resume(site: Site, async_eventually: AsyncEventual
         def note() -> None:
             note_tick()
             assert machine.engine.last is not None
-            unseen[machine.ticks[-1]] = machine.engine.last.not_judged
+            unseen[machine.ticks[-1]] = machine.engine.last.not_evaluated
 
         machine.now = lambda: NOON + monotonic() + asleep_us  # type: ignore[method-assign]
         machine.evaluator._step_watch = StepWatch(machine.now, monotonic)

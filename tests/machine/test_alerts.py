@@ -90,7 +90,9 @@ def test_blind_to_the_journal(service: Service, receiver: Receiver, new_host: Ca
         assert f"journal refused ({journal}/system.journal: permission denied" in service.property("StatusText")
         row = _assert_told_in_full(service, "*", "blind")
         assert re.match(rf"cannot read the journal for \d+ s \({journal}/system.journal: permission", row["detail"])
-        eventually(lambda: "not judged: fatal-only, unstamped" in service.property("StatusText"), "what is not judged")
+        eventually(
+            lambda: "not evaluated: fatal-only, unstamped" in service.property("StatusText"), "what is not evaluated"
+        )
         receiver.upload(host, times=3, stamped=False)
 
         machine.run("chmod", "--recursive", "o+rX", journal)
@@ -131,7 +133,7 @@ def test_catalog(service: Service, receiver: Receiver, new_host: Callable[[str],
 
     told = service.machine.run("journalctl", "--catalog", "FLEET_SYMPTOM=unstamped", f"FLEET_HOST={host}").stdout
 
-    assert f"Host {host} uploads without saying which code it runs" in told
+    assert f"Host {host} uploads without a code stamp" in told
     assert row["detail"] in told
     assert row["suggested_fix"] in told
 

@@ -66,10 +66,10 @@ def open_all(site: Site, service: Service) -> None:
     service.until(lambda: standing(site) == site.EVERY_ALERT, "the state")
 
 
-@pytest.mark.parametrize("behind_s", [40, 59, 2 * MINUTE, 20 * MINUTE, 3 * 60 * MINUTE, 20 * 365 * 24 * 60 * MINUTE])
+@pytest.mark.parametrize("lag_s", [40, 59, 2 * MINUTE, 20 * MINUTE, 3 * 60 * MINUTE, 20 * 365 * 24 * 60 * MINUTE])
 @pytest.mark.fault("S4", rig="libfaketime", says="a start with a clock that is behind, then set right")
 def test_S4_start_with_a_clock_that_is_behind(
-    behind_s: int, clock: FakeClock, site: Site, start_service: StartService
+    lag_s: int, clock: FakeClock, site: Site, start_service: StartService
 ) -> None:
     """Nothing ends, nothing is lost, nothing is alerted twice; neither then nor when the clock is set right."""
     site.configure(RESOLVED)
@@ -79,7 +79,7 @@ def test_S4_start_with_a_clock_that_is_behind(
         open_all(site, service)
         service.stop(signal.SIGKILL)
     saved_at = state_of(site)["incidents"]["at"]
-    clock.set(-behind_s)
+    clock.set(-lag_s)
     with start_service(site, **clock.environment) as service:
         service.until(lambda: service.evaluations() >= 4, "some ticks")
         behind = told(site), standing(site)
@@ -94,7 +94,7 @@ def test_S4_start_with_a_clock_that_is_behind(
         right = told(site), standing(site), service.notify.status
 
         assert behind == (ALERTED, site.EVERY_ALERT)
-        assert ("the clock is " in status) == (behind_s > MINUTE)
+        assert ("the clock is " in status) == (lag_s > MINUTE)
         assert still_saved_at >= saved_at
         assert right[:2] == (ALERTED, site.EVERY_ALERT)
         assert "the clock is " not in right[2]
@@ -153,10 +153,10 @@ def test_S4_a_clock_that_is_behind_is_reported(
     assert (shown.status, status.status) == (3, 3)
     assert "the clock is 1" in shown.stdout
     (document,) = status.documents
-    assert {"silent", "receiver-down"} <= set(document["not_judged"])
+    assert {"silent", "receiver-down"} <= set(document["not_evaluated"])
     assert [source["phase"] for source in document["sources"] if source["name"] == "clock"] == ["behind"]
     assert "the clock is 1" in explained.stdout
-    assert "absence and ends are not judged" in explained.stdout
+    assert "absence and ends are not evaluated" in explained.stdout
     # The clock is right again; what was written under the wrong one is a gap, which may hide a verdict.
     assert "clock" not in [source["name"] for source in after.documents[0]["sources"]]
     assert after.status == (3 if after.documents[0]["hidden_by_symptom"] else 1)
@@ -203,7 +203,7 @@ def only_index(site: Site) -> None:
 def test_S4_each_record_contradicts_the_clock(
     leave: Callable[[Site], None], record: str, clock: FakeClock, site: Site, start_service: StartService
 ) -> None:
-    """Absence is not judged: neither by the service, nor by `check`, which says so and fails."""
+    """Absence is not evaluated: neither by the service, nor by `check`, which says so and fails."""
     site.configure()
     site.answer("well", 201, at_us=now_us() - HOUR_US)
     site.sync_journal()
@@ -217,9 +217,9 @@ def test_S4_each_record_contradicts_the_clock(
     with start_service(site, **clock.environment) as service:
         service.until(lambda: f"behind the {record}" in service.notify.status, "the status")
         service.until_evaluated_anew()
-        not_judged = service.events("evaluated")[-1]["not_judged"]
+        not_evaluated = service.events("evaluated")[-1]["not_evaluated"]
 
-    assert "silent" in not_judged
+    assert "silent" in not_evaluated
     assert (checked[0], f"behind the {record}" in checked[2]) == (1, True)
     assert '"silent"' not in checked[1]
 

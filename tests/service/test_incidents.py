@@ -330,7 +330,7 @@ def test_rows_that_are_gone_after_a_restart_are_remembered(
         service.until_evaluated_anew()
         document = run_command("status", "--json", "--config", site.config).documents[0]
         kill(service)
-        return {host["host"]: host["last_ship_wall"] for host in document["hosts"]}
+        return {host["host"]: host["last_upload_wall"] for host in document["hosts"]}
 
     with start_service(site) as service:
         service.until(lambda: open_incidents(site) == [("quiet", "silent")], "the state")

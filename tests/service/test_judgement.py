@@ -102,7 +102,7 @@ def test_a_receiver_is_down_though_its_index_is_gone_with_it(site: Site, start_s
     site.sync_journal()
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("*", "receiver-down")], "the alert")
-        status = service.until(lambda: service.notify.status.partition("not judged: ")[2], "the status")
+        status = service.until(lambda: service.notify.status.partition("not evaluated: ")[2], "the status")
 
     assert status.startswith("silent, never-seen, index-stalled, journal-lossy;")
 
@@ -248,7 +248,7 @@ Tail.read = read_when_it_can
         hang.unlink()
         judge_while_it_ships(2)
 
-    assert "not judged: silent" in status
+    assert "not evaluated: silent" in status
     assert site.alert_rows() == []
 
 

@@ -70,7 +70,7 @@ def test_everything_is_in_one_line() -> None:
     line = status_line(
         host_count=7,
         sources=[source(not_JSON=2), SourceState("journal", phase=Phase.WAITING, reason="there is none")],
-        last=Evaluation(NOW - 2_000_000, (), not_judged=("unstamped",)),
+        last=Evaluation(NOW - 2_000_000, (), not_evaluated=("unstamped",)),
         next_at=NOW + 5_000_000,
         decisions=decisions,
         problems=["reload refused: tick"],
@@ -79,7 +79,7 @@ def test_everything_is_in_one_line() -> None:
 
     assert line == (
         "reload refused: tick; Watching 7 hosts; index following, 3 s behind, 2 rejected (2 not JSON);"
-        " journal waiting (there is none); 3 firing (2 silent, 1 x); 1 pending; not judged: unstamped;"
+        " journal waiting (there is none); 3 firing (2 silent, 1 x); 1 pending; not evaluated: unstamped;"
         " last tick 11:06:38; next 11:06:45 UTC"
     )
 

@@ -36,7 +36,7 @@ def test_without_a_journal_silent_hosts_are_still_found(site: Site, start_servic
     site.ship("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
-        status = service.until(lambda: service.notify.status.partition("not judged: ")[2], "the status")
+        status = service.until(lambda: service.notify.status.partition("not evaluated: ")[2], "the status")
 
         assert status.startswith("fatal-only, unstamped")
         assert service.stop() == 0

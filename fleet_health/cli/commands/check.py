@@ -66,29 +66,33 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "check",
-        help="judge the fleet once, by hand or from a timer",
-        description="Judge the fleet once. The options prevail over the configuration file. Run by root, it becomes the"
-        " owner of the directory of the alert log before it writes anything there. Exit status: 0 when it ran"
-        " cleanly, with or without alerts; 1 when something in it failed, which is said; 2 for a bad configuration,"
-        " or an index that is missing or unreadable. A clock that is behind the state, the alert log, the journal or"
-        " the index is such a failure: then absence is not judged.",
+        help="evaluate the fleet once, by hand or from a timer",
+        description="Evaluate the fleet once, as the service would next. Options take precedence over the configuration"
+        " file. If root runs it, it switches to the owner of the alert log's directory before it writes there. Exit"
+        " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for a"
+        " bad configuration, or an index that is missing or unreadable. A clock that is behind the state file, the"
+        " alert log, the journal or the index counts as such a failure; then absence is not evaluated.",
     )
     add_common_options(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
     parser.add_argument("--alerts-path", metavar="FILE", help="the alert log")
     parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
-    parser.add_argument("--lookback-hours", type=_number, metavar="H", help="watch hosts that shipped so lately (24)")
-    parser.add_argument("--silent-threshold-min", type=_number, metavar="M", help="silent when quiet for longer (30)")
-    parser.add_argument("--recent-window-min", type=_number, metavar="M", help="count answers of so many minutes (30)")
     parser.add_argument(
-        "--fatal-ratio-threshold", type=float, metavar="R", help="share of refusals, from which on (0.95)"
+        "--lookback-hours", type=_number, metavar="H", help="watch hosts that uploaded so recently (24)"
     )
-    parser.add_argument("--fatal-min-count", type=int, metavar="N", help="answers needed, also for unstamped (10)")
+    parser.add_argument(
+        "--silent-threshold-min", type=_number, metavar="M", help="silent after so long without upload (30)"
+    )
+    parser.add_argument(
+        "--recent-window-min", type=_number, metavar="M", help="count responses of so many minutes (30)"
+    )
+    parser.add_argument("--fatal-ratio-threshold", type=float, metavar="R", help="the least share of refusals (0.95)")
+    parser.add_argument("--fatal-min-count", type=int, metavar="N", help="responses needed, also for unstamped (10)")
     parser.add_argument(
         "--now",
         type=instant,
         metavar="TIME",
-        help="judge as of then: ISO 8601 with offset, or seconds since the epoch",
+        help="evaluate as of this time: ISO 8601 with offset, or seconds since the epoch",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
     parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")

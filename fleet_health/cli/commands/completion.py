@@ -21,12 +21,12 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "completion",
-        help="print what makes a shell complete this command line",
-        description="Print what makes a shell complete this command line. bash reads it from its own start file, zsh"
-        " from a file `_fleet-health` in a directory of `$fpath`. The installer has put both in place.",
-        epilog="Exit status: 0 when it is printed; 2 when something that it needs is missing.",
+        help="print the completion script of a shell",
+        description="Print the script with which a shell completes this command line. bash reads it from its start file,"
+        " zsh from a file `_fleet-health` in a directory of `$fpath`. The installer puts both in place.",
+        epilog="Exit status: 0 when it was printed; 2 when a package that it needs is missing.",
     )
-    parser.add_argument("shell", choices=("bash", "zsh"), help="for which shell")
+    parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
     parser.set_defaults(command=run)
 
 

@@ -27,11 +27,11 @@ def add_parser(subparsers: Subparsers) -> None:
         "config",
         help="check a configuration, or show what is in force",
         description="Check a configuration, or show every setting that is in force and where it comes from.",
-        epilog="Exit status: 0 for a configuration that can be used, also with a warning; 2 for one that cannot, with"
-        " every problem.",
+        epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
+        " problem.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="say whether the configuration can be used")
+    check = actions.add_parser("check", help="check whether the configuration can be used")
     show = actions.add_parser(
         "show",
         help="show every setting in force; for a host, its limits",

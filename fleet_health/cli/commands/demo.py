@@ -29,11 +29,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command to the program's."""
     parser = subparsers.add_parser(
         "demo",
-        help="show it at work: a receiver, four hosts, and the daemon that finds what ails three of them",
-        description="Shows fleet-health at work within half a minute. Needs no root, changes nothing on this machine.",
+        help="show it at work: a receiver, four hosts, and the service that reports three of them",
+        description="Show fleet-health at work within half a minute. Needs no root, changes nothing on this machine.",
     )
-    parser.add_argument("--keep", type=Path, metavar="DIR", help="put the files into DIR, new or empty, and leave them")
-    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="go on watching for N seconds")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the files, in DIR, which must be new or empty")
+    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="continue for N seconds")
     parser.set_defaults(command=run)
 
 

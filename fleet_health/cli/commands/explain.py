@@ -24,12 +24,12 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "explain",
-        help="show why a host is judged as it is",
-        description="Ask the running service about one host: for each detector every figure against its limit, which"
-        " setting that is and where it comes from, why an incident is notified or not, when the next alert is due, and"
-        " the latest lines that refuse the host. Host `*` stands for what concerns no host in particular.",
-        epilog="Exit status: 0 when there is an answer; 2 when it is asked for wrongly, or no such host is known;"
-        " 4 when the service is not running.",
+        help="show why a host is reported, or why not",
+        description="Ask the running service about one host. For each detector this shows every figure against its"
+        " limit, with the setting and where it comes from; why an incident is notified or not; when the next alert is"
+        " due; and the latest lines that refuse the host. Host `*` stands for the fleet as a whole.",
+        epilog="Exit status: 0 when the host is known; 2 for a wrong request, or a host that is not known; 4 when the"
+        " service is not running.",
     )
     add_config_option(parser)
     parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, or '*'")
@@ -74,20 +74,20 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 
 def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     evidence = document["evidence"]
-    ship = document["last_ship_wall"]
-    age = f", {short_duration(document['last_ship_age_s'])} ago" if ship else ""
+    ship = document["last_upload_wall"]
+    age = f", {short_duration(document['last_upload_age_s'])} ago" if ship else ""
     yield f"  last row in the index    {ship or 'none is known'}{age}"
-    yield f"  last good of either      {evidence.get('last_good_wall', 'none is known')}"
-    yield f"  first bad after that     {evidence.get('first_bad_wall', 'none')}"
+    yield f"  last accepted upload     {evidence.get('last_good_wall', 'none is known')}"
+    yield f"  first refusal after that {evidence.get('first_bad_wall', 'none')}"
     answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
-    yield f"  answers that are known   {answers or 'none'}"
+    yield f"  known responses          {answers or 'none'}"
     if document["counted_since_wall"]:
-        yield f"  not judged               its answers up to {document['counted_since_wall']} were dropped"
+        yield f"  not evaluated               its responses up to {document['counted_since_wall']} were dropped"
     if document["counted_in_steps_of_s"]:
         step = short_duration(document["counted_in_steps_of_s"])
         yield f"  counted in steps of      {step}, because there are so many"
     if evidence.get("reason"):
-        yield f"  refused most of all for  {printable(evidence['reason'])}"
+        yield f"  refused mostly because   {printable(evidence['reason'])}"
     yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"
     for name in document["silences"]:
         yield f"  silence                  {printable(name)}"
@@ -100,7 +100,7 @@ def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         colours = COLOURS.get(incident["state"], (DIM,))
     else:
         words, colours = ("found", (RED,)) if verdict["is_found"] else ("not found", (GREEN,))
-    unseen = "" if verdict["is_judged"] else ", not judged: too little is seen at present"
+    unseen = "" if verdict["is_evaluated"] else ", not evaluated: too little is seen at present"
     if verdict["is_hidden"]:
         words, colours = "cannot be ruled out, the journal has a gap", (YELLOW,)
     yield f"{paint(verdict['symptom'], BOLD)}: {paint(words, *colours)}{unseen}"

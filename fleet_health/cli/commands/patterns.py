@@ -31,11 +31,12 @@ def add_parser(subparsers: Subparsers) -> None:
         "patterns",
         help="try the configuration's patterns on real lines",
         description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file of its"
-        " lines: how often each matches, which hosts and statuses it finds, how long it takes, and which lines match"
-        " neither, alike ones as one. It also tries, on the access lines of known servers, whether a client can forge a"
-        " line that is counted for another host. For adapting the patterns to another receiver; nothing is written.",
-        epilog="Exit status: 0 when something matched; 1 when nothing did; 2 for a bad configuration, or lines that"
-        " cannot be read.",
+        " lines. This shows how often each matches, which hosts and statuses it finds, how long it takes, and which"
+        " lines match neither, with similar ones grouped. On the access lines of known servers it also tries whether a"
+        " client can forge a line that counts for another host. Use it to adapt the patterns to another receiver; it"
+        " writes nothing.",
+        epilog="Exit status: 0 when a line matched; 1 when none did; 2 for a bad configuration, or lines that cannot be"
+        " read.",
     )
     add_config_option(parser)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file of lines, - for standard input")

@@ -22,14 +22,14 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "reload",
-        help="say what the configuration would change, and have it taken",
-        description="Say which settings have changed in the file of the running service, and what would fire and what"
-        " would resolve by them right now; then have the service take them, as `systemctl reload` does.",
-        epilog="Exit status: 0 when it is done; 2 when the configuration cannot be used, with every problem; 4 when the"
-        " service is not running.",
+        help="show what the configuration would change, and reload it",
+        description="Show which settings have changed in the configuration file of the running service, and what would"
+        " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Reloading takes root.",
+        epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
+        " user may not reload it; 4 when the service is not running.",
     )
     add_config_option(parser)
-    parser.add_argument("--dry-run", action="store_true", help="say it, and change nothing")
+    parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.set_defaults(command=run)
 

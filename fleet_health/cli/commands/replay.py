@@ -46,23 +46,23 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "replay",
         help="show what would have fired in the past",
-        description="Go through the past by a virtual clock: read the journal and the index, judge at each tick that"
-        " would have been, and tell what would have fired, when and for how long. With --diff it is told what is"
-        " added and what is gone as against another configuration, and what has changed: opens or ends at another time,"
-        " or is told of more often or less. Nothing is written, and the service is not asked."
-        " Silences are left out; quiet windows are not.",
-        epilog="Exit status: 0 when it ran, whatever it found; 1 when a detector failed, there is no room to work in,"
-        " or the plot cannot be written; 2 for a bad configuration, or a source that is missing or unreadable.",
+        description="Evaluate the past: read the journal and the index, evaluate at each tick that there would have"
+        " been, and show which incidents would have opened, when, and for how long. With --diff, compare with another"
+        " configuration: which incidents are added, which are gone, and which open, end or are notified differently."
+        " This writes nothing and does not ask the service. Mute windows are applied; silences are not.",
+        epilog="Exit status: 0 when it completed, whatever it found; 1 when a detector failed, there is no space for"
+        " temporary files, or the plot cannot be written; 2 for a bad configuration, or a source that is missing or"
+        " unreadable.",
     )
     add_config_option(parser)
     parser.add_argument(
-        "--since", type=_since, default="1d", metavar="TIME", help="from when: a duration ago such as 7d, or ISO 8601"
+        "--since", type=_since, default="1d", metavar="TIME", help="the begin: so long ago, such as 7d, or ISO 8601"
     )
-    parser.add_argument("--until", type=_since, metavar="TIME", help="to when, likewise (default: now)")
-    parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with what this configuration would have told")
+    parser.add_argument("--until", type=_since, metavar="TIME", help="the end, likewise (default: now)")
+    parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with this configuration")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--plot", type=plot_format, metavar="FILE", help="draw it as well: a file that ends in .svg or .png"
+        "--plot", type=plot_format, metavar="FILE", help="also draw it: a file that ends in .svg or .png"
     )
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run, parser=parser)
@@ -137,7 +137,7 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)
-        progress.begin("judging", since, until)
+        progress.begin("evaluating", since, until)
         ticks = findings = 0
         for evaluation in evaluations(past, replay, since, until, spans):
             ticks += 1

@@ -34,8 +34,8 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "run",
-        help="watch the fleet: the service",
-        description="Watch the fleet until SIGTERM. SIGHUP reloads the configuration: all of it, or nothing.",
+        help="run the service",
+        description="Watch the fleet until SIGTERM. SIGHUP reloads the configuration, as a whole or not at all.",
     )
     add_common_options(parser)
     parser.set_defaults(command=run)

@@ -53,32 +53,30 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "silence",
-        help="not to be told of some hosts for a while",
+        help="suppress the alerts of some hosts for a while",
         usage="%(prog)s HOST-GLOB [--symptom S] --for 2h [--all] --reason TEXT\n"
         "       %(prog)s list [--json]\n"
         "       %(prog)s end ID",
-        description="Keep alerts of the hosts that match a glob (`*`, `?` and `[…]`) quiet, and say why. It takes"
-        " effect at the next tick, survives restarts, and always ends; then what still stands is told of. That a"
-        " silenced fault is over is told all the same. Alerts of host `*` (such as receiver-down) are silenced by `'*'`"
-        " only if their symptom is named. A host called `list` or `end` is silenced as `[l]ist` or `[e]nd`."
-        f" At most {ACTIVE_LIMIT} silences are active at a time. The service logs each and its end at priority"
-        " NOTICE, with its author.",
-        epilog="Exit status: 0 when it is done; 1 when it cannot be written or read; 2 when it is asked for wrongly.",
+        description="Suppress the alerts of the hosts that match a glob (`*`, `?` and `[…]`). A silence takes effect at"
+        " the next tick, survives restarts, and always expires; incidents that are still open are notified then."
+        " Resolutions are notified all the same. `'*'` silences alerts about the fleet as a whole (such as"
+        " receiver-down) only if it names their symptom. A host called `list` or `end` is written `[l]ist` or `[e]nd`."
+        f" At most {ACTIVE_LIMIT} silences are active at a time. The service logs the begin and the end of each at"
+        " priority NOTICE, with its author.",
+        epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request.",
     )
     add_config_option(parser)
     parser.add_argument(
-        "what", type=host_glob, metavar="HOST-GLOB|list|end", help="which hosts; or list the silences; or end one"
+        "what", type=host_glob, metavar="HOST-GLOB|list|end", help="the hosts; or list the silences; or end one"
     )
     parser.add_argument("id", nargs="?", metavar="ID", help="the silence to end")
-    parser.add_argument(
-        "--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom of them"
-    )
-    parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="for how long: 1m to 30d")
+    parser.add_argument("--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom")
+    parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="how long: 1m to 30d")
     parser.add_argument(
         "--all",
         dest="is_wide_meant",
         action="store_true",
-        help="yes, most of the fleet and for more than a day: without it that is refused",
+        help="confirm a silence of most of the fleet for more than a day",
     )
     parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {REASON_LENGTH} characters")
     parser.add_argument("--json", action="store_true", help="list them as one JSON document")

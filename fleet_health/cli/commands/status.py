@@ -30,16 +30,16 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "status",
-        help="show how the fleet fares",
-        description="Show how the running service sees the fleet: a line for each host, those in most trouble first,"
-        " with its last accepted upload, the answers to it in the window, and what it did in the last six hours, a"
-        " character for each quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer"
-        " found, and not yet seen to be over) or unknown (too little is seen to rule a symptom out), - inhibited (its"
-        " cause is notified instead), z silenced or muted, ~ flapping, . pending, x lost.",
-        epilog="Exit status: 0 when all is well; 1 when something is firing, flapping or unconfirmed, or the service"
-        " has a problem of its own, which is the first line then; 2 when it is asked for wrongly; 3 when the service is"
-        " blind, has not judged yet, or cannot rule out a symptom of some host because the journal has gaps; 4 when it"
-        " is not running. Hosts that are not shown count as well.",
+        help="show the state of the fleet",
+        description="Show the fleet as the running service sees it, with one line for each host, the worst state first:"
+        " its last accepted upload, the responses in the window, and the last six hours with a character for each"
+        " quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer found, and not yet"
+        " seen to be over) or unknown (too little is seen to rule a symptom out), - inhibited (its cause is notified"
+        " instead), z silenced or muted, ~ flapping, . pending, x lost.",
+        epilog="Exit status: 0 when all is well; 1 when an incident is firing, flapping or unconfirmed, or the service"
+        " has a problem of its own, which is shown first; 2 for a wrong request; 3 when the service is blind, has not"
+        " evaluated yet, or cannot rule out a symptom because the journal has gaps; 4 when it is not running. Hosts"
+        " that are not shown count as well.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -48,10 +48,10 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--state", action="append", choices=STATES, metavar="S", help=f"only hosts in a state: {', '.join(STATES)}"
     )
-    parser.add_argument("--limit", type=int, metavar="N", help="at most so many hosts")
+    parser.add_argument("--limit", type=int, metavar="N", help="at most N hosts")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON document")
-    form.add_argument("--watch", action="store_true", help="show it anew every two seconds, until interrupted")
+    form.add_argument("--watch", action="store_true", help="refresh every two seconds, until interrupted")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)
 

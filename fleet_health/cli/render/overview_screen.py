@@ -90,8 +90,8 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
         yield from _wrapped(source["summary"], width, paint, *(() if source["is_seeing"] else (RED, BOLD)))
     if hidden := document.get("hidden_by_symptom"):
         yield from _wrapped(f"cannot be ruled out: {in_words(hidden)}; the journal has a gap", width, paint, YELLOW)
-    if not document["is_judged"]:
-        yield paint("not judged yet: the sources are being read", YELLOW)
+    if not document["is_evaluated"]:
+        yield paint("not evaluated yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:
         colours = COLOURS.get(incident["state"], (DIM,))
         since = f"{incident['symptom']} for {short_duration(incident['lasting_s'])} ({incident['state']})"
@@ -101,7 +101,7 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
 def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width: int, paint: Paint) -> Iterator[str]:
     if not document["hosts_matching"] and document["hosts_by_state"]:
         yield ""
-        yield "no host is such as was asked for"
+        yield "no host matches"
     if not hosts:
         return
     names = [printable(host["host"]) for host in hosts]
@@ -112,7 +112,8 @@ def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], widt
     yield ""
     yield paint(
         cut(
-            f"  {'HOST':{room}} {'STATE':{_SYMPTOM}} {'SHIP':>6} {'2xx':>4} {'4xx':>4} {'5xx':>4} {'LAST 6 H':>{BINS}}",
+            f"  {'HOST':{room}} {'STATE':{_SYMPTOM}} {'UPLOAD':>6} {'2xx':>4} {'4xx':>4} {'5xx':>4}"
+            f" {'LAST 6 H':>{BINS}}",
             width,
         ),
         BOLD,
@@ -122,11 +123,11 @@ def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], widt
         counts = " ".join(f"{_count(host['responses'][name]):>4}" for name in ("2xx", "4xx", "5xx"))
         yield (
             paint(f"{_SIGNS[host['state']]} {cut(name, room):{room}} {_symptoms(host):{_SYMPTOM}}", *colours)
-            + f" {short_duration(host['last_ship_age_s']):>6} {counts} {strip_in(host['strip'], paint)}"
+            + f" {short_duration(host['last_upload_age_s']):>6} {counts} {strip_in(host['strip'], paint)}"
         )
     if (left := document["hosts_matching"] - len(hosts)) > 0:
         yield f"  and {left} more"
-    yield paint(cut(f"  answers of {window}; 15 min each: {_legend()}", width), DIM)
+    yield paint(cut(f"  responses of {window}; 15 min each: {_legend()}", width), DIM)
 
 
 def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bool = False) -> Iterator[str]:
@@ -139,8 +140,8 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
         symptom = f" {silence['symptom']}" if silence["symptom"] else ""
         line = f"silenced until {silence['ends_at_wall'][:16]}Z: {silence['hosts']}{symptom} ({silence['id']}), by "
         yield from _wrapped(f"{line}{silence['author']}: {silence['reason']}", width, paint)
-    if document["not_judged"]:
-        yield from _wrapped(f"not judged: {', '.join(document['not_judged'])}", width, paint, YELLOW)
+    if document["not_evaluated"]:
+        yield from _wrapped(f"not evaluated: {', '.join(document['not_evaluated'])}", width, paint, YELLOW)
     ticks = [f"{name} {document[key][11:19]}" for name, key in _TICKS if document[key]]
     yield f"{', '.join(ticks)} UTC" if ticks else "no tick yet"
 
@@ -170,7 +171,7 @@ def strip_in(strip: str, paint: Paint) -> str:
 
 def _legend() -> str:
     shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
-    return f"{shown[SHIPPED]} shipped {shown[BOTH]} both {shown[REFUSED]} refused {shown[NOTHING]} nothing"
+    return f"{shown[SHIPPED]} uploaded {shown[BOTH]} both {shown[REFUSED]} refused {shown[NOTHING]} nothing"
 
 
 def _count(count: int) -> str:
