@@ -144,7 +144,7 @@ class Silencing:
         elif ended.was_in_vain:
             _log.warning("silence expired, never matched an incident", **facts, standing=standing, count=0)
         elif f"end of {silence.id}" not in self._logged:
-            notice(_log, "silence ended", **facts)
+            notice(_log, "silence expired", **facts)
 
 
 def _facts(silence: Silence) -> dict[str, str | None]:

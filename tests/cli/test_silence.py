@@ -216,7 +216,7 @@ def test_a_silence_survives_a_restart(
         with start_service(site) as service:
             service.until(lambda: service.evaluations() >= 2, "some ticks")
             service.stop()
-            said.append([line["id"] for line in service.log if line["event"].startswith("silence ended")])
+            said.append([line["id"] for line in service.log if line["event"].startswith("silence expired")])
         if not is_readable:
             aside.rename(file)
 

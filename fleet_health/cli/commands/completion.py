@@ -22,8 +22,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "completion",
         help="print the completion script of a shell",
-        description="Print the script with which a shell completes this command line. bash reads it from its start file,"
-        " zsh from a file `_fleet-health` in a directory of `$fpath`. The installer puts both in place.",
+        description="Print the script with which a shell completes this command line. bash reads it from its start"
+        " file, zsh from a file `_fleet-health` in a directory of `$fpath`. The installer puts both in place.",
         epilog="Exit status: 0 when it was printed; 2 when a package that it needs is missing.",
     )
     parser.add_argument("shell", choices=("bash", "zsh"), help="the shell")
