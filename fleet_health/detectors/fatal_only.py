@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors import unstamped
+from fleet_health.detectors.spec import JOURNAL, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
+from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -47,28 +49,81 @@ class FatalOnlyLimits:
     suggested_fix_5xx: SuggestedFix
 
 
-class FatalOnly:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="b754f37758a04a9cbd924be11a8bbfbc",
+    subject=Subject.HOST,
+    needs=JOURNAL,  # the index is only asked where that is not whole
+    is_of_absence=False,
+    switches=("detectors.fatal-only.enabled",),
+    limits=FatalOnlyLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.fatal-only.window",
+            Kind.DURATION,
+            "30m",
+            "window_us",
+            "How far back the receiver's answers are counted.",
+        ),
+        Setting(
+            "detectors.fatal-only.min_count",
+            Kind.COUNT,
+            10,
+            "min_count",
+            "Fewer answers than this say nothing.",
+        ),
+        Setting(
+            "detectors.fatal-only.ratio",
+            Kind.RATIO,
+            0.95,
+            "ratio",
+            "Of these answers at least this share must be refusals, and none a success.",
+        ),
+        Setting(
+            "detectors.fatal-only.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On $host: read `journalctl -u cis490-shipper --since -5min`;"
+            " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+        Setting(
+            "detectors.fatal-only.suggested_fix_412",
+            Kind.SUGGESTED_FIX,
+            "On $host: its HEAD has probably diverged, follow FIXYOURSELF.md, section B;"
+            " `journalctl -u cis490-shipper --since -5min` shows the 412.",
+            "suggested_fix_412",
+            "The text for the case that most of the refusals are 412.",
+        ),
+        Setting(
+            "detectors.fatal-only.suggested_fix_5xx",
+            Kind.SUGGESTED_FIX,
+            "Most answers were 5xx, so look at the receiver before $host: its state and its own journal say what"
+            " fails.",
+            "suggested_fix_5xx",
+            "The text for the case that most of the refusals are 5xx: then the receiver is at fault, not the host.",
+        ),
+    ),
+    build=lambda configured: FatalOnly(configured.limits[SYMPTOM], configured.limits[unstamped.SYMPTOM]),
+)
+
+
+class FatalOnly(Declared):
     """Finds hosts with enough answers in the window, of which none is a success."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
-    def __init__(
-        self, limits: HostLimits[FatalOnlyLimits], unstamped: HostLimits[UnstampedLimits] | None = None
-    ) -> None:
+    def __init__(self, limits: HostLimits[FatalOnlyLimits], stamps: HostLimits[UnstampedLimits] | None = None) -> None:
         """Take the limits, and those of `unstamped`, whose fix is suggested where that is the cause."""
         self._limits = limits
-        self._unstamped = unstamped
+        self._stamps = stamps
 
     @property
     def reach(self) -> Reach:
         """Look back as far as the longest window, and so far for rows of the index, too."""
         window_us = max(limits.window_us for limits in self._limits.each_alone())
         return Reach(ships_us=window_us, traffic_us=window_us)
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal; the index is only asked where that is not whole."""
-        return "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
@@ -101,7 +156,7 @@ class FatalOnly:
         by_status = window.count_by_status(since, now)
         total = sum(by_status.values())
         figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
-        fix = fix_by_cause(window, since, now, limits, None if self._unstamped is None else self._unstamped.of(host))
+        fix = fix_by_cause(window, since, now, limits, None if self._stamps is None else self._stamps.of(host))
         return Finding(
             host=host,
             symptom=SYMPTOM,
@@ -187,20 +242,13 @@ def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -
     return fleet.is_whole("journal", since, until) and fleet.is_complete(host, since)
 
 
-def in_steps(window: HostWindow | None) -> str:
-    """Return words to follow on figures that are counted in steps, and so not exact; nothing if they are exact."""
-    if window is None or not window.step_us:
-        return ""
-    return f" (so many that they are counted in steps of {describe(window.step_us)})"
-
-
 def fix_by_cause(
-    window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, unstamped: UnstampedLimits | None
+    window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, stamps: UnstampedLimits | None
 ) -> SuggestedFix:
     """Choose what to suggest for a host that is refused: by what most of its refusals have in common."""
     counts = window.count(since, until)
-    if unstamped is not None and counts.unstamped * 2 > counts.refused:
-        return unstamped.suggested_fix
+    if stamps is not None and counts.unstamped * 2 > counts.refused:
+        return stamps.suggested_fix
     if window.count_by_status(since, until).get(_PRECONDITION_FAILED, 0) * 2 > counts.refused:
         return limits.suggested_fix_412
     return limits.suggested_fix_5xx if counts.server_errors * 2 > counts.refused else limits.suggested_fix

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors import silent
+from fleet_health.detectors.spec import INDEX, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
 from fleet_health.model.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -33,14 +34,47 @@ class NeverSeenLimits:
     suggested_fix: SuggestedFix
 
 
-class NeverSeen:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="d8da28ab84cf4b88a0fc66dbbf41cc86",
+    subject=Subject.HOST,
+    needs=INDEX,
+    is_of_absence=True,
+    switches=("detectors.never-seen.enabled",),
+    limits=NeverSeenLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.never-seen.grace",
+            Kind.DURATION,
+            "1h",
+            "grace_us",
+            "It is alerted when it has been missed for longer than this.",
+        ),
+        Setting(
+            "detectors.never-seen.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "If $host is being set up: see that it is switched on, and `systemctl status cis490-shipper` there."
+            " If not: take it out of `hosts.expected`.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: NeverSeen(
+        configured.expected,
+        max(limits.lookback_us for limits in configured.limits[silent.SYMPTOM].each_alone()),
+        configured.limits[SYMPTOM],
+    ),
+)
+
+
+class NeverSeen(Declared):
     """Finds what is expected and known neither to have shipped of late nor ever before.
 
     A glob stands for at least one host: it is a finding, under its own name, as long as no host matches it.
     """
 
-    symptom = SYMPTOM
-    is_of_absence = True
+    spec = SPEC
 
     def __init__(self, expected: Sequence[str], reach_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
         """Take the globs of what is expected, how far back ships are known, and the limits."""
@@ -53,10 +87,6 @@ class NeverSeen:
     def reach(self) -> Reach:
         """Look back as far as who is silent does."""
         return Reach(ships_us=self._reach_us)
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the index."""
-        return "index" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each name that is expected and unknown, and each shape that no known host has."""
@@ -89,7 +119,9 @@ class NeverSeen:
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host, or one of this name, has shipped."""
         del now
-        return _is_known(fleet, host) or not HostGlobs((host,)).unmatched(known for known, _ in fleet.ships.items())
+        if is_plain(host):
+            return _is_known(fleet, host)
+        return not HostGlobs((host,)).unmatched(known for known, _ in fleet.ships.items())
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row of the host, or of any host that matches."""

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import EITHER, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.silent import SilentLimits
@@ -40,11 +40,54 @@ class ReceiverDownLimits:
     suggested_fix: SuggestedFix
 
 
-class ReceiverDown:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="5d0b8c3ef1a2476f9c6e70d4b83a15c9",
+    subject=Subject.RECEIVER,
+    needs=EITHER,  # a receiver and its index may be gone together
+    is_of_absence=True,
+    switches=("receiver.enabled", "receiver.down.enabled"),
+    limits=ReceiverDownLimits,
+    settings=(
+        Setting(
+            "receiver.down.after",
+            Kind.DURATION,
+            "2m",
+            "after_us",
+            "The receiver's unit stopped or failed longer ago than this, and has not started since.",
+        ),
+        Setting(
+            "receiver.down.min_hosts",
+            Kind.COUNT,
+            3,
+            "min_hosts",
+            "That no host uploads counts if so many hosts were active, and at least the share `ratio` of them is"
+            " silent.",
+        ),
+        Setting(
+            "receiver.down.ratio",
+            Kind.RATIO,
+            0.9,
+            "ratio",
+            "The share of the silent among the active hosts, from which on it is an alert.",
+        ),
+        Setting(
+            "receiver.down.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On the receiver: look at `systemctl status cis490-receiver.service` and start it. If it runs, look at the"
+            " network before it; and if `index-stalled` is reported as well, at why it does not write its index.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: ReceiverDown(configured.limits[SYMPTOM], configured.limits[silent.SYMPTOM]),
+)
+
+
+class ReceiverDown(Declared):
     """Finds out whether the receiver is down, in two ways: by systemd's word on its unit, and by the index."""
 
-    symptom = SYMPTOM
-    is_of_absence = True
+    spec = SPEC
 
     def __init__(self, limits: ReceiverDownLimits, silent_limits: HostLimits[SilentLimits]) -> None:
         self._limits = limits
@@ -54,10 +97,6 @@ class ReceiverDown:
     def reach(self) -> Reach:
         """Look back as far as the longest lookback, and for as long as a unit may be down."""
         return Reach(ships_us=self._lookback_us, traffic_us=self._limits.after_us)
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by either: a receiver and its index may be gone together."""
-        return "index" in seen or "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one. What it explains is the silence of the hosts that were not silent when it went."""

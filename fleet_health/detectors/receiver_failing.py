@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import fatal_only, silent
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import JOURNAL, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
@@ -40,11 +40,47 @@ class ReceiverFailingLimits:
     suggested_fix: SuggestedFix
 
 
-class ReceiverFailing:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="e2f4a7c1935b4d6ea8b01c52d97f3e64",
+    subject=Subject.RECEIVER,
+    needs=JOURNAL,
+    is_of_absence=False,
+    switches=("receiver.enabled", "receiver.failing.enabled"),
+    limits=ReceiverFailingLimits,
+    settings=(
+        Setting("receiver.failing.window", Kind.DURATION, "30m", "window_us", "How far back the answers are counted."),
+        Setting(
+            "receiver.failing.min_hosts",
+            Kind.COUNT,
+            3,
+            "min_hosts",
+            "From so many hosts on that got mostly 5xx, if they are at least the share `ratio` of those that uploaded.",
+        ),
+        Setting(
+            "receiver.failing.ratio",
+            Kind.RATIO,
+            0.5,
+            "ratio",
+            "The share of the hosts that got mostly 5xx among those that uploaded, from which on it is an alert.",
+        ),
+        Setting(
+            "receiver.failing.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On the receiver: read `journalctl -u cis490-receiver.service --since -1h` for what fails, and look whether"
+            " its disk is full. Leave the hosts alone until it is mended.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: ReceiverFailing(configured.limits[SYMPTOM]),
+)
+
+
+class ReceiverFailing(Declared):
     """Finds out whether many hosts got mostly 5xx: more than half of a host's answers in the window."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
     def __init__(self, limits: ReceiverFailingLimits) -> None:
         self._limits = limits
@@ -53,10 +89,6 @@ class ReceiverFailing:
     def reach(self) -> Reach:
         """Look back as far as the window."""
         return Reach(traffic_us=self._limits.window_us)
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal."""
-        return "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all hosts together; none if a part of the window was not seen."""

@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors import fatal_only, unstamped
 from fleet_health.detectors.fatal_only import fix_by_cause
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import (
+    INDEX,
+    Contradiction,
+    Declared,
+    DetectorSpec,
+    Figure,
+    Finding,
+    Kind,
+    Reach,
+    Setting,
+    Subject,
+)
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.detectors.limits import HostLimits
@@ -40,31 +52,76 @@ class SilentLimits:
     suggested_fix: SuggestedFix
 
 
-class Silent:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="3c283656215742d5a6013298166c7df4",
+    subject=Subject.HOST,
+    needs=INDEX,
+    is_of_absence=True,
+    switches=("detectors.silent.enabled",),
+    limits=SilentLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.silent.after",
+            Kind.DURATION,
+            "30m",
+            "after_us",
+            "Its last accepted upload is longer ago than this.",
+        ),
+        Setting(
+            "detectors.silent.lookback",
+            Kind.DURATION,
+            "24h",
+            "lookback_us",
+            "But not longer than this: a host that has not uploaded for so long is no longer taken for a part of the"
+            " fleet. Must be longer than `after`.",
+        ),
+        Setting(
+            "detectors.silent.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On $host: look at `systemctl status cis490-shipper cis490-orchestrator` and start what is inactive;"
+            " if one of them keeps failing, follow FIXYOURSELF.md.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    contradictions=(
+        Contradiction(
+            ("detectors.silent.after", "detectors.silent.lookback"),
+            "longer than detectors.silent.after, also with each override",
+            lambda limits: limits.after_us < limits.lookback_us,
+            "a host is forgotten before it could count as silent",
+        ),
+    ),
+    build=lambda configured: Silent(
+        configured.limits[SYMPTOM],
+        configured.limits[fatal_only.SYMPTOM],
+        configured.limits[unstamped.SYMPTOM],
+    ),
+)
+
+
+class Silent(Declared):
     """Finds active hosts whose last ship is longer ago than allowed."""
 
-    symptom = SYMPTOM
-    is_of_absence = True
+    spec = SPEC
 
     def __init__(
         self,
         limits: HostLimits[SilentLimits],
         refused: HostLimits[FatalOnlyLimits] | None = None,
-        unstamped: HostLimits[UnstampedLimits] | None = None,
+        stamps: HostLimits[UnstampedLimits] | None = None,
     ) -> None:
         """Take the limits, and those of the detectors whose fix is suggested for a host that tries and is refused."""
         self._limits = limits
         self._refused = refused
-        self._unstamped = unstamped
+        self._stamps = stamps
 
     @property
     def reach(self) -> Reach:
         """Look back as far as the longest lookback."""
         return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the index."""
-        return "index" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with `now - lookback <= last ship < now - after`."""
@@ -115,8 +172,8 @@ class Silent:
         refused_at = None if window is None else window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
         if self._refused is None or window is None or refused_at is None or refused_at > now:
             return self._limits.of(host).suggested_fix
-        unstamped = None if self._unstamped is None else self._unstamped.of(host)
-        return fix_by_cause(window, since, now, self._refused.of(host), unstamped)
+        stamps = None if self._stamps is None else self._stamps.of(host)
+        return fix_by_cause(window, since, now, self._refused.of(host), stamps)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host has shipped lately."""

@@ -1,12 +1,17 @@
-"""What a detector is, and what it finds."""
+"""What a detector is, how it declares itself, and what it finds.
+
+Each detector is one module. Its `SPEC` declares all that the rest of the program has to know of it: the configuration
+keys, the MESSAGE_ID of its alerts, what it is about, which sources it needs, and how it is made. `registry` lists them.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
@@ -113,3 +118,142 @@ class Detector(Protocol):
 
     def limits_of(self, host: str) -> str:
         """Return the figures that decide for a host, as one text: where it differs, the limits have changed."""
+
+
+class Kind(Enum):
+    """What kind of value a setting takes. The configuration has a reader for each."""
+
+    DURATION = "duration"
+    """A stretch of time, such as `30m`; microseconds in the limits."""
+    COUNT = "count"
+    """A whole number of 1 or more."""
+    RATIO = "ratio"
+    """A share, greater than 0 and at most 1."""
+    SUGGESTED_FIX = "suggested fix"
+    """A text in which `$host` stands for the host; a `SuggestedFix` in the limits."""
+
+
+class Subject(Enum):
+    """What a detector's findings are about."""
+
+    HOST = "host"
+    """One host each, under its name."""
+    RECEIVER = "receiver"
+    """The receiver, or all that is watched: at most one finding, of `EVERY_HOST`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a detector.
+
+    Attributes:
+        key: Its key in the configuration, dotted.
+        kind: What it takes.
+        default: As it would be written in the file.
+        attribute: The attribute of the detector's limits that it becomes.
+        help: What it means, in one or two sentences for the configuration's manual page.
+
+    """
+
+    key: str
+    kind: Kind
+    default: str | float
+    attribute: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Settings of a detector that are right each by itself, and impossible together.
+
+    Attributes:
+        keys: The settings that are compared; the last one is reported.
+        expected: What that one must be.
+        is_right: Says whether limits are free of it.
+        hint: What follows from it; may be empty.
+
+    """
+
+    keys: tuple[str, ...]
+    expected: str
+    is_right: Callable[[Any], bool]
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A configuration, as far as detectors go by it.
+
+    Attributes:
+        limits: Symptom -> its limits: `HostLimits` of them where they may differ by host. Those that have no settings
+            are left out.
+        switched_off: The symptoms that are not looked for.
+        expected: Globs of the hosts that are expected, without those that are ignored.
+        unit: The receiver's unit.
+
+    """
+
+    limits: Mapping[str, Any]
+    switched_off: frozenset[str]
+    expected: tuple[str, ...]
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """What a detector declares of itself.
+
+    Attributes:
+        symptom: The symptom's name, as it stands in the alerts.
+        message_id: The MESSAGE_ID of its alerts in the journal, 32 hex digits; the message catalog explains it.
+        subject: What it finds something out about.
+        needs: Alternatives: it can judge if each source of one of them is seen, of `index` and `journal`.
+        is_of_absence: Whether it finds that something is missing, which nobody can say just after the clock was set.
+        switches: The keys that switch it off, each by itself.
+        build: Makes the detector for a configuration.
+        limits: The type of its limits, made of its settings; None if it has none.
+        settings: Its settings, beside the switches.
+        is_by_host: Whether `[[overrides]]` may set them for some hosts.
+        contradictions: What its limits must not be together.
+
+    """
+
+    symptom: str
+    message_id: str
+    subject: Subject
+    needs: tuple[frozenset[str], ...]
+    is_of_absence: bool
+    switches: tuple[str, ...]
+    build: Callable[[Configured], Detector]
+    limits: type[Any] | None = None
+    settings: tuple[Setting, ...] = ()
+    is_by_host: bool = False
+    contradictions: tuple[Contradiction, ...] = ()
+
+
+NOTHING = (frozenset[str](),)
+INDEX = (frozenset({"index"}),)
+JOURNAL = (frozenset({"journal"}),)
+EITHER = (*INDEX, *JOURNAL)
+BOTH = (frozenset({"index", "journal"}),)
+"""What a detector may need."""
+
+
+class Declared:
+    """A detector that is what its `SPEC` says."""
+
+    spec: ClassVar[DetectorSpec]
+
+    @property
+    def symptom(self) -> str:
+        """The symptom's name."""
+        return self.spec.symptom
+
+    @property
+    def is_of_absence(self) -> bool:
+        """Whether it finds that something is missing."""
+        return self.spec.is_of_absence
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Say whether enough of the sources is seen."""
+        return any(all(source in seen for source in sources) for sources in self.spec.needs)

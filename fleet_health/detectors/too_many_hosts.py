@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import PRESENT, Figure, Finding, Reach
+from fleet_health.detectors.spec import NOTHING, PRESENT, Declared, DetectorSpec, Figure, Finding, Reach, Subject
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.model.fleet import Fleet, LeftOut
     from fleet_health.model.instant import Instant
@@ -28,17 +28,22 @@ _SUGGESTED_FIX = (
 )
 
 
-class TooManyHosts:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="59b10bbc1f0642dfa518b54b3ba4551e",
+    subject=Subject.RECEIVER,
+    needs=NOTHING,  # it goes by what was left out so far
+    is_of_absence=False,
+    switches=("detectors.too-many-hosts.enabled",),
+    build=lambda _: TooManyHosts(),
+)
+
+
+class TooManyHosts(Declared):
     """Finds out whether hosts were left out within the last hour."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
     reach = Reach()
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Judge always, by what was left out so far."""
-        del seen
-        return True
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find at most one, for all names together."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.fatal_only import in_steps
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import JOURNAL, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
+from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -39,11 +39,47 @@ class UnstampedLimits:
     suggested_fix: SuggestedFix
 
 
-class Unstamped:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="6bb2e4a15ec3496cacc5fce2e0a6aaaf",
+    subject=Subject.HOST,
+    needs=JOURNAL,
+    is_of_absence=False,
+    switches=("detectors.unstamped.enabled",),
+    limits=UnstampedLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.unstamped.window",
+            Kind.DURATION,
+            "30m",
+            "window_us",
+            "How far back the rejections are counted.",
+        ),
+        Setting(
+            "detectors.unstamped.min_count",
+            Kind.COUNT,
+            10,
+            "min_count",
+            "From so many of them on it is worth an alert.",
+        ),
+        Setting(
+            "detectors.unstamped.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On $host: run `scripts/install-lab-host.sh` to stamp VERSION again, then restart cis490-orchestrator;"
+            " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: Unstamped(configured.limits[SYMPTOM]),
+)
+
+
+class Unstamped(Declared):
     """Finds hosts whose uploads were refused for want of a code stamp."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
     def __init__(self, limits: HostLimits[UnstampedLimits]) -> None:
         self._limits = limits
@@ -52,10 +88,6 @@ class Unstamped:
     def reach(self) -> Reach:
         """Look back as far as the longest window."""
         return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
-
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal."""
-        return "journal" in seen
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find each host with at least `min_count` unstamped rejections in the window."""
