@@ -187,7 +187,7 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
     """Say at which tick a host will be silent if it ships no more; None if it is, or was never seen to ship."""
-    last_at, after_us = fleet.ships.last_at(host), known.settings.silent.of(host).after_us
+    last_at, after_us = fleet.ships.last_at(host), known.settings.limits[silent.SYMPTOM].of(host).after_us
     if last_at is None or known.now - last_at > after_us:
         return None
     return isoformat(next_tick_at(last_at + after_us, known.settings.tick_us))
