@@ -73,7 +73,7 @@ def explanation_document(
     hidden = [] if open_incidents or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
     verdicts = []
     for detector in detectors:
-        figures = detector.figures(fleet, host, known.now)
+        figures = detector.conditions(fleet, host, known.now)
         incident = by_symptom.pop(detector.symptom, None)
         if not figures and incident is None:
             continue

@@ -13,12 +13,12 @@ from fleet_health.detectors import fatal_only, unstamped
 from fleet_health.detectors.spec import (
     NOTHING,
     PRESENT,
-    Declared,
+    Condition,
     DetectorSpec,
-    Figure,
     Finding,
     Kind,
     Reach,
+    Rule,
     Setting,
     Subject,
 )
@@ -27,7 +27,7 @@ from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.model.coverage import Gap
     from fleet_health.model.fleet import Fleet
@@ -92,7 +92,7 @@ SPEC = DetectorSpec(
 )
 
 
-class Blind(Declared):
+class Blind(Rule):
     """Finds out whether a source could not be read, or the journal was not whole, for too long."""
 
     spec = SPEC
@@ -113,8 +113,8 @@ class Blind(Declared):
         self._window_us = window_us
         self._unit = unit
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all sources together."""
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Name every source that is away for too long, and what is known of the gaps."""
         unseen = {
             coverage.source: f"the {coverage.source} for {describe(now - coverage.unseen_since)} ({coverage.reason})"
             for coverage in fleet.coverage
@@ -131,10 +131,9 @@ class Blind(Declared):
         if run is not None and self._is_lasting(run):
             details.append(f"the journal has kept having gaps for {describe(now - run.since)}: {_in_words(run)}")
             fixes.append(self._rate_limit_fix())
-        if details:
-            yield Finding(host=EVERY_HOST, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
+        return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give for how long the source that is away the longest could not be read, and since when gaps are coming.
 
         Either is enough for a finding.
@@ -145,19 +144,21 @@ class Blind(Declared):
         gaps_us = 0 if run is None else run.until - run.since
         away_us = max((now - one.unseen_since for one in fleet.coverage if one.unseen_since is not None), default=None)
         return (
-            Figure(
+            Condition(
                 "a source not readable",
                 "all are" if away_us is None else f"for {describe(max(0, away_us))}",
                 f"for longer than {describe(self._after_us)}",
                 "blind_after",
                 away_us is not None and away_us > self._after_us,
+                way="away",
             ),
-            Figure(
+            Condition(
                 "gaps in the journal, no window whole in between",
                 "none" if run is None else f"over {describe(gaps_us)}: {_in_words(run)}",
                 f"over more than {describe(self._after_us)}",
                 "blind_after",
                 run is not None and self._is_lasting(run),
+                way="gaps",
             ),
         )
 

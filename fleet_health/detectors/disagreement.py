@@ -6,17 +6,17 @@ in flight. What is known to be missing from either explains a disagreement, and 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Contradiction, Declared, Figure, Finding, Kind, Setting
+from fleet_health.detectors.spec import Condition, Contradiction, Finding, Kind, Rule, Setting
 from fleet_health.detectors.wording import name_hosts
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
@@ -80,41 +80,41 @@ def contradictions(symptom: str) -> tuple[Contradiction, ...]:
     )
 
 
-class Disagreement(Declared, ABC):
+class Disagreement(Rule):
     """Finds out whether enough hosts have something in the one and nothing in the other."""
 
     def __init__(self, limits: DisagreementLimits) -> None:
         self._limits = limits
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all hosts together; none if a part of the window was not seen in either."""
-        since = now - self._limits.window_us
-        if not _is_comparable(fleet, since, now):
-            return
-        lacking = self._lacking(fleet, since, now)
-        if len(lacking) >= self._limits.min_hosts:
-            yield Finding(
-                host=EVERY_HOST,
-                symptom=self.symptom,
-                detail=f"{self._say(lacking)}: {name_hosts(lacking)}",
-                suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
-            )
+    def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
+        """Return `EVERY_HOST` if the whole window was seen in both."""
+        return (EVERY_HOST,) if _is_comparable(fleet, now - self._limits.window_us, now) else ()
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Name the first of the hosts that lack it."""
+        lacking = self._lacking(fleet, now - self._limits.window_us, now)
+        return Finding(
+            host=host,
+            symptom=self.symptom,
+            detail=f"{self._say(lacking)}: {name_hosts(lacking)}",
+            suggested_fix=self._limits.suggested_fix.render(host),
+        )
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how many hosts lack it, and whether both were seen whole."""
         if host != EVERY_HOST:
             return ()
         since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
         is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking(fleet, since, now))
         return (
-            Figure(
+            Condition(
                 f"journal and index of {describe(self._limits.window_us)}",
                 "both whole" if is_comparable else "not both whole",
                 "both whole",
                 f"{table}.window",
                 is_comparable,
             ),
-            Figure(
+            Condition(
                 "hosts in only one of them",
                 str(count),
                 f"at least {self._limits.min_hosts}",

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import unstamped
-from fleet_health.detectors.spec import JOURNAL, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
+from fleet_health.detectors.spec import (
+    JOURNAL,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+    are_met,
+)
 from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
@@ -109,7 +120,7 @@ SPEC = DetectorSpec(
 )
 
 
-class FatalOnly(Declared):
+class FatalOnly(Rule):
     """Finds hosts with enough answers in the window, of which none is a success."""
 
     spec = SPEC
@@ -125,33 +136,32 @@ class FatalOnly(Declared):
         window_us = max(limits.window_us for limits in self._limits.each_alone())
         return Reach(ships_us=window_us, traffic_us=window_us)
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
-
-        Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
-        """
-        return self.find_among(fleet, now, fleet.counts)
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
+        """Return the hosts that were refused often enough, and not accepted once."""
+        return self._refused(now, fleet.counts)
 
     def find_among(
         self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[str]:
         """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
+        return (host for host in self._refused(now, counts_of) if are_met(self.conditions(fleet, host, now)))
+
+    def _refused(self, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]) -> Iterator[str]:
         each_alone = self._limits.each_alone()
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
-            since = now - window_us
-            for host, counts in counts_of(since, now).items():
+            for host, counts in counts_of(now - window_us, now).items():
                 # No other answers are counted than those accepted and refused, so without the former any ratio is met.
                 if counts.accepted or counts.refused < least_count:
                     continue
                 limits = self._limits.of(host)
-                if limits.window_us != window_us or counts.refused < limits.min_count:
-                    continue
-                if _is_counted_whole(fleet, host, since, now) or _is_refused_by_the_index(fleet, host, since, now):
-                    yield self._finding(fleet, host, limits, now)
+                if limits.window_us == window_us and counts.refused >= limits.min_count:
+                    yield host
 
-    def _finding(self, fleet: Fleet, host: str, limits: FatalOnlyLimits, now: Instant) -> Finding:
-        window, since = fleet.traffic.window(host), now - limits.window_us
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Count its refusals by status, and suggest what helps against most of them."""
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        since = now - limits.window_us
         assert window is not None  # noqa: S101 - it has been counted
         by_status = window.count_by_status(since, now)
         total = sum(by_status.values())
@@ -167,8 +177,11 @@ class FatalOnly(Declared):
             suggested_fix=fix.render(host),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
-        """Give the answers in the window by kind, and whether what was not seen could change the verdict."""
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Give the answers in the window by kind, and whether what was not seen could change the verdict.
+
+        Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
+        """
         if host == EVERY_HOST:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
@@ -181,22 +194,22 @@ class FatalOnly(Declared):
         lack = "earlier answers left out" if fleet.is_whole("journal", since, now) else "with a gap"
         evidence = "whole" if is_whole else f"{lack}, and the index shows none" if is_certain else lack
         return (
-            Figure(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
-            Figure(
+            Condition(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
+            Condition(
                 f"answers in {length}",
                 f"{total}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.fatal-only.min_count",
                 total >= limits.min_count,
             ),
-            Figure(
+            Condition(
                 "share refused",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "detectors.fatal-only.ratio",
                 bool(total) and share >= limits.ratio,
             ),
-            Figure("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
+            Condition("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
         )
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:

@@ -6,12 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import EITHER, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
+from fleet_health.detectors.spec import (
+    EITHER,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+    are_met,
+)
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.silent import SilentLimits
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 SYMPTOM = "receiver-down"
+
+_BY_SYSTEMD, _BY_INDEX = "systemd", "index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +97,7 @@ SPEC = DetectorSpec(
 )
 
 
-class ReceiverDown(Declared):
+class ReceiverDown(Rule):
     """Finds out whether the receiver is down, in two ways: by systemd's word on its unit, and by the index."""
 
     spec = SPEC
@@ -98,8 +111,13 @@ class ReceiverDown(Declared):
         """Look back as far as the longest lookback, and for as long as a unit may be down."""
         return Reach(ships_us=self._lookback_us, traffic_us=self._limits.after_us)
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one. What it explains is the silence of the hosts that were not silent when it went."""
+    def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
+        """Return `EVERY_HOST` if systemd says that the unit is down, or no host has shipped for long enough."""
+        is_quiet = self._is_quiet(fleet.ships.newest_at(), now)
+        return (EVERY_HOST,) if is_quiet or self._stopped_at(fleet, now) is not None else ()
+
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say by which ways. What it explains is the silence of the hosts that were not silent when it went."""
         ways: list[str] = []
         gone_at: list[Instant] = []
         if (stopped_at := self._stopped_at(fleet, now)) is not None:
@@ -109,30 +127,29 @@ class ReceiverDown(Declared):
                 f" (the limit is {describe(self._limits.after_us)})"
             )
             gone_at.append(stopped_at)
-        if silence := self._silence(fleet, now):
-            newest_at, quiet, active = silence
+        by_index = (one for one in self.conditions(fleet, host, now) if one.way == _BY_INDEX)
+        if (newest_at := fleet.ships.newest_at()) is not None and are_met(by_index):
+            quiet, active = self._quiet_and_active(fleet, now)
             ways.append(
                 f"by the index no host has shipped since {isoformat(newest_at)}, {describe(now - newest_at)} ago"
                 f" (the limit is {describe(self._silent_limits.default.after_us)}),"
                 f" and {quiet} of {active} active hosts are silent"
             )
             gone_at.append(newest_at)
-        if not ways:
-            return
         first_gone_at = min(gone_at)
-        yield Finding(
-            host=EVERY_HOST,
+        return Finding(
+            host=host,
             symptom=SYMPTOM,
             detail="; ".join(ways),
-            suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
-                (host, silent.SYMPTOM)
-                for host, last_at in fleet.ships.items()
-                if first_gone_at - last_at <= self._silent_limits.of(host).after_us
+                (name, silent.SYMPTOM)
+                for name, last_at in fleet.ships.items()
+                if first_gone_at - last_at <= self._silent_limits.of(name).after_us
             ),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give what each of the two ways goes by."""
         if host != EVERY_HOST:
             return ()
@@ -144,34 +161,47 @@ class ReceiverDown(Declared):
             by_systemd = f"{'started' if unit.is_running else 'stopped'} {describe(max(0, now - unit.at))} ago"
         quiet, active = self._quiet_and_active(fleet, now)
         share = quiet / active if active else 0.0
+        is_whole = fleet.is_whole("index", now - after_us, now)
         return (
-            Figure(
+            Condition(
                 "by systemd",
                 by_systemd,
                 f"stopped longer ago than {describe(limits.after_us)}, and no upload since",
                 "receiver.down.after",
                 self._stopped_at(fleet, now) is not None,
+                way=_BY_SYSTEMD,
             ),
-            Figure(
+            Condition(
                 "by the index: latest upload of all",
                 "none is known" if newest_at is None else f"{describe(max(0, now - newest_at))} ago",
                 f"longer ago than {describe(after_us)}",
                 "detectors.silent.after",
-                newest_at is not None and now - newest_at > after_us,
+                self._is_quiet(newest_at, now),
+                way=_BY_INDEX,
             ),
-            Figure(
+            Condition(
+                f"by the index: index of {describe(after_us)}",
+                "whole" if is_whole else "with a gap",
+                "whole",
+                "detectors.silent.after",
+                is_whole,
+                way=_BY_INDEX,
+            ),
+            Condition(
                 "by the index: active hosts",
                 str(active),
                 f"at least {limits.min_hosts}",
                 "receiver.down.min_hosts",
                 active >= limits.min_hosts,
+                way=_BY_INDEX,
             ),
-            Figure(
+            Condition(
                 "by the index: share of the silent",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "receiver.down.ratio",
                 bool(active) and share >= limits.ratio,
+                way=_BY_INDEX,
             ),
         )
 
@@ -231,15 +261,9 @@ class ReceiverDown(Declared):
         """
         return newest_at is not None and newest_at - stopped_at > self._limits.after_us
 
-    def _silence(self, fleet: Fleet, now: Instant) -> tuple[Instant, int, int] | None:
-        """Give the newest ship, and how many of how many active hosts are silent, if that is a finding."""
-        newest_at, after_us = fleet.ships.newest_at(), self._silent_limits.default.after_us
-        if newest_at is None or now - newest_at <= after_us or not fleet.is_whole("index", now - after_us, now):
-            return None
-        quiet, active = self._quiet_and_active(fleet, now)
-        if active < self._limits.min_hosts or quiet / active < self._limits.ratio:
-            return None
-        return newest_at, quiet, active
+    def _is_quiet(self, newest_at: Instant | None, now: Instant) -> bool:
+        """Return whether the newest ship of all is longer ago than a host may be silent."""
+        return newest_at is not None and now - newest_at > self._silent_limits.default.after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that shipped within their lookback."""

@@ -9,13 +9,13 @@ from fleet_health.detectors import fatal_only, unstamped
 from fleet_health.detectors.fatal_only import fix_by_cause
 from fleet_health.detectors.spec import (
     INDEX,
+    Condition,
     Contradiction,
-    Declared,
     DetectorSpec,
-    Figure,
     Finding,
     Kind,
     Reach,
+    Rule,
     Setting,
     Subject,
 )
@@ -102,7 +102,7 @@ SPEC = DetectorSpec(
 )
 
 
-class Silent(Declared):
+class Silent(Rule):
     """Finds active hosts whose last ship is longer ago than allowed."""
 
     spec = SPEC
@@ -123,26 +123,28 @@ class Silent(Declared):
         """Look back as far as the longest lookback."""
         return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with `now - lookback <= last ship < now - after`."""
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
+        """Return the hosts whose last ship is longer ago than `after`."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
         for host, last_at in fleet.ships.items():
-            quiet_us = now - last_at
-            if quiet_us <= least_us:
-                continue
-            limits = self._limits.of(host)
-            if limits.after_us < quiet_us <= limits.lookback_us:
-                yield Finding(
-                    host=host,
-                    symptom=SYMPTOM,
-                    detail=(
-                        f"no accepted upload since {isoformat(last_at)}, {describe(quiet_us)} ago"
-                        f" (the limit is {describe(limits.after_us)})"
-                    ),
-                    suggested_fix=self._fix(fleet, host, last_at, now).render(host),
-                )
+            if now - last_at > least_us and now - last_at > self._limits.of(host).after_us:
+                yield host
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say since when it has shipped nothing."""
+        last_at = fleet.ships.last_at(host)
+        assert last_at is not None  # noqa: S101 - it meets the conditions
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=(
+                f"no accepted upload since {isoformat(last_at)}, {describe(now - last_at)} ago"
+                f" (the limit is {describe(self._limits.of(host).after_us)})"
+            ),
+            suggested_fix=self._fix(fleet, host, last_at, now).render(host),
+        )
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how long ago the last ship was, against both limits."""
         if host == EVERY_HOST:
             return ()
@@ -150,14 +152,14 @@ class Silent(Declared):
         quiet_us = None if last_at is None else now - last_at
         quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
         return (
-            Figure(
+            Condition(
                 "last accepted upload",
                 quiet,
                 f"longer ago than {describe(limits.after_us)}",
                 "detectors.silent.after",
                 quiet_us is not None and quiet_us > limits.after_us,
             ),
-            Figure(
+            Condition(
                 "last accepted upload",
                 quiet,
                 f"no longer ago than {describe(limits.lookback_us)}",

@@ -6,12 +6,15 @@ keys, the MESSAGE_ID of its alerts, what it is about, which sources it needs, an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from fleet_health.model.subject import EVERY_HOST
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
@@ -44,8 +47,10 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Condition:
     """One condition of a finding: what was seen, against its limit.
+
+    A detector that can find in several ways has a group of conditions for each.
 
     Attributes:
         name: What is looked at.
@@ -53,6 +58,7 @@ class Figure:
         limit: What it takes for a finding.
         key: The setting that the limit is; empty if it is none.
         is_met: Whether it is so.
+        way: The way that it belongs to; empty if there is only one.
 
     """
 
@@ -61,6 +67,15 @@ class Figure:
     limit: str
     key: str
     is_met: bool
+    way: str = ""
+
+
+def are_met(conditions: Iterable[Condition]) -> bool:
+    """Return whether all conditions of some way are met; False if there are none."""
+    ways: dict[str, bool] = {}
+    for one in conditions:
+        ways[one.way] = one.is_met and ways.get(one.way, True)
+    return any(ways.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +110,10 @@ class Detector(Protocol):
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
         """Say which hosts show the symptom at `now`, each at most once, in any order."""
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
-        """Give what `find` goes by for a host, or for `EVERY_HOST`: it is a finding if all of it is met.
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Return what `find` goes by for a host, or for `EVERY_HOST`: it is a finding just if they `are_met`.
 
-        Of `receiver-down`, which has two ways to be found, all of either way. Nothing is given where the detector is
-        not about such a host.
+        Nothing is given where the detector is not about such a host.
         """
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
@@ -239,8 +253,8 @@ BOTH = (frozenset({"index", "journal"}),)
 """What a detector may need."""
 
 
-class Declared:
-    """A detector that is what its `SPEC` says."""
+class Rule(ABC):
+    """A detector that is what its `SPEC` says, and finds just what its conditions say."""
 
     spec: ClassVar[DetectorSpec]
 
@@ -257,3 +271,26 @@ class Declared:
     def can_judge(self, seen: Container[str]) -> bool:
         """Say whether enough of the sources is seen."""
         return any(all(source in seen for source in sources) for sources in self.spec.needs)
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each candidate that meets the conditions."""
+        for host in self.candidates(fleet, now):
+            if are_met(self.conditions(fleet, host, now)):
+                yield self.finding(fleet, host, now)
+
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterable[str]:
+        """Return every host that may meet the conditions, each once.
+
+        Conditions are put into words, which is too dear for each host at each evaluation: a detector leaves out what
+        fails one of them at a glance.
+        """
+        del now
+        return fleet.hosts() if self.spec.subject is Subject.HOST else (EVERY_HOST,)
+
+    @abstractmethod
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Return the conditions of a finding, for a host or for `EVERY_HOST`; none if it is not about such a host."""
+
+    @abstractmethod
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Return the finding of a host, or of `EVERY_HOST`, that meets the conditions."""

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 from fleet_health.detectors import fatal_only, too_many_hosts, unstamped
 from fleet_health.detectors.evaluation import reach_of
 from fleet_health.detectors.fatal_only import FatalOnly
-from fleet_health.detectors.spec import JOURNAL, Declared, DetectorSpec, Figure, Finding, Kind, Setting, Subject
+from fleet_health.detectors.spec import JOURNAL, Condition, DetectorSpec, Finding, Kind, Rule, Setting, Subject
 from fleet_health.detectors.unstamped import Unstamped
 from fleet_health.detectors.wording import name_hosts
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleet_health.detectors.spec import Reach
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -77,7 +77,7 @@ SPEC = DetectorSpec(
 )
 
 
-class UnknownHosts(Declared):
+class UnknownHosts(Rule):
     """Finds out whether many hosts that have never uploaded, and are not expected, are `fatal-only` or `unstamped`."""
 
     spec = SPEC
@@ -92,32 +92,30 @@ class UnknownHosts(Declared):
         """Look back as far as the detectors whose findings are grouped."""
         return reach_of(self._grouped)
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all these hosts together."""
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Name the first of these hosts; what it explains is what each of them shows."""
         refused = self._refused(fleet, now)
-        if len(refused) < self._limits.min_hosts:
-            return
         explained = {pair for pairs in refused.values() for pair in pairs}
         if not too_many_hosts.is_about_known_hosts(fleet, now):
             explained.add((EVERY_HOST, too_many_hosts.SYMPTOM))
-        yield Finding(
-            host=EVERY_HOST,
+        return Finding(
+            host=host,
             symptom=SYMPTOM,
             detail=(
                 f"{len(refused)} hosts that have never uploaded, and are not expected, are refused:"
                 f" {name_hosts(refused)}{_left_out(fleet, now - self.reach.traffic_us)}"
             ),
-            suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(explained),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how many such hosts there are."""
         if host != EVERY_HOST:
             return ()
         count = len(self._refused(fleet, now))
         return (
-            Figure(
+            Condition(
                 "refused hosts that have never uploaded",
                 f"{count}{_left_out(fleet, now - self.reach.traffic_us)}",
                 f"at least {self._limits.min_hosts}",
@@ -146,8 +144,8 @@ class UnknownHosts(Declared):
         """Give the hosts that are grouped, each with its findings."""
         refused: dict[str, list[Pair]] = {}
         for detector in self._grouped:
-            for finding in detector.find_among(fleet, now, fleet.stranger_counts):
-                refused.setdefault(finding.host, []).append((finding.host, finding.symptom))
+            for host in detector.find_among(fleet, now, fleet.stranger_counts):
+                refused.setdefault(host, []).append((host, detector.symptom))
         return refused
 
 

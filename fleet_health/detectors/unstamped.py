@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import JOURNAL, Declared, DetectorSpec, Figure, Finding, Kind, Reach, Setting, Subject
+from fleet_health.detectors.spec import (
+    JOURNAL,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+    are_met,
+)
 from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
@@ -76,7 +87,7 @@ SPEC = DetectorSpec(
 )
 
 
-class Unstamped(Declared):
+class Unstamped(Rule):
     """Finds hosts whose uploads were refused for want of a code stamp."""
 
     spec = SPEC
@@ -89,14 +100,17 @@ class Unstamped(Declared):
         """Look back as far as the longest window."""
         return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with at least `min_count` unstamped rejections in the window."""
-        return self.find_among(fleet, now, fleet.counts)
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
+        """Return the hosts with enough unstamped rejections in the window."""
+        return self._refused(now, fleet.counts)
 
     def find_among(
         self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[str]:
         """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
+        return (host for host in self._refused(now, counts_of) if are_met(self.conditions(fleet, host, now)))
+
+    def _refused(self, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]) -> Iterator[str]:
         each_alone = self._limits.each_alone()
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
@@ -105,24 +119,30 @@ class Unstamped(Declared):
                     continue
                 limits = self._limits.of(host)
                 if limits.window_us == window_us and counts.unstamped >= limits.min_count:
-                    yield Finding(
-                        host=host,
-                        symptom=SYMPTOM,
-                        detail=(
-                            f"{counts.unstamped} refusals in the last {describe(limits.window_us)}"
-                            f" because an upload carries no code stamp{in_steps(fleet.traffic.window(host))}"
-                        ),
-                        suggested_fix=limits.suggested_fix.render(host),
-                    )
+                    yield host
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Count its rejections."""
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=(
+                f"{count} refusals in the last {describe(limits.window_us)}"
+                f" because an upload carries no code stamp{in_steps(window)}"
+            ),
+            suggested_fix=limits.suggested_fix.render(host),
+        )
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give the count in the window."""
         if host == EVERY_HOST:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
         count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
         return (
-            Figure(
+            Condition(
                 f"refusals without a stamp in {describe(limits.window_us)}",
                 f"{count}{in_steps(window)}",
                 f"at least {limits.min_count}",
