@@ -92,7 +92,7 @@ class Disagreement(Rule):
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Name the first of the hosts that lack it."""
-        lacking = self._lacking(fleet, now - self._limits.window_us, now)
+        lacking = self._lacking_once(fleet, now - self._limits.window_us, now)
         return Finding(
             host=host,
             symptom=self.symptom,
@@ -105,7 +105,7 @@ class Disagreement(Rule):
         if host != EVERY_HOST:
             return ()
         since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
-        is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking(fleet, since, now))
+        is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking_once(fleet, since, now))
         return (
             Condition(
                 f"journal and index of {describe(self._limits.window_us)}",
@@ -147,6 +147,9 @@ class Disagreement(Rule):
         del host
         limits = self._limits
         return f"{limits.window_us} {limits.slack_us} {limits.min_hosts} {limits.min_count}"
+
+    def _lacking_once(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+        return fleet.once((self, since, now), lambda: self._lacking(fleet, since, now))
 
     @abstractmethod
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:

@@ -94,7 +94,7 @@ class UnknownHosts(Rule):
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Name the first of these hosts; what it explains is what each of them shows."""
-        refused = self._refused(fleet, now)
+        refused = fleet.once((self, now), lambda: self._refused(fleet, now))
         explained = {pair for pairs in refused.values() for pair in pairs}
         if not too_many_hosts.is_about_known_hosts(fleet, now):
             explained.add((EVERY_HOST, too_many_hosts.SYMPTOM))
@@ -113,7 +113,7 @@ class UnknownHosts(Rule):
         """Give how many such hosts there are."""
         if host != EVERY_HOST:
             return ()
-        count = len(self._refused(fleet, now))
+        count = len(fleet.once((self, now), lambda: self._refused(fleet, now)))
         return (
             Condition(
                 "refused hosts that have never uploaded",
