@@ -211,12 +211,37 @@ def late_incidents(site: Site) -> list[str]:
     return [one["symptom"] for one in document["detectors"] if one["incident"] is not None]
 
 
-def test_its_alerts_have_a_message_id_and_its_incidents_end_in_any_span_of_a_replay() -> None:
-    """What is sent to the journal, and what may be open of a host where several processes replay."""
-    told = program(
-        "from fleet_health.records.journal_sink import MESSAGE_IDS\n"
-        "from fleet_health.replay.spans import _OF_HOSTS\n"
-        "print(MESSAGE_IDS['tardy'], 'tardy' in _OF_HOSTS)"
+def test_a_replay_by_several_processes_ends_what_began_in_another_span(site: Site) -> None:
+    """The second upload is in the last of three spans, the incident began in the first."""
+    site.configure(tick="1m")
+    site.ship("late", minutes_ago=170)
+    site.ship("late", minutes_ago=50)
+    site.answer("late", 201)
+    site.sync_journal()
+
+    document = json.loads(
+        program(
+            "from fleet_health.__main__ import main\n"
+            "from fleet_health.cli.commands import replay\n"
+            "replay.processors, replay._WORTH_IT_US = lambda: 3, 0\n"
+            "sys.exit(main())",
+            *("replay", "--config", site.config, "--since", "3h", "--until", "47m", "--json"),
+        )
     )
 
-    assert told == f"{SPEC.message_id} True\n"
+    (episode,) = [one for one in document["incidents"] if is_tardy(one)]
+    assert episode["ended_wall"] is not None
+    assert 110 * 60 <= episode["lasted_s"] <= 120 * 60
+
+
+def test_its_alerts_have_its_message_id_in_the_journal() -> None:
+    """The fields that go to journald name it."""
+    told = program(
+        "import json\n"
+        "from fleet_health.alerting.alert import Alert\n"
+        "from fleet_health.detectors.spec import Finding\n"
+        "from fleet_health.records.journal_sink import fields_of\n"
+        "print(json.dumps(fields_of(Alert(Finding('late', 'tardy', 'detail', 'fix'), 1))))"
+    )
+
+    assert json.loads(told)["MESSAGE_ID"] == SPEC.message_id
