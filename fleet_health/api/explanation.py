@@ -69,7 +69,7 @@ def explanation_document(
     hidden = [] if decisions or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
     verdicts = []
     for detector in detectors:
-        figures = detector.figures(fleet, host, known.now)
+        figures = detector.conditions(fleet, host, known.now)
         decision = by_symptom.pop(detector.symptom, None)
         if not figures and decision is None:
             continue
@@ -137,7 +137,7 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
     """Say at which tick a host will be silent if it ships no more; None if it is, or was never seen to ship."""
-    last_at, after_us = fleet.ships.last_at(host), known.settings.silent.of(host).after_us
+    last_at, after_us = fleet.ships.last_at(host), known.settings.limits[silent.SYMPTOM].of(host).after_us
     if last_at is None or known.now - last_at > after_us:
         return None
     return isoformat(next_tick_at(last_at + after_us, known.settings.tick_us))

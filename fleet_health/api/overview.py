@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
+from fleet_health.detectors import fatal_only
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import BIN_US, strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
@@ -179,7 +180,7 @@ def host_document(
 ) -> dict[str, Any]:
     """Say how one host fares."""
     last_at = fleet.ships.last_at(host)
-    window_us = known.settings.fatal_only.of(host).window_us
+    window_us = known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
     window = fleet.traffic.window(host)
     counts = NO_EVENTS if window is None else window.count(known.now - window_us, known.now)
     return {
@@ -228,7 +229,7 @@ def host_state(
     """
     if states := [str(decision.state) for decision in decisions]:
         return min(states, key=lambda state: _RANKS[state])
-    since = known.now - known.settings.fatal_only.of(host).window_us
+    since = known.now - known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
     is_well = not hidden and (host == EVERY_HOST or fleet.is_complete(host, since))
     return WELL if is_well else UNKNOWN
 

@@ -9,13 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import QuietWindow
-from fleet_health.config.fleet_keys import fleet_limits, switched_off
 from fleet_health.config.receiver_patterns import unstamped_defaults
 from fleet_health.config.schema import (
-    ATTRIBUTES,
+    BY_HOST,
     HOSTS_KEY,
     KEYS,
-    LIMITS,
     LISTS,
     OVERRIDABLE,
     QUIET_KEYS,
@@ -23,8 +21,9 @@ from fleet_health.config.schema import (
     JournalSettings,
     Settings,
 )
-from fleet_health.detectors import never_seen
+from fleet_health.detectors import never_seen, silent
 from fleet_health.detectors.limits import HostLimits, Override
+from fleet_health.detectors.registry import DETECTORS
 from fleet_health.errors import ConfigError, Problem
 from fleet_health.model.host_globs import HostGlobs
 
@@ -164,7 +163,7 @@ def _read_overrides(
     raw_overrides: Any, problems: list[Problem], *, prevailing: frozenset[str]
 ) -> dict[str, list[Override]]:
     """Read `[[overrides]]`: symptom -> the changes to its limits, in order, but for the keys that prevail."""
-    overrides: dict[str, list[Override]] = {symptom: [] for symptom in LIMITS}
+    overrides: dict[str, list[Override]] = {symptom: [] for symptom in BY_HOST}
     if not isinstance(raw_overrides, list) or not all(isinstance(entry, dict) for entry in raw_overrides):
         problems.append(Problem("overrides", "tables, each headed [[overrides]]", _show(raw_overrides)))
         return overrides
@@ -175,14 +174,10 @@ def _read_overrides(
         globs = found.pop("hosts", ())
         if "hosts" not in entry:
             problems.append(Problem(place + "hosts", 'a list of host globs, such as ["bench-*"]', "nothing"))
-        changes: dict[str, dict[str, Any]] = {}
-        for key, value in found.items():
-            if key in prevailing:
-                continue
-            symptom, attribute = ATTRIBUTES[key]
-            changes.setdefault(symptom, {})[attribute] = value
-        for symptom, changed in changes.items():
-            overrides[symptom] += [Override(glob, changed) for glob in globs]
+        for symptom, spec in BY_HOST.items():
+            changes = {one.attribute: found[one.key] for one in spec.settings if one.key in found.keys() - prevailing}
+            if changes:
+                overrides[symptom] += [Override(glob, changes) for glob in globs]
     return overrides
 
 
@@ -212,16 +207,12 @@ def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[QuietWindow, .
 def _assemble(
     found: Mapping[str, Any], overrides: Mapping[str, list[Override]], document: Mapping[str, Any], path: Path | None
 ) -> Settings:
-    limits: dict[str, dict[str, Any]] = {symptom: {} for symptom in LIMITS}
-    for key, (symptom, attribute) in ATTRIBUTES.items():
-        limits[symptom][attribute] = found[key]
-    host_limits = {symptom: HostLimits(kind(**limits[symptom]), overrides[symptom]) for symptom, kind in LIMITS.items()}
-    whole, graces = fleet_limits(found), host_limits[never_seen.SYMPTOM]
+    limits = _limits(found, overrides)
+    graces, lookbacks = limits[never_seen.SYMPTOM], limits[silent.SYMPTOM]
     return Settings(
         document=document,
         path=path,
         tick_us=found["tick"],
-        blind_after_us=found["blind_after"],
         host_limit=found["hosts.limit"],
         expected=found["hosts.expected"],
         ignored=HostGlobs(found["hosts.ignore"]),
@@ -248,19 +239,23 @@ def _assemble(
             forget_after_us=found["hosts.forget_after"],
             most_remembered=found["hosts.limit"],
             grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
-            lookback_us=lambda host: host_limits["silent"].of(host).lookback_us,
+            lookback_us=lambda host: lookbacks.of(host).lookback_us,
         ),
-        silent=host_limits["silent"],
-        fatal_only=host_limits["fatal-only"],
-        unstamped=host_limits["unstamped"],
-        never_seen=graces,
-        receiver_failing=whole["receiver-failing"],
-        receiver_down=whole["receiver-down"],
-        index_stalled=whole["index-stalled"],
-        journal_lossy=whole["journal-lossy"],
-        unknown_hosts=whole["unknown-hosts"],
-        switched_off=switched_off(found),
+        limits=limits,
+        switched_off=frozenset(
+            spec.symptom for spec in DETECTORS if not all(found[switch] for switch in spec.switches)
+        ),
     )
+
+
+def _limits(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> dict[str, Any]:
+    """Make the limits of each symptom that has any."""
+    limits: dict[str, Any] = {}
+    for spec in DETECTORS:
+        if spec.limits is not None:
+            default = spec.limits(**{one.attribute: found[one.key] for one in spec.settings})
+            limits[spec.symptom] = HostLimits(default, overrides[spec.symptom]) if spec.is_by_host else default
+    return limits
 
 
 def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
@@ -271,19 +266,12 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
     def are_read(*keys: str) -> bool:
         return wrong.isdisjoint(keys)
 
-    if are_read("detectors.silent.after", "detectors.silent.lookback") and any(
-        limits.after_us >= limits.lookback_us for limits in settings.silent.each_alone()
-    ):
-        yield Problem(
-            "detectors.silent.lookback",
-            "longer than detectors.silent.after, also with each override",
-            "one that is not",
-            "a host is forgotten before it could count as silent",
-        )
-    for symptom, limits in (("index-stalled", settings.index_stalled), ("journal-lossy", settings.journal_lossy)):
-        table = f"detectors.{symptom}"
-        if are_read(f"{table}.window", f"{table}.slack") and limits.slack_us * 2 >= limits.window_us:
-            yield Problem(f"{table}.slack", f"shorter than half of {table}.window", "one that is not")
+    for spec in DETECTORS:
+        limits = settings.limits.get(spec.symptom)
+        every = limits.each_alone() if isinstance(limits, HostLimits) else [limits]
+        for one in spec.contradictions:
+            if are_read(*one.keys) and not all(map(one.is_right, every)):
+                yield Problem(one.keys[-1], one.expected, "one that is not", one.hint)
     if settings.journal.directory is not None and settings.journal.namespace is not None:
         yield Problem("journal.namespace", "only one of directory and namespace", "both")
     if are_read("alerts.path", "index.path") and settings.alerts_path == settings.index.path:

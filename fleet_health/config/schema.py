@@ -8,46 +8,32 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.scope import Scope
 from fleet_health.config import receiver_patterns, values
-from fleet_health.config.fleet_keys import FLEET_KEYS
 from fleet_health.config.key import Key
-from fleet_health.detectors import (
-    blind,
-    fatal_only,
-    index_stalled,
-    journal_lossy,
-    never_seen,
-    receiver_down,
-    receiver_failing,
-    silent,
-    too_many_hosts,
-    unknown_hosts,
-    unstamped,
-)
+from fleet_health.detectors.registry import DETECTORS
+from fleet_health.detectors.spec import Configured, Kind
 from fleet_health.model.fleet import HOST_LIMIT
 
 if TYPE_CHECKING:
     import re
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from fleet_health.alerting.alert_policy import AlertPolicy
     from fleet_health.alerting.mute_windows import QuietWindow
-    from fleet_health.detectors.disagreement import DisagreementLimits
-    from fleet_health.detectors.fatal_only import FatalOnlyLimits
-    from fleet_health.detectors.limits import HostLimits
-    from fleet_health.detectors.never_seen import NeverSeenLimits
-    from fleet_health.detectors.receiver_down import ReceiverDownLimits
-    from fleet_health.detectors.receiver_failing import ReceiverFailingLimits
-    from fleet_health.detectors.silent import SilentLimits
-    from fleet_health.detectors.spec import Detector
-    from fleet_health.detectors.unknown_hosts import UnknownHostsLimits
-    from fleet_health.detectors.unstamped import UnstampedLimits
+    from fleet_health.detectors.spec import Detector, DetectorSpec
     from fleet_health.model.host_globs import HostGlobs
 
 
+_READERS: dict[Kind, Callable[[Any], Any]] = {
+    Kind.DURATION: values.duration(),
+    Kind.COUNT: values.count,
+    Kind.RATIO: values.ratio,
+    Kind.SUGGESTED_FIX: values.suggested_fix,
+}
+"""The kind of a detector's setting -> its reader."""
+
 KEYS: dict[str, Key] = {
     "tick": Key(values.duration(at_least="1s"), "5m"),
-    "blind_after": Key(values.duration(), "15m"),
     "hosts.limit": Key(values.count, HOST_LIMIT),
     "hosts.forget_after": Key(values.duration(), "30d"),
     "hosts.expected": Key(values.maybe_globs, []),
@@ -69,44 +55,8 @@ KEYS: dict[str, Key] = {
     "alerts.repeat": Key(values.repeat, "hour"),
     "alerts.flap_limit": Key(values.count, 5),
     "alerts.flap_quiet": Key(values.duration(), "1h"),
-    "detectors.silent.after": Key(values.duration(), "30m"),
-    "detectors.silent.lookback": Key(values.duration(), "24h"),
-    "detectors.silent.suggested_fix": Key(
-        values.suggested_fix,
-        "On $host: look at `systemctl status cis490-shipper cis490-orchestrator` and start what is inactive;"
-        " if one of them keeps failing, follow FIXYOURSELF.md.",
-    ),
-    "detectors.fatal-only.window": Key(values.duration(), "30m"),
-    "detectors.fatal-only.min_count": Key(values.count, 10),
-    "detectors.fatal-only.ratio": Key(values.ratio, 0.95),
-    "detectors.fatal-only.suggested_fix": Key(
-        values.suggested_fix,
-        "On $host: read `journalctl -u cis490-shipper --since -5min`;"
-        " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
-    ),
-    "detectors.fatal-only.suggested_fix_412": Key(
-        values.suggested_fix,
-        "On $host: its HEAD has probably diverged, follow FIXYOURSELF.md, section B;"
-        " `journalctl -u cis490-shipper --since -5min` shows the 412.",
-    ),
-    "detectors.fatal-only.suggested_fix_5xx": Key(
-        values.suggested_fix,
-        "Most answers were 5xx, so look at the receiver before $host: its state and its own journal say what fails.",
-    ),
-    "detectors.unstamped.window": Key(values.duration(), "30m"),
-    "detectors.unstamped.min_count": Key(values.count, 10),
-    "detectors.unstamped.suggested_fix": Key(
-        values.suggested_fix,
-        "On $host: run `scripts/install-lab-host.sh` to stamp VERSION again, then restart cis490-orchestrator;"
-        " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
-    ),
-    "detectors.never-seen.grace": Key(values.duration(), "1h"),
-    "detectors.never-seen.suggested_fix": Key(
-        values.suggested_fix,
-        "If $host is being set up: see that it is switched on, and `systemctl status cis490-shipper` there."
-        " If not: take it out of `hosts.expected`.",
-    ),
-    **FLEET_KEYS,
+    **{one.key: Key(_READERS[one.kind], one.default) for spec in DETECTORS for one in spec.settings},
+    **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
 }
 
 LISTS = ("overrides", "quiet")
@@ -124,36 +74,11 @@ QUIET_KEYS = {
 }
 """The keys of a quiet window."""
 
-ATTRIBUTES: dict[str, tuple[str, str]] = {
-    key: (key.split(".")[1], attribute)
-    for key, attribute in {
-        "detectors.silent.after": "after_us",
-        "detectors.silent.lookback": "lookback_us",
-        "detectors.silent.suggested_fix": "suggested_fix",
-        "detectors.fatal-only.window": "window_us",
-        "detectors.fatal-only.min_count": "min_count",
-        "detectors.fatal-only.ratio": "ratio",
-        "detectors.fatal-only.suggested_fix": "suggested_fix",
-        "detectors.fatal-only.suggested_fix_412": "suggested_fix_412",
-        "detectors.fatal-only.suggested_fix_5xx": "suggested_fix_5xx",
-        "detectors.unstamped.window": "window_us",
-        "detectors.unstamped.min_count": "min_count",
-        "detectors.unstamped.suggested_fix": "suggested_fix",
-        "detectors.never-seen.grace": "grace_us",
-        "detectors.never-seen.suggested_fix": "suggested_fix",
-    }.items()
-}
-"""The key of a limit that may differ by host -> its symptom, and the attribute of its limits."""
+BY_HOST: dict[str, DetectorSpec] = {spec.symptom: spec for spec in DETECTORS if spec.is_by_host}
+"""The detectors whose limits may differ by host, each by its symptom."""
 
-OVERRIDABLE = {key: KEYS[key] for key in ATTRIBUTES}
+OVERRIDABLE = {one.key: KEYS[one.key] for spec in BY_HOST.values() for one in spec.settings}
 """What `[[overrides]]` may set for some hosts, beside `hosts` itself."""
-
-LIMITS: dict[str, type[Any]] = {
-    silent.SYMPTOM: silent.SilentLimits,
-    fatal_only.SYMPTOM: fatal_only.FatalOnlyLimits,
-    unstamped.SYMPTOM: unstamped.UnstampedLimits,
-    never_seen.SYMPTOM: never_seen.NeverSeenLimits,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,13 +119,14 @@ class Settings:
     Attributes:
         document: The file as TOML gave it, for who wants to know where a setting comes from.
         path: The file; None if there is none.
+        limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
+        switched_off: The symptoms that are not looked for.
 
     """
 
     document: Mapping[str, Any] = field(compare=False)
     path: Path | None = field(compare=False)
     tick_us: int
-    blind_after_us: int
     host_limit: int
     expected: tuple[str, ...]
     ignored: HostGlobs
@@ -212,15 +138,7 @@ class Settings:
     are_notices_recorded: bool
     policy: AlertPolicy
     quiet: tuple[QuietWindow, ...]
-    silent: HostLimits[SilentLimits]
-    fatal_only: HostLimits[FatalOnlyLimits]
-    unstamped: HostLimits[UnstampedLimits]
-    never_seen: HostLimits[NeverSeenLimits]
-    receiver_failing: ReceiverFailingLimits
-    receiver_down: ReceiverDownLimits
-    index_stalled: DisagreementLimits
-    journal_lossy: DisagreementLimits
-    unknown_hosts: UnknownHostsLimits
+    limits: Mapping[str, Any]
     switched_off: frozenset[str]
 
     def rules(self) -> Rules:
@@ -231,33 +149,6 @@ class Settings:
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
-        fatal, stamps = fatal_only.FatalOnly(self.fatal_only, self.unstamped), unstamped.Unstamped(self.unstamped)
-        every: tuple[Detector, ...] = (
-            silent.Silent(self.silent, self.fatal_only, self.unstamped),
-            fatal,
-            stamps,
-            never_seen.NeverSeen(
-                [name for name in self.expected if not self.ignored.matches(name)],
-                max(limits.lookback_us for limits in self.silent.each_alone()),
-                self.never_seen,
-            ),
-            blind.Blind(self.blind_after_us, self._journal_window_us(), self.journal.unit),
-            too_many_hosts.TooManyHosts(),
-            unknown_hosts.UnknownHosts(
-                self.unknown_hosts,
-                None if fatal.symptom in self.switched_off else fatal,
-                None if stamps.symptom in self.switched_off else stamps,
-            ),
-            receiver_failing.ReceiverFailing(self.receiver_failing),
-            receiver_down.ReceiverDown(self.receiver_down, self.silent),
-            index_stalled.IndexStalled(self.index_stalled),
-            journal_lossy.JournalLossy(self.journal_lossy),
-        )
-        return tuple(detector for detector in every if detector.symptom not in self.switched_off)
-
-    def _journal_window_us(self) -> int:
-        """Return the longest window of what is judged of hosts by the journal."""
-        return max(
-            *(limits.window_us for limits in self.fatal_only.each_alone()),
-            *(limits.window_us for limits in self.unstamped.each_alone()),
-        )
+        expected = tuple(name for name in self.expected if not self.ignored.matches(name))
+        configured = Configured(self.limits, self.switched_off, expected, self.journal.unit)
+        return tuple(spec.build(configured) for spec in DETECTORS if spec.symptom not in self.switched_off)

@@ -6,15 +6,28 @@ again and again, so that no window is whole for long.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import PRESENT, Figure, Finding, Reach
+from fleet_health.detectors import fatal_only, unstamped
+from fleet_health.detectors.spec import (
+    NOTHING,
+    PRESENT,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+)
 from fleet_health.model.coverage import latest_run
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.model.coverage import Gap
     from fleet_health.model.fleet import Fleet
@@ -36,11 +49,53 @@ _SUGGESTED_FIX_CLOCK = (
 _RATE_LIMIT_DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
 
 
-class Blind:
+@dataclass(frozen=True, slots=True)
+class BlindLimits:
+    """When we count as blind.
+
+    Attributes:
+        after_us: For so many microseconds a source may be away, and gaps may come; a finding is what lasts longer,
+            strictly.
+
+    """
+
+    after_us: int
+
+
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
+    subject=Subject.RECEIVER,
+    needs=NOTHING,  # it is about what cannot be seen
+    is_of_absence=False,
+    switches=("detectors.blind.enabled",),
+    limits=BlindLimits,
+    settings=(
+        Setting(
+            "blind_after",
+            Kind.DURATION,
+            "15m",
+            "after_us",
+            "If the index or the journal cannot be read for longer than this, the alert `blind` fires.",
+        ),
+    ),
+    build=lambda configured: Blind(
+        configured.limits[SYMPTOM].after_us,
+        # The longest window of what is judged of hosts by the journal.
+        max(
+            limits.window_us
+            for symptom in (fatal_only.SYMPTOM, unstamped.SYMPTOM)
+            for limits in configured.limits[symptom].each_alone()
+        ),
+        configured.unit,
+    ),
+)
+
+
+class Blind(Rule):
     """Finds out whether a source could not be read, or the journal was not whole, for too long."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
     reach = Reach()
 
     def __init__(self, after_us: int, window_us: int = 0, unit: str = "") -> None:
@@ -58,13 +113,8 @@ class Blind:
         self._window_us = window_us
         self._unit = unit
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Judge always: this is about what cannot be seen."""
-        del seen
-        return True
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all sources together."""
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Name every source that is away for too long, and what is known of the gaps."""
         unseen = {
             coverage.source: f"the {coverage.source} for {describe(now - coverage.unseen_since)} ({coverage.reason})"
             for coverage in fleet.coverage
@@ -81,10 +131,9 @@ class Blind:
         if run is not None and self._is_lasting(run):
             details.append(f"the journal has kept having gaps for {describe(now - run.since)}: {_in_words(run)}")
             fixes.append(self._rate_limit_fix())
-        if details:
-            yield Finding(host=EVERY_HOST, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
+        return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give for how long the source that is away the longest could not be read, and since when gaps are coming.
 
         Either is enough for a finding.
@@ -95,19 +144,21 @@ class Blind:
         gaps_us = 0 if run is None else run.until - run.since
         away_us = max((now - one.unseen_since for one in fleet.coverage if one.unseen_since is not None), default=None)
         return (
-            Figure(
+            Condition(
                 "a source not readable",
                 "all are" if away_us is None else f"for {describe(max(0, away_us))}",
                 f"for longer than {describe(self._after_us)}",
                 "blind_after",
                 away_us is not None and away_us > self._after_us,
+                way="away",
             ),
-            Figure(
+            Condition(
                 "gaps in the journal, no window whole in between",
                 "none" if run is None else f"over {describe(gaps_us)}: {_in_words(run)}",
                 f"over more than {describe(self._after_us)}",
                 "blind_after",
                 run is not None and self._is_lasting(run),
+                way="gaps",
             ),
         )
 

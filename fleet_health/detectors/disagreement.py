@@ -6,22 +6,21 @@ in flight. What is known to be missing from either explains a disagreement, and 
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Figure, Finding
+from fleet_health.detectors.spec import Condition, Contradiction, Finding, Kind, Rule, Setting
+from fleet_health.detectors.wording import name_hosts
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
-
-_HOSTS_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,48 +43,78 @@ class DisagreementLimits:
     min_count: int = 1
 
 
-class Disagreement(ABC):
-    """Finds out whether enough hosts have something in the one and nothing in the other."""
+def settings(symptom: str, suggested_fix: str, *, has_min_count: bool) -> tuple[Setting, ...]:
+    """Declare the settings of one of the two detectors; only the journal counts the uploads of a host."""
+    table = f"detectors.{symptom}"
+    min_count = Setting(
+        f"{table}.min_count", Kind.COUNT, 3, "min_count", "So many accepted uploads of a host must lack a row."
+    )
+    return (
+        Setting(f"{table}.window", Kind.DURATION, "30m", "window_us", "How far back the two are compared."),
+        Setting(
+            f"{table}.slack",
+            Kind.DURATION,
+            "2m",
+            "slack_us",
+            "How much later than the one the other may come; less than half the window.",
+        ),
+        *((min_count,) if has_min_count else ()),
+        Setting(f"{table}.min_hosts", Kind.COUNT, 3, "min_hosts", "From so many such hosts on it is an alert."),
+        Setting(
+            f"{table}.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            suggested_fix,
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    )
 
-    symptom: ClassVar[str]
-    is_of_absence: ClassVar[bool] = True
+
+def contradictions(symptom: str) -> tuple[Contradiction, ...]:
+    """Declare what the limits of one of the two detectors must not be together."""
+    window, slack = f"detectors.{symptom}.window", f"detectors.{symptom}.slack"
+    return (
+        Contradiction(
+            (window, slack), f"shorter than half of {window}", lambda limits: limits.slack_us * 2 < limits.window_us
+        ),
+    )
+
+
+class Disagreement(Rule):
+    """Finds out whether enough hosts have something in the one and nothing in the other."""
 
     def __init__(self, limits: DisagreementLimits) -> None:
         self._limits = limits
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Compare both."""
-        return "index" in seen and "journal" in seen
+    def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
+        """Return `EVERY_HOST` if the whole window was seen in both."""
+        return (EVERY_HOST,) if _is_comparable(fleet, now - self._limits.window_us, now) else ()
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all hosts together; none if a part of the window was not seen in either."""
-        since = now - self._limits.window_us
-        if not _is_comparable(fleet, since, now):
-            return
-        lacking = self._lacking(fleet, since, now)
-        if len(lacking) >= self._limits.min_hosts:
-            yield Finding(
-                host=EVERY_HOST,
-                symptom=self.symptom,
-                detail=f"{self._say(lacking)}: {_name_hosts(lacking)}",
-                suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
-            )
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Name the first of the hosts that lack it."""
+        lacking = self._lacking_once(fleet, now - self._limits.window_us, now)
+        return Finding(
+            host=host,
+            symptom=self.symptom,
+            detail=f"{self._say(lacking)}: {name_hosts(lacking)}",
+            suggested_fix=self._limits.suggested_fix.render(host),
+        )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how many hosts lack it, and whether both were seen whole."""
         if host != EVERY_HOST:
             return ()
         since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
-        is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking(fleet, since, now))
+        is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking_once(fleet, since, now))
         return (
-            Figure(
+            Condition(
                 f"journal and index of {describe(self._limits.window_us)}",
                 "both whole" if is_comparable else "not both whole",
                 "both whole",
                 f"{table}.window",
                 is_comparable,
             ),
-            Figure(
+            Condition(
                 "hosts in only one of them",
                 str(count),
                 f"at least {self._limits.min_hosts}",
@@ -119,6 +148,9 @@ class Disagreement(ABC):
         limits = self._limits
         return f"{limits.window_us} {limits.slack_us} {limits.min_hosts} {limits.min_count}"
 
+    def _lacking_once(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+        return fleet.once((self, since, now), lambda: self._lacking(fleet, since, now))
+
     @abstractmethod
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         """Give the hosts that lack all of it in the other, each with how many uploads it has in the one."""
@@ -140,9 +172,3 @@ def _has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
         if counts.accepted and last_at is not None and since <= last_at <= until:
             return True
     return False
-
-
-def _name_hosts(hosts: Mapping[str, int]) -> str:
-    """Name hosts in their order, the first ten of them."""
-    named = ", ".join(sorted(hosts)[:_HOSTS_NAMED])
-    return f"{named} and {len(hosts) - _HOSTS_NAMED} more" if len(hosts) > _HOSTS_NAMED else named

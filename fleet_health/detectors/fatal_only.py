@@ -5,13 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors import unstamped
+from fleet_health.detectors.spec import (
+    JOURNAL,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+    are_met,
+)
+from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -47,18 +60,75 @@ class FatalOnlyLimits:
     suggested_fix_5xx: SuggestedFix
 
 
-class FatalOnly:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="b754f37758a04a9cbd924be11a8bbfbc",
+    subject=Subject.HOST,
+    needs=JOURNAL,  # the index is only asked where that is not whole
+    is_of_absence=False,
+    switches=("detectors.fatal-only.enabled",),
+    limits=FatalOnlyLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.fatal-only.window",
+            Kind.DURATION,
+            "30m",
+            "window_us",
+            "How far back the receiver's answers are counted.",
+        ),
+        Setting(
+            "detectors.fatal-only.min_count",
+            Kind.COUNT,
+            10,
+            "min_count",
+            "Fewer answers than this say nothing.",
+        ),
+        Setting(
+            "detectors.fatal-only.ratio",
+            Kind.RATIO,
+            0.95,
+            "ratio",
+            "Of these answers at least this share must be refusals, and none a success.",
+        ),
+        Setting(
+            "detectors.fatal-only.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On $host: read `journalctl -u cis490-shipper --since -5min`;"
+            " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+        Setting(
+            "detectors.fatal-only.suggested_fix_412",
+            Kind.SUGGESTED_FIX,
+            "On $host: its HEAD has probably diverged, follow FIXYOURSELF.md, section B;"
+            " `journalctl -u cis490-shipper --since -5min` shows the 412.",
+            "suggested_fix_412",
+            "The text for the case that most of the refusals are 412.",
+        ),
+        Setting(
+            "detectors.fatal-only.suggested_fix_5xx",
+            Kind.SUGGESTED_FIX,
+            "Most answers were 5xx, so look at the receiver before $host: its state and its own journal say what"
+            " fails.",
+            "suggested_fix_5xx",
+            "The text for the case that most of the refusals are 5xx: then the receiver is at fault, not the host.",
+        ),
+    ),
+    build=lambda configured: FatalOnly(configured.limits[SYMPTOM], configured.limits[unstamped.SYMPTOM]),
+)
+
+
+class FatalOnly(Rule):
     """Finds hosts with enough answers in the window, of which none is a success."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
-    def __init__(
-        self, limits: HostLimits[FatalOnlyLimits], unstamped: HostLimits[UnstampedLimits] | None = None
-    ) -> None:
+    def __init__(self, limits: HostLimits[FatalOnlyLimits], stamps: HostLimits[UnstampedLimits] | None = None) -> None:
         """Take the limits, and those of `unstamped`, whose fix is suggested where that is the cause."""
         self._limits = limits
-        self._unstamped = unstamped
+        self._stamps = stamps
 
     @property
     def reach(self) -> Reach:
@@ -66,42 +136,37 @@ class FatalOnly:
         window_us = max(limits.window_us for limits in self._limits.each_alone())
         return Reach(ships_us=window_us, traffic_us=window_us)
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal; the index is only asked where that is not whole."""
-        return "journal" in seen
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with at least `min_count` answers, no 2xx, and a share of refusals of at least `ratio`.
-
-        Where the journal has a gap, a 2xx may be missing: then the index must show that nothing was accepted.
-        """
-        return self.find_among(fleet, now, fleet.counts)
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
+        """Return the hosts that were refused often enough, and not accepted once."""
+        return self._refused(now, fleet.counts)
 
     def find_among(
         self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[str]:
         """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
+        return (host for host in self._refused(now, counts_of) if are_met(self.conditions(fleet, host, now)))
+
+    def _refused(self, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]) -> Iterator[str]:
         each_alone = self._limits.each_alone()
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
-            since = now - window_us
-            for host, counts in counts_of(since, now).items():
+            for host, counts in counts_of(now - window_us, now).items():
                 # No other answers are counted than those accepted and refused, so without the former any ratio is met.
                 if counts.accepted or counts.refused < least_count:
                     continue
                 limits = self._limits.of(host)
-                if limits.window_us != window_us or counts.refused < limits.min_count:
-                    continue
-                if _is_counted_whole(fleet, host, since, now) or _is_refused_by_the_index(fleet, host, since, now):
-                    yield self._finding(fleet, host, limits, now)
+                if limits.window_us == window_us and counts.refused >= limits.min_count:
+                    yield host
 
-    def _finding(self, fleet: Fleet, host: str, limits: FatalOnlyLimits, now: Instant) -> Finding:
-        window, since = fleet.traffic.window(host), now - limits.window_us
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Count its refusals by status, and suggest what helps against most of them."""
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        since = now - limits.window_us
         assert window is not None  # noqa: S101 - it has been counted
         by_status = window.count_by_status(since, now)
         total = sum(by_status.values())
         figures = ", ".join(f"{count} x {status}" for status, count in by_status.items())
-        fix = fix_by_cause(window, since, now, limits, None if self._unstamped is None else self._unstamped.of(host))
+        fix = fix_by_cause(window, since, now, limits, None if self._stamps is None else self._stamps.of(host))
         return Finding(
             host=host,
             symptom=SYMPTOM,
@@ -112,8 +177,11 @@ class FatalOnly:
             suggested_fix=fix.render(host),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
-        """Give the answers in the window by kind, and whether what was not seen could change the verdict."""
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Give the answers in the window by kind, and whether what was not seen could change the verdict.
+
+        Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
+        """
         if host == EVERY_HOST:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
@@ -126,22 +194,22 @@ class FatalOnly:
         lack = "earlier answers left out" if fleet.is_whole("journal", since, now) else "with a gap"
         evidence = "whole" if is_whole else f"{lack}, and the index shows none" if is_certain else lack
         return (
-            Figure(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
-            Figure(
+            Condition(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
+            Condition(
                 f"answers in {length}",
                 f"{total}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.fatal-only.min_count",
                 total >= limits.min_count,
             ),
-            Figure(
+            Condition(
                 "share refused",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "detectors.fatal-only.ratio",
                 bool(total) and share >= limits.ratio,
             ),
-            Figure("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
+            Condition("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
         )
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
@@ -187,20 +255,13 @@ def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -
     return fleet.is_whole("journal", since, until) and fleet.is_complete(host, since)
 
 
-def in_steps(window: HostWindow | None) -> str:
-    """Return words to follow on figures that are counted in steps, and so not exact; nothing if they are exact."""
-    if window is None or not window.step_us:
-        return ""
-    return f" (so many that they are counted in steps of {describe(window.step_us)})"
-
-
 def fix_by_cause(
-    window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, unstamped: UnstampedLimits | None
+    window: HostWindow, since: Instant, until: Instant, limits: FatalOnlyLimits, stamps: UnstampedLimits | None
 ) -> SuggestedFix:
     """Choose what to suggest for a host that is refused: by what most of its refusals have in common."""
     counts = window.count(since, until)
-    if unstamped is not None and counts.unstamped * 2 > counts.refused:
-        return unstamped.suggested_fix
+    if stamps is not None and counts.unstamped * 2 > counts.refused:
+        return stamps.suggested_fix
     if window.count_by_status(since, until).get(_PRECONDITION_FAILED, 0) * 2 > counts.refused:
         return limits.suggested_fix_412
     return limits.suggested_fix_5xx if counts.server_errors * 2 > counts.refused else limits.suggested_fix

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.disagreement import Disagreement
-from fleet_health.detectors.spec import Reach
+from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
+from fleet_health.detectors.spec import BOTH, DetectorSpec, Reach, Subject
 from fleet_health.model.instant import describe
 
 if TYPE_CHECKING:
@@ -17,10 +17,29 @@ if TYPE_CHECKING:
 SYMPTOM = "index-stalled"
 
 
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="a94e61d7c2f04b3885d1f36b0e7c92da",
+    subject=Subject.RECEIVER,
+    needs=BOTH,
+    is_of_absence=True,
+    switches=(f"detectors.{SYMPTOM}.enabled",),
+    limits=DisagreementLimits,
+    settings=settings(
+        SYMPTOM,
+        "On the receiver: look whether the disk of its index is full and whether it may write there. If it does"
+        " write, compare where to with `index.path` in the configuration of fleet-health.",
+        has_min_count=True,
+    ),
+    contradictions=contradictions(SYMPTOM),
+    build=lambda configured: IndexStalled(configured.limits[SYMPTOM]),
+)
+
+
 class IndexStalled(Disagreement):
     """Finds out whether hosts with enough accepted uploads in the window have no row in it at all."""
 
-    symptom = SYMPTOM
+    spec = SPEC
 
     @property
     def reach(self) -> Reach:

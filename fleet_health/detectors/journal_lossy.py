@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.disagreement import Disagreement
-from fleet_health.detectors.spec import Reach
+from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
+from fleet_health.detectors.spec import BOTH, DetectorSpec, Reach, Subject
 from fleet_health.model.instant import describe
 from fleet_health.model.window import NO_EVENTS
 
@@ -18,13 +18,33 @@ if TYPE_CHECKING:
 SYMPTOM = "journal-lossy"
 
 
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="7c35f02b96e84ad1b4e8a1709d5c6f2e",
+    subject=Subject.RECEIVER,
+    needs=BOTH,
+    is_of_absence=True,
+    switches=(f"detectors.{SYMPTOM}.enabled",),
+    limits=DisagreementLimits,
+    settings=settings(
+        SYMPTOM,
+        "Compare `journal.unit` and `journal.response` in the configuration of fleet-health with what"
+        " `journalctl -u cis490-receiver.service` shows. If they fit, journald drops lines:"
+        " look at RateLimitBurst= in journald.conf.",
+        has_min_count=False,
+    ),
+    contradictions=contradictions(SYMPTOM),
+    build=lambda configured: JournalLossy(configured.limits[SYMPTOM]),
+)
+
+
 class JournalLossy(Disagreement):
     """Finds out whether hosts with a row in the window have no accepted upload in it.
 
     Then journald drops lines, or we read the wrong unit or by the wrong pattern: what rests on the journal goes unseen.
     """
 
-    symptom = SYMPTOM
+    spec = SPEC
 
     @property
     def reach(self) -> Reach:

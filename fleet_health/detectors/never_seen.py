@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors import silent
+from fleet_health.detectors.spec import INDEX, Condition, DetectorSpec, Finding, Kind, Reach, Rule, Setting, Subject
 from fleet_health.model.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -33,19 +34,53 @@ class NeverSeenLimits:
     suggested_fix: SuggestedFix
 
 
-class NeverSeen:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="d8da28ab84cf4b88a0fc66dbbf41cc86",
+    subject=Subject.HOST,
+    needs=INDEX,
+    is_of_absence=True,
+    switches=("detectors.never-seen.enabled",),
+    limits=NeverSeenLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.never-seen.grace",
+            Kind.DURATION,
+            "1h",
+            "grace_us",
+            "It is alerted when it has been missed for longer than this.",
+        ),
+        Setting(
+            "detectors.never-seen.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "If $host is being set up: see that it is switched on, and `systemctl status cis490-shipper` there."
+            " If not: take it out of `hosts.expected`.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: NeverSeen(
+        configured.expected,
+        max(limits.lookback_us for limits in configured.limits[silent.SYMPTOM].each_alone()),
+        configured.limits[SYMPTOM],
+    ),
+)
+
+
+class NeverSeen(Rule):
     """Finds what is expected and known neither to have shipped of late nor ever before.
 
     A glob stands for at least one host: it is a finding, under its own name, as long as no host matches it.
     """
 
-    symptom = SYMPTOM
-    is_of_absence = True
+    spec = SPEC
 
     def __init__(self, expected: Sequence[str], reach_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
         """Take the globs of what is expected, how far back ships are known, and the limits."""
         self._plain = [glob for glob in expected if is_plain(glob)]
         self._shapes = HostGlobs(tuple(glob for glob in expected if not is_plain(glob)))
+        self._expected = frozenset(expected)
         self._reach_us = reach_us
         self._limits = limits
 
@@ -54,42 +89,40 @@ class NeverSeen:
         """Look back as far as who is silent does."""
         return Reach(ships_us=self._reach_us)
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the index."""
-        return "index" in seen
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each name that is expected and unknown, and each shape that no known host has."""
+    def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
+        """Return each name that is expected and unknown, and each shape that no known host has."""
         del now
         unknown = [name for name in self._plain if not _is_known(fleet, name)]
         if self._shapes.globs:
-            unknown += self._shapes.unmatched((host for host, _ in fleet.ships.items()))
-        for name in unknown:
-            if HostGlobs((name,)).unmatched(fleet.lost):
-                words = "it is" if is_plain(name) else "a host of this name is"
-                yield Finding(
-                    host=name,
-                    symptom=SYMPTOM,
-                    detail=f"{words} expected, and no accepted upload of it is known",
-                    suggested_fix=self._limits.of(name).suggested_fix.render(name),
-                )
+            unknown += self._shapes.unmatched(host for host, _ in fleet.ships.items())
+        return unknown
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say that it, or one of this name, is missing."""
+        del fleet, now
+        words = "it is" if is_plain(host) else "a host of this name is"
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=f"{words} expected, and no accepted upload of it is known",
+            suggested_fix=self._limits.of(host).suggested_fix.render(host),
+        )
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give whether it is expected, and whether it is known; of a shape whether any host of it is."""
         del now
-        is_expected = host in self._plain or host in self._shapes.globs
-        if not is_expected:
+        if host not in self._expected:
             return ()
-        is_known = not HostGlobs((host,)).unmatched([name for name, _ in fleet.ships.items()] + list(fleet.lost))
+        is_known = _is_known(fleet, host) or not HostGlobs((host,)).unmatched(fleet.lost)
         return (
-            Figure("expected", "yes", "yes", "hosts.expected", is_met=True),
-            Figure("accepted uploads", "known" if is_known else "none is known", "none is known", "", not is_known),
+            Condition("expected", "yes", "yes", "hosts.expected", is_met=True),
+            Condition("accepted uploads", "known" if is_known else "none is known", "none is known", "", not is_known),
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host, or one of this name, has shipped."""
         del now
-        return _is_known(fleet, host) or not HostGlobs((host,)).unmatched(known for known, _ in fleet.ships.items())
+        return _is_known(fleet, host)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row of the host, or of any host that matches."""
@@ -104,5 +137,8 @@ class NeverSeen:
         return ""
 
 
-def _is_known(fleet: Fleet, host: str) -> bool:
-    return fleet.ships.last_at(host) is not None
+def _is_known(fleet: Fleet, name: str) -> bool:
+    """Return whether a host has shipped; of a shape, whether any host of it has."""
+    if is_plain(name):
+        return fleet.ships.last_at(name) is not None
+    return not HostGlobs((name,)).unmatched(host for host, _ in fleet.ships.items())

@@ -6,12 +6,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import (
+    EITHER,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+    are_met,
+)
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.silent import SilentLimits
@@ -20,6 +31,8 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 SYMPTOM = "receiver-down"
+
+_BY_SYSTEMD, _BY_INDEX = "systemd", "index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +53,54 @@ class ReceiverDownLimits:
     suggested_fix: SuggestedFix
 
 
-class ReceiverDown:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="5d0b8c3ef1a2476f9c6e70d4b83a15c9",
+    subject=Subject.RECEIVER,
+    needs=EITHER,  # a receiver and its index may be gone together
+    is_of_absence=True,
+    switches=("receiver.enabled", "receiver.down.enabled"),
+    limits=ReceiverDownLimits,
+    settings=(
+        Setting(
+            "receiver.down.after",
+            Kind.DURATION,
+            "2m",
+            "after_us",
+            "The receiver's unit stopped or failed longer ago than this, and has not started since.",
+        ),
+        Setting(
+            "receiver.down.min_hosts",
+            Kind.COUNT,
+            3,
+            "min_hosts",
+            "That no host uploads counts if so many hosts were active, and at least the share `ratio` of them is"
+            " silent.",
+        ),
+        Setting(
+            "receiver.down.ratio",
+            Kind.RATIO,
+            0.9,
+            "ratio",
+            "The share of the silent among the active hosts, from which on it is an alert.",
+        ),
+        Setting(
+            "receiver.down.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On the receiver: look at `systemctl status cis490-receiver.service` and start it. If it runs, look at the"
+            " network before it; and if `index-stalled` is reported as well, at why it does not write its index.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: ReceiverDown(configured.limits[SYMPTOM], configured.limits[silent.SYMPTOM]),
+)
+
+
+class ReceiverDown(Rule):
     """Finds out whether the receiver is down, in two ways: by systemd's word on its unit, and by the index."""
 
-    symptom = SYMPTOM
-    is_of_absence = True
+    spec = SPEC
 
     def __init__(self, limits: ReceiverDownLimits, silent_limits: HostLimits[SilentLimits]) -> None:
         self._limits = limits
@@ -55,12 +111,13 @@ class ReceiverDown:
         """Look back as far as the longest lookback, and for as long as a unit may be down."""
         return Reach(ships_us=self._lookback_us, traffic_us=self._limits.after_us)
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by either: a receiver and its index may be gone together."""
-        return "index" in seen or "journal" in seen
+    def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
+        """Return `EVERY_HOST` if systemd says that the unit is down, or no host has shipped for long enough."""
+        is_quiet = self._is_quiet(fleet.ships.newest_at(), now)
+        return (EVERY_HOST,) if is_quiet or self._stopped_at(fleet, now) is not None else ()
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one. What it explains is the silence of the hosts that were not silent when it went."""
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say by which ways. What it explains is the silence of the hosts that were not silent when it went."""
         ways: list[str] = []
         gone_at: list[Instant] = []
         if (stopped_at := self._stopped_at(fleet, now)) is not None:
@@ -70,30 +127,29 @@ class ReceiverDown:
                 f" (the limit is {describe(self._limits.after_us)})"
             )
             gone_at.append(stopped_at)
-        if silence := self._silence(fleet, now):
-            newest_at, quiet, active = silence
+        by_index = (one for one in self.conditions(fleet, host, now) if one.way == _BY_INDEX)
+        if (newest_at := fleet.ships.newest_at()) is not None and are_met(by_index):
+            quiet, active = self._quiet_and_active(fleet, now)
             ways.append(
                 f"by the index no host has shipped since {isoformat(newest_at)}, {describe(now - newest_at)} ago"
                 f" (the limit is {describe(self._silent_limits.default.after_us)}),"
                 f" and {quiet} of {active} active hosts are silent"
             )
             gone_at.append(newest_at)
-        if not ways:
-            return
         first_gone_at = min(gone_at)
-        yield Finding(
-            host=EVERY_HOST,
+        return Finding(
+            host=host,
             symptom=SYMPTOM,
             detail="; ".join(ways),
-            suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
-                (host, silent.SYMPTOM)
-                for host, last_at in fleet.ships.items()
-                if first_gone_at - last_at <= self._silent_limits.of(host).after_us
+                (name, silent.SYMPTOM)
+                for name, last_at in fleet.ships.items()
+                if first_gone_at - last_at <= self._silent_limits.of(name).after_us
             ),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give what each of the two ways goes by."""
         if host != EVERY_HOST:
             return ()
@@ -105,34 +161,47 @@ class ReceiverDown:
             by_systemd = f"{'started' if unit.is_running else 'stopped'} {describe(max(0, now - unit.at))} ago"
         quiet, active = self._quiet_and_active(fleet, now)
         share = quiet / active if active else 0.0
+        is_whole = fleet.is_whole("index", now - after_us, now)
         return (
-            Figure(
+            Condition(
                 "by systemd",
                 by_systemd,
                 f"stopped longer ago than {describe(limits.after_us)}, and no upload since",
                 "receiver.down.after",
                 self._stopped_at(fleet, now) is not None,
+                way=_BY_SYSTEMD,
             ),
-            Figure(
+            Condition(
                 "by the index: latest upload of all",
                 "none is known" if newest_at is None else f"{describe(max(0, now - newest_at))} ago",
                 f"longer ago than {describe(after_us)}",
                 "detectors.silent.after",
-                newest_at is not None and now - newest_at > after_us,
+                self._is_quiet(newest_at, now),
+                way=_BY_INDEX,
             ),
-            Figure(
+            Condition(
+                f"by the index: index of {describe(after_us)}",
+                "whole" if is_whole else "with a gap",
+                "whole",
+                "detectors.silent.after",
+                is_whole,
+                way=_BY_INDEX,
+            ),
+            Condition(
                 "by the index: active hosts",
                 str(active),
                 f"at least {limits.min_hosts}",
                 "receiver.down.min_hosts",
                 active >= limits.min_hosts,
+                way=_BY_INDEX,
             ),
-            Figure(
+            Condition(
                 "by the index: share of the silent",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "receiver.down.ratio",
                 bool(active) and share >= limits.ratio,
+                way=_BY_INDEX,
             ),
         )
 
@@ -192,15 +261,9 @@ class ReceiverDown:
         """
         return newest_at is not None and newest_at - stopped_at > self._limits.after_us
 
-    def _silence(self, fleet: Fleet, now: Instant) -> tuple[Instant, int, int] | None:
-        """Give the newest ship, and how many of how many active hosts are silent, if that is a finding."""
-        newest_at, after_us = fleet.ships.newest_at(), self._silent_limits.default.after_us
-        if newest_at is None or now - newest_at <= after_us or not fleet.is_whole("index", now - after_us, now):
-            return None
-        quiet, active = self._quiet_and_active(fleet, now)
-        if active < self._limits.min_hosts or quiet / active < self._limits.ratio:
-            return None
-        return newest_at, quiet, active
+    def _is_quiet(self, newest_at: Instant | None, now: Instant) -> bool:
+        """Return whether the newest ship of all is longer ago than a host may be silent."""
+        return newest_at is not None and now - newest_at > self._silent_limits.default.after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that shipped within their lookback."""

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import fatal_only, silent
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import JOURNAL, Condition, DetectorSpec, Finding, Kind, Reach, Rule, Setting, Subject
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
@@ -40,11 +40,47 @@ class ReceiverFailingLimits:
     suggested_fix: SuggestedFix
 
 
-class ReceiverFailing:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="e2f4a7c1935b4d6ea8b01c52d97f3e64",
+    subject=Subject.RECEIVER,
+    needs=JOURNAL,
+    is_of_absence=False,
+    switches=("receiver.enabled", "receiver.failing.enabled"),
+    limits=ReceiverFailingLimits,
+    settings=(
+        Setting("receiver.failing.window", Kind.DURATION, "30m", "window_us", "How far back the answers are counted."),
+        Setting(
+            "receiver.failing.min_hosts",
+            Kind.COUNT,
+            3,
+            "min_hosts",
+            "From so many hosts on that got mostly 5xx, if they are at least the share `ratio` of those that uploaded.",
+        ),
+        Setting(
+            "receiver.failing.ratio",
+            Kind.RATIO,
+            0.5,
+            "ratio",
+            "The share of the hosts that got mostly 5xx among those that uploaded, from which on it is an alert.",
+        ),
+        Setting(
+            "receiver.failing.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On the receiver: read `journalctl -u cis490-receiver.service --since -1h` for what fails, and look whether"
+            " its disk is full. Leave the hosts alone until it is mended.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: ReceiverFailing(configured.limits[SYMPTOM]),
+)
+
+
+class ReceiverFailing(Rule):
     """Finds out whether many hosts got mostly 5xx: more than half of a host's answers in the window."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
     def __init__(self, limits: ReceiverFailingLimits) -> None:
         self._limits = limits
@@ -54,36 +90,31 @@ class ReceiverFailing:
         """Look back as far as the window."""
         return Reach(traffic_us=self._limits.window_us)
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal."""
-        return "journal" in seen
+    def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
+        """Return `EVERY_HOST` if the window was seen whole, and enough hosts got mostly 5xx in it."""
+        since = now - self._limits.window_us
+        is_whole = fleet.is_whole("journal", since, now)
+        return (EVERY_HOST,) if is_whole and len(_failing(fleet, since, now)) >= self._limits.min_hosts else ()
 
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all hosts together; none if a part of the window was not seen."""
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Count the errors of these hosts by status."""
         limits, since = self._limits, now - self._limits.window_us
-        if not fleet.is_whole("journal", since, now):
-            return
-        failing = _failing(fleet, since, now)
-        if len(failing) < limits.min_hosts:
-            return
-        failing, total = self._group(fleet, failing, since, now)
-        if not self._are_enough(failing, total):
-            return
+        failing, total = self._group(fleet, _failing(fleet, since, now), since, now)
         errors = _errors(fleet, failing, since, now)
         figures = ", ".join(f"{count} x {status}" for status, count in sorted(errors.items()))
-        yield Finding(
-            host=EVERY_HOST,
+        return Finding(
+            host=host,
             symptom=SYMPTOM,
             detail=(
                 f"{len(failing)} of {total} hosts that uploaded in the last {describe(limits.window_us)}"
                 f" got mostly 5xx: {figures}"
             ),
-            suggested_fix=limits.suggested_fix.render(EVERY_HOST),
+            suggested_fix=limits.suggested_fix.render(host),
             # Who is refused for the receiver's sake may fall silent for it as well.
-            explains=frozenset((host, symptom) for host in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
+            explains=frozenset((name, symptom) for name in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how many hosts got mostly 5xx, their share, and whether the window was seen whole."""
         if host != EVERY_HOST:
             return ()
@@ -93,21 +124,21 @@ class ReceiverFailing:
         count = len(failing)
         share = count / total if total else 0.0
         return (
-            Figure(
+            Condition(
                 f"journal of {describe(limits.window_us)}",
                 "whole" if is_whole else "with a gap",
                 "whole",
                 "receiver.failing.window",
                 is_whole,
             ),
-            Figure(
+            Condition(
                 "hosts that got mostly 5xx",
                 str(count),
                 f"at least {limits.min_hosts}",
                 "receiver.failing.min_hosts",
                 count >= limits.min_hosts,
             ),
-            Figure(
+            Condition(
                 f"their share of {total}",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",

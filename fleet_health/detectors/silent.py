@@ -5,14 +5,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors import fatal_only, unstamped
 from fleet_health.detectors.fatal_only import fix_by_cause
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import (
+    INDEX,
+    Condition,
+    Contradiction,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+)
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.detectors.limits import HostLimits
@@ -40,52 +52,99 @@ class SilentLimits:
     suggested_fix: SuggestedFix
 
 
-class Silent:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="3c283656215742d5a6013298166c7df4",
+    subject=Subject.HOST,
+    needs=INDEX,
+    is_of_absence=True,
+    switches=("detectors.silent.enabled",),
+    limits=SilentLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.silent.after",
+            Kind.DURATION,
+            "30m",
+            "after_us",
+            "Its last accepted upload is longer ago than this.",
+        ),
+        Setting(
+            "detectors.silent.lookback",
+            Kind.DURATION,
+            "24h",
+            "lookback_us",
+            "But not longer than this: a host that has not uploaded for so long is no longer taken for a part of the"
+            " fleet. Must be longer than `after`.",
+        ),
+        Setting(
+            "detectors.silent.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On $host: look at `systemctl status cis490-shipper cis490-orchestrator` and start what is inactive;"
+            " if one of them keeps failing, follow FIXYOURSELF.md.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    contradictions=(
+        Contradiction(
+            ("detectors.silent.after", "detectors.silent.lookback"),
+            "longer than detectors.silent.after, also with each override",
+            lambda limits: limits.after_us < limits.lookback_us,
+            "a host is forgotten before it could count as silent",
+        ),
+    ),
+    build=lambda configured: Silent(
+        configured.limits[SYMPTOM],
+        configured.limits[fatal_only.SYMPTOM],
+        configured.limits[unstamped.SYMPTOM],
+    ),
+)
+
+
+class Silent(Rule):
     """Finds active hosts whose last ship is longer ago than allowed."""
 
-    symptom = SYMPTOM
-    is_of_absence = True
+    spec = SPEC
 
     def __init__(
         self,
         limits: HostLimits[SilentLimits],
         refused: HostLimits[FatalOnlyLimits] | None = None,
-        unstamped: HostLimits[UnstampedLimits] | None = None,
+        stamps: HostLimits[UnstampedLimits] | None = None,
     ) -> None:
         """Take the limits, and those of the detectors whose fix is suggested for a host that tries and is refused."""
         self._limits = limits
         self._refused = refused
-        self._unstamped = unstamped
+        self._stamps = stamps
 
     @property
     def reach(self) -> Reach:
         """Look back as far as the longest lookback."""
         return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the index."""
-        return "index" in seen
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with `now - lookback <= last ship < now - after`."""
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
+        """Return the hosts whose last ship is longer ago than `after`."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
         for host, last_at in fleet.ships.items():
-            quiet_us = now - last_at
-            if quiet_us <= least_us:
-                continue
-            limits = self._limits.of(host)
-            if limits.after_us < quiet_us <= limits.lookback_us:
-                yield Finding(
-                    host=host,
-                    symptom=SYMPTOM,
-                    detail=(
-                        f"no accepted upload since {isoformat(last_at)}, {describe(quiet_us)} ago"
-                        f" (the limit is {describe(limits.after_us)})"
-                    ),
-                    suggested_fix=self._fix(fleet, host, last_at, now).render(host),
-                )
+            if now - last_at > least_us and now - last_at > self._limits.of(host).after_us:
+                yield host
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say since when it has shipped nothing."""
+        last_at = fleet.ships.last_at(host)
+        assert last_at is not None  # noqa: S101 - it meets the conditions
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=(
+                f"no accepted upload since {isoformat(last_at)}, {describe(now - last_at)} ago"
+                f" (the limit is {describe(self._limits.of(host).after_us)})"
+            ),
+            suggested_fix=self._fix(fleet, host, last_at, now).render(host),
+        )
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how long ago the last ship was, against both limits."""
         if host == EVERY_HOST:
             return ()
@@ -93,14 +152,14 @@ class Silent:
         quiet_us = None if last_at is None else now - last_at
         quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
         return (
-            Figure(
+            Condition(
                 "last accepted upload",
                 quiet,
                 f"longer ago than {describe(limits.after_us)}",
                 "detectors.silent.after",
                 quiet_us is not None and quiet_us > limits.after_us,
             ),
-            Figure(
+            Condition(
                 "last accepted upload",
                 quiet,
                 f"no longer ago than {describe(limits.lookback_us)}",
@@ -115,8 +174,8 @@ class Silent:
         refused_at = None if window is None else window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
         if self._refused is None or window is None or refused_at is None or refused_at > now:
             return self._limits.of(host).suggested_fix
-        unstamped = None if self._unstamped is None else self._unstamped.of(host)
-        return fix_by_cause(window, since, now, self._refused.of(host), unstamped)
+        stamps = None if self._stamps is None else self._stamps.of(host)
+        return fix_by_cause(window, since, now, self._refused.of(host), stamps)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host has shipped lately."""

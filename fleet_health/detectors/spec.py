@@ -1,12 +1,20 @@
-"""What a detector is, and what it finds."""
+"""What a detector is, how it declares itself, and what it finds.
+
+Each detector is one module. Its `SPEC` declares all that the rest of the program has to know of it: the configuration
+keys, the MESSAGE_ID of its alerts, what it is about, which sources it needs, and how it is made. `registry` lists them.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from enum import Enum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
@@ -39,8 +47,10 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
+class Condition:
     """One condition of a finding: what was seen, against its limit.
+
+    A detector that can find in several ways has a group of conditions for each.
 
     Attributes:
         name: What is looked at.
@@ -48,6 +58,7 @@ class Figure:
         limit: What it takes for a finding.
         key: The setting that the limit is; empty if it is none.
         is_met: Whether it is so.
+        way: The way that it belongs to; empty if there is only one.
 
     """
 
@@ -56,6 +67,15 @@ class Figure:
     limit: str
     key: str
     is_met: bool
+    way: str = ""
+
+
+def are_met(conditions: Iterable[Condition]) -> bool:
+    """Return whether all conditions of some way are met; False if there are none."""
+    ways: dict[str, bool] = {}
+    for one in conditions:
+        ways[one.way] = one.is_met and ways.get(one.way, True)
+    return any(ways.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +110,10 @@ class Detector(Protocol):
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
         """Say which hosts show the symptom at `now`, each at most once, in any order."""
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
-        """Give what `find` goes by for a host, or for `EVERY_HOST`: it is a finding if all of it is met.
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Return what `find` goes by for a host, or for `EVERY_HOST`: it is a finding just if they `are_met`.
 
-        Of `receiver-down`, which has two ways to be found, all of either way. Nothing is given where the detector is
-        not about such a host.
+        Nothing is given where the detector is not about such a host.
         """
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
@@ -113,3 +132,165 @@ class Detector(Protocol):
 
     def limits_of(self, host: str) -> str:
         """Return the figures that decide for a host, as one text: where it differs, the limits have changed."""
+
+
+class Kind(Enum):
+    """What kind of value a setting takes. The configuration has a reader for each."""
+
+    DURATION = "duration"
+    """A stretch of time, such as `30m`; microseconds in the limits."""
+    COUNT = "count"
+    """A whole number of 1 or more."""
+    RATIO = "ratio"
+    """A share, greater than 0 and at most 1."""
+    SUGGESTED_FIX = "suggested fix"
+    """A text in which `$host` stands for the host; a `SuggestedFix` in the limits."""
+
+
+class Subject(Enum):
+    """What a detector's findings are about."""
+
+    HOST = "host"
+    """One host each, under its name."""
+    RECEIVER = "receiver"
+    """The receiver, or all that is watched: at most one finding, of `EVERY_HOST`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A setting of a detector.
+
+    Attributes:
+        key: Its key in the configuration, dotted.
+        kind: What it takes.
+        default: As it would be written in the file.
+        attribute: The attribute of the detector's limits that it becomes.
+        help: What it means, in one or two sentences for the configuration's manual page.
+
+    """
+
+    key: str
+    kind: Kind
+    default: str | float
+    attribute: str
+    help: str
+
+
+@dataclass(frozen=True, slots=True)
+class Contradiction:
+    """Settings of a detector that are right each by itself, and impossible together.
+
+    Attributes:
+        keys: The settings that are compared; the last one is reported.
+        expected: What that one must be.
+        is_right: Says whether limits are free of it.
+        hint: What follows from it; may be empty.
+
+    """
+
+    keys: tuple[str, ...]
+    expected: str
+    is_right: Callable[[Any], bool]
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """A configuration, as far as detectors go by it.
+
+    Attributes:
+        limits: Symptom -> its limits: `HostLimits` of them where they may differ by host. Those that have no settings
+            are left out.
+        switched_off: The symptoms that are not looked for.
+        expected: Globs of the hosts that are expected, without those that are ignored.
+        unit: The receiver's unit.
+
+    """
+
+    limits: Mapping[str, Any]
+    switched_off: frozenset[str]
+    expected: tuple[str, ...]
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorSpec:
+    """What a detector declares of itself.
+
+    Attributes:
+        symptom: The symptom's name, as it stands in the alerts.
+        message_id: The MESSAGE_ID of its alerts in the journal, 32 hex digits; the message catalog explains it.
+        subject: What it finds something out about.
+        needs: Alternatives: it can judge if each source of one of them is seen, of `index` and `journal`.
+        is_of_absence: Whether it finds that something is missing, which nobody can say just after the clock was set.
+        switches: The keys that switch it off, each by itself.
+        build: Makes the detector for a configuration.
+        limits: The type of its limits, made of its settings; None if it has none.
+        settings: Its settings, beside the switches.
+        is_by_host: Whether `[[overrides]]` may set them for some hosts.
+        contradictions: What its limits must not be together.
+
+    """
+
+    symptom: str
+    message_id: str
+    subject: Subject
+    needs: tuple[frozenset[str], ...]
+    is_of_absence: bool
+    switches: tuple[str, ...]
+    build: Callable[[Configured], Detector]
+    limits: type[Any] | None = None
+    settings: tuple[Setting, ...] = ()
+    is_by_host: bool = False
+    contradictions: tuple[Contradiction, ...] = ()
+
+
+NOTHING = (frozenset[str](),)
+INDEX = (frozenset({"index"}),)
+JOURNAL = (frozenset({"journal"}),)
+EITHER = (*INDEX, *JOURNAL)
+BOTH = (frozenset({"index", "journal"}),)
+"""What a detector may need."""
+
+
+class Rule(ABC):
+    """A detector that is what its `SPEC` says, and finds just what its conditions say."""
+
+    spec: ClassVar[DetectorSpec]
+
+    @property
+    def symptom(self) -> str:
+        """The symptom's name."""
+        return self.spec.symptom
+
+    @property
+    def is_of_absence(self) -> bool:
+        """Whether it finds that something is missing."""
+        return self.spec.is_of_absence
+
+    def can_judge(self, seen: Container[str]) -> bool:
+        """Say whether enough of the sources is seen."""
+        return any(all(source in seen for source in sources) for sources in self.spec.needs)
+
+    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
+        """Find each candidate that meets the conditions."""
+        for host in self.candidates(fleet, now):
+            if are_met(self.conditions(fleet, host, now)):
+                yield self.finding(fleet, host, now)
+
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterable[str]:
+        """Return every host that may meet the conditions, each once.
+
+        Conditions are put into words, which is too dear for each host at each evaluation: a detector leaves out what
+        fails one of them at a glance.
+        """
+        del now
+        return fleet.hosts() if self.spec.subject is Subject.HOST else (EVERY_HOST,)
+
+    @abstractmethod
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Return the conditions of a finding, for a host or for `EVERY_HOST`; none if it is not about such a host."""
+
+    @abstractmethod
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Return the finding of a host, or of `EVERY_HOST`, that meets the conditions."""

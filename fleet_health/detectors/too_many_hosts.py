@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import PRESENT, Figure, Finding, Reach
+from fleet_health.detectors.spec import NOTHING, PRESENT, Condition, DetectorSpec, Finding, Reach, Rule, Subject
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.model.fleet import Fleet, LeftOut
     from fleet_health.model.instant import Instant
@@ -28,34 +28,38 @@ _SUGGESTED_FIX = (
 )
 
 
-class TooManyHosts:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="59b10bbc1f0642dfa518b54b3ba4551e",
+    subject=Subject.RECEIVER,
+    needs=NOTHING,  # it goes by what was left out so far
+    is_of_absence=False,
+    switches=("detectors.too-many-hosts.enabled",),
+    build=lambda _: TooManyHosts(),
+)
+
+
+class TooManyHosts(Rule):
     """Finds out whether hosts were left out within the last hour."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
     reach = Reach()
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Judge always, by what was left out so far."""
-        del seen
-        return True
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all names together."""
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say of each table that was full how many were left out, and which hosts took the last places."""
         crowds, passers = [], _passers(fleet)
         if _is_recent(fleet.ships.left_out, now) or passers:
             crowds.append(_of_uploads(fleet))
         crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
-        if crowds:
-            yield Finding(
-                host=EVERY_HOST,
-                symptom=SYMPTOM,
-                detail=f"{'; '.join(crowds)}; the hosts known before are still watched",
-                suggested_fix=_SUGGESTED_FIX,
-                explains=frozenset((host, silent.SYMPTOM) for host in passers),
-            )
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=f"{'; '.join(crowds)}; the hosts known before are still watched",
+            suggested_fix=_SUGGESTED_FIX,
+            explains=frozenset((name, silent.SYMPTOM) for name in passers),
+        )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how many were left out, if it was of late."""
         if host != EVERY_HOST:
             return ()
@@ -63,7 +67,7 @@ class TooManyHosts:
         count, passers = sum(one.count for one in every if _is_recent(one, now)), _passers(fleet)
         found = f"{count}, and {len(passers)} hosts are new since the table was full" if passers else str(count)
         is_found = count > 0 or bool(passers)
-        return (Figure("left out, and within an hour", found, "any", "hosts.limit", is_found),)
+        return (Condition("left out, and within an hour", found, "any", "hosts.limit", is_found),)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say yes: that nobody was left out of late is seen."""

@@ -11,24 +11,23 @@ from typing import TYPE_CHECKING
 
 from fleet_health.detectors import fatal_only, too_many_hosts, unstamped
 from fleet_health.detectors.evaluation import reach_of
-from fleet_health.detectors.spec import Figure, Finding
+from fleet_health.detectors.fatal_only import FatalOnly
+from fleet_health.detectors.spec import JOURNAL, Condition, DetectorSpec, Finding, Kind, Rule, Setting, Subject
+from fleet_health.detectors.unstamped import Unstamped
+from fleet_health.detectors.wording import name_hosts
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from fleet_health.detectors.fatal_only import FatalOnly
     from fleet_health.detectors.spec import Reach
     from fleet_health.detectors.suggested_fix import SuggestedFix
-    from fleet_health.detectors.unstamped import Unstamped
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
 SYMPTOM = "unknown-hosts"
-
-_HOSTS_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +44,43 @@ class UnknownHostsLimits:
     suggested_fix: SuggestedFix
 
 
-class UnknownHosts:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="cd4666a767244a18994aa8aacc4b3af6",
+    subject=Subject.RECEIVER,
+    needs=JOURNAL,
+    is_of_absence=False,
+    switches=("detectors.unknown-hosts.enabled",),
+    limits=UnknownHostsLimits,
+    settings=(
+        Setting(
+            "detectors.unknown-hosts.min_hosts",
+            Kind.COUNT,
+            10,
+            "min_hosts",
+            "From so many refused hosts on there is one alert for all of them.",
+        ),
+        Setting(
+            "detectors.unknown-hosts.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "Look in the receiver's journal for where these requests come from, and close the receiver to what is not"
+            " yours. Name your new hosts in `hosts.expected`: then each is alerted by itself.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: UnknownHosts(
+        configured.limits[SYMPTOM],
+        FatalOnly(configured.limits[fatal_only.SYMPTOM]) if fatal_only.SYMPTOM not in configured.switched_off else None,
+        Unstamped(configured.limits[unstamped.SYMPTOM]) if unstamped.SYMPTOM not in configured.switched_off else None,
+    ),
+)
+
+
+class UnknownHosts(Rule):
     """Finds out whether many hosts that have never uploaded, and are not expected, are `fatal-only` or `unstamped`."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
     def __init__(self, limits: UnknownHostsLimits, fatal: FatalOnly | None, stamps: Unstamped | None) -> None:
         """Take the limits, and the two detectors whose findings are grouped; None for one that is switched off."""
@@ -61,36 +92,30 @@ class UnknownHosts:
         """Look back as far as the detectors whose findings are grouped."""
         return reach_of(self._grouped)
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal, as both of them do."""
-        return "journal" in seen
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find at most one, for all these hosts together."""
-        refused = self._refused(fleet, now)
-        if len(refused) < self._limits.min_hosts:
-            return
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Name the first of these hosts; what it explains is what each of them shows."""
+        refused = fleet.once((self, now), lambda: self._refused(fleet, now))
         explained = {pair for pairs in refused.values() for pair in pairs}
         if not too_many_hosts.is_about_known_hosts(fleet, now):
             explained.add((EVERY_HOST, too_many_hosts.SYMPTOM))
-        yield Finding(
-            host=EVERY_HOST,
+        return Finding(
+            host=host,
             symptom=SYMPTOM,
             detail=(
                 f"{len(refused)} hosts that have never uploaded, and are not expected, are refused:"
-                f" {_name_hosts(refused)}{_left_out(fleet, now - self.reach.traffic_us)}"
+                f" {name_hosts(refused)}{_left_out(fleet, now - self.reach.traffic_us)}"
             ),
-            suggested_fix=self._limits.suggested_fix.render(EVERY_HOST),
+            suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(explained),
         )
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how many such hosts there are."""
         if host != EVERY_HOST:
             return ()
-        count = len(self._refused(fleet, now))
+        count = len(fleet.once((self, now), lambda: self._refused(fleet, now)))
         return (
-            Figure(
+            Condition(
                 "refused hosts that have never uploaded",
                 f"{count}{_left_out(fleet, now - self.reach.traffic_us)}",
                 f"at least {self._limits.min_hosts}",
@@ -119,19 +144,13 @@ class UnknownHosts:
         """Give the hosts that are grouped, each with its findings."""
         refused: dict[str, list[Pair]] = {}
         for detector in self._grouped:
-            for finding in detector.find_among(fleet, now, fleet.stranger_counts):
-                refused.setdefault(finding.host, []).append((finding.host, finding.symptom))
+            for host in detector.find_among(fleet, now, fleet.stranger_counts):
+                refused.setdefault(host, []).append((host, detector.symptom))
         return refused
 
 
 SYMPTOMS = frozenset({fatal_only.SYMPTOM, unstamped.SYMPTOM})
 """The symptoms whose findings are grouped."""
-
-
-def _name_hosts(hosts: Mapping[str, object]) -> str:
-    """Name hosts in their order, the first ten of them."""
-    named = ", ".join(sorted(hosts)[:_HOSTS_NAMED])
-    return f"{named} and {len(hosts) - _HOSTS_NAMED} more" if len(hosts) > _HOSTS_NAMED else named
 
 
 def _left_out(fleet: Fleet, since: Instant) -> str:

@@ -5,14 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.fatal_only import in_steps
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import (
+    JOURNAL,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+    are_met,
+)
+from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -39,11 +50,47 @@ class UnstampedLimits:
     suggested_fix: SuggestedFix
 
 
-class Unstamped:
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="6bb2e4a15ec3496cacc5fce2e0a6aaaf",
+    subject=Subject.HOST,
+    needs=JOURNAL,
+    is_of_absence=False,
+    switches=("detectors.unstamped.enabled",),
+    limits=UnstampedLimits,
+    is_by_host=True,
+    settings=(
+        Setting(
+            "detectors.unstamped.window",
+            Kind.DURATION,
+            "30m",
+            "window_us",
+            "How far back the rejections are counted.",
+        ),
+        Setting(
+            "detectors.unstamped.min_count",
+            Kind.COUNT,
+            10,
+            "min_count",
+            "From so many of them on it is worth an alert.",
+        ),
+        Setting(
+            "detectors.unstamped.suggested_fix",
+            Kind.SUGGESTED_FIX,
+            "On $host: run `scripts/install-lab-host.sh` to stamp VERSION again, then restart cis490-orchestrator;"
+            " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
+            "suggested_fix",
+            "What the alert suggests to do.",
+        ),
+    ),
+    build=lambda configured: Unstamped(configured.limits[SYMPTOM]),
+)
+
+
+class Unstamped(Rule):
     """Finds hosts whose uploads were refused for want of a code stamp."""
 
-    symptom = SYMPTOM
-    is_of_absence = False
+    spec = SPEC
 
     def __init__(self, limits: HostLimits[UnstampedLimits]) -> None:
         self._limits = limits
@@ -53,18 +100,17 @@ class Unstamped:
         """Look back as far as the longest window."""
         return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Go by the journal."""
-        return "journal" in seen
-
-    def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find each host with at least `min_count` unstamped rejections in the window."""
-        return self.find_among(fleet, now, fleet.counts)
+    def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
+        """Return the hosts with enough unstamped rejections in the window."""
+        return self._refused(now, fleet.counts)
 
     def find_among(
         self, fleet: Fleet, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]
-    ) -> Iterator[Finding]:
+    ) -> Iterator[str]:
         """Find those of some hosts: of those that are counted, between two instants, by `counts_of`."""
+        return (host for host in self._refused(now, counts_of) if are_met(self.conditions(fleet, host, now)))
+
+    def _refused(self, now: Instant, counts_of: Callable[[Instant, Instant], Mapping[str, Counts]]) -> Iterator[str]:
         each_alone = self._limits.each_alone()
         least_count = min(limits.min_count for limits in each_alone)
         for window_us in {limits.window_us for limits in each_alone}:
@@ -73,24 +119,30 @@ class Unstamped:
                     continue
                 limits = self._limits.of(host)
                 if limits.window_us == window_us and counts.unstamped >= limits.min_count:
-                    yield Finding(
-                        host=host,
-                        symptom=SYMPTOM,
-                        detail=(
-                            f"{counts.unstamped} refusals in the last {describe(limits.window_us)}"
-                            f" because an upload carries no code stamp{in_steps(fleet.traffic.window(host))}"
-                        ),
-                        suggested_fix=limits.suggested_fix.render(host),
-                    )
+                    yield host
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Count its rejections."""
+        limits, window = self._limits.of(host), fleet.traffic.window(host)
+        count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail=(
+                f"{count} refusals in the last {describe(limits.window_us)}"
+                f" because an upload carries no code stamp{in_steps(window)}"
+            ),
+            suggested_fix=limits.suggested_fix.render(host),
+        )
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give the count in the window."""
         if host == EVERY_HOST:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
         count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
         return (
-            Figure(
+            Condition(
                 f"refusals without a stamp in {describe(limits.window_us)}",
                 f"{count}{in_steps(window)}",
                 f"at least {limits.min_count}",

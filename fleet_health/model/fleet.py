@@ -7,7 +7,7 @@ Two tables rather than one record a host: each is fed by one kind of source, so 
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
@@ -16,7 +16,7 @@ from fleet_health.model.traffic import Traffic
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 
 __all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Ships", "Traffic"]
+
+
+Made = TypeVar("Made")
 
 
 class Ships:
@@ -109,7 +112,7 @@ class Ships:
 class Fleet:
     """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
 
-    __slots__ = ("_counts", "coverage", "lost", "register", "ships", "traffic")
+    __slots__ = ("_counts", "_made", "coverage", "lost", "register", "ships", "traffic")
 
     def __init__(
         self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, expected: Iterable[str] = ()
@@ -122,12 +125,26 @@ class Fleet:
         self.lost: frozenset[str] = frozenset()
         """Hosts that have shipped, perhaps longer ago than ships are known."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
+        self._made: dict[Hashable, Any] | None = None
 
     def standing_still(self) -> Fleet:
         """Give the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
         still = copy(self)
         still._counts = {}  # noqa: SLF001 - it is one of us
+        still._made = {}  # noqa: SLF001
         return still
+
+    def once(self, key: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what `make` returns. A fleet that stands still calls it once for each key, however often it is asked.
+
+        So a detector need not look at all hosts twice, for its conditions and for its finding.
+        """
+        if self._made is None:
+            return make()
+        if key not in self._made:
+            self._made[key] = make()
+        made: Made = self._made[key]
+        return made
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""

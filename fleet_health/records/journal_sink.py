@@ -15,19 +15,7 @@ import structlog
 
 from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Notice
-from fleet_health.detectors import (
-    blind,
-    fatal_only,
-    index_stalled,
-    journal_lossy,
-    never_seen,
-    receiver_down,
-    receiver_failing,
-    silent,
-    too_many_hosts,
-    unknown_hosts,
-    unstamped,
-)
+from fleet_health.detectors.registry import DETECTORS
 from fleet_health.model.instant import SECOND_US, isoformat
 
 if TYPE_CHECKING:
@@ -35,18 +23,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert import Alert
 
-MESSAGE_IDS = {
-    silent.SYMPTOM: "3c283656215742d5a6013298166c7df4",
-    fatal_only.SYMPTOM: "b754f37758a04a9cbd924be11a8bbfbc",
-    unstamped.SYMPTOM: "6bb2e4a15ec3496cacc5fce2e0a6aaaf",
-    blind.SYMPTOM: "4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
-    too_many_hosts.SYMPTOM: "59b10bbc1f0642dfa518b54b3ba4551e",
-    unknown_hosts.SYMPTOM: "cd4666a767244a18994aa8aacc4b3af6",
-    never_seen.SYMPTOM: "d8da28ab84cf4b88a0fc66dbbf41cc86",
-    receiver_failing.SYMPTOM: "e2f4a7c1935b4d6ea8b01c52d97f3e64",
-    receiver_down.SYMPTOM: "5d0b8c3ef1a2476f9c6e70d4b83a15c9",
-    index_stalled.SYMPTOM: "a94e61d7c2f04b3885d1f36b0e7c92da",
-    journal_lossy.SYMPTOM: "7c35f02b96e84ad1b4e8a1709d5c6f2e",
+MESSAGE_IDS = {spec.symptom: spec.message_id for spec in DETECTORS} | {
     flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
 }
 """Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""

@@ -13,8 +13,9 @@ from dataclasses import replace
 from itertools import pairwise, product
 from typing import IO, TYPE_CHECKING
 
-from fleet_health.detectors import fatal_only, silent, unstamped
 from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, reach_of
+from fleet_health.detectors.registry import DETECTORS
+from fleet_health.detectors.spec import Subject
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.replay import judged
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from fleet_health.replay.past import Past
     from fleet_health.replay.replay import Replay
 
-_OF_HOSTS = (silent.SYMPTOM, fatal_only.SYMPTOM, unstamped.SYMPTOM)
+_OF_HOSTS = frozenset(spec.symptom for spec in DETECTORS if spec.subject is Subject.HOST)
 
 
 def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, spans: int) -> Iterator[Evaluation]:

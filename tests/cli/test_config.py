@@ -76,8 +76,10 @@ def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run
     assert f"\n[[quiet]]  # {config}\n" in shown
     ours, theirs = load(config), load(again)
     assert (ours.tick_us, ours.policy, ours.quiet) == (theirs.tick_us, theirs.policy, theirs.quiet)
-    assert [ours.silent.of(host) for host in HOSTS] == [theirs.silent.of(host) for host in HOSTS]
-    assert [ours.fatal_only.of(host) for host in HOSTS] == [theirs.fatal_only.of(host) for host in HOSTS]
+    assert [ours.limits["silent"].of(host) for host in HOSTS] == [theirs.limits["silent"].of(host) for host in HOSTS]
+    assert [ours.limits["fatal-only"].of(host) for host in HOSTS] == [
+        theirs.limits["fatal-only"].of(host) for host in HOSTS
+    ]
 
 
 def test_both_can_be_documents(config: Path, run_command: RunCommand) -> None:
@@ -116,6 +118,6 @@ def test_a_hosts_limits_are_those_that_it_is_judged_by(  # noqa: PLR0917
     settings = load(config)
 
     assert f'detectors.silent.after = "{after}"  # {origin or config}\n' in shown
-    assert document["fatal-only"]["ratio"] == ratio == settings.fatal_only.of(host).ratio
-    assert settings.silent.of(host).after_us == int(after[:-1]) * {"m": 60, "h": 3600}[after[-1]] * 1_000_000
+    assert document["fatal-only"]["ratio"] == ratio == settings.limits["fatal-only"].of(host).ratio
+    assert settings.limits["silent"].of(host).after_us == int(after[:-1]) * {"m": 60, "h": 3600}[after[-1]] * 1_000_000
     assert len(shown.splitlines()) == len(OVERRIDABLE)

@@ -49,7 +49,10 @@ def plain() -> Callable[[Settings], dict[str, Any]]:
 
     def flatten(settings: Settings) -> dict[str, Any]:
         compared = (field.name for field in dataclasses.fields(settings) if field.compare)
-        values = {name: getattr(settings, name) for name in compared}
-        return {name: value.each_alone() if isinstance(value, HostLimits) else value for name, value in values.items()}
+        limits = {
+            symptom: value.each_alone() if isinstance(value, HostLimits) else value
+            for symptom, value in settings.limits.items()
+        }
+        return {name: getattr(settings, name) for name in compared} | {"limits": limits}
 
     return flatten

@@ -122,7 +122,11 @@ def test_the_defaults_mean_what_they_say() -> None:
     settings = load(None)
     fix = {key: SuggestedFix(KEYS[key].default) for key in TEXTS}
 
-    assert (settings.tick_us, settings.blind_after_us, settings.host_limit) == (5 * MINUTE, 15 * MINUTE, 10_000)
+    assert (settings.tick_us, settings.limits["blind"].after_us, settings.host_limit) == (
+        5 * MINUTE,
+        15 * MINUTE,
+        10_000,
+    )
     assert (settings.index.path, settings.alerts_path) == (
         Path("/var/lib/cis490/index.jsonl"),
         Path("/var/lib/fleet-health/alerts.jsonl"),
@@ -137,8 +141,10 @@ def test_the_defaults_mean_what_they_say() -> None:
     assert settings.journal.unstamped_marker == CONTRACT["journal.unstamped.contains"]
     assert settings.journal.unstamped_host is not None
     assert settings.journal.unstamped_host.pattern == CONTRACT["journal.unstamped.host"]
-    assert settings.silent.each_alone() == [SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"])]
-    assert settings.fatal_only.each_alone() == [
+    assert settings.limits["silent"].each_alone() == [
+        SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"])
+    ]
+    assert settings.limits["fatal-only"].each_alone() == [
         FatalOnlyLimits(
             30 * MINUTE,
             10,
@@ -148,7 +154,7 @@ def test_the_defaults_mean_what_they_say() -> None:
             fix["detectors.fatal-only.suggested_fix_5xx"],
         )
     ]
-    assert settings.unstamped.each_alone() == [
+    assert settings.limits["unstamped"].each_alone() == [
         UnstampedLimits(30 * MINUTE, 10, fix["detectors.unstamped.suggested_fix"])
     ]
 
@@ -215,7 +221,7 @@ def test_all_that_is_off_in_the_example_is_known(settings_of: Callable[..., Sett
         if not run.startswith("#namespace"):
             text = text.replace(run, run.replace("#", ""))
 
-    assert settings_of(text).silent.of("bench-7").after_us == 3 * 24 * HOUR
+    assert settings_of(text).limits["silent"].of("bench-7").after_us == 3 * 24 * HOUR
 
 
 def test_every_key_is_in_the_example() -> None:

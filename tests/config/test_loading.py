@@ -57,16 +57,19 @@ def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
         """
     )
 
-    assert (settings.tick_us, settings.blind_after_us, settings.host_limit) == (10_000_000, MINUTE, 7)
+    assert (settings.tick_us, settings.limits["blind"].after_us, settings.host_limit) == (10_000_000, MINUTE, 7)
     assert (settings.index.path, settings.index.host_field) == (Path("/srv/rows.jsonl"), "who")
     assert settings.index.time_field == "received_at_wall"
     assert settings.journal.namespace == "lab"
     assert settings.journal.unstamped_marker == "no stamp"
     assert settings.journal.unstamped_host is not None
     assert settings.journal.unstamped_host.pattern == unstamped_host("no stamp")
-    assert (settings.silent.default.after_us, settings.silent.default.lookback_us) == (HOUR, 24 * HOUR)
-    assert settings.fatal_only.default.ratio == 1.0
-    assert settings.fatal_only.default.min_count == 10
+    assert (settings.limits["silent"].default.after_us, settings.limits["silent"].default.lookback_us) == (
+        HOUR,
+        24 * HOUR,
+    )
+    assert settings.limits["fatal-only"].default.ratio == 1.0
+    assert settings.limits["fatal-only"].default.min_count == 10
 
 
 CUSTOM = "journal.response = '^(?P<host>x) (?P<status>y)$'"
@@ -493,7 +496,7 @@ def test_overrides_change_the_limits_of_the_hosts_they_name(settings_of: Callabl
     assert {
         host: (limits.after_us // HOUR, limits.lookback_us // HOUR)
         for host in ("pi-2", "bench-2", "spare-2", "spare-22", "bench-1", "pi-1")
-        if (limits := settings.silent.of(host))
+        if (limits := settings.limits["silent"].of(host))
     } == {
         "pi-2": (1, 24),
         "bench-2": (2, 24),
@@ -502,11 +505,11 @@ def test_overrides_change_the_limits_of_the_hosts_they_name(settings_of: Callabl
         "bench-1": (2, 48),
         "pi-1": (3, 24),
     }
-    assert [settings.unstamped.of(host).min_count for host in ("pi-1", "bench-1", "spare-3")] == [10, 99, 99]
-    bench = settings.fatal_only.of("bench-1")
+    assert [settings.limits["unstamped"].of(host).min_count for host in ("pi-1", "bench-1", "spare-3")] == [10, 99, 99]
+    bench = settings.limits["fatal-only"].of("bench-1")
     assert (bench.window_us, bench.min_count, bench.ratio) == (HOUR, 1, 0.5)
     assert (bench.suggested_fix.text, bench.suggested_fix_5xx.text) == ("a", "b")
-    assert settings.fatal_only.of("bench-2") == settings.fatal_only.default
+    assert settings.limits["fatal-only"].of("bench-2") == settings.limits["fatal-only"].default
 
 
 def test_options_prevail_over_the_file(tmp_path: Path, settings_of: Callable[..., Settings]) -> None:
@@ -520,8 +523,8 @@ def test_options_prevail_over_the_file(tmp_path: Path, settings_of: Callable[...
     settings = settings_of('index.path = "other.jsonl"\nalerts.path = "a.jsonl"\ntick = "1s"', options)
 
     assert (settings.index.path, settings.alerts_path) == (Path("rows.jsonl"), tmp_path / "a.jsonl")
-    assert (settings.silent.default.after_us, settings.tick_us) == (45 * MINUTE, 1_000_000)
-    assert (settings.unstamped.default.min_count, settings.fatal_only.default.min_count) == (3, 10)
+    assert (settings.limits["silent"].default.after_us, settings.tick_us) == (45 * MINUTE, 1_000_000)
+    assert (settings.limits["unstamped"].default.min_count, settings.limits["fatal-only"].default.min_count) == (3, 10)
 
 
 def test_an_option_can_take_a_key_back(settings_of: Callable[..., Settings]) -> None:
@@ -613,11 +616,11 @@ def test_the_limits_of_the_whole_fleet_are_used(settings_of: Callable[..., Setti
         """
     )
 
-    assert settings.receiver_failing == ReceiverFailingLimits(MINUTE, 4, 0.25, SuggestedFix("a"))
-    assert settings.receiver_down == ReceiverDownLimits(2 * HOUR, 5, 1.0, SuggestedFix("b"))
-    assert settings.index_stalled == DisagreementLimits(3 * HOUR, HOUR, 7, SuggestedFix("c"), 6)
-    assert settings.journal_lossy == DisagreementLimits(5 * HOUR, 2 * HOUR, 8, SuggestedFix("d"))
-    assert settings.unknown_hosts == UnknownHostsLimits(9, SuggestedFix("e"))
+    assert settings.limits["receiver-failing"] == ReceiverFailingLimits(MINUTE, 4, 0.25, SuggestedFix("a"))
+    assert settings.limits["receiver-down"] == ReceiverDownLimits(2 * HOUR, 5, 1.0, SuggestedFix("b"))
+    assert settings.limits["index-stalled"] == DisagreementLimits(3 * HOUR, HOUR, 7, SuggestedFix("c"), 6)
+    assert settings.limits["journal-lossy"] == DisagreementLimits(5 * HOUR, 2 * HOUR, 8, SuggestedFix("d"))
+    assert settings.limits["unknown-hosts"] == UnknownHostsLimits(9, SuggestedFix("e"))
 
 
 def test_quiet_windows_are_read(settings_of: Callable[..., Settings]) -> None:

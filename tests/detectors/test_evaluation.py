@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, evaluate, evict, reach_of
-from fleet_health.detectors.spec import Figure, Finding, Reach
+from fleet_health.detectors.spec import Condition, Finding, Reach
 from fleet_health.model.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Finds:
         if self.error:
             raise self.error
 
-    def figures(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Figure]:
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give none."""
         del fleet, host, now
         return ()

@@ -63,9 +63,12 @@ class Limits(NamedTuple):
         ours, theirs = split(self.default), split(self.bench)
         return replace(
             base,
-            silent=HostLimits(ours[0], changes(theirs[0])),
-            fatal_only=HostLimits(ours[1], changes(theirs[1])),
-            unstamped=HostLimits(ours[2], changes(theirs[2])),
+            limits={
+                **base.limits,
+                "silent": HostLimits(ours[0], changes(theirs[0])),
+                "fatal-only": HostLimits(ours[1], changes(theirs[1])),
+                "unstamped": HostLimits(ours[2], changes(theirs[2])),
+            },
             # The reference knows the three.
             switched_off=frozenset(detector.symptom for detector in base.detectors())
             - {"silent", "fatal-only", "unstamped", "blind", "too-many-hosts"},

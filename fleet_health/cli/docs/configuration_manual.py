@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.cli.docs import roff
 from fleet_health.config.loading import DEFAULT_PATH
 from fleet_health.config.schema import HOSTS_KEY, KEYS, OVERRIDABLE, QUIET_KEYS
+from fleet_health.detectors.registry import DETECTORS
 
 if TYPE_CHECKING:
     from fleet_health.config.key import Key
@@ -28,6 +29,8 @@ _LISTS = {
     "overrides": {"hosts": HOSTS_KEY, **{key: replace(entry, default=None) for key, entry in OVERRIDABLE.items()}},
     "quiet": QUIET_KEYS,
 }
+
+_HELP = {one.key: one.help for spec in DETECTORS for one in spec.settings}
 
 _prose = re.compile(r"#(?: (?P<text>.*))?").fullmatch
 _table = re.compile(r"#?\[(?P<name>[\w.-]+)\]").fullmatch
@@ -95,8 +98,14 @@ class _Reader:
             raise ValueError(f"neither a comment nor a setting: {line}")
 
     def finish(self) -> None:
-        """Say that this was the last line."""
+        """Say that this was the last line. Detectors of which the example has nothing declare what there is to say."""
         self._end_list()
+        for spec in DETECTORS:
+            keys = (*spec.switches, *(one.key for one in spec.settings))
+            if self.missing.issuperset(keys):
+                self.roff.append(roff.subsection(spec.symptom))
+                for key in keys:
+                    self._setting(key, "", is_off=False)
         if self.missing:
             raise ValueError(f"the example lacks {', '.join(sorted(self.missing))}")
 
@@ -110,6 +119,7 @@ class _Reader:
         for number, one in enumerate(keys):
             self.missing.remove(one)
             texts = [] if number else [roff.prose(text) for text in self._comment()]
+            texts = texts or [roff.prose(text) for text in [_HELP.get(one, "")] if text]
             self.roff += roff.item(roff.bold(one), *texts, _takes(KEYS[one], value if is_off else ""))
 
     def _begin_list(self, name: str, line: str) -> None:

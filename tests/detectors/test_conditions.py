@@ -1,4 +1,4 @@
-"""The figures that explain a verdict are those that it goes by: all are met just where there is a finding."""
+"""The conditions that explain a verdict are those that it goes by: all are met just where there is a finding."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS
-from fleet_health.detectors import blind, receiver_down
+from fleet_health.detectors.spec import are_met
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
@@ -78,7 +78,7 @@ coverages = st.builds(
     st.lists(coverages, max_size=2),
     st.frozensets(st.sampled_from(["pi-2", "x-1"])),
 )
-def test_all_figures_are_met_just_where_there_is_a_finding(
+def test_all_conditions_are_met_just_where_there_is_a_finding(
     shipped: list[Ship],
     logged: list[Response | Unstamped | UnitState],
     coverage: list[Coverage],
@@ -93,22 +93,14 @@ def test_all_figures_are_met_just_where_there_is_a_finding(
         found = {finding.host for finding in detector.find(fleet, NOW)}
         explained = set()
         for host in (EVERY_HOST, *HOSTS, "pi-2", "x-*", "a*"):
-            figures = detector.figures(fleet, host, NOW)
-            assert all(figure.key in KEYS for figure in figures if figure.key)
-            if detector.symptom == receiver_down.SYMPTOM and figures:
-                by_systemd, *by_index = figures
-                is_whole = fleet.is_whole("index", NOW - 30 * MINUTE, NOW)
-                is_met = by_systemd.is_met or (is_whole and all(figure.is_met for figure in by_index))
-            elif detector.symptom == blind.SYMPTOM:
-                is_met = any(figure.is_met for figure in figures)
-            else:
-                is_met = bool(figures) and all(figure.is_met for figure in figures)
-            if is_met:
+            conditions = detector.conditions(fleet, host, NOW)
+            assert all(one.key in KEYS for one in conditions if one.key)
+            if are_met(conditions):
                 explained.add(host)
         assert explained == found, detector.symptom
 
 
-def test_the_figures_say_what_the_settings_say(tmp_path: Path) -> None:
+def test_the_conditions_say_what_the_settings_say(tmp_path: Path) -> None:
     """A limit in words is that of the setting that is named beside it."""
     config = tmp_path / "config.toml"
     config.write_text('[detectors.silent]\nafter = "42m"\n')
@@ -116,7 +108,7 @@ def test_the_figures_say_what_the_settings_say(tmp_path: Path) -> None:
     fleet = Fleet()
     fleet.ships.record([Ship("a", NOW - 43 * MINUTE)])
 
-    after, lookback = silent.figures(fleet, "a", NOW)
+    after, lookback = silent.conditions(fleet, "a", NOW)
 
     assert (after.value, after.limit, after.key) == ("43 min ago", "longer ago than 42 min", "detectors.silent.after")
     assert (lookback.limit, lookback.key) == ("no longer ago than 1 d", "detectors.silent.lookback")

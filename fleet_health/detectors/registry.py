@@ -1,0 +1,40 @@
+"""Every detector, in the order in which they are asked and shown.
+
+Whatever the rest of the program has to know of a symptom derives from here when it is imported: configuration keys,
+overrides, MESSAGE_IDs, the choices of `--symptom`, and what may be open of a host in a replay.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.detectors import (
+    blind,
+    fatal_only,
+    index_stalled,
+    journal_lossy,
+    never_seen,
+    receiver_down,
+    receiver_failing,
+    silent,
+    too_many_hosts,
+    unknown_hosts,
+    unstamped,
+)
+
+if TYPE_CHECKING:
+    from fleet_health.detectors.spec import DetectorSpec
+
+DETECTORS: tuple[DetectorSpec, ...] = (
+    silent.SPEC,
+    fatal_only.SPEC,
+    unstamped.SPEC,
+    never_seen.SPEC,
+    blind.SPEC,
+    too_many_hosts.SPEC,
+    unknown_hosts.SPEC,
+    receiver_failing.SPEC,
+    receiver_down.SPEC,
+    index_stalled.SPEC,
+    journal_lossy.SPEC,
+)

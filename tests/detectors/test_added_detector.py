@@ -1,0 +1,247 @@
+"""A detector that is declared in a module of its own, this one, is all that a new symptom takes.
+
+The programs here list it in the registry before anything else of `fleet_health` is imported.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.detectors.spec import (
+    INDEX,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Reach,
+    Rule,
+    Setting,
+    Subject,
+)
+from fleet_health.model.instant import HOUR_US, describe
+from fleet_health.model.subject import EVERY_HOST
+from tests.rig.patience import PATIENCE_S
+from tests.rig.service_process import plain_environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from fleet_health.detectors.limits import HostLimits
+    from fleet_health.detectors.suggested_fix import SuggestedFix
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from tests.conftest import Service, Site
+
+SYMPTOM = "tardy"
+
+
+@dataclass(frozen=True, slots=True)
+class TardyLimits:
+    """When a host is tardy: its last upload is longer ago than `after_us`."""
+
+    after_us: int
+    suggested_fix: SuggestedFix
+
+
+SPEC = DetectorSpec(
+    symptom=SYMPTOM,
+    message_id="5b1f0c6d2e7a4f3899d4c2b1a0e6f7d8",
+    subject=Subject.HOST,
+    needs=INDEX,
+    is_of_absence=True,
+    switches=("detectors.tardy.enabled",),
+    limits=TardyLimits,
+    is_by_host=True,
+    settings=(
+        Setting("detectors.tardy.after", Kind.DURATION, "5m", "after_us", "A host is tardy after this."),
+        Setting("detectors.tardy.suggested_fix", Kind.SUGGESTED_FIX, "Wake $host.", "suggested_fix", "What to do."),
+    ),
+    build=lambda configured: Tardy(configured.limits[SYMPTOM]),
+)
+
+
+class Tardy(Rule):
+    """Finds the hosts whose last upload is a while ago."""
+
+    spec = SPEC
+    reach = Reach(ships_us=HOUR_US)
+
+    def __init__(self, limits: HostLimits[TardyLimits]) -> None:
+        self._limits = limits
+
+    def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
+        """Give how long ago it uploaded last."""
+        last_at = fleet.ships.last_at(host)
+        if host == EVERY_HOST or last_at is None:
+            return ()
+        after_us = self._limits.of(host).after_us
+        ago, limit = f"{describe(now - last_at)} ago", f"longer ago than {describe(after_us)}"
+        return (Condition("last upload", ago, limit, "detectors.tardy.after", now - last_at > after_us),)
+
+    def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
+        """Say that it is."""
+        del fleet, now
+        return Finding(host, SYMPTOM, "it takes its time", self._limits.of(host).suggested_fix.render(host))
+
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Return whether it has uploaded of late."""
+        last_at = fleet.ships.last_at(host)
+        return last_at is not None and now - last_at <= self._limits.of(host).after_us
+
+    def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
+        """Return its last upload."""
+        return fleet.ships.last_at(host)
+
+    def limits_of(self, host: str) -> str:
+        """Return the limit."""
+        return str(self._limits.of(host).after_us)
+
+
+LISTED = """
+from fleet_health.detectors import registry
+from tests.detectors.test_added_detector import SPEC
+registry.DETECTORS = (*registry.DETECTORS, SPEC)
+"""
+
+CONFIG = """
+[[overrides]]
+hosts = ["patient"]
+detectors.tardy.after = "30m"
+"""
+
+
+def program(code: str, *arguments: object) -> str:
+    """Run a program with the detector listed, to its end; give its stdout."""
+    command = [sys.executable, "-c", f"import sys\n{LISTED}\n{code}", *map(str, arguments)]
+    done = subprocess.run(
+        command, env=plain_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    assert done.returncode in {0, 1}, done.stderr
+    return done.stdout
+
+
+def command(*arguments: object) -> str:
+    """Run `fleet-health` with the detector listed; give its stdout."""
+    return program("from fleet_health.__main__ import main\nsys.exit(main())", *arguments)
+
+
+def documents(text: str) -> list[dict[str, Any]]:
+    """Read JSON a line."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@pytest.fixture
+def late(site: Site) -> Site:
+    """A site with two hosts that uploaded ten minutes ago, one of which may."""
+    site.configure(CONFIG)
+    site.ship("late", "patient", minutes_ago=10)
+    site.ship("well")
+    site.answer("well", 201)
+    site.sync_journal()
+    return site
+
+
+def test_its_settings_are_keys_with_overrides_help_and_a_switch(late: Site) -> None:
+    """In `config show`, for a host, in the manual page, and where a value is wrong."""
+    shown = command("config", "show", "--config", late.config)
+    of_host = command("config", "show", "--config", late.config, "patient")
+    page = program(
+        "from pathlib import Path\n"
+        "from fleet_health.cli.docs.configuration_manual import configuration_page\n"
+        "print(configuration_page(Path('config.example.toml').read_text(), 'fleet-health 0'))"
+    )
+
+    assert 'detectors.tardy.after = "5m"  # default\n' in shown
+    assert "detectors.tardy.enabled = true  # default\n" in shown
+    assert 'detectors.tardy.after = "30m"  # overrides[1], patient\n' in of_host
+    assert "A host is tardy after this." in page
+
+
+def test_check_finds_it_and_a_switch_stops_that(late: Site) -> None:
+    """By its default, and for the host that has an override not."""
+    found = [
+        row["host"]
+        for row in documents(command("check", "--config", late.config, "--dry-run", "--json"))
+        if is_tardy(row)
+    ]
+    late.configure("detectors.tardy.enabled = false")
+    without = [
+        row for row in documents(command("check", "--config", late.config, "--dry-run", "--json")) if is_tardy(row)
+    ]
+
+    assert (found, without) == (["late"], [])
+
+
+def is_tardy(row: dict[str, Any]) -> bool:
+    """Say whether a row is of this symptom."""
+    return row.get("symptom") == SYMPTOM
+
+
+def test_the_service_alerts_explains_silences_and_resolves_it(
+    late: Site, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """As it does with any other."""
+    with start_altered_service(late, LISTED) as service:
+        service.until_ready()
+        service.until(lambda: ("late", SYMPTOM) in late.alerted(), "the alert")
+        explained = json.loads(command("explain", "late", "--config", late.config, "--json"))
+        command("silence", "late", "--symptom", SYMPTOM, "--for", "1h", "--reason", "known", "--config", late.config)
+        listed = command("silence", "list", "--config", late.config)
+        late.ship("late")
+        service.until(lambda: late_incidents(late) == [], "the end")
+        assert service.stop() == 0
+
+    (verdict,) = [one for one in explained["detectors"] if is_tardy(one)]
+    (figure,) = verdict["figures"]
+    assert (verdict["is_found"], figure["is_met"], figure["setting"]) == (True, True, '"5m"')
+    assert f"late {SYMPTOM} until" in listed
+    assert ("patient", SYMPTOM) not in late.alerted()
+
+
+def late_incidents(site: Site) -> list[str]:
+    """Name the symptoms that `late` shows by `explain`."""
+    document = json.loads(command("explain", "late", "--config", site.config, "--json"))
+    return [one["symptom"] for one in document["detectors"] if one["incident"] is not None]
+
+
+def test_a_replay_by_several_processes_ends_what_began_in_another_span(site: Site) -> None:
+    """The second upload is in the last of three spans, the incident began in the first."""
+    site.configure(tick="1m")
+    site.ship("late", minutes_ago=170)
+    site.ship("late", minutes_ago=50)
+    site.answer("late", 201)
+    site.sync_journal()
+
+    document = json.loads(
+        program(
+            "from fleet_health.__main__ import main\n"
+            "from fleet_health.cli.commands import replay\n"
+            "replay.processors, replay._WORTH_IT_US = lambda: 3, 0\n"
+            "sys.exit(main())",
+            *("replay", "--config", site.config, "--since", "3h", "--until", "47m", "--json"),
+        )
+    )
+
+    (episode,) = [one for one in document["incidents"] if is_tardy(one)]
+    assert episode["ended_wall"] is not None
+    assert 110 * 60 <= episode["lasted_s"] <= 120 * 60
+
+
+def test_its_alerts_have_its_message_id_in_the_journal() -> None:
+    """The fields that go to journald name it."""
+    told = program(
+        "import json\n"
+        "from fleet_health.alerting.alert import Alert\n"
+        "from fleet_health.detectors.spec import Finding\n"
+        "from fleet_health.records.journal_sink import fields_of\n"
+        "print(json.dumps(fields_of(Alert(Finding('late', 'tardy', 'detail', 'fix'), 1))))"
+    )
+
+    assert json.loads(told)["MESSAGE_ID"] == SPEC.message_id
