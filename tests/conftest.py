@@ -282,7 +282,7 @@ def make_site() -> Iterator[Callable[[Path], Site]]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A receiver's files, none of them there yet, and a configuration of defaults with a tick of one second."""
+    """A receiver's files, none of them there yet, and a configuration of defaults with a tick of 100 ms."""
     # What is alerted once an hour is alerted twice in a test that goes from one hour into the next.
     if (left_s := 3_600 - time.time() % 3_600) < PATIENCE_S:
         time.sleep(left_s)

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 
 KEYS: dict[str, Key] = {
-    "tick": Key(values.duration(at_least="1s"), "5m"),
+    "tick": Key(values.duration(at_least="100ms"), "5m"),
     "blind_after": Key(values.duration(), "15m"),
     "hosts.limit": Key(values.count, HOST_LIMIT),
     "hosts.forget_after": Key(values.duration(), "30d"),
