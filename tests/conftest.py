@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.rig import zygote
 from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.properties import PROFILE
 from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import Site
 
@@ -40,11 +41,7 @@ __all__ = [  # the types of what the fixtures give
     "StartService",
 ]
 
-# In CI a property is tried on the same examples each time: a change is judged by itself, not by chance. Everywhere else
-# each run tries new ones. There is no deadline: how long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("by hand", deadline=None)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "by hand")
+hypothesis.settings.load_profile(PROFILE)
 
 pytest_plugins = ["tests.rig.fleets"]
 

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.config import values
 from fleet_health.detectors.suggested_fix import SuggestedFix
+from tests.rig.properties import tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,7 +123,7 @@ def test_a_wrong_value_is_told_what_was_expected(read: Callable[[Any], Any], raw
         read(raw)
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(
     parts=st.lists(st.tuples(st.integers(0, 999), st.sampled_from(["ms", "s", "m", "h", "d"])), min_size=1, max_size=4)
 )
@@ -135,7 +136,7 @@ def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
     )
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(raw=st.text(st.sampled_from("0159.msh d$`(?P<host>)[]*{}\\"), max_size=20))
 def test_no_string_makes_a_reader_fail_otherwise(raw: str) -> None:
     """A reader gives a value or raises ValueError, nothing else."""

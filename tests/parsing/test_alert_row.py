@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.detectors.spec import Finding
 from fleet_health.parsing.alert_row import parse_alert_row
+from tests.rig.properties import tried
 
 AT = 1_795_460_100_000_000
 YEAR_2199 = 7_258_118_399_000_000
 KEY = b'"dedup_key":"0123456789abcdef"'
 
 
-@settings(deadline=None, max_examples=200)
+@tried(200)
 @given(host=st.text(st.characters(exclude_categories=["Cs"])), detail=st.text(), at=st.integers(0, YEAR_2199))
 def test_what_is_written_is_read_back(host: str, detail: str, at: int) -> None:
     """A row gives the key and the instant of its alert."""
@@ -68,7 +69,7 @@ def test_a_row_from_beyond_the_calendar_never_blocks_the_start(time: bytes) -> N
         incidents.remember(*row)
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(line=st.binary())
 def test_no_bytes_make_it_raise(line: bytes) -> None:
     """Any line can be read back."""

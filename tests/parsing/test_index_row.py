@@ -7,14 +7,15 @@ from datetime import datetime
 from operator import attrgetter
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.observation import Ship
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
+from tests.rig.properties import tried
 
-PROPERTY = settings(deadline=None, max_examples=300)
+PROPERTY = tried(300)
 PARSER = IndexParser(host_field="host_id", time_field="received_at_wall")
 AT = 1_795_460_100_000_000
 TIME = b'"2026-11-23T18:55:00Z"'
