@@ -115,3 +115,27 @@ def test_a_full_table_of_uploads_takes_whoever_is_expected(expected: list[str]) 
     assert fleet.ships.newest_at() == 40
     assert fleet.ships.evict(35) == {"old": 10}
     assert fleet.ships.newcomers == {}
+
+
+def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others stay exact, and no count is lost."""
+    monkeypatch.setattr("fleet_health.model.traffic._BUDGET", 4_096)
+    fleet = Fleet()
+    fleet.ships.record([Ship("busy", 0), Ship("idle", 0)])
+    fleet.traffic.record([*(Response("busy", number * 1_000, 412) for number in range(5_000)), *refused("idle", at=1)])
+    windows = dict(fleet.traffic.items())
+
+    assert [windows[host].count(0, 10**9).refused for host in ("busy", "idle")] == [5_000, 1]
+    assert windows["busy"].size < 5_000
+    assert windows["idle"].size == 1
+
+
+def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
+    """The latest of those that were left out is named, whatever the order of the rows."""
+    fleet = Fleet(1)
+    fleet.ships.record([Ship("known", 10), Ship("late", 30), Ship("early", 20)])
+
+    assert (fleet.ships.left_out.count, fleet.ships.left_out.host) == (2, "late")
+    assert fleet.ships.last_at("late") is None
