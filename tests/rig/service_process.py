@@ -147,6 +147,15 @@ class Service:
             time.sleep(POLL_S)
         return found
 
+    def do_until(self, act: Callable[[], object], probe: Callable[[], T], what: str) -> T:
+        """Do something again and again until something comes: on a busy machine once may be forgotten before a tick."""
+
+        def act_and_look() -> T:
+            act()
+            return probe()
+
+        return self.until(act_and_look, what)
+
     def until_ready(self, times: int = 1) -> Self:
         """Wait until READY=1 has come so many times."""
         self.until(lambda: len(self.notify.having("READY")) >= times, "READY=1")
