@@ -20,6 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.rig import zygote
 from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.properties import PROFILE
 from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import Site
 
@@ -40,11 +41,7 @@ __all__ = [  # the types of what the fixtures give
     "StartService",
 ]
 
-# In CI a property is tried on the same examples each time: a change is judged by itself, not by chance. Everywhere else
-# each run tries new ones. There is no deadline: how long an example takes depends on what else the machine does.
-hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
-hypothesis.settings.register_profile("by hand", deadline=None)
-hypothesis.settings.load_profile("ci" if os.environ.get("CI") == "true" else "by hand")
+hypothesis.settings.load_profile(PROFILE)
 
 pytest_plugins = ["tests.rig.fleets"]
 
@@ -282,7 +279,7 @@ def make_site() -> Iterator[Callable[[Path], Site]]:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    """A receiver's files, none of them there yet, and a configuration of defaults with a tick of one second."""
+    """A receiver's files, none of them there yet, and a configuration of defaults with a tick of 100 ms."""
     # What is alerted once an hour is alerted twice in a test that goes from one hour into the next.
     if (left_s := 3_600 - time.time() % 3_600) < PATIENCE_S:
         time.sleep(left_s)

@@ -33,7 +33,7 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
 """The kind of a detector's setting -> its reader."""
 
 KEYS: dict[str, Key] = {
-    "tick": Key(values.duration(at_least="1s"), "5m"),
+    "tick": Key(values.duration(at_least="100ms"), "5m"),
     "hosts.limit": Key(values.count, HOST_LIMIT),
     "hosts.forget_after": Key(values.duration(), "30d"),
     "hosts.expected": Key(values.maybe_globs, []),

@@ -90,7 +90,7 @@ def memorize(
 
 
 class Saving:
-    """Decides when the state is worth a write: an SD card has only so many, and a tick may be as short as a second."""
+    """Decides when the state is worth a write: an SD card has only so many, and a tick may take 100 ms."""
 
     def __init__(self) -> None:
         self._lasting = b""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.alerting.alert import Alert, dedup_key
+from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
+from fleet_health.alerting.evidence import Evidence
 from fleet_health.detectors.spec import Finding
 
 AT = 1_795_460_100_000_000
@@ -43,6 +44,63 @@ def test_the_row_has_the_six_keys() -> None:
         ("detected_at_wall", "2026-11-23T18:55:00+00:00"),
         ("dedup_key", "3df592a352c1c5ce"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("evidence", "command", "facts"),
+    [
+        pytest.param(None, "", {}, id="nothing was gathered"),
+        pytest.param(Evidence(), "", {}, id="nothing is known"),
+        pytest.param(
+            Evidence(last_good_at=AT - 2), "", {"last_good_wall": "2026-11-23T18:54:59.999998+00:00"}, id="an upload"
+        ),
+        pytest.param(
+            Evidence(AT - 2, AT - 1, {412: 9, 503: 3}, 2, "412", ("PUT … 412",)),
+            "journalctl --grep=pi-01",
+            {
+                "last_good_wall": "2026-11-23T18:54:59.999998+00:00",
+                "first_bad_wall": "2026-11-23T18:54:59.999999+00:00",
+                "responses": {"412": 9, "503": 3},
+                "unstamped": 2,
+                "reason": "412",
+                "samples": ["PUT … 412"],
+                "command": "journalctl --grep=pi-01",
+            },
+            id="everything",
+        ),
+    ],
+)
+def test_the_evidence_follows_the_six_keys(evidence: Evidence | None, command: str, facts: dict[str, object]) -> None:
+    """What is not known is left out, so a key that is there always has a value."""
+    alert = Alert(FINDING, AT, evidence, command)
+
+    assert alert.facts() == facts
+    assert list(alert.row().items())[6:] == list(facts.items())
+
+
+@pytest.mark.parametrize(
+    ("status", "ended_at", "detail", "line"),
+    [
+        pytest.param(
+            RESOLVED, AT + 60_000_000, "it is over, after 1 min", "RESOLVED host=pi-01 symptom=silent ", id="resolved"
+        ),
+        pytest.param(
+            LOST,
+            AT - 1,
+            "nothing for the whole lookback, after 0 s of silent; no more is said",
+            "LOST host=pi-01 symptom=silent ",
+            id="lost, and the clock was set back",
+        ),
+    ],
+)
+def test_a_notice_says_what_became_of_an_incident(status: str, ended_at: int, detail: str, line: str) -> None:
+    """Its row has an alert's keys without a fix, the status, and how long it lasted: never less than nothing."""
+    notice = Notice(status, "pi-01", "silent", AT, ended_at, AT + 120_000_000)
+    row = notice.row()
+
+    assert (row["detail"], row["suggested_fix"], row["status"]) == (detail, "", status)
+    assert row["lasted_s"] == max(0, ended_at - AT) / 1_000_000
+    assert notice.line() == line + detail
 
 
 def test_the_row_keeps_the_microseconds() -> None:

@@ -21,6 +21,7 @@ from fleet_health.detectors.spec import Finding
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.subject import EVERY_HOST
+from tests.rig.properties import tried
 from tests.rig.suppressing import silenced
 
 if TYPE_CHECKING:
@@ -415,7 +416,7 @@ def test_restarts_change_nothing(
         assert both[0] == both[1]
 
 
-@settings(deadline=None, max_examples=400)
+@tried(400)
 @given(steps=STEPS, flap_limit=st.integers(1, 3), tick_minutes=st.sampled_from([5, 20, 60]))
 def test_no_finding_of_a_host_disappears(
     steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]], flap_limit: int, tick_minutes: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.alerting.alert import dedup_key
@@ -13,6 +13,7 @@ from fleet_health.alerting.incidents import Incidents
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from tests.rig.properties import tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -140,7 +141,7 @@ TICKS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=200)
+@tried(200)
 @given(ticks=TICKS, restarts=st.sets(st.integers(0, 14)))
 def test_each_host_and_hour_has_one_alert_across_restarts(
     ticks: list[tuple[int, list[str]]], restarts: set[int]

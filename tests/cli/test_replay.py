@@ -269,7 +269,7 @@ def test_that_the_journal_is_empty_is_said(recorded: Site, run_command: RunComma
     """Its directory may be another one than was meant, or what is in it be damaged."""
     (recorded.directory / "other").mkdir()
     (recorded.directory / "other" / "x.journal").write_text("damaged")
-    recorded.configure(journal=recorded.directory / "other")
+    recorded.configure(journal=recorded.directory / "other", tick="5m")
     arguments = ("--since", iso(NOON), "--until", iso(NOON + 4 * HOUR))
     done = run_command("replay", "--config", recorded.config, *arguments)
 

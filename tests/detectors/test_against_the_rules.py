@@ -9,7 +9,7 @@ import re
 from dataclasses import asdict, dataclass
 from typing import NamedTuple, TypeAlias
 
-from hypothesis import event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from fleet_health.detectors.evaluation import evaluate, evict, reach_of
@@ -22,6 +22,7 @@ from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Ship
 from fleet_health.model.observation import Unstamped as UnstampedRejection
 from fleet_health.model.row_dates import admit_until
+from tests.rig.properties import tried
 
 NOW = 1_795_460_100_000_000
 FIX, FIX_412 = SuggestedFix("at $host"), SuggestedFix("at the HEAD of $host")
@@ -138,7 +139,7 @@ ENTRIES = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=600)
+@tried(600)
 @given(rows=ROWS, entries=ENTRIES, default=RULES, bench=RULES, has_evicted=st.booleans())
 def test_the_findings_are_those_of_the_rules(
     rows: list[Ship], entries: list[Entry], default: Rules, bench: Rules, *, has_evicted: bool
@@ -156,7 +157,7 @@ def test_the_findings_are_those_of_the_rules(
     assert found == judge(rows, entries, {"pi-1": default, "pi-2": default, "bench-1": bench}, NOW)
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(
     batches=st.lists(st.tuples(ROWS, ENTRIES, st.integers(0, 10)), min_size=1, max_size=5), default=RULES, bench=RULES
 )

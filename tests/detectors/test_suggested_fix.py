@@ -6,10 +6,11 @@ import re
 import shlex
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.detectors.suggested_fix import SuggestedFix
+from tests.rig.properties import tried
 
 
 @pytest.mark.parametrize(
@@ -56,7 +57,7 @@ def test_what_cannot_be_put_in_is_refused_at_once(text: str, message: str) -> No
         SuggestedFix(text)
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(host=st.text(st.characters(exclude_characters="`\0", exclude_categories=["Cs"])))
 def test_no_host_leaves_its_word_in_a_command(host: str) -> None:
     """A shell takes the host for one word, whatever stands in it."""
@@ -65,7 +66,7 @@ def test_no_host_leaves_its_word_in_a_command(host: str) -> None:
     assert shlex.split(command) == ["ssh", "--", host, "true"]
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(text=st.text(st.sampled_from("$hostx{}` ")), host=st.text(st.sampled_from("a$`{}' ")))
 def test_a_text_that_is_accepted_can_be_written(text: str, host: str) -> None:
     """It is refused at once, or never fails later."""

@@ -8,16 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT, MESSAGE_LINES, LogParser
 from tests.fuzz.make_corpus import ACCESS, LINES, ROW, WARNING
 from tests.fuzz.targets import LONGEST_MATCHED, NOW, SETTINGS, check, check_alerts, check_index, check_journal
+from tests.rig.properties import tried
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.bin"))
 
-FUZZ = settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+FUZZ = tried(400, suppress_health_check=list(HealthCheck))
 
 NASTY_TEXT = st.text(max_size=40) | st.text(
     st.sampled_from("\0\n\r\t\x1b\x7f\x85\u2028\u202e\ud800\udfff\ufeff/%~:.,= \"'\\`${}\u017f\u212a\u0664"),

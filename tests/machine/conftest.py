@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -52,7 +53,19 @@ def _bootable() -> None:
 @pytest.fixture(scope="session")
 def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
     """The host's directories that every machine sees: the checkout, files for pip, the receiver's packages."""
-    base = tmp_path_factory.mktemp("shown")
+    # Those of xdist have a directory in common, and what takes so long is made by one of them alone.
+    own = tmp_path_factory.getbasetemp()
+    base = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "shown"
+    base.mkdir(exist_ok=True)
+    with (base / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made := base / "made").exists():
+            _make_shown(base)
+            made.touch()
+    return {base / "checkout": CHECKOUT, base / "wheelhouse": WHEELHOUSE, base / "receiver": RECEIVER_PACKAGES}
+
+
+def _make_shown(base: Path) -> None:
     checkout, wheelhouse, receiver, venv = (base / name for name in ("checkout", "wheelhouse", "receiver", "venv"))
     for name in _SHIPPED:
         _copy(_ROOT / name, checkout / name)
@@ -71,7 +84,6 @@ def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Pat
     subprocess.run([*pip, "install", *not_isolated, "--target", receiver, *demo], check=True)
     ours = ("--no-deps", "--no-build-isolation", "--target", receiver, _copy(checkout, base / "build"))
     subprocess.run([*pip, "install", *ours], check=True)
-    return {checkout: CHECKOUT, wheelhouse: WHEELHOUSE, receiver: RECEIVER_PACKAGES}
 
 
 def _copy(source: Path, target: Path) -> Path:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.fleet import Fleet, Ships, Traffic
 from fleet_health.model.observation import Response, Ship, Unstamped
 from fleet_health.model.window import Counts
+from tests.rig.properties import tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = tried(200)
 INSTANTS = st.integers(-20, 20)
 HOSTS = st.sampled_from(["a", "b", "c"])
 SHIPS = st.lists(st.builds(Ship, HOSTS, INSTANTS), max_size=20)

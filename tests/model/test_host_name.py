@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from fleet_health.model.host_name import host_name, safe_glob
+from tests.rig.properties import tried
 
-PROPERTY = settings(deadline=None, max_examples=500)
+PROPERTY = tried(500)
 HASH_OF_129_A = "c12cb024a2e5551c"
 
 # Few characters, so that different names come out alike if they can; all categories, so that nothing is left out.

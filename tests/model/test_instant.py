@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.instant import describe, from_datetime, isoformat, to_us, utc_hour
+from tests.rig.properties import tried
 
-PROPERTY = settings(deadline=None, max_examples=300)
+PROPERTY = tried(300)
 DAY = timedelta(days=1)
 OFFSETS = st.timedeltas(min_value=timedelta(microseconds=1) - DAY, max_value=DAY - timedelta(microseconds=1))
 # A day away from the ends of the calendar, so that each moment has a date in UTC as well.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.window import EXACT_EVENTS, Counts, HostWindow
+from tests.rig.properties import tried
 
-PROPERTY = settings(deadline=None, max_examples=300)
+PROPERTY = tried(300)
 # Near each other, and as far apart as times can be.
 INSTANTS = st.integers(-30, 30) | st.integers(-(2**51), 2**51)
 UNSTAMPED = None

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
@@ -27,6 +27,7 @@ from tests.oracle.assembled_service import AssembledService, Clock
 from tests.oracle.limits import MINUTE
 from tests.oracle.oracle import Entry, Oracle, Row, Verdict
 from tests.oracle.strategies import BESIDE, COPIES, HOSTS, LIMITS, MINUTES_AGO, SPANS, STATUSES, STEPS, TORN
+from tests.rig.properties import tried
 
 if TYPE_CHECKING:
     from fleet_health.detectors.evaluation import Evaluation
@@ -231,7 +232,5 @@ def verdict_of(finding: Finding) -> Verdict:
     return Verdict(finding.host, finding.symptom, tuple(map(int, counts)))
 
 
-ServiceModel.TestCase.settings = settings(
-    max_examples=150, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
-)
+ServiceModel.TestCase.settings = tried(150, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 TestServiceModel = ServiceModel.TestCase

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.alerting.alert import Alert
+from fleet_health.alerting.alert import Alert, Notice
+from fleet_health.alerting.evidence import Evidence
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.detectors.spec import Finding
-from fleet_health.parsing.alert_row import parse_alert_row
+from fleet_health.parsing.alert_row import parse_alert_row, parse_incident_row, parse_whole_row
+from tests.rig.properties import tried
 
 AT = 1_795_460_100_000_000
 YEAR_2199 = 7_258_118_399_000_000
 KEY = b'"dedup_key":"0123456789abcdef"'
 
 
-@settings(deadline=None, max_examples=200)
+@tried(200)
 @given(host=st.text(st.characters(exclude_categories=["Cs"])), detail=st.text(), at=st.integers(0, YEAR_2199))
 def test_what_is_written_is_read_back(host: str, detail: str, at: int) -> None:
     """A row gives the key and the instant of its alert."""
@@ -68,8 +70,47 @@ def test_a_row_from_beyond_the_calendar_never_blocks_the_start(time: bytes) -> N
         incidents.remember(*row)
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(line=st.binary())
 def test_no_bytes_make_it_raise(line: bytes) -> None:
     """Any line can be read back."""
     assert parse_alert_row(line) is None
+
+
+@pytest.mark.parametrize("host", ["pi-01", "*"])
+@pytest.mark.parametrize(
+    "evidence", [Evidence(samples=[]), Evidence(AT - 2, AT - 1, {412: 9}, 2, "412", ["PUT … 412"])]
+)
+def test_an_alert_is_read_back_whole(host: str, evidence: Evidence) -> None:
+    """So that it can be sent once more, with all its evidence."""
+    alert = Alert(Finding(host, "silent", "detail", "fix"), AT, evidence, "journalctl")
+
+    assert parse_whole_row(msgspec.json.encode(alert.row())) == (alert, AT)
+    assert parse_incident_row(msgspec.json.encode(alert.row())) == ((host, "silent", ""), AT)
+
+
+def test_a_notice_is_read_back_whole() -> None:
+    """It ended when it was detected, as far as a row tells; how long it lasted is kept."""
+    notice = Notice("resolved", "pi-01", "silent", AT - 60_000_000, AT, AT)
+    row = notice.row()
+
+    assert parse_whole_row(msgspec.json.encode(row)) == (notice, AT)
+    assert parse_incident_row(msgspec.json.encode(row)) == (("pi-01", "silent", "resolved"), AT)
+    assert parse_whole_row(msgspec.json.encode(row | {"lasted_s": None})) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"host": "pi-02"}, id="another host than the key's"),
+        pytest.param({"symptom": "unstamped"}, id="another symptom"),
+        pytest.param({"host": "a b"}, id="no name of a host"),
+        pytest.param({"detected_at_wall": "yesterday"}, id="no instant"),
+        pytest.param({"first_bad_wall": "yesterday"}, id="no instant in the evidence"),
+    ],
+)
+def test_a_row_that_is_not_ours_is_not_made_an_alert(change: dict[str, str]) -> None:
+    """Its key says so, or what it holds cannot be read."""
+    row = Alert(Finding("pi-01", "silent", "detail", "fix"), AT).row() | change
+
+    assert parse_whole_row(msgspec.json.encode(row)) is None

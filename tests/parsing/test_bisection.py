@@ -6,11 +6,12 @@ import math
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.instant import SECOND_US
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE, entry_offset
+from tests.rig.properties import tried
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +55,7 @@ def in_order(count: int, step: int = SECOND_US, length: int = 400) -> list[bytes
     return [line_of(BEGIN + number * step, length) for number in range(count)]
 
 
-@settings(deadline=None, max_examples=60)
+@tried(60)
 @given(
     count=st.integers(2_700, 4_000),
     step=st.sampled_from([0, SECOND_US // 100, SECOND_US, 60 * SECOND_US, SLACK_US, 2 * SLACK_US]),

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.observation import Response, Unstamped
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT, LogObservation, LogParser, compile_pattern
+from tests.rig.properties import tried
 
-PROPERTY = settings(deadline=None, max_examples=300)
+PROPERTY = tried(300)
 AT = 1_795_460_100_000_000
 # Patterns of one's own, that are searched for anywhere in a line; the defaults are tried in tests/security.
 RESPONSE = r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})'

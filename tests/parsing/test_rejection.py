@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.parsing.rejection import Rejection, RejectionCount, rejection
+from tests.rig.properties import tried
 
 
 @pytest.mark.parametrize(
@@ -36,7 +37,7 @@ def test_the_excerpt_shows_the_beginning(line: bytes | str, excerpt: str) -> Non
     assert rejection("some reason", line) == Rejection("some reason", excerpt)
 
 
-@settings(deadline=None, max_examples=300)
+@tried(300)
 @given(line=st.binary(max_size=200) | st.text(st.characters(), max_size=200))
 def test_an_excerpt_is_printable(line: bytes | str) -> None:
     """Whatever the line, it is short, and holds only printable ASCII and perhaps the ellipsis at its end."""

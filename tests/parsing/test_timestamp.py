@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.instant import from_datetime
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
+from tests.rig.properties import tried
 
-PROPERTY = settings(deadline=None, max_examples=300)
+PROPERTY = tried(300)
 AT = 1_795_460_100_000_000
 NOT_ISO, NO_OFFSET, IMPLAUSIBLE = "time not in ISO 8601", "time without offset", "implausible time"
 MOMENTS = st.datetimes(

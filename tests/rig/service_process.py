@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from tests.rig.patience import PATIENCE_S, POLL_S
-from tests.rig.zygote import ForkedProcess
+from tests.rig.zygote import ForkedProcess, needs_an_interpreter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,11 +67,6 @@ class NotifySocket:
         return statuses[-1]["STATUS"] if statuses else ""
 
 
-def _needs_an_interpreter(environment: dict[str, str]) -> bool:
-    """Say whether some variable matters only to an interpreter that is just starting."""
-    return any(name.startswith(("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")) for name in environment)
-
-
 class Service:
     """`fleet-health run` as a process, with a service manager that listens."""
 
@@ -92,7 +87,7 @@ class Service:
         complete = plain_environment() | {"NOTIFY_SOCKET": str(self.notify.path)} | environment
         self.process: subprocess.Popen[bytes] | ForkedProcess
         with self._stderr.open("wb") as stderr, Path(os.devnull).open("r+b") as null:
-            if program or _needs_an_interpreter(environment):
+            if program or needs_an_interpreter(environment):
                 self.process = subprocess.Popen(
                     [sys.executable, *(program or ("-m", "fleet_health")), *arguments],
                     env=complete,
@@ -151,6 +146,15 @@ class Service:
                 break
             time.sleep(POLL_S)
         return found
+
+    def do_until(self, act: Callable[[], object], probe: Callable[[], T], what: str) -> T:
+        """Do something again and again until something comes: on a busy machine once may be forgotten before a tick."""
+
+        def act_and_look() -> T:
+            act()
+            return probe()
+
+        return self.until(act_and_look, what)
 
     def until_ready(self, times: int = 1) -> Self:
         """Wait until READY=1 has come so many times."""

@@ -62,7 +62,7 @@ class Site:
         self.alerts = self.directory / "alerts.jsonl"
         self.config = self.directory / "config.toml"
 
-    def configure(self, text: str = "", *, tick: str = "1s", **paths: Path) -> Path:
+    def configure(self, text: str = "", *, tick: str = "100ms", **paths: Path) -> Path:
         """Write the configuration: the site's paths, or those given, and then `text`."""
         chosen = {"index": self.index, "journal": self.journal_directory, "alerts": self.alerts} | paths
         # A string of JSON is one of TOML too.

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
+import time
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tests.rig import zygote
+from tests.rig.fake_clock import FakeClock, find_libfaketime
 from tests.rig.patience import PATIENCE_S
 from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
-    from tests.conftest import StartService
+    from tests.conftest import DoWithout, StartService
     from tests.rig.site import Site
 
 
@@ -48,6 +52,26 @@ def test_environment_and_directory_are_those_given(tmp_path: Path) -> None:
 
         assert process.wait(PATIENCE_S) != 0
         assert "nonsense" in (tmp_path / "out").read_text()
+
+
+def test_each_process_has_a_clock_of_its_own(site: Site, do_without: DoWithout) -> None:
+    """Those forked from one zygote with libfaketime go by the files that each was given, and as they are set later."""
+    if (library := find_libfaketime()) is None:
+        do_without("libfaketime is not installed")
+    site.show_all_symptoms()
+    site.sync_journal()
+
+    def minutes_ahead(clock: FakeClock) -> int:
+        arguments = ["check", "--json", "--config", str(site.config)]
+        done = zygote.run(arguments, env=plain_environment() | clock.environment, timeout=PATIENCE_S)
+        found_at = datetime.fromisoformat(json.loads(done.stdout.splitlines()[0])["detected_at_wall"])
+        return round((found_at.timestamp() - time.time()) / 60)
+
+    clocks = [FakeClock(library, site.directory / str(minutes), minutes * 60) for minutes in (10, 20)]
+    first = [minutes_ahead(clock) for clock in clocks]
+    clocks[0].set(5 * 60)
+
+    assert (first, minutes_ahead(clocks[0])) == ([10, 20], 5)
 
 
 def test_a_killed_process_reports_its_signal(site: Site, start_service: StartService) -> None:

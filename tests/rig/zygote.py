@@ -2,7 +2,8 @@
 
 A new interpreter and its imports cost nearly half a second of processor time, and the suite starts hundreds. What is
 forked is a process like any other: its own pid, environment, directory and descriptors; it can be signalled and killed.
-What depends on how an interpreter starts (PYTHON*, LD_*, the locale) is for `subprocess`.
+What an interpreter is started with for good, such as libfaketime, has a zygote of its own. What else depends on how an
+interpreter starts (PYTHON*, LD_*, the locale) is for `subprocess`.
 """
 
 from __future__ import annotations
@@ -32,6 +33,14 @@ if TYPE_CHECKING:
 _REQUEST_LIMIT = 1 << 20
 _STDERR = 2
 _ROOT = Path(__file__).resolve().parents[2]
+_AT_START = ("LD_PRELOAD", "PYTHONPATH", "FAKETIME_DONT_FAKE_MONOTONIC", "FAKETIME_NO_CACHE", "NO_FAKE_STAT")
+"""The variables that a zygote is started with. libfaketime looks up FAKETIME_TIMESTAMP_FILE whenever it is asked."""
+_OF_AN_INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
+
+
+def needs_an_interpreter(environment: Mapping[str, str]) -> bool:
+    """Return whether some variable matters only to an interpreter that is just starting, and no zygote is for it."""
+    return any(name.startswith(_OF_AN_INTERPRETER) and name not in _AT_START for name in environment)
 
 
 class ForkedProcess:
@@ -59,7 +68,7 @@ class ForkedProcess:
 
         """
         self.returncode: int | None = None
-        self.pid, self._status = _zygote(_surroundings()).fork(
+        self.pid, self._status = _zygote(_surroundings(), _at_start(env)).fork(
             {"arguments": list(arguments), "env": dict(env), "cwd": cwd or str(Path.cwd())}, (stdin, stdout, stderr)
         )
 
@@ -119,12 +128,13 @@ def run(
 class _Zygote:
     """Our end of the zygote."""
 
-    def __init__(self) -> None:
+    def __init__(self, at_start: tuple[tuple[str, str], ...]) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._turn = threading.Lock()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "tests.rig.zygote", str(theirs.fileno())],
             cwd=_ROOT,
+            env={name: value for name, value in os.environ.items() if name not in _AT_START} | dict(at_start),
             stdin=subprocess.DEVNULL,
             pass_fds=(theirs.fileno(),),
         )
@@ -142,8 +152,12 @@ class _Zygote:
 
 
 @cache
-def _zygote(_surroundings: tuple[object, ...]) -> _Zygote:
-    return _Zygote()
+def _zygote(_surroundings: tuple[object, ...], at_start: tuple[tuple[str, str], ...]) -> _Zygote:
+    return _Zygote(at_start)
+
+
+def _at_start(environment: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, environment[name]) for name in _AT_START if name in environment)
 
 
 def _surroundings() -> tuple[object, ...]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleet_health.config.loading import load
@@ -23,6 +23,7 @@ from fleet_health.parsing.forgery import forgeries
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.journal.source import log_parser
+from tests.rig.properties import tried
 from tests.security.servers import FORGED, VICTIM
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService
 
 DEFAULT = log_parser(load(None).journal)
-PROPERTY = settings(deadline=None, max_examples=200)
+PROPERTY = tried(200)
 
 OLD_RESPONSE = r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})'
 OLD_UNSTAMPED_HOST = r"host=(?P<host>\S+)"

@@ -83,14 +83,13 @@ def test_S8_two_rotations_and_a_restart(
 @pytest.mark.fault("S8", rig="service", says="an alert that has ended, its row compressed, and a restart")
 def test_S8_what_has_ended_and_comes_back(site: Site, start_service: StartService) -> None:
     """Its key is in the state though the incident is not: in the same hour it is not alerted a second time."""
-    site.configure('[detectors.silent]\nafter = "3s"')
+    site.configure('[detectors.silent]\nafter = "1s"')
     site.answer("well", 201)
     site.sync_journal()
     site.ship("comes")
     with start_service(site) as service:
         until_saved(service, site, 1)
-        site.ship("comes")
-        service.until(lambda: not state_of(site)["incidents"]["open"], "the end")
+        service.do_until(lambda: site.ship("comes"), lambda: not state_of(site)["incidents"]["open"], "the end")
         service.stop(signal.SIGKILL)
     site.alerts.with_name("alerts.jsonl.1.gz").write_bytes(gzip.compress(site.alerts.read_bytes()))
     site.alerts.unlink()

@@ -10,9 +10,7 @@ from fleet_health.records.silence_file import SilenceFile
 from tests.rig.site import now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.conftest import Service, Site, StartService
+    from tests.conftest import Site, StartService
 
 HOSTS = ("a", "b", "c")
 FAILING = ("*", "receiver-failing")
@@ -21,24 +19,14 @@ REFUSED = [(host, "fatal-only") for host in HOSTS]
 CONFIGURATION = """
 alerts.flap_limit = 1
 [detectors.silent]
-after = "2s"
+after = "1s"
 [detectors.fatal-only]
-window = "3s"
+window = "1500ms"
 [detectors.unstamped]
-window = "2s"
+window = "1s"
 [receiver.failing]
-window = "3s"
+window = "1500ms"
 """
-
-
-def do_until(service: Service, act: Callable[[], None], probe: Callable[[], object], what: str) -> None:
-    """Do something again and again until a condition holds: on a busy machine once may be forgotten before a tick."""
-
-    def act_and_look() -> object:
-        act()
-        return probe()
-
-    service.until(act_and_look, what)
 
 
 def incidents_of(site: Site) -> dict[str, Any]:
@@ -107,7 +95,7 @@ def test_a_silenced_host_is_told_of_as_flapping_when_the_silence_ends(site: Site
     site.ship("comes")
     with start_service(site) as service:
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the opening")
-        do_until(service, lambda: site.ship("comes"), lambda: not open_pairs(site), "the end")
+        service.do_until(lambda: site.ship("comes"), lambda: not open_pairs(site), "the end")
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the second opening")
         flapping, silenced = flapping_pairs(site), told(site)
         end(site, one)
@@ -125,12 +113,12 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
     one = silence(site, "comes")
     site.ship("comes")
     with start_service(site) as service:
-        do_until(service, lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both openings")
-        do_until(service, lambda: site.ship("comes"), lambda: not open_pairs(site), "both ends")
-        do_until(service, lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both second openings")
+        service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both openings")
+        service.do_until(lambda: site.ship("comes"), lambda: not open_pairs(site), "both ends")
+        service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both second openings")
         flapping, silenced = flapping_pairs(site), told(site)
         end(site, one)
-        do_until(service, lambda: warn(site, "comes"), site.alerted, "the alert")
+        service.do_until(lambda: warn(site, "comes"), site.alerted, "the alert")
 
     assert (flapping, silenced) == (both, set())
     assert site.alerted() == [("comes", "flapping")]
@@ -143,10 +131,10 @@ def test_a_flapping_receiver_makes_nobody_flap_and_holds_nobody_back(site: Site,
     """It comes twice, and its hosts with it: that is said of it alone. Then each host is told of by itself."""
     site.configure(CONFIGURATION)
     with start_service(site) as service:
-        do_until(service, lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
+        service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
         held = told(site)
-        do_until(service, lambda: accept_all(site), lambda: not open_pairs(site), "the end")
-        do_until(service, lambda: refuse_all(site), lambda: told(site) >= {*REFUSED}, "the alerts")
+        service.do_until(lambda: accept_all(site), lambda: not open_pairs(site), "the end")
+        service.do_until(lambda: refuse_all(site), lambda: told(site) >= {*REFUSED}, "the alerts")
         flapping = service.until(lambda: flapping_pairs(site), "the state")
 
     assert held == {FAILING}
@@ -158,9 +146,9 @@ def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
     site: Site, start_service: StartService
 ) -> None:
     """Nobody uploads, so it is not seen to be over either. In a new hour it is told of again."""
-    site.configure('[receiver.failing]\nwindow = "3s"')
+    site.configure('[receiver.failing]\nwindow = "1s"')
     with start_service(site) as service:
-        do_until(service, lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
+        service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
         service.until(lambda: "1 unconfirmed" in service.notify.status, "that it is not found")
         service.until_evaluated_anew()
         before = told(site)

@@ -219,7 +219,7 @@ def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartSer
     """It is said once, in the place of the alert that would be one too many; then nothing, until it holds still."""
     configuration = (
         'alerts.resolved = true\nalerts.repeat = ["24h"]\nalerts.flap_limit = 2\nalerts.flap_quiet = "%s"\n'
-        '[detectors.silent]\nafter = "4s"'
+        '[detectors.silent]\nafter = "1s"'
     )
     site.configure(configuration % "1h")
     site.answer("well", 201)
@@ -227,8 +227,7 @@ def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartSer
 
     def fall_silent_and_ship(service: Service) -> None:
         service.until(lambda: ("comes", "silent") in open_incidents(site), "the opening")
-        site.ship("comes")
-        service.until(lambda: open_incidents(site) == [], "the end")
+        service.do_until(lambda: site.ship("comes"), lambda: open_incidents(site) == [], "the end")
 
     site.ship("comes")
     with start_service(site) as service:

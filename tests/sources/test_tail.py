@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from fleet_health.errors import SourceUnavailable
 from fleet_health.sources.index.open_file import LINE_LIMIT
 from fleet_health.sources.index.tail import Tail
+from tests.rig.properties import tried
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -406,7 +407,7 @@ def test_each_file_is_entered_where_the_entry_says(path: Path) -> None:
     assert sizes == [4, 6, 4]
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(
     lines=st.lists(st.binary(max_size=40).map(lambda line: b"{" + line.replace(b"\n", b"")), max_size=20),
     cuts=st.lists(st.integers(1, 60), min_size=1),
@@ -501,7 +502,7 @@ class TailModel(RuleBasedStateMachine):
 
 
 TestTailModel = TailModel.TestCase
-TestTailModel.settings = settings(max_examples=60, stateful_step_count=25, deadline=None)
+TestTailModel.settings = tried(60, stateful_step_count=25)
 
 
 def test_what_is_rotated_away_between_opening_and_listing_is_read_once(path: Path) -> None:

@@ -1,0 +1,141 @@
+"""Who has a place in a fleet's tables: hosts that are known have one of their own, strangers share a few."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.observation import Response, Ship
+
+LIMIT = 20
+"""Two strangers have a place at a time."""
+
+
+def refused(*hosts: str, at: int) -> list[Response]:
+    """Refuse a request under each name, one after the other."""
+    return [Response(host, at + number, 412) for number, host in enumerate(hosts)]
+
+
+def answered(fleet: Fleet) -> set[str]:
+    """Give the hosts that the journal's table has."""
+    return {host for host, _ in fleet.traffic.items()}
+
+
+def test_strangers_push_out_the_one_that_was_refused_least_recently() -> None:
+    """Who has lost its place is known to be incomplete, and so is whoever got a place after that."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", "b", "a", "c", "a", "d", at=10))
+
+    assert answered(fleet) == {"a", "d"}
+    assert [fleet.is_complete(host, 14) for host in "abcd"] == [True, True, True, True]
+    assert [fleet.is_complete(host, 12) for host in "abcd"] == [True, False, False, True]
+    assert [fleet.is_complete(host, 11) for host in "abcd"] == [True, False, False, False]
+    assert [fleet.is_left_out(host, 11) for host in "abcd"] == [False, True, True, False]
+    assert [fleet.is_forgotten(host) for host in "abcd"] == [False, True, True, False]
+
+
+def test_a_stranger_that_uploads_takes_its_window_along() -> None:
+    """It is none any more, and makes room for another one."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", "b", at=10))
+    fleet.ships.record([Ship("a", 20)])
+    fleet.traffic.record(refused("c", at=30))
+
+    assert {host for host, _ in fleet.strangers()} == {"b", "c"}
+    assert answered(fleet) == {"a", "b", "c"}
+    assert fleet.counts(0, 100)["a"].refused == 1
+    assert [fleet.is_stranger(host) for host in ("a", "b")] == [False, True]
+
+
+def test_an_upload_that_only_the_journal_shows_gives_a_place() -> None:
+    """Until its events are forgotten."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record([Response("a", 10, 201), *refused("b", "c", "d", at=20)])
+
+    assert (fleet.has_uploaded("a"), answered(fleet)) == (True, {"a", "c", "d"})
+    fleet.traffic.evict(11)
+    assert (fleet.has_uploaded("a"), answered(fleet)) == (False, {"c", "d"})
+
+
+def test_who_is_protected_keeps_its_place_until_it_is_no_longer() -> None:
+    """Then it is a stranger like any other, and used most recently; what it had lost before is not forgotten."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", "b", "c", at=10))
+    fleet.protect(["a", "b", "lost one too many"])
+    fleet.traffic.record(refused("a", "d", "e", "f", at=20))
+
+    assert answered(fleet) == {"a", "b", "e", "f"}
+    assert (fleet.has_place("b"), fleet.has_place("lost one too many")) == (True, False)
+    assert not fleet.is_complete("a", 10)
+    assert {host for host, _ in fleet.strangers()} == {"a", "b", "e", "f"}
+
+    fleet.protect([])
+
+    assert answered(fleet) == {"a", "b"}
+    assert fleet.stranger_counts(0, 100)["a"].refused == 1
+    assert not fleet.is_complete("a", 10)
+
+
+def test_who_was_lost_has_a_place_whatever_the_number_of_strangers() -> None:
+    """It has uploaded once, though that is beyond what is known; and so has whoever is expected."""
+    fleet = Fleet(LIMIT, expected=["named", "lab-*"])
+    fleet.lost = frozenset({"lost"})
+
+    fleet.protect(["x", "y", "z", "lost", "lab-1", "named"])
+
+    assert fleet.register.protected == {"x", "y", "lost", "lab-1", "named"}
+
+
+def test_hosts_of_an_expected_glob_have_places_of_their_own() -> None:
+    """So many as the limit; when they are expected no longer, they are strangers."""
+    fleet = Fleet(LIMIT, expected=["lab-*"])
+    hosts = [f"lab-{number}" for number in range(LIMIT + 1)]
+    fleet.traffic.record(refused(*hosts, "a", at=10))
+
+    assert answered(fleet) == {*hosts[1:], "a"}
+
+    fleet.register.expect(["a"])
+    fleet.limit_hosts(LIMIT)
+    fleet.traffic.record(refused("b", at=100))
+
+    assert answered(fleet) == {"a", "b", hosts[-1]}
+    assert {host for host, _ in fleet.strangers()} == {"b", hosts[-1]}
+
+
+@pytest.mark.parametrize("expected", [["new"], ["ne*"]], ids=["by name", "by a glob"])
+def test_a_full_table_of_uploads_takes_whoever_is_expected(expected: list[str]) -> None:
+    """And is known as a newcomer as long as it is in the table."""
+    fleet = Fleet(1, expected=expected)
+    fleet.ships.record([Ship("old", 10)])
+    fleet.ships.notes_newcomers = True
+    fleet.ships.record([Ship("other", 20), Ship("new", 30), Ship("new", 40)])
+
+    assert dict(fleet.ships.items()) == {"old": 10, "new": 40}
+    assert (fleet.ships.left_out.host, fleet.ships.newcomers) == ("other", {"new": 30})
+    assert fleet.ships.newest_at() == 40
+    assert fleet.ships.evict(35) == {"old": 10}
+    assert fleet.ships.newcomers == {}
+
+
+def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The others stay exact, and no count is lost."""
+    monkeypatch.setattr("fleet_health.model.traffic._BUDGET", 4_096)
+    fleet = Fleet()
+    fleet.ships.record([Ship("busy", 0), Ship("idle", 0)])
+    fleet.traffic.record([*(Response("busy", number * 1_000, 412) for number in range(5_000)), *refused("idle", at=1)])
+    windows = dict(fleet.traffic.items())
+
+    assert [windows[host].count(0, 10**9).refused for host in ("busy", "idle")] == [5_000, 1]
+    assert windows["busy"].size < 5_000
+    assert windows["idle"].size == 1
+
+
+def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
+    """The latest of those that were left out is named, whatever the order of the rows."""
+    fleet = Fleet(1)
+    fleet.ships.record([Ship("known", 10), Ship("late", 30), Ship("early", 20)])
+
+    assert (fleet.ships.left_out.count, fleet.ships.left_out.host) == (2, "late")
+    assert fleet.ships.last_at("late") is None
