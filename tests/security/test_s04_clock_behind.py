@@ -358,3 +358,30 @@ def test_S4_changed_limits_end_what_they_no_longer_find(
         service.stop(signal.SIGKILL)
     with start_service(site) as service:
         service.until(lambda: told(site) == sorted([*ALERTED, *ends]), "the ends")
+
+
+@pytest.mark.parametrize("is_back_and_forth", [False, True])
+@pytest.mark.fault("S4", rig="libfaketime", says="a clock that is set at every tick is reported: absence is never judged")
+def test_S4_a_clock_that_is_set_again_and_again_is_reported(
+    *, is_back_and_forth: bool, clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Two time services that disagree, or a machine that is paused all the time, must not hide who is silent."""
+    site.configure(RESOLVED + 'blind_after = "3s"\n', tick="1s")
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("well")
+    with start_service(site, **clock.environment) as service:
+        service.until_ready()
+
+        def set_and_look() -> bool:
+            before = service.evaluations()
+            clock.set(0 if is_back_and_forth and clock.offset_s else clock.offset_s + 90)
+            service.until(lambda: service.evaluations() > before, "a tick")
+            return ("*", "blind", "") in told(site)
+
+        clock.set(90)
+        service.until_evaluated_anew()
+        assert "the clock is" not in service.notify.status  # set once, it is all right
+        service.until(set_and_look, "the alert")
+        clock.set(max(clock.offset_s, 90))  # ahead of all that was written
+        service.until(lambda: ("*", "blind", "resolved") in told(site), "the end")
