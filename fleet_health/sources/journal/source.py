@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fleet_health.model.coverage import REMOVED, Gap
+from fleet_health.model.coverage import BROKEN, REMOVED, Gap
 from fleet_health.model.instant import isoformat
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
@@ -59,7 +59,8 @@ class JournalFollower(Follower):
         self._settings = settings
         self._reach_us = reach_us
         self._deliver = deliver
-        self._parse_into = log_parser(settings).parse_into
+        parser = log_parser(settings)
+        self._parse, self._parse_into = parser.parse, parser.parse_into
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
         self._since: Instant = 0
@@ -89,12 +90,15 @@ class JournalFollower(Follower):
         observations: list[LogObservation] = []
         states: list[UnitState] = []
         rejections: list[Rejection] = []
+        behind_broken: list[Instant] = []
         count, last_at, first_words = 0, self._seen_until, self._system.first_words
         try:
             for message, at in entries:
                 count += 1
                 if message is None:
                     rejections.append(reader.unread)
+                    if reader.rest and self._parse(reader.rest, at)[0]:
+                        behind_broken.append(at)
                 elif message.startswith(first_words) and (message_id := reader.system_message_id()):
                     before = at - self._reach_us if last_at is None else last_at
                     if (state := self._system.state(message_id, at)) is not None:
@@ -114,6 +118,9 @@ class JournalFollower(Follower):
                 self._cursor = reader.cursor()
                 self.state.read += count
                 self.state.rejections.add(rejections)
+                if behind_broken:  # not logged: a client can make as many as it likes, and rejections are
+                    gap = Gap(min(behind_broken), max(behind_broken), BROKEN, len(behind_broken))
+                    self.state.lack(gap, self._clock() - self._reach_us)
                 self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
                 self._deliver(observations)
                 if states:
