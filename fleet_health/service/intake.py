@@ -103,6 +103,8 @@ class Intake:
         """What a full table had left out by the same index; likewise."""
         self._is_held = False
         self._hold = asyncio.Lock()
+        # A reload and a clock that is set may come together, and the later one must go on from what the other opened.
+        self._opening = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
 
     @property
@@ -133,6 +135,10 @@ class Intake:
 
         A source that does not change goes on untouched, and the old one goes on until the new one has caught up.
         """
+        async with self._opening:
+            await self._adopt(settings, reach)
+
+    async def _adopt(self, settings: Settings, reach: Reach) -> None:
         index, journal = self._index, self._journal
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
@@ -156,6 +162,10 @@ class Intake:
                 prove nothing, so it is one more of the journal's gaps.
 
         """
+        async with self._opening:
+            await self._reread(gap)
+
+    async def _reread(self, gap: Gap) -> None:
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.ships.limit, self._journal.follower.state.gaps
             index = self._open_index(self._index.settings, self._index.reach_us, limit)
