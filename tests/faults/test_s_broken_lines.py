@@ -51,7 +51,9 @@ async def test_S2_no_part_of_a_line_that_journald_broke_is_read(journald: Privat
     assert set(sample_lines(journald.settings, ["victim", "next"], since, clock.now())) == {"next"}
 
 
-@pytest.mark.fault("S7", rig="R1", says="a line that may be lost behind a broken one is a gap, and hides no refused host")
+@pytest.mark.fault(
+    "S7", rig="R1", says="a line that may be lost behind a broken one is a gap, and hides no refused host"
+)
 async def test_S7_a_line_behind_a_broken_one_may_be_missing(journald: PrivateJournald) -> None:
     """Where a line is exactly as long as journald reads at once, its rest is empty and no entry: then the next goes."""
     since = clock.now()
