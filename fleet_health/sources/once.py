@@ -11,7 +11,7 @@ from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import index_parser, index_tail
 from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.source import log_parser, lost_behind_broken
 from fleet_health.sources.journal.system_messages import SystemMessages
 
 if TYPE_CHECKING:
@@ -118,8 +118,7 @@ def read_journal(
                 continue
             if message is None:
                 rejected.append(reader.unread)
-                if reader.rest and parser.parse(reader.rest, at)[0]:
-                    behind_broken.append(at)
+                behind_broken += lost_behind_broken(parser, reader.rest, at)
                 continue
             if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
                 if (state := system.state(message_id, at)) is not None:

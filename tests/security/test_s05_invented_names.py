@@ -431,7 +431,7 @@ def test_S5_accepted_names_are_one_alert_also_after_a_restart(site: Site, start_
 
 @pytest.mark.fault("S5", rig="service", says="an invented name is no option and no path in a suggested command")
 def test_S5_an_invented_name_is_no_option(site: Site, start_service: StartService, run_command: RunCommand) -> None:
-    """`ssh $host` with a host named `-oX`, `rm -r spool/$host` with one named `..`: each is escaped, and found again."""
+    """`ssh $host` of a host `-F.config`, `rm -r spool/$host` of one named `..`: each is escaped, and found again."""
     site.configure("detectors.fatal-only.suggested_fix_412 = 'Run `ssh $host`, then `rm -r spool/$host`.'")
     site.ship("well")
     for host in ("-F.config", ".."):
