@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -45,7 +46,7 @@ from fleet_health.service.ticker import Evaluator
 from fleet_health.service.witness import SettingsWitness
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from fleet_health.alerting.rules import Rules
     from fleet_health.config.schema import Settings
@@ -292,7 +293,8 @@ class Daemon:
                 "STATUS=Reloading the configuration",
             )
             try:
-                prepared = await self._prepare(await wrap(self._load)())
+                async with self._prepared(await wrap(self._load)()) as prepared:
+                    close_old = self._switch(prepared)
             except ConfigError as error:
                 for problem in error.problems:
                     _log.error("configuration refused, previous one kept", file=str(error.path), problem=str(problem))
@@ -300,7 +302,6 @@ class Daemon:
                 self._counters.reloads["refused"] += 1
                 self._reload_problem = f"reload refused: {error.problems[0]}{more}"
             else:
-                close_old = self._switch(prepared)
                 self._reload_problem = ""
                 self._counters.reloads["taken"] += 1
                 await close_old()
@@ -309,8 +310,9 @@ class Daemon:
             # systemd waits for this whether or not the new configuration was taken.
             notify("READY=1", f"STATUS={self._status()}")
 
-    async def _prepare(self, settings: Settings) -> _Prepared:
-        """Do all of a change of settings that can fail or takes time.
+    @asynccontextmanager
+    async def _prepared(self, settings: Settings) -> AsyncIterator[_Prepared]:
+        """Do all of a change of settings that can fail or takes time; `_switch` belongs into the context.
 
         Raises:
             ConfigError: The alert log cannot be used; everything is as it was.
@@ -326,8 +328,8 @@ class Daemon:
                 raise ConfigError("configuration", [problem]) from error
             past = await wrap(past_alerts_or_none)(log, now, self._incidents.at)
         rules = settings.rules()
-        sources = await self._intake.prepare(settings, reach_of(rules.detectors))
-        return _Prepared(settings, rules, log, past, sources)
+        async with self._intake.prepared(settings, reach_of(rules.detectors)) as sources:
+            yield _Prepared(settings, rules, log, past, sources)
 
     def _switch(self, new: _Prepared) -> Callable[[], Awaitable[None]]:
         """Change over to other settings: the point of no return. Nothing here waits, reads, writes or fails.

@@ -200,4 +200,4 @@ class Blind(Rule):
 def _in_words(run: Gap) -> str:
     """Say how many gaps there were, since when, and what is known to be missing."""
     gaps = f"{run.gaps} gap{'' if run.gaps == 1 else 's'} since {isoformat(run.since)[:19]}Z"
-    return f"{gaps}, journald suppressed {run.messages} messages" if run.messages else f"{gaps}, {run.reason}"
+    return f"{gaps}, {run.cause}"

@@ -11,11 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 SUPPRESSED = "journald suppressed messages"
+BROKEN = "journald broke a long line, and the next may be missing"
 REMOVED = "entries were removed before they were read"
 CLOCK_SET = "the clock was set"
 """The reasons of gaps. When the clock was set nothing was lost: but counts over that stretch prove nothing."""
 SEVERAL = "entries were lost"
 """The reason of gaps that were put together, and had different ones."""
+_COUNTED = frozenset({SUPPRESSED, BROKEN})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +38,15 @@ class Gap:
     reason: str
     messages: int = 0
     gaps: int = 1
+
+    @property
+    def cause(self) -> str:
+        """The reason, with how many messages are missing if that is known."""
+        if not self.messages:
+            return self.reason
+        if self.reason == SUPPRESSED:
+            return f"journald suppressed {self.messages} messages"
+        return f"{self.messages} messages may be missing"
 
     def row(self) -> dict[str, str | int | None]:
         """Give it as it stands in the documents for programs."""
@@ -126,7 +137,7 @@ class Coverage:
         if self.unseen_since is not None and self.unseen_since <= until:
             return None
         gaps = [gap for gap in self.gaps if gap.overlaps(since, until)]
-        if any(gap.reason != SUPPRESSED or not gap.messages for gap in gaps):
+        if any(gap.reason not in _COUNTED or not gap.messages for gap in gaps):
             return None
         return sum(gap.messages for gap in gaps)
 

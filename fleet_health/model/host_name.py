@@ -1,6 +1,7 @@
 """Host names that are safe wherever they go: a terminal, a log line, a shell command, a file.
 
-Names come from the network. One of 1 to 128 characters of `[A-Za-z0-9._:-]` is kept as it is. Any other is escaped
+Names come from the network. One of 1 to 128 characters of `[A-Za-z0-9._:-]` is kept as it is, unless a command would
+take it for an option (`-rf`) or for another directory (`..`): then its first character is escaped. Any other is escaped
 (`%` and two hex digits for each byte of its UTF-8), and a long one is cut and closed with a hash of the whole. Neither
 `%` nor `~` stands in a name that is kept, so that an altered name is never that of another host.
 """
@@ -11,13 +12,14 @@ import hashlib
 import re
 
 _MAX_LENGTH = 128
-_is_plain = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII).fullmatch
-_unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]")
+_MISLEADING = r"(?:-|\.\.?\Z)"
+_is_plain = re.compile(rf"(?!{_MISLEADING})[A-Za-z0-9._:-]{{1,128}}", re.ASCII).fullmatch
+_unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]|\A(?=%b)." % _MISLEADING.encode())
 _is_made = re.compile(
-    r"(?!\Z)(?:[A-Za-z0-9._:-]|%[0-9A-F]{2})*(?:%[0-9A-F]?(?=~)|)(?:~[0-9a-f]{16})?", re.ASCII
+    rf"(?!\Z|{_MISLEADING})(?:[A-Za-z0-9._:-]|%[0-9A-F]{{2}})*(?:%[0-9A-F]?(?=~)|)(?:~[0-9a-f]{{16}})?", re.ASCII
 ).fullmatch
 _is_without_any = re.compile(r"[^*?[%~]*").fullmatch
-_set_or_unsafe = re.compile(r"(\[!?\]?[^]]*\])|%(?![0-9A-F]{2}|[0-9A-F]?~)|[^A-Za-z0-9._:%~*?-]", re.ASCII)
+_set_or_unsafe = re.compile(r"(\[!?\]?[^]]*\])|%(?![0-9A-F]{2}|[0-9A-F]?~)|[^A-Za-z0-9._:%~*?-]|\A-", re.ASCII)
 
 
 def host_name(raw: str) -> str:

@@ -45,40 +45,54 @@ def is_synchronized(now: Instant, file: Path | None = None) -> bool:
 
 
 class ClockState:
-    """Whether the clock contradicts our own records, and for how long by now."""
+    """Whether the clock contradicts our own records, or is set all the time, and for how long by now."""
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_us) -> None:
         self._monotonic = monotonic
         self._began_us: int | None = None
         self.state: SourceState | None = None
-        """What the status shows of it, as of a source that cannot be read; None while nothing contradicts the clock."""
+        """What the status shows of it, as of a source that cannot be read; None while nothing is wrong with it."""
+        self.is_behind = False
+        """Whether the latest look found a contradiction."""
         self.first_at: Instant = 0
         """While it is behind: what it showed when that was found first."""
         self.latest_at: Instant = 0
         """While it is behind: what our own records go up to."""
 
     @property
-    def is_behind(self) -> bool:
-        """Whether the latest look found a contradiction."""
-        return self.state is not None
-
-    @property
     def problem(self) -> str:
         """What is wrong with the clock, for the status; empty if nothing is."""
-        return "" if self.state is None else f"the clock is {self.state.reason}: absence and ends are not evaluated"
+        if self.state is None:
+            return ""
+        subject = "absence and ends are" if self.is_behind else "absence is"
+        return f"the clock is {self.state.reason}: {subject} not evaluated"
 
-    def note(self, found: Contradiction | None, now: Instant) -> None:
-        """Take note of a look at the records."""
-        if found is None:
+    def note(self, found: Contradiction | None, now: Instant, *, is_set: bool) -> None:
+        """Take note of a look at the clock.
+
+        Args:
+            found: Which record contradicts it; None if none does.
+            now: What it shows.
+            is_set: Whether it was set since the look before. Once says nothing; if it is set again and again, absence
+                is never judged.
+
+        """
+        was_behind, self.is_behind = self.is_behind, found is not None
+        if found is None and not is_set:
             self._began_us = self.state = None
             return
+        is_first = self._began_us is None
         if self._began_us is None:
-            self._began_us, self.first_at = self._monotonic(), now
-        self.first_at = min(self.first_at, now)
+            self._began_us = self._monotonic()
+        if found is not None:
+            self.first_at = min(self.first_at, now) if was_behind else now
+            self.latest_at = found.at
+        elif is_first:
+            return
         # By the clock that nobody sets, and so that it fits to what the other one shows now.
         unseen_since = now - (self._monotonic() - self._began_us)
-        self.state = SourceState("clock", Phase.BEHIND, str(found), unseen_since)
-        self.latest_at = found.at
+        reason = "set again and again" if found is None else str(found)
+        self.state = SourceState("clock", Phase.BEHIND, reason, unseen_since)
 
 
 class StepWatch:

@@ -107,6 +107,8 @@ class Intake:
         """What a full table had left out by the same index; likewise."""
         self._is_held = False
         self._hold = asyncio.Lock()
+        # A reload and a clock that is set may come together, and the later one must go on from what the other opened.
+        self._opening = asyncio.Lock()
         self._waiting: list[tuple[Callable[[Any], None], Any]] = []
 
     @property
@@ -132,11 +134,17 @@ class Intake:
 
         self._unless_held(protect)(None)
 
-    async def prepare(self, settings: Settings, reach: Reach) -> PreparedSources:
+    @asynccontextmanager
+    async def prepared(self, settings: Settings, reach: Reach) -> AsyncIterator[PreparedSources]:
         """Open the sources that are new or must look further back, and read them to their end.
 
-        A source that does not change goes on untouched, and the old one goes on until `switch`.
+        A source that does not change goes on untouched, and the old one goes on until `switch`, which belongs into the
+        context: until it ends, no other sources are opened.
         """
+        async with self._opening:
+            yield await self._prepare(settings, reach)
+
+    async def _prepare(self, settings: Settings, reach: Reach) -> PreparedSources:
         index, journal = self._index, self._journal
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
@@ -160,7 +168,9 @@ class Intake:
 
     async def adopt(self, settings: Settings, reach: Reach) -> None:
         """Prepare other sources, and switch to them."""
-        await self.switch(await self.prepare(settings, reach))()
+        async with self.prepared(settings, reach) as sources:
+            close_old = self.switch(sources)
+        await close_old()
 
     async def reread(self, gap: Gap) -> None:
         """Read everything anew, as at the start, and forget what was read before, but not what was never seen.
@@ -170,6 +180,10 @@ class Intake:
                 prove nothing, so it is one more of the journal's gaps.
 
         """
+        async with self._opening:
+            await self._reread(gap)
+
+    async def _reread(self, gap: Gap) -> None:
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.ships.limit, self._journal.follower.state.gaps
             index = self._open_index(self._index.settings, self._index.reach_us, limit, self._ignored)

@@ -206,7 +206,7 @@ class Evaluator:
                 self._incidents.redate(now)
             self.records.clear()
             found = None
-        self.clock_state.note(found, now)
+        self.clock_state.note(found, now, is_set=is_stepped)
         self._intake.horizon = self._incidents.at
         if found is not None:
             if not was_behind:

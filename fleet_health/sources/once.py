@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.model.coverage import Gap
+from fleet_health.model.coverage import BROKEN, Gap
+from fleet_health.model.instant import SECOND_US
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import index_parser, index_tail
 from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.source import log_parser, lost_behind_broken
 from fleet_health.sources.journal.system_messages import SystemMessages
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 
 _BATCH = 10_000
+_GAP_US = 60 * SECOND_US
 
 
 def read_index(
@@ -93,10 +95,12 @@ def read_journal(
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
 
     """
-    parse_into, rejections, gaps = log_parser(settings).parse_into, RejectionCount(), list[Gap]()
+    parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
+    parse_into = parser.parse_into
     system, last_at = SystemMessages(settings.unit), since
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
+    behind_broken: list[Instant] = []
 
     def hand_on() -> None:
         deliver(observations)
@@ -114,6 +118,7 @@ def read_journal(
                 continue
             if message is None:
                 rejected.append(reader.unread)
+                behind_broken += lost_behind_broken(parser, reader.rest, at)
                 continue
             if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
                 if (state := system.state(message_id, at)) is not None:
@@ -128,7 +133,19 @@ def read_journal(
     finally:
         hand_on()  # also what came before the reader failed
         reader.close()
-    return rejections, gaps, last_at
+    return rejections, gaps + _behind_broken(behind_broken), last_at
+
+
+def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
+    """Make gaps of the lines that may be missing behind broken ones: a client can make many, so one a minute."""
+    gaps: list[Gap] = []
+    for at in instants:
+        gap = Gap(at, at, BROKEN, 1)
+        if gaps and at - gaps[-1].since < _GAP_US:
+            gaps[-1] = gaps[-1].joined(gap)
+        else:
+            gaps.append(gap)
+    return gaps
 
 
 def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import reduce
 from typing import TYPE_CHECKING
 
-from fleet_health.model.coverage import SEVERAL, Coverage, Gap, recent
+from fleet_health.model.coverage import Coverage, Gap, recent
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.words import plural
 from fleet_health.parsing.rejection import RejectionCount
@@ -121,16 +122,12 @@ class SourceState:
         gaps = [gap for gap in self.gaps if not self.window_us or gap.until >= now - self.window_us]
         if not gaps:
             return ""
-        count, messages = sum(gap.gaps for gap in gaps), sum(gap.messages for gap in gaps)
-        reasons = {gap.reason for gap in gaps}
-        reason = reasons.pop() if len(reasons) == 1 else SEVERAL
-        if messages:
-            reason = f"journald suppressed {messages} messages"
-        words = f", {plural(count, 'gap')}"
+        all_of_them = reduce(Gap.joined, gaps)
+        words = f", {plural(all_of_them.gaps, 'gap')}"
         if self.window_us:
             words += f" in the last {describe(self.window_us)}"
-        since, until = min(gap.since for gap in gaps), max(gap.until for gap in gaps)
-        return f"{words} ({reason}, {isoformat(since)[11:16]} to {isoformat(until)[11:16]} UTC)"
+        since, until = isoformat(all_of_them.since)[11:16], isoformat(all_of_them.until)[11:16]
+        return f"{words} ({all_of_them.cause}, {since} to {until} UTC)"
 
 
 def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.model.coverage import Coverage
 from fleet_health.service import clock
 from fleet_health.sources.journal.samples import sample_lines
 from fleet_health.sources.journal.source import JournalFollower
@@ -48,3 +49,29 @@ async def test_S2_no_part_of_a_line_that_journald_broke_is_read(journald: Privat
     assert follower.state.rejections.by_reason == {reason: 3}
     assert rejections.by_reason == {reason: 3}
     assert set(sample_lines(journald.settings, ["victim", "next"], since, clock.now())) == {"next"}
+
+
+@pytest.mark.fault(
+    "S7", rig="R1", says="a line that may be lost behind a broken one is a gap, and hides no refused host"
+)
+async def test_S7_a_line_behind_a_broken_one_may_be_missing(journald: PrivateJournald) -> None:
+    """Where a line is exactly as long as journald reads at once, its rest is empty and no entry: then the next goes."""
+    since = clock.now()
+    begin = "INFO:     "
+    flood = begin + "x" * (LINE_MAX - len(begin))
+    refused = 'INFO:     10.0.0.7:1 - "PUT /v1/episodes/victim/e HTTP/1.1" 412 Precondition Failed'
+    for _ in range(12):
+        journald.output(flood, refused)
+    journald.output(flood, "INFO:     a line that says nothing of a host", "INFO:     the end")
+    observations: list[Any] = []
+    follower = JournalFollower(journald.settings, reach_us=60_000_000, deliver=observations.extend, clock=clock.now)
+    await follower.poll()
+    await follower.close()
+
+    until = clock.now()
+    _, gaps, _ = read_journal(journald.settings, since, until, observations.extend)
+
+    assert observations == []
+    assert follower.state.known_coverage().missing(since, until) == 12
+    assert "(12 messages may be missing, " in follower.state.summary(until)
+    assert Coverage("journal", gaps=tuple(gaps)).missing(since, until) == 12

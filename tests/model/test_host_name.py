@@ -13,10 +13,11 @@ from tests.rig.properties import tried
 
 PROPERTY = tried(500)
 HASH_OF_129_A = "c12cb024a2e5551c"
+HASH_OF_128_HYPHENS = "2942b516e1655df9"
 
 # Few characters, so that different names come out alike if they can; all categories, so that nothing is left out.
 NAMES = (
-    st.text(st.sampled_from("aA0-%~_ é\ud800"), min_size=1)
+    st.text(st.sampled_from("aA0-.%~_ é\ud800"), min_size=1)
     | st.text(st.characters(), min_size=1)
     | st.text(st.sampled_from("ab %"), min_size=120, max_size=140)
 )
@@ -24,10 +25,10 @@ NAMES = (
 
 @pytest.mark.parametrize(
     "name",
-    ["pi-1", "a", "Lab_07.example.org", "10.0.0.7", "[::1]"[1:-1], "a" * 128, "-", "..", "AZaz09._:-"],
+    ["pi-1", "a", "Lab_07.example.org", "10.0.0.7", "[::1]"[1:-1], "a" * 128, "a-", "...", "..a", "AZaz09._:-"],
 )
 def test_a_plain_name_is_kept(name: str) -> None:
-    """1 to 128 characters of `[A-Za-z0-9._:-]` stay as they are."""
+    """1 to 128 characters of `[A-Za-z0-9._:-]` stay as they are, if no command takes them for something else."""
     assert host_name(name) == name
 
 
@@ -39,6 +40,11 @@ def test_a_plain_name_is_kept(name: str) -> None:
         pytest.param("a\n", "a%0A", id="a newline at the end"),
         pytest.param("\x1b[31m", "%1B%5B31m", id="a terminal escape"),
         pytest.param("a%2Fb", "a%252Fb", id="a percent sign"),
+        pytest.param("-rf", "%2Drf", id="an option"),
+        pytest.param("-", "%2D", id="standard input"),
+        pytest.param(".", "%2E", id="this directory"),
+        pytest.param("..", "%2E.", id="the directory above"),
+        pytest.param("-" * 128, "%2D" + "-" * 108 + "~" + HASH_OF_128_HYPHENS, id="an option that becomes too long"),
         pytest.param("~", "%7E", id="the mark of what is cut"),
         pytest.param("a/b", "a%2Fb", id="a slash"),
         pytest.param("$(reboot)", "%24%28reboot%29", id="a command"),
@@ -60,6 +66,8 @@ def test_any_other_name_is_escaped_and_cut(raw: str, name: str) -> None:
     ("raw", "glob"),
     [
         pytest.param("pi-*", "pi-*", id="nothing to escape"),
+        pytest.param("-*", "%2D*", id="options"),
+        pytest.param("*-?-", "*-?-", id="hyphens elsewhere"),
         pytest.param("büro ?", "b%C3%BCro%20?", id="what is never in a name"),
         pytest.param("b%C3%BCro *", "b%C3%BCro%20*", id="half of it escaped already"),
         pytest.param("50% *", "50%25%20*", id="a percent sign that escapes nothing"),
@@ -88,7 +96,9 @@ def test_a_glob_that_is_a_name_matches_its_host(raw: str) -> None:
 @PROPERTY
 @given(raw=NAMES)
 def test_a_name_is_safe_everywhere(raw: str) -> None:
-    """It has 1 to 128 characters, none of which means anything to a terminal or a shell, and ends like that again."""
+    """It has 1 to 128 characters, none of which means anything to a terminal, a shell, a command or a path."""
+    assert not host_name(raw).startswith("-")
+    assert host_name(raw) not in {".", ".."}
     assert re.fullmatch(r"[A-Za-z0-9._:%-]{1,128}|[A-Za-z0-9._:%-]{111}~[0-9a-f]{16}", host_name(raw), re.ASCII)
 
 

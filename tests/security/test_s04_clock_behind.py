@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.rig.fake_clock import FakeClock, find_libfaketime
-from tests.rig.service_process import plain_environment
+from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import DoWithout, RunCommand, Service, Site, StartService
+    from tests.conftest import DoWithout, RunCommand, Site, StartService
 
 MINUTE = 60
 HOUR_US = 3_600_000_000
@@ -362,3 +362,76 @@ def test_S4_changed_limits_end_what_they_no_longer_find(
         service.stop(signal.SIGKILL)
     with start_service(site) as service:
         service.until(lambda: told(site) == sorted([*ALERTED, *ends]), "the ends")
+
+
+@pytest.mark.parametrize("is_back_and_forth", [False, True])
+@pytest.mark.fault(
+    "S4", rig="libfaketime", says="a clock that is set at every tick is reported: absence is never judged"
+)
+def test_S4_a_clock_that_is_set_again_and_again_is_reported(
+    *, is_back_and_forth: bool, clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Two time services that disagree, or a machine that is paused all the time, must not hide who is silent."""
+    site.configure(RESOLVED + 'blind_after = "3s"\n', tick="1s")
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("well")
+    with start_service(site, **clock.environment) as service:
+        service.until_ready()
+
+        def set_and_look() -> bool:
+            before = service.evaluations()
+            clock.set(0 if is_back_and_forth and clock.offset_s else clock.offset_s + 90)
+            service.until(lambda: service.evaluations() > before, "a tick")
+            return ("*", "blind", "") in told(site)
+
+        clock.set(90)
+        service.until_evaluated_anew()
+        assert "the clock is" not in service.notify.status  # set once, it is all right
+        service.until(set_and_look, "the alert")
+        clock.set(max(clock.offset_s, 90))  # ahead of all that was written
+        service.until(lambda: ("*", "blind", "resolved") in told(site), "the end")
+
+
+SLOW_WHILE_READING_AGAIN = """
+import sys
+import time
+from fleet_health.__main__ import main
+from fleet_health.service.intake import Intake
+from fleet_health.sources.index.tail import Tail
+
+read, reread, delay_s = Tail.read, Intake.reread, 0.0
+
+def slow(tail):
+    if delay_s and tail.path.name == "index.jsonl":
+        time.sleep(delay_s)
+    return read(tail)
+
+async def read_again(intake, gap):
+    global delay_s
+    delay_s = 1.0
+    await reread(intake, gap)
+    delay_s = 0.0
+
+Tail.read, Intake.reread = slow, read_again
+sys.exit(main())
+"""
+
+
+@pytest.mark.fault("S4", rig="libfaketime", says="a reload while everything is read again because the clock was set")
+def test_S4_a_reload_while_everything_is_read_again(clock: FakeClock, site: Site) -> None:
+    """What is read again by the old configuration does not replace what the new one has opened."""
+    site.configure(RESOLVED)
+    site.answer("well", 201)
+    site.sync_journal()
+    site.ship("well")
+    with Service(site, clock.environment, "-c", SLOW_WHILE_READING_AGAIN) as service:
+        service.until_ready().until_evaluated_anew()
+        clock.set(100)
+        service.until(lambda: "the clock was set" in service.stderr, "the step")
+        site.index = site.directory / "other.jsonl"
+        site.configure(RESOLVED)
+        site.ship("well")
+        site.ship("quiet", minutes_ago=45)
+        service.reload()
+        service.until(lambda: ("quiet", "silent", "") in told(site), "the alert by the new index")

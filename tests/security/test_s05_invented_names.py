@@ -434,3 +434,22 @@ def test_S5_accepted_names_are_one_alert_also_after_a_restart(site: Site, start_
         service.until(lambda: "28 inhibited" in service.notify.status, "the silence of the invented ones")
 
     assert {host for host, symptom in site.alerted() if symptom == "silent"} == {"known", "other"}
+
+
+@pytest.mark.fault("S5", rig="service", says="an invented name is no option and no path in a suggested command")
+def test_S5_an_invented_name_is_no_option(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """`ssh $host` of a host `-F.config`, `rm -r spool/$host` of one named `..`: each is escaped, and found again."""
+    site.configure("detectors.fatal-only.suggested_fix_412 = 'Run `ssh $host`, then `rm -r spool/$host`.'")
+    site.ship("well")
+    for host in ("-F.config", ".."):
+        site.answer(host, 412, times=12)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) == 2, "the alerts")
+        explained = run_command("explain", "--config", site.config, "--json", "--", "-F.config")
+
+    assert {row["host"]: row["suggested_fix"] for row in site.alert_rows()} == {
+        "%2DF.config": "Run `ssh %2DF.config`, then `rm -r spool/%2DF.config`.",
+        "%2E.": "Run `ssh %2E.`, then `rm -r spool/%2E.`.",
+    }
+    assert explained.documents[0]["host"] == "%2DF.config"

@@ -28,12 +28,14 @@ class BrokenLines:
 
     Attributes:
         streams: The streams of which the rest of a line is still to come.
+        may_be_whole: Whether the part that was found last may be a whole line instead.
 
     """
 
     def __init__(self, field: Callable[[str], bytes]) -> None:
         self._field = field
         self.streams: set[bytes] = set()
+        self.may_be_whole = False
         self._waiting = 0
 
     def is_part(self, message: bytes) -> bool:
@@ -46,8 +48,9 @@ class BrokenLines:
         if self._field("_LINE_BREAK") in _BREAKS:
             self.streams.add(stream)
             self._waiting = _WAIT_FOR_REST
+            self.may_be_whole = False
             return True
-        is_rest = stream in self.streams
+        self.may_be_whole = is_rest = stream in self.streams
         self.streams.discard(stream)
         self._waiting -= 1
         if not self._waiting:

@@ -58,6 +58,7 @@ class JournalReader:
     Attributes:
         fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
         unread: Why the entry read last gave no message.
+        rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
 
     Raises:
         SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
@@ -75,7 +76,7 @@ class JournalReader:
             self.fd = self._descriptor()
         except OSError as error:
             raise _unavailable(error) from error
-        self.unread = _DAMAGED
+        self.unread, self.rest = _DAMAGED, b""
         self._is_on_unread = False
         self._broken_lines = BrokenLines(self._field)
         self._match()
@@ -172,11 +173,11 @@ class JournalReader:
         except KeyError:
             return b"", at
         except OSError:  # this entry alone; a journal that is out of order altogether fails at the next step
-            self.unread = _DAMAGED
+            self.unread, self.rest = _DAMAGED, b""
             return None, at
         # Asked here, too, to spare a call for each entry.
         if (len(message) > LINE_LIMIT or self._broken_lines.streams) and self._broken_lines.is_part(message):
-            self.unread = _BROKEN_LINE
+            self.unread, self.rest = _BROKEN_LINE, message if self._broken_lines.may_be_whole else b""
             return None, at
         return message, at
 

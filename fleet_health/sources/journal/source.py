@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fleet_health.model.coverage import REMOVED, Gap
+from fleet_health.model.coverage import BROKEN, REMOVED, Gap
 from fleet_health.model.instant import isoformat
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
@@ -16,7 +16,7 @@ from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.system_messages import SystemMessages
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
@@ -59,7 +59,8 @@ class JournalFollower(Follower):
         self._settings = settings
         self._reach_us = reach_us
         self._deliver = deliver
-        self._parse_into = log_parser(settings).parse_into
+        self._parser = log_parser(settings)
+        self._parse_into = self._parser.parse_into
         self._reader: JournalReader | None = None
         self._cursor: str | None = None
         self._since: Instant = 0
@@ -89,12 +90,14 @@ class JournalFollower(Follower):
         observations: list[LogObservation] = []
         states: list[UnitState] = []
         rejections: list[Rejection] = []
+        behind_broken: list[Instant] = []
         count, last_at, first_words = 0, self._seen_until, self._system.first_words
         try:
             for message, at in entries:
                 count += 1
                 if message is None:
                     rejections.append(reader.unread)
+                    behind_broken += lost_behind_broken(self._parser, reader.rest, at)
                 elif message.startswith(first_words) and (message_id := reader.system_message_id()):
                     before = at - self._reach_us if last_at is None else last_at
                     if (state := self._system.state(message_id, at)) is not None:
@@ -113,6 +116,7 @@ class JournalFollower(Follower):
             if count:
                 self._cursor = reader.cursor()
                 self._count(count, rejections)
+                self._lack_behind_broken(behind_broken)
                 self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
                 self._deliver(observations)
                 if states:
@@ -129,6 +133,12 @@ class JournalFollower(Follower):
             messages=gap.messages or None,
         )
         self.state.lack(gap, self._clock() - self._reach_us)
+
+    def _lack_behind_broken(self, instants: Sequence[Instant]) -> None:
+        """Take note of lines that may be missing. Not logged: a client can make as many as it likes."""
+        if instants:
+            gap = Gap(min(instants), max(instants), BROKEN, len(instants))
+            self.state.lack(gap, self._clock() - self._reach_us)
 
     def _open(self) -> JournalReader:
         reader = JournalReader(self._settings)
@@ -192,3 +202,8 @@ class JournalFollower(Follower):
 def log_parser(settings: JournalSettings) -> LogParser:
     """Make the parser that a receiver's settings ask for."""
     return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
+
+
+def lost_behind_broken(parser: LogParser, rest: bytes, at: Instant) -> list[Instant]:
+    """Return the instant of what was left out as the rest of a broken line if it reads like a line of its own."""
+    return [at] if rest and parser.parse(rest, at)[0] else []
