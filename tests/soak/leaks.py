@@ -6,14 +6,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from fleet_health.detectors.evaluation import Evaluation, evaluate
+from fleet_health import engine
+from fleet_health.engine import evaluate_at
 from fleet_health.service import intake
-from fleet_health.service import ticker as evaluator
 from fleet_health.sources.index.open_file import OpenFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
+
+    from fleet_health.detectors.evaluation import Evaluation
 
 _HOARDED_A_TICK = 64 << 10
 
@@ -36,9 +38,9 @@ def _ticks_are_hoarded() -> Iterator[None]:
 
     def hoarding(*arguments: Any) -> Evaluation:
         hoard.append(bytearray(b"x" * _HOARDED_A_TICK))
-        return evaluate(*arguments)
+        return evaluate_at(*arguments)
 
-    with mock.patch.object(evaluator, "evaluate", hoarding):
+    with mock.patch.object(engine, "evaluate_at", hoarding):
         yield
 
 
