@@ -60,6 +60,14 @@ def test_what_one_checker_refuses_is_failure(checkout: Path, checker: str) -> No
     assert run(checkout).returncode == 7
 
 
+def test_floors_that_are_not_tested_enough_are_failure(checkout: Path) -> None:
+    """And what was measured is not left behind."""
+    script(checkout / ".venv-tests/bin/python", 'case "$*" in *version_info*) echo 3.11;; *floors.py*) exit 1;; esac')
+
+    assert run(checkout).returncode == 1
+    assert not list(checkout.glob("tmp.*"))
+
+
 def test_a_failure_on_the_other_interpreter_alone_is_failure(checkout: Path) -> None:
     """And what it printed is shown."""
     script(checkout / ".venv-tests-3.13/bin/pytest", "echo 1 failed; exit 1")
