@@ -1,4 +1,4 @@
-"""The composition root: which parts run, in which order they start and stop, and how they are told of each other."""
+"""The composition root: which parts run, in which order they start and stop, and how they are notified each other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from aiofiles.os import wrap
 from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import Answers
 from fleet_health.api.server import ControlSocket
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
 from fleet_health.model.clock_evidence import ALERT_LOG
@@ -31,13 +31,13 @@ from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.intake import Intake
 from fleet_health.service.memory import (
-    Memory,
     PastAlerts,
+    SavedState,
     Saving,
-    memorize,
     newest_alert_at,
     past_alerts_or_none,
     recall,
+    state_to_save,
 )
 from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
@@ -110,7 +110,7 @@ class Daemon:
         self._parts = asyncio.TaskGroup()
         self._counters = Counters()
         self._journal_sink = JournalSink()
-        self._state_file = StateFile(self._settings.state_directory, Memory)
+        self._state_file = StateFile(self._settings.state_directory, SavedState)
         self._delivery = Delivery(
             AlertLog(self._settings.alerts_path, is_service=True),
             self._journal_sink,
@@ -157,7 +157,7 @@ class Daemon:
         )
         self._control = ControlSocket(answers)
         self._engine.adopt(self._settings.rules())
-        self._silencing.switch(self._silencing.file, self._settings.quiet)
+        self._silencing.switch(self._silencing.file, self._settings.mute_windows)
         self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)
 
     async def run(self) -> None:
@@ -216,8 +216,8 @@ class Daemon:
         self._intake.horizon = self._incidents.at
         self._evaluator.records[ALERT_LOG] = newest_alert_at(self._delivery.log, now)
         # Before anything is read, for a flood of invented names may stand in the journal.
-        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
-        await self._intake.adopt(self._settings, self._engine.reach)
+        self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
+        await self._intake.adopt(self._settings, self._engine.lookback)
         self._is_ready = True
         notify("READY=1", f"STATUS={self._status()}")
         _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
@@ -234,10 +234,10 @@ class Daemon:
             pass  # it is said, and tried again, at every tick
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
-        memory = memorize(
+        memory = state_to_save(
             self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
         )
-        return await wrap(self._saving.due)(memory, clock.now(), fleet.ships)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(memory, clock.now(), fleet.uploads)  # off the loop: there may be many hosts
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
@@ -328,7 +328,7 @@ class Daemon:
                 raise ConfigError("configuration", [problem]) from error
             past = await wrap(past_alerts_or_none)(log, now, self._incidents.at)
         rules = settings.rules()
-        async with self._intake.prepared(settings, reach_of(rules.detectors)) as sources:
+        async with self._intake.prepared(settings, lookback_of(rules.detectors)) as sources:
             yield _Prepared(settings, rules, log, past, sources)
 
     def _switch(self, new: _Prepared) -> Callable[[], Awaitable[None]]:
@@ -340,8 +340,8 @@ class Daemon:
         self._saving = Saving()
         new.past.restore_to(self._incidents)
         self._engine.adopt(new.rules)
-        self._delivery.switch(new.log, StateFile(settings.state_directory, Memory))
-        self._silencing.switch(SilenceFile(settings.state_directory), settings.quiet)
+        self._delivery.switch(new.log, StateFile(settings.state_directory, SavedState))
+        self._silencing.switch(SilenceFile(settings.state_directory), settings.mute_windows)
         close_old = self._intake.switch(new.sources)
         self._evaluator.switch(are_notices_recorded=settings.are_notices_recorded)
         return close_old

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.suppression import no_suppressions
-from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, reach_of, under_a_clock_behind
+from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, lookback_of, under_a_clock_behind
 from fleet_health.detectors.hidden import hidden_verdicts
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incidents import Outcome
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.suppression import Suppressions
-    from fleet_health.detectors.spec import Detector, Reach
+    from fleet_health.detectors.spec import Detector, Lookback
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
@@ -65,9 +65,9 @@ class Engine:
         self.incidents.tune(rules.policy, rules.scope)
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """How far back the fleet must be known for all detectors to be exact."""
-        return reach_of(self.rules.detectors)
+        return lookback_of(self.rules.detectors)
 
     def evaluate(self, fleet: Fleet, now: Instant, circumstances: Circumstances = STEADY) -> Evaluation:
         """Evaluate, and let the fleet forget what is too long ago. It may take long, and can be called in a thread.
@@ -78,7 +78,7 @@ class Engine:
         evaluation = evaluate_at(fleet, detectors, now, pairs, circumstances)
         if circumstances.latest_at is not None:
             return evaluation
-        # Also of the detectors that cannot judge now: what they would have found is hidden as well.
+        # Also of the detectors that cannot evaluate now: what they would have found is hidden as well.
         return replace(evaluation, hidden=hidden_verdicts(fleet, detectors, fleet.hosts(), now))
 
     def decide(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
@@ -110,7 +110,7 @@ def evaluate_at(
     *,
     forgets: bool = True,
 ) -> Evaluation:
-    """Run the detectors that can judge under some circumstances.
+    """Run the detectors that can evaluate under some circumstances.
 
     Args:
         fleet: The fleet.
@@ -123,15 +123,15 @@ def evaluate_at(
 
     """
     is_uncertain = circumstances.is_stepped or circumstances.latest_at is not None
-    judging = [
+    evaluating = [
         detector
         for detector in detectors
-        if detector.can_judge(circumstances.seen) and not (is_uncertain and detector.is_of_absence)
+        if detector.can_evaluate(circumstances.seen) and not (is_uncertain and detector.is_of_absence)
     ]
-    not_evaluated = tuple(detector.symptom for detector in detectors if detector not in judging)
+    not_evaluated = tuple(detector.symptom for detector in detectors if detector not in evaluating)
     if circumstances.latest_at is not None:
-        evaluation = under_a_clock_behind(fleet, judging, now, circumstances.latest_at, incidents)
+        evaluation = under_a_clock_behind(fleet, evaluating, now, circumstances.latest_at, incidents)
         return replace(evaluation, not_evaluated=not_evaluated)
-    gone = evict(fleet, reach_of(detectors), now) if forgets else {}
+    gone = evict(fleet, lookback_of(detectors), now) if forgets else {}
     fleet.lost |= gone.keys()
-    return replace(evaluate(fleet, judging, now, incidents), gone=gone, not_evaluated=not_evaluated)
+    return replace(evaluate(fleet, evaluating, now, incidents), gone=gone, not_evaluated=not_evaluated)

@@ -15,8 +15,8 @@ from fleet_health.engine import Engine
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import SECOND_US
-from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
-from fleet_health.replay.replay import Replay, Watched, judged
+from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.replay.replay import Replay, Watched, evaluated
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,7 +34,7 @@ MINUTES = st.integers(-60, 5 * TICKS)
 
 events = st.lists(
     st.one_of(
-        st.builds(lambda host, minute: Ship(host, _at(minute)), st.sampled_from(HOSTS[:3]), MINUTES),
+        st.builds(lambda host, minute: Upload(host, _at(minute)), st.sampled_from(HOSTS[:3]), MINUTES),
         st.builds(
             lambda host, minute, status: Response(host, _at(minute), status),
             st.sampled_from(HOSTS),
@@ -83,22 +83,22 @@ class Service:
 
     def feed(self, seen: list[Observation | UnitState]) -> None:
         """Take in what the sources showed."""
-        self.fleet.ships.record([one for one in seen if isinstance(one, Ship)])
-        self.fleet.traffic.record([one for one in seen if not isinstance(one, Ship)])
+        self.fleet.uploads.record([one for one in seen if isinstance(one, Upload)])
+        self.fleet.traffic.record([one for one in seen if not isinstance(one, Upload)])
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=events)
 def test_the_service_check_and_replay_decide_alike(events: list[Observation | UnitState], configured: Settings) -> None:
     """At every tick: by state, by action and by reason, and whatever these refer to."""
-    watched = Watched(configured.rules(), configured.quiet, configured.host_limit, configured.expected)
+    watched = Watched(configured.rules(), configured.mute_windows, configured.host_limit, configured.expected)
     replay, service = Replay(watched), Service(configured)
     suppressions_at = replay.suppressions
     observed = [(one.at, one) for one in events]
     span = (NOON - 1, NOON + TICKS * 5 * MINUTE_US)
-    judging = judged(watched, (), observed, span, lambda: (replay.open, replay.lost))
+    evaluating = evaluated(watched, (), observed, span, lambda: (replay.open, replay.lost))
     fed = 0
-    for evaluation in judging:
+    for evaluation in evaluating:
         now = evaluation.at
         replay.take(evaluation)
         of_replay = in_words(list(replay.decisions))
@@ -111,8 +111,8 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         checked.incidents.restore(saved)
         beside = Service(configured)
         beside.feed(events[:due])
-        beside.fleet.lost = checked.incidents.once_shipped
-        service.fleet.lost = service.engine.incidents.once_shipped
+        beside.fleet.lost = checked.incidents.once_uploaded
+        service.fleet.lost = service.engine.incidents.once_uploaded
 
         of_check = in_words(checked.tick(beside.fleet, now, suppressions=suppressions_at(now)).decisions)
         of_service = in_words(service.engine.tick(service.fleet, now, suppressions=suppressions_at(now)).decisions)

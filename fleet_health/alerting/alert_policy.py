@@ -1,4 +1,4 @@
-"""When an incident is told of: how often while it lasts, how surely it must be over, and when it is mere noise."""
+"""When an incident is notified: how often while it lasts, how surely it must be over, and when it is mere noise."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _DAY_US = 24 * HOUR_US
 
 @dataclass(frozen=True, slots=True)
 class AlertPolicy:
-    """How incidents are told of.
+    """How incidents are notified.
 
     Attributes:
         tick_us: The time from one evaluation to the next.
-        repeat: How long after its opening an incident is told of again, ascending; the last one recurs. None for once
+        repeat: How long after its opening an incident is notified again, ascending; the last one recurs. None for once
             in each UTC hour.
         resolve_after_us: For how long an incident must be seen to be over; None for one tick.
         flap_limit: An incident that opens more often than this within a day is flapping.
         flap_quiet_us: It is so until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
         most_remembered: How many lost hosts are remembered at most, and of how many incidents when they opened.
-        grace_us: Gives for how long an incident of a host and symptom must have stood before it is told of.
+        grace_us: Gives for how long an incident of a host and symptom must have stood before it is notified.
         lookback_us: Returns after how long without any sign a host is lost.
 
     """
@@ -55,11 +55,11 @@ class AlertPolicy:
         grace_us = self.grace_us(*pair)
         return bool(grace_us) and now - opened_at < grace_us  # without one also by a clock that was set back
 
-    def is_due(self, opened_at: Instant, told_at: Instant | None, now: Instant) -> bool:
+    def is_due(self, opened_at: Instant, last_notified_at: Instant | None, now: Instant) -> bool:
         """Return whether an incident's first alert or its next repeat is due; that it is once an hour comes on top."""
-        if told_at is None or self.repeat is None:
+        if last_notified_at is None or self.repeat is None:
             return True
-        return self._repeats(told_at - opened_at) < self._repeats(now - opened_at)
+        return self._repeats(last_notified_at - opened_at) < self._repeats(now - opened_at)
 
     def _repeats(self, age_us: int) -> int:
         """Count the repeats that are due by an age."""

@@ -26,7 +26,7 @@ _REMEMBERED_US = 25 * HOUR_US
 _SAVED = 50_000
 
 
-class ToldKeys:
+class DedupKeys:
     """Remembers the keys of the hours around the present."""
 
     def __init__(self, by_hour: Mapping[str, Iterable[str]] | None = None) -> None:
@@ -47,9 +47,9 @@ class ToldKeys:
                 room -= len(keys)
         return saved
 
-    def copy(self) -> ToldKeys:
+    def copy(self) -> DedupKeys:
         """Return a copy that does not change with this one."""
-        return ToldKeys(self.by_hour)
+        return DedupKeys(self.by_hour)
 
     def add(self, key: str, at: Instant) -> None:
         """Take note of an alert that was given at an instant."""

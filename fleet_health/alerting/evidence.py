@@ -41,11 +41,11 @@ class Evidence:
 
 def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
     """Gather what is known of a host up to an instant."""
-    shipped_at, window = fleet.ships.last_at(host), fleet.traffic.window(host)
+    uploaded_at, window = fleet.uploads.last_at(host), fleet.traffic.window(host)
     if window is None:
-        return Evidence(last_good_at=shipped_at)
+        return Evidence(last_good_at=uploaded_at)
     accepted_at = window.latest((SUCCESS,), now)
-    last_good_at = max((at for at in (shipped_at, accepted_at) if at is not None), default=None)
+    last_good_at = max((at for at in (uploaded_at, accepted_at) if at is not None), default=None)
     since = 0 if last_good_at is None else last_good_at + 1
     refused_at = window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
     unstamped_at = window.earliest_unstamped(since)

@@ -28,12 +28,12 @@ class Flap(msgspec.Struct):
 
     Attributes:
         changed_at: Its latest opening or end.
-        is_told: Whether it has been said. Only then is nothing more said of it.
+        is_notified: Whether it has been said. Only then is nothing more said of it.
 
     """
 
     changed_at: Instant
-    is_told: bool = False
+    is_notified: bool = False
 
 
 class Flapping:
@@ -50,13 +50,13 @@ class Flapping:
     ) -> None:
         self.openings = openings or {}
         self.flaps = flaps or {}
-        self.said_of: set[str] = set()
+        self.notified_hosts: set[str] = set()
         """The hosts of which it was said by who was killed before that could be saved."""
 
     def copy(self) -> Flapping:
         """Return a copy that does not change with this one."""
         openings = {pair: list(ats) for pair, ats in self.openings.items()}
-        return Flapping(openings, {pair: Flap(flap.changed_at, flap.is_told) for pair, flap in self.flaps.items()})
+        return Flapping(openings, {pair: Flap(flap.changed_at, flap.is_notified) for pair, flap in self.flaps.items()})
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
         """Take note of an opening; with more than so many within a day it flaps."""
@@ -75,10 +75,10 @@ class Flapping:
         """Say whether something had opened within a day before it did at an instant."""
         return any(at != opened_at for at in self.openings.get(pair, ()))
 
-    def is_told(self, pair: Pair) -> bool:
+    def is_notified(self, pair: Pair) -> bool:
         """Say whether something flaps, and that has been said."""
         flap = self.flaps.get(pair)
-        return flap is not None and flap.is_told
+        return flap is not None and flap.is_notified
 
     def untold(self, findings: Iterable[Finding]) -> list[Finding]:
         """Give a finding for each host of which some of these flap and were not said to; it explains what they do.
@@ -88,12 +88,12 @@ class Flapping:
         by_host: dict[str, list[Finding]] = {}
         for finding in findings:
             flap = self.flaps.get((finding.host, finding.symptom))
-            if flap is not None and not flap.is_told:
-                if finding.host in self.said_of:
-                    flap.is_told = True
+            if flap is not None and not flap.is_notified:
+                if finding.host in self.notified_hosts:
+                    flap.is_notified = True
                 else:
                     by_host.setdefault(finding.host, []).append(finding)
-        self.said_of.clear()
+        self.notified_hosts.clear()
         return [
             Finding(
                 host,
@@ -109,7 +109,7 @@ class Flapping:
         """Take note that it has been said which of these of a host flap."""
         for pair in pairs:
             if pair[0] == host and pair in self.flaps:
-                self.flaps[pair].is_told = True
+                self.flaps[pair].is_notified = True
 
     def settle(self, now: Instant, quiet_us: int, limit: int) -> None:
         """Forget what is too long ago, what has held still, and beyond a limit what has opened least often.

@@ -20,8 +20,8 @@ class Incident(msgspec.Struct):
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The evaluation that found it first.
-        told_at: The latest alert of it; None if there was none, because it is held back or silenced.
-        well_since: Since when it is seen to be over; None while it is not.
+        last_notified_at: The latest alert of it; None if there was none, because it is held back or silenced.
+        recovered_since: Since when it is seen to be over; None while it is not.
         lost_at: Since when its host is lost; None if it is not.
         is_muted: Whether a silence has kept an alert of it back.
         explains: The incidents that it is the cause of.
@@ -38,8 +38,8 @@ class Incident(msgspec.Struct):
     host: str
     symptom: str
     opened_at: Instant
-    told_at: Instant | None = None
-    well_since: Instant | None = None
+    last_notified_at: Instant | None = None
+    recovered_since: Instant | None = None
     lost_at: Instant | None = None
     is_muted: bool = False
     explains: frozenset[Pair] = frozenset()
@@ -67,7 +67,7 @@ class Incident(msgspec.Struct):
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
         """Take note of an evaluation that found it: by which limits, and which facts were known then."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
-        self.lost_at = self.well_since = None
+        self.lost_at = self.recovered_since = None
         if sign_at is not None and sign_at != PRESENT:
             self.sign_at = sign_at if self.sign_at is None else max(self.sign_at, sign_at)
         self.note_heard(heard_at)
@@ -99,7 +99,7 @@ class Incident(msgspec.Struct):
 
     def redate(self, latest: Instant) -> None:
         """Date nothing later than an instant: what was stamped by a clock that was ahead happened before it."""
-        for name in ("opened_at", "told_at", "well_since", "lost_at", "sign_at", "heard_at"):
+        for name in ("opened_at", "last_notified_at", "recovered_since", "lost_at", "sign_at", "heard_at"):
             at: Instant | None = getattr(self, name)
             if at is not None:
                 setattr(self, name, min(at, latest))
@@ -111,10 +111,10 @@ class Snapshot(msgspec.Struct):
     Attributes:
         at: The latest evaluation that is in it; None for none.
         open: The open incidents.
-        released: Which were held back until lately, each with the instant from which on it is told of.
+        released: Which were held back until lately, each with the instant from which on it is notified.
         openings: When each host and symptom opened of late.
         flapping: Which of them flap.
-        told: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
+        dedup_keys: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
 
     """
 
@@ -123,4 +123,4 @@ class Snapshot(msgspec.Struct):
     released: list[tuple[Pair, Instant]] = []
     openings: list[tuple[Pair, list[Instant]]] = []
     flapping: list[tuple[Pair, Flap]] = []
-    told: dict[str, list[str]] = {}
+    dedup_keys: dict[str, list[str]] = {}

@@ -1,7 +1,7 @@
 """Which findings become alerts, and when one is over: one decision for each open incident, at each evaluation.
 
 An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
-lasts it is told of once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
+lasts it is notified once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
 is held back, and named there.
 
 Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.dedup_keys import ToldKeys
+from fleet_health.alerting.dedup_keys import DedupKeys
 from fleet_health.alerting.flapping import Flapping
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.inhibition import Inhibition
@@ -88,7 +88,7 @@ class Incidents:
         self._is_clock_behind = False
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
-        self._told = ToldKeys()
+        self._dedup_keys = DedupKeys()
         self._inhibition = Inhibition()
         self._flapping = Flapping()
         self.at: Instant | None = None
@@ -102,17 +102,17 @@ class Incidents:
 
     def remember(self, key: str, detected_at: Instant) -> None:
         """Take note of an alert that has been given."""
-        self._told.add(key, detected_at)
+        self._dedup_keys.add(key, detected_at)
 
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
         if not status:
-            self._told.add(dedup_key(host, symptom, detected_at), detected_at)
+            self._dedup_keys.add(dedup_key(host, symptom, detected_at), detected_at)
         if self.at is not None and detected_at <= self.at:
             return
         if symptom == flapping.SYMPTOM:
-            self._flapping.said_of.add(host)
+            self._flapping.notified_hosts.add(host)
             return
         if status == RESOLVED:
             self.open.pop(pair, None)
@@ -121,7 +121,7 @@ class Incidents:
         if status == LOST:
             incident.lost_at = detected_at
         else:
-            incident.told_at = max(incident.told_at or detected_at, detected_at)
+            incident.last_notified_at = max(incident.last_notified_at or detected_at, detected_at)
 
     def snapshot(self) -> Snapshot:
         """Give what `restore` needs to go on from here.
@@ -135,7 +135,7 @@ class Incidents:
             released=list(self._inhibition.released.items()),
             openings=list(self._flapping.openings.items()),
             flapping=list(self._flapping.flaps.items()),
-            told=self._told.around(*(at for at in (self.at, self._now) if at is not None)),
+            dedup_keys=self._dedup_keys.around(*(at for at in (self.at, self._now) if at is not None)),
         )
 
     def restore(self, snapshot: Snapshot) -> None:
@@ -144,10 +144,12 @@ class Incidents:
         self.open = {(incident.host, incident.symptom): incident for incident in snapshot.open}
         self._inhibition = Inhibition(dict(snapshot.released))
         self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping))
-        self._told = ToldKeys(snapshot.told)
+        self._dedup_keys = DedupKeys(snapshot.dedup_keys)
         for incident in self.open.values():
-            if incident.told_at is not None:
-                self._told.add(dedup_key(incident.host, incident.symptom, incident.told_at), incident.told_at)
+            if incident.last_notified_at is not None:
+                self._dedup_keys.add(
+                    dedup_key(incident.host, incident.symptom, incident.last_notified_at), incident.last_notified_at
+                )
 
     def redate(self, latest: Instant) -> None:
         """Date nothing later than an instant: the clock that stamped it was ahead, and has been set right."""
@@ -169,7 +171,7 @@ class Incidents:
         self.at, self._now = now if before is None else max(before, now), now
         self._is_clock_behind = evaluation.is_clock_behind
         if not evaluation.is_clock_behind:
-            self._told.prune(now)
+            self._dedup_keys.prune(now)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
@@ -216,7 +218,7 @@ class Incidents:
         """Return a copy that does not change with this one, for another thread."""
         other = copy(self)
         other.open = {pair: copy(incident) for pair, incident in self.open.items()}
-        other._told, other._flapping = self._told.copy(), self._flapping.copy()  # noqa: SLF001 - it is one of us
+        other._dedup_keys, other._flapping = self._dedup_keys.copy(), self._flapping.copy()  # noqa: SLF001 - it is one of us
         other._inhibition = copy(self._inhibition)  # noqa: SLF001
         return other
 
@@ -231,7 +233,7 @@ class Incidents:
 
         def is_notified(at: Instant) -> bool:
             is_due = not self._is_early(incident, at) and not self._is_not_due(incident, at)
-            return is_due and not self._told.has(pair, at) and not is_suppressed_at(at)
+            return is_due and not self._dedup_keys.has(pair, at) and not is_suppressed_at(at)
 
         return first_tick_at(now, now + _FORESEEN_US, self._policy.tick_us, is_notified)
 
@@ -252,8 +254,8 @@ class Incidents:
         return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
 
     @property
-    def once_shipped(self) -> frozenset[str]:
-        """The hosts that have shipped, though it may soon be forgotten when: those that are silent or lost."""
+    def once_uploaded(self) -> frozenset[str]:
+        """The hosts that have uploaded, though it may soon be forgotten when: those that are silent or lost."""
         return frozenset(host for host, symptom in self.open if symptom == silent.SYMPTOM)
 
     @property
@@ -284,11 +286,11 @@ class Incidents:
         Of one that flaps nobody does, nor of one that is back within the hour that has had its alert, and its end.
         """
         pair = (incident.host, incident.symptom)
-        if self._flapping.is_told(pair):
+        if self._flapping.is_notified(pair):
             return False
-        if incident.told_at is not None or not self._flapping.came_before(pair, incident.opened_at):
+        if incident.last_notified_at is not None or not self._flapping.came_before(pair, incident.opened_at):
             return True
-        return pair in suppressed or self._now is None or not self._told.has(pair, self._now)
+        return pair in suppressed or self._now is None or not self._dedup_keys.has(pair, self._now)
 
     def _decide(
         self,
@@ -305,8 +307,8 @@ class Incidents:
             detail = suppression.detail
         elif row.reason is Reason.INHIBITED:
             detail = _in_words(causes.get((incident.host, incident.symptom), ()))
-        elif row.reason in _BY_LAST_NOTIFICATION and incident.told_at is not None:
-            detail = f"{isoformat(incident.told_at)[:19]}Z"
+        elif row.reason in _BY_LAST_NOTIFICATION and incident.last_notified_at is not None:
+            detail = f"{isoformat(incident.last_notified_at)[:19]}Z"
         return Decision(incident, row.state, row.action, row.reason, detail)
 
     def _causes(self) -> Mapping[Pair, Sequence[Pair]]:
@@ -320,7 +322,7 @@ class Incidents:
     def _facts(self, incident: Incident, now: Instant, suppression: Suppression | None) -> int:
         """Return what is true of an incident, as the bits of `Fact`."""
         pair = (incident.host, incident.symptom)
-        recovering_us = None if incident.well_since is None else now - incident.well_since
+        recovering_us = None if incident.recovered_since is None else now - incident.recovered_since
         is_ending = recovering_us is not None and recovering_us < 2 * self._policy.tick_us
         is_found = pair in self._found
         facts = 0
@@ -331,12 +333,15 @@ class Incidents:
             (_ENDING, is_ending),
             (_INHIBITS, not is_ending and bool(incident.explains & self._inhibition.held)),
             (_INHIBITED, is_found and pair in self._inhibition.held),
-            (_FLAPPING, self._flapping.is_told(pair)),
-            (_NOTIFIED, incident.told_at is not None),
+            (_FLAPPING, self._flapping.is_notified(pair)),
+            (_NOTIFIED, incident.last_notified_at is not None),
             (_SUPPRESSED_BEFORE, incident.is_muted),
-            (_NOTIFIED_LATER, self._is_clock_behind and incident.told_at is not None and incident.told_at > now),
+            (
+                _NOTIFIED_LATER,
+                self._is_clock_behind and incident.last_notified_at is not None and incident.last_notified_at > now,
+            ),
             (_WITHIN_GRACE, self._is_early(incident, now)),
-            (_NOTIFIED_THIS_HOUR, self._told.has(pair, now)),
+            (_NOTIFIED_THIS_HOUR, self._dedup_keys.has(pair, now)),
             (_NOT_DUE, self._is_not_due(incident, now)),
         ):
             if is_true:
@@ -347,7 +352,7 @@ class Incidents:
         return self._policy.is_within_grace((incident.host, incident.symptom), incident.opened_at, now)
 
     def _is_not_due(self, incident: Incident, now: Instant) -> bool:
-        return not self._policy.is_due(incident.opened_at, incident.told_at, now)
+        return not self._policy.is_due(incident.opened_at, incident.last_notified_at, now)
 
     def _flaps(
         self, suppressed: Mapping[Pair, Suppression], suppressions: Suppressions, now: Instant
@@ -357,13 +362,13 @@ class Incidents:
         pairs = [pair for pair in found if pair not in self._inhibition.held and pair not in suppressed]
         for finding in self._flapping.untold(found[pair] for pair in pairs):
             pair = (finding.host, finding.symptom)
-            if suppressions(*pair) is None and not self._told.has(pair, now):
+            if suppressions(*pair) is None and not self._dedup_keys.has(pair, now):
                 self._flapping.tell(finding.host, pairs)
                 yield self._alert_of(finding, now)
 
     def _alert(self, decision: Decision, now: Instant) -> Alert:
         """Return the alert that was decided on, and remember it."""
-        decision.incident.told_at = now
+        decision.incident.last_notified_at = now
         finding = self._found.get(decision.pair)
         if finding is None:
             finding = Finding(*decision.pair, _DOUBTFUL, _DOUBTFUL_FIX, decision.incident.explains)
@@ -374,7 +379,7 @@ class Incidents:
         if named := self._inhibition.named(finding.explains):
             finding = replace(finding, detail=finding.detail + named)
         alert = Alert(finding, now)
-        self._told.add(alert.dedup_key, now)
+        self._dedup_keys.add(alert.dedup_key, now)
         return alert
 
     def _end(self, evaluation: Evaluation, ends: _Ends, *, is_back: bool, grouped: Container[Pair]) -> None:
@@ -391,14 +396,16 @@ class Incidents:
             incident.note_heard(evaluation.heard.get(incident.host))
             is_proved = incident.is_outgrown or incident.is_ended_by(evaluation.signs.get(pair))
             if pair in evaluation.over and is_proved:
-                if incident.well_since is None or is_back:  # time that nobody watched proves nothing
-                    incident.well_since = now
-                incident.well_since = min(incident.well_since, now)  # a clock that was set back must not put it off
+                if incident.recovered_since is None or is_back:  # time that nobody watched proves nothing
+                    incident.recovered_since = now
+                incident.recovered_since = min(
+                    incident.recovered_since, now
+                )  # a clock that was set back must not put it off
                 # To the nearest tick, for no two ticks are exactly one apart.
-                if now - incident.well_since + self._policy.tick_us // 2 >= self._policy.proof_us:
+                if now - incident.recovered_since + self._policy.tick_us // 2 >= self._policy.proof_us:
                     self._resolve(pair, now, ends)
             else:
-                incident.well_since = None
+                incident.recovered_since = None
                 self._lose(pair, incident, evaluation, ends, is_grouped=pair in grouped)
 
     def _forget_lost(self, ends: _Ends) -> None:
@@ -418,7 +425,7 @@ class Incidents:
         # Who is silent may be seen in the index alone, so both sources must be seen, unless nobody looks who is.
         looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
         needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
-        if incident.host == EVERY_HOST or not needed <= evaluation.judged:
+        if incident.host == EVERY_HOST or not needed <= evaluation.evaluated:
             return
         now = evaluation.at
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
@@ -453,17 +460,17 @@ def _notice(decision: Decision, now: Instant) -> Notice:
     incident = decision.incident
     if decision.action is Action.LOSE:
         return Notice(LOST, *decision.pair, incident.opened_at, now, now)
-    ended_at = now if incident.well_since is None else incident.well_since
+    ended_at = now if incident.recovered_since is None else incident.recovered_since
     return Notice(RESOLVED, *decision.pair, incident.opened_at, ended_at, now)
 
 
 def _is_noticed(incident: Incident) -> bool:
     """Return whether an incident was notified, or would have been if nobody had silenced it."""
-    return incident.told_at is not None or incident.is_muted
+    return incident.last_notified_at is not None or incident.is_muted
 
 
 def _is_moot(incident: Incident, evaluation: Evaluation) -> bool:
-    """Return whether an incident of a stranger can be dropped: nobody was notified, or it cannot be judged any more."""
+    """Return whether a stranger's incident can be dropped: nobody was notified, or it cannot be evaluated any more."""
     pair = (incident.host, incident.symptom)
     return pair in evaluation.forgotten and not (_is_noticed(incident) and pair in evaluation.over)
 

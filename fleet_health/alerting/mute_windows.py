@@ -19,7 +19,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class QuietWindow:
+class MuteWindow:
     """A window of each week.
 
     Attributes:

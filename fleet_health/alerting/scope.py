@@ -15,7 +15,7 @@ class Scope:
     Attributes:
         symptoms: The symptoms; None for every one.
         ignored: The hosts that are left out.
-        expected: The names of the hosts that are missed if they never ship; None for whichever are found missing.
+        expected: The names of the hosts that are missed if they never upload; None for whichever are found missing.
 
     """
 

@@ -14,7 +14,7 @@ from fleet_health.api.overview import STATES, Knowledge, source_document, status
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.server import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, printable
 from fleet_health.model.host_globs import HostGlobs, is_plain
@@ -125,7 +125,7 @@ class Answers:
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
         suppressions = await self._suppressions()
-        settings, reach_us = self._settings(), self._engine.reach.traffic_us
+        settings, lookback_us = self._settings(), self._engine.lookback.traffic_us
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()
             incidents = self._engine.incidents.frozen()
@@ -134,8 +134,8 @@ class Answers:
             if not document["is_known"]:
                 raise RequestError(await wrap(_unknown)(host, fleet, known))
             about = [Alert(Finding(host, "", "", ""), known.now)]
-            about = await wrap(with_evidence)(about, fleet, settings.journal, reach_us)
-        (about_host,) = await wrap(with_samples)(about, settings.journal, reach_us)
+            about = await wrap(with_evidence)(about, fleet, settings.journal, lookback_us)
+        (about_host,) = await wrap(with_samples)(about, settings.journal, lookback_us)
         return {**document, "evidence": about_host.facts()}
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
@@ -147,7 +147,7 @@ class Answers:
         async with self._intake.held() as fleet:
             now = clock.now()
             incidents = self._engine.incidents.frozen()
-            suppressions = self._silencing.muter(now, settings.quiet)
+            suppressions = self._silencing.muter(now, settings.mute_windows)
             return await wrap(preview_document)(
                 self._settings(), settings, now, fleet=fleet, incidents=incidents, suppressions=suppressions
             )
@@ -204,7 +204,7 @@ def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
     """Say of a host that it is not known, or was left out, and which one may be meant."""
     close = near_miss(host, dict.fromkeys(fleet.hosts()))
     hint = f"; did you mean {close}?" if close else ""
-    since = known.now - reach_of(known.settings.detectors()).traffic_us
+    since = known.now - lookback_of(known.settings.detectors()).traffic_us
     if fleet.is_left_out(host, since):
         limit = fleet.traffic.stranger_limit
         return (

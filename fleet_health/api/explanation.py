@@ -1,4 +1,4 @@
-"""Why a host is judged as it is: every figure against its limit, and why its incidents are notified or not. Pure.
+"""Why a host is evaluated as it is: every figure against its limit, and why its incidents are notified or not. Pure.
 
 As with `overview`, instants are ISO 8601 in UTC, and durations seconds.
 """
@@ -11,7 +11,7 @@ from fleet_health.alerting.lifecycle import Reason
 from fleet_health.api.overview import VERSION, hidden_of, host_document, host_state, incident_document
 from fleet_health.config.in_force import OFF, in_force
 from fleet_health.detectors import silent, unstamped
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.model.history import BIN_US
 from fleet_health.model.instant import SECOND_US, isoformat
 from fleet_health.model.schedule import next_tick_at
@@ -108,16 +108,16 @@ def explanation_document(
         "strip_bin_s": BIN_US // SECOND_US,
         "clock": known.clock,
         "is_known": host == EVERY_HOST or fleet.is_seen(host) or bool(decisions),
-        **_counting(known, fleet, host, reach_of(detectors).traffic_us),
+        **_counting(known, fleet, host, lookback_of(detectors).traffic_us),
         **host_document(known, fleet, host, state, decisions, hidden=hidden),
         "detectors": verdicts,
     }
 
 
-def _counting(known: Knowledge, fleet: Fleet, host: str, reach_us: int) -> dict[str, Any]:
+def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> dict[str, Any]:
     """Say how the host's responses are counted, if not each of them since as long ago as any detector looks."""
     window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
-    is_complete = host == EVERY_HOST or fleet.is_complete(host, known.now - reach_us)
+    is_complete = host == EVERY_HOST or fleet.is_complete(host, known.now - lookback_us)
     return {
         "counted_since_wall": None if is_complete else isoformat(until),
         "counted_in_steps_of_s": None if window is None or not window.step_us else window.step_us / SECOND_US,
@@ -136,8 +136,8 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
-    """Say at which tick a host will be silent if it ships no more; None if it is, or was never seen to ship."""
-    last_at, after_us = fleet.ships.last_at(host), known.settings.limits[silent.SYMPTOM].of(host).after_us
+    """Say at which tick a host will be silent if it uploads no more; None if it is, or was never seen to upload."""
+    last_at, after_us = fleet.uploads.last_at(host), known.settings.limits[silent.SYMPTOM].of(host).after_us
     if last_at is None or known.now - last_at > after_us:
         return None
     return isoformat(next_tick_at(last_at + after_us, known.settings.tick_us))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.api.overview import VERSION
 from fleet_health.config.in_force import in_force
 from fleet_health.config.schema import LISTS
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine, evaluate_at
 from fleet_health.model.instant import isoformat
 
@@ -90,10 +90,10 @@ def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
     """Say what is known only when the new configuration is in force, because it is not looked at now."""
-    reach_old, reach_new = reach_of(old.detectors()), reach_of(new.detectors())
+    reach_old, reach_new = lookback_of(old.detectors()), lookback_of(new.detectors())
     if old.index != new.index:
         yield "the index is read anew, from another place or in another way"
-    elif reach_new.ships_us > reach_old.ships_us:
+    elif reach_new.uploads_us > reach_old.uploads_us:
         yield "the index is read further back"
     if old.journal != new.journal:
         yield "the journal is read anew, from another place or in another way"

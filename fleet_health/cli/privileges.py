@@ -75,7 +75,7 @@ def _ensure_dropped(uid: int, gid: int) -> None:
         os.setresuid(-1, 0, -1)
         is_dropped = False
     with suppress(OSError):
-        # As bytes: from here on even the interpreter's own modules, such as an encoding, may be out of reach.
+        # As bytes: from here on even the interpreter's own modules, such as an encoding, may be out of lookback.
         for line in _STATUS.read_bytes().splitlines():
             name, _, value = line.partition(b":")
             if name in {b"CapPrm", b"CapEff", b"CapAmb"} and int(value, 16):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.mute_windows import QuietWindow
+from fleet_health.alerting.mute_windows import MuteWindow
 from fleet_health.config.receiver_patterns import unstamped_defaults
 from fleet_health.config.schema import (
     BY_HOST,
@@ -181,7 +181,7 @@ def _read_overrides(
     return overrides
 
 
-def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[QuietWindow, ...]:
+def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[MuteWindow, ...]:
     """Read `[[quiet]]`; a window with a problem is left out."""
     if not isinstance(raw_quiet, list) or not all(isinstance(entry, dict) for entry in raw_quiet):
         problems.append(Problem("quiet", "tables, each headed [[quiet]]", _show(raw_quiet)))
@@ -200,7 +200,7 @@ def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[QuietWindow, .
         for key in ("days", "zone"):
             found.setdefault(key, QUIET_KEYS[key].read(QUIET_KEYS[key].default))
         hosts = HostGlobs(found["hosts"]) if "hosts" in found else None
-        windows.append(QuietWindow(found["days"], found["from"], found["to"], found["zone"], hosts))
+        windows.append(MuteWindow(found["days"], found["from"], found["to"], found["zone"], hosts))
     return tuple(windows)
 
 
@@ -229,7 +229,7 @@ def _assemble(
         state_directory=found["state.directory"],
         control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],
-        quiet=found["quiet"],
+        mute_windows=found["quiet"],
         policy=AlertPolicy(
             tick_us=found["tick"],
             repeat=found["alerts.repeat"],

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_health.alerting.alert_policy import AlertPolicy
-    from fleet_health.alerting.mute_windows import QuietWindow
+    from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.detectors.spec import Detector, DetectorSpec
     from fleet_health.model.host_globs import HostGlobs
 
@@ -72,7 +72,7 @@ QUIET_KEYS = {
     "zone": Key(values.zone, "UTC"),
     "hosts": Key(values.globs, None),
 }
-"""The keys of a quiet window."""
+"""The keys of a mute window."""
 
 BY_HOST: dict[str, DetectorSpec] = {spec.symptom: spec for spec in DETECTORS if spec.is_by_host}
 """The detectors whose limits may differ by host, each by its symptom."""
@@ -137,7 +137,7 @@ class Settings:
     control_path: Path
     are_notices_recorded: bool
     policy: AlertPolicy
-    quiet: tuple[QuietWindow, ...]
+    mute_windows: tuple[MuteWindow, ...]
     limits: Mapping[str, Any]
     switched_off: frozenset[str]
 

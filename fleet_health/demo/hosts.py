@@ -45,8 +45,8 @@ class SimulatedHost:
 REFUSED_HOST = "pi-03"
 
 HOSTS = (
-    SimulatedHost("pi-01", "ships all the time", pause_s=1.0),
-    SimulatedHost("pi-02", "ships, goes silent", pause_s=0.9, uploads=5, symptom="silent"),
+    SimulatedHost("pi-01", "uploads all the time", pause_s=1.0),
+    SimulatedHost("pi-02", "uploads, goes silent", pause_s=0.9, uploads=5, symptom="silent"),
     SimulatedHost(REFUSED_HOST, "is always refused", pause_s=0.8, symptom="fatal-only"),
     # One upload in four is accepted: the host's second worker runs an old checkout, its first one does not.
     SimulatedHost("pi-04", "has one old worker", pause_s=0.6, stamped_every=4, symptom="unstamped"),
@@ -62,7 +62,7 @@ class Tally:
         unstamped: Uploads answered 412, for want of a stamp.
         refused: Uploads answered anything else.
         unanswered: Uploads without an answer.
-        last_ship_at: When the last one was accepted, by `time.monotonic()`; None before the first.
+        last_upload_at: When the last one was accepted, by `time.monotonic()`; None before the first.
 
     """
 
@@ -70,13 +70,13 @@ class Tally:
     unstamped: int = 0
     refused: int = 0
     unanswered: int = 0
-    last_ship_at: float | None = None
+    last_upload_at: float | None = None
 
     def count(self, status: int) -> None:
         """Enter one answer."""
         if status == HTTPStatus.CREATED:
             self.accepted += 1
-            self.last_ship_at = time.monotonic()
+            self.last_upload_at = time.monotonic()
         elif status == HTTPStatus.PRECONDITION_FAILED:
             self.unstamped += 1
         else:

@@ -30,7 +30,7 @@ _LONGEST_VERDICT = max(len(host.symptom) for host in HOSTS)
 _NEXT_STEPS = (
     ("systemctl status fleet-health", "what it watches, and how it fares"),
     ("journalctl -u fleet-health -p warning", "its alerts, one line each"),
-    ("fleet-health check --dry-run", "the same judgement, now, by hand"),
+    ("fleet-health check --dry-run", "the same evaluation, now, by hand"),
 )
 
 
@@ -52,13 +52,13 @@ def fleet(stage: Stage, alerts: Alerts) -> RenderableType:
     table.add_column("what it does", no_wrap=True, style="dim")
     for outcome in ("accepted", "refused", "unstamped"):
         table.add_column(outcome, justify="right", no_wrap=True)
-    table.add_column("last ship", justify="right", no_wrap=True)
+    table.add_column("last upload", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True, min_width=_LONGEST_VERDICT)
     for host in HOSTS:
         tally = stage.tallies[host.name]
         counts = (Text(str(n), style="" if n else "dim") for n in (tally.accepted, tally.refused, tally.unstamped))
         verdict = _verdict(stage, alerts.symptoms(host.name))
-        table.add_row(Text(host.name, style="bold"), host.story, *counts, _last_ship(tally), verdict)
+        table.add_row(Text(host.name, style="bold"), host.story, *counts, _last_upload(tally), verdict)
     return Padding(table, (1, 1, 0, 1))
 
 
@@ -110,10 +110,10 @@ def _verdict(stage: Stage, symptoms: list[str]) -> Text:
     return Text("fine", style="green") if stage.notify.is_ready else Text("…", style="dim")
 
 
-def _last_ship(tally: Tally) -> Text:
-    if tally.last_ship_at is None:
+def _last_upload(tally: Tally) -> Text:
+    if tally.last_upload_at is None:
         return Text("never", style="dim")
-    return Text(f"{time.monotonic() - tally.last_ship_at:.0f} s ago")
+    return Text(f"{time.monotonic() - tally.last_upload_at:.0f} s ago")
 
 
 def _fix(row: AlertRow) -> Text:

@@ -1,4 +1,4 @@
-"""The demo from its start to its end: runs the stage, shows it, and judges whether it went as it should."""
+"""The demo from its start to its end: runs the stage, shows it, and evaluates whether it went as it should."""
 
 from __future__ import annotations
 

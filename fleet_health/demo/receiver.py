@@ -86,9 +86,9 @@ class Receiver:
             "sha256": sha256,
             "code_commit": _header(scope, STAMP_HEADER),
         }
-        return self._judge(row)
+        return self._evaluate(row)
 
-    def _judge(self, row: Mapping[str, Any]) -> tuple[HTTPStatus, str]:
+    def _evaluate(self, row: Mapping[str, Any]) -> tuple[HTTPStatus, str]:
         host, episode = row["host_id"], row["episode"]
         if not row["code_commit"]:
             _log.warning("rejected upload: missing %s host=%s, episode=%s", STAMP_HEADER, host, episode)

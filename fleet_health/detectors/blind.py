@@ -17,7 +17,7 @@ from fleet_health.detectors.spec import (
     DetectorSpec,
     Finding,
     Kind,
-    Reach,
+    Lookback,
     Rule,
     Setting,
     Subject,
@@ -81,7 +81,7 @@ SPEC = DetectorSpec(
     ),
     build=lambda configured: Blind(
         configured.limits[SYMPTOM].after_us,
-        # The longest window of what is judged of hosts by the journal.
+        # The longest window of what is evaluated of hosts by the journal.
         max(
             limits.window_us
             for symptom in (fatal_only.SYMPTOM, unstamped.SYMPTOM)
@@ -96,7 +96,7 @@ class Blind(Rule):
     """Finds out whether a source could not be read, or the journal was not whole, for too long."""
 
     spec = SPEC
-    reach = Reach()
+    lookback = Lookback()
 
     def __init__(self, after_us: int, window_us: int = 0, unit: str = "") -> None:
         """Take the limits.
@@ -126,7 +126,7 @@ class Blind(Rule):
             details.append("cannot read " + ", nor ".join(unseen.values()))
             fixes.append(_SUGGESTED_FIX)
         if clock:
-            details.append(f"cannot judge by {clock}")
+            details.append(f"cannot evaluate by {clock}")
             fixes.append(_SUGGESTED_FIX_CLOCK)
         if run is not None and self._is_lasting(run):
             details.append(f"the journal has kept having gaps for {describe(now - run.since)}: {_in_words(run)}")

@@ -137,7 +137,7 @@ class Disagreement(Rule):
                 min(accepted_at, last_at)
                 for name, window in fleet.traffic.items()
                 if (accepted_at := window.accepted_at) is not None
-                and (last_at := fleet.ships.last_at(name)) is not None
+                and (last_at := fleet.uploads.last_at(name)) is not None
             ),
             default=None,
         )
@@ -168,7 +168,7 @@ def _is_comparable(fleet: Fleet, since: Instant, until: Instant) -> bool:
 def _has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
     """Say whether some host has both an accepted upload and a row between two instants, both included."""
     for host, counts in fleet.counts(since, until).items():
-        last_at = fleet.ships.last_at(host)
+        last_at = fleet.uploads.last_at(host)
         if counts.accepted and last_at is not None and since <= last_at <= until:
             return True
     return False

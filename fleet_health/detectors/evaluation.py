@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Reach
+from fleet_health.detectors.spec import Lookback
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Evaluation:
         at: Its instant; every count and every alert of it goes by this one.
         findings: Sorted by host, then symptom.
         failures: The detectors that raised, in their order.
-        judged: The symptoms that were looked for, without a failure.
+        evaluated: The symptoms that were looked for, without a failure.
         over: Which of the incidents that were open are seen to be over, each as host and symptom. It is necessary for
             an end; what is sufficient the incident decides by its sign.
         signs: The newest fact that speaks for an end, by its own timestamp, of what was found or is over; where there
@@ -42,7 +42,7 @@ class Evaluation:
         heard: When the hosts of the findings and of the open incidents were last heard of in either source, as far as
             that is known.
         hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
-        gone: The hosts whose last ship has become too long ago to be known any more, each with its instant.
+        gone: The hosts whose last upload has become too long ago to be known any more, each with its instant.
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
@@ -53,7 +53,7 @@ class Evaluation:
     at: Instant
     findings: tuple[Finding, ...]
     failures: tuple[DetectorFailure, ...] = ()
-    judged: frozenset[str] = frozenset()
+    evaluated: frozenset[str] = frozenset()
     over: frozenset[Pair] = frozenset()
     signs: Mapping[Pair, Instant] = field(default_factory=dict)
     limits: Mapping[Pair, str] = field(default_factory=dict)
@@ -80,7 +80,7 @@ def evaluate(
     fleet = fleet.standing_still()
     findings: list[Finding] = []
     failures: list[DetectorFailure] = []
-    judged: set[str] = set()
+    evaluated: set[str] = set()
     over: set[Pair] = set()
     signs: dict[Pair, Instant] = {}
     limits: dict[Pair, str] = {}
@@ -97,7 +97,7 @@ def evaluate(
             well = [host for host in missing if detector.is_over(fleet, host, now)]
             facts = {host: detector.sign_at(fleet, host) for host in (*found_hosts, *well)}
             in_force = {(host, symptom): detector.limits_of(host) for host in (*found_hosts, *missing)}
-            goes_by_journal = bool(missing and detector.reach.traffic_us)
+            goes_by_journal = bool(missing and detector.lookback.traffic_us)
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
@@ -107,14 +107,14 @@ def evaluate(
             signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
             limits |= in_force
             forgotten.update(nobodies)
-            judged.add(symptom)
+            evaluated.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
     hosts = {host for host, _ in limits} - {EVERY_HOST}
     return Evaluation(
         now,
         tuple(findings),
         tuple(failures),
-        frozenset(judged),
+        frozenset(evaluated),
         frozenset(over),
         signs,
         limits,
@@ -146,16 +146,16 @@ def under_a_clock_behind(
     return replace(evaluation, findings=findings, forgotten=frozenset(), is_clock_behind=True)
 
 
-def reach_of(detectors: Sequence[Detector]) -> Reach:
+def lookback_of(detectors: Sequence[Detector]) -> Lookback:
     """Say how far back the fleet must be known for all detectors to be exact."""
-    reaches = [detector.reach for detector in detectors]
-    return Reach(
-        ships_us=max((reach.ships_us for reach in reaches), default=0),
-        traffic_us=max((reach.traffic_us for reach in reaches), default=0),
+    lookbacks = [detector.lookback for detector in detectors]
+    return Lookback(
+        uploads_us=max((lookback.uploads_us for lookback in lookbacks), default=0),
+        traffic_us=max((lookback.traffic_us for lookback in lookbacks), default=0),
     )
 
 
-def evict(fleet: Fleet, reach: Reach, now: Instant) -> dict[str, Instant]:
-    """Forget what no evaluation at `now` or later will ask for; give the hosts that are gone, with their last ships."""
-    fleet.traffic.evict(now - reach.traffic_us)
-    return fleet.ships.evict(now - reach.ships_us)
+def evict(fleet: Fleet, lookback: Lookback, now: Instant) -> dict[str, Instant]:
+    """Forget what no evaluation from `now` on asks for; return the hosts that are gone, with their last uploads."""
+    fleet.traffic.evict(now - lookback.traffic_us)
+    return fleet.uploads.evict(now - lookback.uploads_us)

@@ -12,7 +12,7 @@ from fleet_health.detectors.spec import (
     DetectorSpec,
     Finding,
     Kind,
-    Reach,
+    Lookback,
     Rule,
     Setting,
     Subject,
@@ -131,10 +131,10 @@ class FatalOnly(Rule):
         self._stamps = stamps
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the longest window, and so far for rows of the index, too."""
         window_us = max(limits.window_us for limits in self._limits.each_alone())
-        return Reach(ships_us=window_us, traffic_us=window_us)
+        return Lookback(uploads_us=window_us, traffic_us=window_us)
 
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
         """Return the hosts that were refused often enough, and not accepted once."""
@@ -238,7 +238,7 @@ class FatalOnly(Rule):
         window = fleet.traffic.window(host)
         if window is not None and window.count(since, now).accepted:
             return True
-        return _is_counted_whole(fleet, host, since, now) or _has_shipped(fleet, host, since, now)
+        return _is_counted_whole(fleet, host, since, now) or _has_uploaded(fleet, host, since, now)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload: that refusals merely stop or become fewer is no sign."""
@@ -268,9 +268,9 @@ def fix_by_cause(
 
 
 def _is_refused_by_the_index(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
-    return fleet.is_whole("index", since, until) and not _has_shipped(fleet, host, since, until)
+    return fleet.is_whole("index", since, until) and not _has_uploaded(fleet, host, since, until)
 
 
-def _has_shipped(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
-    last_at = fleet.ships.last_at(host)
+def _has_uploaded(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
+    last_at = fleet.uploads.last_at(host)
     return last_at is not None and since <= last_at <= until

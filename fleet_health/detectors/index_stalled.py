@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
-from fleet_health.detectors.spec import BOTH, DetectorSpec, Reach, Subject
+from fleet_health.detectors.spec import BOTH, DetectorSpec, Lookback, Subject
 from fleet_health.model.instant import describe
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ class IndexStalled(Disagreement):
     spec = SPEC
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the window, and for rows that came just before it."""
-        return Reach(ships_us=self._limits.window_us + self._limits.slack_us, traffic_us=self._limits.window_us)
+        return Lookback(uploads_us=self._limits.window_us + self._limits.slack_us, traffic_us=self._limits.window_us)
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
@@ -52,7 +52,7 @@ class IndexStalled(Disagreement):
         for host, counts in fleet.counts(since, now).items():
             if counts.accepted < limits.min_count:
                 continue
-            last_at, window = fleet.ships.last_at(host), fleet.traffic.window(host)
+            last_at, window = fleet.uploads.last_at(host), fleet.traffic.window(host)
             if window is None or (last_at is not None and last_at >= since):
                 continue
             # A row from just before the window may be that of an upload within.

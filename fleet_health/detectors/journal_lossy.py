@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
-from fleet_health.detectors.spec import BOTH, DetectorSpec, Reach, Subject
+from fleet_health.detectors.spec import BOTH, DetectorSpec, Lookback, Subject
 from fleet_health.model.instant import describe
 from fleet_health.model.window import NO_EVENTS
 
@@ -47,15 +47,15 @@ class JournalLossy(Disagreement):
     spec = SPEC
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the window."""
-        return Reach(ships_us=self._limits.window_us, traffic_us=self._limits.window_us)
+        return Lookback(uploads_us=self._limits.window_us, traffic_us=self._limits.window_us)
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
         lacking: dict[str, int] = {}
         counts, first_at, last_at = fleet.counts(since, now), since + limits.slack_us, now - limits.slack_us
-        for host, at in fleet.ships.items():
+        for host, at in fleet.uploads.items():
             if first_at <= at <= last_at and not counts.get(host, NO_EVENTS).accepted:
                 lacking[host] = 1
         return lacking

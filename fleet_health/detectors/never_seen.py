@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import INDEX, Condition, DetectorSpec, Finding, Kind, Reach, Rule, Setting, Subject
+from fleet_health.detectors.spec import INDEX, Condition, DetectorSpec, Finding, Kind, Lookback, Rule, Setting, Subject
 from fleet_health.model.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ SYMPTOM = "never-seen"
 
 @dataclass(frozen=True, slots=True)
 class NeverSeenLimits:
-    """When a host that is expected is told of.
+    """When a host that is expected is notified.
 
     Attributes:
         grace_us: So long after it was missed first.
@@ -69,32 +69,32 @@ SPEC = DetectorSpec(
 
 
 class NeverSeen(Rule):
-    """Finds what is expected and known neither to have shipped of late nor ever before.
+    """Finds what is expected and known neither to have uploaded of late nor ever before.
 
     A glob stands for at least one host: it is a finding, under its own name, as long as no host matches it.
     """
 
     spec = SPEC
 
-    def __init__(self, expected: Sequence[str], reach_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
-        """Take the globs of what is expected, how far back ships are known, and the limits."""
+    def __init__(self, expected: Sequence[str], lookback_us: int, limits: HostLimits[NeverSeenLimits]) -> None:
+        """Take the globs of what is expected, how far back uploads are known, and the limits."""
         self._plain = [glob for glob in expected if is_plain(glob)]
         self._shapes = HostGlobs(tuple(glob for glob in expected if not is_plain(glob)))
         self._expected = frozenset(expected)
-        self._reach_us = reach_us
+        self._lookback_us = lookback_us
         self._limits = limits
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as who is silent does."""
-        return Reach(ships_us=self._reach_us)
+        return Lookback(uploads_us=self._lookback_us)
 
     def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
         """Return each name that is expected and unknown, and each shape that no known host has."""
         del now
         unknown = [name for name in self._plain if not _is_known(fleet, name)]
         if self._shapes.globs:
-            unknown += self._shapes.unmatched(host for host, _ in fleet.ships.items())
+            unknown += self._shapes.unmatched(host for host, _ in fleet.uploads.items())
         return unknown
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -120,16 +120,16 @@ class NeverSeen(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether the host, or one of this name, has shipped."""
+        """Say whether the host, or one of this name, has uploaded."""
         del now
         return _is_known(fleet, host)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row of the host, or of any host that matches."""
         if is_plain(host):
-            return fleet.ships.last_at(host)
+            return fleet.uploads.last_at(host)
         glob = HostGlobs((host,))
-        return max((at for name, at in fleet.ships.items() if glob.matches(name)), default=None)
+        return max((at for name, at in fleet.uploads.items() if glob.matches(name)), default=None)
 
     def limits_of(self, host: str) -> str:
         """Return nothing: there is no limit to be below."""
@@ -138,7 +138,7 @@ class NeverSeen(Rule):
 
 
 def _is_known(fleet: Fleet, name: str) -> bool:
-    """Return whether a host has shipped; of a shape, whether any host of it has."""
+    """Return whether a host has uploaded; of a shape, whether any host of it has."""
     if is_plain(name):
-        return fleet.ships.last_at(name) is not None
-    return not HostGlobs((name,)).unmatched(host for host, _ in fleet.ships.items())
+        return fleet.uploads.last_at(name) is not None
+    return not HostGlobs((name,)).unmatched(host for host, _ in fleet.uploads.items())

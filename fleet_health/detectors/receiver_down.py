@@ -1,4 +1,4 @@
-"""`receiver-down`: the receiver is gone. Systemd says so, or nobody ships any more."""
+"""`receiver-down`: the receiver is gone. Systemd says so, or nobody uploads any more."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fleet_health.detectors.spec import (
     DetectorSpec,
     Finding,
     Kind,
-    Reach,
+    Lookback,
     Rule,
     Setting,
     Subject,
@@ -107,13 +107,13 @@ class ReceiverDown(Rule):
         self._silent_limits = silent_limits
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the longest lookback, and for as long as a unit may be down."""
-        return Reach(ships_us=self._lookback_us, traffic_us=self._limits.after_us)
+        return Lookback(uploads_us=self._lookback_us, traffic_us=self._limits.after_us)
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
-        """Return `EVERY_HOST` if systemd says that the unit is down, or no host has shipped for long enough."""
-        is_quiet = self._is_quiet(fleet.ships.newest_at(), now)
+        """Return `EVERY_HOST` if systemd says that the unit is down, or no host has uploaded for long enough."""
+        is_quiet = self._is_quiet(fleet.uploads.newest_at(), now)
         return (EVERY_HOST,) if is_quiet or self._stopped_at(fleet, now) is not None else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -128,10 +128,10 @@ class ReceiverDown(Rule):
             )
             gone_at.append(stopped_at)
         by_index = (one for one in self.conditions(fleet, host, now) if one.way == _BY_INDEX)
-        if (newest_at := fleet.ships.newest_at()) is not None and are_met(by_index):
+        if (newest_at := fleet.uploads.newest_at()) is not None and are_met(by_index):
             quiet, active = self._quiet_and_active(fleet, now)
             ways.append(
-                f"by the index no host has shipped since {isoformat(newest_at)}, {describe(now - newest_at)} ago"
+                f"by the index no host has uploaded since {isoformat(newest_at)}, {describe(now - newest_at)} ago"
                 f" (the limit is {describe(self._silent_limits.default.after_us)}),"
                 f" and {quiet} of {active} active hosts are silent"
             )
@@ -144,7 +144,7 @@ class ReceiverDown(Rule):
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
                 (name, silent.SYMPTOM)
-                for name, last_at in fleet.ships.items()
+                for name, last_at in fleet.uploads.items()
                 if first_gone_at - last_at <= self._silent_limits.of(name).after_us
             ),
         )
@@ -154,7 +154,7 @@ class ReceiverDown(Rule):
         if host != EVERY_HOST:
             return ()
         limits, after_us = self._limits, self._silent_limits.default.after_us
-        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        unit, newest_at = fleet.traffic.unit, fleet.uploads.newest_at()
         if unit is None:
             by_systemd = "nothing is known of its unit"
         else:
@@ -206,15 +206,15 @@ class ReceiverDown(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether a host has shipped lately and since the unit stopped, or the unit has just started again.
+        """Say whether a host has uploaded lately and since the unit stopped, or the unit has just started again.
 
-        A unit that runs, and ran already when the last host shipped, proves nothing: it may hang. Nor does one that has
-        run for so long that somebody should have shipped, or if nobody can see who ships. Nor does it help that the
-        silent hosts are forgotten in the end.
+        A unit that runs, and ran already when the last host uploaded, proves nothing: it may hang. Nor does one that
+        has run for so long that somebody should have uploaded, or if nobody can see who uploads. Nor does it help that
+        the silent hosts are forgotten in the end.
         """
         del host
         after_us = self._silent_limits.default.after_us
-        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        unit, newest_at = fleet.traffic.unit, fleet.uploads.newest_at()
         if (
             unit is not None
             and unit.is_running
@@ -223,13 +223,13 @@ class ReceiverDown(Rule):
             and fleet.is_whole("index", now - after_us, now)
         ):
             return True
-        is_contradicted = unit is None or unit.is_running or self._has_shipped_since(unit.at, newest_at)
+        is_contradicted = unit is None or unit.is_running or self._has_uploaded_since(unit.at, newest_at)
         return newest_at is not None and is_contradicted and now - newest_at <= after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row of any host, or the unit's start if that is later."""
         del host
-        unit, newest_at = fleet.traffic.unit, fleet.ships.newest_at()
+        unit, newest_at = fleet.traffic.unit, fleet.uploads.newest_at()
         if unit is None or not unit.is_running:
             return newest_at
         return unit.at if newest_at is None else max(unit.at, newest_at)
@@ -249,26 +249,26 @@ class ReceiverDown(Rule):
         unit = fleet.traffic.unit
         if unit is None or unit.is_running or now - unit.at <= self._limits.after_us:
             return None
-        if self._has_shipped_since(unit.at, fleet.ships.newest_at()):
+        if self._has_uploaded_since(unit.at, fleet.uploads.newest_at()):
             return None
         # Where something is missing, its start may be.
         return unit.at if fleet.is_whole("journal", unit.at, now) else None
 
-    def _has_shipped_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
-        """Say whether a ship contradicts systemd: the receiver was started otherwise, or elsewhere.
+    def _has_uploaded_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
+        """Say whether a upload contradicts systemd: the receiver was started otherwise, or elsewhere.
 
         What it still wrote while it went does not.
         """
         return newest_at is not None and newest_at - stopped_at > self._limits.after_us
 
     def _is_quiet(self, newest_at: Instant | None, now: Instant) -> bool:
-        """Return whether the newest ship of all is longer ago than a host may be silent."""
+        """Return whether the newest upload of all is longer ago than a host may be silent."""
         return newest_at is not None and now - newest_at > self._silent_limits.default.after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
-        """Count the silent hosts, and all that shipped within their lookback."""
+        """Count the silent hosts, and all that uploaded within their lookback."""
         active = quiet = 0
-        for host, last_at in fleet.ships.items():
+        for host, last_at in fleet.uploads.items():
             limits = self._silent_limits.of(host)
             if now - last_at <= limits.lookback_us:
                 active += 1

@@ -7,7 +7,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import fatal_only, silent
-from fleet_health.detectors.spec import JOURNAL, Condition, DetectorSpec, Finding, Kind, Reach, Rule, Setting, Subject
+from fleet_health.detectors.spec import (
+    JOURNAL,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Lookback,
+    Rule,
+    Setting,
+    Subject,
+)
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NEVER, SERVER_ERROR
@@ -86,9 +96,9 @@ class ReceiverFailing(Rule):
         self._limits = limits
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the window."""
-        return Reach(traffic_us=self._limits.window_us)
+        return Lookback(traffic_us=self._limits.window_us)
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
         """Return `EVERY_HOST` if the window was seen whole, and enough hosts got mostly 5xx in it."""

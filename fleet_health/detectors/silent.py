@@ -14,7 +14,7 @@ from fleet_health.detectors.spec import (
     DetectorSpec,
     Finding,
     Kind,
-    Reach,
+    Lookback,
     Rule,
     Setting,
     Subject,
@@ -41,8 +41,8 @@ class SilentLimits:
     """When a host counts as silent.
 
     Attributes:
-        after_us: It is silent when its last ship is longer ago than this, strictly.
-        lookback_us: It is watched at all if it shipped within this time, the boundary included.
+        after_us: It is silent when its last upload is longer ago than this, strictly.
+        lookback_us: It is watched at all if it uploaded within this time, the boundary included.
         suggested_fix: What to do.
 
     """
@@ -103,7 +103,7 @@ SPEC = DetectorSpec(
 
 
 class Silent(Rule):
-    """Finds active hosts whose last ship is longer ago than allowed."""
+    """Finds active hosts whose last upload is longer ago than allowed."""
 
     spec = SPEC
 
@@ -119,20 +119,20 @@ class Silent(Rule):
         self._stamps = stamps
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the longest lookback."""
-        return Reach(ships_us=max(limits.lookback_us for limits in self._limits.each_alone()))
+        return Lookback(uploads_us=max(limits.lookback_us for limits in self._limits.each_alone()))
 
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
-        """Return the hosts whose last ship is longer ago than `after`."""
+        """Return the hosts whose last upload is longer ago than `after`."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
-        for host, last_at in fleet.ships.items():
+        for host, last_at in fleet.uploads.items():
             if now - last_at > least_us and now - last_at > self._limits.of(host).after_us:
                 yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say since when it has shipped nothing."""
-        last_at = fleet.ships.last_at(host)
+        """Say since when it has uploaded nothing."""
+        last_at = fleet.uploads.last_at(host)
         assert last_at is not None  # noqa: S101 - it meets the conditions
         return Finding(
             host=host,
@@ -145,10 +145,10 @@ class Silent(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how long ago the last ship was, against both limits."""
+        """Give how long ago the last upload was, against both limits."""
         if host == EVERY_HOST:
             return ()
-        limits, last_at = self._limits.of(host), fleet.ships.last_at(host)
+        limits, last_at = self._limits.of(host), fleet.uploads.last_at(host)
         quiet_us = None if last_at is None else now - last_at
         quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
         return (
@@ -169,7 +169,7 @@ class Silent(Rule):
         )
 
     def _fix(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> SuggestedFix:
-        """Choose what to suggest: who has been refused since its last ship is up, and its shipper runs."""
+        """Choose what to suggest: who has been refused since its last upload is up, and its shipper runs."""
         window, since = fleet.traffic.window(host), last_at + 1
         refused_at = None if window is None else window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
         if self._refused is None or window is None or refused_at is None or refused_at > now:
@@ -178,13 +178,13 @@ class Silent(Rule):
         return fix_by_cause(window, since, now, self._refused.of(host), stamps)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether the host has shipped lately."""
-        last_at = fleet.ships.last_at(host)
+        """Say whether the host has uploaded lately."""
+        last_at = fleet.uploads.last_at(host)
         return last_at is not None and now - last_at <= self._limits.of(host).after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row."""
-        return fleet.ships.last_at(host)
+        return fleet.uploads.last_at(host)
 
     def limits_of(self, host: str) -> str:
         """Return both limits."""

@@ -79,10 +79,10 @@ def are_met(conditions: Iterable[Condition]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
+class Lookback:
     """How far back a detector looks from the instant of an evaluation, in microseconds; 0 if not at all."""
 
-    ships_us: int = 0
+    uploads_us: int = 0
     traffic_us: int = 0
 
 
@@ -98,11 +98,11 @@ class Detector(Protocol):
         """Whether it finds that something is missing, which nobody can say just after the clock was set."""
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """How far back the fleet must be known for `find` to be exact."""
 
-    def can_judge(self, seen: Container[str]) -> bool:
-        """Say whether it is enough to see these sources, of `index` and `journal`, to judge at all.
+    def can_evaluate(self, seen: Container[str]) -> bool:
+        """Say whether it is enough to see these sources, of `index` and `journal`, to evaluate at all.
 
         Which stretches of time they have shown, `find` and `is_over` look up themselves.
         """
@@ -221,7 +221,7 @@ class DetectorSpec:
         symptom: The symptom's name, as it stands in the alerts.
         message_id: The MESSAGE_ID of its alerts in the journal, 32 hex digits; the message catalog explains it.
         subject: What it finds something out about.
-        needs: Alternatives: it can judge if each source of one of them is seen, of `index` and `journal`.
+        needs: Alternatives: it can evaluate if each source of one of them is seen, of `index` and `journal`.
         is_of_absence: Whether it finds that something is missing, which nobody can say just after the clock was set.
         switches: The keys that switch it off, each by itself.
         build: Makes the detector for a configuration.
@@ -268,7 +268,7 @@ class Rule(ABC):
         """Whether it finds that something is missing."""
         return self.spec.is_of_absence
 
-    def can_judge(self, seen: Container[str]) -> bool:
+    def can_evaluate(self, seen: Container[str]) -> bool:
         """Say whether enough of the sources is seen."""
         return any(all(source in seen for source in sources) for sources in self.spec.needs)
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import NOTHING, PRESENT, Condition, DetectorSpec, Finding, Reach, Rule, Subject
+from fleet_health.detectors.spec import NOTHING, PRESENT, Condition, DetectorSpec, Finding, Lookback, Rule, Subject
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +44,12 @@ class TooManyHosts(Rule):
     """Finds out whether hosts were left out within the last hour."""
 
     spec = SPEC
-    reach = Reach()
+    lookback = Lookback()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Say of each table that was full how many were left out, and which hosts took the last places."""
         crowds, passers = [], _passers(fleet)
-        if _is_recent(fleet.ships.left_out, now) or passers:
+        if _is_recent(fleet.uploads.left_out, now) or passers:
             crowds.append(_of_uploads(fleet))
         crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
         return Finding(
@@ -63,7 +64,7 @@ class TooManyHosts(Rule):
         """Give how many were left out, if it was of late."""
         if host != EVERY_HOST:
             return ()
-        every = (fleet.ships.left_out, *fleet.traffic.left_out)
+        every = (fleet.uploads.left_out, *fleet.traffic.left_out)
         count, passers = sum(one.count for one in every if _is_recent(one, now)), _passers(fleet)
         found = f"{count}, and {len(passers)} hosts are new since the table was full" if passers else str(count)
         is_found = count > 0 or bool(passers)
@@ -88,14 +89,14 @@ class TooManyHosts(Rule):
 def is_about_known_hosts(fleet: Fleet, now: Instant) -> bool:
     """Return whether hosts were left out within the last hour that had uploaded, or may be expected."""
     _, likely = fleet.traffic.left_out
-    return _is_recent(fleet.ships.left_out, now) or _is_recent(likely, now)
+    return _is_recent(fleet.uploads.left_out, now) or _is_recent(likely, now)
 
 
 def _passers(fleet: Fleet) -> list[str]:
     """Give the hosts that turned up within the time in which the table of uploads was full, and are not expected."""
-    if not fleet.ships.was_full:
+    if not fleet.uploads.was_full:
         return []
-    return [host for host in fleet.ships.newcomers if not fleet.register.is_expected(host)]
+    return [host for host in fleet.uploads.newcomers if not fleet.register.is_expected(host)]
 
 
 def _is_recent(left_out: LeftOut, now: Instant) -> bool:
@@ -103,11 +104,9 @@ def _is_recent(left_out: LeftOut, now: Instant) -> bool:
 
 
 def _of_uploads(fleet: Fleet) -> str:
-    left_out = fleet.ships.left_out
-    uploads = "1 upload" if left_out.count == 1 else f"{left_out.count} uploads"
-    return (
-        f"{uploads} of new hosts beyond the limit of {fleet.ships.limit} left out so far, the latest of {left_out.host}"
-    )
+    left_out = fleet.uploads.left_out
+    uploads, limit = plural(left_out.count, "upload"), fleet.uploads.limit
+    return f"{uploads} of new hosts beyond the limit of {limit} left out so far, the latest of {left_out.host}"
 
 
 def _of_pool(fleet: Fleet, left_out: LeftOut) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import fatal_only, too_many_hosts, unstamped
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.fatal_only import FatalOnly
 from fleet_health.detectors.spec import JOURNAL, Condition, DetectorSpec, Finding, Kind, Rule, Setting, Subject
 from fleet_health.detectors.unstamped import Unstamped
@@ -21,7 +21,7 @@ from fleet_health.model.window import NEVER
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fleet_health.detectors.spec import Reach
+    from fleet_health.detectors.spec import Lookback
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
@@ -88,9 +88,9 @@ class UnknownHosts(Rule):
         self._grouped = tuple(one for one in (fatal, stamps) if one is not None)
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the detectors whose findings are grouped."""
-        return reach_of(self._grouped)
+        return lookback_of(self._grouped)
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Name the first of these hosts; what it explains is what each of them shows."""
@@ -103,7 +103,7 @@ class UnknownHosts(Rule):
             symptom=SYMPTOM,
             detail=(
                 f"{len(refused)} hosts that have never uploaded, and are not expected, are refused:"
-                f" {name_hosts(refused)}{_left_out(fleet, now - self.reach.traffic_us)}"
+                f" {name_hosts(refused)}{_left_out(fleet, now - self.lookback.traffic_us)}"
             ),
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(explained),
@@ -117,7 +117,7 @@ class UnknownHosts(Rule):
         return (
             Condition(
                 "refused hosts that have never uploaded",
-                f"{count}{_left_out(fleet, now - self.reach.traffic_us)}",
+                f"{count}{_left_out(fleet, now - self.lookback.traffic_us)}",
                 f"at least {self._limits.min_hosts}",
                 f"detectors.{SYMPTOM}.min_hosts",
                 count >= self._limits.min_hosts,
@@ -127,7 +127,7 @@ class UnknownHosts(Rule):
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether there are too few, in a window that was seen whole and in which no host was left out."""
         del host
-        since = now - self.reach.traffic_us
+        since = now - self.lookback.traffic_us
         return fleet.is_whole("journal", since, now) and fleet.traffic.strangers.lost_at < since
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant:

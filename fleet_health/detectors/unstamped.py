@@ -11,7 +11,7 @@ from fleet_health.detectors.spec import (
     DetectorSpec,
     Finding,
     Kind,
-    Reach,
+    Lookback,
     Rule,
     Setting,
     Subject,
@@ -96,9 +96,9 @@ class Unstamped(Rule):
         self._limits = limits
 
     @property
-    def reach(self) -> Reach:
+    def lookback(self) -> Lookback:
         """Look back as far as the longest window."""
-        return Reach(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
+        return Lookback(traffic_us=max(limits.window_us for limits in self._limits.each_alone()))
 
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
         """Return the hosts with enough unstamped rejections in the window."""

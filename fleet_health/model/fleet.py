@@ -1,4 +1,4 @@
-"""The fleet as the sources have shown it: each host's last ship, and what the receiver answered it of late.
+"""The fleet as the sources have shown it: each host's last upload, and what the receiver answered it of late.
 
 Two tables rather than one record a host: each is fed by one kind of source, so a source that is opened anew
 (a changed path, a longer window) fills a fresh table beside the old one and replaces it when it has caught up.
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Ship
+    from fleet_health.model.observation import Upload
     from fleet_health.model.window import Counts, HostWindow
 
 
-__all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Ships", "Traffic"]
+__all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Traffic", "Uploads"]
 
 
 Made = TypeVar("Made")
 
 
-class Ships:
-    """When each host last shipped: the maximum over its rows, in whatever order they came.
+class Uploads:
+    """When each host last uploaded: the maximum over its rows, in whatever order they came.
 
     A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
     left out until others are forgotten. A host that is named as expected, or has an open incident, is taken in all the
@@ -59,10 +59,10 @@ class Ships:
         """Whether a new host was left out within the time for which uploads are remembered."""
         return self.left_out.latest_at >= max(self._forgotten, 1 - NEVER)
 
-    def record(self, ships: Iterable[Ship]) -> None:
+    def record(self, uploads: Iterable[Upload]) -> None:
         """Take note of accepted uploads."""
-        for ship in ships:
-            self._take(ship.host, ship.at)
+        for upload in uploads:
+            self._take(upload.host, upload.at)
 
     def _take(self, host: str, at: Instant) -> None:
         last_at = self._last_at
@@ -86,19 +86,19 @@ class Ships:
         return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
 
     def last_at(self, host: str) -> Instant | None:
-        """Say when a host last shipped; None if it is not known to have shipped."""
+        """Say when a host last uploaded; None if it is not known to have uploaded."""
         return self._last_at.get(host)
 
     def items(self) -> Iterable[tuple[str, Instant]]:
-        """Give each host with its last ship."""
+        """Give each host with its last upload."""
         return self._last_at.items()
 
     def newest_at(self) -> Instant | None:
-        """Say when any host shipped last; None if none is known."""
+        """Say when any host uploaded last; None if none is known."""
         return max(self._last_at.values(), default=None)
 
     def evict(self, before: Instant) -> dict[str, Instant]:
-        """Forget the hosts whose last ship was before an instant; give them, each with that ship."""
+        """Forget the hosts whose last upload was before an instant; give them, each with that upload."""
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
         if gone := {host: at for host, at in self._last_at.items() if at < before}:
             self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
@@ -112,18 +112,18 @@ class Ships:
 class Fleet:
     """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
 
-    __slots__ = ("_counts", "_made", "coverage", "lost", "register", "ships", "traffic")
+    __slots__ = ("_counts", "_made", "coverage", "lost", "register", "traffic", "uploads")
 
     def __init__(
         self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, expected: Iterable[str] = ()
     ) -> None:
         self.register = Register(expected)
-        self.ships = Ships(host_limit, ignored, self.register)
+        self.uploads = Uploads(host_limit, ignored, self.register)
         self.traffic = Traffic(host_limit, ignored, self.register)
-        self.register.uploads, self.register.audience = (self.ships.last_at,), (self.traffic.admit,)
+        self.register.uploads, self.register.audience = (self.uploads.last_at,), (self.traffic.admit,)
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
-        """Hosts that have shipped, perhaps longer ago than ships are known."""
+        """Hosts that have uploaded, perhaps longer ago than uploads are known."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
         self._made: dict[Hashable, Any] | None = None
 
@@ -156,11 +156,11 @@ class Fleet:
 
     def limit_hosts(self, limit: int) -> None:
         """Allow so many hosts from now on; those that are known stay."""
-        self.ships.limit = limit
+        self.uploads.limit = limit
         self.traffic.limit_hosts(limit)
 
     def protect(self, hosts: Iterable[str]) -> None:
-        """Give these hosts a place of their own, for what is open must be judged; those given one before lose theirs.
+        """Give these hosts places of their own, for open incidents must be evaluated; those given one before lose it.
 
         Strangers among them get no more places than strangers have in all, or open incidents would be a way to fill the
         tables; the first ones get them.
@@ -228,7 +228,7 @@ class Fleet:
     def heard_at(self, host: str) -> Instant | None:
         """Return the newest sign of a host in either source, a row or a response of any kind; None without one."""
         return _newest(
-            self.ships.last_at(host), None if (window := self.traffic.window(host)) is None else window.last_at
+            self.uploads.last_at(host), None if (window := self.traffic.window(host)) is None else window.last_at
         )
 
     def accepted_at(self, host: str) -> Instant | None:
@@ -237,7 +237,7 @@ class Fleet:
         Also one that is dated ahead of the clock: it is a fact, and whoever compares it goes by its own timestamp.
         """
         window = self.traffic.window(host)
-        return _newest(self.ships.last_at(host), None if window is None else window.accepted_at)
+        return _newest(self.uploads.last_at(host), None if window is None else window.accepted_at)
 
     def missing(self, source: str, since: Instant, until: Instant) -> int | None:
         """Return how many messages of a source are missing between two instants at most; None if nobody knows."""
@@ -251,7 +251,7 @@ class Fleet:
 
     def has_accepted(self, host: str, since: Instant, until: Instant) -> bool:
         """Return whether either source shows an accepted upload of a host between two instants, both included."""
-        last_at, window = self.ships.last_at(host), self.traffic.window(host)
+        last_at, window = self.uploads.last_at(host), self.traffic.window(host)
         if last_at is not None and since <= last_at <= until:
             return True
         return window is not None and window.count(since, until).accepted > 0
@@ -260,7 +260,7 @@ class Fleet:
         """Give each host that is known from any source, once."""
         traffic = self.traffic
         yield from (host for host, _ in traffic.items())
-        yield from (host for host, _ in self.ships.items() if traffic.window(host) is None)
+        yield from (host for host, _ in self.uploads.items() if traffic.window(host) is None)
 
 
 def _newest(*instants: Instant | None) -> Instant | None:

@@ -1,7 +1,7 @@
-"""The last hours of each host in few bits: in which quarters of an hour it shipped, and in which it was refused.
+"""The last hours of each host in few bits: in which quarters of an hour it uploaded, and in which it was refused.
 
-It is for the eye of an operator, not for judging. It is taken down at each evaluation, from what is known then anyway,
-so it costs nothing in between: of a quarter of an hour without an evaluation in it only the last ship is known.
+It is for the operator's eye; no detector uses it. It is recorded at each evaluation, from what is known then anyway, so
+it costs nothing in between: of a quarter of an hour without an evaluation only the last upload is known.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ BIN_US = 900 * SECOND_US
 BINS = 24
 """How many bins are remembered."""
 
-SHIPPED, REFUSED, BOTH, NOTHING, UNSEEN = "s", "r", "b", ".", " "
-"""What a strip says of a bin: shipped; refused; both; neither; or not watched."""
+UPLOADED, REFUSED, BOTH, NOTHING, UNSEEN = "s", "r", "b", ".", " "
+"""What a strip says of a bin: uploaded; refused; both; neither; or not watched."""
 
 _ALL = (1 << BINS) - 1
 
@@ -35,7 +35,7 @@ class HistorySnapshot(msgspec.Struct):
     Attributes:
         noted_at: The latest evaluation in it; None for none.
         watched: Which bins were watched.
-        marks: Host -> in which bins it shipped, and `BINS` higher those in which it was refused.
+        marks: Host -> in which bins it uploaded, and `BINS` higher those in which it was refused.
 
     """
 
@@ -66,7 +66,7 @@ class History:
         shift = 0 if known.noted_at is None else _age(known.noted_at, now)
         since = known_since if known.noted_at is None else max(known_since, known.noted_at + 1)
         marks = _of_somebody(_shifted(known.marks, shift), fleet)
-        for host, last_at in fleet.ships.items():
+        for host, last_at in fleet.uploads.items():
             if 0 <= (age := _age(last_at, now)) < BINS:
                 marks[host] = marks.get(host, 0) | 1 << age
         for host, window in fleet.traffic.items():
@@ -83,12 +83,12 @@ class History:
 def strip_of(snapshot: HistorySnapshot, host: str) -> str:
     """Give one character for each bin of a host, the oldest first."""
     bits = snapshot.marks.get(host, 0)
-    shipped, refused = bits & _ALL, bits >> BINS
+    uploaded, refused = bits & _ALL, bits >> BINS
     characters = []
     for age in reversed(range(BINS)):
         bit = 1 << age
-        if shipped & bit:
-            characters.append(BOTH if refused & bit else SHIPPED)
+        if uploaded & bit:
+            characters.append(BOTH if refused & bit else UPLOADED)
         elif refused & bit:
             characters.append(REFUSED)
         else:

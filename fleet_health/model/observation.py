@@ -13,7 +13,7 @@ import msgspec
 from fleet_health.model.instant import Instant  # noqa: TC001 - msgspec reads the annotations at run time
 
 
-class Ship(msgspec.Struct, frozen=True, gc=False):
+class Upload(msgspec.Struct, frozen=True, gc=False):
     """An upload that the receiver accepted and wrote to its index.
 
     Attributes:
@@ -67,4 +67,4 @@ class UnitState(msgspec.Struct, frozen=True, gc=False):
     is_running: bool
 
 
-Observation: TypeAlias = Ship | Response | Unstamped
+Observation: TypeAlias = Upload | Response | Unstamped

@@ -1,4 +1,4 @@
-"""A row of `index.jsonl`: who shipped, and when the receiver took it."""
+"""A row of `index.jsonl`: who uploaded, and when the receiver took it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from fleet_health.model.host_name import host_name
 from fleet_health.model.instant import from_datetime
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.parsing.rejection import Rejection, rejection
 from fleet_health.parsing.timestamp import EARLIEST, LATEST, TimeError, instant_of, parse_time
 
@@ -36,7 +36,7 @@ class IndexParser:
         self._names: dict[str, str] = {}
         """Host in a row -> its safe name, for some of those that were read."""
 
-    def parse(self, line: bytes) -> Ship | Rejection:
+    def parse(self, line: bytes) -> Upload | Rejection:
         """Read one line, without its newline."""
         try:
             try:
@@ -51,11 +51,11 @@ class IndexParser:
             return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return rejection(_reason(error, line), line)
-        return Ship(host_name(row.host), at) if row.host else rejection("empty host", line)
+        return Upload(host_name(row.host), at) if row.host else rejection("empty host", line)
 
-    def parse_block(self, block: bytes) -> tuple[list[Ship], list[Rejection]]:
+    def parse_block(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         r"""Read a block of whole lines, each ended by `\n`."""
-        ships: list[Ship] = []
+        uploads: list[Upload] = []
         rejections: list[Rejection] = []
         parse = self.parse
         lines = block.split(b"\n")
@@ -65,30 +65,30 @@ class IndexParser:
             lines = list(_without_nul(lines, rejections))
         for line in lines:
             result = parse(line)
-            if type(result) is Ship:
-                ships.append(result)
+            if type(result) is Upload:
+                uploads.append(result)
             else:
                 rejections.append(result)  # type: ignore[arg-type]
-        return ships, rejections
+        return uploads, rejections
 
-    def parse_latest(self, block: bytes, until: Instant) -> tuple[list[Ship], list[Rejection], int]:
-        r"""Read a block of whole lines, each ended by `\n`, for each host's latest ship.
+    def parse_latest(self, block: bytes, until: Instant) -> tuple[list[Upload], list[Rejection], int]:
+        r"""Read a block of whole lines, each ended by `\n`, for each host's latest upload.
 
         Of a host's rows only the latest need be given, and several times as fast; but if any row of the block is dated
         after `until`, all are given.
 
         Returns:
-            The ships, what could not be read, and how many rows were read.
+            The uploads, what could not be read, and how many rows were read.
 
         """
         latest = self._latest_in_plain_block(block, until)
         if latest is None:
-            ships, rejections = self.parse_block(block)
-            return ships, rejections, len(ships)
+            uploads, rejections = self.parse_block(block)
+            return uploads, rejections, len(uploads)
         moments, count = latest
-        return [Ship(host_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
+        return [Upload(host_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
 
-    def parse_every(self, block: bytes) -> tuple[list[Ship], list[Rejection]]:
+    def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
         decode, names = self._decode_dated, self._names
         try:
@@ -108,7 +108,7 @@ class IndexParser:
                 if not row.host:
                     return self.parse_block(block)
                 names[row.host] = host_name(row.host)
-        return [Ship(names[row.host], from_datetime(row.time)) for row in rows], []
+        return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes, until: Instant) -> tuple[dict[str, datetime], int] | None:
         """Give each host's latest time and the number of rows; None if anything at all is odd, in whichever line.
@@ -140,7 +140,7 @@ class IndexParser:
     def time_of(self, line: bytes) -> Instant | None:
         """Give a row's time; None if the line is not a row."""
         result = self.parse(line)
-        return result.at if isinstance(result, Ship) else None
+        return result.at if isinstance(result, Upload) else None
 
 
 def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterator[bytes]:

@@ -50,7 +50,7 @@ class RejectionCount:
     def __init__(self) -> None:
         self.by_reason: Counter[str] = Counter()
         self.latest: dict[str, str] = {}
-        self._told: Counter[str] = Counter()
+        self._dedup_keys: Counter[str] = Counter()
 
     def add(self, rejections: Iterable[Rejection]) -> None:
         """Count rejections."""
@@ -65,8 +65,8 @@ class RejectionCount:
 
     def news(self) -> list[tuple[str, int, str]]:
         """Give what has been rejected since this was last asked: reason, count, and the latest excerpt."""
-        fresh = self.by_reason - self._told
-        self._told = self.by_reason.copy()
+        fresh = self.by_reason - self._dedup_keys
+        self._dedup_keys = self.by_reason.copy()
         return [(reason, count, self.latest[reason]) for reason, count in fresh.most_common()]
 
     @property

@@ -11,7 +11,7 @@ from fleet_health.model.instant import SECOND_US, Instant, from_datetime
 # `datetime.fromisoformat` knows which days there are, but takes any character between the date and the time.
 _is_iso_8601 = re.compile(r"[\dW-]{8,10}(?:[T ][\d:.,]+(?:Z|[+-][\d:.]+)?)?", re.ASCII).fullmatch
 
-# No clock that can be believed is outside of these. It keeps a nonsense year from counting as "just shipped".
+# No clock that can be believed is outside of these. It keeps a nonsense year from counting as "just uploaded".
 EARLIEST = datetime(1900, 1, 1, tzinfo=UTC)
 LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 _EARLIEST, _LATEST = from_datetime(EARLIEST), from_datetime(LATEST)

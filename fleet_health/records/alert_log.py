@@ -82,7 +82,7 @@ class AlertLog:
         """
         return self._read_back(now - now % HOUR_US, parse_alert_row)
 
-    def told_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
+    def notified_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
         """Read back what was told from an instant on: host, symptom and status of each row, with its instant.
 
         Raises:

@@ -14,7 +14,7 @@ _FOREVER = 1 << 63
 
 
 class Change(NamedTuple):
-    """A fault as both have it, but not alike: earlier or later, in one piece or in several, told of more often or less.
+    """An incident that both have, but not alike: at another time, in several pieces, notified more often or less.
 
     Attributes:
         old: As the old one has it, in order of time.

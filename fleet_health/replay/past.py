@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
-from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
+from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
-    from fleet_health.detectors.spec import Reach
+    from fleet_health.detectors.spec import Lookback
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 # A host's number and what was observed of it share a number: the lower bits hold a status, or one of these.
 _KIND_BITS = 10
-_SHIP, _UNSTAMPED, _STARTED, _STOPPED = range(4)
+_UPLOAD, _UNSTAMPED, _STARTED, _STOPPED = range(4)
 
 OnProgress: TypeAlias = "Callable[[Instant], None]"
 
@@ -60,9 +60,13 @@ class Part:
     def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
 
-        def deliver(ships: Iterable[Ship]) -> None:
+        def deliver(uploads: Iterable[Upload]) -> None:
             self._add(
-                [(ship.at, self._number(ship.host) << _KIND_BITS) for ship in ships if since <= ship.at <= until],
+                [
+                    (upload.at, self._number(upload.host) << _KIND_BITS)
+                    for upload in uploads
+                    if since <= upload.at <= until
+                ],
                 on_progress,
             )
 
@@ -97,8 +101,8 @@ class Part:
         hosts, mask = list(self.numbers), (1 << _KIND_BITS) - 1
         for when, number in self.order.since(at):
             kind = number & mask
-            if kind == _SHIP:
-                yield when, Ship(hosts[number >> _KIND_BITS], when)
+            if kind == _UPLOAD:
+                yield when, Upload(hosts[number >> _KIND_BITS], when)
             elif kind > _STOPPED:
                 yield when, Response(hosts[number >> _KIND_BITS], when, kind)
             elif kind == _UNSTAMPED:
@@ -117,7 +121,7 @@ class Part:
         if isinstance(one, UnitState):
             self.states.append(2 * one.at + one.is_running)
             return _STARTED if one.is_running else _STOPPED
-        return self._number(one.host) << _KIND_BITS | (_UNSTAMPED if isinstance(one, Unstamped) else _SHIP)
+        return self._number(one.host) << _KIND_BITS | (_UNSTAMPED if isinstance(one, Unstamped) else _UPLOAD)
 
     def _number(self, host: str) -> int:
         return self.numbers.setdefault(host, len(self.numbers))
@@ -164,7 +168,7 @@ class Past:
         self,
         index: IndexSettings,
         journal: JournalSettings,
-        reach: Reach,
+        lookback: Lookback,
         span: tuple[Instant, Instant],
         on_progress: OnProgress,
         *,
@@ -175,7 +179,7 @@ class Past:
         Args:
             index: Where the index is.
             journal: Where the journal is.
-            reach: How far back from the begin both must be known.
+            lookback: How far back from the begin both must be known.
             span: The begin and the end, included.
             on_progress: Is told how far one of them has been read.
             is_alone: Whether this process is to do all of it.
@@ -185,13 +189,13 @@ class Past:
 
         """
         since, until = span
-        begin, middle = since - reach.traffic_us, (since + until) // 2
+        begin, middle = since - lookback.traffic_us, (since + until) // 2
         rows, first, second = self._part(), self._part(), self._part()
         if is_alone:
-            rows.read_index(index, since - reach.ships_us, until, on_progress)
+            rows.read_index(index, since - lookback.uploads_us, until, on_progress)
             first.read_journal(journal, begin, until, on_progress)
         else:
-            reading_rows = Beside(lambda: rows.read_index(index, since - reach.ships_us, until, _show_nothing))
+            reading_rows = Beside(lambda: rows.read_index(index, since - lookback.uploads_us, until, _show_nothing))
             reading_second = Beside(lambda: second.read_journal(journal, middle + 1, until, _show_nothing))
             first.read_journal(journal, begin, middle, on_progress)
             rows.adopt(reading_rows.result())

@@ -1,4 +1,4 @@
-"""Going through the past again, tick by tick: the same judgement, at the instants at which it would have been made."""
+"""Going through the past again, tick by tick: the same evaluation, at the instants at which it would have been made."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from fleet_health.alerting.lifecycle import Fact
 from fleet_health.alerting.suppression import Suppression
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine, evaluate_at
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.model.schedule import next_tick_at
 from fleet_health.replay.timeline import Episode
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.incident import Incident
     from fleet_health.alerting.lifecycle import Decision
-    from fleet_health.alerting.mute_windows import QuietWindow
+    from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.alerting.rules import Rules
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.evaluation import Evaluation
@@ -44,7 +44,7 @@ class Watched:
     """
 
     rules: Rules
-    mute_windows: Sequence[QuietWindow]
+    mute_windows: Sequence[MuteWindow]
     host_limit: int
     expected: Sequence[str] = ()
 
@@ -85,8 +85,8 @@ class Replay:
 
     @property
     def lost(self) -> frozenset[str]:
-        """The hosts that are lost, or will be when their last ship is forgotten."""
-        return self._engine.incidents.once_shipped
+        """The hosts that are lost, or will be when their last upload is forgotten."""
+        return self._engine.incidents.once_uploaded
 
     @property
     def decisions(self) -> Sequence[Decision]:
@@ -130,7 +130,7 @@ class Replay:
         return suppression
 
 
-def judged(
+def evaluated(
     watched: Watched,
     gaps: Iterable[Gap],
     observed: Iterable[tuple[Instant, Observation | UnitState]],
@@ -139,7 +139,7 @@ def judged(
     *,
     uploaders: Container[str] = (),
 ) -> Iterator[Evaluation]:
-    """Judge at each tick after a begin, up to an end, included.
+    """Evaluate at each tick after a begin, up to an end, included.
 
     Args:
         watched: What is watched, and by which rules.
@@ -148,27 +148,28 @@ def judged(
         span: The begin and the end.
         state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
         uploaders: The hosts of which the index has a row anywhere in what was read. They are known from the begin, in
-            whatever spans the past is judged; an open incident protects no stranger, for another span does not know it.
+            whatever spans the past is evaluated; an open incident protects no stranger, for another span does not know
+            it.
 
     """
     since, until = span
     rules = watched.rules
-    tick_us, reach = rules.policy.tick_us, reach_of(rules.detectors)
+    tick_us, lookback = rules.policy.tick_us, lookback_of(rules.detectors)
     fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = sorted(gaps, key=lambda gap: gap.until)
     ends = [gap.until for gap in gaps_in_order]
-    ships: list[Ship] = []
+    uploads: list[Upload] = []
     logged: list[Response | Unstamped | UnitState] = []
 
-    def judge(now: Instant) -> Evaluation:
-        fleet.ships.record(ships)
+    def evaluate(now: Instant) -> Evaluation:
+        fleet.uploads.record(uploads)
         fleet.traffic.record(logged)
-        ships.clear()
+        uploads.clear()
         logged.clear()
         # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
-        since = now - reach.traffic_us
+        since = now - lookback.traffic_us
         within = gaps_in_order[bisect_left(ends, since) : bisect_right(ends, now)]
         known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
         fleet.coverage = (Coverage("index"), Coverage("journal", gaps=known))
@@ -177,14 +178,14 @@ def judged(
 
     for at, one in observed:
         while at > next_at <= until:
-            yield judge(next_at)
+            yield evaluate(next_at)
             next_at += tick_us
         if at > until:
             break
-        if isinstance(one, Ship):
-            ships.append(one)
+        if isinstance(one, Upload):
+            uploads.append(one)
         else:
             logged.append(one)
     while next_at <= until:
-        yield judge(next_at)
+        yield evaluate(next_at)
         next_at += tick_us

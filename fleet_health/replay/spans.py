@@ -1,4 +1,4 @@
-"""Judging the past in several spans at a time, each by a process of its own, as if one had judged all of it.
+"""Evaluating the past in several spans at a time, each by a process of its own, as if one had evaluated all of it.
 
 What a detector finds depends on what was observed alone, and that is there for everybody. What is open depends on what
 was found before; so only what comes of the findings is gone through from the begin to the end, by one.
@@ -13,12 +13,12 @@ from dataclasses import replace
 from itertools import pairwise, product
 from typing import IO, TYPE_CHECKING
 
-from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, reach_of
+from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, lookback_of
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.detectors.spec import Subject
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.replay.parallel import Beside
-from fleet_health.replay.replay import judged
+from fleet_health.replay.replay import evaluated
 from fleet_health.replay.suspects import Suspects
 from fleet_health.replay.time_order import room_to_work
 
@@ -33,7 +33,7 @@ _OF_HOSTS = frozenset(spec.symptom for spec in DETECTORS if spec.subject is Subj
 
 
 def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, spans: int) -> Iterator[Evaluation]:
-    """Judge at each tick, in order, and let the replay take what is found.
+    """Evaluate at each tick, in order, and let the replay take what is found.
 
     Args:
         past: What was observed.
@@ -45,15 +45,15 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
     """
     first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
     # Before we begin, so that they work meanwhile.
-    judging = [_Span(past, replay, span) for span in others]
-    observed = past.since(first[0] - _reach_us(replay))
-    judging_now = judged(
+    evaluating = [_Span(past, replay, span) for span in others]
+    observed = past.since(first[0] - _lookback_us(replay))
+    evaluating_now = evaluated(
         replay.watched, past.gaps, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
     )
-    for evaluation in judging_now:
+    for evaluation in evaluating_now:
         replay.take(evaluation)
         yield evaluation
-    for span in judging:
+    for span in evaluating:
         for evaluation in span.evaluations():
             replay.take(evaluation)
             yield evaluation
@@ -61,12 +61,12 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
 
 
 class _Span:
-    """A span that another process judges. Its evaluations wait in a file until we have come so far."""
+    """A span that another process evaluates. Its evaluations wait in a file until we have come so far."""
 
     def __init__(self, past: Past, replay: Replay, span: tuple[Instant, Instant]) -> None:
         with room_to_work():
             self._file: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it has been read
-        self._work = Beside(lambda: _judge(past, replay, span, self._file.fileno()))
+        self._work = Beside(lambda: _evaluate(past, replay, span, self._file.fileno()))
 
     def evaluations(self) -> Iterator[Evaluation]:
         """Give what was found at each tick."""
@@ -77,18 +77,18 @@ class _Span:
                 yield pickle.load(file)  # noqa: S301 - it is our own, and has no name that anybody could open
 
 
-def _judge(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
-    """Judge a span, and write what is found; give the number of ticks."""
+def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
+    """Evaluate a span, and write what is found; give the number of ticks."""
     rules, count = replay.watched.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
     suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
-    observed = past.since(span[0] - _reach_us(replay))
+    observed = past.since(span[0] - _lookback_us(replay))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
-        judging = judged(
+        evaluating = evaluated(
             replay.watched, past.gaps, observed, span, lambda: (suspects.pairs, frozenset()), uploaders=past.uploaders()
         )
-        for evaluation in judging:
+        for evaluation in evaluating:
             suspects.take(evaluation)
             pickle.dump(_portable(evaluation), file)
             count += 1
@@ -103,6 +103,6 @@ def _portable(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, failures=failures)
 
 
-def _reach_us(replay: Replay) -> int:
-    reach = reach_of(replay.watched.rules.detectors)
-    return max(reach.ships_us, reach.traffic_us)
+def _lookback_us(replay: Replay) -> int:
+    lookback = lookback_of(replay.watched.rules.detectors)
+    return max(lookback.uploads_us, lookback.traffic_us)

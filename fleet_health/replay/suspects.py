@@ -1,4 +1,4 @@
-"""What may be open, for who judges a stretch of time and does not know what was open before it."""
+"""What may be open, for who evaluates a stretch of time and does not know what was open before it."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
 
-KINDS = ("ships", "accepted", "client_errors", "server_errors", "unstamped")
+KINDS = ("uploads", "accepted", "client_errors", "server_errors", "unstamped")
 """What is counted: rows of the index; answers of 2xx, 4xx and 5xx; refusals for want of a code stamp."""
 
 KIND_BY_CLASS = {SUCCESS: "accepted", CLIENT_ERROR: "client_errors", SERVER_ERROR: "server_errors"}

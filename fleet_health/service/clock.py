@@ -74,7 +74,7 @@ class ClockState:
             found: Which record contradicts it; None if none does.
             now: What it shows.
             is_set: Whether it was set since the look before. Once says nothing; if it is set again and again, absence
-                is never judged.
+                is never evaluated.
 
         """
         was_behind, self.is_behind = self.is_behind, found is not None

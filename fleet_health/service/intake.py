@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import structlog
 
 from fleet_health.model.coverage import recent
-from fleet_health.model.fleet import Fleet, Ships, Traffic
+from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.model.places import LeftOut
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
-    from fleet_health.detectors.spec import Reach
+    from fleet_health.detectors.spec import Lookback
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
@@ -54,7 +54,7 @@ class _Source(Generic[_Settings, _Table]):
 
     follower: Follower
     settings: _Settings
-    reach_us: int
+    lookback_us: int
     table: _Table
     task: asyncio.Task[Any] | None = None
     poll: asyncio.Task[None] | None = None
@@ -97,8 +97,8 @@ class Intake:
         """Up to when the journal was read whole before this process; to be set before the first `adopt`."""
         self.journal_gaps: Sequence[Gap] = ()
         """What of it was never seen before this process; likewise."""
-        self.known_ships: Mapping[str, Instant] = {}
-        """When each host had shipped last by the same index, before this process; likewise."""
+        self.known_uploads: Mapping[str, Instant] = {}
+        """When each host had uploaded last by the same index, before this process; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
         self.known_newcomers: Mapping[str, Instant] = {}
@@ -135,40 +135,43 @@ class Intake:
         self._unless_held(protect)(None)
 
     @asynccontextmanager
-    async def prepared(self, settings: Settings, reach: Reach) -> AsyncIterator[PreparedSources]:
+    async def prepared(self, settings: Settings, lookback: Lookback) -> AsyncIterator[PreparedSources]:
         """Open the sources that are new or must look further back, and read them to their end.
 
         A source that does not change goes on untouched, and the old one goes on until `switch`, which belongs into the
         context: until it ends, no other sources are opened.
         """
         async with self._opening:
-            yield await self._prepare(settings, reach)
+            yield await self._prepare(settings, lookback)
 
-    async def _prepare(self, settings: Settings, reach: Reach) -> PreparedSources:
+    async def _prepare(self, settings: Settings, lookback: Lookback) -> PreparedSources:
         index, journal = self._index, self._journal
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
             # Who is watched from now on was not taken in, and who is not stands in the tables.
             index = journal = None
-        if index is None or index.settings != settings.index or index.reach_us < reach.ships_us:
-            index = self._open_index(settings.index, reach.ships_us, settings.host_limit, settings.ignored)
-        if journal is None or journal.settings != settings.journal or journal.reach_us < reach.traffic_us:
-            journal = self._open_journal(settings.journal, reach.traffic_us, settings.host_limit, settings.ignored)
+        if index is None or index.settings != settings.index or index.lookback_us < lookback.uploads_us:
+            index = self._open_index(settings.index, lookback.uploads_us, settings.host_limit, settings.ignored)
+        if journal is None or journal.settings != settings.journal or journal.lookback_us < lookback.traffic_us:
+            journal = self._open_journal(settings.journal, lookback.traffic_us, settings.host_limit, settings.ignored)
         await self._catch_up_with(index, journal)
-        return PreparedSources(index, journal, reach, settings.host_limit, settings.ignored)
+        return PreparedSources(index, journal, lookback, settings.host_limit, settings.ignored)
 
     def switch(self, prepared: PreparedSources) -> Callable[[], Awaitable[None]]:
         """Go on with other sources, at once; return what closes the old ones."""
         old = self._switch(prepared.index, prepared.journal)
         self._ignored = prepared.ignored
         # Also where a source goes on untouched: what lies further back is forgotten from the next tick on.
-        prepared.index.reach_us, prepared.journal.reach_us = prepared.reach.ships_us, prepared.reach.traffic_us
+        prepared.index.lookback_us, prepared.journal.lookback_us = (
+            prepared.lookback.uploads_us,
+            prepared.lookback.traffic_us,
+        )
         self.fleet.limit_hosts(prepared.host_limit)
         return old
 
-    async def adopt(self, settings: Settings, reach: Reach) -> None:
+    async def adopt(self, settings: Settings, lookback: Lookback) -> None:
         """Prepare other sources, and switch to them."""
-        async with self.prepared(settings, reach) as sources:
+        async with self.prepared(settings, lookback) as sources:
             close_old = self.switch(sources)
         await close_old()
 
@@ -185,16 +188,16 @@ class Intake:
 
     async def _reread(self, gap: Gap) -> None:
         if self._index is not None and self._journal is not None:
-            limit, known = self.fleet.ships.limit, self._journal.follower.state.gaps
-            index = self._open_index(self._index.settings, self._index.reach_us, limit, self._ignored)
-            journal = self._open_journal(self._journal.settings, self._journal.reach_us, limit, self._ignored)
+            limit, known = self.fleet.uploads.limit, self._journal.follower.state.gaps
+            index = self._open_index(self._index.settings, self._index.lookback_us, limit, self._ignored)
+            journal = self._open_journal(self._journal.settings, self._journal.lookback_us, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
             state = journal.follower.state
             found_again = state.gaps
             state.gaps = []
             for one in sorted({*known, *found_again, gap}, key=lambda gap: gap.since):
-                state.lack(one, gap.until - journal.reach_us)
+                state.lack(one, gap.until - journal.lookback_us)
 
     async def _catch_up_with(self, index: _IndexSource, journal: _JournalSource) -> None:
         """Read those of the sources that are new to their end."""
@@ -202,7 +205,7 @@ class Intake:
         self._first = [source.follower.state for source in sources]
         register, fleet = self.fleet.register, self.fleet
         # Whoever is known by the old index stays known until the new one is read.
-        register.uploads = (index.table.last_at, fleet.ships.last_at)
+        register.uploads = (index.table.last_at, fleet.uploads.last_at)
         register.audience = (journal.table.admit, fleet.traffic.admit)
         await self._catch_up(index, journal)
 
@@ -213,7 +216,7 @@ class Intake:
         old = [source for source in (self._index, self._journal) if source is not None and source not in sources]
         self._index, self._journal = index, journal
         index.table.notes_newcomers = True
-        self.fleet.ships, self.fleet.traffic = index.table, journal.table
+        self.fleet.uploads, self.fleet.traffic = index.table, journal.table
         register.uploads, register.audience = (index.table.last_at,), (journal.table.admit,)
         for source in sources:
             if source.task is None:
@@ -288,42 +291,44 @@ class Intake:
 
         return deliver
 
-    def _open_index(self, settings: IndexSettings, reach_us: int, host_limit: int, ignored: HostGlobs) -> _IndexSource:
-        table, now = Ships(host_limit, ignored, self.fleet.register), self._clock()
+    def _open_index(
+        self, settings: IndexSettings, lookback_us: int, host_limit: int, ignored: HostGlobs
+    ) -> _IndexSource:
+        table, now = Uploads(host_limit, ignored, self.fleet.register), self._clock()
         latest = now if self.horizon is None else max(now, self.horizon)
         known: Iterable[tuple[str, Instant]] = ()
         newcomers: Mapping[str, Instant] = {}
         if self._index is None:
-            known, newcomers, table.left_out = self.known_ships.items(), self.known_newcomers, self.known_left_out
+            known, newcomers, table.left_out = self.known_uploads.items(), self.known_newcomers, self.known_left_out
         elif self._index.settings == settings:
-            ships = self.fleet.ships
-            known, newcomers, table.left_out = ships.items(), ships.newcomers, ships.left_out
-        # A last ship is a maximum, so what is known may stand under the rows that are there. It also comes from files
+            uploads = self.fleet.uploads
+            known, newcomers, table.left_out = uploads.items(), uploads.newcomers, uploads.left_out
+        # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
-        # long ago to be judged by is missed at the next evaluation.
-        table.record(Ship(host, at) for host, at in known if at <= latest)
+        # long ago to be evaluated by is missed at the next evaluation.
+        table.record(Upload(host, at) for host, at in known if at <= latest)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
         # Whoever is in the index of the first start may have been there for long.
         table.notes_newcomers = table.newest_at() is not None
         deliver = self._unless_held(table.record)
-        follower = IndexFollower(settings, reach_us=reach_us, deliver=deliver, clock=self._clock)
-        return _Source(self._pulsing(follower, self._index_pulse), settings, reach_us, table)
+        follower = IndexFollower(settings, lookback_us=lookback_us, deliver=deliver, clock=self._clock)
+        return _Source(self._pulsing(follower, self._index_pulse), settings, lookback_us, table)
 
     def _open_journal(
-        self, settings: JournalSettings, reach_us: int, host_limit: int, ignored: HostGlobs
+        self, settings: JournalSettings, lookback_us: int, host_limit: int, ignored: HostGlobs
     ) -> _JournalSource:
         table = Traffic(host_limit, ignored, self.fleet.register)
         deliver = self._unless_held(table.record)
         follower = JournalFollower(
             settings,
-            reach_us=reach_us,
+            lookback_us=lookback_us,
             deliver=deliver,
             clock=self._clock,
             seen_until=self.journal_seen_until if self._journal is None else None,
         )
         if self._journal is None:
-            follower.state.gaps = recent(self.journal_gaps, self._clock() - reach_us, reach_us)
-        return _Source(self._pulsing(follower, self._journal_pulse), settings, reach_us, table)
+            follower.state.gaps = recent(self.journal_gaps, self._clock() - lookback_us, lookback_us)
+        return _Source(self._pulsing(follower, self._journal_pulse), settings, lookback_us, table)
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
         follower.on_progress = lambda: pulse.beat(follower.rest)
@@ -331,7 +336,7 @@ class Intake:
         return follower
 
 
-_IndexSource: TypeAlias = _Source["IndexSettings", Ships]
+_IndexSource: TypeAlias = _Source["IndexSettings", Uploads]
 _JournalSource: TypeAlias = _Source["JournalSettings", Traffic]
 _AnySource: TypeAlias = _Source[Any, Any]
 
@@ -343,7 +348,7 @@ class PreparedSources:
     Attributes:
         index: The index.
         journal: The journal.
-        reach: How far back both are to be known.
+        lookback: How far back both are to be known.
         host_limit: How many hosts are watched.
         ignored: The hosts that are left out.
 
@@ -351,7 +356,7 @@ class PreparedSources:
 
     index: _IndexSource
     journal: _JournalSource
-    reach: Reach
+    lookback: Lookback
     host_limit: int
     ignored: HostGlobs
 

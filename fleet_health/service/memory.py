@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.silences import SilenceWatch
-    from fleet_health.model.fleet import Ships
+    from fleet_health.model.fleet import Uploads
     from fleet_health.model.history import History
     from fleet_health.records.alert_log import AlertLog
     from fleet_health.records.state_file import StateFile
@@ -38,7 +38,7 @@ _PROBLEMS_LOGGED = 10
 _log = structlog.get_logger("fleet_health.service")
 
 
-class Memory(msgspec.Struct):
+class SavedState(msgspec.Struct):
     """The state that is saved at each tick.
 
     Attributes:
@@ -47,8 +47,8 @@ class Memory(msgspec.Struct):
         journal_gaps: What of the journal was never seen, as far back as it is looked at.
         silences: What is known of each silence, by its id.
         history: What the hosts did in the last hours.
-        index_path: Which index the ships are from.
-        ships: When each host shipped last: rows may be compressed or removed while nobody watches.
+        index_path: Which index the uploads are from.
+        uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
         newcomers: Which of them turned up for the first time within the lookback, each with its first row.
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
 
@@ -60,7 +60,7 @@ class Memory(msgspec.Struct):
     silences: dict[str, SilenceRecord] = {}
     history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
     index_path: str = ""
-    ships: dict[str, Instant] = {}
+    uploads: dict[str, Instant] = {}
     newcomers: dict[str, Instant] = {}
     left_out: tuple[int, str, Instant] | None = None
 
@@ -69,17 +69,17 @@ class Memory(msgspec.Struct):
         intake.journal_seen_until = self.journal_seen_until
         intake.journal_gaps = self.journal_gaps
         if self.index_path == str(index_path):
-            intake.known_ships, intake.known_newcomers = self.ships, self.newcomers
+            intake.known_uploads, intake.known_newcomers = self.uploads, self.newcomers
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
 
 
-def memorize(
+def state_to_save(
     incidents: Incidents, intake: Intake, index_path: Path, silences: SilenceWatch, history: History
-) -> Memory:
-    """Put together what is worth remembering now, but for the ships."""
+) -> SavedState:
+    """Put together what is worth remembering now, but for the uploads."""
     (journal,) = [state for state in intake.states if state.name == "journal"]
-    return Memory(
+    return SavedState(
         incidents=incidents.snapshot(),
         journal_seen_until=journal.seen_until or intake.journal_seen_until,
         journal_gaps=journal.gaps,
@@ -96,29 +96,31 @@ class Saving:
         self._lasting = b""
         self._at: Instant | None = None
 
-    def due(self, memory: Memory, now: Instant, ships: Ships) -> bytes | None:
-        """Give the state to save with the ships, encoded; None if only instants have changed since it last was."""
+    def due(self, memory: SavedState, now: Instant, uploads: Uploads) -> bytes | None:
+        """Give the state to save with the uploads, encoded; None if only instants have changed since it last was."""
         incidents = msgspec.structs.replace(memory.incidents, at=None)
         passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot()}
         lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, **passing))
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now
-        left_out = (ships.left_out.count, ships.left_out.host, ships.left_out.latest_at) if ships.was_full else None
+        left_out = (
+            (uploads.left_out.count, uploads.left_out.host, uploads.left_out.latest_at) if uploads.was_full else None
+        )
         return encoded(
             msgspec.structs.replace(
-                memory, ships=dict(ships.items()), newcomers=dict(ships.newcomers), left_out=left_out
+                memory, uploads=dict(uploads.items()), newcomers=dict(uploads.newcomers), left_out=left_out
             )
         )
 
 
-def recall(file: StateFile[Memory]) -> Memory:
+def recall(file: StateFile[SavedState]) -> SavedState:
     """Read the state back; what cannot be read, or cannot be, is logged, and begins anew."""
     try:
-        memory = file.load(examined) or Memory()
+        memory = file.load(examined) or SavedState()
     except SinkUnavailable as error:
         _log.error("state file not readable, started without saved incidents", reason=str(error))
-        return Memory()
+        return SavedState()
     if file.problems:
         _log.error(
             "state file damaged, undamaged part restored",
@@ -142,7 +144,7 @@ def saved_incidents(directory: Path) -> Snapshot | None:
         saved = msgspec.json.decode(content, type=_Saved)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return examined(Memory(incidents=saved.incidents))[0].incidents
+    return examined(SavedState(incidents=saved.incidents))[0].incidents
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
@@ -151,7 +153,7 @@ def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
     No later than the file itself was written: a row may hold any date, and the file's time anybody may set.
     """
     try:
-        ahead = [at for _, at in log.told_since(now + BEHIND_LIMIT_US)]
+        ahead = [at for _, at in log.notified_since(now + BEHIND_LIMIT_US)]
     except SinkUnavailable:
         return None  # that is reported where the rows themselves are needed
     return no_later_than_written(max(ahead, default=None), log.path)
@@ -191,7 +193,7 @@ def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAl
 
     """
     since = now - now % HOUR_US if saved_at is None else saved_at + 1
-    return PastAlerts(log.given(now), log.told_since(since))
+    return PastAlerts(log.given(now), log.notified_since(since))
 
 
 def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incident import Incident, Snapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
-    from fleet_health.service.memory import Memory
+    from fleet_health.service.memory import SavedState
 
 T = TypeVar("T")
 
@@ -37,7 +37,7 @@ _is_key = re.compile(r"[0-9a-f]{16}").fullmatch
 _is_silence_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
 
 
-def examined(memory: Memory) -> tuple[Memory, list[str]]:
+def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
     """Return the memory without what cannot be, and what that was: each with its place and its reason."""
     notes = _Notes()
     kept = msgspec.structs.replace(
@@ -47,7 +47,7 @@ def examined(memory: Memory) -> tuple[Memory, list[str]]:
         journal_gaps=[gap for gap in memory.journal_gaps if _is_gap(gap, notes)],
         silences={name: record for name, record in memory.silences.items() if _is_silence(name, notes)},
         history=_history(memory.history, notes),
-        ships=_hosts("ships", memory.ships, notes),
+        uploads=_hosts("uploads", memory.uploads, notes),
         newcomers=_hosts("newcomers", memory.newcomers, notes),
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
@@ -116,7 +116,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         for pair, flap in notes.pairs("incidents.flapping", snapshot.flapping).items()
         if notes.is_instant("incidents.flapping", flap.changed_at)
         # One that is not notified yet will be, with the number of its openings.
-        and (flap.is_told or pair in openings or notes.refuse("incidents.flapping", "openings of what flaps", pair))
+        and (flap.is_notified or pair in openings or notes.refuse("incidents.flapping", "openings of what flaps", pair))
     }
     return msgspec.structs.replace(
         snapshot,
@@ -125,7 +125,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
         openings=list(openings.items()),
         flapping=list(flapping.items()),
-        told={hour: keys for hour, keys in snapshot.told.items() if _are_keys(hour, keys, notes)},
+        told={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
     )
 
 
@@ -156,8 +156,8 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
     place = "incidents.open"
     return msgspec.structs.replace(
         incident,
-        told_at=notes.instant(place, incident.told_at),
-        well_since=notes.instant(place, incident.well_since),
+        last_notified_at=notes.instant(place, incident.last_notified_at),
+        recovered_since=notes.instant(place, incident.recovered_since),
         lost_at=notes.instant(place, incident.lost_at),
         sign_at=notes.instant(place, incident.sign_at),
         heard_at=notes.instant(place, incident.heard_at),

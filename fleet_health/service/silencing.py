@@ -1,4 +1,4 @@
-"""What nobody wants to be told of now: silences, which a command may change at any time, and quiet windows."""
+"""What nobody wants to be notified of now: silences, which a command may change at any time, and mute windows."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fleet_health.service.logging import notice
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from fleet_health.alerting.mute_windows import QuietWindow
+    from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.alerting.silences import Changes, Ended, Silence
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.model.instant import Instant
@@ -35,23 +35,23 @@ ASKED_FOR, WRITTEN = "a request over the socket", "silences.json, where the auth
 class Silencing:
     """Knows which silences hold, and logs what becomes of each."""
 
-    def __init__(self, file: SilenceFile, quiet: tuple[QuietWindow, ...] = ()) -> None:
+    def __init__(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...] = ()) -> None:
         self.file = file
         self.watch = SilenceWatch()
         self.problem = ""
         """Why the silences, or some of them, cannot be used; empty if they can. Those that were read last hold on."""
         self.silences: Silences | None = None
         """What was read last; None if nothing ever was."""
-        self.quiet = quiet
-        """The quiet windows of the configuration."""
+        self.mute_windows = mute_windows
+        """The mute windows of the configuration."""
         # The file that was read last, its content, and the silences in that, admitted or not.
         self._known: tuple[SilenceFile, bytes, list[Silence]] | None = None
         # Made or ended over the socket, and logged then; insertion order, for the oldest are forgotten first.
         self._logged: dict[str, None] = {}
 
-    def switch(self, file: SilenceFile, quiet: tuple[QuietWindow, ...]) -> None:
+    def switch(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...]) -> None:
         """Go on with another file and other mute windows."""
-        self.file, self.quiet = file, quiet
+        self.file, self.mute_windows = file, mute_windows
 
     async def refresh(self, now: Instant) -> None:
         """Read the silences anew, off the loop; what was matched is kept if the file is as it was."""
@@ -88,14 +88,19 @@ class Silencing:
         return await wrap(self._matched)(hosts, now)
 
     def _matched(self, hosts: set[str], now: Instant) -> Suppressions:
-        silences, active = self.silences or Silences(), _active(self.quiet, now)
+        silences, active = self.silences or Silences(), _active(self.mute_windows, now)
         silences.prepare(hosts)
         in_window = {host: _window_of(active, host) for host in hosts}
         return _muter(silences, active, in_window, now)
 
-    def muter(self, now: Instant, quiet: tuple[QuietWindow, ...] | None = None) -> Suppressions:
+    def muter(self, now: Instant, mute_windows: tuple[MuteWindow, ...] | None = None) -> Suppressions:
         """Return what suppresses alerts at an instant: the silences, and these mute windows or ours."""
-        return _muter(self.silences or Silences(), _active(self.quiet if quiet is None else quiet, now), {}, now)
+        return _muter(
+            self.silences or Silences(),
+            _active(self.mute_windows if mute_windows is None else mute_windows, now),
+            {},
+            now,
+        )
 
     async def look(self, incidents: Iterable[Pair], now: Instant) -> None:
         """Log which silences were made, changed or taken away since the last evaluation, and which have ended."""
@@ -158,16 +163,16 @@ def _facts(silence: Silence) -> dict[str, str | None]:
     }
 
 
-def _active(quiet: Iterable[QuietWindow], now: Instant) -> list[QuietWindow]:
-    return [window for window in quiet if window.is_active(now)]
+def _active(mute_windows: Iterable[MuteWindow], now: Instant) -> list[MuteWindow]:
+    return [window for window in mute_windows if window.is_active(now)]
 
 
-def _window_of(active: Iterable[QuietWindow], host: str) -> QuietWindow | None:
+def _window_of(active: Iterable[MuteWindow], host: str) -> MuteWindow | None:
     return next((window for window in active if window.is_about(host)), None)
 
 
 def _muter(
-    silences: Silences, active: Sequence[QuietWindow], in_window: Mapping[str, QuietWindow | None], now: Instant
+    silences: Silences, active: Sequence[MuteWindow], in_window: Mapping[str, MuteWindow | None], now: Instant
 ) -> Suppressions:
     def suppression(host: str, symptom: str) -> Suppression | None:
         if (silence := silences.of(host, symptom, now)) is not None:

@@ -116,7 +116,7 @@ class Evaluator:
         now, is_stepped = await self._read_sources()
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
-        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
+        self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None
         if self.clock_state.is_behind:
             # Up to when facts are known; a state that was saved under a clock that was ahead holds none.
@@ -126,11 +126,11 @@ class Evaluator:
         async with self._intake.held() as fleet:
             evaluation = await wrap(self._engine.evaluate)(fleet, now, circumstances)
             if latest_at is None:
-                await wrap(self.history.note)(fleet, now, now - self._engine.reach.traffic_us)
+                await wrap(self.history.note)(fleet, now, now - self._engine.lookback.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
         outcome = await self._decide(evaluation)
-        self._intake.protect(self._incidents.anchored, self._incidents.once_shipped)
+        self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         alerts = await self._with_evidence(outcome.alerts)
         async with self._intake.held() as fleet:
             state = await self._snapshot(fleet)

@@ -1,4 +1,4 @@
-"""Reading the sources once, to their present end, without an event loop: for who judges and is done."""
+"""Reading the sources once, to their present end, without an event loop: for who evaluates and is done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Ship, UnitState
+    from fleet_health.model.observation import UnitState, Upload
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 
@@ -29,11 +29,11 @@ _GAP_US = 60 * SECOND_US
 
 
 def read_index(
-    settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Ship]], None]
+    settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Upload]], None]
 ) -> RejectionCount:
-    """Hand on the ships of the index, and of what it was rotated to, from `since` on.
+    """Hand on the uploads of the index, and of what it was rotated to, from `since` on.
 
-    Of several ships of a host before `until` it may be only the latest; those after it are handed on, too, each.
+    Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
 
     Returns:
         What could not be read, by reason.
@@ -46,9 +46,9 @@ def read_index(
 
 
 def read_every_row(
-    settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Ship]], None]
+    settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]
 ) -> RejectionCount:
-    """Hand on every ship of the index, and of what it was rotated to, from `since` on, in the order of the rows.
+    """Hand on every upload of the index, and of what it was rotated to, from `since` on, in the order of the rows.
 
     Returns:
         What could not be read, by reason.
@@ -63,8 +63,8 @@ def read_every_row(
 def _read_index(
     settings: IndexSettings,
     since: Instant,
-    deliver: Callable[[Sequence[Ship]], None],
-    parse: Callable[[IndexParser, bytes], tuple[list[Ship], list[Rejection]]],
+    deliver: Callable[[Sequence[Upload]], None],
+    parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection]]],
 ) -> RejectionCount:
     parser, rejections = index_parser(settings), RejectionCount()
     tail = index_tail(settings.path, parser, lambda: since)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
-from fleet_health.alerting.dedup_keys import ToldKeys
+from fleet_health.alerting.dedup_keys import DedupKeys
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.detectors.blind import Blind
@@ -27,7 +27,7 @@ from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US
-from fleet_health.model.observation import Response, Ship, UnitState
+from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.model.observation import Unstamped as Rejection
 from fleet_health.model.subject import EVERY_HOST
 from tests.alerting.test_incident_life import DOWN, NOON, SILENT, TICK, Watch, said, told
@@ -50,9 +50,9 @@ def watch(request: pytest.FixtureRequest) -> Watch:
 
 def ends_by(watch: Watch, pair: tuple[str, str], sign_at: int | None, *, known_at: int | None = None) -> bool:
     """Say whether what is found at noon ends by a fact, seen at two ticks."""
-    watch.tick(NOON, pair, judged=(pair[1],), signs={} if known_at is None else {pair: known_at})
+    watch.tick(NOON, pair, evaluated=(pair[1],), signs={} if known_at is None else {pair: known_at})
     signs = {} if sign_at is None else {pair: sign_at}
-    ticks = [watch.tick(NOON + n * TICK, over=[pair], judged=(pair[1],), signs=signs) for n in (1, 2, 3)]
+    ticks = [watch.tick(NOON + n * TICK, over=[pair], evaluated=(pair[1],), signs=signs) for n in (1, 2, 3)]
     return [said(news) for news in ticks] == [[], [(RESOLVED, *pair)], []]
 
 
@@ -92,9 +92,9 @@ def test_only_a_new_fact_ends_an_incident(
 
 def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
     """Without a fact: from the evaluation on that looks by the new ones, for as long as they do not find it."""
-    watch.tick(NOON, REFUSED, judged=("fatal-only",), limits="10")
+    watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
     ticks = [
-        watch.tick(NOON + n * TICK, over=[REFUSED], judged=("fatal-only",), signs={}, limits="20") for n in (1, 2, 3)
+        watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="20") for n in (1, 2, 3)
     ]
 
     assert [said(news) for news in ticks] == [[], [(RESOLVED, *REFUSED)], []]
@@ -102,10 +102,10 @@ def test_changed_limits_end_what_they_find_no_longer(watch: Watch) -> None:
 
 def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch) -> None:
     """Then it is not for their sake that it is not found."""
-    watch.tick(NOON, REFUSED, judged=("fatal-only",), limits="10")
-    watch.tick(NOON + TICK, over=[REFUSED], judged=("fatal-only",), signs={}, limits="10")
+    watch.tick(NOON, REFUSED, evaluated=("fatal-only",), limits="10")
+    watch.tick(NOON + TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="10")
     ticks = [
-        watch.tick(NOON + n * TICK, over=[REFUSED], judged=("fatal-only",), signs={}, limits="20") for n in (2, 3, 4)
+        watch.tick(NOON + n * TICK, over=[REFUSED], evaluated=("fatal-only",), signs={}, limits="20") for n in (2, 3, 4)
     ]
 
     assert [said(news) for news in ticks] == [[], [], []]
@@ -114,43 +114,43 @@ def test_changed_limits_do_not_end_what_was_found_no_longer_before(watch: Watch)
 
 def test_limits_that_changed_while_nobody_watched_prove_nothing_but_of_the_silent(watch: Watch) -> None:
     """After hours its refusals are too long ago by any limits; a host's silence does not grow shorter."""
-    judged = ("fatal-only", "silent")
-    watch.tick(NOON, REFUSED, SILENT, judged=judged, limits="10", signs={SILENT: NOON - HOUR_US})
+    evaluated = ("fatal-only", "silent")
+    watch.tick(NOON, REFUSED, SILENT, evaluated=evaluated, limits="10", signs={SILENT: NOON - HOUR_US})
     later = NOON + 4 * HOUR_US
     over, signs = [REFUSED, SILENT], {SILENT: NOON - HOUR_US}
-    ticks = [watch.tick(later + n * TICK, over=over, judged=judged, signs=signs, limits="20") for n in (0, 1, 2)]
+    ticks = [watch.tick(later + n * TICK, over=over, evaluated=evaluated, signs=signs, limits="20") for n in (0, 1, 2)]
 
     assert [said(news) for news in ticks] == [[], [(RESOLVED, *SILENT)], []]
 
 
 def test_at_an_instant_before_the_latest_evaluation_nothing_ends(watch: Watch) -> None:
     """A clock that was set back by less than a minute goes through that minute again."""
-    watch.tick(NOON, REFUSED, judged=("fatal-only",))
+    watch.tick(NOON, REFUSED, evaluated=("fatal-only",))
     sign = {REFUSED: NOON + 1}
-    back = watch.tick(NOON - 1, over=[REFUSED], judged=("fatal-only",), signs=sign)
+    back = watch.tick(NOON - 1, over=[REFUSED], evaluated=("fatal-only",), signs=sign)
 
     assert said(back) == []
-    assert watch.incidents.open[REFUSED].well_since is None
+    assert watch.incidents.open[REFUSED].recovered_since is None
     assert watch.incidents.at == NOON
 
 
 @pytest.mark.parametrize("pair", [REFUSED, ("a", "unstamped")])
 def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, str], watch: Watch) -> None:
     """Once, when the whole lookback is over; a sign of it makes it unknown again; in the end it is forgotten."""
-    judged = (pair[1], "silent")
-    watch.tick(NOON, pair, judged=judged, heard={"a": NOON - MINUTE})
+    evaluated = (pair[1], "silent")
+    watch.tick(NOON, pair, evaluated=evaluated, heard={"a": NOON - MINUTE})
     lost_at = NOON - MINUTE + 24 * HOUR_US
     ticks = [
-        watch.tick(lost_at, judged=judged),
-        watch.tick(lost_at + 1, judged=(pair[1],)),  # the index is not seen
-        watch.tick(lost_at + 2, judged=judged),
-        watch.tick(lost_at + TICK, judged=judged),
-        watch.tick(lost_at + 2 * TICK, judged=judged, heard={"a": lost_at + TICK}),
+        watch.tick(lost_at, evaluated=evaluated),
+        watch.tick(lost_at + 1, evaluated=(pair[1],)),  # the index is not seen
+        watch.tick(lost_at + 2, evaluated=evaluated),
+        watch.tick(lost_at + TICK, evaluated=evaluated),
+        watch.tick(lost_at + 2 * TICK, evaluated=evaluated, heard={"a": lost_at + TICK}),
     ]
     is_lost = [any(one.lost_at is not None for one in watch.incidents.open.values())]
-    ticks += [watch.tick(lost_at + 2 * 24 * HOUR_US, judged=judged)]
+    ticks += [watch.tick(lost_at + 2 * 24 * HOUR_US, evaluated=evaluated)]
     is_lost += [any(one.lost_at is not None for one in watch.incidents.open.values())]
-    watch.tick(lost_at + 33 * 24 * HOUR_US, judged=judged)
+    watch.tick(lost_at + 33 * 24 * HOUR_US, evaluated=evaluated)
 
     assert [said(news) for news in ticks] == [[], [], [(LOST, *pair)], [], [], [(LOST, *pair)]]
     assert is_lost == [False, True]
@@ -159,30 +159,30 @@ def test_a_host_without_any_sign_is_lost_whatever_its_symptom(pair: tuple[str, s
 
 def test_what_concerns_no_host_is_never_lost(watch: Watch) -> None:
     """It has nobody to be heard of."""
-    watch.tick(NOON, DOWN, judged=("receiver-down", "silent"))
+    watch.tick(NOON, DOWN, evaluated=("receiver-down", "silent"))
 
-    assert said(watch.tick(NOON + 48 * HOUR_US, judged=("receiver-down", "silent"))) == []
+    assert said(watch.tick(NOON + 48 * HOUR_US, evaluated=("receiver-down", "silent"))) == []
 
 
 def test_under_a_clock_that_is_behind_nothing_changes_but_what_is_found(watch: Watch) -> None:
     """Nothing ends, is lost, flaps, is forgotten or told once more; what is new is alerted; later all goes on."""
-    judged = ("silent", "fatal-only")
-    watch.tick(NOON, SILENT, judged=judged, signs={SILENT: NOON - 23 * HOUR_US})
+    evaluated = ("silent", "fatal-only")
+    watch.tick(NOON, SILENT, evaluated=evaluated, signs={SILENT: NOON - 23 * HOUR_US})
     back = NOON - 3 * HOUR_US
     new = ("b", "fatal-only")
     behind = [
-        watch.tick(back, over=[SILENT], judged=judged, is_clock_behind=True),
-        watch.tick(back + TICK, SILENT, new, judged=judged, is_clock_behind=True),
-        watch.tick(back - 10 * 365 * 24 * HOUR_US, new, judged=judged, is_clock_behind=True),
+        watch.tick(back, over=[SILENT], evaluated=evaluated, is_clock_behind=True),
+        watch.tick(back + TICK, SILENT, new, evaluated=evaluated, is_clock_behind=True),
+        watch.tick(back - 10 * 365 * 24 * HOUR_US, new, evaluated=evaluated, is_clock_behind=True),
     ]
     snapshot = watch.incidents.snapshot()
-    right = watch.tick(NOON + TICK, SILENT, new, judged=judged)
+    right = watch.tick(NOON + TICK, SILENT, new, evaluated=evaluated)
 
     assert [told(news) for news in behind] == [[], [new], []]
     assert [said(news) for news in behind] == [[], [], []]
     assert snapshot.at == NOON
     assert [pair for pair, _ in snapshot.openings] == [SILENT]
-    assert dedup_key(*SILENT, NOON) in snapshot.told["2026-11-23T12"]
+    assert dedup_key(*SILENT, NOON) in snapshot.dedup_keys["2026-11-23T12"]
     assert (told(right), said(right)) == ([new], [])
 
 
@@ -201,7 +201,7 @@ def test_records_of_a_clock_that_was_ahead_are_dated_as_of_now() -> None:
 
 def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
     """Those before and after too, around each clock that there was; sorted, and no more than a full table's."""
-    keys = ToldKeys()
+    keys = DedupKeys()
     for hour in range(-5, 6):
         keys.add(f"key-{hour}", NOON + hour * HOUR_US)
     for number in range(60_000):
@@ -211,8 +211,8 @@ def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
     assert sum(map(len, saved.values())) == 50_000
     assert saved["2026-11-23T13"] == ["key-1"]
     assert saved["2026-11-23T12"][0] == "00000"
-    assert set(ToldKeys().around(NOON)) == set()
-    few = ToldKeys()
+    assert set(DedupKeys().around(NOON)) == set()
+    few = DedupKeys()
     for hour in range(-5, 6):
         few.add(f"key-{hour}", NOON + hour * HOUR_US)
     assert sorted(few.around(NOON, NOON - 3 * HOUR_US)) == [f"2026-11-23T{hour:02}" for hour in (8, 9, 10, 11, 12, 13)]
@@ -221,18 +221,18 @@ def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:
 def test_an_alert_that_the_state_knows_is_not_given_again() -> None:
     """By its instant alone, as an earlier release has saved it."""
     incidents = Incidents()
-    incidents.restore(Snapshot(at=NOON, open=[Incident(*SILENT, NOON - HOUR_US, told_at=NOON)]))
+    incidents.restore(Snapshot(at=NOON, open=[Incident(*SILENT, NOON - HOUR_US, last_notified_at=NOON)]))
     watch = Watch()
     watch.incidents = incidents
 
     assert told(watch.tick(NOON + TICK, SILENT)) == []
 
 
-def fleet(*observed: Ship | Response | Rejection | UnitState) -> Fleet:
+def fleet(*observed: Upload | Response | Rejection | UnitState) -> Fleet:
     """Make a fleet of what was observed."""
     one = Fleet()
-    one.ships.record(ship for ship in observed if isinstance(ship, Ship))
-    one.traffic.record(other for other in observed if not isinstance(other, Ship))
+    one.uploads.record(upload for upload in observed if isinstance(upload, Upload))
+    one.traffic.record(other for other in observed if not isinstance(other, Upload))
     return one
 
 
@@ -242,30 +242,30 @@ DISAGREEMENT = DisagreementLimits(30 * MINUTE, 2 * MINUTE, 1, FIX)
 @pytest.mark.parametrize(
     ("detector", "host", "observed", "sign"),
     [
-        (Silent(SILENT_LIMITS), "a", [Ship("a", 5), Ship("a", 3), Ship("b", 9)], 5),
+        (Silent(SILENT_LIMITS), "a", [Upload("a", 5), Upload("a", 3), Upload("b", 9)], 5),
         (Silent(SILENT_LIMITS), "a", [Response("a", 7, 201)], None),
-        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Response("a", 6, 412), Ship("a", 3)], 4),
-        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Ship("a", 5)], 5),
+        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Response("a", 6, 412), Upload("a", 3)], 4),
+        (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Upload("a", 5)], 5),
         (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 6, 412), Response("b", 7, 201)], None),
         (Unstamped(HostLimits(UnstampedLimits(MINUTE, 3, FIX))), "a", [Rejection("a", 9), Response("a", 4, 200)], 4),
-        (NeverSeen(["a"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a", [Ship("a", 5), Ship("b", 9)], 5),
-        (NeverSeen(["a*"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a*", [Ship("a1", 5), Ship("b", 9)], 5),
-        (ReceiverFailing(ReceiverFailingLimits(MINUTE, 1, 0.5, FIX)), "*", [Response("b", 3, 201), Ship("a", 9)], 3),
+        (NeverSeen(["a"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a", [Upload("a", 5), Upload("b", 9)], 5),
+        (NeverSeen(["a*"], HOUR_US, HostLimits(NeverSeenLimits(0, FIX))), "a*", [Upload("a1", 5), Upload("b", 9)], 5),
+        (ReceiverFailing(ReceiverFailingLimits(MINUTE, 1, 0.5, FIX)), "*", [Response("b", 3, 201), Upload("a", 9)], 3),
         (
             ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS),
             "*",
-            [UnitState(7, is_running=True), Ship("a", 4)],
+            [UnitState(7, is_running=True), Upload("a", 4)],
             7,
         ),
         (
             ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS),
             "*",
-            [UnitState(7, is_running=False), Ship("a", 4)],
+            [UnitState(7, is_running=False), Upload("a", 4)],
             4,
         ),
         (ReceiverDown(ReceiverDownLimits(1, 1, 0.5, FIX), SILENT_LIMITS), "*", [UnitState(7, is_running=True)], 7),
-        (IndexStalled(DISAGREEMENT), "*", [Response("a", 9, 201), Ship("a", 4), Response("b", 8, 201)], 4),
-        (IndexStalled(DISAGREEMENT), "*", [Response("a", 9, 201), Ship("b", 4)], None),
+        (IndexStalled(DISAGREEMENT), "*", [Response("a", 9, 201), Upload("a", 4), Response("b", 8, 201)], 4),
+        (IndexStalled(DISAGREEMENT), "*", [Response("a", 9, 201), Upload("b", 4)], None),
         (Blind(MINUTE), "*", [], PRESENT),
         (TooManyHosts(), "*", [], PRESENT),
     ],
@@ -299,7 +299,7 @@ def test_facts_that_a_clock_has_not_reached_yet_count_against_an_end() -> None:
         pytest.param([Response("a", NOON + 31 * MINUTE + n, 412) for n in range(2)], False, id="but not so often"),
     ],
 )
-def test_a_past_that_is_judged_again_opens_only_what_lasts(later: list[Any], *, is_new: bool) -> None:
+def test_a_past_that_is_evaluated_again_opens_only_what_lasts(later: list[Any], *, is_new: bool) -> None:
     """As of the latest record it must be a finding, too; what is open stays found."""
     known = fleet(*[Response("a", NOON - n, 412) for n in range(3)], *later)
     detectors = [FatalOnly(HostLimits(FATAL_ONLY))]
@@ -323,7 +323,7 @@ def test_the_clock_is_a_source_that_can_be_away() -> None:
     (finding,) = Blind(15 * MINUTE).find(one, NOON)
 
     assert finding.detail == (
-        "cannot read the journal for 1 h (gone); cannot judge by the clock for 20 min (20 min behind the index)"
+        "cannot read the journal for 1 h (gone); cannot evaluate by the clock for 20 min (20 min behind the index)"
     )
     assert "`systemctl status fleet-health`" in finding.suggested_fix
     assert "`timedatectl status`" in finding.suggested_fix

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 MINUTE = 60_000_000
 
 
-def test_of_a_host_that_only_shipped_its_last_ship_is_known(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_of_a_host_that_only_uploaded_its_last_upload_is_known(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """And of one that is not known at all, nothing."""
-    fleet = fleet_of(ships=[("a", 40 * MINUTE)])
+    fleet = fleet_of(uploads=[("a", 40 * MINUTE)])
 
     assert evidence_of(fleet, "a", now) == Evidence(last_good_at=now - 40 * MINUTE)
     assert evidence_of(fleet, "b", now) == Evidence()
@@ -28,7 +28,7 @@ def test_of_a_host_that_only_shipped_its_last_ship_is_known(fleet_of: Callable[.
 def test_what_went_wrong_is_counted_from_what_went_well(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """The first refusal after the last acceptance, in whichever source; the answers by status."""
     fleet = fleet_of(
-        ships=[("a", 20 * MINUTE)],
+        uploads=[("a", 20 * MINUTE)],
         responses=[
             ("a", age * MINUTE, status) for age, status in ((29, 412), (25, 201), (20, 412), (15, 412), (10, 503))
         ],
@@ -45,7 +45,7 @@ def test_what_went_wrong_is_counted_from_what_went_well(fleet_of: Callable[..., 
 
 
 def test_a_success_in_the_journal_alone_is_one(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Who has never shipped may have been accepted."""
+    """Who has never uploaded may have been accepted."""
     fleet = fleet_of(responses=[("a", 3, 200), ("a", 2, 500)])
 
     evidence = evidence_of(fleet, "a", now)

@@ -1,4 +1,4 @@
-"""An incident opens, is told of again, is held back, ends; and a restart changes nothing of that."""
+"""An incident opens, is notified again, is held back, ends; and a restart changes nothing of that."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Watch:
         *found: tuple[str, str],
         over: Iterable[tuple[str, str]] = (),
         explains: Iterable[tuple[str, str]] = (),
-        judged: Iterable[str] = ("silent",),
+        evaluated: Iterable[str] = ("silent",),
         muted: Iterable[tuple[str, str]] = (),
         gone: dict[str, Instant] | None = None,
         signs: dict[tuple[str, str], Instant] | None = None,
@@ -69,7 +69,7 @@ class Watch:
             found: What is found.
             over: What is seen not to be found any more.
             explains: What the findings of every host explain.
-            judged: The symptoms that were looked for.
+            evaluated: The symptoms that were looked for.
             muted: What is silenced.
             gone: What is forgotten, with its last upload.
             signs: The newest facts, where they are others than that what is over is so by one of this instant.
@@ -90,10 +90,10 @@ class Watch:
         evaluation = Evaluation(
             at,
             findings,
-            judged=frozenset(judged),
+            evaluated=frozenset(evaluated),
             over=over,
             signs=dict.fromkeys(over, at) if signs is None else signs,
-            limits=dict.fromkeys({*found, *(pair for pair in self.incidents.open if pair[1] in judged)}, limits),
+            limits=dict.fromkeys({*found, *(pair for pair in self.incidents.open if pair[1] in evaluated)}, limits),
             heard=heard or {},
             gone=gone or {},
             is_clock_behind=is_clock_behind,
@@ -120,9 +120,9 @@ def said(news: Outcome) -> list[tuple[str, str, str]]:
 def test_an_end_needs_evidence_for_a_tick(watch: Watch) -> None:
     """Not found is not over; seen to be over at one tick is not enough, at two it is."""
     watch.tick(NOON, SILENT)
-    unknown = watch.tick(NOON + TICK, judged=())
+    unknown = watch.tick(NOON + TICK, evaluated=())
     first = watch.tick(NOON + 2 * TICK, over=[SILENT])
-    interrupted = watch.tick(NOON + 3 * TICK, judged=())
+    interrupted = watch.tick(NOON + 3 * TICK, evaluated=())
     again = watch.tick(NOON + 4 * TICK, over=[SILENT])
     second = watch.tick(NOON + 5 * TICK - 3, over=[SILENT])  # no two ticks are exactly one apart
     after = watch.tick(NOON + 6 * TICK, over=[SILENT])
@@ -169,7 +169,7 @@ def test_what_comes_back_before_its_end_was_never_away(watch: Watch) -> None:
 
 
 def test_intervals_count_from_the_opening_and_the_last_recurs(watch: Watch) -> None:
-    """With 1 h, 4 h and 24 h it is told of then, and each 24 h more."""
+    """With 1 h, 4 h and 24 h it is notified then, and each 24 h more."""
     watch.policy = AlertPolicy(repeat=(HOUR_US, 4 * HOUR_US, 24 * HOUR_US))
     watch.incidents = Incidents(watch.policy)
     opened_at = NOON + 7 * MINUTE
@@ -211,7 +211,7 @@ def test_what_outlives_its_cause_by_a_tick_is_told_at_once(watch: Watch) -> None
 
 
 def test_a_silent_host_is_lost_once_and_found_again(watch: Watch) -> None:
-    """Beyond the lookback it is said once, and remembered until it ships."""
+    """Beyond the lookback it is said once, and remembered until it uploads."""
     watch.tick(NOON, SILENT, signs={SILENT: NOON - HOUR_US})
     lost_at = NOON + 23 * HOUR_US
     ticks = [
@@ -246,10 +246,10 @@ def test_who_was_forgotten_before_anybody_found_it_silent_is_lost(watch: Watch, 
     assert [notice.lasted_us for notice in ticks[0].notices] == [age] * is_lost
 
 
-def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_shipped(watch: Watch) -> None:
+def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_uploaded(watch: Watch) -> None:
     """Nothing is claimed of it before the index is back, and then nothing need be said."""
     ticks = [
-        watch.tick(NOON, gone={"a": NOON - 24 * HOUR_US}, judged=()),
+        watch.tick(NOON, gone={"a": NOON - 24 * HOUR_US}, evaluated=()),
         watch.tick(NOON + TICK, over=[SILENT]),
         watch.tick(NOON + 2 * TICK, over=[SILENT]),
     ]
@@ -258,11 +258,11 @@ def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_shipped(wa
     assert not watch.incidents.open
 
 
-def test_nobody_is_lost_while_the_index_is_not_judged(watch: Watch) -> None:
+def test_nobody_is_lost_while_the_index_is_not_evaluated(watch: Watch) -> None:
     """What was not looked at says nothing."""
     watch.tick(NOON, SILENT)
 
-    assert said(watch.tick(NOON + TICK, judged=("fatal-only",))) == []
+    assert said(watch.tick(NOON + TICK, evaluated=("fatal-only",))) == []
 
 
 def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -> None:
@@ -284,7 +284,7 @@ def test_it_flaps_from_the_sixth_opening_on_until_it_holds_still(watch: Watch) -
 
 
 def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> None:
-    """At its end exactly; and the end of what was never told of is no news."""
+    """At its end exactly; and the end of what was never notified of is no news."""
     watch.policy = AlertPolicy(grace_us=lambda _, symptom: 2 * TICK if symptom == "never-seen" else 0)
     watch.incidents = Incidents(watch.policy)
     pairs = ("a", "never-seen"), ("b", "never-seen")
@@ -300,7 +300,7 @@ def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> No
 
 
 def test_the_end_of_what_a_silence_kept_nobody_from_hearing_is_no_news(watch: Watch) -> None:
-    """Within its grace it would not have been told of anyway."""
+    """Within its grace it would not have been notified of anyway."""
     watch.policy = AlertPolicy(grace_us=lambda *_: 2 * TICK)
     watch.incidents = Incidents(watch.policy)
     pairs = ("a", "never-seen"), ("b", "never-seen")
@@ -314,7 +314,7 @@ def test_the_end_of_what_a_silence_kept_nobody_from_hearing_is_no_news(watch: Wa
 
 
 def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
-    """It is told of when the silence ends, if it still stands."""
+    """It is notified when the silence ends, if it still stands."""
     silenced = watch.tick(NOON, SILENT, ("b", "silent"), muted=[SILENT, ("b", "silent")])
     unsilenced = watch.tick(NOON + TICK, SILENT, muted=[("b", "silent")], over=[("b", "silent")])
     ended = watch.tick(NOON + 2 * TICK, SILENT, over=[("b", "silent")])
@@ -421,7 +421,7 @@ def test_restarts_change_nothing(
 def test_no_finding_of_a_host_disappears(
     steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]], flap_limit: int, tick_minutes: int
 ) -> None:
-    """By default each is told of in this hour, or an open cause is that explains it, or it was said to flap."""
+    """By default each is notified in this hour, or an open cause is that explains it, or it was said to flap."""
     watch = Watch(AlertPolicy(tick_us=tick_minutes * MINUTE, flap_limit=flap_limit))
     keys: set[str] = set()
     flapping: set[tuple[str, str]] = set()
@@ -431,9 +431,9 @@ def test_no_finding_of_a_host_disappears(
         incidents = watch.incidents
         assert found <= incidents.open.keys()
         keys |= {alert.dedup_key for alert in news.alerts}
-        if (RESOLVED, *DOWN) in said(news):  # what was told of it before names nothing any more
+        if (RESOLVED, *DOWN) in said(news):  # what was notified it before names nothing any more
             keys.discard(dedup_key(*DOWN, at))
-        flapping &= {pair for pair in PAIRS if incidents._flapping.is_told(pair)}
+        flapping &= {pair for pair in PAIRS if incidents._flapping.is_notified(pair)}
         flapping |= {
             (alert.finding.host, symptom)
             for alert in news.alerts
@@ -442,11 +442,13 @@ def test_no_finding_of_a_host_disappears(
         }
         for pair in found - {DOWN}:
             cause = incidents.open.get(DOWN)
-            is_told = dedup_key(*pair, at) in keys or pair in flapping
-            is_ending = pair in incidents._inhibition.released or (cause is not None and cause.well_since is not None)
+            is_notified = dedup_key(*pair, at) in keys or pair in flapping
+            is_ending = pair in incidents._inhibition.released or (
+                cause is not None and cause.recovered_since is not None
+            )
             causes_alerts = {dedup_key(EVERY_HOST, symptom, at) for symptom in ("receiver-down", "flapping")}
             is_named = cause is not None and pair in cause.explains and not causes_alerts.isdisjoint(keys)
-            assert is_told or (pair in incidents._inhibition.held and (is_ending or is_named))
+            assert is_notified or (pair in incidents._inhibition.held and (is_ending or is_named))
 
 
 def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:
@@ -496,7 +498,7 @@ def test_a_silenced_one_is_said_to_flap_when_the_silence_ends(watch: Watch) -> N
 
 
 def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
-    """The receiver flaps, and that is said; then it holds nothing back any more, for nobody would be told of it."""
+    """The receiver flaps, and that is said; then it holds nothing back any more, for nobody would be notified of it."""
     alerts = []
     for number in range(6):
         at = NOON + number * HOUR_US
@@ -529,7 +531,7 @@ def test_a_cause_that_comes_again_within_its_hour_holds_nothing_back(watch: Watc
 
 
 def test_a_cause_that_somebody_else_told_of_in_this_hour_holds_back() -> None:
-    """Such as a `check` before this one: that alert stands, and the hosts are not told of beside it."""
+    """Such as a `check` before this one: that alert stands, and the hosts are not notified of beside it."""
     watch = Watch()
     watch.incidents.remember(dedup_key(*DOWN, NOON), NOON)
 
@@ -539,8 +541,8 @@ def test_a_cause_that_somebody_else_told_of_in_this_hour_holds_back() -> None:
 def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(watch: Watch) -> None:
     """Once in each hour, until it is over or its hosts are well."""
     watch.tick(NOON + 50 * MINUTE, DOWN, SILENT, explains=[SILENT])
-    ticks = [watch.tick(NOON + HOUR_US + number * TICK, SILENT, judged=()) for number in range(12)]
-    muted = watch.tick(NOON + 2 * HOUR_US, SILENT, judged=(), muted=[DOWN])
+    ticks = [watch.tick(NOON + HOUR_US + number * TICK, SILENT, evaluated=()) for number in range(12)]
+    muted = watch.tick(NOON + 2 * HOUR_US, SILENT, evaluated=(), muted=[DOWN])
     well = watch.tick(NOON + 3 * HOUR_US, over=[SILENT])
 
     assert [told(news) for news in (*ticks, muted, well)] == [[DOWN], *[[]] * 13]
@@ -567,11 +569,11 @@ def test_when_it_is_told_of_next_is_foreseen(
     """At the instant at which it then is."""
     watch.policy = AlertPolicy(repeat=None if repeat is None else tuple(one * MINUTE for one in repeat))
     watch.incidents = Incidents(watch.policy)
-    told_at = [at for at in range(0, told_minutes + 1, 5) if told(watch.tick(NOON + at * MINUTE, SILENT))]
+    last_notified_at = [at for at in range(0, told_minutes + 1, 5) if told(watch.tick(NOON + at * MINUTE, SILENT))]
     (incident,) = watch.incidents.open.values()
     foreseen = watch.incidents.next_alert_at(incident, NOON + now_minutes * MINUTE)
 
-    assert told_at[-1] == told_minutes
+    assert last_notified_at[-1] == told_minutes
     assert foreseen == NOON + expected_minutes * MINUTE
     later = range(told_minutes + 5, expected_minutes + 1, 5)
     assert [at for at in later if told(watch.tick(NOON + at * MINUTE, SILENT))] == [expected_minutes]

@@ -123,7 +123,7 @@ def test_memory_is_pruned_with_the_hours(evaluation_of: Callable[..., Evaluation
     for hour in range(24 * 30):
         incidents.update(evaluation_of(("a", "silent"), ("b", "silent"), at=now + hour * HOUR_US))
 
-    assert sum(len(keys) for keys in incidents._told.by_hour.values()) <= 2 * 27
+    assert sum(len(keys) for keys in incidents._dedup_keys.by_hour.values()) <= 2 * 27
 
 
 def test_a_key_from_the_far_future_does_not_stay(evaluation_of: Callable[..., Evaluation], now: Instant) -> None:
@@ -133,7 +133,7 @@ def test_a_key_from_the_far_future_does_not_stay(evaluation_of: Callable[..., Ev
 
     incidents.update(evaluation_of(at=now))
 
-    assert set().union(*incidents._told.by_hour.values()) == set()
+    assert set().union(*incidents._dedup_keys.by_hour.values()) == set()
 
 
 TICKS = st.lists(

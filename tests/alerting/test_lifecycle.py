@@ -57,7 +57,7 @@ def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], 
         evaluation = Evaluation(
             now,
             findings,
-            judged=frozenset({"silent", "never-seen", "receiver-down", "unstamped"}),
+            evaluated=frozenset({"silent", "never-seen", "receiver-down", "unstamped"}),
             over=frozenset(over - ill),
             signs=dict.fromkeys(over - ill, now),
             limits=dict.fromkeys(PAIRS, ""),

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from fleet_health.alerting.mute_windows import QuietWindow
+from fleet_health.alerting.mute_windows import MuteWindow
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import from_datetime
 
@@ -28,7 +28,7 @@ DAYS = frozenset(range(7))
 )
 def test_a_window_within_a_day(at: str, *, is_active: bool) -> None:
     """From its beginning on, until its end exclusively, on its days only."""
-    window = QuietWindow(frozenset({0}), time(9), time(17), ZoneInfo("UTC"))
+    window = MuteWindow(frozenset({0}), time(9), time(17), ZoneInfo("UTC"))
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at).replace(tzinfo=UTC))) == is_active
 
@@ -46,7 +46,7 @@ def test_a_window_within_a_day(at: str, *, is_active: bool) -> None:
 )
 def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(at: str, *, is_active: bool) -> None:
     """Friday's goes on on Saturday morning, and there is no Thursday's."""
-    window = QuietWindow(frozenset({4}), time(22), time(6), BERLIN)
+    window = MuteWindow(frozenset({4}), time(22), time(6), BERLIN)
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at).replace(tzinfo=BERLIN))) == is_active
 
@@ -70,7 +70,7 @@ def test_a_window_over_midnight_belongs_to_the_day_on_which_it_begins(at: str, *
 )
 def test_it_moves_with_summer_time(at_utc: str, *, is_active: bool) -> None:
     """22:00 on the wall is another hour of UTC on either side of the change."""
-    window = QuietWindow(DAYS, time(22), time(23), BERLIN)
+    window = MuteWindow(DAYS, time(22), time(23), BERLIN)
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at_utc).replace(tzinfo=UTC))) == is_active
 
@@ -88,14 +88,14 @@ def test_it_moves_with_summer_time(at_utc: str, *, is_active: bool) -> None:
 )
 def test_an_hour_that_is_skipped_or_repeated(at_utc: str, *, is_active: bool) -> None:
     """The wall clock decides."""
-    window = QuietWindow(DAYS, time(2), time(3), BERLIN)
+    window = MuteWindow(DAYS, time(2), time(3), BERLIN)
 
     assert window.is_active(from_datetime(datetime.fromisoformat(at_utc).replace(tzinfo=UTC))) == is_active
 
 
 def test_from_a_time_to_the_same_is_a_whole_day() -> None:
     """From midnight to midnight, for example."""
-    window = QuietWindow(frozenset({5}), time(0), time(0), ZoneInfo("UTC"))
+    window = MuteWindow(frozenset({5}), time(0), time(0), ZoneInfo("UTC"))
     hours = [
         window.is_active(from_datetime(datetime(2026, 11, day, hour, tzinfo=UTC)))
         for day in (27, 28, 29)
@@ -111,6 +111,6 @@ def test_from_a_time_to_the_same_is_a_whole_day() -> None:
 )
 def test_whom_it_is_about(globs: tuple[str, ...] | None, host: str, *, is_about: bool) -> None:
     """Everything, unless hosts are named."""
-    window = QuietWindow(DAYS, time(0), time(0), BERLIN, None if globs is None else HostGlobs(globs))
+    window = MuteWindow(DAYS, time(0), time(0), BERLIN, None if globs is None else HostGlobs(globs))
 
     assert window.is_about(host) == is_about

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.service import clock
 from tests.bench import yardsticks
 from tests.bench.apart import apart
@@ -80,7 +80,7 @@ async def _latencies(alerts: int, rounds: int, directory: Path, socket: Path) ->
     size = 0
     yardsticks.write_and_sync(directory / "yardstick.jsonl", b"\n")
     async with wired(settings, socket, scheduled.set) as parts:
-        parts.fleet.ships.record(Ship(next(names), clock.now()) for _ in range(_WELL_HOSTS))
+        parts.fleet.uploads.record(Upload(next(names), clock.now()) for _ in range(_WELL_HOSTS))
         evaluation = asyncio.create_task(parts.evaluator.run())
         await scheduled.wait()
         for _ in range(rounds):
@@ -90,7 +90,7 @@ async def _latencies(alerts: int, rounds: int, directory: Path, socket: Path) ->
             ticks.append(tick)
             # Too late for the tick before, and silent at this one.
             silent_since = tick - _AFTER_US - SECOND_US // 2
-            parts.fleet.ships.record([Ship(next(names), silent_since) for _ in range(alerts)])
+            parts.fleet.uploads.record([Upload(next(names), silent_since) for _ in range(alerts)])
             before = parts.alerts.stat().st_size if parts.alerts.exists() else 0
             await scheduled.wait()
             await parts.delivery.settle()

@@ -172,7 +172,7 @@ class Entries:
         parts = [self._other(number, at_us, index) for index in range(self._others)]
         host = self._hosts[number * 7_919 % len(self._hosts)]
         (status,) = self._random.choices(_STATUSES, _WEIGHTS)
-        if status is _STATUSES[1] and number % 2:  # one in two of these is told of by a warning instead
+        if status is _STATUSES[1] and number % 2:  # one in two of these is notified by a warning instead
             message = _UNSTAMPED % (host, number)
         else:
             message = _ACCESS % (number % 250, number % 240, 40_000 + number % 20_000, host, number, status)

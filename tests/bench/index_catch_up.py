@@ -1,4 +1,4 @@
-"""Index catch-up: from the file into the table of last ships, every row within the lookback."""
+"""Index catch-up: from the file into the table of last uploads, every row within the lookback."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.config.loading import load
-from fleet_health.model.fleet import Ships
+from fleet_health.model.fleet import Uploads
 from fleet_health.sources.index.source import IndexFollower
 from tests.bench import yardsticks
 from tests.bench.apart import apart
@@ -37,19 +37,19 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
     return Section(
         "Index catch-up",
         f"{rows:,} rows of {index.stat().st_size / rows:.0f} bytes, of {hosts} hosts, all within the lookback. Ours is"
-        " `IndexFollower.poll` into the last ships, in a process of its own each time, as is the loop. mtail and wc are"
-        " timed whole, their start included.",
+        " `IndexFollower.poll` into the last uploads, in a process of its own each time, as is the loop. mtail and wc"
+        " are timed with their start.",
         (
             at_least(
-                "rows into last ships",
+                "rows into last uploads",
                 ours,
                 "`json.loads` + `datetime.fromisoformat`",
                 taken["loop"],
                 unit=unit,
                 factor=5,
             ),
-            at_least("rows into last ships", ours, "mtail", taken["mtail"], unit=unit, factor=5),
-            at_least("rows into last ships", ours, "`wc -l`", taken["wc"], unit=unit),
+            at_least("rows into last uploads", ours, "mtail", taken["mtail"], unit=unit, factor=5),
+            at_least("rows into last uploads", ours, "`wc -l`", taken["wc"], unit=unit),
         ),
     )
 
@@ -61,13 +61,13 @@ def follow(index: str) -> tuple[float, int, int]:
 
 async def _poll(index: Path) -> tuple[float, int, int]:
     settings = load(None, {"index.path": ("", str(index))}).index
-    ships = Ships()
+    uploads = Uploads()
     started_at = time.perf_counter()
-    follower = IndexFollower(settings, reach_us=40 * DAY_US, deliver=ships.record, clock=lambda: END_US)
+    follower = IndexFollower(settings, lookback_us=40 * DAY_US, deliver=uploads.record, clock=lambda: END_US)
     await follower.poll()
     seconds = time.perf_counter() - started_at
     await follower.close()
-    return seconds, follower.state.read, len(list(ships.items()))
+    return seconds, follower.state.read, len(list(uploads.items()))
 
 
 def _rate(module: str, function: str, index: Path, rows: int, hosts: int) -> float:

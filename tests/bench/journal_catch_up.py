@@ -60,7 +60,7 @@ async def _poll(directory: Path) -> tuple[float, int, int]:
     settings = load(None, {"journal.directory": ("", str(directory))}).journal
     traffic = Traffic()
     started_at = time.perf_counter()
-    follower = JournalFollower(settings, reach_us=DAY_US, deliver=traffic.record, clock=lambda: END_US)
+    follower = JournalFollower(settings, lookback_us=DAY_US, deliver=traffic.record, clock=lambda: END_US)
     await follower.poll()
     seconds = time.perf_counter() - started_at
     events = sum(window.count(0, END_US).answers + window.count(0, END_US).unstamped for _, window in traffic.items())

@@ -1,4 +1,4 @@
-"""Replay: a month of the past judged again, tick by tick."""
+"""Replay: a month of the past evaluated again, tick by tick."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
         f"`fleet-health replay --json` of {month} days with a tick of 5 minutes, timed whole, on an index of {rows:,}"
         f" rows of {scale.hosts} hosts: with a journal of {scale.hosts:,} entries, and with one of {rows:,} access"
         " lines. Beside it stands what it takes to read the same once: journalctl into /dev/null, and then"
-        " the loop of `json.loads` and `datetime.fromisoformat`. Memory is RssAnon of all its processes, at its"
+        " the loop of `json.loads` and `datetime.fromisoformat`. SavedState is RssAnon of all its processes, at its"
         " highest, looked at twenty times a second.",
         (
             _limited(f"{month} days, {rows:,} rows", taken["quiet"], plain, taken["read"]),

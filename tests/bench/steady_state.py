@@ -128,7 +128,7 @@ def _measure(scale: Scale, work: Path, scratch: Path, hosts: int, rate: int) -> 
     index, journal = site / "index.jsonl", site / "journal"
     count = int(rate * scale.history_s) or hosts
     began_us = time.time_ns() // 1000
-    # Every host has shipped of late, so that none falls silent meanwhile.
+    # Every host has uploaded of late, so that none falls silent meanwhile.
     write_index(index, Rows(host_names(hosts)).between(2 * hosts, began_us - 15 * MINUTE_US, began_us))
     history = Entries(host_names(hosts), others=0)
     first_us = began_us - int(scale.history_s * SECOND_US)

@@ -69,7 +69,7 @@ def test_a_yardstick_that_is_missing_says_so_in_its_row() -> None:
 
 
 @pytest.mark.parametrize(
-    ("judge", "theirs", "is_reached"),
+    ("evaluate", "theirs", "is_reached"),
     [
         pytest.param(at_least, 2.0, True, id="more is better, and it is three times as much"),
         pytest.param(at_least, 2.1, False, id="more is better, and it is less than three times as much"),
@@ -77,9 +77,9 @@ def test_a_yardstick_that_is_missing_says_so_in_its_row() -> None:
         pytest.param(at_most, 1.9, False, id="less is better, and it is more than three times as much"),
     ],
 )
-def test_a_target_is_reached_by_the_ratio(judge: type, theirs: float, is_reached: bool) -> None:  # noqa: FBT001
+def test_a_target_is_reached_by_the_ratio(evaluate: type, theirs: float, is_reached: bool) -> None:  # noqa: FBT001
     """Exactly the factor is enough."""
-    row = judge("speed", Samples((6.0,)), "theirs", Samples((theirs,)), unit="x/s", factor=3)
+    row = evaluate("speed", Samples((6.0,)), "theirs", Samples((theirs,)), unit="x/s", factor=3)
 
     assert row.is_reached is is_reached
 

@@ -48,7 +48,7 @@ def test_the_cpu_time_of_another_process_can_be_had(eventually: Eventually) -> N
 
 
 def test_anonymous_memory_is_what_was_written_to() -> None:
-    """Memory that is taken and filled counts."""
+    """SavedState that is taken and filled counts."""
     before = anonymous_bytes(os.getpid())
     with mmap.mmap(-1, 64 * MIB, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         memory.write(b"x" * (64 * MIB))

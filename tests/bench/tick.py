@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import evaluate
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Response, Ship, Unstamped
+from fleet_health.model.observation import Response, Unstamped, Upload
 from fleet_health.service import clock
 from tests.bench.apart import apart
 from tests.bench.data import MINUTE_US, host_names
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tests.bench.scale import Scale
 
 _MODERATE, _LIMIT_MS = 10_000, 20.0
-# Memory that no longer fits the processor's caches costs something, and is no fault of the algorithm.
+# SavedState that no longer fits the processor's caches costs something, and is no fault of the algorithm.
 _LINEAR = 1.25
 _PROBE_S = 0.0005
 
@@ -91,12 +91,12 @@ def _linear(evaluations: dict[int, float], hosts: int, fewer: int) -> Row:
 
 
 def fill(fleet: Fleet, hosts: int, answers: int, now: int) -> None:
-    """Fill a fleet with hosts that shipped lately, most of them well."""
+    """Fill a fleet with hosts that uploaded lately, most of them well."""
     random = Random(hosts)  # noqa: S311 - nothing is secret here
     span = 28 * MINUTE_US
     names = [name.decode() for name in host_names(hosts)]
-    fleet.ships.record(
-        Ship(name, now - (45 * MINUTE_US if number % 100 == 1 else random.randrange(25 * MINUTE_US)))
+    fleet.uploads.record(
+        Upload(name, now - (45 * MINUTE_US if number % 100 == 1 else random.randrange(25 * MINUTE_US)))
         for number, name in enumerate(names)
     )
     for number, name in enumerate(names):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
@@ -90,7 +90,7 @@ async def wired(settings: Settings, journal_socket: Path, on_scheduled: Callable
     )
     journal = JournalSink(str(journal_socket))
     delivery = Delivery(AlertLog(settings.alerts_path, is_service=True), journal, pulses["writer"], counters=Counters())
-    await intake.adopt(settings, reach_of(settings.detectors()))
+    await intake.adopt(settings, lookback_of(settings.detectors()))
     evaluator = evaluator_of(
         intake=intake,
         engine=Engine(settings.rules()),

@@ -31,11 +31,11 @@ FAILREGEX = r'^\S* ?\S+ uvicorn\[\d+\]: INFO:\s+<ADDR>:\d+ - "PUT /v1/episodes/[
 """Finds what fail2ban would count: the refusals."""
 
 MTAIL_PROGRAM = r"""
-gauge last_ship by host
+gauge last_upload by host
 
 /"host_id": "(?P<host>[^"]+)".*"received_at_wall": "(?P<date>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})/ {
   strptime($date, "2006-01-02T15:04:05")
-  last_ship[$host] = timestamp()
+  last_upload[$host] = timestamp()
 }
 """
 
@@ -115,7 +115,7 @@ def mtail_programs(scratch: Path) -> Path:
     """Write the directory with mtail's program."""
     programs = scratch / "mtail"
     programs.mkdir(exist_ok=True)
-    (programs / "last-ship.mtail").write_text(MTAIL_PROGRAM)
+    (programs / "last-upload.mtail").write_text(MTAIL_PROGRAM)
     return programs
 
 

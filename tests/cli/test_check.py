@@ -24,12 +24,12 @@ MINUTE_US = 60_000_000
 @pytest.fixture
 def recorded(site: Site) -> Site:
     """Recorded inputs that show every symptom at NOW, and on both sides of each boundary."""
-    site.ship("well", at_us=NOW_US - MINUTE_US)
-    site.ship("quiet", at_us=NOW_US - 45 * MINUTE_US)
-    site.ship("just-in-time", at_us=NOW_US - 30 * MINUTE_US)
-    site.ship("forgotten", at_us=NOW_US - 24 * 60 * MINUTE_US - 1)
-    site.ship("back", at_us=NOW_US - 50 * MINUTE_US)
-    site.ship("back", at_us=NOW_US + 1)  # has not happened yet
+    site.upload("well", at_us=NOW_US - MINUTE_US)
+    site.upload("quiet", at_us=NOW_US - 45 * MINUTE_US)
+    site.upload("just-in-time", at_us=NOW_US - 30 * MINUTE_US)
+    site.upload("forgotten", at_us=NOW_US - 24 * 60 * MINUTE_US - 1)
+    site.upload("back", at_us=NOW_US - 50 * MINUTE_US)
+    site.upload("back", at_us=NOW_US + 1)  # has not happened yet
     site.answer("early", 500, times=10, at_us=NOW_US - 30 * MINUTE_US - 1)
     site.answer("edge", 500, times=10, at_us=NOW_US - 30 * MINUTE_US)
     site.answer("refused", 412, times=12, at_us=NOW_US - MINUTE_US)
@@ -54,7 +54,7 @@ def found(stdout: str) -> list[tuple[str, str]]:
     return re.findall(r"^(\S+): (silent|fatal-only|unstamped)", stdout, re.MULTILINE)
 
 
-def test_it_judges_recorded_inputs_as_of_then(recorded: Site, check: RunCommand) -> None:
+def test_it_evaluates_recorded_inputs_as_of_then(recorded: Site, check: RunCommand) -> None:
     """Both ends of the window belong to it; what is later has not happened; alerts are written and it is a success."""
     done = check("--now", NOW.isoformat())
 
@@ -262,7 +262,7 @@ def test_options_prevail_over_the_configuration(recorded: Site, run_command: Run
 )
 @pytest.mark.usefixtures("recorded")
 def test_what_cannot_be_used_is_refused(options: list[str], site: Site, check: RunCommand) -> None:
-    """It is said which option is wrong, with exit status 2; nothing is judged and nothing written."""
+    """It is said which option is wrong, with exit status 2; nothing is evaluated and nothing written."""
     done = check(*options)
 
     assert (done.status, done.stdout) == (2, "")
@@ -305,7 +305,7 @@ def test_without_an_index_there_is_no_verdict(kind: str, site: Site, check: RunC
 @pytest.mark.parametrize("kind", ["missing", "empty", "a file"])
 def test_without_a_journal_silent_hosts_are_found(kind: str, site: Site, check: RunCommand) -> None:
     """That is a warning; the index's detectors still run, and the run is a success."""
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     if kind == "empty":
         site.journal_directory.mkdir()
     elif kind == "a file":
@@ -321,7 +321,7 @@ def test_without_a_journal_silent_hosts_are_found(kind: str, site: Site, check: 
 def test_alerts_that_cannot_be_written_are_a_failure(site: Site, check: RunCommand) -> None:
     """The verdict is printed all the same, each alert counts as new, and the exit status is 1."""
     site.configure(alerts=site.directory / "missing" / "alerts.jsonl")
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     done = check()
 
     assert (done.status, done.last_line) == (1, "1 host checked, 1 new alert")
@@ -332,7 +332,7 @@ def test_alerts_that_cannot_be_written_are_a_failure(site: Site, check: RunComma
 def test_rows_that_cannot_be_read_are_no_failure(site: Site, check: RunCommand) -> None:
     """Garbage in the index is passed over; a last row without newline counts."""
     site.index.write_bytes(b"\xff\nnot JSON\n{}\n\0\0\0\n")
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     site.index.write_bytes(site.index.read_bytes().rstrip(b"\n"))
     done = check()
 
@@ -340,8 +340,8 @@ def test_rows_that_cannot_be_read_are_no_failure(site: Site, check: RunCommand) 
 
 
 def test_a_live_row_ahead_of_the_clock_counts_as_now(site: Site, check: RunCommand) -> None:
-    """Without --now a row from the future is a host that has just shipped, as in the service."""
-    site.ship("ahead", minutes_ago=-600)
+    """Without --now a row from the future is a host that has just uploaded, as in the service."""
+    site.upload("ahead", minutes_ago=-600)
 
     assert check().last_line == "1 host checked, 0 new alerts"
 
@@ -349,13 +349,13 @@ def test_a_live_row_ahead_of_the_clock_counts_as_now(site: Site, check: RunComma
 def test_beside_a_running_service_no_alert_is_doubled(
     site: Site, check: RunCommand, start_service: StartService
 ) -> None:
-    """Service and check judge alike, and whoever comes second writes nothing."""
+    """Service and check evaluate alike, and whoever comes second writes nothing."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
         beside = check("--json")
-        site.ship("newly-quiet", minutes_ago=31)
+        site.upload("newly-quiet", minutes_ago=31)
         first_or_second = check()
         service.until(lambda: "4 firing" in service.notify.status, "the service's own verdict")
         assert service.stop() == 0
@@ -385,8 +385,8 @@ def test_its_findings_are_the_services(site: Site, check: RunCommand, start_serv
 def test_it_holds_back_what_the_service_holds_back(site: Site, check: RunCommand, start_service: StartService) -> None:
     """A host within its grace, a repeat that is not due, a host known as lost: by the state of the service."""
     site.configure('hosts.expected = ["pi-9"]\nalerts.repeat = ["24h"]\ndetectors.silent.lookback = "1h"')
-    site.ship("quiet", minutes_ago=45)
-    site.ship("well")
+    site.upload("quiet", minutes_ago=45)
+    site.upload("well")
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
         service.until_evaluated_anew()
@@ -408,7 +408,7 @@ def test_it_holds_back_what_the_service_holds_back(site: Site, check: RunCommand
 def test_without_a_service_no_grace_holds_an_alert_back(site: Site, check: RunCommand) -> None:
     """Nobody remembers since when a host is missing, so it would be missing for the first time at every check."""
     site.configure('hosts.expected = ["pi-9"]')
-    site.ship("well")
+    site.upload("well")
 
     assert "pi-9: never-seen\n" in check().stdout
     assert site.alerted() == [("pi-9", "never-seen")]

@@ -59,8 +59,8 @@ def test_it_knows_its_version(run_command: RunCommand) -> None:
 
 def test_a_reader_that_leaves_early_is_no_error(site: Site) -> None:
     """`check | head` shows its first lines, and no traceback."""
-    site.ship(*(f"quiet-{number}" for number in range(3_000)), minutes_ago=45)
-    site.ship("well")
+    site.upload(*(f"quiet-{number}" for number in range(3_000)), minutes_ago=45)
+    site.upload("well")
     process = subprocess.Popen(
         [sys.executable, "-m", "fleet_health", "check", "--dry-run", "--config", site.config],
         stdout=subprocess.PIPE,

@@ -75,7 +75,7 @@ def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run
     assert 'blind_after = "15m"  # default\n' in shown
     assert f"\n[[quiet]]  # {config}\n" in shown
     ours, theirs = load(config), load(again)
-    assert (ours.tick_us, ours.policy, ours.quiet) == (theirs.tick_us, theirs.policy, theirs.quiet)
+    assert (ours.tick_us, ours.policy, ours.mute_windows) == (theirs.tick_us, theirs.policy, theirs.mute_windows)
     assert [ours.limits["silent"].of(host) for host in HOSTS] == [theirs.limits["silent"].of(host) for host in HOSTS]
     assert [ours.limits["fatal-only"].of(host) for host in HOSTS] == [
         theirs.limits["fatal-only"].of(host) for host in HOSTS
@@ -109,7 +109,7 @@ def test_both_can_be_documents(config: Path, run_command: RunCommand) -> None:
         ("pi-1", "40m", None, 0.95),
     ],
 )
-def test_a_hosts_limits_are_those_that_it_is_judged_by(  # noqa: PLR0917
+def test_a_hosts_limits_are_those_that_it_is_evaluated_by(  # noqa: PLR0917
     host: str, after: str, origin: str | None, ratio: float, config: Path, run_command: RunCommand
 ) -> None:
     """The most specific override wins, and it is said which."""

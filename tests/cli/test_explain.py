@@ -86,10 +86,10 @@ def test_what_holds_an_alert_back_is_said(
     run_command: RunCommand,
     start_service: StartService,
 ) -> None:
-    """A silence with who and why; a cause that is told of instead; a host that is to stand for a while first."""
+    """A silence with who and why; a cause that is notified instead; a host that is to stand for a while first."""
     site.configure('hosts.expected = ["absent"]\n[receiver.failing]\nmin_hosts = 1')
-    site.ship("well")
-    site.ship("quiet", minutes_ago=45)
+    site.upload("well")
+    site.upload("quiet", minutes_ago=45)
     site.answer("broken", 503, times=12)
     site.sync_journal()
     run_command("silence", "quiet", "--for", "2h", "--reason", "we know", "--config", site.config)
@@ -125,15 +125,15 @@ def test_why_an_incident_is_notified_or_not(
 ) -> None:
     """For this hour, or until the next interval; and nothing more if it is lost."""
     (config := tmp_path / "config.toml").write_text(f"alerts.repeat = {repeat}")
-    told_at = 1_795_435_200_000_000
-    incident = Incident("a", "silent", told_at, told_at=told_at, lost_at=lost_at)
+    last_notified_at = 1_795_435_200_000_000
+    incident = Incident("a", "silent", last_notified_at, last_notified_at=last_notified_at, lost_at=lost_at)
     settings = load(config)
     engine = Engine(settings.rules())
     findings = () if lost_at else (Finding("a", "silent", "detail", ""),)
-    engine.incidents.restore(Snapshot(at=told_at, open=[incident]))
-    engine.decide(Evaluation(told_at, findings))
+    engine.incidents.restore(Snapshot(at=last_notified_at, open=[incident]))
+    engine.decide(Evaluation(last_notified_at, findings))
     known = Knowledge(
-        now=told_at + hours * HOUR_US,
+        now=last_notified_at + hours * HOUR_US,
         settings=settings,
         problems=[],
         sources=[],
@@ -142,7 +142,7 @@ def test_why_an_incident_is_notified_or_not(
         next_at=None,
         unseen=(),
         clock="",
-        decisions=engine.incidents.decisions(told_at + hours * HOUR_US),
+        decisions=engine.incidents.decisions(last_notified_at + hours * HOUR_US),
         silences=Silences(),
         history=HistorySnapshot(),
     )
@@ -159,7 +159,7 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
 ) -> None:
     """Nobody wants to hear of it, so it is nothing to call for; what is in doubt, and that no alert can be foreseen."""
     site.configure()
-    site.ship("well")
+    site.upload("well")
     site.answer("refused", 412, times=12)
     run_command("silence", "refused", "--for", "2h", "--reason", "we know", "--config", site.config)
     site.journal.append(
@@ -189,7 +189,7 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
 def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], start_service: StartService) -> None:
     """With the nearest name; and without a service, that."""
     site.configure()
-    site.ship("pi-12", "büro 1")
+    site.upload("pi-12", "büro 1")
     site.answer("pi-12", 201)
     site.sync_journal()
     absent = explain("pi-12")

@@ -20,7 +20,7 @@ import pytest
 from fleet_health.cli.plot import style
 from fleet_health.cli.plot.dates import ticks
 from fleet_health.cli.plot.plot import PlotError, draw, plot_format
-from fleet_health.cli.plot.rows import MOST_HOSTS, answers_of, arrange, ships_of
+from fleet_health.cli.plot.rows import MOST_HOSTS, answers_of, arrange, uploads_of
 from fleet_health.model.coverage import Gap
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.replay.timeline import KINDS, Episode, Timeline
@@ -68,7 +68,7 @@ def month(hosts: int) -> Timeline:
         trouble = PER_HOST[number // 3 % len(PER_HOST)] if number % 3 == 0 else ""
         begin, end = sorted(chance.randrange(SINCE, UNTIL) for _ in range(2))
         for at in range(SINCE, UNTIL, HOUR_US):
-            kinds = ["ships", "accepted"]
+            kinds = ["uploads", "accepted"]
             if trouble and begin <= at < end:
                 kinds = {"fatal-only": ["server_errors"], "unstamped": ["client_errors", "unstamped"]}.get(trouble, [])
             for kind in kinds:
@@ -209,7 +209,7 @@ def test_gaps_that_overlap_are_one() -> None:
 def test_traffic_is_outlined_where_it_was() -> None:
     """A shape for each run of columns; an unstamped upload is not counted as another 4xx; a share can be seen."""
     timeline = Timeline(0, 10 * HOUR_US, bins=10)
-    for at, kinds in ((1, "ships accepted"), (2, "accepted"), (5, "client_errors unstamped"), (8, "server_errors")):
+    for at, kinds in ((1, "uploads accepted"), (2, "accepted"), (5, "client_errors unstamped"), (8, "server_errors")):
         for kind in kinds.split():
             timeline.add("a", KINDS.index(kind), at * HOUR_US)
     for _ in range(1000):
@@ -219,7 +219,7 @@ def test_traffic_is_outlined_where_it_was() -> None:
     spans = {name: [(shape[0][0], max(x for x, _ in shape)) for shape in shapes] for name, shapes in answers.items()}
     (failed,) = answers["server_errors"]
 
-    assert ships_of(timeline, "a") == [[(1, 0.0), (2, 0.0), (2, 1.0), (1, 1.0)]]
+    assert uploads_of(timeline, "a") == [[(1, 0.0), (2, 0.0), (2, 1.0), (1, 1.0)]]
     assert spans == {
         "accepted": [(1, 3), (8, 9)],
         "client_errors": [],
@@ -234,7 +234,7 @@ def test_bins_too_narrow_to_be_seen_share_a_column() -> None:
     timeline = Timeline(0, 100_000 * SECOND_US, bins=100_000)
     timeline.add("a", 0, 99_999 * SECOND_US)
 
-    ((*_, corner),) = ships_of(timeline, "a")
+    ((*_, corner),) = uploads_of(timeline, "a")
 
     assert corner[0] == 999
 

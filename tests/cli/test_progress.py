@@ -20,7 +20,7 @@ def shown(columns: int) -> list[str]:
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     with os.fdopen(writer, "w") as stream, Progress(stream) as progress:
         progress.begin("reading", 0, 100)
-        progress.begin("judging", 25, 125)
+        progress.begin("evaluating", 25, 125)
         progress.reach(100)  # too soon after the other to be shown
     written = b""
     with os.fdopen(reader, "rb", buffering=0) as terminal, suppress(OSError):  # EIO is the end, of a terminal
@@ -32,10 +32,10 @@ def shown(columns: int) -> list[str]:
 @pytest.mark.parametrize(
     ("columns", "line"),
     [
-        (80, "judging              [                              ]   0%"),
-        (0, "judging              [                              ]   0%"),
-        (40, "judging              [           ]   0%"),
-        (20, "judging            "),
+        (80, "evaluating              [                              ]   0%"),
+        (0, "evaluating              [                              ]   0%"),
+        (40, "evaluating              [           ]   0%"),
+        (20, "evaluating            "),
     ],
 )
 def test_a_bar_is_no_longer_than_the_line(columns: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:

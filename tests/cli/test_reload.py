@@ -24,7 +24,7 @@ def test_what_changes_is_said_and_then_done(
     """The settings, what fires and what resolves; with --dry-run nothing is done."""
     site.configure()
     site.show_all_symptoms()
-    site.ship("slow", minutes_ago=20)
+    site.upload("slow", minutes_ago=20)
     site.sync_journal()
     with start_service(site) as service:
         service.until_evaluated_anew()
@@ -63,8 +63,8 @@ def test_what_will_not_be_told_of_at_once_is_marked(
 ) -> None:
     """By a silence, by a quiet window that comes with it, for the sake of a cause, or because it has a grace."""
     site.configure("receiver.failing.enabled = false\ndetectors.fatal-only.min_count = 20")
-    site.ship("well")
-    site.ship("quiet", "known", "news", minutes_ago=25)
+    site.upload("well")
+    site.upload("quiet", "known", "news", minutes_ago=25)
     site.answer("broken", 503, times=12)
     site.sync_journal()
     run_command("silence", "known", "--for", "1h", "--reason", "x", "--config", site.config)
@@ -110,7 +110,7 @@ def test_a_configuration_that_is_wrong_changes_nothing(
 ) -> None:
     """Every problem is named, with exit status 2; and without a service it is 4."""
     site.configure()
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     absent = reload()
@@ -135,7 +135,7 @@ def test_a_service_is_found_by_a_configuration_that_it_refused(
 ) -> None:
     """It goes on with the old one, and says that itself; only what is wrong about its own path hides it."""
     site.configure()
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     with start_service(site) as service:

@@ -1,4 +1,4 @@
-"""`fleet-health replay`: the same judgement, at each tick that would have been."""
+"""`fleet-health replay`: the same evaluation, at each tick that would have been."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fleet_health.__main__ import main
 from fleet_health.cli.commands import check
 from fleet_health.cli.plot.plot import PlotError
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.replay.past import Past
 from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
@@ -110,13 +110,13 @@ def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.
     )
     record_anything(site, random, since - HOUR, until + HOUR)
     settings = load(site.config)
-    reach = reach_of(settings.detectors())
-    watched = Watched(settings.rules(), settings.quiet, settings.host_limit)
+    lookback = lookback_of(settings.detectors())
+    watched = Watched(settings.rules(), settings.mute_windows, settings.host_limit)
     outcomes = []
     for spans, is_alone, run_length in ((1, True, 7), (3, False, 100_000), (2, True, 7)):
         replay = Replay(watched)
         with Past(run_length) as past:
-            past.read(settings.index, settings.journal, reach, (since, until), lambda _: None, is_alone=is_alone)
+            past.read(settings.index, settings.journal, lookback, (since, until), lambda _: None, is_alone=is_alone)
             replayed = {
                 evaluation.at: [(one.host, one.symptom, one.detail, one.suggested_fix) for one in evaluation.findings]
                 for evaluation in evaluations(past, replay, since, until, spans)
@@ -137,10 +137,10 @@ def recorded(site: Site) -> Site:
     site.configure(tick="5m")
     for minute in range(-60, 240, 5):
         at = NOON + minute * MINUTE
-        site.ship("well", at_us=at)
+        site.upload("well", at_us=at)
         site.answer("well", 201, at_us=at)
         if not 0 <= minute < 120:
-            site.ship("quiet", at_us=at)
+            site.upload("quiet", at_us=at)
             site.answer("quiet", 201, at_us=at)
         if 0 <= minute < 30:
             site.answer("refused", 412, times=4, at_us=at)
@@ -171,7 +171,7 @@ def test_what_would_have_fired_when_and_for_how_long(recorded: Site, run_command
         (one["host"], one["symptom"], one["opened_wall"][11:16], one["ended_wall"][11:16], one["alerts"])
         for one in document["incidents"]
     ]
-    # The last ship before is at 11:55, and the last refusal at 12:25.
+    # The last upload before is at 11:55, and the last refusal at 12:25.
     assert incidents == [
         ("refused", "fatal-only", "12:10", "12:55", 1),
         ("quiet", "silent", "12:30", "14:05", 2),
@@ -290,7 +290,7 @@ def test_who_is_ignored_is_not_in_the_picture(recorded: Site, run_command: RunCo
 
 def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None:
     """The temporary directory holds but 16 KiB."""
-    recorded.ship(*(f"pi-{number}" for number in range(2_000)), at_us=NOON)
+    recorded.upload(*(f"pi-{number}" for number in range(2_000)), at_us=NOON)
     done = subprocess.run(
         [sys.executable, "-m", "fleet_health", "replay", "--config", recorded.config, "--since", iso(NOON)],
         env={**plain_environment(), "TMPDIR": str(small_disk)},

@@ -168,7 +168,7 @@ def test_a_silence_is_shown_at_once(
 ) -> None:
     """Also before the tick from which on it counts."""
     site.configure(tick="24h")
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
         silence("qu*", "--for", "2h", "--reason", "a test")

@@ -78,7 +78,7 @@ def host_lines(text: str) -> dict[str, str]:
 
 
 def test_a_fleet_at_a_glance(site: Site, status: Callable[..., Finished], start_service: StartService) -> None:
-    """Those in trouble first, what is the matter, and when they last shipped; exit status 1."""
+    """Those in trouble first, what is the matter, and when they last uploaded; exit status 1."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -146,7 +146,7 @@ def test_the_exit_status_says_how_it_is(
     """0 all well, 3 blind, 4 not running."""
     site.configure()
     absent = status()
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     with start_service(site) as service:
@@ -403,7 +403,7 @@ def test_a_duration_is_short(seconds: float | None, expected: str) -> None:
 def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: StartService) -> None:
     """Whatever speaks to the socket gets a word on what was expected."""
     site.configure()
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     answers = []

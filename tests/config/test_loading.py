@@ -637,7 +637,7 @@ def test_quiet_windows_are_read(settings_of: Callable[..., Settings]) -> None:
         zone = "Europe/Berlin"
         hosts = ["bench-*"]
         """
-    ).quiet
+    ).mute_windows
 
     assert (sorted(first.days), first.begins, first.ends) == ([0, 1, 2, 3, 4, 5, 6], time(22), time(6, 30))
     assert (first.zone.key, first.hosts) == ("UTC", None)

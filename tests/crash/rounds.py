@@ -26,7 +26,7 @@ if not __package__:  # started by its path
 
 from tests.crash.disturbed_site import DisturbedSite
 from tests.crash.plan import make_plan
-from tests.crash.verdict import hour_of, judge, settle
+from tests.crash.verdict import evaluate, hour_of, settle
 from tests.crash.workload import LIMITS
 
 if TYPE_CHECKING:
@@ -72,11 +72,11 @@ def run_round(seed: str, *, is_disturbed: bool = True) -> Result:
         for step in plan.steps:
             site.do(step)
         site.sync_journal()
-        site.index.touch()  # while it is away, nobody is judged to be silent
+        site.index.touch()  # while it is away, nobody is evaluated to be silent
         settled_hour = settle(site, plan.expected)
         status = site.service.stop()
         problems = [] if status == 0 else [f"exit status {status}"]
-        problems += judge(site, plan.expected, first_hour=hour_of(site.earliest_us), settled_hour=settled_hour)
+        problems += evaluate(site, plan.expected, first_hour=hour_of(site.earliest_us), settled_hour=settled_hour)
     except (AssertionError, subprocess.TimeoutExpired) as error:
         problems = [str(error)]
     finally:

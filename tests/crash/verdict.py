@@ -41,7 +41,7 @@ def settle(site: DisturbedSite, expected: frozenset[tuple[str, str]]) -> str:
             return hour
 
 
-def judge(
+def evaluate(
     site: DisturbedSite, expected: frozenset[tuple[str, str]], *, first_hour: str, settled_hour: str
 ) -> Iterator[str]:
     """Say what is wrong: all that is expected must be there in the hour of settling, and nothing else in any hour."""

@@ -19,7 +19,7 @@ from fleet_health.detectors.spec import (
     DetectorSpec,
     Finding,
     Kind,
-    Reach,
+    Lookback,
     Rule,
     Setting,
     Subject,
@@ -71,14 +71,14 @@ class Tardy(Rule):
     """Finds the hosts whose last upload is a while ago."""
 
     spec = SPEC
-    reach = Reach(ships_us=HOUR_US)
+    lookback = Lookback(uploads_us=HOUR_US)
 
     def __init__(self, limits: HostLimits[TardyLimits]) -> None:
         self._limits = limits
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Give how long ago it uploaded last."""
-        last_at = fleet.ships.last_at(host)
+        last_at = fleet.uploads.last_at(host)
         if host == EVERY_HOST or last_at is None:
             return ()
         after_us = self._limits.of(host).after_us
@@ -92,12 +92,12 @@ class Tardy(Rule):
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether it has uploaded of late."""
-        last_at = fleet.ships.last_at(host)
+        last_at = fleet.uploads.last_at(host)
         return last_at is not None and now - last_at <= self._limits.of(host).after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return its last upload."""
-        return fleet.ships.last_at(host)
+        return fleet.uploads.last_at(host)
 
     def limits_of(self, host: str) -> str:
         """Return the limit."""
@@ -142,8 +142,8 @@ def documents(text: str) -> list[dict[str, Any]]:
 def late(site: Site) -> Site:
     """A site with two hosts that uploaded ten minutes ago, one of which may."""
     site.configure(CONFIG)
-    site.ship("late", "patient", minutes_ago=10)
-    site.ship("well")
+    site.upload("late", "patient", minutes_ago=10)
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     return site
@@ -195,7 +195,7 @@ def test_the_service_alerts_explains_silences_and_resolves_it(
         explained = json.loads(command("explain", "late", "--config", late.config, "--json"))
         command("silence", "late", "--symptom", SYMPTOM, "--for", "1h", "--reason", "known", "--config", late.config)
         listed = command("silence", "list", "--config", late.config)
-        late.ship("late")
+        late.upload("late")
         service.until(lambda: late_incidents(late) == [], "the end")
         assert service.stop() == 0
 
@@ -218,7 +218,7 @@ def test_a_replay_by_several_processes_ends_what_began_in_another_span(site: Sit
     since = (now_us() // (10 * minute) - 18) * 10 * minute
     site.configure("detectors.tardy.after = '15m'", tick="10m")
     for at in (10 * minute, *(100 * minute + 1 + late * minute for late in (0, 10, 20, 30, 40))):
-        site.ship("late", at_us=since + at)
+        site.upload("late", at_us=since + at)
     site.answer("late", 201)
     site.sync_journal()
 

@@ -12,14 +12,14 @@ from typing import NamedTuple, TypeAlias
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.detectors.evaluation import evaluate, evict, lookback_of
 from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.silent import Silent, SilentLimits
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Response, Ship
+from fleet_health.model.observation import Response, Upload
 from fleet_health.model.observation import Unstamped as UnstampedRejection
 from fleet_health.model.row_dates import admit_until
 from tests.rig.properties import tried
@@ -53,7 +53,7 @@ class Verdict(NamedTuple):
     fix: str
 
 
-def judge(rows: list[Ship], entries: list[Entry], rules_of: dict[str, Rules], now: int) -> list[Verdict]:
+def by_the_rules(rows: list[Upload], entries: list[Entry], rules_of: dict[str, Rules], now: int) -> list[Verdict]:
     """Say which hosts show which symptoms, word by word from the rules."""
     verdicts = []
     for host, rules in rules_of.items():
@@ -130,7 +130,7 @@ RULES = st.builds(
 )
 HOSTS = st.sampled_from(["pi-1", "pi-2", "bench-1"])
 INSTANTS = st.integers(NOW - 25, NOW + 3)
-ROWS = st.lists(st.builds(Ship, HOSTS, INSTANTS), max_size=8)
+ROWS = st.lists(st.builds(Upload, HOSTS, INSTANTS), max_size=8)
 ENTRIES = st.lists(
     st.builds(Response, HOSTS, INSTANTS, st.sampled_from([200, 404, 412, 499, 500, 503]))
     | st.builds(Response, HOSTS, INSTANTS, st.sampled_from([412, 500]))
@@ -142,40 +142,40 @@ ENTRIES = st.lists(
 @tried(600)
 @given(rows=ROWS, entries=ENTRIES, default=RULES, bench=RULES, has_evicted=st.booleans())
 def test_the_findings_are_those_of_the_rules(
-    rows: list[Ship], entries: list[Entry], default: Rules, bench: Rules, *, has_evicted: bool
+    rows: list[Upload], entries: list[Entry], default: Rules, bench: Rules, *, has_evicted: bool
 ) -> None:
-    """Judged as of an instant, with the hosts' own limits, the core finds what the rules say, evicted or not."""
+    """Evaluated as of an instant, with the hosts' own limits, the core finds what the rules say, evicted or not."""
     fleet, detectors = Fleet(), limits_of(default, bench)
-    fleet.ships.record(admit_until(rows, NOW)[0])
+    fleet.uploads.record(admit_until(rows, NOW)[0])
     fleet.traffic.record(entries)
     if has_evicted:
-        evict(fleet, reach_of(detectors), NOW)
+        evict(fleet, lookback_of(detectors), NOW)
 
     found = verdicts_of(fleet, detectors, NOW)
 
     event(f"{len(found)} findings")
-    assert found == judge(rows, entries, {"pi-1": default, "pi-2": default, "bench-1": bench}, NOW)
+    assert found == by_the_rules(rows, entries, {"pi-1": default, "pi-2": default, "bench-1": bench}, NOW)
 
 
 @tried(300)
 @given(
     batches=st.lists(st.tuples(ROWS, ENTRIES, st.integers(0, 10)), min_size=1, max_size=5), default=RULES, bench=RULES
 )
-def test_a_service_that_has_long_run_judges_like_one_just_started(
-    batches: list[tuple[list[Ship], list[Entry], int]], default: Rules, bench: Rules
+def test_a_service_that_has_long_run_evaluates_like_one_just_started(
+    batches: list[tuple[list[Upload], list[Entry], int]], default: Rules, bench: Rules
 ) -> None:
     """Evicting at each tick changes no later verdict, however late and in whatever order the observations arrive."""
     fleet, detectors, now = Fleet(), limits_of(default, bench), NOW
-    rows: list[Ship] = []
+    rows: list[Upload] = []
     entries: list[Entry] = []
     for new_rows, new_entries, step in batches:
         now += step
         rows += [row for row in new_rows if row.at <= now]
         entries += new_entries
-        fleet.ships.record(row for row in new_rows if row.at <= now)
+        fleet.uploads.record(row for row in new_rows if row.at <= now)
         fleet.traffic.record(new_entries)
-        evict(fleet, reach_of(detectors), now)
+        evict(fleet, lookback_of(detectors), now)
 
-        assert verdicts_of(fleet, detectors, now) == judge(
+        assert verdicts_of(fleet, detectors, now) == by_the_rules(
             rows, entries, {"pi-1": default, "pi-2": default, "bench-1": bench}, now
         )

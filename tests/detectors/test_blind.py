@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.detectors.blind import Blind
-from fleet_health.detectors.spec import Reach
+from fleet_health.detectors.spec import Lookback
 from fleet_health.model.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
 
 if TYPE_CHECKING:
@@ -141,5 +141,5 @@ def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], n
 
 
 def test_it_looks_at_no_observation() -> None:
-    """So it is judged whatever cannot be seen."""
-    assert Blind(AFTER_US).reach == Reach()
+    """So it is evaluated whatever cannot be seen."""
+    assert Blind(AFTER_US).lookback == Lookback()

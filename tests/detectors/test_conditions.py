@@ -14,7 +14,7 @@ from fleet_health.config.schema import KEYS
 from fleet_health.detectors.spec import are_met
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Response, Ship, UnitState, Unstamped
+from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _settings() -> Settings:
 SETTINGS = _settings()
 
 minutes = st.sampled_from([0, 1, 5, 29, 30, 31, 60, 24 * 60, 24 * 60 + 1])
-ships = st.builds(lambda host, ago: Ship(host, NOW - ago * MINUTE), st.sampled_from(HOSTS), minutes)
+uploads = st.builds(lambda host, ago: Upload(host, NOW - ago * MINUTE), st.sampled_from(HOSTS), minutes)
 responses = st.builds(
     lambda host, ago, status: Response(host, NOW - ago * MINUTE, status),
     st.sampled_from(HOSTS),
@@ -73,20 +73,20 @@ coverages = st.builds(
 
 
 @given(
-    st.lists(ships, max_size=8),
+    st.lists(uploads, max_size=8),
     st.lists(responses | unstamped | unit_states, max_size=16),
     st.lists(coverages, max_size=2),
     st.frozensets(st.sampled_from(["pi-2", "x-1"])),
 )
 def test_all_conditions_are_met_just_where_there_is_a_finding(
-    shipped: list[Ship],
+    uploaded: list[Upload],
     logged: list[Response | Unstamped | UnitState],
     coverage: list[Coverage],
     lost: frozenset[str],
 ) -> None:
     """For every detector and host, and for the fleet as a whole."""
     fleet = Fleet(SETTINGS.host_limit)
-    fleet.ships.record(shipped)
+    fleet.uploads.record(uploaded)
     fleet.traffic.record(logged)
     fleet.coverage, fleet.lost = tuple(coverage), lost
     for detector in SETTINGS.detectors():
@@ -106,7 +106,7 @@ def test_the_conditions_say_what_the_settings_say(tmp_path: Path) -> None:
     config.write_text('[detectors.silent]\nafter = "42m"\n')
     silent = load(config).detectors()[0]
     fleet = Fleet()
-    fleet.ships.record([Ship("a", NOW - 43 * MINUTE)])
+    fleet.uploads.record([Upload("a", NOW - 43 * MINUTE)])
 
     after, lookback = silent.conditions(fleet, "a", NOW)
 

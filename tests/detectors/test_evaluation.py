@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.incidents import Incidents
-from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, evaluate, evict, reach_of
-from fleet_health.detectors.spec import Condition, Finding, Reach
+from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, evaluate, evict, lookback_of
+from fleet_health.detectors.spec import Condition, Finding, Lookback
 from fleet_health.model.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -34,10 +34,10 @@ class Finds:
     symptom: str
     hosts: tuple[str, ...] = ()
     error: Exception | None = None
-    reach: Reach = field(default_factory=Reach)
+    lookback: Lookback = field(default_factory=Lookback)
     is_of_absence: bool = False
 
-    def can_judge(self, seen: Container[str]) -> bool:
+    def can_evaluate(self, seen: Container[str]) -> bool:
         """Say yes."""
         del seen
         return True
@@ -75,7 +75,7 @@ def test_findings_are_sorted_by_host_then_symptom(now: Instant) -> None:
     detectors = [Finds("x", ("b", "a")), Finds("w", ("b",))]
 
     found = (finding("a", "x"), finding("b", "w"), finding("b", "x"))
-    assert evaluate(Fleet(), detectors, now) == Evaluation(now, found, judged=frozenset("wx"), limits=limits(found))
+    assert evaluate(Fleet(), detectors, now) == Evaluation(now, found, evaluated=frozenset("wx"), limits=limits(found))
 
 
 def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
@@ -96,7 +96,7 @@ def test_a_detector_that_raises_does_not_stop_the_others(now: Instant) -> None:
 def test_without_detectors_nothing_is_found(now: Instant) -> None:
     """An evaluation by nobody is empty, and looks back nowhere."""
     assert evaluate(Fleet(), [], now) == Evaluation(now, ())
-    assert reach_of([]) == Reach()
+    assert lookback_of([]) == Lookback()
 
 
 def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
@@ -111,20 +111,20 @@ def test_evaluating_twice_at_one_instant_adds_no_alert(now: Instant) -> None:
 
 def test_the_reach_is_the_longest_of_each_source() -> None:
     """Each source is read back as far as the detector that looks back farthest in it."""
-    detectors = [Finds("x", reach=Reach(5, 1)), Finds("y", reach=Reach(2, 7)), Finds("z")]
+    detectors = [Finds("x", lookback=Lookback(5, 1)), Finds("y", lookback=Lookback(2, 7)), Finds("z")]
 
-    assert reach_of(detectors) == Reach(5, 7)
+    assert lookback_of(detectors) == Lookback(5, 7)
 
 
 def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """What is exactly as old as the reach stays; a microsecond more is forgotten, in each source by its own reach."""
+    """What is exactly as old as the lookback stays, and a microsecond more is forgotten; each source has its own."""
     fleet = fleet_of(
-        ships=[("kept", 50), ("gone", 51)],
+        uploads=[("kept", 50), ("gone", 51)],
         responses=[("kept", 20, 201), ("gone", 21, 201)],
         unstamped=[("kept too", 20), ("gone", 21)],
     )
 
-    evict(fleet, Reach(ships_us=50, traffic_us=20), now)
+    evict(fleet, Lookback(uploads_us=50, traffic_us=20), now)
 
-    assert dict(fleet.ships.items()) == {"kept": now - 50}
+    assert dict(fleet.uploads.items()) == {"kept": now - 50}
     assert sorted(host for host, _ in fleet.traffic.items()) == ["kept", "kept too"]

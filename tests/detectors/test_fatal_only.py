@@ -9,7 +9,7 @@ import pytest
 
 from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.model.coverage import Coverage, Gap
@@ -119,10 +119,10 @@ def test_an_empty_fleet_has_nobody_refused(fleet_of: Callable[..., Fleet], now: 
     assert list(FatalOnly(HostLimits(LIMITS)).find(fleet_of(), now)) == []
 
 
-def test_neither_ships_nor_unstamped_rejections_are_answers(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_neither_uploads_nor_unstamped_rejections_are_answers(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Only access lines count, however much else is known of a host."""
     fleet = fleet_of(
-        ships=[("pi-1", 1)],
+        uploads=[("pi-1", 1)],
         unstamped=[("pi-1", 1)] * 5 + [("pi-2", 1)] * 5,
         responses=[("pi-1", 1, 412)] * 3 + [("pi-2", 1, 412)] * 2,
     )
@@ -130,7 +130,7 @@ def test_neither_ships_nor_unstamped_rejections_are_answers(fleet_of: Callable[.
     assert [finding.host for finding in FatalOnly(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"]
 
 
-def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Hosts that an override names have its window and count, the others the default ones."""
     overrides = [Override("bench-*", {"window_us": HOUR_US, "min_count": 5}), Override("bench-1", {"min_count": 1})]
     refused = {"pi-1": (WINDOW_US + 1, 9), "pi-2": (1, 3), "bench-1": (HOUR_US, 1), "bench-2": (HOUR_US, 4)}
@@ -148,8 +148,8 @@ def test_the_reach_is_the_longest_window() -> None:
     """The journal must be known as far back as any host's window; rows are not needed."""
     overrides = [Override("a*", {"window_us": 2 * HOUR_US}), Override("b*", {"window_us": 1})]
 
-    assert FatalOnly(HostLimits(LIMITS)).reach == Reach(ships_us=WINDOW_US, traffic_us=WINDOW_US)
-    assert FatalOnly(HostLimits(LIMITS, overrides)).reach == Reach(ships_us=2 * HOUR_US, traffic_us=2 * HOUR_US)
+    assert FatalOnly(HostLimits(LIMITS)).lookback == Lookback(uploads_us=WINDOW_US, traffic_us=WINDOW_US)
+    assert FatalOnly(HostLimits(LIMITS, overrides)).lookback == Lookback(uploads_us=2 * HOUR_US, traffic_us=2 * HOUR_US)
 
 
 @pytest.mark.parametrize(("unstamped", "fix"), [(1, LIMITS.suggested_fix), (2, SuggestedFix("stamp $host"))])
@@ -171,7 +171,7 @@ def lossy(source: str, since: int, until: int) -> Coverage:
 
 
 @pytest.mark.parametrize(
-    ("shipped", "journal_gap", "index_gap", "is_found", "is_over"),
+    ("uploaded", "journal_gap", "index_gap", "is_found", "is_over"),
     [
         pytest.param(None, None, None, True, True, id="whole"),
         pytest.param(1, None, None, True, True, id="in a whole window a row decides nothing"),
@@ -186,7 +186,7 @@ def lossy(source: str, since: int, until: int) -> Coverage:
     ],
 )
 def test_in_a_lossy_window_the_index_decides(  # noqa: PLR0917
-    shipped: int | None,
+    uploaded: int | None,
     journal_gap: tuple[int, int] | None,
     index_gap: tuple[int, int] | None,
     is_found: bool,  # noqa: FBT001
@@ -195,10 +195,10 @@ def test_in_a_lossy_window_the_index_decides(  # noqa: PLR0917
     now: Instant,
 ) -> None:
     """Three refusals are found, or would be over if they were two; the ages are in microseconds."""
-    ships = [] if shipped is None else [("pi-1", shipped)]
+    uploads = [] if uploaded is None else [("pi-1", uploaded)]
     gaps = {"journal": journal_gap, "index": index_gap}
     coverage = tuple(lossy(name, now - gap[0], now - gap[1]) for name, gap in gaps.items() if gap)
-    refused, fewer = (fleet_of(ships=ships, responses=[("pi-1", 1, 412)] * count) for count in (3, 2))
+    refused, fewer = (fleet_of(uploads=uploads, responses=[("pi-1", 1, 412)] * count) for count in (3, 2))
     refused.coverage = fewer.coverage = coverage
     detector = FatalOnly(HostLimits(LIMITS))
 

@@ -45,7 +45,7 @@ def journal(*gaps: tuple[float, float, int], reason: str = SUPPRESSED) -> Callab
 
 
 @pytest.mark.parametrize(
-    ("coverage", "ships", "responses", "unstamped", "hidden"),
+    ("coverage", "uploads", "responses", "unstamped", "hidden"),
     [
         pytest.param(journal(), [], [], [], (), id="a whole journal hides nothing"),
         pytest.param(journal((*BRIEF, 10)), [], [], [], BOTH, id="nothing was seen of it, and enough is missing"),
@@ -71,7 +71,7 @@ def journal(*gaps: tuple[float, float, int], reason: str = SUPPRESSED) -> Callab
 )
 def test_what_a_gap_hides(  # noqa: PLR0917
     coverage: Callable[[Instant], tuple[Coverage, ...]],
-    ships: list[float],
+    uploads: list[float],
     responses: list[tuple[float, int]],
     unstamped: list[float],
     hidden: tuple[str, ...],
@@ -80,7 +80,7 @@ def test_what_a_gap_hides(  # noqa: PLR0917
 ) -> None:
     """Of one host; ages in minutes."""
     fleet = fleet_of(
-        ships=[("pi-1", int(age * MINUTE)) for age in ships],
+        uploads=[("pi-1", int(age * MINUTE)) for age in uploads],
         responses=[("pi-1", int(age * MINUTE), status) for age, status in responses],
         unstamped=[("pi-1", int(age * MINUTE)) for age in unstamped],
     )

@@ -8,7 +8,7 @@ import pytest
 
 from fleet_health.detectors.disagreement import DisagreementLimits
 from fleet_health.detectors.index_stalled import IndexStalled
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.instant import SECOND_US
@@ -26,7 +26,7 @@ OLD = 5 * MINUTE_US
 
 
 @pytest.mark.parametrize(
-    ("answers", "ships", "is_found"),
+    ("answers", "uploads", "is_found"),
     [
         pytest.param([], [], False, id="nobody uploads"),
         pytest.param([(OLD, 201)] * 2, [], True, id="enough accepted uploads, and never a row"),
@@ -50,7 +50,7 @@ OLD = 5 * MINUTE_US
     ],
 )
 def test_accepted_uploads_without_rows_are_a_finding(
-    answers: list[tuple[int, int]], ships: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+    answers: list[tuple[int, int]], uploads: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """When enough hosts show it, to the microsecond; one host fewer is never enough."""
 
@@ -58,7 +58,7 @@ def test_accepted_uploads_without_rows_are_a_finding(
         hosts = [f"pi-{number}" for number in range(count)]
         return fleet_of(
             responses=[(host, age, status) for host in hosts for age, status in answers],
-            ships=[(host, age) for host in hosts for age in ships],
+            uploads=[(host, age) for host in hosts for age in uploads],
         )
 
     assert [finding.host for finding in DETECTOR.find(fleet(3), now)] == ["*"] * is_found
@@ -97,7 +97,7 @@ def test_a_known_gap_makes_it_unknown(
     """What is missing explains the disagreement; nor is it seen to be over."""
     hosts = ["pi-1", "pi-2", "pi-3"]
     bad = fleet_of(responses=[(host, OLD, 201) for host in hosts] * 2)
-    good = fleet_of(responses=[("pi-1", OLD, 201)], ships=[("pi-1", OLD)])
+    good = fleet_of(responses=[("pi-1", OLD, 201)], uploads=[("pi-1", OLD)])
     bad.coverage = good.coverage = (Coverage(source, gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
 
     assert len(list(DETECTOR.find(bad, now))) == is_seen
@@ -105,7 +105,7 @@ def test_a_known_gap_makes_it_unknown(
 
 
 @pytest.mark.parametrize(
-    ("answer", "ship", "is_over"),
+    ("answer", "upload", "is_over"),
     [
         pytest.param(None, None, False, id="nobody uploads any more"),
         pytest.param((OLD, 201), None, False, id="an upload without a row"),
@@ -117,11 +117,11 @@ def test_a_known_gap_makes_it_unknown(
     ],
 )
 def test_it_is_over_when_an_upload_is_in_both(
-    answer: tuple[int, int] | None, ship: int | None, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+    answer: tuple[int, int] | None, upload: int | None, *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """That the disagreement is no longer seen is not enough."""
     fleet = fleet_of(
-        responses=[] if answer is None else [("pi-1", *answer)], ships=[] if ship is None else [("pi-1", ship)]
+        responses=[] if answer is None else [("pi-1", *answer)], uploads=[] if upload is None else [("pi-1", upload)]
     )
 
     assert DETECTOR.is_over(fleet, "*", now) == is_over
@@ -129,4 +129,4 @@ def test_it_is_over_when_an_upload_is_in_both(
 
 def test_the_reach_holds_the_row_before_the_window() -> None:
     """Whether a row came just before it matters."""
-    assert DETECTOR.reach == Reach(ships_us=WINDOW_US + SLACK_US, traffic_us=WINDOW_US)
+    assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US + SLACK_US, traffic_us=WINDOW_US)

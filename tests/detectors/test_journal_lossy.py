@@ -8,7 +8,7 @@ import pytest
 
 from fleet_health.detectors.disagreement import DisagreementLimits
 from fleet_health.detectors.journal_lossy import JournalLossy
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.instant import SECOND_US
@@ -26,9 +26,9 @@ OLD = 5 * MINUTE_US
 
 
 @pytest.mark.parametrize(
-    ("ships", "answers", "is_found"),
+    ("uploads", "answers", "is_found"),
     [
-        pytest.param([], [], False, id="nobody ships"),
+        pytest.param([], [], False, id="nobody uploads"),
         pytest.param([OLD], [], True, id="a row, and no answer at all"),
         pytest.param([OLD], [(OLD, 412), (OLD, 500)], True, id="a row, and refusals only"),
         pytest.param([OLD], [(OLD, 201)], False, id="a row and its upload"),
@@ -44,7 +44,7 @@ OLD = 5 * MINUTE_US
     ],
 )
 def test_rows_without_accepted_uploads_are_a_finding(
-    ships: list[int], answers: list[tuple[int, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+    uploads: list[int], answers: list[tuple[int, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """When enough hosts show it, to the microsecond; one host fewer is never enough."""
 
@@ -52,7 +52,7 @@ def test_rows_without_accepted_uploads_are_a_finding(
         hosts = [f"pi-{number}" for number in range(count)]
         return fleet_of(
             responses=[(host, age, status) for host in hosts for age, status in answers],
-            ships=[(host, age) for host in hosts for age in ships],
+            uploads=[(host, age) for host in hosts for age in uploads],
         )
 
     assert [finding.host for finding in DETECTOR.find(fleet(3), now)] == ["*"] * is_found
@@ -61,9 +61,9 @@ def test_rows_without_accepted_uploads_are_a_finding(
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """All of them are counted; it explains nothing."""
-    ships = [(f"pi-{number:02}", OLD) for number in range(11)]
+    uploads = [(f"pi-{number:02}", OLD) for number in range(11)]
 
-    assert list(DETECTOR.find(fleet_of(ships=ships), now)) == [
+    assert list(DETECTOR.find(fleet_of(uploads=uploads), now)) == [
         Finding(
             host="*",
             symptom="journal-lossy",
@@ -89,8 +89,8 @@ def test_a_known_gap_makes_it_unknown(
     source: str, gap: tuple[int, int], *, is_seen: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """What is missing explains the disagreement; nor is it seen to be over."""
-    bad = fleet_of(ships=[(host, OLD) for host in ("pi-1", "pi-2", "pi-3")])
-    good = fleet_of(responses=[("pi-1", OLD, 201)], ships=[("pi-1", OLD)])
+    bad = fleet_of(uploads=[(host, OLD) for host in ("pi-1", "pi-2", "pi-3")])
+    good = fleet_of(responses=[("pi-1", OLD, 201)], uploads=[("pi-1", OLD)])
     bad.coverage = good.coverage = (Coverage(source, gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
 
     assert len(list(DETECTOR.find(bad, now))) == is_seen
@@ -98,12 +98,12 @@ def test_a_known_gap_makes_it_unknown(
 
 
 def test_it_is_over_when_an_upload_is_in_both(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """That nobody ships any more is not enough."""
+    """That nobody uploads any more is not enough."""
     assert not DETECTOR.is_over(fleet_of(), "*", now)
-    assert not DETECTOR.is_over(fleet_of(ships=[("pi-1", OLD)]), "*", now)
-    assert DETECTOR.is_over(fleet_of(ships=[("pi-1", OLD)], responses=[("pi-1", OLD, 201)]), "*", now)
+    assert not DETECTOR.is_over(fleet_of(uploads=[("pi-1", OLD)]), "*", now)
+    assert DETECTOR.is_over(fleet_of(uploads=[("pi-1", OLD)], responses=[("pi-1", OLD, 201)]), "*", now)
 
 
 def test_the_reach_is_the_window() -> None:
     """For rows and for answers."""
-    assert DETECTOR.reach == Reach(ships_us=WINDOW_US, traffic_us=WINDOW_US)
+    assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US, traffic_us=WINDOW_US)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.alerting.incidents import Incidents
-from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.detectors.evaluation import evaluate, evict, lookback_of
 from fleet_health.detectors.limits import HostLimits
 from fleet_health.detectors.never_seen import NeverSeen, NeverSeenLimits
 from fleet_health.detectors.silent import Silent, SilentLimits
@@ -29,7 +29,7 @@ def never_seen(*expected: str) -> NeverSeen:
 
 
 @pytest.mark.parametrize(
-    ("expected", "shipped", "lost", "found"),
+    ("expected", "uploaded", "lost", "found"),
     [
         (["a"], [], [], ["a"]),
         (["a"], ["a"], [], []),
@@ -46,14 +46,14 @@ def never_seen(*expected: str) -> NeverSeen:
 )
 def test_what_is_expected_and_unknown_is_found(  # noqa: PLR0917
     expected: list[str],
-    shipped: list[str],
+    uploaded: list[str],
     lost: list[str],
     found: list[str],
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """A name is found until it ships, a shape until a host of it does; who was lost has been seen."""
-    fleet = fleet_of(ships=[(host, HOUR) for host in shipped])
+    """A name is found until it uploads, a shape until a host of it does; who was lost has been seen."""
+    fleet = fleet_of(uploads=[(host, HOUR) for host in uploaded])
     fleet.lost = frozenset(lost)
     detector = never_seen(*expected)
 
@@ -62,14 +62,14 @@ def test_what_is_expected_and_unknown_is_found(  # noqa: PLR0917
 
 
 def test_who_is_lost_from_this_tick_on_was_seen(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Its last ship is forgotten before anybody has found it lost."""
+    """Its last upload is forgotten before anybody has found it lost."""
     silent = Silent(HostLimits(SilentLimits(HOUR, 24 * HOUR, SuggestedFix("x"))))
     detectors, incidents = (silent, never_seen("a")), Incidents()
-    fleet = fleet_of(ships=[("a", 24 * HOUR)])
+    fleet = fleet_of(uploads=[("a", 24 * HOUR)])
     opened = []
     for at in (now, now + 1, now + 2):
-        evict(fleet, reach_of(detectors), at)
-        fleet.lost = incidents.once_shipped
+        evict(fleet, lookback_of(detectors), at)
+        fleet.lost = incidents.once_uploaded
         incidents.update(evaluate(fleet, detectors, at, incidents.open))
         opened.append(sorted(incidents.open))
 
@@ -88,7 +88,7 @@ def test_who_is_only_refused_was_never_seen(fleet_of: Callable[..., Fleet], now:
 def test_the_ignored_take_no_place(fleet_of: Callable[..., Fleet]) -> None:
     """They are in neither table, and others are not left out for them."""
     fleet = fleet_of(
-        ships=[("bench-1", 1), ("a", 1)],
+        uploads=[("bench-1", 1), ("a", 1)],
         responses=[("bench-1", 1, 412), ("a", 1, 412), ("bench-2", 1, 412)],
         unstamped=[("bench-3", 1)],
         host_limit=1,
@@ -96,4 +96,4 @@ def test_the_ignored_take_no_place(fleet_of: Callable[..., Fleet]) -> None:
     )
 
     assert set(fleet.hosts()) == {"a"}
-    assert [one.count for one in (fleet.ships.left_out, *fleet.traffic.left_out)] == [0, 0, 0]
+    assert [one.count for one in (fleet.uploads.left_out, *fleet.traffic.left_out)] == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""`receiver-down`: by systemd's word on the unit, or because nobody ships any more."""
+"""`receiver-down`: by systemd's word on the unit, or because nobody uploads any more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.receiver_down import ReceiverDown, ReceiverDownLimits
 from fleet_health.detectors.silent import SilentLimits
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -43,49 +43,49 @@ def named(ages: list[int]) -> list[tuple[str, int]]:
         pytest.param(None, [], False, id="systemd has said nothing"),
         pytest.param((HOUR_US, True), [], False, id="it runs"),
         pytest.param((DOWN_US, False), [], False, id="it has been down for exactly as long as allowed"),
-        pytest.param((DOWN_US + 1, False), [], True, id="a microsecond longer, whoever ships"),
+        pytest.param((DOWN_US + 1, False), [], True, id="a microsecond longer, whoever uploads"),
         pytest.param((-1, False), [], False, id="it stops after now"),
-        pytest.param((DOWN_US + 1, False), [HOUR_US], True, id="with a ship before it stopped"),
-        pytest.param((HOUR_US, False), [HOUR_US - DOWN_US], True, id="with a ship that was in flight as it stopped"),
-        pytest.param((HOUR_US, False), [HOUR_US - DOWN_US - 1], False, id="a later ship contradicts systemd"),
+        pytest.param((DOWN_US + 1, False), [HOUR_US], True, id="with a upload before it stopped"),
+        pytest.param((HOUR_US, False), [HOUR_US - DOWN_US], True, id="with a upload that was in flight as it stopped"),
+        pytest.param((HOUR_US, False), [HOUR_US - DOWN_US - 1], False, id="a later upload contradicts systemd"),
     ],
 )
 def test_a_unit_that_is_down_for_too_long_is_a_finding(
     unit: tuple[int, bool] | None, ages: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """What systemd said last counts, unless somebody ships all the same."""
-    fleet = fleet_of(ships=named(ages))
+    """What systemd said last counts, unless somebody uploads all the same."""
+    fleet = fleet_of(uploads=named(ages))
     fleet.traffic.unit = unit and UnitState(now - unit[0], is_running=unit[1])
 
     assert [finding.host for finding in DETECTOR.find(fleet, now)] == ["*"] * is_found
 
 
 @pytest.mark.parametrize(
-    ("ships", "is_found"),
+    ("uploads", "is_found"),
     [
         pytest.param([], False, id="nobody is known"),
         pytest.param(named([LATE] * 2), False, id="two active hosts are too few"),
         pytest.param(named([LATE] * 3), True, id="three are enough"),
-        pytest.param(named([AFTER_US, LATE, LATE, LATE]), False, id="one ship exactly as long ago as allowed"),
-        pytest.param(named([-1, LATE, LATE, LATE]), False, id="a ship after now"),
-        pytest.param(named([LATE, LATE, LOOKBACK_US]), True, id="who shipped exactly a lookback ago is active"),
-        pytest.param(named([LATE, LATE, LOOKBACK_US + 1]), False, id="who shipped longer ago is not"),
+        pytest.param(named([AFTER_US, LATE, LATE, LATE]), False, id="one upload exactly as long ago as allowed"),
+        pytest.param(named([-1, LATE, LATE, LATE]), False, id="a upload after now"),
+        pytest.param(named([LATE, LATE, LOOKBACK_US]), True, id="who uploaded exactly a lookback ago is active"),
+        pytest.param(named([LATE, LATE, LOOKBACK_US + 1]), False, id="who uploaded longer ago is not"),
         pytest.param([*named([LATE] * 9), ("bench-1", LATE)], True, id="exactly nine tenths of the active are silent"),
         pytest.param([*named([LATE] * 8), ("bench-1", LATE)], False, id="fewer are not enough"),
         pytest.param([("bench-1", LATE), ("bench-2", LATE), ("bench-3", LATE)], False, id="by their own limits"),
     ],
 )
 def test_a_fleet_that_falls_silent_is_a_finding(
-    ships: list[tuple[str, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+    uploads: list[tuple[str, int]], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Nobody at all shipped, of enough active hosts, and nearly all of them count as silent."""
-    assert [finding.host for finding in DETECTOR.find(fleet_of(ships=ships), now)] == ["*"] * is_found
+    """Nobody at all uploaded, of enough active hosts, and nearly all of them count as silent."""
+    assert [finding.host for finding in DETECTOR.find(fleet_of(uploads=uploads), now)] == ["*"] * is_found
 
 
 def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Not who was silent already when the last host shipped."""
+    """Not who was silent already when the last host uploaded."""
     newest = 40 * MINUTE_US
-    ships = [
+    uploads = [
         ("pi-1", newest),
         ("pi-2", newest + AFTER_US),
         ("pi-3", newest + AFTER_US + 1),
@@ -93,12 +93,12 @@ def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[...
         ("bench-2", newest + 2 * HOUR_US + 1),
     ]
 
-    assert list(DETECTOR.find(fleet_of(ships=ships), now)) == [
+    assert list(DETECTOR.find(fleet_of(uploads=uploads), now)) == [
         Finding(
             host="*",
             symptom="receiver-down",
             detail=(
-                "by the index no host has shipped since 2026-11-23T18:15:00+00:00, 40 min ago (the limit is 30 min),"
+                "by the index no host has uploaded since 2026-11-23T18:15:00+00:00, 40 min ago (the limit is 30 min),"
                 " and 5 of 5 active hosts are silent"
             ),
             suggested_fix="Start it.",
@@ -107,11 +107,11 @@ def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[...
     ]
 
 
-def test_by_systemds_word_it_explains_who_shipped_until_then(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_by_systemds_word_it_explains_who_uploaded_until_then(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Not who was silent already when the unit stopped."""
     stopped = 5 * MINUTE_US
     fleet = fleet_of(
-        ships=[
+        uploads=[
             ("pi-1", stopped - 1),
             ("pi-2", stopped + AFTER_US),
             ("pi-3", stopped + AFTER_US + 1),
@@ -131,7 +131,7 @@ def test_by_systemds_word_it_explains_who_shipped_until_then(fleet_of: Callable[
 
 def test_both_ways_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Its detail says both, and what either explains is explained."""
-    fleet = fleet_of(ships=named([HOUR_US, HOUR_US + AFTER_US, HOUR_US + AFTER_US + 1]))
+    fleet = fleet_of(uploads=named([HOUR_US, HOUR_US + AFTER_US, HOUR_US + AFTER_US + 1]))
     fleet.traffic.unit = UnitState(now - 50 * MINUTE_US, is_running=False)
 
     (finding,) = DETECTOR.find(fleet, now)
@@ -153,7 +153,7 @@ def test_what_was_not_seen_whole_is_not_found(
     source: str, gap: tuple[int, int], is_found: tuple[bool, bool], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """Each of the two ways needs its own source."""
-    by_unit, by_index = fleet_of(), fleet_of(ships=named([LATE] * 3))
+    by_unit, by_index = fleet_of(), fleet_of(uploads=named([LATE] * 3))
     by_unit.traffic.unit = UnitState(now - HOUR_US, is_running=False)
     by_unit.coverage = by_index.coverage = (Coverage(source, gaps=(Gap(now - gap[0], now - gap[1], "lost"),)),)
 
@@ -164,37 +164,37 @@ def test_what_was_not_seen_whole_is_not_found(
     ("unit", "ages", "is_over"),
     [
         pytest.param(None, [], False, id="nothing is known"),
-        pytest.param(None, [AFTER_US], True, id="somebody shipped just lately enough"),
-        pytest.param(None, [LATE], False, id="nobody shipped lately"),
-        pytest.param((MINUTE_US, True), [2 * MINUTE_US], True, id="the unit has started, and nobody shipped yet"),
+        pytest.param(None, [AFTER_US], True, id="somebody uploaded just lately enough"),
+        pytest.param(None, [LATE], False, id="nobody uploaded lately"),
+        pytest.param((MINUTE_US, True), [2 * MINUTE_US], True, id="the unit has started, and nobody uploaded yet"),
         pytest.param((MINUTE_US, True), [HOUR_US], True, id="nor for long before"),
         pytest.param((MINUTE_US, True), [], True, id="nor ever"),
-        pytest.param((AFTER_US, True), [2 * HOUR_US], True, id="whoever is well may still be about to ship"),
+        pytest.param((AFTER_US, True), [2 * HOUR_US], True, id="whoever is well may still be about to upload"),
         pytest.param((AFTER_US + 1, True), [2 * HOUR_US], False, id="it has started, but nobody reaches it"),
         pytest.param((AFTER_US + 1, True), [], False, id="nobody ever did"),
-        pytest.param((2 * HOUR_US, True), [HOUR_US], False, id="the unit ran when the last host shipped, and hangs"),
+        pytest.param((2 * HOUR_US, True), [HOUR_US], False, id="the unit ran when the last host uploaded, and hangs"),
         pytest.param((LOOKBACK_US, True), [], False, id="the unit runs, but all hosts are forgotten"),
         pytest.param((MINUTE_US, False), [2 * MINUTE_US], False, id="the unit has just stopped"),
-        pytest.param((5 * MINUTE_US, False), [5 * MINUTE_US - DOWN_US], False, id="a ship in flight as it stopped"),
-        pytest.param((5 * MINUTE_US, False), [MINUTE_US], True, id="a ship long after it stopped"),
+        pytest.param((5 * MINUTE_US, False), [5 * MINUTE_US - DOWN_US], False, id="a upload in flight as it stopped"),
+        pytest.param((5 * MINUTE_US, False), [MINUTE_US], True, id="a upload long after it stopped"),
     ],
 )
-def test_it_is_over_when_the_unit_starts_or_somebody_ships(
+def test_it_is_over_when_the_unit_starts_or_somebody_uploads(
     unit: tuple[int, bool] | None, ages: list[int], *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """That too few hosts are left to tell is not enough, nor a unit that merely runs."""
-    fleet = fleet_of(ships=named(ages))
+    fleet = fleet_of(uploads=named(ages))
     fleet.traffic.unit = unit and UnitState(now - unit[0], is_running=unit[1])
 
     assert DETECTOR.is_over(fleet, "*", now) == is_over
 
 
 @pytest.mark.parametrize("is_readable", [True, False])
-def test_a_start_proves_nothing_while_nobody_sees_who_ships(
+def test_a_start_proves_nothing_while_nobody_sees_who_uploads(
     *, is_readable: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """A unit that systemd has started again may hang; as long as the index is not read nobody would know."""
-    fleet = fleet_of(ships=named([LATE + MINUTE_US] * 3))
+    fleet = fleet_of(uploads=named([LATE + MINUTE_US] * 3))
     fleet.traffic.unit = UnitState(now - 20 * MINUTE_US, is_running=True)
     fleet.coverage = (Coverage("index", None if is_readable else now - MINUTE_US, "it is gone"), Coverage("journal"))
 
@@ -203,4 +203,4 @@ def test_a_start_proves_nothing_while_nobody_sees_who_ships(
 
 def test_the_reach_is_that_of_silent_and_the_units_own() -> None:
     """All active hosts must be known."""
-    assert DETECTOR.reach == Reach(ships_us=LOOKBACK_US, traffic_us=DOWN_US)
+    assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=DOWN_US)

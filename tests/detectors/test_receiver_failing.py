@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.detectors.receiver_failing import ReceiverFailing, ReceiverFailingLimits
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.instant import SECOND_US
@@ -116,4 +116,4 @@ def test_it_is_over_when_somebody_is_accepted(
 
 def test_the_reach_is_the_window() -> None:
     """Rows are not needed."""
-    assert DETECTOR.reach == Reach(traffic_us=WINDOW_US)
+    assert DETECTOR.lookback == Lookback(traffic_us=WINDOW_US)

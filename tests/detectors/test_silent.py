@@ -1,4 +1,4 @@
-"""`silent`, against the rule: active, and `now - last ship > after`, strictly."""
+"""`silent`, against the rule: active, and `now - last upload > after`, strictly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.silent import Silent, SilentLimits
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -28,8 +28,8 @@ LIMITS = SilentLimits(AFTER_US, LOOKBACK_US, SuggestedFix("Look at $host."))
 @pytest.mark.parametrize(
     ("ages", "is_found"),
     [
-        pytest.param([], False, id="a host that never shipped is not silent"),
-        pytest.param([0], False, id="a host that ships at this instant is not silent"),
+        pytest.param([], False, id="a host that never uploaded is not silent"),
+        pytest.param([0], False, id="a host that uploads at this instant is not silent"),
         pytest.param([AFTER_US - 1], False, id="a microsecond less than allowed is not silent"),
         pytest.param([AFTER_US], False, id="exactly as long as allowed is not silent"),
         pytest.param([AFTER_US + 1], True, id="a microsecond longer than allowed is silent"),
@@ -37,7 +37,7 @@ LIMITS = SilentLimits(AFTER_US, LOOKBACK_US, SuggestedFix("Look at $host."))
         pytest.param([LOOKBACK_US - 1], True, id="a microsecond within the lookback is silent"),
         pytest.param([LOOKBACK_US], True, id="exactly at the lookback is active, so silent"),
         pytest.param([LOOKBACK_US + 1], False, id="a microsecond beyond the lookback is not active"),
-        pytest.param([-1], False, id="a last ship after now is not silent"),
+        pytest.param([-1], False, id="a last upload after now is not silent"),
         pytest.param([AFTER_US, AFTER_US + 1], False, id="the latest of several rows decides, read first"),
         pytest.param([AFTER_US + 1, AFTER_US], False, id="the latest of several rows decides, read last"),
         pytest.param([LOOKBACK_US + 1, LOOKBACK_US], True, id="one row within the lookback makes a host active"),
@@ -46,15 +46,15 @@ LIMITS = SilentLimits(AFTER_US, LOOKBACK_US, SuggestedFix("Look at $host."))
 def test_silence_begins_after_its_boundary_and_ends_with_the_lookback(
     ages: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """An active host is found when its last ship is longer ago than allowed, to the microsecond."""
-    fleet = fleet_of(ships=[("pi-1", age) for age in ages])
+    """An active host is found when its last upload is longer ago than allowed, to the microsecond."""
+    fleet = fleet_of(uploads=[("pi-1", age) for age in ages])
 
     assert [finding.host for finding in Silent(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
 
 
 def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """What is found says for how long, against which limit, since when, and what to do."""
-    fleet = fleet_of(ships=[("pi-1", 31 * MINUTE_US + 20 * SECOND_US)])
+    fleet = fleet_of(uploads=[("pi-1", 31 * MINUTE_US + 20 * SECOND_US)])
 
     assert list(Silent(HostLimits(LIMITS)).find(fleet, now)) == [
         Finding(
@@ -72,13 +72,13 @@ def test_an_empty_fleet_has_nothing_silent(fleet_of: Callable[..., Fleet], now: 
 
 
 def test_a_host_known_from_the_journal_alone_is_not_active(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Answers of the receiver are no ships."""
+    """Answers of the receiver are no uploads."""
     fleet = fleet_of(responses=[("pi-1", 10 * HOUR_US, 201)], unstamped=[("pi-1", 10 * HOUR_US)])
 
     assert list(Silent(HostLimits(LIMITS)).find(fleet, now)) == []
 
 
-def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Hosts that an override names have its boundaries, the others the default ones."""
     overrides = [
         Override("bench-*", {"after_us": 2 * HOUR_US}),
@@ -92,7 +92,7 @@ def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], n
         "bench-3": LOOKBACK_US,
     }
 
-    found = list(Silent(HostLimits(LIMITS, overrides)).find(fleet_of(ships=ages.items()), now))
+    found = list(Silent(HostLimits(LIMITS, overrides)).find(fleet_of(uploads=ages.items()), now))
 
     assert {finding.host: finding.suggested_fix for finding in found} == {
         "pi-1": "Look at pi-1.",
@@ -115,7 +115,7 @@ def test_two_overrides_of_one_host_add_up(
 ) -> None:
     """A host may have one boundary from each of two overrides."""
     overrides = [Override("bench-*", {"after_us": 2 * HOUR_US}), Override("*-1", {"lookback_us": 3 * HOUR_US})]
-    fleet = fleet_of(ships=[("bench-1", age)])
+    fleet = fleet_of(uploads=[("bench-1", age)])
 
     assert bool(list(Silent(HostLimits(LIMITS, overrides)).find(fleet, now))) == is_found
 
@@ -124,8 +124,8 @@ def test_the_reach_is_the_longest_lookback() -> None:
     """Rows must be known as far back as any host is watched; the journal is not needed."""
     overrides = [Override("a*", {"lookback_us": 48 * HOUR_US}), Override("b*", {"lookback_us": HOUR_US})]
 
-    assert Silent(HostLimits(LIMITS)).reach == Reach(ships_us=LOOKBACK_US)
-    assert Silent(HostLimits(LIMITS, overrides)).reach == Reach(ships_us=48 * HOUR_US)
+    assert Silent(HostLimits(LIMITS)).lookback == Lookback(uploads_us=LOOKBACK_US)
+    assert Silent(HostLimits(LIMITS, overrides)).lookback == Lookback(uploads_us=48 * HOUR_US)
 
 
 @pytest.mark.parametrize(
@@ -140,12 +140,12 @@ def test_the_reach_is_the_longest_lookback() -> None:
         ([(-1, 412)], 0, "Look at pi-1."),
     ],
 )
-def test_who_is_refused_since_its_last_ship_gets_the_fix_for_that(
+def test_who_is_refused_since_its_last_upload_gets_the_fix_for_that(
     responses: list[tuple[int, int]], unstamped: int, fix: str, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """It is up and tries, so there is nothing to start; by the cause, as for `fatal-only`."""
     fleet = fleet_of(
-        ships=[("pi-1", AFTER_US + 1)],
+        uploads=[("pi-1", AFTER_US + 1)],
         responses=[("pi-1", age, status) for age, status in responses],
         unstamped=[("pi-1", 1)] * unstamped,
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.detectors.spec import Reach
+from fleet_health.detectors.spec import Lookback
 from fleet_health.detectors.too_many_hosts import TooManyHosts
 from fleet_health.model.instant import HOUR_US
 
@@ -31,7 +31,7 @@ def strangers(times: str, host: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("ships", "refused", "details"),
+    ("uploads", "refused", "details"),
     [
         pytest.param([], [], [], id="an empty fleet has room"),
         pytest.param([("a", 1), ("b", 1), ("a", 0)], [], [], id="as many hosts as allowed are all watched"),
@@ -62,14 +62,14 @@ def strangers(times: str, host: str) -> str:
     ],
 )
 def test_hosts_left_out_are_a_finding_for_an_hour(
-    ships: list[tuple[str, int]],
+    uploads: list[tuple[str, int]],
     refused: list[tuple[str, int]],
     details: list[str],
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
     """It concerns no host in particular, and says what is full, how much was left out, and who was the latest."""
-    fleet = fleet_of(host_limit=2, ships=ships, responses=[(host, age, 412) for host, age in refused])
+    fleet = fleet_of(host_limit=2, uploads=uploads, responses=[(host, age, 412) for host, age in refused])
 
     found = list(TooManyHosts().find(fleet, now))
 
@@ -79,5 +79,5 @@ def test_hosts_left_out_are_a_finding_for_an_hour(
 
 
 def test_it_looks_at_no_observation() -> None:
-    """So it is judged whatever cannot be seen."""
-    assert TooManyHosts().reach == Reach()
+    """So it is evaluated whatever cannot be seen."""
+    assert TooManyHosts().lookback == Lookback()

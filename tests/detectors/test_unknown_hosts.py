@@ -66,7 +66,7 @@ def test_it_takes_enough_hosts_that_never_uploaded(
     now: Instant,
 ) -> None:
     """And it explains what each of them shows, and nothing of others."""
-    fleet = fleet_of(ships=known, responses=responses, unstamped=unstamped)
+    fleet = fleet_of(uploads=known, responses=responses, unstamped=unstamped)
 
     found = list(detector().find(fleet, now))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.detectors.limits import HostLimits, Override
-from fleet_health.detectors.spec import Finding, Reach
+from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -75,7 +75,7 @@ def test_an_empty_fleet_has_nobody_unstamped(fleet_of: Callable[..., Fleet], now
     assert list(Unstamped(HostLimits(LIMITS)).find(fleet_of(), now)) == []
 
 
-def test_each_host_is_judged_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Hosts that an override names have its window and count, the others the default ones."""
     overrides = [Override("bench-*", {"window_us": HOUR_US, "min_count": 5}), Override("bench-1", {"min_count": 1})]
     refused = {"pi-1": (WINDOW_US + 1, 9), "pi-2": (1, 3), "bench-1": (HOUR_US, 1), "bench-2": (HOUR_US, 4)}
@@ -90,5 +90,5 @@ def test_the_reach_is_the_longest_window() -> None:
     """The journal must be known as far back as any host's window; rows are not needed."""
     overrides = [Override("a*", {"window_us": 2 * HOUR_US}), Override("b*", {"window_us": 1})]
 
-    assert Unstamped(HostLimits(LIMITS)).reach == Reach(traffic_us=WINDOW_US)
-    assert Unstamped(HostLimits(LIMITS, overrides)).reach == Reach(traffic_us=2 * HOUR_US)
+    assert Unstamped(HostLimits(LIMITS)).lookback == Lookback(traffic_us=WINDOW_US)
+    assert Unstamped(HostLimits(LIMITS, overrides)).lookback == Lookback(traffic_us=2 * HOUR_US)

@@ -22,7 +22,7 @@ from systemd import journal
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
 from fleet_health.detectors.blind import Blind
-from fleet_health.detectors.evaluation import evaluate, reach_of
+from fleet_health.detectors.evaluation import evaluate, lookback_of
 from fleet_health.engine import Engine
 from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import Fleet
@@ -79,10 +79,10 @@ class Watch:
     """A follower of the receiver's journal, and what it has delivered."""
 
     def __init__(
-        self, settings: JournalSettings, *, reach_us: int = REACH_US, now: Callable[[], Instant] = clock.now
+        self, settings: JournalSettings, *, lookback_us: int = REACH_US, now: Callable[[], Instant] = clock.now
     ) -> None:
         self.observations: list[Any] = []
-        self.follower = JournalFollower(settings, reach_us=reach_us, deliver=self.observations.extend, clock=now)
+        self.follower = JournalFollower(settings, lookback_us=lookback_us, deliver=self.observations.extend, clock=now)
         self.state = self.follower.state
 
     @property
@@ -126,7 +126,7 @@ async def test_A2_nothing_old_out_of_a_rotated_file(journald: PrivateJournald) -
         journald.sync()
         journald.rotate()
     since = clock.now()
-    async with watching(Watch(journald.settings, reach_us=0, now=lambda: since)) as watch:
+    async with watching(Watch(journald.settings, lookback_us=0, now=lambda: since)) as watch:
         at_first = await watch.look()
         journald.send(*accesses("new", "newer"))
         journald.sync()
@@ -313,7 +313,7 @@ def test_A8_truncated_file_kills_and_a_restart_goes_on(
     journald: PrivateJournald, site: Site, start_service: StartService
 ) -> None:
     """The process dies of it; started again it goes on, and gives no alert a second time."""
-    site.ship("well")
+    site.upload("well")
     journald.send(access("well"))
     journald.sync()
     journald.rotate()
@@ -344,7 +344,7 @@ def test_A8_truncated_file_kills_and_a_restart_goes_on(
 def test_A9_descriptors_that_run_out_are_told(site: Site, start_service: StartService) -> None:
     """When nearly all are open, STATUS and the log say so before something else fails of it; the log once."""
     site.configure(tick="1s")
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     with start_service(site) as service:
@@ -587,7 +587,7 @@ async def test_A14_clock_set_back(site: Site) -> None:
     """A journal opened under a clock that was ahead is read again from the longest window on, and it is said."""
     present = clock.now()
     wall, elapsed = present + 120 * MINUTE_US, 0
-    site.ship("well")
+    site.upload("well")
     for number in range(12):
         site.answer("refused", 412, at_us=present + number)
     site.sync_journal()
@@ -613,7 +613,7 @@ async def test_A14_clock_set_back(site: Site) -> None:
         step_watch=StepWatch(lambda: wall, lambda: elapsed),
         directory=site.directory,
     )
-    await intake.adopt(settings, reach_of(settings.detectors()))
+    await intake.adopt(settings, lookback_of(settings.detectors()))
     await evaluator._evaluate()
     ahead = [alert.finding.symptom for alert in sink.alerts if alert.finding.host == "refused"]
     wall, elapsed = present + MINUTE_US, MINUTE_US
@@ -695,7 +695,7 @@ def test_A18_inotify_instances_used_up(
 ) -> None:
     """The journal is polled instead, through rotations too, and that is said once."""
     site.configure(journal=journald.directory)
-    site.ship("well")
+    site.upload("well")
     journald.send(access("well"))
     journald.sync()
     hosts = numbered("refused", 2)
@@ -795,12 +795,12 @@ def test_A20_frozen_journald(
     journald.send(access("well"))
     journald.sync()
     site.configure(journal=journald.directory)
-    site.ship("well")
+    site.upload("well")
     with start_service(site, WATCHDOG_USEC="3000000") as service:
         service.until_ready().until_evaluated_anew()
         with journald.frozen():
             for host in ("quiet", "quiet-too"):
-                site.ship(host, minutes_ago=45)
+                site.upload(host, minutes_ago=45)
                 service.until(lambda host=host: (host, "silent") in site.alerted(), "the alert")  # type: ignore[misc]
             fed = len(service.notify.having("WATCHDOG"))
             service.until(lambda: len(service.notify.having("WATCHDOG")) > fed + 1, "the watchdog's food")

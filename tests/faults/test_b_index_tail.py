@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
-    from fleet_health.model.observation import Ship
+    from fleet_health.model.observation import Upload
     from tests.conftest import AsyncEventually, DoWithout, Following, Service, Site
 
 LOOKBACK_US = 3_600_000_000
@@ -44,11 +44,11 @@ class Rig:
     def __init__(self, site: Site) -> None:
         self.hosts: list[str] = []
         settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
-        self.follower = IndexFollower(settings, reach_us=LOOKBACK_US, deliver=self._take, clock=clock.now)
+        self.follower = IndexFollower(settings, lookback_us=LOOKBACK_US, deliver=self._take, clock=clock.now)
         self.state = self.follower.state
 
-    def _take(self, ships: Iterable[Ship]) -> None:
-        self.hosts += [ship.host for ship in ships]
+    def _take(self, uploads: Iterable[Upload]) -> None:
+        self.hosts += [upload.host for upload in uploads]
 
     async def look(self) -> list[str]:
         """Look at the index once; give the hosts of the rows that are new."""
@@ -125,7 +125,7 @@ async def test_B1_a_line_in_pieces(site: Site, rig: Rig) -> None:
     assert await rig.look() == ["in-pieces"]
 
     many = [f"host-{number}" for number in range(6_000)]  # more than one read takes
-    site.ship(*many)
+    site.upload(*many)
     assert await rig.look() == many
     assert rig.rejected == {}
 
@@ -157,7 +157,7 @@ async def test_B2_renamed_just_before_the_start(site: Site, rig: Rig) -> None:
     with site.index.open("ab", buffering=0) as old_writer:
         old_writer.write(row("old"))
         do("mv", site.index, f"{site.index}.1")
-        site.ship("new")
+        site.upload("new")
         first = await rig.look()
         old_writer.write(row("late"))
 
@@ -171,15 +171,15 @@ async def test_B2_renamed_just_before_the_start(site: Site, rig: Rig) -> None:
 async def test_B2_renamed_several_times_between_two_looks(times: int, site: Site, rig: Rig) -> None:
     """The files that were at the path for a moment only are read, too, and none of the others is read again."""
     do("cp", "/dev/null", f"{site.index}.9")
-    site.ship("before")
+    site.upload("before")
     seen, written = await rig.look(), ["before"]
     for turn in range(2):
         for number in range(times):
             hosts = [f"{turn}-{number}-{which}" for which in ("first", "last")]
-            site.ship(*hosts)
+            site.upload(*hosts)
             written += hosts
             rotate(site.index)
-        site.ship(f"{turn}-now")
+        site.upload(f"{turn}-now")
         written.append(f"{turn}-now")
         seen += await rig.look()
 
@@ -191,11 +191,11 @@ async def test_B2_renamed_several_times_between_two_looks(times: int, site: Site
 @pytest.mark.fault("B3", rig="files", says="a new file that already has rows when it is opened")
 async def test_B3_new_file_is_read_from_its_start(size: int, site: Site, rig: Rig) -> None:
     """What was in the new file before anybody looked at it is read."""
-    site.ship("old")
+    site.upload("old")
     await rig.look()
     do("mv", site.index, f"{site.index}.1")
     hosts = [f"host-{number}" for number in range(size)]
-    site.ship(*hosts)
+    site.upload(*hosts)
 
     assert await rig.look() == hosts
 
@@ -203,7 +203,7 @@ async def test_B3_new_file_is_read_from_its_start(size: int, site: Site, rig: Ri
 @pytest.mark.fault("B4", rig="files", says="truncated in place (cp; truncate), again and again")
 async def test_B4_truncated_in_place(site: Site, rig: Rig) -> None:
     """Each time it is read from the start, and the half row that was carried is forgotten."""
-    site.ship("first", "other")
+    site.upload("first", "other")
     seen = [await rig.look()]
     for number in range(4):
         append(site.index, b'{"host_id": "half a ro')
@@ -212,7 +212,7 @@ async def test_B4_truncated_in_place(site: Site, rig: Rig) -> None:
         do("truncate", "--size=0", site.index)
         if number % 2:
             seen.append(await rig.look())  # it may be seen empty, or not
-        site.ship(f"after-{number}")
+        site.upload(f"after-{number}")
         seen.append(await rig.look())
 
     assert [hosts for hosts in seen if hosts] == [["first", "other"], *([f"after-{number}"] for number in range(4))]
@@ -223,17 +223,17 @@ async def test_B4_truncated_in_place(site: Site, rig: Rig) -> None:
 @pytest.mark.fault("B4", rig="files", says="copied and truncated (copytruncate) before all of it was read")
 async def test_B4_what_was_cut_off_unread_is_read_from_the_copy(site: Site, rig: Rig, *, is_regrown: bool) -> None:
     """Of the copy only that is read which was not read before; it is the same each time."""
-    site.ship("before")
+    site.upload("before")
     seen, written = await rig.look(), ["before"]
     for number in range(3):
         new = [f"{number}-new-{which}" for which in range(1 if not is_regrown else 5)]
-        site.ship(f"{number}-unread")
+        site.upload(f"{number}-unread")
         do("cp", site.index, f"{site.index}.new")
         if number:
             do("mv", f"{site.index}.1", f"{site.index}.{number + 1}")
         do("mv", f"{site.index}.new", f"{site.index}.1")
         do("truncate", "--size=0", site.index)
-        site.ship(*new)
+        site.upload(*new)
         seen += await rig.look()
         written += [f"{number}-unread", *new]
 
@@ -248,11 +248,11 @@ async def test_B5_truncated_and_regrown_past_the_offset(count: int, site: Site, 
     """Though the size shows nothing, the rewritten file is read from its start, and no row is taken for half a one."""
     hosts = [f"b{number}" for number in range(count)]
     at_us = clock.now()
-    site.ship("a1", "a2", at_us=at_us)
+    site.upload("a1", "a2", at_us=at_us)
     await rig.look()
     before = site.index.stat()
     site.index, original = site.directory / "other", site.index
-    site.ship(*hosts, at_us=at_us)
+    site.upload(*hosts, at_us=at_us)
     do("cp", site.index, original)  # into the file that is there: truncated, then written
     os.utime(original, ns=(1, 1))  # however coarse the file system's clock is
     after = original.stat()
@@ -269,17 +269,17 @@ async def test_B6_inode_number_used_again(site: Site, rig: Rig, do_without: DoWi
     hosts = ["first", "second"]
     spare = (Path(f"{site.index}.spare.{number}") for number in itertools.count())
     for _ in range(20):  # for somebody else may get the number that is free
-        site.ship("gone", "gone")
+        site.upload("gone", "gone")
         assert await rig.look() == ["gone"]
         number = site.index.stat().st_ino
         do("rm", site.index)
-        site.ship(*hosts)
+        site.upload(*hosts)
         assert site.index.stat().st_ino != number, "the number was free while the file was still held"
         site.index.rename(next(spare))
         assert await rig.look() == []
         assert rig.state.phase is Phase.WAITING
         for _ in range(20):
-            site.ship(*hosts)
+            site.upload(*hosts)
             if site.index.stat().st_ino == number:
                 assert await rig.look() == hosts
                 return
@@ -302,7 +302,7 @@ async def test_B6_the_same_inode_number_on_another_device(site: Site, do_without
             except subprocess.CalledProcessError:
                 do_without("a file system cannot be mounted")
             mounted.callback(do, "umount", "--lazy", site.index.parent)
-            site.ship(host)
+            site.upload(host)
             numbers.append(site.index.stat().st_ino)
             seen.append(await rig.look())
         await rig.follower.close()
@@ -320,7 +320,7 @@ async def test_B7_absent_and_removed(site: Site, following: Following, async_eve
             await async_eventually(lambda: rig.state.phase is Phase.WAITING, "the loss")
             assert rig.state.reason == f"{site.index}: No such file or directory"
             do("mkdir", "-p", site.index.parent)
-            site.ship(f"host-{number}")
+            site.upload(f"host-{number}")
             await async_eventually(lambda number=number: f"host-{number}" in rig.hosts, "the row")  # type: ignore[misc]
             do("rm", "-r", site.directory / "not")
 
@@ -348,7 +348,7 @@ async def test_B8_inotify_queue_overflows(site: Site, following: Following, asyn
     directory = site.directory / "lib"
     directory.mkdir()
     site.index = directory / "index.jsonl"
-    site.ship("before")
+    site.upload("before")
     control = Inotify(sync_timeout=0)
     control.add_watch(directory, Mask.CREATE | Mask.MODIFY | Mask.MOVE_SELF)
     with control:
@@ -365,7 +365,7 @@ async def test_B8_inotify_queue_overflows(site: Site, following: Following, asyn
             while event := control.sync_get():
                 mask |= event.mask
             for host in ("after", "later"):
-                site.ship(host)
+                site.upload(host)
                 await async_eventually(lambda host=host: host in rig.hosts, "the row")  # type: ignore[misc]
 
     assert Mask.Q_OVERFLOW in mask
@@ -383,13 +383,13 @@ def test_B9_inotify_used_up(
 ) -> None:
     """It is said once, and rows are found all the same, through rotations too."""
     site.configure(tick="1h")
-    site.ship("well")
+    site.upload("well")
     with start_without_inotify(site, limit) as service:
         for number in range(2):
             # No tick looks at the index meanwhile, only the follower itself, which asks for inotify each time.
             service.until(lambda number=number: len(service.events("index opened")) > number, "the index")  # type: ignore[misc]
             do("mv", site.index, f"{site.index}.{number}")
-            site.ship(f"quiet-{number}", minutes_ago=45)
+            site.upload(f"quiet-{number}", minutes_ago=45)
         service.until(lambda: len(service.events("index opened")) > 2, "the index")
         site.configure()
         service.reload()
@@ -424,7 +424,7 @@ async def test_B11_symlink_swapped(site: Site) -> None:
 @pytest.mark.fault("B12", rig="files", says="deleted while it is open")
 async def test_B12_deleted_while_open(site: Site, rig: Rig) -> None:
     """What was still written to it is read, the descriptor is given back, and the next file is waited for."""
-    site.ship("first")
+    site.upload("first")
     await rig.look()
     with site.index.open("ab", buffering=0) as writer:
         do("rm", site.index)
@@ -432,7 +432,7 @@ async def test_B12_deleted_while_open(site: Site, rig: Rig) -> None:
         late = await rig.look()
     held = open_files()
     phase = rig.state.phase
-    site.ship("next")
+    site.upload("next")
 
     assert late == ["late"]
     assert phase is Phase.WAITING
@@ -443,7 +443,7 @@ async def test_B12_deleted_while_open(site: Site, rig: Rig) -> None:
 @pytest.mark.fault("B13", rig="files", says="a line without end")
 async def test_B13_line_without_end(site: Site, rig: Rig) -> None:
     """It is cut at 1 MiB, passed over up to its newline as it comes, counted once, and the next row is read."""
-    site.ship("before")
+    site.upload("before")
     seen = await rig.look()
     for _ in range(5):
         append(site.index, b"x" * (700 << 10))
@@ -459,10 +459,10 @@ async def test_B13_line_without_end(site: Site, rig: Rig) -> None:
 @pytest.mark.fault("B14", rig="files", says="a run of NUL, as a power cut leaves it")
 async def test_B14_run_of_nul(size: int, site: Site, rig: Rig) -> None:
     """It is passed over and counted; the row right behind it is read, however long the run."""
-    site.ship("before")
+    site.upload("before")
     do("truncate", f"--size=+{size}", site.index)  # grown, and not filled
     seen = await rig.look()
-    site.ship("behind", "after")
+    site.upload("behind", "after")
     seen += await rig.look()
 
     assert seen == ["before", "behind", "after"]
@@ -493,7 +493,7 @@ async def test_B15_odd_encodings(written: bytes, hosts: list[str], rejected: int
 
     assert await rig.look() == hosts
     assert min(sum(rig.rejected.values()), 1) == rejected
-    site.ship("next")
+    site.upload("next")
     assert await rig.look() == ["next"]
     assert rig.state.phase is Phase.FOLLOWING
 
@@ -539,7 +539,7 @@ async def test_B17_no_file_of_lines(
     put: Callable[[Path], AbstractContextManager[None]], kind: str, site: Site, rig: Rig
 ) -> None:
     """It is refused, said once and shown with what it is, never hung in; the real index is read when it comes."""
-    site.ship("before")
+    site.upload("before")
     await rig.look()
     site.index.rename(f"{site.index}.1")
     with capture_logs() as logs, put(site.index):
@@ -547,7 +547,7 @@ async def test_B17_no_file_of_lines(
             assert await rig.look() == []
         refused = (rig.state.phase, rig.state.reason)
     site.index.rename(f"{site.index}.odd")
-    site.ship("after")
+    site.upload("after")
     said = [line["reason"] for line in logs if line["log_level"] == "warning"]
 
     assert refused[0] is Phase.REFUSED
@@ -573,7 +573,7 @@ def test_B18_permission_denied_after_rotation(
     """STATUS and the log say that it is refused, and what would mend it; it is followed as soon as it may be read."""
     if os.geteuid() != 0:
         do_without("only root can give a file to somebody else")
-    site.ship("well")
+    site.upload("well")
     with start_altered_service(site, UNPRIVILEGED) as service:
         service.until(lambda: "index following" in service.notify.status, "the index")
         new = site.directory / "new"

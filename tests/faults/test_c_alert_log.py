@@ -438,7 +438,7 @@ def test_C5_alert_log_rotated(how: str, site: Site, start_service: StartService,
         subprocess.run(rotate, check=True)
         service.until_evaluated_anew()
         after_rotation = site.alerted()
-        site.ship("quiet-too", minutes_ago=45)
+        site.upload("quiet-too", minutes_ago=45)
         service.until(lambda: site.alerted() == [("quiet-too", "silent")], "the new alert, at the path")
         assert service.stop() == 0
     subprocess.run(rotate, check=True)
@@ -556,7 +556,7 @@ class Machine:
 
     async def __aenter__(self) -> Self:
         self._start(self.delivery.run())
-        await self.intake.adopt(self.settings, self.engine.reach)
+        await self.intake.adopt(self.settings, self.engine.lookback)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -572,8 +572,8 @@ class Machine:
 
 def show_all_symptoms(site: Site, now: Instant) -> None:
     """Give every symptom a host of its own as of an instant, and one host that is well."""
-    site.ship("quiet", at_us=now - 45 * MINUTE_US)
-    site.ship("well", at_us=now - MINUTE_US)
+    site.upload("quiet", at_us=now - 45 * MINUTE_US)
+    site.upload("well", at_us=now - MINUTE_US)
     site.answer("well", 201, times=12, at_us=now - MINUTE_US)
     site.answer("refused", 412, times=12, at_us=now - MINUTE_US)
     site.warn_unstamped("unstamped", times=12, at_us=now - MINUTE_US)
@@ -622,7 +622,7 @@ async def test_C7_clock_stepped(step_us: int, site: Site) -> None:
             machine.run_on(5 * MINUTE_US)
             machine.wall += step
             assert "silent" in await machine.tick()
-            site.ship("well", at_us=machine.wall)  # by the clock that both go by
+            site.upload("well", at_us=machine.wall)  # by the clock that both go by
             machine.run_on(MINUTE_US)
             assert await machine.tick() == ()
         machine.run_on(32 * MINUTE_US)
@@ -639,7 +639,7 @@ async def test_C7_clock_stepped(step_us: int, site: Site) -> None:
 @pytest.mark.fault("C7", rig="fake clock", says="a clock that is set while the sources are read")
 async def test_C7_clock_stepped_while_the_sources_are_read(step_us: int, site: Site) -> None:
     """The sources have been read up to another present than the evaluation's. They are read again, not called away."""
-    site.ship("well", at_us=NOON - MINUTE_US)
+    site.upload("well", at_us=NOON - MINUTE_US)
     site.answer("well", 201, at_us=NOON - MINUTE_US)
     site.sync_journal()
     async with Machine(site, NOON, is_synchronized=True) as machine:
@@ -655,7 +655,7 @@ async def test_C7_clock_stepped_while_the_sources_are_read(step_us: int, site: S
         assert "silent" in await machine.tick()
         machine.intake.poll = poll  # type: ignore[method-assign]
         at = machine.engine.last
-        site.ship("well", at_us=machine.wall)
+        site.upload("well", at_us=machine.wall)
         machine.run_on(5 * MINUTE_US)
         assert await machine.tick() == ()
 
@@ -669,7 +669,7 @@ async def test_C7_clock_stepped_while_the_sources_are_read(step_us: int, site: S
 async def test_C8_hour_changes_during_an_evaluation(calls: int, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whenever in an evaluation it changes: row and key name one hour, and each hour has its alert once."""
     ends = NOON + HOUR_US
-    site.ship("quiet", at_us=ends - 45 * MINUTE_US)
+    site.upload("quiet", at_us=ends - 45 * MINUTE_US)
     async with Machine(site, ends - 10 * SECOND_US) as machine:
         running = itertools.count(ends - calls * SECOND_US - 1, SECOND_US)
         monkeypatch.setattr(machine, "now", lambda: next(running))  # every look at the clock takes a second
@@ -696,7 +696,7 @@ def test_C8_row_from_the_future_suppresses_nothing(site: Site, start_service: St
         row = Alert(Finding("quiet", "silent", "planted", ""), now + hours * HOUR_US).row()
         planted += [row | {"detected_at_wall": isoformat(now + ahead)} for ahead in (2 * HOUR_US, 10_000 * HOUR_US)]
     site.alerts.write_text("".join(json.dumps(row) + "\n" for row in planted))
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: len(site.alert_rows()) > len(planted), "the alert")
 
@@ -732,7 +732,7 @@ async def test_C9_suspend_and_resume(site: Site, async_eventually: AsyncEventual
         await async_eventually(lambda: len(machine.ticks) >= 2, "two ticks")
         asleep_us = 8 * HOUR_US
         woken_at = machine.now()
-        site.ship("well", at_us=woken_at)  # it was away as long as we slept, and is back
+        site.upload("well", at_us=woken_at)  # it was away as long as we slept, and is back
         await async_eventually(lambda: machine.ticks[-1] >= woken_at + 4 * tick_us, "ticks after waking")
         await machine.delivery.settle()
     after = [at for at in machine.ticks if at >= woken_at]
@@ -760,7 +760,7 @@ def test_C10_keys_are_pruned(tmp_path: Path) -> None:
         log.append(due)
 
         assert len(due) == 10
-        remembered.append(sum(len(keys) for keys in incidents._told.by_hour.values()))
+        remembered.append(sum(len(keys) for keys in incidents._dedup_keys.by_hour.values()))
         recalled.append(len(log.given(at)))
 
     assert max(remembered) == remembered[48] == remembered[-1]

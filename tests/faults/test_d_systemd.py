@@ -64,7 +64,7 @@ def test_D5_a_long_catch_up_asks_for_more_time(
     site: Site, start_altered_service: Callable[[Site, str], Service]
 ) -> None:
     """As long as there is progress the start limit is extended, and the status shows how far it is."""
-    site.ship(*(f"host-{number}" for number in range(20_000)))
+    site.upload(*(f"host-{number}" for number in range(20_000)))
     site.configure()
     code = """
 import time

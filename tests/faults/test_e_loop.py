@@ -11,7 +11,7 @@ import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
-from fleet_health.model.fleet import Ships, Traffic
+from fleet_health.model.fleet import Traffic, Uploads
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 from tests.rig.patience import PATIENCE_S
@@ -29,13 +29,13 @@ ACCESS = 'INFO:     10.0.0.1:50000 - "PUT /v1/episodes/pi-01/e1 HTTP/1.1" 422 Un
 def journal_follower(directory: Path, deliver: Callable[[Any], None]) -> JournalFollower:
     """Follow a directory of journal files, as of NOW."""
     settings = load(None, {"journal.directory": ("--journal-directory", str(directory))}).journal
-    return JournalFollower(settings, reach_us=1_800_000_000, deliver=deliver, clock=lambda: NOW)
+    return JournalFollower(settings, lookback_us=1_800_000_000, deliver=deliver, clock=lambda: NOW)
 
 
 def index_follower(path: Path, deliver: Callable[[Any], None]) -> IndexFollower:
     """Follow an index, as of NOW."""
     settings = load(None, {"index.path": ("--index-path", str(path))}).index
-    return IndexFollower(settings, reach_us=1_800_000_000, deliver=deliver, clock=lambda: NOW)
+    return IndexFollower(settings, lookback_us=1_800_000_000, deliver=deliver, clock=lambda: NOW)
 
 
 class Turns:
@@ -99,20 +99,20 @@ async def test_E1_a_backlog_of_the_journal_leaves_the_loop_its_turns(
 @pytest.mark.fault("E1", rig="files")
 async def test_E1_a_backlog_of_the_index_leaves_the_loop_its_turns(site: Site, turns: Turns) -> None:
     """It comes in blocks of some thousand rows, and everything else has its turn between two of them."""
-    site.ship(*(f"host-{number}" for number in range(20_000)), at_us=NOW - 1)
-    ships, turns_had, sizes = Ships(20_000), [], []
+    site.upload(*(f"host-{number}" for number in range(20_000)), at_us=NOW - 1)
+    uploads, turns_had, sizes = Uploads(20_000), [], []
 
     def deliver(rows: list[Any]) -> None:
         if rows:
             turns_had.append(turns.count)
             sizes.append(len(rows))
-        ships.record(rows)
+        uploads.record(rows)
 
     source = index_follower(site.index, deliver)
     await source.poll()
     await source.close()
 
-    assert len(list(ships.items())) == sum(sizes) == 20_000
+    assert len(list(uploads.items())) == sum(sizes) == 20_000
     assert len(sizes) > 1
     assert sorted(set(turns_had)) == turns_had
 
@@ -142,7 +142,7 @@ os.fsync = fsync_to_a_worn_card
     with start_altered_service(site, code) as service:
         service.until(lambda: service.evaluations() >= 1, "the first tick")
         fed = len(service.notify.having("WATCHDOG"))
-        site.ship("quiet-too", minutes_ago=40)
+        site.upload("quiet-too", minutes_ago=40)
         service.until_evaluated_anew()
         service.until(lambda: len(service.notify.having("WATCHDOG")) > fed, "WATCHDOG=1")
         while_syncing = site.alerted()
@@ -157,7 +157,7 @@ os.fsync = fsync_to_a_worn_card
 def test_E3_a_source_that_fails_does_not_end_the_service(
     site: Site, start_altered_service: Callable[[Site, str], Service]
 ) -> None:
-    """While a disk gives errors the other source's hosts are judged; when it gives none any more, so are the others."""
+    """While a disk gives errors, the other source's hosts are evaluated; once it gives none, so are the others."""
     is_mended = site.directory / "is-mended"
     site.show_all_symptoms()
     site.configure()
@@ -195,7 +195,7 @@ async def test_E3_a_source_that_keeps_failing_is_tried_less_and_less_often(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After a second, then after twice as long each time, up to a minute."""
-    site.ship("pi-01", at_us=NOW - 1)
+    site.upload("pi-01", at_us=NOW - 1)
     rests: list[float] = []
 
     def fail(*_: object) -> bytes:
@@ -208,7 +208,7 @@ async def test_E3_a_source_that_keeps_failing_is_tried_less_and_less_often(
 
     monkeypatch.setattr("os.pread", fail)
     monkeypatch.setattr("fleet_health.sources.follower.asyncio.sleep", rest)
-    source = index_follower(site.index, Ships().record)
+    source = index_follower(site.index, Uploads().record)
 
     with pytest.raises(_Enough):
         await source.follow()

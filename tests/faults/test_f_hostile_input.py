@@ -22,7 +22,7 @@ from fleet_health.config.loading import load
 from fleet_health.detectors.spec import Finding
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.errors import ConfigError
-from fleet_health.model.fleet import Ships, Traffic
+from fleet_health.model.fleet import Traffic, Uploads
 from fleet_health.model.host_name import host_name
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.receiver_log import LogParser
@@ -66,11 +66,11 @@ UNPRINTABLE = re.compile(r"[^\x20-\x7e\n…]")
 def test_F1_nasty_host_names_are_safe_and_never_another_host(source: str, site: Site, run_command: RunCommand) -> None:
     """Each nasty name is a host of its own under a name of plain characters, and a plain one stays what it is."""
     nasty = {"index": NASTY_NAMES, "access": NASTY_IN_A_PATH, "warning": NASTY_IN_A_WARNING}[source]
-    site.ship("well")
+    site.upload("well")
     for name in (*PLAIN_NAMES, *nasty):
         match source:
             case "index":
-                site.ship(name, minutes_ago=40)
+                site.upload(name, minutes_ago=40)
             case "access":
                 site.answer(name, 422, times=10)
             case _:
@@ -93,17 +93,17 @@ def test_F2_invented_hosts_crowd_nobody_out(source: str, symptom: str, site: Sit
     """Beyond the limit new names are left out, with one alert that says so; who was known is watched as before."""
     invented = [f"invented-{number}" for number in range(1000)]
     is_index = source == "index"
-    site.ship("known", minutes_ago=40) if is_index else site.answer("known", 422, times=10)
+    site.upload("known", minutes_ago=40) if is_index else site.answer("known", 422, times=10)
     site.configure("hosts.limit = 10")
     with start_service(site) as service:
         service.until(lambda: _firing(service) == {symptom}, "the known host to be in trouble")
         if is_index:
-            site.ship(*invented)
+            site.upload(*invented)
         else:
             for host in invented:
                 site.answer(host, 422)
         service.until(lambda: ("*", "too-many-hosts") in site.alerted(), "the alert of too many hosts")
-        site.ship("known") if is_index else site.answer("known", 201)
+        site.upload("known") if is_index else site.answer("known", 201)
         service.until(lambda: _firing(service) == {"too-many-hosts"}, "the known host to be heard")
 
         # Hosts that never uploaded share a tenth of the limit.
@@ -123,7 +123,7 @@ def _firing(service: Service) -> set[str]:
 def test_F2_memory_is_bounded(source: str) -> None:
     """Of a hundred thousand invented names those within the limit are kept, and of the others no trace."""
     limit, block = 100, 1000
-    ships, traffic, log = Ships(limit), Traffic(limit), log_parser(load(None).journal)
+    uploads, traffic, log = Uploads(limit), Traffic(limit), log_parser(load(None).journal)
     index = IndexParser(host_field="host_id", time_field="received_at_wall")
     row = '{"host_id": "%s", "received_at_wall": "2026-11-23T00:00:00Z"}\n'
     access = '10.0.0.7:51234 - "PUT /v1/episodes/%s/e1 HTTP/1.1" 422\n'
@@ -131,7 +131,7 @@ def test_F2_memory_is_bounded(source: str) -> None:
     def take(line: str, first: int) -> None:
         lines = "".join(line % f"invented-{number}" for number in range(first, first + block)).encode()
         if source == "index":
-            ships.record(index.parse_latest(lines, NOW)[0])
+            uploads.record(index.parse_latest(lines, NOW)[0])
         else:
             traffic.record(log.parse(lines, NOW)[0])
 
@@ -143,7 +143,7 @@ def test_F2_memory_is_bounded(source: str) -> None:
     tracemalloc.stop()
 
     if source == "index":
-        assert (len(list(ships.items())), ships.left_out.count) == (limit, 100 * block - limit)
+        assert (len(list(uploads.items())), uploads.left_out.count) == (limit, 100 * block - limit)
     else:
         places = traffic.stranger_limit
         assert places == limit // 10
@@ -194,8 +194,8 @@ def test_F3_no_pattern_sees_more_than_two_kibibytes(line: bytes) -> None:
 @pytest.mark.fault("F4", rig="files")
 def test_F4_nothing_unprintable_reaches_the_terminal(site: Site, run_command: RunCommand) -> None:
     """Neither a finding nor a message about the configuration holds C0, C1, DEL or a change of direction."""
-    site.ship(*NASTY_NAMES, minutes_ago=40)
-    site.ship("well")
+    site.upload(*NASTY_NAMES, minutes_ago=40)
+    site.upload("well")
     bad = site.directory / "bad.toml"
     bad.write_text('"\\u001b[31m\\u202e\\u007f" = 1\ntick = "\\u009b31m\\u2066"\n')
 
@@ -285,23 +285,23 @@ NONSENSE = {
 @pytest.mark.fault("F7", rig="core")
 @pytest.mark.parametrize(("line", "reason"), NONSENSE.values(), ids=NONSENSE)
 def test_F7_nonsense_is_one_rejection(line: bytes, reason: str) -> None:
-    """It is neither a ship nor an exception."""
+    """It is neither a upload nor an exception."""
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
-    ships, rejections, _ = parser.parse_latest(line, NOW)
+    uploads, rejections, _ = parser.parse_latest(line, NOW)
 
-    assert (ships, [one.reason for one in rejections]) == ([], [reason])
+    assert (uploads, [one.reason for one in rejections]) == ([], [reason])
 
 
 @pytest.mark.fault("F7", rig="core")
 def test_F7_nonsense_is_counted_by_reason() -> None:
-    """All of it together: each line is one more of its reason, and the good ones between them are ships."""
+    """All of it together: each line is one more of its reason, and the good ones between them are uploads."""
     parser, count = IndexParser(host_field="host_id", time_field="received_at_wall"), RejectionCount()
 
-    ships, rejections, _ = parser.parse_latest(_row().join([b"", *(line for line, _ in NONSENSE.values())]), NOW)
+    uploads, rejections, _ = parser.parse_latest(_row().join([b"", *(line for line, _ in NONSENSE.values())]), NOW)
     count.add(rejections)
 
-    assert len(ships) == len(NONSENSE)
+    assert len(uploads) == len(NONSENSE)
     assert count.by_reason == Counter(reason for _, reason in NONSENSE.values())
 
 
@@ -310,9 +310,9 @@ def test_F7_numbers_that_are_not_looked_at_do_no_harm() -> None:
     """A row counts whatever it says beside its host and time, as long as it is JSON."""
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
-    ships, rejections, count = parser.parse_latest(_row(more=b"1" * 5000) + _row(more=b"1e999"), NOW)
+    uploads, rejections, count = parser.parse_latest(_row(more=b"1" * 5000) + _row(more=b"1e999"), NOW)
 
-    assert ([ship.host for ship in ships], rejections, count) == (["a"], [], 2)
+    assert ([upload.host for upload in uploads], rejections, count) == (["a"], [], 2)
 
 
 @pytest.mark.fault("F7", rig="files")
@@ -333,10 +333,10 @@ def _refuse(constant: str) -> NoReturn:
 
 
 @pytest.mark.fault("F8", rig="service")
-def test_F8_a_row_from_the_future_counts_as_shipped_now(site: Site, start_service: StartService) -> None:
+def test_F8_a_row_from_the_future_counts_as_uploaded_now(site: Site, start_service: StartService) -> None:
     """A host cannot buy itself peace for ever: dated a year ahead, it falls silent like any other, and is counted."""
-    site.ship("far-ahead", minutes_ago=-365 * 24 * 60)
-    site.ship("just-ahead", minutes_ago=-4)
+    site.upload("far-ahead", minutes_ago=-365 * 24 * 60)
+    site.upload("just-ahead", minutes_ago=-4)
     site.configure('detectors.silent.after = "2s"')
     with start_service(site) as service:
         service.until(lambda: ("far-ahead", "silent") in site.alerted(), "the host dated ahead to fall silent")

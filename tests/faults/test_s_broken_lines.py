@@ -37,7 +37,7 @@ async def test_S2_no_part_of_a_line_that_journald_broke_is_read(journald: Privat
     journald.output(broken_line(), 'INFO:     10.0.0.7:1 - "PUT /v1/episodes/next/e HTTP/1.1" 412 Precondition Failed')
     assert journald.has(_LINE_BREAK="line-max")
     observations: list[Any] = []
-    follower = JournalFollower(journald.settings, reach_us=60_000_000, deliver=observations.extend, clock=clock.now)
+    follower = JournalFollower(journald.settings, lookback_us=60_000_000, deliver=observations.extend, clock=clock.now)
     await follower.poll()
     await follower.close()
     once: list[Any] = []
@@ -64,7 +64,7 @@ async def test_S7_a_line_behind_a_broken_one_may_be_missing(journald: PrivateJou
         journald.output(flood, refused)
     journald.output(flood, "INFO:     a line that says nothing of a host", "INFO:     the end")
     observations: list[Any] = []
-    follower = JournalFollower(journald.settings, reach_us=60_000_000, deliver=observations.extend, clock=clock.now)
+    follower = JournalFollower(journald.settings, lookback_us=60_000_000, deliver=observations.extend, clock=clock.now)
     await follower.poll()
     await follower.close()
 

@@ -17,7 +17,7 @@ from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import evaluate
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.host_name import host_name
-from fleet_health.model.observation import Response, Ship, Unstamped
+from fleet_health.model.observation import Response, Unstamped, Upload
 from fleet_health.model.row_dates import admit_live
 from fleet_health.parsing.alert_row import parse_alert_row
 from fleet_health.parsing.rejection import Rejection
@@ -50,31 +50,31 @@ def check(data: bytes) -> None:
 
 
 def check_index(data: bytes) -> None:
-    """Every line of a block of the index gives a ship, or is a rejection; by itself and in its block."""
+    """Every line of a block of the index gives a upload, or is a rejection; by itself and in its block."""
     lines = data.split(b"\n")
     for line in lines:
         result = INDEX_PARSER.parse(line)
-        assert isinstance(result, Ship | Rejection)
+        assert isinstance(result, Upload | Rejection)
         _check(result)
     block = b"".join(line + b"\n" for line in lines)
-    ships, rejections = INDEX_PARSER.parse_block(block)
-    assert len(ships) + len(rejections) >= len(lines)
+    uploads, rejections = INDEX_PARSER.parse_block(block)
+    assert len(uploads) + len(rejections) >= len(lines)
     if b"\0" not in data:  # between runs of NUL there may be several lines
-        assert len(ships) + len(rejections) == len(lines)
+        assert len(uploads) + len(rejections) == len(lines)
     latest, rejected_too, count = INDEX_PARSER.parse_latest(block, NOW)
-    assert (rejected_too, count) == (rejections, len(ships))
-    assert _last_ships(latest) == _last_ships(ships)
-    for ship in ships:
-        _check(ship)
+    assert (rejected_too, count) == (rejections, len(uploads))
+    assert _last_uploads(latest) == _last_uploads(uploads)
+    for upload in uploads:
+        _check(upload)
     for rejected in rejections:
         _check(rejected)
-    admitted, ahead = admit_live(ships, NOW)
-    assert len(admitted) == len(ships)
-    assert 0 <= ahead <= len(ships)
+    admitted, ahead = admit_live(uploads, NOW)
+    assert len(admitted) == len(uploads)
+    assert 0 <= ahead <= len(uploads)
 
 
-def _last_ships(ships: Iterable[Ship]) -> dict[str, int]:
-    return {ship.host: ship.at for ship in sorted(ships, key=attrgetter("at"))}
+def _last_uploads(uploads: Iterable[Upload]) -> dict[str, int]:
+    return {upload.host: upload.at for upload in sorted(uploads, key=attrgetter("at"))}
 
 
 def check_journal(data: bytes) -> None:
@@ -97,7 +97,7 @@ def check_alerts(name: str) -> None:
     """Whatever a host is called, and whatever is found of it, a row is one line of strict JSON, and is read back."""
     host = host_name(name) if name else "empty"
     fleet = Fleet()
-    fleet.ships.record([Ship(host, NOW - 3_600_000_000)])
+    fleet.uploads.record([Upload(host, NOW - 3_600_000_000)])
     fleet.traffic.record([Response(host, NOW, 412)] * 10 + [Unstamped(host, NOW)] * 10)
     evaluation = evaluate(fleet, DETECTORS, NOW)
     assert not evaluation.failures
@@ -113,7 +113,7 @@ def check_alerts(name: str) -> None:
         assert datagram(fields_of(alert)).count(b"\n") == len(fields_of(alert))
 
 
-def _check(result: Ship | Response | Unstamped | Rejection) -> None:
+def _check(result: Upload | Response | Unstamped | Rejection) -> None:
     if isinstance(result, Rejection):
         assert result.reason
         assert _is_safe_excerpt(result.excerpt), result

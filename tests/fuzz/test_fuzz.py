@@ -68,7 +68,7 @@ def test_the_corpus_holds_every_line_by_its_name() -> None:
 @FUZZ
 @given(nasty(ROWS))
 def test_F7_no_index_line_raises(data: bytes) -> None:
-    """Whatever stands in the index, each line is a ship or a rejection."""
+    """Whatever stands in the index, each line is a upload or a rejection."""
     check_index(data)
 
 

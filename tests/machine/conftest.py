@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _ROOT = Path(__file__).resolve().parents[2]
-_SHIPPED = (
+_UPLOADED = (
     "LICENSE",
     "README.md",
     "config.example.toml",
@@ -67,7 +67,7 @@ def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Pat
 
 def _make_shown(base: Path) -> None:
     checkout, wheelhouse, receiver, venv = (base / name for name in ("checkout", "wheelhouse", "receiver", "venv"))
-    for name in _SHIPPED:
+    for name in _UPLOADED:
         _copy(_ROOT / name, checkout / name)
 
     subprocess.run([_PYTHON, "-m", "venv", venv], check=True)

@@ -218,7 +218,7 @@ def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
 ) -> None:
     """Without it journald drops what comes after the flood, the refusals with the rest; with it nothing is dropped."""
     machine, limit = service.machine, "/etc/systemd/journald.conf.d/narrow.conf"
-    drop_ins, shipped = f"/etc/systemd/system/{RECEIVER}.d", "/usr/local/share/doc/fleet-health/drop-ins"
+    drop_ins, uploaded = f"/etc/systemd/system/{RECEIVER}.d", "/usr/local/share/doc/fleet-health/drop-ins"
     count = 300  # journald lets through six times its burst, where the disk has room
     machine.write(limit, "[Journal]\nRateLimitIntervalSec=1h\nRateLimitBurst=5\n")
     machine.run("systemctl", "restart", "systemd-journald")
@@ -235,7 +235,7 @@ def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
     try:
         unseen, loud_lines, refused_lines = flood()
         machine.run(
-            "install", "-D", "-m", "644", f"{shipped}/receiver-rate-limit.conf", f"{drop_ins}/receiver-rate-limit.conf"
+            "install", "-D", "-m", "644", f"{uploaded}/receiver-rate-limit.conf", f"{drop_ins}/receiver-rate-limit.conf"
         )
         machine.run("systemctl", "daemon-reload")
         machine.run("systemctl", "restart", RECEIVER)

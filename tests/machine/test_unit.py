@@ -72,7 +72,7 @@ def test_the_operators_socket_is_for_the_group_of_the_service(disturbed_service:
 
 
 def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Callable[[str], str]) -> None:
-    """After a reload the new limits judge what was seen before it as well."""
+    """After a reload the new limits evaluate what was seen before it as well."""
     host, other = new_host("unstamped"), new_host("unstamped")
     receiver.upload(host, stamped=False)
     receiver.upload(other, times=3, stamped=False)
@@ -142,7 +142,7 @@ def test_confinement(service: Service) -> None:
 
 
 def test_only_a_drop_in_lets_it_write_to_the_receiver_s_directory(disturbed_service: Service) -> None:
-    """As the service sees it, not even root could write there; with the drop-in as shipped, who is allowed to can."""
+    """As the service sees it, not even root could write there; with the drop-in as uploaded, who is allowed to can."""
     machine = disturbed_service.machine
 
     def is_writable() -> bool:
@@ -151,8 +151,8 @@ def test_only_a_drop_in_lets_it_write_to_the_receiver_s_directory(disturbed_serv
 
     assert not is_writable()
 
-    shipped = machine.path("/usr/local/share/doc/fleet-health/drop-ins/alert-log.conf").read_text()
-    machine.write(f"{DROP_INS}/alert-log.conf", shipped)
+    uploaded = machine.path("/usr/local/share/doc/fleet-health/drop-ins/alert-log.conf").read_text()
+    machine.write(f"{DROP_INS}/alert-log.conf", uploaded)
     machine.run("systemctl", "daemon-reload")
     disturbed_service.control("restart")
 
@@ -202,7 +202,7 @@ def test_D7_hidden_boot_id(service: Service, receiver: Receiver, new_host: Calla
     ],
 )
 def test_D10_hidden_index(index: str, keys: tuple[str, ...], service: Service) -> None:
-    """An index that the unit hides is named in the status, with what to do; the drop-in that we ship shows it."""
+    """An index that the unit hides is named in the status, with what to do; the drop-in that we upload shows it."""
     machine = service.machine
     machine.write(index, "")
     service.configure(f'{QUICK_CONFIG}\n[index]\npath = "{index}"\n')

@@ -1,4 +1,4 @@
-"""The fleet: a host's last ship is the maximum over its rows, and each host has one window."""
+"""The fleet: a host's last upload is the maximum over its rows, and each host has one window."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.fleet import Fleet, Ships, Traffic
-from fleet_health.model.observation import Response, Ship, Unstamped
+from fleet_health.model.fleet import Fleet, Traffic, Uploads
+from fleet_health.model.observation import Response, Unstamped, Upload
 from fleet_health.model.window import Counts
 from tests.rig.properties import tried
 
@@ -18,49 +18,49 @@ if TYPE_CHECKING:
 PROPERTY = tried(200)
 INSTANTS = st.integers(-20, 20)
 HOSTS = st.sampled_from(["a", "b", "c"])
-SHIPS = st.lists(st.builds(Ship, HOSTS, INSTANTS), max_size=20)
+UPLOADS = st.lists(st.builds(Upload, HOSTS, INSTANTS), max_size=20)
 FACTS = st.lists(
     st.builds(Response, HOSTS, INSTANTS, st.sampled_from([201, 412, 500])) | st.builds(Unstamped, HOSTS, INSTANTS),
     max_size=20,
 )
 
 
-def ships_of(*batches: list[Ship]) -> Ships:
+def uploads_of(*batches: list[Upload]) -> Uploads:
     """Make a table of batches of rows."""
-    ships = Ships()
+    uploads = Uploads()
     for batch in batches:
-        ships.record(batch)
-    return ships
+        uploads.record(batch)
+    return uploads
 
 
-def latest(rows: list[Ship]) -> dict[str, int]:
+def latest(rows: list[Upload]) -> dict[str, int]:
     """Give the maximum of each host's rows, by hand."""
     return {row.host: max(other.at for other in rows if other.host == row.host) for row in rows}
 
 
 @PROPERTY
-@given(rows=SHIPS, cut=st.integers(0, 20))
-def test_the_last_ship_is_the_maximum(rows: list[Ship], cut: int) -> None:
+@given(rows=UPLOADS, cut=st.integers(0, 20))
+def test_the_last_upload_is_the_maximum(rows: list[Upload], cut: int) -> None:
     """Neither the order of the rows nor their batches matter."""
-    assert dict(ships_of(rows[cut:], rows[:cut]).items()) == latest(rows)
+    assert dict(uploads_of(rows[cut:], rows[:cut]).items()) == latest(rows)
 
 
 @PROPERTY
-@given(rows=SHIPS, before=INSTANTS)
-def test_eviction_forgets_hosts_that_shipped_earlier_only(rows: list[Ship], before: int) -> None:
-    """A host whose last ship is exactly at the instant stays."""
-    ships = ships_of(rows)
+@given(rows=UPLOADS, before=INSTANTS)
+def test_eviction_forgets_hosts_that_uploaded_earlier_only(rows: list[Upload], before: int) -> None:
+    """A host whose last upload is exactly at the instant stays."""
+    uploads = uploads_of(rows)
 
-    ships.evict(before)
+    uploads.evict(before)
 
-    assert dict(ships.items()) == {host: at for host, at in latest(rows).items() if at >= before}
+    assert dict(uploads.items()) == {host: at for host, at in latest(rows).items() if at >= before}
 
 
-def test_a_host_that_is_not_known_has_no_last_ship() -> None:
-    """None stands for a host that never shipped; the epoch is an instant like any other."""
-    ships = ships_of([Ship("a", 0)])
+def test_a_host_that_is_not_known_has_no_last_upload() -> None:
+    """None stands for a host that never uploaded; the epoch is an instant like any other."""
+    uploads = uploads_of([Upload("a", 0)])
 
-    assert (ships.last_at("a"), ships.last_at("b")) == (0, None)
+    assert (uploads.last_at("a"), uploads.last_at("b")) == (0, None)
 
 
 def count_by_hand(facts: list[Response | Unstamped], since: int, until: int) -> dict[str, tuple[dict[int, int], int]]:
@@ -95,7 +95,7 @@ def test_traffic_counts_as_by_hand_and_shrinks_with_time(
 
 def test_each_host_is_named_once(fleet_of: Callable[..., Fleet]) -> None:
     """A host is known from rows, from the journal, or from both."""
-    fleet = fleet_of(ships=[("a", 1), ("b", 1)], responses=[("b", 1, 201), ("c", 1, 201)], unstamped=[("d", 1)])
+    fleet = fleet_of(uploads=[("a", 1), ("b", 1)], responses=[("b", 1, 201), ("c", 1, 201)], unstamped=[("d", 1)])
 
     assert sorted(fleet.hosts()) == ["a", "b", "c", "d"]
     assert list(Fleet().hosts()) == []
@@ -105,32 +105,32 @@ def test_a_full_fleet_goes_on_with_the_hosts_it_knows(fleet_of: Callable[..., Fl
     """Beyond the limit new hosts are left out; the known ones lose nothing, and strangers push each other out."""
     fleet = fleet_of(
         host_limit=2,
-        ships=[("a", 9), ("b", 8), ("new", 7), ("a", 6)],
+        uploads=[("a", 9), ("b", 8), ("new", 7), ("a", 6)],
         responses=[("a", 9, 201), ("c", 8, 412), ("d", 7, 412), ("c", 6, 412), ("b", 5, 201), ("new", 5, 201)],
         unstamped=[("new", 5), ("a", 4)],
     )
 
-    assert dict(fleet.ships.items()) == {"a": now - 6, "b": now - 8}
+    assert dict(fleet.uploads.items()) == {"a": now - 6, "b": now - 8}
     assert {host: window.count_by_status(0, now) for host, window in fleet.traffic.items()} == {
         "a": {201: 1},
         "b": {201: 1},
         "new": {201: 1},
     }
     strangers, likely = fleet.traffic.left_out
-    assert (fleet.ships.left_out.count, strangers.count, likely.count) == (1, 3, 0)
+    assert (fleet.uploads.left_out.count, strangers.count, likely.count) == (1, 3, 0)
     assert (strangers.host, strangers.latest_at) == ("c", now - 5)
 
 
 def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now: int) -> None:
     """A host that was left out comes in with its next observation, once there is a place or a larger limit."""
-    fleet = fleet_of(host_limit=1, ships=[("old", 9), ("new", 1)])
+    fleet = fleet_of(host_limit=1, uploads=[("old", 9), ("new", 1)])
 
-    fleet.ships.evict(now - 8)
-    fleet.ships.record([Ship("new", now)])
+    fleet.uploads.evict(now - 8)
+    fleet.uploads.record([Upload("new", now)])
     fleet.limit_hosts(2)
-    fleet.ships.record([Ship("newer", now)])
+    fleet.uploads.record([Upload("newer", now)])
 
-    assert dict(fleet.ships.items()) == {"new": now, "newer": now}
+    assert dict(fleet.uploads.items()) == {"new": now, "newer": now}
 
 
 @PROPERTY

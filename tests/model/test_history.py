@@ -7,17 +7,17 @@ import pytest
 
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import BIN_US, BINS, History, HistorySnapshot, strip_of
-from fleet_health.model.observation import Response, Ship
+from fleet_health.model.observation import Response, Upload
 
 MINUTE = 60_000_000
 NOON = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z, where a bin begins."""
 
 
-def fleet_with(*observations: Ship | Response) -> Fleet:
+def fleet_with(*observations: Upload | Response) -> Fleet:
     """Make a fleet that has seen some things."""
     fleet = Fleet()
-    fleet.ships.record([one for one in observations if isinstance(one, Ship)])
+    fleet.uploads.record([one for one in observations if isinstance(one, Upload)])
     fleet.traffic.record([one for one in observations if isinstance(one, Response)])
     return fleet
 
@@ -28,10 +28,12 @@ def shown(history: History, host: str = "a") -> str:
 
 
 def test_a_first_look_shows_what_is_known() -> None:
-    """The last ship, and refusals as far back as the journal was read; what nobody watched is blank."""
+    """The last upload, and refusals as far back as the journal was read; what nobody watched is blank."""
     history = History()
     history.note(
-        fleet_with(Ship("a", NOON - 20 * MINUTE), Response("a", NOON - 1, 412), Response("b", NOON - 31 * MINUTE, 500)),
+        fleet_with(
+            Upload("a", NOON - 20 * MINUTE), Response("a", NOON - 1, 412), Response("b", NOON - 31 * MINUTE, 500)
+        ),
         NOON + MINUTE,
         known_since=NOON - 29 * MINUTE,
     )
@@ -44,17 +46,17 @@ def test_a_first_look_shows_what_is_known() -> None:
 @pytest.mark.parametrize(
     ("observations", "expected"),
     [
-        ([Ship("a", NOON)], "s"),
+        ([Upload("a", NOON)], "s"),
         ([Response("a", NOON, 404)], "r"),
         ([Response("a", NOON, 503)], "r"),
         ([Response("a", NOON, 201)], "."),
-        ([Ship("a", NOON), Response("a", NOON, 404)], "b"),
+        ([Upload("a", NOON), Response("a", NOON, 404)], "b"),
         ([Response("a", NOON + 1, 404)], "."),
-        ([Ship("b", NOON)], "."),
+        ([Upload("b", NOON)], "."),
     ],
 )
-def test_each_thing_has_its_character(observations: list[Ship | Response], expected: str) -> None:
-    """An accepted answer alone is no ship: that is what the index says."""
+def test_each_thing_has_its_character(observations: list[Upload | Response], expected: str) -> None:
+    """An accepted answer alone is no upload: that is what the index says."""
     history = History()
     history.note(fleet_with(*observations), NOON, known_since=NOON)
 
@@ -63,7 +65,7 @@ def test_each_thing_has_its_character(observations: list[Ship | Response], expec
 
 def test_it_moves_on_with_time() -> None:
     """A bin for each quarter of an hour, until it falls off; and then nothing is left of the host."""
-    history, fleet = History(), fleet_with(Ship("a", NOON))
+    history, fleet = History(), fleet_with(Upload("a", NOON))
     strips = []
     for quarter in range(BINS + 1):
         history.note(fleet, NOON + quarter * BIN_US, known_since=NOON)
@@ -87,10 +89,10 @@ def test_a_refusal_before_the_last_look_is_not_asked_for_again() -> None:
 def test_it_survives_a_restart_and_shows_the_time_that_nobody_watched() -> None:
     """The gap begins where the journal was no longer read, and ends where it is read again."""
     history = History()
-    history.note(fleet_with(Ship("a", NOON)), NOON, known_since=NOON)
+    history.note(fleet_with(Upload("a", NOON)), NOON, known_since=NOON)
     snapshot = msgspec.json.decode(msgspec.json.encode(history.snapshot), type=HistorySnapshot)
     history = History(snapshot)
-    history.note(fleet_with(Ship("a", NOON)), NOON + 4 * BIN_US, known_since=NOON + 3 * BIN_US)
+    history.note(fleet_with(Upload("a", NOON)), NOON + 4 * BIN_US, known_since=NOON + 3 * BIN_US)
 
     assert shown(history) == "s  .."
 
@@ -108,9 +110,9 @@ def test_a_clock_that_is_set_does_no_harm(step: int) -> None:
 def test_a_reader_of_the_snapshot_is_not_disturbed() -> None:
     """It may be read in another thread while the next evaluation is taken down."""
     history = History()
-    history.note(fleet_with(Ship("a", NOON)), NOON, known_since=NOON)
+    history.note(fleet_with(Upload("a", NOON)), NOON, known_since=NOON)
     before = history.snapshot
     content = msgspec.json.encode(before)
-    history.note(fleet_with(Ship("a", NOON), Ship("b", NOON)), NOON + MINUTE, known_since=NOON)
+    history.note(fleet_with(Upload("a", NOON), Upload("b", NOON)), NOON + MINUTE, known_since=NOON)
 
     assert msgspec.json.encode(before) == content

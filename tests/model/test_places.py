@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Response, Ship
+from fleet_health.model.observation import Response, Upload
 
 LIMIT = 20
 """Two strangers have a place at a time."""
@@ -38,7 +38,7 @@ def test_a_stranger_that_uploads_takes_its_window_along() -> None:
     """It is none any more, and makes room for another one."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record(refused("a", "b", at=10))
-    fleet.ships.record([Ship("a", 20)])
+    fleet.uploads.record([Upload("a", 20)])
     fleet.traffic.record(refused("c", at=30))
 
     assert {host for host, _ in fleet.strangers()} == {"b", "c"}
@@ -106,15 +106,15 @@ def test_hosts_of_an_expected_glob_have_places_of_their_own() -> None:
 def test_a_full_table_of_uploads_takes_whoever_is_expected(expected: list[str]) -> None:
     """And is known as a newcomer as long as it is in the table."""
     fleet = Fleet(1, expected=expected)
-    fleet.ships.record([Ship("old", 10)])
-    fleet.ships.notes_newcomers = True
-    fleet.ships.record([Ship("other", 20), Ship("new", 30), Ship("new", 40)])
+    fleet.uploads.record([Upload("old", 10)])
+    fleet.uploads.notes_newcomers = True
+    fleet.uploads.record([Upload("other", 20), Upload("new", 30), Upload("new", 40)])
 
-    assert dict(fleet.ships.items()) == {"old": 10, "new": 40}
-    assert (fleet.ships.left_out.host, fleet.ships.newcomers) == ("other", {"new": 30})
-    assert fleet.ships.newest_at() == 40
-    assert fleet.ships.evict(35) == {"old": 10}
-    assert fleet.ships.newcomers == {}
+    assert dict(fleet.uploads.items()) == {"old": 10, "new": 40}
+    assert (fleet.uploads.left_out.host, fleet.uploads.newcomers) == ("other", {"new": 30})
+    assert fleet.uploads.newest_at() == 40
+    assert fleet.uploads.evict(35) == {"old": 10}
+    assert fleet.uploads.newcomers == {}
 
 
 def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_too_large(
@@ -123,7 +123,7 @@ def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_to
     """The others stay exact, and no count is lost."""
     monkeypatch.setattr("fleet_health.model.traffic._BUDGET", 4_096)
     fleet = Fleet()
-    fleet.ships.record([Ship("busy", 0), Ship("idle", 0)])
+    fleet.uploads.record([Upload("busy", 0), Upload("idle", 0)])
     fleet.traffic.record([*(Response("busy", number * 1_000, 412) for number in range(5_000)), *refused("idle", at=1)])
     windows = dict(fleet.traffic.items())
 
@@ -135,7 +135,7 @@ def test_the_busiest_hosts_are_counted_in_steps_when_all_windows_together_are_to
 def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
     """The latest of those that were left out is named, whatever the order of the rows."""
     fleet = Fleet(1)
-    fleet.ships.record([Ship("known", 10), Ship("late", 30), Ship("early", 20)])
+    fleet.uploads.record([Upload("known", 10), Upload("late", 30), Upload("early", 20)])
 
-    assert (fleet.ships.left_out.count, fleet.ships.left_out.host) == (2, "late")
-    assert fleet.ships.last_at("late") is None
+    assert (fleet.uploads.left_out.count, fleet.uploads.left_out.host) == (2, "late")
+    assert fleet.uploads.last_at("late") is None

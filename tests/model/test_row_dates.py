@@ -1,11 +1,11 @@
-"""Rows dated ahead of the clock: F8 in the live service, not yet happened in a judgement of the past."""
+"""Rows dated ahead of the clock: F8 in the live service, not yet happened in a evaluation of the past."""
 
 from __future__ import annotations
 
 import pytest
 
 from fleet_health.model.instant import SECOND_US
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import admit_live, admit_until
 
 NOW = 1_795_460_100_000_000
@@ -25,7 +25,7 @@ FIVE_MINUTES = 300 * SECOND_US
 )
 def test_live_a_row_too_far_ahead_is_taken_as_now(ahead: int, taken_as: int, *, is_counted: bool) -> None:
     """More than five minutes ahead of the clock is an error of the row."""
-    assert admit_live([Ship("a", NOW + ahead)], NOW) == ([Ship("a", NOW + taken_as)], int(is_counted))
+    assert admit_live([Upload("a", NOW + ahead)], NOW) == ([Upload("a", NOW + taken_as)], int(is_counted))
 
 
 @pytest.mark.parametrize(
@@ -38,16 +38,16 @@ def test_live_a_row_too_far_ahead_is_taken_as_now(ahead: int, taken_as: int, *, 
     ],
 )
 def test_as_of_an_instant_later_rows_have_not_happened(ahead: int, *, has_happened: bool) -> None:
-    """A judgement of the past does not see what came after."""
-    ship = Ship("a", NOW + ahead)
+    """A evaluation of the past does not see what came after."""
+    upload = Upload("a", NOW + ahead)
 
-    assert admit_until([ship], NOW) == ([ship] * has_happened, 0)
+    assert admit_until([upload], NOW) == ([upload] * has_happened, 0)
 
 
 def test_rows_keep_their_order_and_hosts() -> None:
     """One bad row among others changes that row only."""
-    rows = [Ship("a", NOW - 1), Ship("b", NOW + 2 * FIVE_MINUTES), Ship("c", NOW + 1)]
+    rows = [Upload("a", NOW - 1), Upload("b", NOW + 2 * FIVE_MINUTES), Upload("c", NOW + 1)]
 
-    assert admit_live(rows, NOW) == ([Ship("a", NOW - 1), Ship("b", NOW), Ship("c", NOW + 1)], 1)
-    assert admit_until(rows, NOW) == ([Ship("a", NOW - 1)], 0)
+    assert admit_live(rows, NOW) == ([Upload("a", NOW - 1), Upload("b", NOW), Upload("c", NOW + 1)], 1)
+    assert admit_until(rows, NOW) == ([Upload("a", NOW - 1)], 0)
     assert admit_live([], NOW) == admit_until([], NOW) == ([], 0)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.model.counters import Counters
 from fleet_health.records.alert_log import AlertLog
@@ -90,7 +90,7 @@ class AssembledService:
             directory=self._nobody.parent,
         )
         self._is_alive = True
-        self._run(self._intake.adopt(config, reach_of(config.detectors())))
+        self._run(self._intake.adopt(config, lookback_of(config.detectors())))
 
     def look(self) -> None:
         """Read the sources between two ticks."""
@@ -119,7 +119,7 @@ class AssembledService:
     def reload(self, limits: Limits) -> None:
         """Go on with other limits."""
         config = limits.applied_to(self._base)
-        self._run(self._intake.adopt(config, reach_of(config.detectors())))
+        self._run(self._intake.adopt(config, lookback_of(config.detectors())))
         self._engine.adopt(config.rules())
         self._evaluator.switch(are_notices_recorded=False)
 

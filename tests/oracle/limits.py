@@ -43,8 +43,8 @@ class Limits(NamedTuple):
         return self.bench if host.startswith("bench-") else self.default
 
     @property
-    def reach(self) -> int:
-        """How far back the ships must be known, in microseconds: for who is silent, and for who is refused."""
+    def lookback(self) -> int:
+        """How far back the uploads must be known, in microseconds: for who is silent, and for who is refused."""
         return max(max(rules.lookback, rules.fatal_window) for rules in self) * MINUTE
 
     def applied_to(self, base: Settings) -> Settings:

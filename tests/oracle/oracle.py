@@ -20,7 +20,7 @@ class Row:
     """A row of the index.
 
     Attributes:
-        host: Who shipped.
+        host: Who uploaded.
         at: The time that stands in it.
         counted: What it counts as, at the earliest and at the latest; None until it is read. One from the future
             is taken as now, and it depends on how a reload goes about its work whether now is then a later one.
@@ -96,7 +96,7 @@ class Oracle:
             earliest, latest = row.counted or (now, now)
             row.counted = earliest, max(latest, row.read(now))
 
-    def judge(self, limits: Limits, now: int, *, is_stepped: bool) -> tuple[set[Verdict], set[Verdict]]:
+    def evaluate(self, limits: Limits, now: int, *, is_stepped: bool) -> tuple[set[Verdict], set[Verdict]]:
         """Say what the rules find; and what they may find or not."""
         certain: set[Verdict] = set()
         possible: set[Verdict] = set()
@@ -116,9 +116,9 @@ class Oracle:
         return any(since <= now and now - rules.fatal_window * MINUTE <= until for since, until in self.steps)
 
     def _is_silent(self, host: str, end: int, rules: Rules, now: int) -> bool:
-        ships = [row.counted[end] for row in self.rows if row.host == host and row.counted]
-        is_active = any(at >= now - rules.lookback * MINUTE for at in ships)
-        return is_active and now - max(ships) > rules.after * MINUTE
+        uploads = [row.counted[end] for row in self.rows if row.host == host and row.counted]
+        is_active = any(at >= now - rules.lookback * MINUTE for at in uploads)
+        return is_active and now - max(uploads) > rules.after * MINUTE
 
     def _refused(self, host: str, rules: Rules, now: int) -> Iterator[Verdict]:
         statuses = [

@@ -74,7 +74,7 @@ class ServiceModel(RuleBasedStateMachine):
         self._start()
 
     @rule(host=HOSTS, minutes_ago=MINUTES_AGO, beside=BESIDE, copies=COPIES)
-    def ship(self, host: str, minutes_ago: int, beside: int, copies: int) -> None:
+    def upload(self, host: str, minutes_ago: int, beside: int, copies: int) -> None:
         """Append rows to the index."""
         at = self.clock.wall - minutes_ago * MINUTE + beside
         line = json.dumps({"host_id": host, "received_at_wall": isoformat(at)}).encode() + b"\n"
@@ -147,7 +147,7 @@ class ServiceModel(RuleBasedStateMachine):
     def reload(self, limits: Limits, *, ticks: bool) -> None:
         """Go on with other limits."""
         self.service.reload(limits)
-        if limits.reach > self.limits.reach:
+        if limits.lookback > self.limits.lookback:
             self.oracle.read_on(self.clock.wall)
             self.oracle.read_again(self.clock.wall)
         self.limits = limits
@@ -199,7 +199,7 @@ class ServiceModel(RuleBasedStateMachine):
         else:
             self.oracle.read_on(now)
         found = [verdict_of(finding) for finding in evaluation.findings]
-        certain, possible = self.oracle.judge(self.limits, now, is_stepped=is_stepped or is_behind)
+        certain, possible = self.oracle.evaluate(self.limits, now, is_stepped=is_stepped or is_behind)
         if is_behind:  # a later fact may refute what is found in a past that comes again
             certain, possible = set(), possible | certain
         is_early = self.evaluated_at is not None and self.evaluated_at > now + MINUTE

@@ -1,4 +1,4 @@
-"""Rows of the index: a ship, or a rejection that says why."""
+"""Rows of the index: a upload, or a rejection that says why."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 from tests.rig.properties import tried
@@ -27,38 +27,40 @@ def row(host: str = '"pi-1"', time: str = TIME.decode(), rest: str = "") -> byte
 
 
 GOOD = row()
-SHIP = Ship("pi-1", AT)
+UPLOAD = Upload("pi-1", AT)
 
 
 @pytest.mark.parametrize(
-    ("line", "ship"),
+    ("line", "upload"),
     [
-        pytest.param(row(), SHIP, id="the two keys alone"),
-        pytest.param(row(rest=', "size": 3, "nested": {"host_id": "x"}, "list": [null, 1.5]'), SHIP, id="other keys"),
-        pytest.param(b'{"received_at_wall":' + TIME + b',"host_id":"pi-1"}', SHIP, id="in another order"),
-        pytest.param(b" \t" + GOOD + b" ", SHIP, id="blanks around it"),
-        pytest.param(GOOD + b"\r", SHIP, id="a carriage return behind it"),
-        pytest.param(row(r'"p\u0069-1"'), SHIP, id="escapes in the host"),
-        pytest.param(row('"a b"'), Ship("a%20b", AT), id="a host name that must be made safe"),
-        pytest.param(row('" "'), Ship("%20", AT), id="a blank is a host name like any other"),
-        pytest.param(row('"\u2028"'), Ship("%E2%80%A8", AT), id="a line separator inside a string"),
-        pytest.param(row(time='"2026-11-23T18:55:00+00:00"'), SHIP, id="an offset of zero"),
-        pytest.param(row(time='"2026-11-23T20:55:00+02:00"'), SHIP, id="an offset to the east"),
-        pytest.param(row(time='"2026-11-23T13:25:00-05:30"'), SHIP, id="an offset to the west"),
-        pytest.param(row(time='"2026-11-24T02:55:00+0800"'), SHIP, id="an offset without colon"),
-        pytest.param(row(time='"20261123T185500Z"'), SHIP, id="the basic format"),
-        pytest.param(row(time='"2026-11-23T18:55:00.000001Z"'), Ship("pi-1", AT + 1), id="a microsecond"),
+        pytest.param(row(), UPLOAD, id="the two keys alone"),
+        pytest.param(row(rest=', "size": 3, "nested": {"host_id": "x"}, "list": [null, 1.5]'), UPLOAD, id="other keys"),
+        pytest.param(b'{"received_at_wall":' + TIME + b',"host_id":"pi-1"}', UPLOAD, id="in another order"),
+        pytest.param(b" \t" + GOOD + b" ", UPLOAD, id="blanks around it"),
+        pytest.param(GOOD + b"\r", UPLOAD, id="a carriage return behind it"),
+        pytest.param(row(r'"p\u0069-1"'), UPLOAD, id="escapes in the host"),
+        pytest.param(row('"a b"'), Upload("a%20b", AT), id="a host name that must be made safe"),
+        pytest.param(row('" "'), Upload("%20", AT), id="a blank is a host name like any other"),
+        pytest.param(row('"\u2028"'), Upload("%E2%80%A8", AT), id="a line separator inside a string"),
+        pytest.param(row(time='"2026-11-23T18:55:00+00:00"'), UPLOAD, id="an offset of zero"),
+        pytest.param(row(time='"2026-11-23T20:55:00+02:00"'), UPLOAD, id="an offset to the east"),
+        pytest.param(row(time='"2026-11-23T13:25:00-05:30"'), UPLOAD, id="an offset to the west"),
+        pytest.param(row(time='"2026-11-24T02:55:00+0800"'), UPLOAD, id="an offset without colon"),
+        pytest.param(row(time='"20261123T185500Z"'), UPLOAD, id="the basic format"),
+        pytest.param(row(time='"2026-11-23T18:55:00.000001Z"'), Upload("pi-1", AT + 1), id="a microsecond"),
         pytest.param(
-            row(time='"2026-11-23T18:55:00,5Z"'), Ship("pi-1", AT + 500_000), id="a comma before the fraction"
+            row(time='"2026-11-23T18:55:00,5Z"'), Upload("pi-1", AT + 500_000), id="a comma before the fraction"
         ),
-        pytest.param(row(time='"2026-11-23T18:55:00.000001999Z"'), Ship("pi-1", AT + 2), id="nanoseconds are rounded"),
-        pytest.param(row(time='"1969-12-31T23:59:59.999999Z"'), Ship("pi-1", -1), id="before the epoch"),
-        pytest.param(row(time='"2199-12-31T23:59:59Z"'), Ship("pi-1", 7_258_118_399_000_000), id="a late year"),
+        pytest.param(
+            row(time='"2026-11-23T18:55:00.000001999Z"'), Upload("pi-1", AT + 2), id="nanoseconds are rounded"
+        ),
+        pytest.param(row(time='"1969-12-31T23:59:59.999999Z"'), Upload("pi-1", -1), id="before the epoch"),
+        pytest.param(row(time='"2199-12-31T23:59:59Z"'), Upload("pi-1", 7_258_118_399_000_000), id="a late year"),
     ],
 )
-def test_a_row_is_a_ship(line: bytes, ship: Ship) -> None:
-    """A non-empty host and a time with an offset make a ship, whatever else stands in the row."""
-    assert PARSER.parse(line) == ship
+def test_a_row_is_a_upload(line: bytes, upload: Upload) -> None:
+    """A non-empty host and a time with an offset make a upload, whatever else stands in the row."""
+    assert PARSER.parse(line) == upload
 
 
 MISSING, NOT_JSON, NOT_UTF8 = "host or time missing, or not a string", "not JSON", "not UTF-8"
@@ -129,32 +131,34 @@ def test_the_fields_are_configuration() -> None:
     """Another receiver may name its keys as it likes, even like those of this program."""
     parser = IndexParser(host_field="time", time_field="Zeit ä")
 
-    assert parser.parse('{"time": "pi-1", "Zeit ä": "2026-11-23T18:55:00Z"}'.encode()) == SHIP
+    assert parser.parse('{"time": "pi-1", "Zeit ä": "2026-11-23T18:55:00Z"}'.encode()) == UPLOAD
     assert isinstance(parser.parse(GOOD), Rejection)
 
 
 @pytest.mark.parametrize(
-    ("block", "ships", "reasons"),
+    ("block", "uploads", "reasons"),
     [
         pytest.param(b"", [], [], id="nothing"),
-        pytest.param(GOOD, [SHIP], [], id="a last line without its end"),
-        pytest.param(GOOD + b"\n" + GOOD + b"\n", [SHIP, SHIP], [], id="two rows"),
-        pytest.param(GOOD + b"\r\n" + GOOD + b"\r\n", [SHIP, SHIP], [], id="rows ended as on Windows"),
+        pytest.param(GOOD, [UPLOAD], [], id="a last line without its end"),
+        pytest.param(GOOD + b"\n" + GOOD + b"\n", [UPLOAD, UPLOAD], [], id="two rows"),
+        pytest.param(GOOD + b"\r\n" + GOOD + b"\r\n", [UPLOAD, UPLOAD], [], id="rows ended as on Windows"),
         pytest.param(GOOD + b"\r" + GOOD + b"\n", [], [NOT_JSON], id="a carriage return ends no line"),
-        pytest.param(b"\n\n" + GOOD + b"\n", [SHIP], ["blank line"] * 2, id="blank lines are counted, the rest kept"),
-        pytest.param(b"x\n" + GOOD + b"\ny\n", [SHIP], [NOT_JSON] * 2, id="bad lines do not hurt the others"),
-        pytest.param(row('"\u2028\u0085"') + b"\n", [Ship("%E2%80%A8%C2%85", AT)], [], id="only a newline ends a line"),
-        pytest.param(b"\0" * 4096 + GOOD + b"\n", [SHIP], ["NUL bytes"], id="a run of NUL before a row"),
-        pytest.param(GOOD + b"\n" + b"\0" * 4096, [SHIP], ["NUL bytes"], id="a run of NUL at the end"),
-        pytest.param(b"\0" * 9 + b"\n" + GOOD + b"\n", [SHIP], ["NUL bytes"], id="a run of NUL on a line of its own"),
+        pytest.param(b"\n\n" + GOOD + b"\n", [UPLOAD], ["blank line"] * 2, id="blank lines are counted, the rest kept"),
+        pytest.param(b"x\n" + GOOD + b"\ny\n", [UPLOAD], [NOT_JSON] * 2, id="bad lines do not hurt the others"),
+        pytest.param(
+            row('"\u2028\u0085"') + b"\n", [Upload("%E2%80%A8%C2%85", AT)], [], id="only a newline ends a line"
+        ),
+        pytest.param(b"\0" * 4096 + GOOD + b"\n", [UPLOAD], ["NUL bytes"], id="a run of NUL before a row"),
+        pytest.param(GOOD + b"\n" + b"\0" * 4096, [UPLOAD], ["NUL bytes"], id="a run of NUL at the end"),
+        pytest.param(b"\0" * 9 + b"\n" + GOOD + b"\n", [UPLOAD], ["NUL bytes"], id="a run of NUL on a line of its own"),
         pytest.param(b"\0\0x\n", [], ["NUL bytes", NOT_JSON], id="a run of NUL before something else"),
     ],
 )
-def test_a_block_is_read_line_by_line(block: bytes, ships: list[Ship], reasons: list[str]) -> None:
+def test_a_block_is_read_line_by_line(block: bytes, uploads: list[Upload], reasons: list[str]) -> None:
     """Each line stands for itself; runs of NUL are skipped and counted."""
     found, rejections = PARSER.parse_block(block)
 
-    assert (found, [rejection.reason for rejection in rejections]) == (ships, reasons)
+    assert (found, [rejection.reason for rejection in rejections]) == (uploads, reasons)
 
 
 @pytest.mark.parametrize(
@@ -167,9 +171,9 @@ def test_a_block_is_read_line_by_line(block: bytes, ships: list[Ship], reasons: 
 )
 def test_a_run_of_nul_inside_a_line_does_not_cost_its_row(block: bytes) -> None:
     """A row was half written when the power went, and the next was appended to the hole: the whole one is kept."""
-    ships, rejections = PARSER.parse_block(block)
+    uploads, rejections = PARSER.parse_block(block)
 
-    assert ships == [SHIP]
+    assert uploads == [UPLOAD]
     assert "NUL bytes" in {rejection.reason for rejection in rejections}
 
 
@@ -186,9 +190,9 @@ def test_a_block_is_the_sum_of_its_lines(lines: list[bytes]) -> None:
     """Reading lines together gives what reading them one by one gives, in their order."""
     results = [PARSER.parse(line) for line in lines]
 
-    ships, rejections = PARSER.parse_block(b"".join(line + b"\n" for line in lines))
+    uploads, rejections = PARSER.parse_block(b"".join(line + b"\n" for line in lines))
 
-    assert ships == [result for result in results if isinstance(result, Ship)]
+    assert uploads == [result for result in results if isinstance(result, Upload)]
     assert rejections == [result for result in results if isinstance(result, Rejection)]
 
 
@@ -234,27 +238,27 @@ ODD = st.sampled_from(
     ),
     ahead=st.integers(0, 60),
 )
-def test_the_latest_ships_of_a_block_are_those_of_its_lines(lines: list[bytes], ahead: int) -> None:
-    """However they are read, each host has the same last ship, and nothing that cannot be read goes uncounted."""
+def test_the_latest_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes], ahead: int) -> None:
+    """However they are read, each host has the same last upload, and nothing that cannot be read goes uncounted."""
     block, until = b"".join(line + b"\n" for line in lines), AT + ahead * 1_000_000
     every, rejections = PARSER.parse_block(block)
 
-    ships, rejected, count = PARSER.parse_latest(block, until)
+    uploads, rejected, count = PARSER.parse_latest(block, until)
 
     assert (rejected, count) == (rejections, len(every))
-    assert {ship.host: ship.at for ship in sorted(ships, key=attrgetter("at"))} == {
-        ship.host: ship.at for ship in sorted(every, key=attrgetter("at"))
+    assert {upload.host: upload.at for upload in sorted(uploads, key=attrgetter("at"))} == {
+        upload.host: upload.at for upload in sorted(every, key=attrgetter("at"))
     }
-    assert [ship for ship in ships if ship.at > until] == [ship for ship in every if ship.at > until]
-    if any(ship.at > until for ship in every):
-        assert ships == every
+    assert [upload for upload in uploads if upload.at > until] == [upload for upload in every if upload.at > until]
+    if any(upload.at > until for upload in every):
+        assert uploads == every
 
 
 def test_of_many_plain_rows_only_the_latest_are_given() -> None:
     """That is what makes it fast."""
-    ships, _, count = PARSER.parse_latest((GOOD + b"\n") * 1_000, AT)
+    uploads, _, count = PARSER.parse_latest((GOOD + b"\n") * 1_000, AT)
 
-    assert (ships, count) == ([SHIP], 1_000)
+    assert (uploads, count) == ([UPLOAD], 1_000)
 
 
 SYNTAX = [bytes([octet]) for octet in b'{}[]:,"-TZ\n\0\xff']
@@ -267,12 +271,12 @@ JUNK = st.lists(FRAGMENTS | st.binary(max_size=4), max_size=20).map(b"".join)
 @PROPERTY
 @given(data=JUNK | st.binary() | st.lists(JUNK, max_size=2).map(lambda junk: GOOD.join([b"", *junk])))
 def test_no_bytes_make_it_raise(data: bytes) -> None:
-    """Every line of any data is a ship or a rejection; what is dated has that date."""
+    """Every line of any data is a upload or a rejection; what is dated has that date."""
     result = PARSER.parse(data)
-    ships, rejections = PARSER.parse_block(data)
+    uploads, rejections = PARSER.parse_block(data)
 
-    assert len(ships) + len(rejections) >= len(data.removesuffix(b"\n").split(b"\n")) * bool(data)
-    assert PARSER.time_of(data) == (result.at if isinstance(result, Ship) else None)
+    assert len(uploads) + len(rejections) >= len(data.removesuffix(b"\n").split(b"\n")) * bool(data)
+    assert PARSER.time_of(data) == (result.at if isinstance(result, Upload) else None)
 
 
 @PROPERTY
@@ -281,7 +285,7 @@ def test_no_time_makes_it_raise(time: str) -> None:
     """A time is read as Python reads it, or rejected."""
     result = PARSER.parse(json.dumps({"host_id": "pi-1", "received_at_wall": time}).encode())
 
-    if isinstance(result, Ship):
+    if isinstance(result, Upload):
         assert datetime.fromisoformat(time).tzinfo is not None
 
 

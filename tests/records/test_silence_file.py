@@ -1,4 +1,4 @@
-"""The file of silences: changed under a lock, replaced whole, and never out of the service's reach."""
+"""The file of silences: changed under a lock, replaced whole, and never out of the service's lookback."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import pytest
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.fleet import HOST_LIMIT, Fleet
-from fleet_health.model.observation import Response, Ship, Unstamped
+from fleet_health.model.observation import Response, Unstamped, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,14 +30,14 @@ def fleet_of(now: Instant) -> Callable[..., Fleet]:
 
     def make(
         *,
-        ships: Iterable[tuple[str, int]] = (),
+        uploads: Iterable[tuple[str, int]] = (),
         responses: Iterable[tuple[str, int, int]] = (),
         unstamped: Iterable[tuple[str, int]] = (),
         host_limit: int = HOST_LIMIT,
         ignored: HostGlobs | None = None,
     ) -> Fleet:
         fleet = Fleet(host_limit, ignored)
-        fleet.ships.record([Ship(host, now - age) for host, age in ships])
+        fleet.uploads.record([Upload(host, now - age) for host, age in uploads])
         fleet.traffic.record([Response(host, now - age, status) for host, age, status in responses])
         fleet.traffic.record([Unstamped(host, now - age) for host, age in unstamped])
         return fleet

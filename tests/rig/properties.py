@@ -1,6 +1,6 @@
 """How many examples a property is tried on: few as a rule, and twenty times as many with HYPOTHESIS_PROFILE=thorough.
 
-In CI they are the same each time: a change is judged by itself, not by chance. Everywhere else each run tries new ones.
+In CI they are the same each time: a change is tested by itself, not by chance. Everywhere else each run tries new ones.
 There is no deadline: how long an example takes depends on what else the machine does.
 """
 

@@ -37,7 +37,7 @@ class Site:
 
     Attributes:
         directory: Holds all of it.
-        index: The receiver's index; made by the first `ship`.
+        index: The receiver's index; made by the first `upload`.
         journal_directory: The journal's directory; made by the first entry.
         journal_name: The file in it that entries are written to; another may be chosen after `sync_journal`.
         alerts: The alert log.
@@ -76,7 +76,7 @@ class Site:
         )
         return self.config
 
-    def ship(self, *hosts: str, minutes_ago: float = 0, at_us: int | None = None) -> None:
+    def upload(self, *hosts: str, minutes_ago: float = 0, at_us: int | None = None) -> None:
         """Append a row for each host to the index."""
         at_us = now_us() - round(minutes_ago * 60e6) if at_us is None else at_us
         with self.index.open("ab") as file:
@@ -103,8 +103,8 @@ class Site:
 
     def show_all_symptoms(self) -> None:
         """Give every symptom a host of its own, and one host that is well."""
-        self.ship("well")
-        self.ship("quiet", minutes_ago=45)
+        self.upload("well")
+        self.upload("quiet", minutes_ago=45)
         self.answer("well", 201, times=12)
         self.answer("refused", 412, times=12)
         self.warn_unstamped("unstamped", times=12)
@@ -122,7 +122,7 @@ class Site:
         state = json.loads(path.read_bytes())
         state["incidents"]["told"] = {}
         for incident in state["incidents"]["open"]:
-            incident["told_at"] = incident["told_at"] and incident["told_at"] - 3_600_000_000
+            incident["last_notified_at"] = incident["last_notified_at"] and incident["last_notified_at"] - 3_600_000_000
         path.write_text(json.dumps(state))
 
     def alert_rows(self) -> list[dict[str, Any]]:

@@ -29,6 +29,6 @@ def recipes() -> Mapping[str, re.Pattern[str]]:
 
 @pytest.fixture(scope="session")
 def parsers(recipes: Mapping[str, re.Pattern[str]]) -> Mapping[str, LogParser]:
-    """Every pattern that is shipped: the defaults, and those of another-receiver.md, by their names."""
+    """Every pattern that is uploaded: the defaults, and those of another-receiver.md, by their names."""
     found = {name: LogParser(response, None, None) for name, response in recipes.items()}
     return {"default": log_parser(load(None).journal), **found}

@@ -78,7 +78,7 @@ def strangers_site(public_directory: Path, receivers: Path, make_site: Callable[
     site = make_site(inputs)
     site.alerts = receivers / "alerts.jsonl"
     site.configure()
-    site.ship("$(touch /tmp/owned)", minutes_ago=45)
+    site.upload("$(touch /tmp/owned)", minutes_ago=45)
     site.answer("$(touch${IFS}/tmp/owned)", 412, times=12)
     site.sync_journal()
     return site
@@ -561,7 +561,7 @@ def test_S1_a_shell_obeys_nothing_in_the_alert_log(tmp_path: Path, site: Site, c
             site.journal.append(f'INFO:     {client}:0 - "PUT /v1/episodes/h{number}/e HTTP/1.1" 412')
         site.answer(command.replace("/", "_"), 412, times=12)
     site.sync_journal()
-    site.ship(*commands, minutes_ago=45)
+    site.upload(*commands, minutes_ago=45)
     with site.index.open("a") as index:
         index.writelines(f"not a row {command}\n" for command in reversed(commands))
     raw = tmp_path / "raw"

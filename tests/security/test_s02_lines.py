@@ -1,4 +1,4 @@
-"""S2, S3: no text that a client chooses changes the counts of another host, by any pattern that is shipped.
+"""S2, S3: no text that a client chooses changes the counts of another host, by any pattern that is uploaded.
 
 The lines are written by the models of `access_formats`, which are compared with real servers beside this; so more texts
 are tried here than could be sent.
@@ -106,7 +106,7 @@ FIELDS = ("query", "forwarded", "user", "referer", "agent")
 def test_S2_no_text_in_any_field_changes_the_counts_of_another_host(
     parsers: Mapping[str, LogParser], form: Any, texts: dict[str, Any], rest: str, answer: tuple[str, int]
 ) -> None:
-    """Of every server's line, every shipped pattern counts the host of the request, or nobody, and at most once."""
+    """Of every server's line, every uploaded pattern counts the host of the request, or nobody, and at most once."""
     path = "/v1/episodes/me/" + rest.replace("%", "%25").replace("?", "%3F").replace("..", "%2E.")
     method, status = answer
     line = form.write(replace(Request(path, method, status), **texts)).encode()
@@ -274,7 +274,7 @@ def test_S3_a_user_agent_neither_accuses_a_host_nor_hides_ones_own_refusals(
     site: Site, run_command: RunCommand, recipes: Mapping[str, re.Pattern[str]]
 ) -> None:
     """The attack itself: twenty requests whose User-Agent is a warning about a healthy host, in nginx's usual log."""
-    site.ship("pi-42", "well")
+    site.upload("pi-42", "well")
     (form,) = [one for one in FORMATS if one.name == "nginx, combined"]
     for number in range(20):
         request = Request(f"/v1/episodes/mallory/e{number}", agent=f"{MARKER} host=pi-42, refused")
@@ -291,7 +291,7 @@ def test_S3_a_user_agent_neither_accuses_a_host_nor_hides_ones_own_refusals(
 @pytest.mark.fault("S2", rig="service")
 def test_S2_a_header_ends_no_alert_of_another_host(site: Site, start_service: StartService) -> None:
     """The attack itself: a refused host stays refused, though another one's header holds a success of it."""
-    site.ship("well")
+    site.upload("well")
     site.answer("victim", 412, times=12)
     site.configure("detectors.fatal-only.window = '30m'")
     with start_service(site) as service:
@@ -334,7 +334,7 @@ def test_S2_a_pattern_that_a_client_can_satisfy_is_found(name: str) -> None:
 
 
 @pytest.mark.fault("S2", rig="core")
-def test_S2_no_pattern_that_is_shipped_can_be_forged(recipes: Mapping[str, re.Pattern[str]]) -> None:
+def test_S2_no_pattern_that_is_uploaded_can_be_forged(recipes: Mapping[str, re.Pattern[str]]) -> None:
     """Nor one that is anchored and of a format of its own."""
     journal = load(None).journal
     safe = [(journal.response, journal.unstamped_marker, journal.unstamped_host)]
@@ -355,7 +355,7 @@ def test_S2_patterns_config_check_and_the_service_warn_of_it(
     tried = run_command("patterns", "--config", config, lines)
     document = run_command("patterns", "--config", config, lines, "--json").documents[0]
     checked = run_command("config", "check", "--config", config)
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     with start_service(site) as service:
         service.until(lambda: "pattern can be forged by a client" in service.stderr, "the warning")

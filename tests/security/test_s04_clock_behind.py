@@ -102,7 +102,7 @@ def test_S4_start_with_a_clock_that_is_behind(
         assert still_saved_at >= saved_at
         assert right[:2] == (ALERTED, site.EVERY_ALERT)
         assert "the clock is " not in right[2]
-        site.ship("quiet")
+        site.upload("quiet")
         site.answer("refused", 201)
         site.sync_journal()
         ends = [("quiet", "silent", "resolved"), ("refused", "fatal-only", "resolved")]
@@ -150,7 +150,7 @@ def test_S4_a_clock_that_is_behind_is_reported(
         service.until(lambda: ("*", "blind", "resolved") in told(site), "the end")
         after = run_command("status", "--json", "--config", site.config)
 
-    assert "cannot judge by the clock" in row["detail"]
+    assert "cannot evaluate by the clock" in row["detail"]
     assert " min " in row["detail"]
     assert " behind the " in row["detail"]  # the state or the alert log, whichever is later
     assert "timedatectl" in row["suggested_fix"]
@@ -191,7 +191,7 @@ def only_index(site: Site) -> None:
     """Leave nothing but the index."""
     state_path(site).unlink()
     site.alerts.unlink()
-    site.ship("well")
+    site.upload("well")
 
 
 @pytest.mark.parametrize(
@@ -211,7 +211,7 @@ def test_S4_each_record_contradicts_the_clock(
     site.configure()
     site.answer("well", 201, at_us=now_us() - HOUR_US)
     site.sync_journal()
-    site.ship("quiet", minutes_ago=75)
+    site.upload("quiet", minutes_ago=75)
     with start_service(site) as service:
         service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
         service.stop(signal.SIGKILL)
@@ -246,8 +246,8 @@ def test_S4_a_row_from_the_future_is_no_evidence(site: Site, start_service: Star
     site.configure()
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("quiet", minutes_ago=45)
-    site.ship("odd", minutes_ago=-600)
+    site.upload("quiet", minutes_ago=45)
+    site.upload("odd", minutes_ago=-600)
     with start_service(site) as service:
         service.until(lambda: told(site) == [("quiet", "silent", "")], "the alert")
 
@@ -262,9 +262,9 @@ def save_ahead(site: Site) -> None:
     state = state_of(site)
     state["incidents"]["at"] += STATE_AHEAD_US
     for incident in state["incidents"]["open"]:
-        for name in ("opened_at", "told_at", "sign_at", "heard_at"):
+        for name in ("opened_at", "last_notified_at", "sign_at", "heard_at"):
             incident[name] = incident[name] and incident[name] + STATE_AHEAD_US
-    state["ships"] = {host: at + STATE_AHEAD_US for host, at in state["ships"].items()}
+    state["uploads"] = {host: at + STATE_AHEAD_US for host, at in state["uploads"].items()}
     state_path(site).write_text(json.dumps(state))
 
 
@@ -281,8 +281,8 @@ def test_S4_state_saved_by_a_clock_far_ahead(
     site.configure(RESOLVED + 'blind_after = "1s"\n')
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("well")
-    site.ship("quiet", minutes_ago=45)
+    site.upload("well")
+    site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
         service.stop(signal.SIGKILL)
@@ -290,11 +290,11 @@ def test_S4_state_saved_by_a_clock_far_ahead(
     (file := site.directory / "synchronized").touch()
     path = file if is_synchronized else site.directory / "nothing"
     code = f"from pathlib import Path\nfrom fleet_health.service import clock\nclock.SYNCHRONIZED = Path({str(path)!r})"
-    site.ship("another", minutes_ago=45)
+    site.upload("another", minutes_ago=45)
     with start_altered_service(site, code) as service:
         if is_synchronized:
             service.until(lambda: ("another", "silent", "") in told(site), "the alert of what is absent")
-            site.ship("quiet")
+            site.upload("quiet")
             service.until(lambda: ("quiet", "silent", "resolved") in told(site), "the end")
 
             assert "the clock is" not in service.notify.status
@@ -313,19 +313,19 @@ def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartServic
     site.answer("refused", 412, times=12, at_us=now_us() - 12_000_000)
     site.warn_unstamped("unstamped", times=12, at_us=now_us() - 12_000_000)
     site.sync_journal()
-    site.ship("well")
+    site.upload("well")
     with start_service(site) as service:
         service.until(lambda: told(site) == expected, "the alerts")
         (opened_at,) = {one["opened_at"] for one in service_state(service, site)}
         for host in ("refused", "unstamped"):
-            site.ship(host, at_us=opened_at - 30_000_000)
+            site.upload(host, at_us=opened_at - 30_000_000)
         service.until(lambda: "2 unconfirmed" in service.notify.status, "that it is not found")
         for _ in range(3):
             service.until_evaluated_anew()
 
         assert told(site) == expected
         for host in ("refused", "unstamped"):
-            site.ship(host)
+            site.upload(host)
         ends = [(*one[:2], "resolved") for one in expected]
         service.until(lambda: told(site) == sorted([*expected, *ends]), "the ends")
 
@@ -366,7 +366,7 @@ def test_S4_changed_limits_end_what_they_no_longer_find(
 
 @pytest.mark.parametrize("is_back_and_forth", [False, True])
 @pytest.mark.fault(
-    "S4", rig="libfaketime", says="a clock that is set at every tick is reported: absence is never judged"
+    "S4", rig="libfaketime", says="a clock that is set at every tick is reported: absence is never evaluated"
 )
 def test_S4_a_clock_that_is_set_again_and_again_is_reported(
     *, is_back_and_forth: bool, clock: FakeClock, site: Site, start_service: StartService
@@ -375,7 +375,7 @@ def test_S4_a_clock_that_is_set_again_and_again_is_reported(
     site.configure(RESOLVED + 'blind_after = "3s"\n', tick="1s")
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("well")
+    site.upload("well")
     with start_service(site, **clock.environment) as service:
         service.until_ready()
 
@@ -424,14 +424,14 @@ def test_S4_a_reload_while_everything_is_read_again(clock: FakeClock, site: Site
     site.configure(RESOLVED)
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("well")
+    site.upload("well")
     with Service(site, clock.environment, "-c", SLOW_WHILE_READING_AGAIN) as service:
         service.until_ready().until_evaluated_anew()
         clock.set(100)
         service.until(lambda: "the clock was set" in service.stderr, "the step")
         site.index = site.directory / "other.jsonl"
         site.configure(RESOLVED)
-        site.ship("well")
-        site.ship("quiet", minutes_ago=45)
+        site.upload("well")
+        site.upload("quiet", minutes_ago=45)
         service.reload()
         service.until(lambda: ("quiet", "silent", "") in told(site), "the alert by the new index")

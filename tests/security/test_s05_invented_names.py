@@ -14,10 +14,10 @@ from fleet_health.alerting.alert import RESOLVED
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.scope import Scope
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.detectors.evaluation import evaluate, evict, lookback_of
 from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import HOST_LIMIT, Fleet
-from fleet_health.model.observation import Response, Ship
+from fleet_health.model.observation import Response, Upload
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
@@ -63,11 +63,11 @@ class Life:
         )
 
     def tick(self) -> Counter[str]:
-        """Judge, and let a tick pass; give how many alerts there were of each symptom."""
-        gone = evict(self.fleet, reach_of(self.detectors), self.now)
+        """Evaluate, and let a tick pass; give how many alerts there were of each symptom."""
+        gone = evict(self.fleet, lookback_of(self.detectors), self.now)
         evaluation = evaluate(self.fleet, self.detectors, self.now, tuple(self.incidents.open))
         news = self.incidents.update(replace(evaluation, gone=gone))
-        self.fleet.lost = self.incidents.once_shipped
+        self.fleet.lost = self.incidents.once_uploaded
         self.fleet.protect(self.incidents.anchored)
         self.now += TICK
         self.alerts += [(one.finding.host, one.finding.symptom, one.finding.detail) for one in news.alerts]
@@ -81,7 +81,7 @@ def test_S5_a_known_host_is_seen_in_a_flood_of_names(kind: str) -> None:
     """10,000 refused names, 5.6 a second, and in their midst 15 refusals of a host that was idle: it is alerted."""
     life = Life(expected=[] if kind == "uploaded before" else ["pi-07" if kind == "expected by name" else "pi-*"])
     if kind == "uploaded before":
-        life.fleet.ships.record([Ship("pi-07", NOW - 29 * MINUTE)])
+        life.fleet.uploads.record([Upload("pi-07", NOW - 29 * MINUTE)])
     names = [f"invented-{number}" for number in range(10_000)]
     for place in range(0, 9_000, 600):
         names.insert(place, "pi-07")
@@ -98,7 +98,7 @@ def test_S5_a_known_host_is_seen_in_a_flood_of_names(kind: str) -> None:
 def test_S5_names_that_match_an_expected_glob_push_out_each_other_only() -> None:
     """Whoever knows the glob can invent names for it; hosts that have uploaded or are named keep their places."""
     life = Life(expected=["pi-*", "named"])
-    life.fleet.ships.record([Ship("pi-uploader", NOW - 29 * MINUTE)])
+    life.fleet.uploads.record([Upload("pi-uploader", NOW - 29 * MINUTE)])
     names = [f"pi-{number:06}" for number in range(30_000)]
     for place in range(0, 15_000, 1_000):
         names[place:place] = ["pi-uploader", "named"]
@@ -155,7 +155,7 @@ def test_S5_strangers_do_not_hide_that_the_receiver_fails() -> None:
     """All 50 hosts of the fleet get 503, and a thousand invented names get 422: the receiver is at fault."""
     life = Life()
     hosts = [f"pi-{number}" for number in range(50)]
-    life.fleet.ships.record(Ship(host, NOW - 29 * MINUTE) for host in hosts)
+    life.fleet.uploads.record(Upload(host, NOW - 29 * MINUTE) for host in hosts)
     life.fleet.traffic.record(Response(host, NOW - MINUTE, 503) for host in hosts for _ in range(12))
     life.refuse([f"invented-{number}" for number in range(1_000)], NOW - MINUTE, NOW)
 
@@ -179,7 +179,7 @@ def test_S5_an_open_incident_outlives_a_flood_and_is_not_over() -> None:
     assert {host for host, symptom, _ in life.alerts if symptom == "fatal-only"} == {"new-pi"}
 
     for _ in range(2):  # the flood goes on, and the host is accepted
-        life.fleet.ships.record([Ship("new-pi", life.now - SECOND)])
+        life.fleet.uploads.record([Upload("new-pi", life.now - SECOND)])
         life.fleet.traffic.record([Response("new-pi", life.now - SECOND, 201)])
         life.refuse([f"later-{life.now}-{name}" for name in range(4_000)], life.now - TICK, life.now)
         life.tick()
@@ -211,17 +211,17 @@ def test_S5_a_full_index_has_room_for_whoever_is_expected_or_open() -> None:
     life = Life(expected=["named", "pi-*"])
     life.fleet.lost = frozenset({"lost"})
     life.fleet.protect(["lost"])
-    life.fleet.ships.record(Ship(f"invented-{number}", NOW - MINUTE) for number in range(12_000))
+    life.fleet.uploads.record(Upload(f"invented-{number}", NOW - MINUTE) for number in range(12_000))
 
-    life.fleet.ships.record(Ship(host, NOW) for host in ("lost", "named", "pi-1", "other"))
+    life.fleet.uploads.record(Upload(host, NOW) for host in ("lost", "named", "pi-1", "other"))
 
-    assert [life.fleet.ships.last_at(host) for host in ("lost", "named", "pi-1", "other")] == [NOW, NOW, NOW, None]
+    assert [life.fleet.uploads.last_at(host) for host in ("lost", "named", "pi-1", "other")] == [NOW, NOW, NOW, None]
 
 
 @pytest.mark.fault("S5", rig="service")
 def test_S5_a_known_host_is_alerted_in_a_flood_also_after_a_restart(site: Site, start_service: StartService) -> None:
     """The journal is read after the index: refusals that stand in it before a flood are those of a known host."""
-    site.ship("known")
+    site.upload("known")
     site.answer("known", 422, times=15)
     flood(site, 300)
     site.sync_journal()
@@ -262,7 +262,7 @@ def test_S5_explain_says_of_a_stranger_that_it_was_left_out(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
     """It is neither well nor merely unknown; and one that is back for a moment is not well either."""
-    site.ship("known")
+    site.upload("known")
     site.answer("new-pi", 422, times=15)
     flood(site, 300)
     site.sync_journal()
@@ -291,7 +291,7 @@ def test_S5_explain_says_of_a_stranger_that_it_was_left_out(
 @pytest.mark.fault("S5", rig="service")
 def test_S5_many_refused_names_are_one_alert(site: Site, start_service: StartService) -> None:
     """A hundred names, each refused fifteen times: one row in the alert log, and each stands open by itself."""
-    site.ship("known")
+    site.upload("known")
     for number in range(100):
         site.answer(f"invented-{number}", 422, times=15)
     site.sync_journal()
@@ -320,7 +320,7 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
         return read(tail)
 
     monkeypatch.setattr(Tail, "read", hang)
-    site.ship("known")
+    site.upload("known")
     site.answer("known", 422, times=15)
     flood(site, 300)
     site.sync_journal()
@@ -334,8 +334,8 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
     intake = Intake(
         clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9), counters=Counters()
     )
-    intake.known_ships = {"known": now_us() - MINUTE}
-    adopting = asyncio.create_task(intake.adopt(settings, reach_of(settings.detectors())))
+    intake.known_uploads = {"known": now_us() - MINUTE}
+    adopting = asyncio.create_task(intake.adopt(settings, lookback_of(settings.detectors())))
     await async_eventually(lambda: any(one.name == "journal" and one.read >= 300 for one in intake.states))
     is_free.set()
     await adopting
@@ -351,7 +351,7 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
 @pytest.mark.fault("S5", rig="files")
 def test_S5_check_sees_known_and_expected_hosts_in_a_flood(site: Site, run_command: RunCommand) -> None:
     """The index is read first, and who is expected has a place."""
-    site.ship("known")
+    site.upload("known")
     for host in ("known", "named", "new-1"):
         site.answer(host, 422, times=15)
     flood(site, 300)
@@ -372,7 +372,7 @@ def test_S5_replay_sees_a_host_that_uploads_later_in_a_flood(site: Site, run_com
     tick_at = (now - 50 * MINUTE) // TICK * TICK
     site.answer("late", 422, times=15, at_us=tick_at + 10 * SECOND)
     flood(site, 300, at_us=tick_at + 20 * SECOND)
-    site.ship("late", at_us=now - 5 * MINUTE)
+    site.upload("late", at_us=now - 5 * MINUTE)
     site.sync_journal()
     site.configure(SMALL, tick="5m")
 
@@ -395,16 +395,16 @@ def test_S5_accepted_names_that_fall_silent_are_one_alert_an_hour() -> None:
     """
     count = HOST_LIMIT // 10
     life = Life(expected=["new-*"], host_limit=count)
-    ships = life.fleet.ships
-    ships.record(Ship(f"pi-{number}", NOW) for number in range(50))
-    ships.notes_newcomers = True
+    uploads = life.fleet.uploads
+    uploads.record(Upload(f"pi-{number}", NOW) for number in range(50))
+    uploads.notes_newcomers = True
     life.tick()
-    ships.record(Ship(f"invented-{number}", life.now) for number in range(count + 500))
-    ships.record([Ship("new-1", life.now)])
+    uploads.record(Upload(f"invented-{number}", life.now) for number in range(count + 500))
+    uploads.record([Upload("new-1", life.now)])
     by_hour: dict[int, Counter[str]] = {}
     for _ in range(26 * 12):  # beyond the lookback of 24 hours
         # One of the fleet stops with the invented names; all others go on.
-        ships.record(Ship(f"pi-{number}", life.now) for number in range(49))
+        uploads.record(Upload(f"pi-{number}", life.now) for number in range(49))
         by_hour.setdefault(life.now // (60 * MINUTE), Counter()).update(life.tick())
 
     silent = {host for host, symptom, _ in life.alerts if symptom == "silent"}
@@ -418,13 +418,13 @@ def test_S5_accepted_names_that_fall_silent_are_one_alert_an_hour() -> None:
 @pytest.mark.fault("S5", rig="service")
 def test_S5_accepted_names_are_one_alert_also_after_a_restart(site: Site, start_service: StartService) -> None:
     """Which names turned up in the flood, and that there was no room for more, outlives a kill."""
-    site.ship("known", "other")
+    site.upload("known", "other")
     site.answer("known", 201)
     site.sync_journal()
     site.configure(SMALL)
     with start_service(site) as service:
         service.until_ready().until_evaluated_anew()
-        site.ship(*(f"invented-{number}" for number in range(100)))
+        site.upload(*(f"invented-{number}" for number in range(100)))
         service.until(lambda: ("*", "too-many-hosts") in site.alerted(), "the alert of too many hosts")
         service.until_evaluated_anew()
     # All fall silent at once, and not because the receiver is down.
@@ -440,7 +440,7 @@ def test_S5_accepted_names_are_one_alert_also_after_a_restart(site: Site, start_
 def test_S5_an_invented_name_is_no_option(site: Site, start_service: StartService, run_command: RunCommand) -> None:
     """`ssh $host` of a host `-F.config`, `rm -r spool/$host` of one named `..`: each is escaped, and found again."""
     site.configure("detectors.fatal-only.suggested_fix_412 = 'Run `ssh $host`, then `rm -r spool/$host`.'")
-    site.ship("well")
+    site.upload("well")
     for host in ("-F.config", ".."):
         site.answer(host, 412, times=12)
     site.sync_journal()

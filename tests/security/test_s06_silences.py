@@ -99,7 +99,7 @@ def answers_and_ticks(site: Site, service: Service, run_command: RunCommand) -> 
 def test_S6_silences_without_end_are_refused(site: Site, start_service: StartService, run_command: RunCommand) -> None:
     """A member of the group asks for one after the other: so many are made, and no more; a tick is a tick."""
     site.configure(ONLY_HOSTS)
-    site.ship(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
+    site.upload(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
     with start_service(site, WATCHDOG_USEC="3000000") as service:
         service.until(lambda: rows_written(site) == 500, "the alerts")
         answers = asked(site, map(silence, range(MANY)))
@@ -135,7 +135,7 @@ def test_S6_what_is_written_into_the_file_is_bounded_too(
 ) -> None:
     """The surplus is ignored, and said; what held before holds on."""
     site.configure(ONLY_HOSTS)
-    site.ship(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
+    site.upload(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
     run_command("silence", "pi-7", "--for", "1h", "--reason", "x", "--config", site.config)
     (mine,) = json.loads((site.directory / "state" / "silences.json").read_text())["silences"]
     with start_service(site, WATCHDOG_USEC="3000000") as service:
@@ -171,7 +171,7 @@ def test_S6_no_row_is_longer_than_one_may_be(
 ) -> None:
     """It silences nobody, and the status says why; the others in the file hold."""
     site.configure(ONLY_HOSTS)
-    site.ship("aaa", "bbb", minutes_ago=45)
+    site.upload("aaa", "bbb", minutes_ago=45)
     write(site, [*rows(1, "aaa"), *rows(1, **({"id": "bad", "hosts": "bbb"} | changes))])
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("bbb", "silent")], "the alert of the other")
@@ -236,7 +236,7 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
         file.add(Silence(f"s{number}", f"*-*{number}*x", None, now - 1, now + HOUR_US, "mine", "me"), now)
     incidents = Incidents()
     pairs = [(f"pi-{number:0>4}", "fatal-only") for number in range(2_000)]
-    incidents.restore(Snapshot(open=[Incident(*pair, now, told_at=now) for pair in pairs]))
+    incidents.restore(Snapshot(open=[Incident(*pair, now, last_notified_at=now) for pair in pairs]))
     matched_in: set[int] = set()
     matching = Silences._matching
 
@@ -278,7 +278,7 @@ def test_S6_the_whole_fleet_for_long_takes_a_word_more(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
     """By its shape without a service; with one also by what it matches there. Over the socket as by the command."""
-    site.ship("pi-1", "pi-2", "bench-1")
+    site.upload("pi-1", "pi-2", "bench-1")
 
     def run(glob: str, length: str, *more: str) -> int:
         done = run_command("silence", glob, "--for", length, "--reason", "x", *more, "--config", site.config)

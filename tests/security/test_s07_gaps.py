@@ -43,8 +43,8 @@ def test_S7_who_may_have_been_refused_in_a_gap_is_not_well(
     """The victim's 30 refusals are among 40,000 lost lines. Its next upload says that it is well."""
     now = now_us()
     site.configure(PATIENT)
-    site.ship("victim", "idle", minutes_ago=40)
-    site.ship("steady", minutes_ago=2)
+    site.upload("victim", "idle", minutes_ago=40)
+    site.upload("steady", minutes_ago=2)
     site.answer("logged", 201, at_us=now - 12 * MINUTE)
     suppress(site, 40_000, now - 10 * MINUTE, now - 9 * MINUTE)
     site.sync_journal()
@@ -55,7 +55,7 @@ def test_S7_who_may_have_been_refused_in_a_gap_is_not_well(
         screen = run_command("status", "--no-pager", "--config", site.config).stdout
         explained = run_command("explain", "victim", "--config", site.config).stdout
         filtered = run_command("status", "steady", "--json", "--config", site.config)
-        site.ship("victim")
+        site.upload("victim")
         site.answer("idle", 201)
         site.answer("flood", 201)
         site.sync_journal()
@@ -83,10 +83,10 @@ def test_S7_who_may_have_been_refused_in_a_gap_is_not_well(
 def test_S7_a_gap_is_known_before_the_next_tick(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
-    """Whoever asks in between is told of what was lost since."""
+    """Whoever asks in between is notified what was lost since."""
     now = now_us()
     site.configure(PATIENT, tick="24h")
-    site.ship("victim", minutes_ago=40)
+    site.upload("victim", minutes_ago=40)
     site.answer("steady", 201, at_us=now - 2 * MINUTE)
     site.sync_journal()
     with start_service(site) as service:
@@ -109,7 +109,7 @@ def test_S7_a_flood_that_lasts_is_an_alert(site: Site, start_service: StartServi
     )
     now = now_us()
     site.configure(PATIENT)
-    site.ship("steady")
+    site.upload("steady")
     suppress(site, 40_000, now - 3 * MINUTE, now - 2 * MINUTE)
     site.sync_journal()
     with start_service(site) as service:
@@ -141,7 +141,7 @@ def test_S7_a_check_says_what_it_cannot_rule_out(site: Site, run_command: RunCom
     """On stderr, beside its findings."""
     now = now_us()
     site.configure(PATIENT)
-    site.ship("victim", minutes_ago=40)
+    site.upload("victim", minutes_ago=40)
     suppress(site, 40_000, now - 3 * MINUTE, now - 2 * MINUTE)
     site.sync_journal()
     done = run_command("check", "--dry-run", "--config", site.config)

@@ -38,7 +38,7 @@ def until_saved(service: Service, site: Site, count: int) -> None:
     def is_saved() -> bool:
         if not (site.directory / "state" / "state.json").exists():
             return False
-        return sum(one["told_at"] is not None for one in state_of(site)["incidents"]["open"]) == count
+        return sum(one["last_notified_at"] is not None for one in state_of(site)["incidents"]["open"]) == count
 
     service.until(is_saved, "the state")
 
@@ -60,7 +60,7 @@ def test_S8_two_rotations_and_a_restart(
     with start_service(site) as service:
         until_saved(service, site, 3)
         subprocess.run(rotate, check=True)
-        site.ship("quiet-too", minutes_ago=45)
+        site.upload("quiet-too", minutes_ago=45)
         until_saved(service, site, 4)
         subprocess.run(rotate, check=True)
         service.stop(signal.SIGKILL)
@@ -86,10 +86,10 @@ def test_S8_what_has_ended_and_comes_back(site: Site, start_service: StartServic
     site.configure('[detectors.silent]\nafter = "1s"')
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("comes")
+    site.upload("comes")
     with start_service(site) as service:
         until_saved(service, site, 1)
-        service.do_until(lambda: site.ship("comes"), lambda: not state_of(site)["incidents"]["open"], "the end")
+        service.do_until(lambda: site.upload("comes"), lambda: not state_of(site)["incidents"]["open"], "the end")
         service.stop(signal.SIGKILL)
     site.alerts.with_name("alerts.jsonl.1.gz").write_bytes(gzip.compress(site.alerts.read_bytes()))
     site.alerts.unlink()

@@ -19,10 +19,10 @@ from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.scope import Scope
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import evaluate, evict, reach_of
+from fleet_health.detectors.evaluation import evaluate, evict, lookback_of
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import History
-from fleet_health.model.observation import Response, Ship
+from fleet_health.model.observation import Response, Upload
 from fleet_health.model.window import EXACT_EVENTS, HostWindow
 
 if TYPE_CHECKING:
@@ -43,18 +43,18 @@ def state_size(hosts: int, refusals_per_s: int, ticks: int) -> int:
     incidents.tune(settings.policy, Scope(frozenset(detector.symptom for detector in detectors)))
     now, count = NOW, 0
     for _ in range(ticks):
-        fleet.ships.record(Ship(f"pi-{number:05}", now - SECOND) for number in range(hosts))
+        fleet.uploads.record(Upload(f"pi-{number:05}", now - SECOND) for number in range(hosts))
         names = [f"invented-{name // 10}" for name in range(count, count + refusals_per_s * 300)]
         count += len(names)
         fleet.traffic.record(
             Response(name, now - TICK + TICK * place // len(names), 422) for place, name in enumerate(names)
         )
-        evict(fleet, reach_of(detectors), now)
+        evict(fleet, lookback_of(detectors), now)
         history.note(fleet, now, now - 30 * MINUTE)
         incidents.update(evaluate(fleet, detectors, now, tuple(incidents.open)))
         fleet.protect(incidents.anchored)
         now += TICK
-    saved = incidents.snapshot(), history.snapshot, dict(fleet.ships.items())
+    saved = incidents.snapshot(), history.snapshot, dict(fleet.uploads.items())
     return sum(len(msgspec.json.encode(one)) for one in saved)
 
 
@@ -91,7 +91,7 @@ def test_S9_lost_hosts_are_remembered_of_so_many_only() -> None:
     incidents.tune(settings.policy, Scope())
     for number in range(500):
         pair = (f"once-{number}", "silent")
-        incidents.open[pair] = Incident(*pair, NOW - HOUR, told_at=NOW, lost_at=NOW + number)
+        incidents.open[pair] = Incident(*pair, NOW - HOUR, last_notified_at=NOW, lost_at=NOW + number)
 
     incidents.update(evaluate(Fleet(), (), NOW + 1_000))
 
@@ -131,7 +131,7 @@ def test_S9_all_windows_together_are_bounded(monkeypatch: pytest.MonkeyPatch) ->
     budget = 1 << 16
     monkeypatch.setattr("fleet_health.model.traffic._BUDGET", budget)
     fleet = Fleet()
-    fleet.ships.record(Ship(f"pi-{number}", NOW) for number in range(50))
+    fleet.uploads.record(Upload(f"pi-{number}", NOW) for number in range(50))
 
     def events() -> Iterator[Response]:
         for number in range(4_000):
@@ -168,7 +168,7 @@ def test_S9_explain_and_the_alert_say_that_a_busy_host_is_counted_in_steps(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
     """Figures that are not exact are not given as if they were."""
-    site.ship("busy")
+    site.upload("busy")
     site.answer("busy", 422, times=EXACT_EVENTS + 100)
     site.sync_journal()
     site.configure()

@@ -25,7 +25,7 @@ from fleet_health.records import state_file
 from fleet_health.records.salvage import salvage
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.records.state_file import StateFile, encoded
-from fleet_health.service.memory import Memory
+from fleet_health.service.memory import SavedState
 from fleet_health.service.restoring import examined
 from fleet_health.service.silencing import Silencing
 
@@ -52,7 +52,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "openings beyond number": {"incidents": {"openings": [[PAIR, [NOW] * 20_000]]}},
     "a pair of one": {"incidents": {"openings": [[["pi-01"], [NOW]]]}},
     "a pair twice": {"incidents": {"openings": [[PAIR, [NOW]], [PAIR, [NOW, NOW]]]}},
-    "a flap for nothing": {"incidents": {"flapping": [[PAIR, {"changed_at": NOW, "is_told": False}]]}},
+    "a flap for nothing": {"incidents": {"flapping": [[PAIR, {"changed_at": NOW, "is_notified": False}]]}},
     "a flap of no kind": {"incidents": {"flapping": [[PAIR, 7]]}},
     "an incident twice": {"incidents": {"open": [opened(), opened(opened_at=NOW + 1)]}},
     "an unknown symptom": {"incidents": {"open": [opened(symptom="hungry")]}},
@@ -63,15 +63,15 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "a host without a name": {"incidents": {"open": [opened(host="")]}},
     "a host of a thousand characters": {"incidents": {"open": [opened(host="a" * 1_000)]}},
     "an opening before all time": {"incidents": {"open": [opened(opened_at=-(10**18))]}},
-    "told in the year 300000": {"incidents": {"open": [opened(told_at=9_400_000_000_000_000_000)]}},
+    "told in the year 300000": {"incidents": {"open": [opened(last_notified_at=9_400_000_000_000_000_000)]}},
     "it explains what is none": {"incidents": {"open": [opened(explains=[["a\n", "silent"]])]}},
     "an instant with a fraction": {"incidents": {"at": 1.5}},
     "the state of a list": {"incidents": []},
     "a gap that ends before it begins": {"journal_gaps": [{"since": NOW, "until": NOW - 1, "reason": "x"}]},
     "a gap of no end": {"journal_gaps": [{"since": NOW, "reason": "x"}]},
-    "a ship before all time": {"ships": {"pi-01": -1}},
-    "a ship of a text": {"ships": {"pi-01": "now"}},
-    "a ship of nobody": {"ships": {"$(id)": NOW}},
+    "a upload before all time": {"uploads": {"pi-01": -1}},
+    "a upload of a text": {"uploads": {"pi-01": "now"}},
+    "a upload of nobody": {"uploads": {"$(id)": NOW}},
     "marks beyond their bits": {"history": {"noted_at": NOW, "watched": 1, "marks": {"pi-01": 1 << 200}}},
     "marks below zero": {"history": {"noted_at": NOW, "watched": -1, "marks": {"pi-01": -1}}},
     "a history of the year 300000": {"history": {"noted_at": 9_400_000_000_000_000_000, "watched": 1}},
@@ -80,16 +80,16 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "the journal seen before all time": {"journal_seen_until": -(10**18)},
 }
 
-GOOD = Memory(
+GOOD = SavedState(
     incidents=Snapshot(
         at=NOW,
         open=[Incident("pi-09", "silent", NOW - 5)],
         openings=[(("pi-09", "silent"), [NOW - 5])],
-        flapping=[(("pi-09", "silent"), Flap(NOW, is_told=True))],
+        flapping=[(("pi-09", "silent"), Flap(NOW, is_notified=True))],
     ),
     journal_seen_until=NOW,
     history=HistorySnapshot(NOW, 1, {"pi-09": 1}),
-    ships={"pi-09": NOW},
+    uploads={"pi-09": NOW},
 )
 
 
@@ -100,7 +100,7 @@ def merged(good: Any, bad: Any) -> Any:
     return [*good, *bad] if isinstance(good, list) and isinstance(bad, list) else bad
 
 
-def use(memory: Memory) -> None:
+def use(memory: SavedState) -> None:
     """Go on from a state, as the service does at its start and its first ticks."""
     incidents = Incidents()
     incidents.restore(memory.incidents)
@@ -108,8 +108,8 @@ def use(memory: Memory) -> None:
     for host in memory.history.marks:
         strip_of(history.snapshot, host)
     for later in (1, 400_000_000, 10**14):
-        incidents.update(Evaluation(at=NOW + later, findings=(), failures=(), over=frozenset(), judged=frozenset()))
-    encoded(Memory(incidents=incidents.snapshot(), silences=memory.silences))
+        incidents.update(Evaluation(at=NOW + later, findings=(), failures=(), over=frozenset(), evaluated=frozenset()))
+    encoded(SavedState(incidents=incidents.snapshot(), silences=memory.silences))
 
 
 @pytest.mark.parametrize("impossible", IMPOSSIBLE)
@@ -125,7 +125,7 @@ def test_S13_what_cannot_be_is_left_out_and_the_rest_is_kept(
     document = merged(json.loads(json.dumps(_plain(GOOD))), bad)
     body = json.dumps(document).encode()
     content = _with_header(body) if release == "this" else body
-    file = StateFile(tmp_path, Memory)
+    file = StateFile(tmp_path, SavedState)
     file.path.write_bytes(content)
 
     memory = file.load(examined)
@@ -135,14 +135,14 @@ def test_S13_what_cannot_be_is_left_out_and_the_rest_is_kept(
     assert all(problem.partition(":")[0].split(".")[0].split("[")[0] in bad for problem in file.problems)
     assert (tmp_path / "state.damaged").read_bytes() == content
     use(memory)
-    for part in ("incidents", "ships", "journal_seen_until"):
+    for part in ("incidents", "uploads", "journal_seen_until"):
         if part not in bad:
             assert getattr(memory, part) == getattr(GOOD, part)
     if isinstance(bad.get("incidents"), dict) and "at" not in bad["incidents"]:
         assert {one.host for one in memory.incidents.open} >= {"pi-09"}
 
 
-def _plain(memory: Memory) -> Any:
+def _plain(memory: SavedState) -> Any:
     return json.loads(
         encoded(memory)[encoded(memory).index(b'"incidents"') - 1 :].replace(b',"incidents"', b'{"incidents"', 1)
     )
@@ -158,7 +158,7 @@ def _with_header(body: bytes) -> bytes:
 @pytest.mark.fault("S13", rig="files")
 def test_S13_a_state_that_fits_is_read_back_whole(tmp_path: Path) -> None:
     """The control: no problem, no copy; also as an earlier release wrote it."""
-    file = StateFile(tmp_path, Memory)
+    file = StateFile(tmp_path, SavedState)
     for content in (encoded(GOOD), json.dumps(_plain(GOOD)).encode()):
         file.path.write_bytes(content)
 
@@ -171,7 +171,7 @@ def test_S13_a_state_that_fits_is_read_back_whole(tmp_path: Path) -> None:
 def test_S13_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     """Wherever it is: it is said, or the file is given up; never does anything fail."""
     content = encoded(GOOD)
-    file = StateFile(tmp_path, Memory)
+    file = StateFile(tmp_path, SavedState)
     chance = random.Random(7)  # noqa: S311 - the same each time
     for place in range(len(content) - 1):
         changed = bytearray(content)
@@ -187,7 +187,7 @@ def test_S13_a_changed_byte_is_noticed(tmp_path: Path) -> None:
             use(memory)
 
 
-KEYS = sorted({*Memory.__struct_fields__, *Snapshot.__struct_fields__, *HistorySnapshot.__struct_fields__})
+KEYS = sorted({*SavedState.__struct_fields__, *Snapshot.__struct_fields__, *HistorySnapshot.__struct_fields__})
 KEYS += [*Incident.__struct_fields__, *Flap.__struct_fields__, *Gap.__annotations__, "pi-01"]
 
 
@@ -216,7 +216,7 @@ KEYS += [*Incident.__struct_fields__, *Flap.__struct_fields__, *Gap.__annotation
 def test_S13_no_json_whatever_makes_a_start_fail(odd: Any, impossible: str) -> None:
     """Property: what is left after the examination can be used."""
     document = merged(IMPOSSIBLE[impossible], odd if isinstance(odd, dict) else {"incidents": odd})
-    memory, _ = salvage(document, Memory)
+    memory, _ = salvage(document, SavedState)
     assert memory is not None
     memory, _ = examined(memory)
     use(memory)
@@ -248,7 +248,7 @@ def test_S13_whatever_is_at_its_path_the_service_starts(
     state = site.directory / "state"
     state.mkdir()
     other = state / "other"
-    other.write_text('{"ships": {"theirs": 1}}')
+    other.write_text('{"uploads": {"theirs": 1}}')
     put(state / "state.json")
     site.show_all_symptoms()
     site.sync_journal()
@@ -260,7 +260,7 @@ def test_S13_whatever_is_at_its_path_the_service_starts(
 
         assert len(logged) == 1
         assert "state.json" in str(logged[0])
-    assert other.read_text() == '{"ships": {"theirs": 1}}'
+    assert other.read_text() == '{"uploads": {"theirs": 1}}'
 
 
 def _is_saved(path: Path) -> bool:
@@ -273,7 +273,7 @@ def test_the_limit_is_far_above_what_a_fleet_in_trouble_takes() -> None:
     """Ten thousand hosts, each with two incidents and its flapping."""
     hosts = [f"host-{number:05}.example.org" for number in range(10_000)]
     pairs = [(host, symptom) for host in hosts for symptom in ("silent", "fatal-only")]
-    memory = Memory(
+    memory = SavedState(
         incidents=Snapshot(
             at=NOW,
             open=[Incident(*pair, NOW, NOW, NOW, NOW, is_muted=True) for pair in pairs],
@@ -281,7 +281,7 @@ def test_the_limit_is_far_above_what_a_fleet_in_trouble_takes() -> None:
             flapping=[(pair, Flap(NOW)) for pair in pairs],
         ),
         history=HistorySnapshot(NOW, 1, dict.fromkeys(hosts, 1)),
-        ships=dict.fromkeys(hosts, NOW),
+        uploads=dict.fromkeys(hosts, NOW),
     )
 
     assert len(encoded(memory)) * 4 < state_file.SIZE_LIMIT

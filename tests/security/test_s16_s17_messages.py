@@ -66,7 +66,7 @@ def test_S16_no_message_takes_long(name: str) -> None:
 @pytest.mark.fault("S16", rig="service")
 def test_S16_the_service_goes_on_after_a_message_of_line_breaks(site: Site, start_service: StartService) -> None:
     """It says how many messages it did not read whole, and reads what comes behind them."""
-    site.ship("well")
+    site.upload("well")
     for _ in range(20):
         site.journal.append(b"\n" * (700 * 1024))
     site.answer("refused", 412, times=12)
@@ -145,7 +145,7 @@ def test_S17_the_samples_of_an_alert_hold_no_query(site: Site) -> None:
 @pytest.mark.fault("S17", rig="service")
 def test_S17_an_alert_row_holds_no_token(site: Site, start_service: StartService) -> None:
     """Nor does anything else that the service keeps or logs."""
-    site.ship("well")
+    site.upload("well")
     for number in range(12):
         site.journal.append(
             f'INFO:     1:1 - "PUT /v1/episodes/pi-1/e{number}?token=SECRET HTTP/1.1" 412 Precondition Failed'

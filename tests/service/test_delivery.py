@@ -156,7 +156,7 @@ async def test_ticks_without_end_leave_one_retry_waiting(rig: Rig, monkeypatch: 
 
 
 async def test_too_many_waiting_batches_are_given_up_loudly(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Memory is bounded; what is given up is in the log in full."""
+    """SavedState is bounded; what is given up is in the log in full."""
     monkeypatch.setattr("fleet_health.service.delivery._BATCHES", 2)
     with capture_logs() as logs:
         for host in ("a", "b", "c"):

@@ -49,7 +49,7 @@ def flapping_pairs(site: Site) -> set[tuple[str, str]]:
 
 
 def told(site: Site) -> set[tuple[str, str]]:
-    """Give what was told of, however many hours had begun meanwhile."""
+    """Give what was notified, however many hours had begun meanwhile."""
     return set(site.alerted())
 
 
@@ -92,10 +92,10 @@ def test_a_silenced_host_is_told_of_as_flapping_when_the_silence_ends(site: Site
     site.answer("well", 201)
     site.sync_journal()
     one = silence(site, "comes")
-    site.ship("comes")
+    site.upload("comes")
     with start_service(site) as service:
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the opening")
-        service.do_until(lambda: site.ship("comes"), lambda: not open_pairs(site), "the end")
+        service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "the end")
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the second opening")
         flapping, silenced = flapping_pairs(site), told(site)
         end(site, one)
@@ -111,10 +111,10 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
     site.configure(CONFIGURATION)
     both = {("comes", "silent"), ("comes", "unstamped")}
     one = silence(site, "comes")
-    site.ship("comes")
+    site.upload("comes")
     with start_service(site) as service:
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both openings")
-        service.do_until(lambda: site.ship("comes"), lambda: not open_pairs(site), "both ends")
+        service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "both ends")
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both second openings")
         flapping, silenced = flapping_pairs(site), told(site)
         end(site, one)
@@ -128,7 +128,7 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
 
 
 def test_a_flapping_receiver_makes_nobody_flap_and_holds_nobody_back(site: Site, start_service: StartService) -> None:
-    """It comes twice, and its hosts with it: that is said of it alone. Then each host is told of by itself."""
+    """It comes twice, and its hosts with it: that is said of it alone. Then each host is notified by itself."""
     site.configure(CONFIGURATION)
     with start_service(site) as service:
         service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
@@ -145,7 +145,7 @@ def test_a_flapping_receiver_makes_nobody_flap_and_holds_nobody_back(site: Site,
 def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
     site: Site, start_service: StartService
 ) -> None:
-    """Nobody uploads, so it is not seen to be over either. In a new hour it is told of again."""
+    """Nobody uploads, so it is not seen to be over either. In a new hour it is notified again."""
     site.configure('[receiver.failing]\nwindow = "1s"')
     with start_service(site) as service:
         service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")

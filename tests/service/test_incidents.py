@@ -39,13 +39,13 @@ def kill(service: Service) -> None:
 
 
 def test_an_end_is_told_when_it_is_seen(site: Site, start_service: StartService) -> None:
-    """A silent host ships, a refused one is accepted: each is over two ticks later, and says how long it lasted."""
+    """A silent host uploads, a refused one is accepted: each is over two ticks later, and says how long it lasted."""
     site.configure("alerts.resolved = true")
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
-        site.ship("quiet")
+        site.upload("quiet")
         site.answer("refused", 201)
         site.sync_journal()
         service.until(lambda: len(site.alert_rows()) == 5, "the ends")
@@ -60,10 +60,10 @@ def test_readers_of_the_alert_log_see_no_ends_by_default(site: Site, start_servi
     site.configure()
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
-        site.ship("quiet")
+        site.upload("quiet")
         service.until(lambda: any(line["ended"] for line in service.events("evaluated")), "the end")
 
     assert outcomes(site) == [("quiet", "silent", "")]
@@ -81,7 +81,7 @@ def test_what_is_open_survives_a_kill(site: Site, start_service: StartService) -
     with start_service(site) as service:
         service.until(lambda: service.evaluations() >= 3, "some ticks")
         kill(service)
-    site.ship("quiet")
+    site.upload("quiet")
     with start_service(site) as service:
         service.until(lambda: len(site.alert_rows()) > 3, "the end")
         service.until_evaluated_anew()
@@ -132,7 +132,7 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
     site.configure(configuration % "1h")
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: outcomes(site) == [("quiet", "silent", "")], "the alert")
         site.configure(configuration % "40m")
@@ -146,19 +146,19 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
 
 
 def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site, start_service: StartService) -> None:
-    """Its last ship is beyond the lookback when the service is back; who has shipped meanwhile is well."""
+    """Its last upload is beyond the lookback when the service is back; who has uploaded meanwhile is well."""
     site.configure('alerts.resolved = true\nhosts.expected = ["gone"]')
-    site.ship("well", "gone")
+    site.upload("well", "gone")
     site.answer("well", 201)
     site.sync_journal()
     with start_service(site) as service:
         service.until((site.directory / "state" / "state.json").exists, "the state")
         kill(service)
     state = state_of(site)
-    state["ships"] = {host: at - 30 * 3_600_000_000 for host, at in state["ships"].items()}
+    state["uploads"] = {host: at - 30 * 3_600_000_000 for host, at in state["uploads"].items()}
     (site.directory / "state" / "state.json").write_text(json.dumps(state))
     site.index.unlink()
-    site.ship("well")
+    site.upload("well")
     for _ in range(2):
         with start_service(site) as service:
             service.until(lambda: "1 lost" in service.notify.status, "the status")
@@ -169,11 +169,11 @@ def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site,
     assert open_incidents(site) == [("gone", "silent")]
 
 
-def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service: StartService) -> None:
+def test_an_expected_host_that_never_uploads_is_told_of(site: Site, start_service: StartService) -> None:
     """After its grace, which a restart does not begin anew; and that it came is told as well."""
     configuration = 'alerts.resolved = true\nhosts.expected = ["pi-1", "b-*"]\n[detectors.never-seen]\ngrace = "%s"'
     site.configure(configuration % "1h")
-    site.ship("b-1")
+    site.upload("b-1")
     site.answer("b-1", 201)
     site.sync_journal()
     with start_service(site) as service:
@@ -182,14 +182,14 @@ def test_an_expected_host_that_never_ships_is_told_of(site: Site, start_service:
     site.configure(configuration % "1s")
     with start_service(site) as service:
         service.until(lambda: outcomes(site) == [("pi-1", "never-seen", "")], "the alert")
-        site.ship("pi-1")
+        site.upload("pi-1")
         service.until(lambda: ("pi-1", "never-seen", "resolved") in outcomes(site), "the end")
 
 
 def test_who_is_no_longer_expected_is_missed_no_longer(site: Site, start_service: StartService) -> None:
     """Nor who is ignored. From the reload on; the others are as before."""
     site.configure('hosts.expected = ["pi-1", "pi-2", "spare-1", "bench-*"]\nhosts.ignore = ["spare-*", "bench-*"]')
-    site.ship("other")
+    site.upload("other")
     with start_service(site) as service:
         service.until(lambda: open_incidents(site) == [("pi-1", "never-seen"), ("pi-2", "never-seen")], "the state")
         site.configure('hosts.expected = ["pi-1"]')
@@ -225,15 +225,15 @@ def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartSer
     site.answer("well", 201)
     site.sync_journal()
 
-    def fall_silent_and_ship(service: Service) -> None:
+    def fall_silent_and_upload(service: Service) -> None:
         service.until(lambda: ("comes", "silent") in open_incidents(site), "the opening")
-        service.do_until(lambda: site.ship("comes"), lambda: open_incidents(site) == [], "the end")
+        service.do_until(lambda: site.upload("comes"), lambda: open_incidents(site) == [], "the end")
 
-    site.ship("comes")
+    site.upload("comes")
     with start_service(site) as service:
         service.until_ready()
         for _ in range(4):
-            fall_silent_and_ship(service)
+            fall_silent_and_upload(service)
         told = outcomes(site)
         site.configure(configuration % "2s")
         service.process.send_signal(signal.SIGHUP)
@@ -249,14 +249,14 @@ def test_an_alert_is_repeated_when_the_configuration_says(site: Site, start_serv
     site.configure('alerts.repeat = ["1h", "24h"]')
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("quiet", minutes_ago=45)
+    site.upload("quiet", minutes_ago=45)
 
     def told_when_opened(seconds_ago: int) -> int:
         before = len(site.alert_rows())
         state = state_of(site)
         state["incidents"]["told"] = {}
         (incident,) = state["incidents"]["open"]
-        incident["told_at"] += now_us() - seconds_ago * 1_000_000 - incident["opened_at"]
+        incident["last_notified_at"] += now_us() - seconds_ago * 1_000_000 - incident["opened_at"]
         incident["opened_at"] = now_us() - seconds_ago * 1_000_000
         (site.directory / "state" / "state.json").write_text(json.dumps(state))
         site.alerts.rename(site.directory / f"alerts.{before}.{seconds_ago}")
@@ -294,7 +294,7 @@ def test_what_was_never_seen_stays_so_over_a_restart(
 ) -> None:
     """As long as it is looked at: a clock that was set, or a vacuum, is told by nothing but the state."""
     site.configure()
-    site.ship("well")
+    site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
     with start_service(site) as service:
@@ -320,12 +320,12 @@ def test_rows_that_are_gone_after_a_restart_are_remembered(
 ) -> None:
     """The index was compressed away: who is silent is so still, and nobody is lost. Another index is another."""
     site.configure()
-    site.ship("well")
-    site.ship("quiet", minutes_ago=45)
+    site.upload("well")
+    site.upload("quiet", minutes_ago=45)
     site.answer("well", 201)
     site.sync_journal()
 
-    def last_ships(service: Service) -> dict[str, str]:
+    def last_uploads(service: Service) -> dict[str, str]:
         service.until_evaluated_anew()
         document = run_command("status", "--json", "--config", site.config).documents[0]
         kill(service)
@@ -334,17 +334,17 @@ def test_rows_that_are_gone_after_a_restart_are_remembered(
     with start_service(site) as service:
         service.until(lambda: open_incidents(site) == [("quiet", "silent")], "the state")
         kill(service)
-    before = state_of(site)["ships"]
+    before = state_of(site)["uploads"]
     site.index.with_name("index.jsonl.1.gz").write_bytes(gzip.compress(site.index.read_bytes()))
     site.index.write_bytes(b"")
     with start_service(site) as service:
-        after = last_ships(service)
+        after = last_uploads(service)
     incidents = state_of(site)["incidents"]["open"]
     other = site.directory / "other.jsonl"
     other.write_bytes(b"")
     site.configure(index=other)
     with start_service(site) as service:
-        from_another = last_ships(service)
+        from_another = last_uploads(service)
 
     assert after == {host: iso(at) for host, at in before.items()}
     assert [(one["symptom"], one["lost_at"]) for one in incidents] == [("silent", None)]

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.loading import load
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.model.counters import Counters
 from fleet_health.model.coverage import Gap
 from fleet_health.service import clock
@@ -47,9 +47,9 @@ async def unhinted_intake() -> AsyncIterator[Intake]:
     await asyncio.wait(tasks)
 
 
-def shipped(fleet: Fleet) -> list[str]:
-    """The hosts that have shipped."""
-    return [host for host, _ in fleet.ships.items()]
+def uploaded(fleet: Fleet) -> list[str]:
+    """The hosts that have uploaded."""
+    return [host for host, _ in fleet.uploads.items()]
 
 
 async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
@@ -73,19 +73,19 @@ async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
     site.index.touch()
     settings = load(site.config)
     async with unhinted_intake() as intake:
-        await intake.adopt(settings, reach_of(settings.detectors()))
-        site.ship("a")
+        await intake.adopt(settings, lookback_of(settings.detectors()))
+        site.upload("a")
         now = clock.now()
         await intake.poll()
         await async_eventually(is_waiting.is_set)
         await async_eventually(lambda: "journal" in intake.seen(now))
-        hosts_while_waiting, seen_while_waiting = shipped(intake.fleet), intake.seen(now)
+        hosts_while_waiting, seen_while_waiting = uploaded(intake.fleet), intake.seen(now)
         (index, _) = intake.states
         coverage = index.coverage(now)
         is_free.set()
-        await async_eventually(lambda: shipped(intake.fleet))
+        await async_eventually(lambda: uploaded(intake.fleet))
         await async_eventually(lambda: "index" in intake.seen(now))
-        hosts = shipped(intake.fleet)
+        hosts = uploaded(intake.fleet)
 
     assert (hosts_while_waiting, hosts) == ([], ["a"])
     assert seen_while_waiting == {"journal"}
@@ -97,18 +97,18 @@ async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afte
     """The evaluation sees one fleet from its first detector to its last, and nothing is lost by that."""
     site.answer("a", 200)
     site.sync_journal()
-    site.ship("a")
+    site.upload("a")
     settings = load(site.config)
     async with unhinted_intake() as intake:
-        await intake.adopt(settings, reach_of(settings.detectors()))
+        await intake.adopt(settings, lookback_of(settings.detectors()))
         async with intake.held() as fleet:
-            site.ship("b")
+            site.upload("b")
             site.answer("b", 412)
             site.sync_journal()
             await intake.poll()
             await intake.reread(Gap(0, 1, "the clock was set"))
-            held = (shipped(fleet), [host for host, _ in fleet.traffic.items()])
-        taken_in = (shipped(intake.fleet), [host for host, _ in intake.fleet.traffic.items()])
+            held = (uploaded(fleet), [host for host, _ in fleet.traffic.items()])
+        taken_in = (uploaded(intake.fleet), [host for host, _ in intake.fleet.traffic.items()])
 
     assert held == (["a"], ["a"])
     assert taken_in == (["a", "b"], ["a", "b"])
@@ -118,15 +118,15 @@ async def test_a_clock_that_was_set_leaves_a_gap_in_the_journal_for_a_window(sit
     """A gap known before stays known, though the entries around it are read anew; one that is out of reach does not."""
     site.answer("a", 200)
     site.sync_journal()
-    site.ship("a")
+    site.upload("a")
     settings = load(site.config)
-    reach = reach_of(settings.detectors())
+    lookback = lookback_of(settings.detectors())
     now = now_us()
-    out_of_reach = Gap(now - reach.traffic_us - 2, now - reach.traffic_us - 1, "long ago")
-    known = Gap(now - reach.traffic_us, now - reach.traffic_us + 1, "vacuumed")
+    out_of_reach = Gap(now - lookback.traffic_us - 2, now - lookback.traffic_us - 1, "long ago")
+    known = Gap(now - lookback.traffic_us, now - lookback.traffic_us + 1, "vacuumed")
     set_by = Gap(now - 100_000_000, now, "the clock was set")
     async with unhinted_intake() as intake:
-        await intake.adopt(settings, reach)
+        await intake.adopt(settings, lookback)
         _, journal = intake.states
         journal.gaps = [out_of_reach, known]
         await intake.reread(set_by)

@@ -66,7 +66,7 @@ def test_a_new_tick_holds_at_once(service: Service, site: Site) -> None:
 def test_a_changed_index_is_opened_anew(service: Service, site: Site) -> None:
     """The hosts of the new index are watched, those that only the old one knew are not."""
     site.index = site.directory / "other.jsonl"
-    site.ship("elsewhere", minutes_ago=40)
+    site.upload("elsewhere", minutes_ago=40)
     site.configure()
     service.reload()
     expected = ("elsewhere", "silent")
@@ -75,12 +75,12 @@ def test_a_changed_index_is_opened_anew(service: Service, site: Site) -> None:
     # well, refused and unstamped are known from the journal.
     service.until(lambda: "3 firing (1 fatal-only, 1 silent, 1 unstamped)" in service.notify.status, "the findings")
 
-    site.ship("later", minutes_ago=40)
+    site.upload("later", minutes_ago=40)
     service.until(lambda: ("later", "silent") in site.alerted(), "what is appended to the new index")
 
 
 def test_a_changed_journal_is_opened_anew(service: Service, site: Site) -> None:
-    """The hosts of the new journal are judged, those of the old one are forgotten."""
+    """The hosts of the new journal are evaluated, those of the old one are forgotten."""
     site.journal_directory = site.directory / "other"
     site.answer("elsewhere", 503, times=10)
     site.sync_journal()
@@ -95,7 +95,7 @@ def test_a_changed_alert_log_is_used(service: Service, site: Site) -> None:
     site.alerts = site.directory / "other-alerts.jsonl"
     site.configure()
     service.reload()
-    site.ship("newly-quiet", minutes_ago=31)
+    site.upload("newly-quiet", minutes_ago=31)
     service.until(site.alert_rows, "the alert")
 
     assert site.alerted() == [("newly-quiet", "silent")]
@@ -104,8 +104,8 @@ def test_a_changed_alert_log_is_used(service: Service, site: Site) -> None:
 def test_a_longer_lookback_and_window_are_filled_from_the_past(site: Site, start_service: StartService) -> None:
     """What lay outside the reach at the start is read after all."""
     long_ago_us = 2 * 3_600_000_000
-    site.ship("gone", minutes_ago=120)
-    site.ship("well")
+    site.upload("gone", minutes_ago=120)
+    site.upload("well")
     for number in range(10):
         site.answer("refused", 412, at_us=clock.now() - long_ago_us + number)
     site.answer("well", 201)
@@ -192,5 +192,5 @@ def test_a_source_that_was_changed_to_a_missing_one_is_waited_for(service: Servi
     site.configure()
     service.reload()
     service.until(lambda: "index waiting" in service.notify.status, "the status")
-    site.ship("elsewhere", minutes_ago=40)
+    site.upload("elsewhere", minutes_ago=40)
     service.until(lambda: ("elsewhere", "silent") in site.alerted(), "the alert")

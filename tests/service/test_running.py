@@ -31,7 +31,7 @@ def service(
     site.configure()
     site.show_all_symptoms()
     for minutes in range(20 * 60, 0, -5):
-        site.ship(*(f"h{number}" for number in range(HOSTS)), minutes_ago=minutes)
+        site.upload(*(f"h{number}" for number in range(HOSTS)), minutes_ago=minutes)
     for number in range(HOSTS):
         site.answer(f"h{number}", 201)
     site.sync_journal()
@@ -97,12 +97,12 @@ def test_an_alert_that_goes_on_is_given_once_an_hour(service: Service) -> None:
 def test_a_host_that_recovers_and_a_new_one_in_trouble_are_seen_live(service: Service) -> None:
     """What happens while it runs counts at the next tick."""
     service.site.answer("newly-refused", 500, times=10)
-    service.site.ship("newly-quiet", minutes_ago=31)
+    service.site.upload("newly-quiet", minutes_ago=31)
     expected = {("newly-refused", "fatal-only"), ("newly-quiet", "silent")}
     service.until(lambda: expected <= set(service.site.alerted()), "the alerts")
     firing = service.until(lambda: re.search(r"(\d+) firing \(([^)]*)\)", service.notify.status), "the status")
     service.until(lambda: "5 firing (2 fatal-only, 2 silent, 1 unstamped)" in service.notify.status, "the status")
-    service.site.ship("newly-quiet")
+    service.site.upload("newly-quiet")
     service.site.answer("newly-refused", 200)
     service.until(lambda: "3 firing (1 fatal-only, 1 silent, 1 unstamped)" in service.notify.status, "the status")
 

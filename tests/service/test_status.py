@@ -142,13 +142,13 @@ def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 -
 
 def follow(site: Site) -> str:
     """Give the index nothing to complain about."""
-    site.ship("pi-01")
+    site.upload("pi-01")
     return ""
 
 
 def fall_behind(site: Site) -> str:
     """Give it more than one read takes in, from a slow disk."""
-    site.ship(*(f"host-{number}" for number in range(9000)))
+    site.upload(*(f"host-{number}" for number in range(9000)))
     return READ_SLOWLY
 
 
@@ -165,7 +165,7 @@ def be_refused(site: Site) -> str:
 
 def fail(site: Site) -> str:
     """Put it on a disk that gives errors."""
-    site.ship("pi-01")
+    site.upload("pi-01")
     return FAIL_TO_READ
 
 

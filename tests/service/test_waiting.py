@@ -32,8 +32,8 @@ def test_it_is_ready_without_its_inputs_and_picks_them_up(site: Site, start_serv
 
 
 def test_without_a_journal_silent_hosts_are_still_found(site: Site, start_service: StartService) -> None:
-    """What does not need the missing source is judged; what does is named."""
-    site.ship("quiet", minutes_ago=45)
+    """What does not need the missing source is evaluated; what does is named."""
+    site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
         status = service.until(lambda: service.notify.status.partition("not evaluated: ")[2], "the status")
@@ -45,7 +45,7 @@ def test_without_a_journal_silent_hosts_are_still_found(site: Site, start_servic
 def test_a_lost_index_makes_nobody_silent(site: Site, start_service: StartService) -> None:
     """While the index cannot be seen, that a host's rows are missing says nothing about the host."""
     site.configure("[detectors.silent]\nafter = '2s'\n")
-    site.ship("well")
+    site.upload("well")
     with start_service(site) as service:
         service.until_ready()
         site.index.unlink()

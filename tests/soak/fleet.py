@@ -57,7 +57,7 @@ class Fleet:
         # No more in a larger fleet: for a day every alert is remembered, which is all that grows after the first hour.
         some = min(count // 12, 5)
         self._passing = range(4 * some)
-        """Each hour others: they come, ship for a while, and are never heard of again."""
+        """Each hour others: they come, upload for a while, and are never heard of again."""
         self._pausing = range(some)
         """They fall silent, and come back."""
         self._refused = range(some)

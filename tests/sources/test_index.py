@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from fleet_health.config.loading import load
 from fleet_health.model.instant import isoformat
-from fleet_health.model.observation import Ship
+from fleet_health.model.observation import Upload
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
 from fleet_health.sources.index.open_file import LINE_LIMIT
@@ -36,24 +36,24 @@ NOW = 1_795_000_000_000_000
 class Rig:
     """A follower of a site's index, and what it has delivered."""
 
-    def __init__(self, site: Site, *, reach_us: int = 60 * MINUTE_US, now: Instant | None = None) -> None:
-        self.ships: list[Ship] = []
+    def __init__(self, site: Site, *, lookback_us: int = 60 * MINUTE_US, now: Instant | None = None) -> None:
+        self.uploads: list[Upload] = []
         settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
         present = clock.now if now is None else lambda: now
-        self.follower = IndexFollower(settings, reach_us=reach_us, deliver=self.ships.extend, clock=present)
+        self.follower = IndexFollower(settings, lookback_us=lookback_us, deliver=self.uploads.extend, clock=present)
 
     @property
     def hosts(self) -> list[str]:
-        """The host of each ship, in the order of delivery."""
-        return [ship.host for ship in self.ships]
+        """The host of each upload, in the order of delivery."""
+        return [upload.host for upload in self.uploads]
 
 
 async def test_appended_rows_arrive(site: Site, following: Following, async_eventually: AsyncEventually) -> None:
     """Rows that are there are read at once, those that come later as they come."""
-    site.ship("a", "b")
+    site.upload("a", "b")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: rig.hosts == ["a", "b"])
-        site.ship("c")
+        site.upload("c")
         await async_eventually(lambda: rig.hosts == ["a", "b", "c"])
         state = rig.follower.state
 
@@ -62,24 +62,24 @@ async def test_appended_rows_arrive(site: Site, following: Following, async_even
 
 async def test_a_row_is_delivered_as_it_was_written(site: Site) -> None:
     """Host and instant are the row's, to the microsecond."""
-    site.ship("a", at_us=NOW - 1)
+    site.upload("a", at_us=NOW - 1)
     rig = Rig(site, now=NOW)
     await rig.follower.poll()
     await rig.follower.close()
 
-    assert rig.ships == [Ship("a", NOW - 1)]
+    assert rig.uploads == [Upload("a", NOW - 1)]
 
 
 async def test_a_rotated_index_is_followed(site: Site, following: Following, async_eventually: AsyncEventually) -> None:
     """After rename and create nothing is lost, also what was written to the old file in between."""
-    site.ship("a")
+    site.upload("a")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: rig.hosts == ["a"])
         present = site.index
         site.index = present.rename(f"{present}.1")
-        site.ship("b")
+        site.upload("b")
         site.index = present
-        site.ship("c")
+        site.upload("c")
         await async_eventually(lambda: len(rig.hosts) >= 3)
 
     assert sorted(rig.hosts) == ["a", "b", "c"]
@@ -95,7 +95,7 @@ async def test_an_index_that_is_missing_is_waited_for_with_its_directory(
         await async_eventually(lambda: state.phase is Phase.WAITING)
         reason = state.reason
         site.index.parent.mkdir(parents=True)
-        site.ship("a")
+        site.upload("a")
         await async_eventually(lambda: rig.hosts == ["a"])
 
         assert reason == f"{site.index}: No such file or directory"
@@ -108,7 +108,7 @@ async def test_a_directory_that_is_removed_and_made_anew_is_followed(
     """What was watched is gone; what is at the path now is read."""
     site.index = site.directory / "lib" / "index.jsonl"
     site.index.parent.mkdir()
-    site.ship("a")
+    site.upload("a")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: rig.hosts == ["a"])
         site.index.unlink()
@@ -116,7 +116,7 @@ async def test_a_directory_that_is_removed_and_made_anew_is_followed(
         await async_eventually(lambda: rig.follower.state.phase is Phase.WAITING)
         for host in ("b", "c"):
             site.index.parent.mkdir(exist_ok=True)
-            site.ship(host)
+            site.upload(host)
             await async_eventually(lambda host=host: rig.hosts[-1] == host)  # type: ignore[misc]
 
     assert rig.hosts == ["a", "b", "c"]
@@ -126,12 +126,12 @@ async def test_a_truncated_index_is_followed(
     site: Site, following: Following, async_eventually: AsyncEventually
 ) -> None:
     """Truncation in place is followed each time."""
-    site.ship("a", "b")
+    site.upload("a", "b")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: len(rig.hosts) == 2)
         for host in ("c", "d"):
             site.index.write_bytes(b"")
-            site.ship(host)
+            site.upload(host)
             await async_eventually(lambda host=host: rig.hosts[-1] == host)  # type: ignore[misc]
 
     assert rig.hosts == ["a", "b", "c", "d"]
@@ -146,12 +146,12 @@ async def test_without_inotify_the_index_is_looked_at_every_two_seconds(
         raise OSError(errno.EMFILE, "Too many open files")
 
     monkeypatch.setattr("fleet_health.sources.index.source.Inotify", refuse)
-    site.ship("a")
+    site.upload("a")
     with capture_logs() as logs:
         async with following(Rig(site)) as rig:
             for host in ("b", "c"):
                 await async_eventually(lambda: rig.hosts)
-                site.ship(host)
+                site.upload(host)
                 await async_eventually(lambda host=host: rig.hosts[-1] == host)  # type: ignore[misc]
     said = [line for line in logs if line["log_level"] == "warning"]
 
@@ -169,30 +169,30 @@ async def test_a_swapped_symlink_is_found_without_a_hint(
     link = site.directory / "link"
     link.symlink_to("first")
     site.index = link / index.name
-    site.ship("a")
+    site.upload("a")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: rig.hosts == ["a"])
         link.unlink()
         link.symlink_to("second")
-        site.ship("b")
+        site.upload("b")
         await async_eventually(lambda: rig.hosts == ["a", "b"])
 
 
 async def test_a_row_from_the_future_counts_as_now_and_is_counted(site: Site) -> None:
     """Up to five minutes ahead a row is believed; further ahead it is taken as arrived now."""
-    site.ship("near", at_us=NOW + 5 * MINUTE_US)
-    site.ship("far", at_us=NOW + 5 * MINUTE_US + 1)
+    site.upload("near", at_us=NOW + 5 * MINUTE_US)
+    site.upload("far", at_us=NOW + 5 * MINUTE_US + 1)
     rig = Rig(site, now=NOW)
     await rig.follower.poll()
     await rig.follower.close()
 
-    assert rig.ships == [Ship("near", NOW + 5 * MINUTE_US), Ship("far", NOW)]
+    assert rig.uploads == [Upload("near", NOW + 5 * MINUTE_US), Upload("far", NOW)]
     assert dict(rig.follower.state.rejections.by_reason) == {"row from the future, taken as now": 1}
 
 
 async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     """A bad line is never fatal, and the good ones around it are read, by the service and by a command."""
-    site.ship("a", at_us=NOW)
+    site.upload("a", at_us=NOW)
     with site.index.open("ab") as file:
         file.write(
             b"{}\nnot JSON\n\xff\xfe\n"
@@ -200,20 +200,20 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
             b'{"host_id": "a", "received_at_wall": "2026-01-01T00:00:00"}\n'
             b'{"host_id": "a", "received_at_wall": "yesterday"}\n' + b"x" * (LINE_LIMIT + 1) + b"\n"
         )
-    site.ship("b", at_us=NOW)
+    site.upload("b", at_us=NOW)
     rig = Rig(site, now=NOW)
     await rig.follower.poll()
     await rig.follower.close()
     settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
-    ships: list[Ship] = []
+    uploads: list[Upload] = []
     by_reason = rig.follower.state.rejections.by_reason
 
     assert rig.hosts == ["a", "b"]
     assert sum(by_reason.values()) == 7
     assert by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
-    assert read_index(settings, 0, NOW, ships.extend).by_reason == by_reason
-    assert read_every_row(settings, 0, ships.extend).by_reason == by_reason
-    assert [ship.host for ship in ships] == ["a", "b", "a", "b"]
+    assert read_index(settings, 0, NOW, uploads.extend).by_reason == by_reason
+    assert read_every_row(settings, 0, uploads.extend).by_reason == by_reason
+    assert [upload.host for upload in uploads] == ["a", "b", "a", "b"]
 
 
 async def test_a_refusal_is_said_and_ends(
@@ -223,7 +223,7 @@ async def test_a_refusal_is_said_and_ends(
 ) -> None:
     """An index that may not be read is not a missing one; it is read as soon as it may be."""
     site.index = public_directory / "index.jsonl"
-    site.ship("a")
+    site.upload("a")
     site.index.chmod(0o600)
     rig = Rig(site)
     with as_nobody():
@@ -257,7 +257,7 @@ async def test_losing_an_index_leaves_the_hints_to_who_waits_for_them(
     (site.directory / "other" / "index.jsonl").mkdir(parents=True)
     link = site.directory / "link"
     link.symlink_to("there")
-    site.ship("a")
+    site.upload("a")
     async with following(Rig(site)) as rig:
         await async_eventually(lambda: watched)
         link.unlink()
@@ -286,13 +286,13 @@ async def test_only_the_lookback_is_parsed_of_a_large_index(minutes: int, site: 
     """Entered by bisection, an index gives every row of the lookback, and hardly any that is older."""
     dated = nearly_sorted_index(site.index, 40_000)
     since = NOW - minutes * MINUTE_US
-    rig = Rig(site, reach_us=minutes * MINUTE_US, now=NOW)
+    rig = Rig(site, lookback_us=minutes * MINUTE_US, now=NOW)
     await rig.follower.poll()
     await rig.follower.close()
-    expected = [Ship(host, at) for host, at in dated if at >= since]
+    expected = [Upload(host, at) for host, at in dated if at >= since]
     in_reach = sum(at >= since - 2 * SLACK_US for _, at in dated)
 
-    assert expected == [ship for ship in rig.ships if ship.at >= since]
+    assert expected == [upload for upload in rig.uploads if upload.at >= since]
     assert rig.follower.state.read <= in_reach + 500  # a probe's worth of rows
 
 
@@ -314,7 +314,7 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     parser = index_parser(load(None).index)
     since = NOW - 20 * MINUTE_US
     tail = index_tail(path, parser, lambda: since)
-    found: list[Ship] = []
+    found: list[Upload] = []
     is_end = False
     while not is_end:
         block = tail.read()
@@ -323,6 +323,6 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     tail.close()
 
     assert path.stat().st_size > WHOLE_SIZE
-    assert [Ship(host, at) for host, at in dated if at >= since] == [
-        ship for ship in found if ship.at >= since and ship.host != "odd"
+    assert [Upload(host, at) for host, at in dated if at >= since] == [
+        upload for upload in found if upload.at >= since and upload.host != "odd"
     ]

@@ -95,7 +95,7 @@ class Rig:
         self.observations: list[Any] = []
         self.follower = JournalFollower(
             settings_of(directory),
-            reach_us=REACH_US,
+            lookback_us=REACH_US,
             deliver=self.observations.extend,
             clock=clock.now if now is None else lambda: now,
         )

@@ -50,7 +50,7 @@ async def followed(site: Site, *, seen_until: Instant | None = None) -> tuple[li
     observations: list[Any] = []
     follower = JournalFollower(
         load(site.configure()).journal,
-        reach_us=REACH,
+        lookback_us=REACH,
         deliver=observations.extend,
         clock=now_us,
         seen_until=seen_until,

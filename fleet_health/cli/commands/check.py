@@ -1,4 +1,4 @@
-"""`fleet-health check`: the same judgement once, by hand or from a timer."""
+"""`fleet-health check`: the same evaluation once, by hand or from a timer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import ABSENT, load
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Ship
+    from fleet_health.model.observation import Upload
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -100,24 +100,24 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge once; give the exit status."""
+    """Evaluate once; give the exit status."""
     logs.configure(options.log_level)
     try:
         settings = load(config_path(options), _overrides(options))
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet, reach = Fleet(settings.host_limit, settings.ignored, settings.expected), reach_of(settings.detectors())
+    fleet, lookback = Fleet(settings.host_limit, settings.ignored, settings.expected), lookback_of(settings.detectors())
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
     admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
     newest: dict[str, Instant] = {}
 
-    def take_in(ships: Sequence[Ship]) -> None:
-        newest[INDEX] = max(newest.get(INDEX, 0), *(ship.at for ship in ships), 0)
-        fleet.ships.record(admit(ships, now)[0])
+    def take_in(uploads: Sequence[Upload]) -> None:
+        newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
+        fleet.uploads.record(admit(uploads, now)[0])
 
     try:
-        rejections = read_index(settings.index, now - reach.ships_us, until, take_in)
+        rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
         newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
         _report(rejections, "index")
     except SourceUnavailable as error:
@@ -126,7 +126,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         rejections, gaps, newest[JOURNAL] = read_journal(
             settings.journal,
-            now - reach.traffic_us,
+            now - lookback.traffic_us,
             NEVER if options.now is None else now,  # what is dated ahead tells of the clock
             fleet.traffic.record,
         )
@@ -201,7 +201,7 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
 
 
 def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circumstances) -> Evaluation:
-    fleet.lost = engine.incidents.once_shipped
+    fleet.lost = engine.incidents.once_uploaded
     evaluation = engine.evaluate(fleet, now, circumstances)
     for failure in evaluation.failures:
         _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
@@ -233,12 +233,12 @@ def _notify(
 ) -> tuple[list[_Line], bool]:
     """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
     log, now = AlertLog(settings.alerts_path), evaluation.at
-    silencing = Silencing(SilenceFile(settings.state_directory), settings.quiet)
+    silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
     asyncio.run(silencing.refresh(now))
     is_broken = bool(silencing.problem)
-    reach_us = engine.reach.traffic_us
+    lookback_us = engine.lookback.traffic_us
     alerts = [Alert(finding, now) for finding in evaluation.findings]
-    alerts = with_samples(with_evidence(alerts, fleet, settings.journal, reach_us), settings.journal, reach_us)
+    alerts = with_samples(with_evidence(alerts, fleet, settings.journal, lookback_us), settings.journal, lookback_us)
     # What only root can read has been read. From here on, files are read and written where others may put links.
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(

@@ -1,4 +1,4 @@
-"""`fleet-health explain HOST`: why a host is judged as it is."""
+"""`fleet-health explain HOST`: why a host is evaluated as it is."""
 
 from __future__ import annotations
 
@@ -74,9 +74,9 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 
 def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     evidence = document["evidence"]
-    ship = document["last_upload_wall"]
-    age = f", {short_duration(document['last_upload_age_s'])} ago" if ship else ""
-    yield f"  last row in the index    {ship or 'none is known'}{age}"
+    upload = document["last_upload_wall"]
+    age = f", {short_duration(document['last_upload_age_s'])} ago" if upload else ""
+    yield f"  last row in the index    {upload or 'none is known'}{age}"
     yield f"  last accepted upload     {evidence.get('last_good_wall', 'none is known')}"
     yield f"  first refusal after that {evidence.get('first_bad_wall', 'none')}"
     answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())

@@ -14,11 +14,11 @@ from fleet_health.cli.render.replay_report import Report, as_json, as_lines
 from fleet_health.cli.render.terminal import show
 from fleet_health.config.loading import load
 from fleet_health.config.values import duration
-from fleet_health.detectors.evaluation import reach_of
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
 from fleet_health.model.coverage import Gap
 from fleet_health.model.instant import HOUR_US
-from fleet_health.model.observation import Response, Ship, UnitState
+from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.replay.parallel import processors
 from fleet_health.replay.past import Past
 from fleet_health.replay.replay import Replay, Watched
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
 _PLOT_BINS = 600
 _WORTH_IT_US = 2 * 24 * HOUR_US
-_SHIP, _UNSTAMPED = KINDS.index("ships"), KINDS.index("unstamped")
+_UPLOAD, _UNSTAMPED = KINDS.index("uploads"), KINDS.index("unstamped")
 _OF_CLASS = {status_class: KINDS.index(kind) for status_class, kind in KIND_BY_CLASS.items()}
 
 
@@ -126,14 +126,14 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         ScratchUnavailable: There is no room to work in.
 
     """
-    replay = Replay(Watched(settings.rules(), settings.quiet, settings.host_limit, settings.expected))
+    replay = Replay(Watched(settings.rules(), settings.mute_windows, settings.host_limit, settings.expected))
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
-        reach = reach_of(settings.detectors())
-        past.read(settings.index, settings.journal, reach, (since, until), progress.reach, is_alone=processes == 1)
+        lookback = lookback_of(settings.detectors())
+        past.read(settings.index, settings.journal, lookback, (since, until), progress.reach, is_alone=processes == 1)
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)
@@ -163,8 +163,8 @@ def _note(
     for at, one in observed:
         if isinstance(one, UnitState) or one.host in ignored:
             continue
-        if isinstance(one, Ship):
-            timeline.add(one.host, _SHIP, at)
+        if isinstance(one, Upload):
+            timeline.add(one.host, _UPLOAD, at)
         elif isinstance(one, Response):
             timeline.add(one.host, _OF_CLASS[one.status // 100], at)
         else:

@@ -1,4 +1,4 @@
-"""`fleet-health silence`: not to be told of some hosts for a while."""
+"""`fleet-health silence`: not to be notified of some hosts for a while."""
 
 from __future__ import annotations
 

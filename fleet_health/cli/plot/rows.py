@@ -101,13 +101,13 @@ def arrange(timeline: Timeline) -> Rows:
     )
 
 
-def ships_of(timeline: Timeline, host: str) -> list[list[Point]]:
-    """Outline when a host shipped: shapes within a row, x in columns and y from 0 to 1."""
-    return _outline([(0.0, 1.0) if count else None for count in _columns(timeline, host)[KINDS.index("ships")]])
+def uploads_of(timeline: Timeline, host: str) -> list[list[Point]]:
+    """Outline when a host uploaded: shapes within a row, x in columns and y from 0 to 1."""
+    return _outline([(0.0, 1.0) if count else None for count in _columns(timeline, host)[KINDS.index("uploads")]])
 
 
 def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
-    """Outline how a host was answered: for each of `ANSWERS` its share, as shapes like those of its ships.
+    """Outline how a host was answered: for each of `ANSWERS` its share, as shapes like those of its uploads.
 
     A small share is drawn larger than it is, or a single refusal among a thousand uploads would not be seen.
     """

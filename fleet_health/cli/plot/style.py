@@ -13,7 +13,7 @@ WIDTH = 14.0
 LONGEST_NAME = 32
 
 TRAFFIC = {
-    "ships": ("#0072B2", "shipped, by the index"),
+    "uploads": ("#0072B2", "uploaded, by the index"),
     "accepted": ("#8CC8EE", "accepted"),
     "client_errors": ("#F0A30A", "refused 4xx"),
     "unstamped": ("#7A1F6B", "refused unstamped"),
@@ -63,7 +63,7 @@ SHORTEST_REASON = 6
 """Fewer letters than this of why there is a gap say nothing."""
 
 # In rows, from a row's top.
-SHIPS, ANSWERS, BARS = (0.10, 0.26), (0.26, 0.58), (0.63, 0.92)
+UPLOADS, ANSWERS, BARS = (0.10, 0.26), (0.26, 0.58), (0.63, 0.92)
 BAND_BAR = (0.2, 0.8)
 BETWEEN = 0.4
 """Between the band at the top and the hosts."""

@@ -10,7 +10,7 @@ from fleet_health.api.overview import STATES, UNKNOWN, WELL
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, cut
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
-from fleet_health.model.history import BINS, BOTH, NOTHING, REFUSED, SHIPPED, UNSEEN
+from fleet_health.model.history import BINS, BOTH, NOTHING, REFUSED, UNSEEN, UPLOADED
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
@@ -38,14 +38,14 @@ COLOURS: dict[str, tuple[str, ...]] = {
 }
 """State -> the colours of what is in it; what is not here is dim."""
 
-_STRIP = {SHIPPED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}
-_PLAIN_STRIP = {SHIPPED: "#", BOTH: "+", REFUSED: "x", NOTHING: ".", UNSEEN: " "}
-_STRIP_COLOURS = {SHIPPED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
+_STRIP = {UPLOADED: "▇", BOTH: "▄", REFUSED: "x", NOTHING: "·", UNSEEN: " "}
+_PLAIN_STRIP = {UPLOADED: "#", BOTH: "+", REFUSED: "x", NOTHING: ".", UNSEEN: " "}
+_STRIP_COLOURS = {UPLOADED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING: (DIM,), UNSEEN: ()}
 
 _TICKS = (("last tick", "last_tick_wall"), ("next tick", "next_tick_wall"))
 
 _HOST_LEAST, _HOST_MOST, _SYMPTOM = 8, 40, 14
-# Sign, ship, three counts and the strip, each with a space behind; the strip has none.
+# Sign, upload, three counts and the strip, each with a space behind; the strip has none.
 _OTHERS = 2 + (_SYMPTOM + 1) + 7 + 3 * 5 + BINS + 1
 
 # The lines of the table that are no hosts: an empty one, the titles, the legend.
@@ -171,7 +171,7 @@ def strip_in(strip: str, paint: Paint) -> str:
 
 def _legend() -> str:
     shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
-    return f"{shown[SHIPPED]} uploaded {shown[BOTH]} both {shown[REFUSED]} refused {shown[NOTHING]} nothing"
+    return f"{shown[UPLOADED]} uploaded {shown[BOTH]} both {shown[REFUSED]} refused {shown[NOTHING]} nothing"
 
 
 def _count(count: int) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Ship
+    from fleet_health.model.observation import Upload
     from fleet_health.sources.index.open_file import Block, ReadAt
 
 _DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
@@ -40,7 +40,7 @@ _log = structlog.get_logger("fleet_health.sources")
 
 
 class IndexFollower(Follower):
-    """Follows the index, and hands on the ships in it."""
+    """Follows the index, and hands on the uploads in it."""
 
     longest_wait = 2.0
 
@@ -48,25 +48,25 @@ class IndexFollower(Follower):
         self,
         settings: IndexSettings,
         *,
-        reach_us: int,
-        deliver: Callable[[Iterable[Ship]], None],
+        lookback_us: int,
+        deliver: Callable[[Iterable[Upload]], None],
         clock: Callable[[], Instant],
     ) -> None:
         """Prepare to follow.
 
         Args:
             settings: Where the index is, and how a row is read.
-            reach_us: How far back from the present to begin.
-            deliver: Takes the ships.
+            lookback_us: How far back from the present to begin.
+            deliver: Takes the uploads.
             clock: Tells the present.
 
         """
         super().__init__("index", clock)
         self._parser = index_parser(settings)
         self._deliver = deliver
-        self._reach_us = reach_us
+        self._lookback_us = lookback_us
         self._path = settings.path
-        self._tail = index_tail(settings.path, self._parser, lambda: clock() - reach_us)
+        self._tail = index_tail(settings.path, self._parser, lambda: clock() - lookback_us)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
@@ -86,7 +86,7 @@ class IndexFollower(Follower):
                 return
             self._progress()
 
-    def _read_block(self) -> tuple[Block, tuple[list[Ship], list[Rejection], int]]:
+    def _read_block(self) -> tuple[Block, tuple[list[Upload], list[Rejection], int]]:
         block = self._tail.read()
         self.state.newest_at = self._written_at(block.lines)
         return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
@@ -97,13 +97,13 @@ class IndexFollower(Follower):
             self._last_row_at = at
         return no_later_than_written(self._last_row_at, self._path)
 
-    def _take_in(self, block: Block, rows: list[Ship], rejections: list[Rejection], count: int) -> None:
+    def _take_in(self, block: Block, rows: list[Upload], rejections: list[Rejection], count: int) -> None:
         now = self._clock()
-        # Who shipped before that is not watched, and must not take the place of who is.
-        ships, ahead = admit_live([row for row in rows if row.at >= now - self._reach_us], now)
+        # Who uploaded before that is not watched, and must not take the place of who is.
+        uploads, ahead = admit_live([row for row in rows if row.at >= now - self._lookback_us], now)
         rejections += block.rejections + [_FUTURE] * ahead
         self._count(count, rejections)
-        self._deliver(ships)
+        self._deliver(uploads)
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:

@@ -39,7 +39,7 @@ class JournalFollower(Follower):
         self,
         settings: JournalSettings,
         *,
-        reach_us: int,
+        lookback_us: int,
         deliver: Callable[[Iterable[LogObservation | UnitState]], None],
         clock: Callable[[], Instant],
         seen_until: Instant | None = None,
@@ -48,16 +48,16 @@ class JournalFollower(Follower):
 
         Args:
             settings: Which journal, which unit, and how its lines are read.
-            reach_us: How far back from the present to begin.
+            lookback_us: How far back from the present to begin.
             deliver: Takes the observations.
             clock: Tells the present.
             seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
 
         """
         super().__init__("journal", clock)
-        self.state.window_us = reach_us
+        self.state.window_us = lookback_us
         self._settings = settings
-        self._reach_us = reach_us
+        self._lookback_us = lookback_us
         self._deliver = deliver
         self._parser = log_parser(settings)
         self._parse_into = self._parser.parse_into
@@ -99,7 +99,7 @@ class JournalFollower(Follower):
                     rejections.append(reader.unread)
                     behind_broken += lost_behind_broken(self._parser, reader.rest, at)
                 elif message.startswith(first_words) and (message_id := reader.system_message_id()):
-                    before = at - self._reach_us if last_at is None else last_at
+                    before = at - self._lookback_us if last_at is None else last_at
                     if (state := self._system.state(message_id, at)) is not None:
                         states.append(state)
                     elif (gap := self._system.gap(message_id, message, before, at)) is not None:
@@ -132,13 +132,13 @@ class JournalFollower(Follower):
             reason=gap.reason,
             messages=gap.messages or None,
         )
-        self.state.lack(gap, self._clock() - self._reach_us)
+        self.state.lack(gap, self._clock() - self._lookback_us)
 
     def _lack_behind_broken(self, instants: Sequence[Instant]) -> None:
         """Take note of lines that may be missing. Not logged: a client can make as many as it likes."""
         if instants:
             gap = Gap(min(instants), max(instants), BROKEN, len(instants))
-            self.state.lack(gap, self._clock() - self._reach_us)
+            self.state.lack(gap, self._clock() - self._lookback_us)
 
     def _open(self) -> JournalReader:
         reader = JournalReader(self._settings)
@@ -147,7 +147,7 @@ class JournalFollower(Follower):
             if oldest_at is not None and oldest_at > self._seen_until:
                 self._lack(Gap(self._seen_until, oldest_at, REMOVED))
         if self._cursor is None:
-            self._since = self._clock() - self._reach_us
+            self._since = self._clock() - self._lookback_us
             if (state := reader.latest_unit_state(self._since)) is not None:
                 self._deliver([state])
         self._seek(reader)

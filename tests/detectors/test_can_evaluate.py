@@ -1,4 +1,4 @@
-"""Which sources each detector must see to judge at all."""
+"""Which sources each detector must see to evaluate at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BY_BOTH = {"index-stalled", "journal-lossy"}
 
 
 @pytest.mark.parametrize(
-    ("seen", "judged"),
+    ("seen", "evaluated"),
     [
         pytest.param([], ALWAYS, id="neither"),
         pytest.param(["index"], ALWAYS | BY_INDEX, id="the index"),
@@ -21,6 +21,6 @@ BY_BOTH = {"index-stalled", "journal-lossy"}
         pytest.param(["index", "journal"], ALWAYS | BY_INDEX | BY_JOURNAL | BY_BOTH, id="both"),
     ],
 )
-def test_what_can_be_judged_by_what_is_seen(seen: list[str], judged: set[str]) -> None:
+def test_what_can_be_evaluated_by_what_is_seen(seen: list[str], evaluated: set[str]) -> None:
     """The receiver may be down by either word; what compares the two needs both."""
-    assert {detector.symptom for detector in load(None).detectors() if detector.can_judge(seen)} == judged
+    assert {detector.symptom for detector in load(None).detectors() if detector.can_evaluate(seen)} == evaluated

@@ -34,12 +34,12 @@ def systemd_says(site: Site, message: str, message_id: str, *, minutes_ago: floa
 
 
 def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_service: StartService) -> None:
-    """Its hosts are held back and named, over a restart too; those that outlive it are told of then."""
+    """Its hosts are held back and named, over a restart too; those that outlive it are notified then."""
     site.configure("alerts.resolved = true")
     for host in HOSTS:
         site.answer(host, 503, times=12)
     site.sync_journal()
-    site.ship("well")
+    site.upload("well")
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("*", "receiver-failing")], "the alert")
         service.until(lambda: "3 inhibited" in service.notify.status, "the status")
@@ -70,7 +70,7 @@ def test_without_the_receivers_detectors_the_hosts_are_told_of(site: Site, start
     for host in HOSTS:
         site.answer(host, 503, times=12)
     site.sync_journal()
-    site.ship(*HOSTS, minutes_ago=45)
+    site.upload(*HOSTS, minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: service.evaluations() > 0, "the alerts")
         service.until(lambda: len(site.alert_rows()) == 6, "the alerts")
@@ -84,7 +84,7 @@ def test_a_receiver_that_systemd_has_stopped_is_down(site: Site, start_service: 
     systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=3)
     site.answer("a", 201, at_us=now_us() - 4 * MINUTE)
     site.sync_journal()
-    site.ship("a", minutes_ago=4)
+    site.upload("a", minutes_ago=4)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("*", "receiver-down")], "the alert")
         systemd_says(site, "Started Receiver.", STARTED, minutes_ago=0)
@@ -108,12 +108,12 @@ def test_a_receiver_is_down_though_its_index_is_gone_with_it(site: Site, start_s
 
 
 def test_a_receiver_that_nobody_reaches_is_down(site: Site, start_service: StartService) -> None:
-    """All fell silent at once: one alert. Who had been silent before is told of by himself."""
+    """All fell silent at once: one alert. Who had been silent before is notified by himself."""
     site.configure()
     site.answer("other", 201, at_us=now_us() - 50 * MINUTE)
     site.sync_journal()
-    site.ship("before", minutes_ago=95)
-    site.ship(*HOSTS, minutes_ago=45)
+    site.upload("before", minutes_ago=95)
+    site.upload(*HOSTS, minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: len(site.alert_rows()) == 2, "the alerts")
         service.until_evaluated_anew()
@@ -129,7 +129,7 @@ def test_an_index_that_has_stopped_is_told_of(site: Site, start_service: StartSe
         site.answer(host, 201, times=3, at_us=now_us() - 10 * MINUTE)
     site.answer("well", 201)
     site.sync_journal()
-    site.ship("well")
+    site.upload("well")
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("*", "index-stalled")], "the alert")
 
@@ -141,7 +141,7 @@ def test_a_journal_that_lacks_what_the_index_has_is_told_of(site: Site, start_se
     site.configure()
     site.answer("well", 201)
     site.sync_journal()
-    site.ship(*HOSTS, minutes_ago=10)
+    site.upload(*HOSTS, minutes_ago=10)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("*", "journal-lossy")], "the alert")
 
@@ -163,7 +163,7 @@ def test_where_the_journal_is_not_whole_the_index_decides_who_is_refused(
         MESSAGE_ID=DROPPED_ID,
     )
     site.sync_journal()
-    site.ship("b", minutes_ago=7)
+    site.upload("b", minutes_ago=7)
     with start_service(site) as service:
         service.until(lambda: len(site.alert_rows()) == 2, "the alerts")
         service.until(lambda: ", 1 gap" in service.notify.status, "the status")
@@ -175,7 +175,7 @@ def test_where_the_journal_is_not_whole_the_index_decides_who_is_refused(
 def test_an_alert_brings_its_evidence(site: Site, start_service: StartService) -> None:
     """When it was well last, what went wrong first, how often and why; some lines, and the command for the rest."""
     site.configure()
-    site.ship("refused", minutes_ago=40)
+    site.upload("refused", minutes_ago=40)
     site.answer("refused", 412, times=9)
     site.answer("refused", 503, times=3)
     site.sync_journal()
@@ -231,22 +231,22 @@ Tail.read = read_when_it_can
 """
     site.answer("busy", 201)
     site.sync_journal()
-    site.ship("busy")
+    site.upload("busy")
     with start_altered_service(site, code) as service:
 
-        def ship_and_look(ends_at: int) -> bool:
-            site.ship("busy")
+        def upload_and_look(ends_at: int) -> bool:
+            site.upload("busy")
             return service.evaluations() >= ends_at
 
-        def judge_while_it_ships(ticks: int) -> None:
-            service.until(partial(ship_and_look, service.evaluations() + ticks), "some ticks")
+        def evaluate_while_it_uploads(ticks: int) -> None:
+            service.until(partial(upload_and_look, service.evaluations() + ticks), "some ticks")
 
-        judge_while_it_ships(1)
+        evaluate_while_it_uploads(1)
         hang.touch()
-        judge_while_it_ships(6)
+        evaluate_while_it_uploads(6)
         status = service.notify.status
         hang.unlink()
-        judge_while_it_ships(2)
+        evaluate_while_it_uploads(2)
 
     assert "not evaluated: silent" in status
     assert site.alert_rows() == []
