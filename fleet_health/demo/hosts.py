@@ -45,8 +45,8 @@ class SimulatedHost:
 REFUSED_HOST = "pi-03"
 
 HOSTS = (
-    SimulatedHost("pi-01", "uploads all the time", pause_s=1.0),
-    SimulatedHost("pi-02", "uploads, goes silent", pause_s=0.9, uploads=5, symptom="silent"),
+    SimulatedHost("pi-01", "uploads steadily", pause_s=1.0),
+    SimulatedHost("pi-02", "stops uploading", pause_s=0.9, uploads=5, symptom="silent"),
     SimulatedHost(REFUSED_HOST, "is always refused", pause_s=0.8, symptom="fatal-only"),
     # One upload in four is accepted: the host's second worker runs an old checkout, its first one does not.
     SimulatedHost("pi-04", "has one old worker", pause_s=0.6, stamped_every=4, symptom="unstamped"),

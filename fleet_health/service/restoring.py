@@ -125,7 +125,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
         openings=list(openings.items()),
         flapping=list(flapping.items()),
-        told={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
+        dedup_keys={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
     )
 
 
@@ -142,8 +142,8 @@ def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
 
 def _are_keys(hour: str, keys: list[str], notes: _Notes) -> bool:
     if not _is_hour(hour):
-        return notes.refuse("incidents.told", "an hour such as 2026-11-23T19", hour)
-    return all(_is_key(key) or notes.refuse("incidents.told", "16 hex digits", key) for key in keys)
+        return notes.refuse("incidents.dedup_keys", "an hour such as 2026-11-23T19", hour)
+    return all(_is_key(key) or notes.refuse("incidents.dedup_keys", "16 hex digits", key) for key in keys)
 
 
 def _is_incident(incident: Incident, notes: _Notes) -> bool:

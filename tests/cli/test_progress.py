@@ -32,10 +32,10 @@ def shown(columns: int) -> list[str]:
 @pytest.mark.parametrize(
     ("columns", "line"),
     [
-        (80, "evaluating              [                              ]   0%"),
-        (0, "evaluating              [                              ]   0%"),
-        (40, "evaluating              [           ]   0%"),
-        (20, "evaluating            "),
+        (80, "evaluating           [                              ]   0%"),
+        (0, "evaluating           [                              ]   0%"),
+        (40, "evaluating           [           ]   0%"),
+        (20, "evaluating         "),
     ],
 )
 def test_a_bar_is_no_longer_than_the_line(columns: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -231,7 +231,7 @@ async def test_C2_fsync_fails(
     whole = path.stat().st_size
 
     assert "Input/output error" in problem
-    assert [line["log_level"] for line in logs if "cannot be written" in line["event"]] == ["error"]
+    assert [line["log_level"] for line in logs if "not writable" in line["event"]] == ["error"]
     assert left == b""
     assert ("file", True, whole) in failing_sync["synced"]
     assert "directory" in [kind for kind, *_ in failing_sync["synced"]]
@@ -349,7 +349,7 @@ async def test_C3_the_queue_is_bounded(
         delivery.deliver([])
         await async_eventually(lambda: hosts(path) == ["host-2", "host-3", "host-4"], "the rows")
 
-    given_up = [line["alerts"] for line in logs if line["event"].startswith("alerts given up")]
+    given_up = [line["alerts"] for line in logs if line["event"].startswith("alert queue full")]
     assert [text.partition("host=")[2].split()[0] for (text,) in given_up] == ["host-0", "host-1"]
 
 

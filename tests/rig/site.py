@@ -120,7 +120,7 @@ class Site:
         self.alerts.unlink(missing_ok=True)
         path = self.directory / "state" / "state.json"
         state = json.loads(path.read_bytes())
-        state["incidents"]["told"] = {}
+        state["incidents"]["dedup_keys"] = {}
         for incident in state["incidents"]["open"]:
             incident["last_notified_at"] = incident["last_notified_at"] and incident["last_notified_at"] - 3_600_000_000
         path.write_text(json.dumps(state))

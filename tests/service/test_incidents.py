@@ -254,7 +254,7 @@ def test_an_alert_is_repeated_when_the_configuration_says(site: Site, start_serv
     def told_when_opened(seconds_ago: int) -> int:
         before = len(site.alert_rows())
         state = state_of(site)
-        state["incidents"]["told"] = {}
+        state["incidents"]["dedup_keys"] = {}
         (incident,) = state["incidents"]["open"]
         incident["last_notified_at"] += now_us() - seconds_ago * 1_000_000 - incident["opened_at"]
         incident["opened_at"] = now_us() - seconds_ago * 1_000_000

@@ -108,7 +108,7 @@ def test_E4_alerts_that_waited_are_tried_once_more_at_the_end(site: Site, start_
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
-        service.until(lambda: "alert log cannot be written" in service.stderr, "the complaint")
+        service.until(lambda: "alert log not writable" in service.stderr, "the complaint")
         alerts.parent.mkdir()
         site.alerts = alerts
 
