@@ -52,7 +52,7 @@ def fleet(stage: Stage, alerts: Alerts) -> RenderableType:
     table.add_column("what it does", no_wrap=True, style="dim")
     for outcome in ("accepted", "refused", "unstamped"):
         table.add_column(outcome, justify="right", no_wrap=True)
-    table.add_column("last upload", justify="right", no_wrap=True)
+    table.add_column("uploaded", justify="right", no_wrap=True)
     table.add_column("verdict", no_wrap=True, min_width=_LONGEST_VERDICT)
     for host in HOSTS:
         tally = stage.tallies[host.name]
