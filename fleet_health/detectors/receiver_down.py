@@ -113,7 +113,7 @@ class ReceiverDown(Rule):
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
         """Return `EVERY_HOST` if systemd says that the unit is down, or no host has uploaded for long enough."""
-        is_quiet = self._is_quiet(fleet.uploads.newest_at(), now)
+        is_quiet = self._is_quiet(fleet, now)
         return (EVERY_HOST,) if is_quiet or self._stopped_at(fleet, now) is not None else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -130,8 +130,9 @@ class ReceiverDown(Rule):
         by_index = (one for one in self.conditions(fleet, host, now) if one.way == _BY_INDEX)
         if (newest_at := fleet.uploads.newest_at()) is not None and are_met(by_index):
             quiet, active = self._quiet_and_active(fleet, now)
+            age = describe(fleet.uploads.age_us(newest_at, now))
             ways.append(
-                f"by the index no host has uploaded since {isoformat(newest_at)}, {describe(now - newest_at)} ago"
+                f"by the index no host has uploaded since {isoformat(newest_at)}, {age} ago"
                 f" (the limit is {describe(self._silent_limits.default.after_us)}),"
                 f" and {quiet} of {active} active hosts are silent"
             )
@@ -173,10 +174,12 @@ class ReceiverDown(Rule):
             ),
             Condition(
                 "by the index: latest upload of all",
-                "none is known" if newest_at is None else f"{describe(max(0, now - newest_at))} ago",
+                "none is known"
+                if newest_at is None
+                else f"{describe(max(0, fleet.uploads.age_us(newest_at, now)))} ago",
                 f"longer ago than {describe(after_us)}",
                 "detectors.silent.after",
-                self._is_quiet(newest_at, now),
+                self._is_quiet(fleet, now),
                 way=_BY_INDEX,
             ),
             Condition(
@@ -224,7 +227,7 @@ class ReceiverDown(Rule):
         ):
             return True
         is_contradicted = unit is None or unit.is_running or self._has_uploaded_since(unit.at, newest_at)
-        return newest_at is not None and is_contradicted and now - newest_at <= after_us
+        return newest_at is not None and is_contradicted and fleet.uploads.age_us(newest_at, now) <= after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row of any host, or the unit's start if that is later."""
@@ -261,16 +264,18 @@ class ReceiverDown(Rule):
         """
         return newest_at is not None and newest_at - stopped_at > self._limits.after_us
 
-    def _is_quiet(self, newest_at: Instant | None, now: Instant) -> bool:
+    def _is_quiet(self, fleet: Fleet, now: Instant) -> bool:
         """Return whether the newest upload of all is longer ago than a host may be silent."""
-        return newest_at is not None and now - newest_at > self._silent_limits.default.after_us
+        newest_at, after_us = fleet.uploads.newest_at(), self._silent_limits.default.after_us
+        return newest_at is not None and fleet.uploads.age_us(newest_at, now) > after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that uploaded within their lookback."""
         active = quiet = 0
         for host, last_at in fleet.uploads.items():
             limits = self._silent_limits.of(host)
-            if now - last_at <= limits.lookback_us:
+            age_us = fleet.uploads.age_us(last_at, now)
+            if age_us <= limits.lookback_us:
                 active += 1
-                quiet += now - last_at > limits.after_us
+                quiet += age_us > limits.after_us
         return quiet, active

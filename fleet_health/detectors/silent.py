@@ -126,8 +126,9 @@ class Silent(Rule):
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
         """Return the hosts whose last upload is longer ago than `after`."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
-        for host, last_at in fleet.uploads.items():
-            if now - last_at > least_us and now - last_at > self._limits.of(host).after_us:
+        uploads = fleet.uploads
+        for host, last_at in uploads.items():
+            if now - last_at > least_us and uploads.age_us(last_at, now) > self._limits.of(host).after_us:
                 yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -138,7 +139,7 @@ class Silent(Rule):
             host=host,
             symptom=SYMPTOM,
             detail=(
-                f"no accepted upload since {isoformat(last_at)}, {describe(now - last_at)} ago"
+                f"no accepted upload since {isoformat(last_at)}, {describe(fleet.uploads.age_us(last_at, now))} ago"
                 f" (the limit is {describe(self._limits.of(host).after_us)})"
             ),
             suggested_fix=self._fix(fleet, host, last_at, now).render(host),
@@ -149,7 +150,7 @@ class Silent(Rule):
         if host == EVERY_HOST:
             return ()
         limits, last_at = self._limits.of(host), fleet.uploads.last_at(host)
-        quiet_us = None if last_at is None else now - last_at
+        quiet_us = None if last_at is None else fleet.uploads.age_us(last_at, now)
         quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
         return (
             Condition(
@@ -180,7 +181,7 @@ class Silent(Rule):
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Say whether the host has uploaded lately."""
         last_at = fleet.uploads.last_at(host)
-        return last_at is not None and now - last_at <= self._limits.of(host).after_us
+        return last_at is not None and fleet.uploads.age_us(last_at, now) <= self._limits.of(host).after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest row."""

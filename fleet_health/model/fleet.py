@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Traffic", "Uploads"]
 
+_MOST_SKIPS = 100
+
 
 Made = TypeVar("Made")
 
@@ -38,7 +40,18 @@ class Uploads:
     same; one that matches a glob of the expected hosts is up to twice the limit.
     """
 
-    __slots__ = ("_forgotten", "_ignored", "_last_at", "_register", "left_out", "limit", "newcomers", "notes_newcomers")
+    __slots__ = (
+        "_forgotten",
+        "_ignored",
+        "_last_at",
+        "_register",
+        "established",
+        "left_out",
+        "limit",
+        "newcomers",
+        "notes_newcomers",
+        "skips",
+    )
 
     def __init__(
         self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
@@ -52,6 +65,10 @@ class Uploads:
         """Host that turned up for the first time while this table was kept up to date -> the first row of it."""
         self.notes_newcomers = False
         """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
+        self.established: frozenset[str] = frozenset()
+        """Hosts that are no newcomers, though no upload of them was in this table when it was opened."""
+        self.skips: tuple[tuple[Instant, Instant], ...] = ()
+        """From when to when the clock was set ahead, or the machine slept: time in which nobody could upload."""
         self._forgotten = -NEVER
 
     @property
@@ -72,7 +89,7 @@ class Uploads:
                 return
             if len(last_at) < self.limit or self._has_place(host):
                 last_at[host] = at
-                if self.notes_newcomers:
+                if self.notes_newcomers and host not in self.established:
                     self.newcomers[host] = at
                 self._register.announce(host)
             else:
@@ -89,6 +106,21 @@ class Uploads:
         """Say when a host last uploaded; None if it is not known to have uploaded."""
         return self._last_at.get(host)
 
+    def skip(self, since: Instant, until: Instant) -> None:
+        """Take note that the time between two instants did not pass, though the clock shows that it has.
+
+        What was skipped before ends there at the latest: if the clock was set back, it does pass.
+        """
+        known = tuple((begin, min(end, since)) for begin, end in self.skips if begin < since)
+        self.skips = (*known, *(((since, until),) if since < until else ()))[-_MOST_SKIPS:]
+
+    def age_us(self, at: Instant, now: Instant) -> int:
+        """Return how long ago something was uploaded: the time between two instants, without what was skipped."""
+        return now - at - self._skipped_us(at)
+
+    def _skipped_us(self, at: Instant) -> int:
+        return sum(until - since for since, until in self.skips if at <= since)
+
     def items(self) -> Iterable[tuple[str, Instant]]:
         """Give each host with its last upload."""
         return self._last_at.items()
@@ -100,9 +132,12 @@ class Uploads:
     def evict(self, before: Instant) -> dict[str, Instant]:
         """Forget the hosts whose last upload was before an instant; give them, each with that upload."""
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
-        if gone := {host: at for host, at in self._last_at.items() if at < before}:
+        if gone := {
+            host: at for host, at in self._last_at.items() if at < before and at + self._skipped_us(at) < before
+        }:
             self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
         self._forgotten = max(self._forgotten, before)
+        self.skips = tuple(skip for skip in self.skips if skip[1] >= before)
         if self.newcomers:
             kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)
             self.newcomers = dict(kept)

@@ -103,6 +103,8 @@ class Intake:
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
         self.known_newcomers: Mapping[str, Instant] = {}
         """Which of them had turned up for the first time within the lookback, each with its first row; likewise."""
+        self.known_skips: tuple[tuple[Instant, Instant], ...] = ()
+        """From when to when time was skipped while the same index was read; likewise."""
         self.known_left_out = LeftOut()
         """What a full table had left out by the same index; likewise."""
         self._is_held = False
@@ -300,14 +302,17 @@ class Intake:
         newcomers: Mapping[str, Instant] = {}
         if self._index is None:
             known, newcomers, table.left_out = self.known_uploads.items(), self.known_newcomers, self.known_left_out
+            table.skips = self.known_skips
         elif self._index.settings == settings:
             uploads = self.fleet.uploads
             known, newcomers, table.left_out = uploads.items(), uploads.newcomers, uploads.left_out
+            table.skips = uploads.skips
         # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
         # long ago to be evaluated by is missed at the next evaluation.
         table.record(Upload(host, at) for host, at in known if at <= latest)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
+        table.established = frozenset(host for host, at in known if at > latest and host not in newcomers)
         # Whoever is in the index of the first start may have been there for long.
         table.notes_newcomers = table.newest_at() is not None
         deliver = self._unless_held(table.record)

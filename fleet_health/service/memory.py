@@ -51,6 +51,7 @@ class SavedState(msgspec.Struct):
         uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
         newcomers: Which of them turned up for the first time within the lookback, each with its first row.
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
+        skips: From when to when time was skipped, because the clock was set ahead or the machine slept.
 
     """
 
@@ -63,6 +64,7 @@ class SavedState(msgspec.Struct):
     uploads: dict[str, Instant] = {}
     newcomers: dict[str, Instant] = {}
     left_out: tuple[int, str, Instant] | None = None
+    skips: list[tuple[Instant, Instant]] = []
 
     def prepare(self, intake: Intake, index_path: Path) -> None:
         """Tell an intake that has read nothing yet what is known of its sources; of an index if it is the same one."""
@@ -70,6 +72,7 @@ class SavedState(msgspec.Struct):
         intake.journal_gaps = self.journal_gaps
         if self.index_path == str(index_path):
             intake.known_uploads, intake.known_newcomers = self.uploads, self.newcomers
+            intake.known_skips = tuple(self.skips)
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
 
@@ -109,7 +112,11 @@ class Saving:
         )
         return encoded(
             msgspec.structs.replace(
-                memory, uploads=dict(uploads.items()), newcomers=dict(uploads.newcomers), left_out=left_out
+                memory,
+                uploads=dict(uploads.items()),
+                newcomers=dict(uploads.newcomers),
+                left_out=left_out,
+                skips=list(uploads.skips),
             )
         )
 

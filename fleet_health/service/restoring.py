@@ -49,6 +49,7 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         history=_history(memory.history, notes),
         uploads=_hosts("uploads", memory.uploads, notes),
         newcomers=_hosts("newcomers", memory.newcomers, notes),
+        skips=[skip for skip in memory.skips if _is_skip(skip, notes)],
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
@@ -138,6 +139,13 @@ def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
     if count < 1:
         return notes.refuse(place, "a number of rows", count)
     return notes.is_host(place, host) and notes.is_instant(place, at)
+
+
+def _is_skip(skip: tuple[Instant, Instant], notes: _Notes) -> bool:
+    place, (since, until) = "skips", skip
+    if since > until:
+        return notes.refuse(place, "a stretch of time", skip)
+    return notes.is_instant(place, since) and notes.is_instant(place, until)
 
 
 def _are_keys(hour: str, keys: list[str], notes: _Notes) -> bool:

@@ -181,10 +181,13 @@ class Evaluator:
         """Read everything again: what was read under another clock was recorded and forgotten by that clock."""
         _log.warning("clock set or machine suspended, sources re-read", seconds=step_us / SECOND_US)
         self._pulse.rest()  # meanwhile the sources show that they are alive
-        since = now - abs(step_us)
+        since, skipped_since = now - abs(step_us), max(now - step_us, self._incidents.at or 0)
         if self.clock_state.is_behind:
             since = min(since, self.clock_state.first_at)
+            skipped_since = max(skipped_since, self.clock_state.latest_at)
         await self._intake.reread(Gap(since, now, CLOCK_SET))
+        # What our own records go up to did pass.
+        self._intake.fleet.uploads.skip(min(skipped_since, now), now)
         self._pulse.beat(_STRIDE)
 
     @property

@@ -108,6 +108,12 @@ class AssembledService:
         """Whether the latest evaluation took its clock to be behind."""
         return self._evaluator.clock_state.is_behind
 
+    @property
+    def known_until(self) -> int:
+        """What our own records go up to, while the clock is behind them; else 0."""
+        state = self._evaluator.clock_state
+        return state.latest_at if state.is_behind else 0
+
     def write_alerts(self) -> None:
         """Let all alerts be written."""
         self._run(self._delivery.settle())

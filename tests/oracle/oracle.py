@@ -66,6 +66,7 @@ class Oracle:
         rows: In the order in which they were written, each as often as it was.
         entries: Likewise.
         steps: Each stretch of time over which the clock was set: there the journal proves nothing.
+        skips: Each stretch of time that did not pass, though the clock shows that it has.
 
     """
 
@@ -73,6 +74,13 @@ class Oracle:
         self.rows: list[Row] = []
         self.entries: list[Entry] = []
         self.steps: list[tuple[int, int]] = []
+        self.skips: list[tuple[int, int]] = []
+
+    def skip(self, since: int, now: int) -> None:
+        """The clock was set ahead; of what it skipped before, only the time until then did not pass."""
+        self.skips = [(begin, min(end, since)) for begin, end in self.skips if begin < since]
+        if since < now:
+            self.skips.append((since, now))
 
     def read_on(self, now: int) -> None:
         """Read the rows that were not read before."""
@@ -105,7 +113,9 @@ class Oracle:
             if not is_stepped:  # under a clock that was just set nobody is said to be away
                 is_silent = {self._is_silent(host, end, rules, now) for end in (0, 1)}
                 if True in is_silent:
-                    (certain if len(is_silent) == 1 else possible).add(Verdict(host, "silent"))
+                    # A table that is opened anew reads no further back than the lookback, by the clock as it is.
+                    is_read = any(row.at >= now - rules.lookback * MINUTE for row in self.rows if row.host == host)
+                    (certain if len(is_silent) == 1 and is_read else possible).add(Verdict(host, "silent"))
             # Where the journal has a gap, a row of the index means that something was accepted.
             is_doubtful = self._is_stepped_over(rules, now) and any(row.host == host for row in self.rows)
             (possible if is_doubtful else certain).update(self._refused(host, rules, now))
@@ -117,8 +127,11 @@ class Oracle:
 
     def _is_silent(self, host: str, end: int, rules: Rules, now: int) -> bool:
         uploads = [row.counted[end] for row in self.rows if row.host == host and row.counted]
-        is_active = any(at >= now - rules.lookback * MINUTE for at in uploads)
-        return is_active and now - max(uploads) > rules.after * MINUTE
+        if not uploads:
+            return False
+        last_at = max(uploads)
+        age = now - last_at - sum(until - since for since, until in self.skips if last_at <= since)
+        return rules.after * MINUTE < age <= rules.lookback * MINUTE
 
     def _refused(self, host: str, rules: Rules, now: int) -> Iterator[Verdict]:
         statuses = [

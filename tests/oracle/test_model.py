@@ -174,6 +174,7 @@ class ServiceModel(RuleBasedStateMachine):
     def _start(self) -> None:
         self.service.start(self.limits)
         self.step_us = 0
+        self.oracle.skips.clear()
         self.evaluated_at = self.behind_since = None  # there is no state here that would outlive it
         self.oracle.read_anew(self.clock.wall)
 
@@ -186,12 +187,13 @@ class ServiceModel(RuleBasedStateMachine):
         """Evaluate; the findings are those of the rules."""
         step_us, self.step_us = self.step_us, 0
         is_stepped = abs(step_us) > STEP_LIMIT
-        now = self.clock.wall
+        now, known_until = self.clock.wall, self.service.known_until
         evaluation = self.service.evaluate()
         is_behind, since = self.service.is_clock_behind, self.behind_since
         if is_stepped:
             self.oracle.steps.append((min(now - abs(step_us), now if since is None else since), now))
             self.oracle.read_anew(now, MINUTE)
+            self.oracle.skip(min(now, max(now - step_us, self.evaluated_at or 0, known_until)), now)
         elif since is not None and not is_behind:
             self.oracle.steps.append((since, now))
             self.oracle.read_anew(now, MINUTE)

@@ -435,3 +435,34 @@ def test_S4_a_reload_while_everything_is_read_again(clock: FakeClock, site: Site
         site.upload("quiet", minutes_ago=45)
         service.reload()
         service.until(lambda: ("quiet", "silent", "") in told(site), "the alert by the new index")
+
+
+@pytest.mark.parametrize("step_s", [60 * MINUTE, 25 * 60 * MINUTE])
+@pytest.mark.fault(
+    "S4", rig="libfaketime", says="a clock that is set ahead makes no host silent, lost or over; nor a kill"
+)
+def test_S4_time_that_the_clock_skipped_is_no_silence(
+    step_s: int, clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Who uploaded before has as long as ever to upload again; who is silent by then is alerted in time."""
+    site.configure(RESOLVED)
+    site.answer("well", 201)
+    site.sync_journal()
+    site.upload("well", "another", minutes_ago=10)
+    site.upload("long quiet", minutes_ago=45)
+    site.upload("soon quiet", minutes_ago=29.7)
+    before, soon = {("long%20quiet", "silent", "")}, {("soon%20quiet", "silent", "")}
+    with start_service(site, **clock.environment) as service:
+        service.until(lambda: before <= set(told(site)), "the alert")
+        service.until_evaluated_anew()
+        clock.set(step_s)
+        for _ in range(2):
+            service.until_evaluated_anew()
+        service.until(lambda: " silent)" in service.notify.status, "that it is silent still")
+        service.stop(signal.SIGKILL)
+    assert set(told(site)) - soon == before
+    with start_service(site, **clock.environment) as service:
+        service.until(lambda: set(told(site)) == before | soon, "the alert of who is silent by now")
+        service.until_evaluated_anew()
+
+    assert set(told(site)) == before | soon

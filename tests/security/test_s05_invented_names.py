@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections import Counter
 from dataclasses import replace
@@ -21,12 +22,13 @@ from fleet_health.model.observation import Response, Upload
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
+from tests.rig.fake_clock import FakeClock, find_libfaketime
 from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from tests.conftest import AsyncEventually, RunCommand, Site, StartService
+    from tests.conftest import AsyncEventually, DoWithout, RunCommand, Site, StartService
 
 NOW = 1_795_460_100_000_000
 SECOND, MINUTE = 1_000_000, 60_000_000
@@ -453,3 +455,29 @@ def test_S5_an_invented_name_is_no_option(site: Site, start_service: StartServic
         "%2E.": "Run `ssh %2E.`, then `rm -r spool/%2E.`.",
     }
     assert explained.documents[0]["host"] == "%2DF.config"
+
+
+@pytest.mark.fault(
+    "S5", rig="libfaketime", says="a clock that is set back makes no known host one of the invented ones"
+)
+def test_S5_a_clock_set_back_makes_no_newcomer(site: Site, start_service: StartService, do_without: DoWithout) -> None:
+    """While the table is full, the silence of whoever is new is alerted as a group: not of a host known before."""
+    if (library := find_libfaketime()) is None:
+        do_without("libfaketime is not installed")
+    clock = FakeClock(library, site.directory / "clock")
+    site.configure(SMALL, tick="3s")
+    site.answer("known", 201)
+    site.sync_journal()
+    site.upload("known")
+    with start_service(site, **clock.environment) as service:
+        service.until_ready()
+        site.upload(*(f"invented-{number}" for number in range(100)))
+        service.until(lambda: ("*", "too-many-hosts") in site.alerted(), "the alert of too many hosts")
+        service.until_evaluated_anew()
+        site.upload("known")  # later than any evaluation
+        clock.set(-100)
+        service.until_evaluated_anew()
+        newcomers = json.loads((site.directory / "state" / "state.json").read_bytes())["newcomers"]
+
+    assert "invented-1" in newcomers
+    assert "known" not in newcomers
