@@ -1,1 +1,1 @@
-"""Tells which hosts of a fleet are in trouble, from the journal and the index of their receiver."""
+"""Report which hosts of a fleet are in trouble, from the journal and the index of their receiver."""

@@ -60,7 +60,7 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        """Say it in one line."""
+        """Return it in one line."""
         hint = f" ({self.hint})" if self.hint else ""
         return printable(f"{self.place}: expected {self.expected}, found {self.found}{hint}")
 

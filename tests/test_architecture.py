@@ -41,7 +41,7 @@ print(status, *(name for name, module in sys.modules.items() if module))
 
 
 def imports(module: Path) -> set[str]:
-    """Give the packages that a module imports, at run time or for types alone."""
+    """Return the packages that a module imports, at run time or for types alone."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(module.read_bytes())):
         if isinstance(node, ast.Import):

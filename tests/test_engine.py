@@ -69,7 +69,7 @@ def configured(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 
 
 def in_words(decisions: list[Decision]) -> list[tuple[str, ...]]:
-    """Give the decisions as a person reads them."""
+    """Return the decisions as a person reads them."""
     return [(*one.pair, one.state, one.action, one.reason, one.detail) for one in decisions]
 
 

@@ -47,11 +47,11 @@ class Alert:
         return dedup_key(self.finding.host, self.finding.symptom, self.detected_at)
 
     def row(self) -> dict[str, Any]:
-        """Give the alert's row: six keys that others rely on, then the evidence. More may be added, none renamed."""
+        """Return the alert's row: six keys that others rely on, then the evidence. More may be added, none renamed."""
         return self._contract() | self.facts()
 
     def facts(self) -> dict[str, Any]:
-        """Give the evidence as it stands in the row; what is not known is left out."""
+        """Return the evidence as it stands in the row; what is not known is left out."""
         facts: dict[str, Any] = {}
         if (evidence := self.evidence) is not None:
             instants = {"last_good_wall": evidence.last_good_at, "first_bad_wall": evidence.first_bad_at}
@@ -79,7 +79,7 @@ class Alert:
         }
 
     def line(self) -> str:
-        """Say the alert in one line that is easy to grep."""
+        """Return the alert in one line that is easy to grep."""
         return f"ALERT host={self.finding.host} symptom={self.finding.symptom} {self.finding.detail}"
 
 
@@ -124,7 +124,7 @@ class Notice:
         return _key(f"{self.host}|{self.symptom}|{self.status}|{self.detected_at}")
 
     def row(self) -> dict[str, Any]:
-        """Give the notice's row: an alert's keys, `status` and `lasted_s`."""
+        """Return the notice's row: an alert's keys, `status` and `lasted_s`."""
         return {
             "host": self.host,
             "symptom": self.symptom,
@@ -137,7 +137,7 @@ class Notice:
         }
 
     def line(self) -> str:
-        """Say the notice in one line that is easy to grep."""
+        """Return the notice in one line that is easy to grep."""
         return f"{self.status.upper()} host={self.host} symptom={self.symptom} {self.detail}"
 
 

@@ -52,11 +52,11 @@ class DedupKeys:
         return DedupKeys(self.by_hour)
 
     def add(self, key: str, at: Instant) -> None:
-        """Take note of an alert that was given at an instant."""
+        """Record an alert that was given at an instant."""
         self.by_hour.setdefault(utc_hour(at), set()).add(key)
 
     def has(self, pair: Pair, at: Instant) -> bool:
-        """Say whether the hour of an instant has had its alert of a host and symptom."""
+        """Return whether the hour of an instant has had its alert of a host and symptom."""
         given = self.by_hour.get(utc_hour(at))
         return given is not None and dedup_key(*pair, at) in given
 

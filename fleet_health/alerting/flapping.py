@@ -59,7 +59,7 @@ class Flapping:
         return Flapping(openings, {pair: Flap(flap.changed_at, flap.is_notified) for pair, flap in self.flaps.items()})
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
-        """Take note of an opening; with more than so many within a day it flaps."""
+        """Record an opening; with more than so many within a day it flaps."""
         openings = [at for at in self.openings.get(pair, ()) if abs(now - at) < _SPAN_US]
         openings.append(now)
         self.openings[pair] = openings
@@ -68,20 +68,20 @@ class Flapping:
         self._change(pair, now)
 
     def close(self, pair: Pair, now: Instant) -> None:
-        """Take note of an end."""
+        """Record an end."""
         self._change(pair, now)
 
     def came_before(self, pair: Pair, opened_at: Instant) -> bool:
-        """Say whether something had opened within a day before it did at an instant."""
+        """Return whether something had opened within a day before it did at an instant."""
         return any(at != opened_at for at in self.openings.get(pair, ()))
 
     def is_notified(self, pair: Pair) -> bool:
-        """Say whether something flaps, and that has been said."""
+        """Return whether something flaps, and that has been said."""
         flap = self.flaps.get(pair)
         return flap is not None and flap.is_notified
 
     def untold(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Give a finding for each host of which some of these flap and were not said to; it explains what they do.
+        """Return a finding for each host of which some of these flap and were not said to; it explains what they do.
 
         What was said before a kill is what flaps at the first evaluation after it.
         """
@@ -106,7 +106,7 @@ class Flapping:
         ]
 
     def tell(self, host: str, pairs: Iterable[Pair]) -> None:
-        """Take note that it has been said which of these of a host flap."""
+        """Record that it has been said which of these of a host flap."""
         for pair in pairs:
             if pair[0] == host and pair in self.flaps:
                 self.flaps[pair].is_notified = True

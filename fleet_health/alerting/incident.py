@@ -20,7 +20,7 @@ class Incident(msgspec.Struct):
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The evaluation that found it first.
-        last_notified_at: The latest alert of it; None if there was none, because it is held back or silenced.
+        last_notified_at: The latest alert of it; None if there was none, because it is inhibited or silenced.
         recovered_since: Since when it is seen to be over; None while it is not.
         lost_at: Since when its host is lost; None if it is not.
         is_muted: Whether a silence has kept an alert of it back.
@@ -50,7 +50,7 @@ class Incident(msgspec.Struct):
     is_outgrown: bool = False
 
     def is_ended_by(self, sign_at: Instant | None) -> bool:
-        """Say whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
+        """Return whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
 
         What ends a silent host's is a row: one that was not known when it was found is new, however late it is read. Of
         anything else it must be later than the opening. Both go by the fact's own timestamp, which a clock that was
@@ -65,7 +65,7 @@ class Incident(msgspec.Struct):
         return sign_at > max(self.opened_at, self.opened_at if self.sign_at is None else self.sign_at)
 
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
-        """Take note of an evaluation that found it: by which limits, and which facts were known then."""
+        """Record an evaluation that found it: by which limits, and which facts were known then."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
         self.lost_at = self.recovered_since = None
         if sign_at is not None and sign_at != PRESENT:
@@ -73,7 +73,7 @@ class Incident(msgspec.Struct):
         self.note_heard(heard_at)
 
     def note_missing(self, limits: str, *, is_continuous: bool) -> None:
-        """Take note of an evaluation that looked for it, and did not find it.
+        """Record an evaluation that looked for it, and did not find it.
 
         Args:
             limits: The limits by which it was looked for. If it was found until now and they have changed, that is why.
@@ -87,7 +87,7 @@ class Incident(msgspec.Struct):
         self.limits, self.is_found = limits, False
 
     def note_heard(self, at: Instant | None) -> None:
-        """Take note of a sign of its host."""
+        """Record a sign of its host."""
         if at is not None:
             self.heard_at = at if self.heard_at is None else max(self.heard_at, at)
 
@@ -111,7 +111,7 @@ class Snapshot(msgspec.Struct):
     Attributes:
         at: The latest evaluation that is in it; None for none.
         open: The open incidents.
-        released: Which were held back until lately, each with the instant from which on it is notified.
+        released: Which were inhibited until lately, each with the instant from which on it is notified.
         openings: When each host and symptom opened of late.
         flapping: Which of them flap.
         dedup_keys: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.

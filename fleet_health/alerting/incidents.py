@@ -2,7 +2,7 @@
 
 An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
 lasts it is notified once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
-is held back, and named there.
+is inhibited, and named there.
 
 Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
 limits that were changed so that it is none any more, or that it is no longer looked for. That it is no longer found is
@@ -59,7 +59,7 @@ _NOTIFIED, _SUPPRESSED_BEFORE, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.S
 _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
 
 _DOUBTFUL = "it is no longer found, and not yet seen to be over"
-_DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the hosts held back."
+_DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the inhibited incidents."
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ class Incidents:
         self._policy, self._scope = policy, scope
 
     def remember(self, key: str, detected_at: Instant) -> None:
-        """Take note of an alert that has been given."""
+        """Record an alert that has been given."""
         self._dedup_keys.add(key, detected_at)
 
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
-        """Take note of a row of `alerts.jsonl` that may be later than the snapshot."""
+        """Record a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
         if not status:
             self._dedup_keys.add(dedup_key(host, symptom, detected_at), detected_at)
@@ -124,7 +124,7 @@ class Incidents:
             incident.last_notified_at = max(incident.last_notified_at or detected_at, detected_at)
 
     def snapshot(self) -> Snapshot:
-        """Give what `restore` needs to go on from here.
+        """Return what `restore` needs to go on from here.
 
         Incidents of a group that is alerted as one are found anew, so only the group is in it.
         """
@@ -265,7 +265,7 @@ class Incidents:
         return frozenset[tuple[str, str]]().union(*(group.explains for group in groups if group is not None))
 
     def _note(self, evaluation: Evaluation, found: Mapping[Pair, Finding]) -> list[Pair]:
-        """Take note of the findings; give the incidents that are new among them."""
+        """Record the findings; return the incidents that are new among them."""
         now, opened = evaluation.at, []
         for pair, finding in found.items():
             incident = self.open.get(pair)
@@ -421,7 +421,7 @@ class Incidents:
         ends.ended.append((incident, Fact.OVER))
 
     def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation, ends: _Ends, *, is_grouped: bool) -> None:
-        """See to an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
+        """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
         # Who is silent may be seen in the index alone, so both sources must be seen, unless nobody looks who is.
         looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
         needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}

@@ -1,4 +1,4 @@
-"""One cause, one alert: what is explained by an open incident is held back, and named in the cause's alert instead."""
+"""One cause, one alert: what is explained by an open incident is inhibited, and named in the cause's alert instead."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ _HOSTS_NAMED = 10
 
 
 class Inhibition:
-    """Knows what is held back.
+    """Knows what is inhibited.
 
     Attributes:
-        held: What the latest evaluation found, and whose alerts are held back.
-        released: What was held back by a cause that has ended, each with the instant up to which it still is.
+        held: What the latest evaluation found, and whose alerts are inhibited.
+        released: What was inhibited by a cause that has ended, each with the instant up to which it still is.
 
     """
 
@@ -29,7 +29,7 @@ class Inhibition:
         self.released = released or {}
 
     def release(self, explained: Iterable[Pair], now: Instant, tick_us: int) -> None:
-        """Take note that a cause has ended: what outlives it by a tick has another one."""
+        """Record that a cause has ended: what outlives it by a tick has another one."""
         # By about a tick, for no two are exactly one apart.
         self.released |= dict.fromkeys(explained, now + tick_us // 2)
 
@@ -42,7 +42,7 @@ class Inhibition:
         *,
         keeps_released: bool = False,
     ) -> None:
-        """See what is held back of all that is found, given what each open incident explains.
+        """See what is inhibited of all that is found, given what each open incident explains.
 
         What was released is kept if the clock is behind: its time has not come, or cannot be told.
         """
@@ -52,7 +52,7 @@ class Inhibition:
         self.held = frozenset(pair for pair in explained if pair in found)
 
     def named(self, explained: frozenset[Pair]) -> str:
-        """Name what is held back of that which a cause explains, in words to follow on its detail; else nothing."""
+        """Name what is inhibited of that which a cause explains, in words to follow on its detail; else nothing."""
         held = sorted(explained & self.held)
         if not held:
             return ""

@@ -1,4 +1,4 @@
-"""Quiet windows: hours of the week in which nobody wants to be told. By the clock on the wall, summer time included."""
+"""Mute windows: hours of the week without notifications, by the clock on the wall, summer time included."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class MuteWindow:
     hosts: HostGlobs | None = None
 
     def is_active(self, at: Instant) -> bool:
-        """Say whether an instant is in it.
+        """Return whether an instant is in it.
 
         The wall clock decides: an hour that it shows twice is quiet both times, and one that it skips is neither here
         nor there.
@@ -54,5 +54,5 @@ class MuteWindow:
         return f"[[quiet]] until {self.ends:%H:%M} {self.zone.key}"
 
     def is_about(self, host: str) -> bool:
-        """Say whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
+        """Return whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
         return self.hosts is None or (host != EVERY_HOST and self.hosts.matches(host))

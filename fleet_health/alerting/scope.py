@@ -24,7 +24,7 @@ class Scope:
     expected: frozenset[str] | None = None
 
     def includes(self, host: str, symptom: str) -> bool:
-        """Say whether a host's symptom is looked for."""
+        """Return whether a host's symptom is looked for."""
         if self.ignored.matches(host) or (self.symptoms is not None and symptom not in self.symptoms):
             return False
         return symptom != never_seen.SYMPTOM or self.expected is None or host in self.expected

@@ -74,7 +74,7 @@ class Silence(msgspec.Struct, frozen=True):
     author: str
 
     def row(self) -> dict[str, str | None]:
-        """Give it as it stands in `silences.json`, and in what the command prints."""
+        """Return it as it stands in `silences.json`, and in what the command prints."""
         return {
             "id": self.id,
             "hosts": self.hosts,
@@ -90,7 +90,7 @@ class Silence(msgspec.Struct, frozen=True):
         return f"{self.id} until {isoformat(self.ends_at)[:16]}Z, by {self.author}: {self.reason}"
 
     def is_active(self, now: Instant) -> bool:
-        """Say whether it holds at an instant."""
+        """Return whether it holds at an instant."""
         return self.starts_at <= now < self.ends_at
 
     def is_about(self, symptom: str) -> bool:
@@ -202,7 +202,7 @@ class Silences:
         self._about = {host: known[host] if host in known else self._matching(host) for host in hosts}
 
     def of(self, host: str, symptom: str, now: Instant) -> Silence | None:
-        """Give the silence that keeps a host's symptom quiet at an instant, the longest of several; else None."""
+        """Return the silence that keeps a host's symptom quiet at an instant, the longest of several; else None."""
         matching = [one for one in self.about(host) if one.is_active(now) and one.is_about(symptom)]
         return max(matching, key=lambda one: one.ends_at, default=None)
 
@@ -271,7 +271,7 @@ class SilenceWatch:
         self.records = records or {}
 
     def look(self, silences: Silences, incidents: Iterable[Pair], now: Instant) -> Changes:
-        """Take note of an evaluation; give what has changed, each once."""
+        """Record an evaluation; return what has changed, each once."""
         matching: dict[str, list[Pair]] = {}
         for pair in sorted(incidents):
             for silence in silences.about(pair[0]):

@@ -201,7 +201,7 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
 
 
 def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
-    """Say of a host that it is not known, or was left out, and which one may be meant."""
+    """Return of a host that it is not known, or was left out, and which one may be meant."""
     close = near_miss(host, dict.fromkeys(fleet.hosts()))
     hint = f"; did you mean {close}?" if close else ""
     since = known.now - lookback_of(known.settings.detectors()).traffic_us

@@ -115,7 +115,7 @@ def explanation_document(
 
 
 def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> dict[str, Any]:
-    """Say how the host's responses are counted, if not each of them since as long ago as any detector looks."""
+    """Return how the host's responses are counted, if not each of them since as long ago as any detector looks."""
     window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
     is_complete = host == EVERY_HOST or fleet.is_complete(host, known.now - lookback_us)
     return {
@@ -131,12 +131,12 @@ def why(decision: Decision) -> str:
 
 
 def _no_input(known: Knowledge, symptom: str) -> str:
-    """Say why nothing can be found of a symptom, by what is configured; nothing if it can."""
+    """Return why nothing can be found of a symptom, by what is configured; nothing if it can."""
     return OFF if symptom == unstamped.SYMPTOM and known.settings.journal.unstamped_host is None else ""
 
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
-    """Say at which tick a host will be silent if it uploads no more; None if it is, or was never seen to upload."""
+    """Return at which tick a host will be silent if it uploads no more; None if it is, or was never seen to upload."""
     last_at, after_us = fleet.uploads.last_at(host), known.settings.limits[silent.SYMPTOM].of(host).after_us
     if last_at is None or known.now - last_at > after_us:
         return None

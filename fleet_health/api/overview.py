@@ -92,7 +92,7 @@ class Knowledge:
 
 
 def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
-    """Say how a source sees."""
+    """Return how a source sees."""
     return {
         "name": state.name,
         "phase": str(state.phase),
@@ -178,7 +178,7 @@ def host_document(
     *,
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Say how one host fares."""
+    """Return how one host fares."""
     last_at = fleet.uploads.last_at(host)
     window_us = known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
     window = fleet.traffic.window(host)

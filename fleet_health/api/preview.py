@@ -72,7 +72,7 @@ def preview_document(
 
 
 def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
-    """Give the same document for a configuration that cannot be used, and so changes nothing."""
+    """Return the same document for a configuration that cannot be used, and so changes nothing."""
     return {
         "version": VERSION,
         "at_wall": isoformat(now),
@@ -89,7 +89,7 @@ def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
 
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
-    """Say what is known only when the new configuration is in force, because it is not looked at now."""
+    """Return what is known only when the new configuration is in force, because it is not looked at now."""
     reach_old, reach_new = lookback_of(old.detectors()), lookback_of(new.detectors())
     if old.index != new.index:
         yield "the index is read anew, from another place or in another way"

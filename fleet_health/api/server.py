@@ -100,7 +100,7 @@ class ControlSocket:
         self._server = None
 
     def _is_in_place(self) -> bool:
-        """Say whether it is our socket that stands at the path: another service may have put its own there."""
+        """Return whether it is our socket that stands at the path: another service may have put its own there."""
         return self._path is not None and self._identity is not None and _identity(self._path) == self._identity
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -134,7 +134,7 @@ class ControlSocket:
         return True
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
-        """Give the next request; nothing if there is no more, and `_TOO_LONG` in the place of one that is longer."""
+        """Return the next request; nothing if there is no more, and `_TOO_LONG` in the place of one that is longer."""
         self._idle[reader] = None
         try:
             async with asyncio.timeout(self._idle_time):
@@ -146,7 +146,7 @@ class ControlSocket:
         return line if line.endswith(b"\n") else b""
 
     async def _answered(self, line: bytes, uid: int) -> bytes:
-        """Give the answer as it is sent: what it was made of takes several times the memory, and a client his time."""
+        """Return the reply as it is sent: the document takes several times the memory, and a client may be slow."""
         async with self._one_at_a_time:
             return await _encoded(await self._document(line, uid))
 
@@ -177,7 +177,7 @@ async def _encoded(answer: Mapping[str, Any]) -> bytes:
 
 
 def _peer(connection: socket.socket) -> int:
-    """Say which user is at the other end; the kernel vouches for it (unix(7))."""
+    """Return which user is at the other end; the kernel vouches for it (unix(7))."""
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(uid)
@@ -210,7 +210,7 @@ def _bound(path: Path) -> socket.socket:
 
 
 def _give_mode(directory: SafeDirectory, name: str) -> None:
-    """Give the socket its mode; chmod(2) by its name would follow a link that somebody has put in its place."""
+    """Return the socket its mode; chmod(2) by its name would follow a link that somebody has put in its place."""
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
     try:
         state = os.fstat(fd)

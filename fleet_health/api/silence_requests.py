@@ -43,7 +43,7 @@ class SilenceRequests:
         self._known_hosts = known_hosts
 
     async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Make one: `hosts`, `symptom` or null, `for_s`, `reason`, and `all` if need be; give its row.
+        """Make one: `hosts`, `symptom` or null, `for_s`, `reason`, and `all` if need be; return its row.
 
         With `is_trial` it is not made: whether it could be is all that is asked.
 
@@ -86,7 +86,7 @@ class SilenceRequests:
         return {"silence": silence.row()}
 
     async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """End the one with an `id`; give its row.
+        """End the one with an `id`; return its row.
 
         Raises:
             RequestError: There is none, or it cannot be written.

@@ -37,7 +37,7 @@ COMMANDS = (
 
 
 def run_command(arguments: list[str]) -> int:
-    """Parse the command line and run the command; give its exit status."""
+    """Parse the command line and run the command; return its exit status."""
     # The service must not carry what only other commands need, so the module of the command called is all we import.
     named = [command for command in COMMANDS if arguments[:1] == [command]]
     _have_streams()

@@ -46,7 +46,7 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
 
 
 def config_path(options: argparse.Namespace) -> Path | None:
-    """Give the configuration file to read; None for an empty one."""
+    """Return the configuration file to read; None for an empty one."""
     chosen: Path | None = options.config
     if chosen is None and DEFAULT_PATH.exists():
         return DEFAULT_PATH
@@ -54,14 +54,14 @@ def config_path(options: argparse.Namespace) -> Path | None:
 
 
 def refuse(error: ConfigError) -> int:
-    """Say every problem of a configuration; give the exit status for it."""
+    """Print every problem of a configuration; return the exit status for it."""
     for problem in error.problems:
         print(f"{error.path}: {problem}", file=sys.stderr)  # noqa: T201
     return EXIT_CONFIG
 
 
 def length(at_least: str, at_most: str = LONGEST) -> Callable[[str], int]:
-    """Give what reads an argument that is a duration; gives microseconds."""
+    """Return what reads an argument that is a duration; returns microseconds."""
     read = duration(at_least=at_least, at_most=at_most)
 
     def read_argument(text: str) -> int:
@@ -74,14 +74,14 @@ def length(at_least: str, at_most: str = LONGEST) -> Callable[[str], int]:
 
 
 def host_glob(text: str) -> str:
-    """Read an argument that is a host's name, or a glob for some; gives it for the names that hosts are known by."""
+    """Read an argument that is a host's name, or a glob for some; returns it for the names that hosts are known by."""
     if not text or not is_utf8(text):
         raise argparse.ArgumentTypeError(f"expected a host's name or a glob in UTF-8, found '{printable(text)}'")
     return safe_glob(text)
 
 
 def is_utf8(text: str) -> bool:
-    """Say whether an argument was UTF-8; what was not has been let in as surrogates."""
+    """Return whether an argument was UTF-8; what was not has been let in as surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 

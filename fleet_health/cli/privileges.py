@@ -55,7 +55,7 @@ def become_owner_of(directory: Path) -> None:
 
 
 def _groups_of(uid: int, directory_gid: int) -> tuple[int, Sequence[int]]:
-    """Give the group of a user, and all groups to be in; for a user without a name those of the directory."""
+    """Return the group of a user, and all groups to be in; for a user without a name those of the directory."""
     try:
         user = pwd.getpwuid(uid)
     except KeyError:

@@ -40,7 +40,7 @@ class Setting:
 
 
 def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = None) -> dict[str, Setting]:
-    """Give each setting that has a value, by its key; for a host as the overrides make it.
+    """Return each setting that has a value, by its key; for a host as the overrides make it.
 
     The document must be a valid configuration.
     """
@@ -58,7 +58,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
 
 
 def written(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Give each key of one of the `schema.LISTS`, dotted, with its value as TOML."""
+    """Return each key of one of the `schema.LISTS`, dotted, with its value as TOML."""
     return ((key, _written(value)) for key, value in _flat(table))
 
 
@@ -68,7 +68,7 @@ def _written(value: Any) -> str:
 
 
 def _overridden(document: Mapping[str, Any], host: str) -> dict[str, Setting]:
-    """Give what the overrides set for a host; of several, as `HostLimits` decides."""
+    """Return what the overrides set for a host; of several, as `HostLimits` decides."""
     matching = [
         (Override(glob, dict(_flat({"detectors": entry.get("detectors", {})}))), number)
         for number, entry in enumerate(document.get("overrides", []), start=1)

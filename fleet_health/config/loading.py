@@ -120,7 +120,7 @@ class _Reader:
         self._place = place
 
     def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Give each key that is set, with its value; keys with problems are left out."""
+        """Return each key that is set, with its value; keys with problems are left out."""
         return dict(self._read_table("", document))
 
     def _read_table(self, table: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:

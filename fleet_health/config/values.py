@@ -49,7 +49,7 @@ _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
 def duration(*, at_least: str = "1ms", at_most: str = LONGEST) -> Callable[[Any], int]:
-    """Read a duration such as `"90s"`, `"1h30m"` or `"0.5h"`; gives microseconds."""
+    """Read a duration such as `"90s"`, `"1h30m"` or `"0.5h"`; returns microseconds."""
     least_us, most_us = parse_duration(at_least), parse_duration(at_most)
 
     def read(raw: Any) -> int:
@@ -76,7 +76,7 @@ def maybe_globs(raw: Any) -> tuple[str, ...]:
 
 
 def weekdays(raw: Any) -> frozenset[int]:
-    """Read a list of weekdays; gives their numbers, Monday being 0."""
+    """Read a list of weekdays; returns their numbers, Monday being 0."""
     if isinstance(raw, list) and raw and all(day in _WEEKDAYS for day in raw):
         return frozenset(_WEEKDAYS.index(day) for day in raw)
     raise ValueError('a list of days: "mon", "tue", "wed", "thu", "fri", "sat", "sun"')
@@ -197,7 +197,7 @@ def suggested_fix(raw: Any) -> SuggestedFix:
 
 
 def globs(raw: Any) -> tuple[str, ...]:
-    """Read a list of host globs; gives them as they match the names that hosts are known by."""
+    """Read a list of host globs; returns them as they match the names that hosts are known by."""
     if not isinstance(raw, list) or not raw or not all(isinstance(glob, str) and glob for glob in raw):
         raise ValueError('a list of host globs, such as ["bench-*"]')
     return tuple(map(safe_glob, raw))

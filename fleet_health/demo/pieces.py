@@ -35,7 +35,7 @@ _NEXT_STEPS = (
 
 
 def introduction(stage: Stage) -> RenderableType:
-    """Say what there is to see."""
+    """Return what there is to see."""
     text = Text.assemble(
         ("fleet-health demo", "bold"),
         "\n",
@@ -88,7 +88,7 @@ def alert_lines(stage: Stage, row: AlertRow) -> RenderableType:
 
 
 def summary(stage: Stage, alerts: Alerts, *, kept: bool) -> RenderableType:
-    """Say what has been seen, and where an operator looks next."""
+    """Return what has been seen, and where an operator looks next."""
     found = len({row["host"] for row in alerts.rows})
     seen = Text.assemble(
         ("✓ ", "bold green"),

@@ -25,7 +25,7 @@ class Screen(Protocol):
     """What the demo is shown on."""
 
     def begin(self, stage: Stage) -> None:
-        """Say what there is to see."""
+        """Return what there is to see."""
 
     def update(self, stage: Stage, alerts: Alerts) -> None:
         """Show how things stand now. Called several times a second."""

@@ -134,7 +134,7 @@ class Blind(Rule):
         return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give for how long the source that is away the longest could not be read, and since when gaps are coming.
+        """Return for how long the source that is away the longest could not be read, and since when gaps are coming.
 
         Either is enough for a finding.
         """
@@ -163,7 +163,7 @@ class Blind(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether every source can be read, and the journal was whole for a window if gaps kept coming."""
+        """Return whether every source can be read, and the journal was whole for a window if gaps kept coming."""
         del host
         run = self._run(fleet, now)
         is_lasting = run is not None and self._is_lasting(run)
@@ -198,6 +198,6 @@ class Blind(Rule):
 
 
 def _in_words(run: Gap) -> str:
-    """Say how many gaps there were, since when, and what is known to be missing."""
+    """Return how many gaps there were, since when, and what is known to be missing."""
     gaps = f"{run.gaps} gap{'' if run.gaps == 1 else 's'} since {isoformat(run.since)[:19]}Z"
     return f"{gaps}, {run.cause}"

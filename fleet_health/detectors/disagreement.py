@@ -101,7 +101,7 @@ class Disagreement(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how many hosts lack it, and whether both were seen whole."""
+        """Return how many hosts lack it, and whether both were seen whole."""
         if host != EVERY_HOST:
             return ()
         since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
@@ -124,7 +124,7 @@ class Disagreement(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether both were seen whole, and some upload is in both: that there is none proves nothing."""
+        """Return whether both were seen whole, and some upload is in both: that there is none proves nothing."""
         del host
         since = now - self._limits.window_us
         return _is_comparable(fleet, since, now) and _has_agreement(fleet, since, now)
@@ -153,20 +153,20 @@ class Disagreement(Rule):
 
     @abstractmethod
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
-        """Give the hosts that lack all of it in the other, each with how many uploads it has in the one."""
+        """Return the hosts that lack all of it in the other, each with how many uploads it has in the one."""
 
     @abstractmethod
     def _say(self, lacking: Mapping[str, int]) -> str:
-        """Say so; the hosts' names follow."""
+        """Return it; the hosts' names follow."""
 
 
 def _is_comparable(fleet: Fleet, since: Instant, until: Instant) -> bool:
-    """Say whether both the journal and the index were seen whole between two instants, both included."""
+    """Return whether both the journal and the index were seen whole between two instants, both included."""
     return fleet.is_whole("index", since, until) and fleet.is_whole("journal", since, until)
 
 
 def _has_agreement(fleet: Fleet, since: Instant, until: Instant) -> bool:
-    """Say whether some host has both an accepted upload and a row between two instants, both included."""
+    """Return whether some host has both an accepted upload and a row between two instants, both included."""
     for host, counts in fleet.counts(since, until).items():
         last_at = fleet.uploads.last_at(host)
         if counts.accepted and last_at is not None and since <= last_at <= until:

@@ -147,7 +147,7 @@ def under_a_clock_behind(
 
 
 def lookback_of(detectors: Sequence[Detector]) -> Lookback:
-    """Say how far back the fleet must be known for all detectors to be exact."""
+    """Return how far back the fleet must be known for all detectors to be exact."""
     lookbacks = [detector.lookback for detector in detectors]
     return Lookback(
         uploads_us=max((lookback.uploads_us for lookback in lookbacks), default=0),

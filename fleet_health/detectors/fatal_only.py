@@ -178,7 +178,7 @@ class FatalOnly(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give the answers in the window by kind, and whether what was not seen could change the verdict.
+        """Return the answers in the window by kind, and whether what was not seen could change the verdict.
 
         Where the journal is not whole, a 2xx may be missing: then the index must show that nothing was accepted.
         """
@@ -233,7 +233,7 @@ class FatalOnly(Rule):
                 yield host
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether an upload was accepted, or the refusals have become too few in a window that was seen whole."""
+        """Return whether an upload was accepted, or the refusals became too few in a window without a gap."""
         since = now - self._limits.of(host).window_us
         window = fleet.traffic.window(host)
         if window is not None and window.count(since, now).accepted:

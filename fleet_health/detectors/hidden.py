@@ -40,5 +40,5 @@ def hidden_verdicts(
 
 
 def in_words(hidden: Mapping[str, int]) -> str:
-    """Say of how many hosts each symptom cannot be ruled out: `fatal-only of 3 hosts, unstamped of 1 host`."""
+    """Return of how many hosts each symptom cannot be ruled out: `fatal-only of 3 hosts, unstamped of 1 host`."""
     return ", ".join(f"{symptom} of {plural(count, 'host')}" for symptom, count in hidden.items())

@@ -54,7 +54,7 @@ class HostLimits(Generic[Limits]):
         self._by_host: dict[str, Limits] = {}
 
     def of(self, host: str) -> Limits:
-        """Give the limits in force for one host."""
+        """Return the limits in force for one host."""
         if not self._overrides:
             return self.default
         limits = self._by_host.get(host)
@@ -65,7 +65,7 @@ class HostLimits(Generic[Limits]):
         return limits
 
     def each_alone(self) -> list[Limits]:
-        """Give the default and, for each glob alone, the limits it makes: every value that an attribute can have."""
+        """Return the default and, for each glob alone, the limits it makes: every value that an attribute can have."""
         return [self.default, *(self._changed(changes) for _, changes in self._overrides)]
 
     def _resolve(self, host: str) -> Limits:

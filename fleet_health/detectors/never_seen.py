@@ -98,7 +98,7 @@ class NeverSeen(Rule):
         return unknown
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say that it, or one of this name, is missing."""
+        """Return that it, or one of this name, is missing."""
         del fleet, now
         words = "it is" if is_plain(host) else "a host of this name is"
         return Finding(
@@ -109,7 +109,7 @@ class NeverSeen(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give whether it is expected, and whether it is known; of a shape whether any host of it is."""
+        """Return whether it is expected, and whether it is known; of a shape whether any host of it is."""
         del now
         if host not in self._expected:
             return ()
@@ -120,7 +120,7 @@ class NeverSeen(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether the host, or one of this name, has uploaded."""
+        """Return whether the host, or one of this name, has uploaded."""
         del now
         return _is_known(fleet, host)
 

@@ -117,7 +117,7 @@ class ReceiverDown(Rule):
         return (EVERY_HOST,) if is_quiet or self._stopped_at(fleet, now) is not None else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say by which ways. What it explains is the silence of the hosts that were not silent when it went."""
+        """Return by which ways. What it explains is the silence of the hosts that were not silent when it went."""
         ways: list[str] = []
         gone_at: list[Instant] = []
         if (stopped_at := self._stopped_at(fleet, now)) is not None:
@@ -151,7 +151,7 @@ class ReceiverDown(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give what each of the two ways goes by."""
+        """Return what each of the two ways goes by."""
         if host != EVERY_HOST:
             return ()
         limits, after_us = self._limits, self._silent_limits.default.after_us
@@ -209,7 +209,7 @@ class ReceiverDown(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether a host has uploaded lately and since the unit stopped, or the unit has just started again.
+        """Return whether a host has uploaded lately and since the unit stopped, or the unit has just started again.
 
         A unit that runs, and ran already when the last host uploaded, proves nothing: it may hang. Nor does one that
         has run for so long that somebody should have uploaded, or if nobody can see who uploads. Nor does it help that
@@ -248,7 +248,7 @@ class ReceiverDown(Rule):
         return max(limits.lookback_us for limits in self._silent_limits.each_alone())
 
     def _stopped_at(self, fleet: Fleet, now: Instant) -> Instant | None:
-        """Say since when the unit is down by systemd's word; None if it is not, not for long enough, or unsure."""
+        """Return since when the unit is down by systemd's word; None if it is not, not for long enough, or unsure."""
         unit = fleet.traffic.unit
         if unit is None or unit.is_running or now - unit.at <= self._limits.after_us:
             return None
@@ -258,7 +258,7 @@ class ReceiverDown(Rule):
         return unit.at if fleet.is_whole("journal", unit.at, now) else None
 
     def _has_uploaded_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
-        """Say whether a upload contradicts systemd: the receiver was started otherwise, or elsewhere.
+        """Return whether a upload contradicts systemd: the receiver was started otherwise, or elsewhere.
 
         What it still wrote while it went does not.
         """

@@ -125,7 +125,7 @@ class ReceiverFailing(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how many hosts got mostly 5xx, their share, and whether the window was seen whole."""
+        """Return how many hosts got mostly 5xx, their share, and whether the window was seen whole."""
         if host != EVERY_HOST:
             return ()
         limits, since = self._limits, now - self._limits.window_us
@@ -158,7 +158,7 @@ class ReceiverFailing(Rule):
         )
 
     def _group(self, fleet: Fleet, failing: list[str], since: Instant, now: Instant) -> tuple[list[str], int]:
-        """Give the failing hosts and how many were answered: of all hosts, or without strangers if that says more.
+        """Return the failing hosts and how many were answered: of all hosts, or without strangers if that says more.
 
         Strangers are refused with 4xx under as many names as they like, and would hide that all others get 5xx.
         """
@@ -169,7 +169,7 @@ class ReceiverFailing(Rule):
         return max(groups, key=lambda one: (len(one[0]) >= self._limits.min_hosts, len(one[0]) / max(1, one[1])))
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether a window that was seen whole has an accepted upload, of any host.
+        """Return whether a window that was seen whole has an accepted upload, of any host.
 
         That too few hosts upload to tell is no sign that the receiver is well: they may have given up. Errors that are
         dated ahead of the clock count: it may be behind, and they are facts.
@@ -199,7 +199,7 @@ class ReceiverFailing(Rule):
 
 
 def _failing(fleet: Fleet, since: Instant, until: Instant) -> list[str]:
-    """Give the hosts of which more than half of the answers were 5xx."""
+    """Return the hosts of which more than half of the answers were 5xx."""
     return [
         host
         for host, counts in fleet.counts(since, until).items()

@@ -132,7 +132,7 @@ class Silent(Rule):
                 yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say since when it has uploaded nothing."""
+        """Return since when it has uploaded nothing."""
         last_at = fleet.uploads.last_at(host)
         assert last_at is not None  # noqa: S101 - it meets the conditions
         return Finding(
@@ -146,7 +146,7 @@ class Silent(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how long ago the last upload was, against both limits."""
+        """Return how long ago the last upload was, against both limits."""
         if host == EVERY_HOST:
             return ()
         limits, last_at = self._limits.of(host), fleet.uploads.last_at(host)
@@ -179,7 +179,7 @@ class Silent(Rule):
         return fix_by_cause(window, since, now, self._refused.of(host), stamps)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether the host has uploaded lately."""
+        """Return whether the host has uploaded lately."""
         last_at = fleet.uploads.last_at(host)
         return last_at is not None and fleet.uploads.age_us(last_at, now) <= self._limits.of(host).after_us
 

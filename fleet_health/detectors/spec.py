@@ -102,13 +102,13 @@ class Detector(Protocol):
         """How far back the fleet must be known for `find` to be exact."""
 
     def can_evaluate(self, seen: Container[str]) -> bool:
-        """Say whether it is enough to see these sources, of `index` and `journal`, to evaluate at all.
+        """Return whether it is enough to see these sources, of `index` and `journal`, to evaluate at all.
 
         Which stretches of time they have shown, `find` and `is_over` look up themselves.
         """
 
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
-        """Say which hosts show the symptom at `now`, each at most once, in any order."""
+        """Return which hosts show the symptom at `now`, each at most once, in any order."""
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Return what `find` goes by for a host, or for `EVERY_HOST`: it is a finding just if they `are_met`.
@@ -117,7 +117,7 @@ class Detector(Protocol):
         """
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether a host that showed the symptom, and no longer does, is seen to be well.
+        """Return whether a host that showed the symptom, and no longer does, is seen to be well.
 
         That nothing is seen of it is not enough, nor is a window of which a part was not seen. It is necessary for an
         end, and not sufficient: `sign_at` must also be a new fact, unless the limits have changed.
@@ -269,7 +269,7 @@ class Rule(ABC):
         return self.spec.is_of_absence
 
     def can_evaluate(self, seen: Container[str]) -> bool:
-        """Say whether enough of the sources is seen."""
+        """Return whether enough of the sources is seen."""
         return any(all(source in seen for source in sources) for sources in self.spec.needs)
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:

@@ -47,7 +47,7 @@ class TooManyHosts(Rule):
     lookback = Lookback()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say of each table that was full how many were left out, and which hosts took the last places."""
+        """Return of each table that was full how many were left out, and which hosts took the last places."""
         crowds, passers = [], _passers(fleet)
         if _is_recent(fleet.uploads.left_out, now) or passers:
             crowds.append(_of_uploads(fleet))
@@ -61,7 +61,7 @@ class TooManyHosts(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how many were left out, if it was of late."""
+        """Return how many were left out, if it was of late."""
         if host != EVERY_HOST:
             return ()
         every = (fleet.uploads.left_out, *fleet.traffic.left_out)
@@ -71,7 +71,7 @@ class TooManyHosts(Rule):
         return (Condition("left out, and within an hour", found, "any", "hosts.limit", is_found),)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say yes: that nobody was left out of late is seen."""
+        """Return True: that nobody was left out of late is observed."""
         del fleet, host, now
         return True
 
@@ -93,7 +93,7 @@ def is_about_known_hosts(fleet: Fleet, now: Instant) -> bool:
 
 
 def _passers(fleet: Fleet) -> list[str]:
-    """Give the hosts that turned up within the time in which the table of uploads was full, and are not expected."""
+    """Return the hosts that turned up within the time in which the table of uploads was full, and are not expected."""
     if not fleet.uploads.was_full:
         return []
     return [host for host in fleet.uploads.newcomers if not fleet.register.is_expected(host)]

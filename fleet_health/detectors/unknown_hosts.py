@@ -110,7 +110,7 @@ class UnknownHosts(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how many such hosts there are."""
+        """Return how many such hosts there are."""
         if host != EVERY_HOST:
             return ()
         count = len(fleet.once((self, now), lambda: self._refused(fleet, now)))
@@ -141,7 +141,7 @@ class UnknownHosts(Rule):
         return str(self._limits.min_hosts)
 
     def _refused(self, fleet: Fleet, now: Instant) -> Mapping[str, list[Pair]]:
-        """Give the hosts that are grouped, each with its findings."""
+        """Return the hosts that are grouped, each with its findings."""
         refused: dict[str, list[Pair]] = {}
         for detector in self._grouped:
             for host in detector.find_among(fleet, now, fleet.stranger_counts):

@@ -136,7 +136,7 @@ class Unstamped(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give the count in the window."""
+        """Return the count in the window."""
         if host == EVERY_HOST:
             return ()
         limits, window = self._limits.of(host), fleet.traffic.window(host)
@@ -177,7 +177,7 @@ class Unstamped(Rule):
                 yield host
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Say whether the rejections have become too few in a window that was seen whole.
+        """Return whether the rejections have become too few in a window that was seen whole.
 
         Those that are dated ahead of the clock count: it may be behind, and they are facts.
         """

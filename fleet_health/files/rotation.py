@@ -16,12 +16,12 @@ _is_rotated = re.compile(r"[.-](?:\d[\d.-]*|old)", re.ASCII).fullmatch
 
 
 def is_rotated_name(name: str, other: str) -> bool:
-    """Say whether a file of a name would be called by the other one after a rotation."""
+    """Return whether a file of a name would be called by the other one after a rotation."""
     return other.startswith(name) and _is_rotated(other[len(name) :]) is not None
 
 
 def rotated_files(path: Path, since: Instant) -> list[Path]:
-    """Give the files beside `path` that it was rotated to and that were written to at or after `since`; latest last.
+    """Return the files beside `path` that it was rotated to and that were written to at or after `since`; latest last.
 
     A directory may let us open a file in it, and not list it; then there are none.
     """

@@ -108,7 +108,7 @@ class SafeDirectory:
             )
 
     def open_file(self, name: str, flags: int, *, create_mode: int | None = None, is_ours_alone: bool = False) -> int:
-        """Open a file; give its descriptor.
+        """Open a file; return its descriptor.
 
         Args:
             name: Its name, without a slash.
@@ -191,7 +191,7 @@ class SafeDirectory:
             raise
 
     def rename(self, old: str, new: str) -> None:
-        """Give something another name; what had that is replaced."""
+        """Return something another name; what had that is replaced."""
         with _named(self.path / old):
             os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
@@ -214,7 +214,7 @@ class SafeDirectory:
                 os.close(fd)
 
     def state(self, name: str) -> os.stat_result:
-        """Give the state of what has a name, of a link its own."""
+        """Return the state of what has a name, of a link its own."""
         with _named(self.path / name):
             return os.stat(name, dir_fd=self.fd, follow_symlinks=False)
 
@@ -223,7 +223,7 @@ class SafeDirectory:
 
 
 def led_astray(path: Path, opened: os.stat_result) -> str:
-    """Say how somebody else may have led root to a file that is not theirs, given the state of what a path opened.
+    """Return how somebody else may have led root to a file that is not theirs, given the state of what a path opened.
 
     It is for files whose path may be a link, and of which something may be shown. Empty if nobody has, or this process
     is not root's: it can then read nothing that its user could not.
@@ -255,7 +255,7 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
 
 
 def place_of(error: OSError, path: Path) -> str:
-    """Give the path to name with an error: the file that was meant, but what is odd on the way to it or beside it."""
+    """Return the path to name with an error: the file that was meant, but what is odd on the way to it or beside it."""
     found = Path(error.filename or path)
     return str(path if found in path.parents and not isinstance(error, UnsafePathError) else found)
 
@@ -340,7 +340,7 @@ def _refuse_odd(path: Path, state: os.stat_result, owners: set[int]) -> None:
 
 @contextmanager
 def _named(path: Path) -> Iterator[None]:
-    """Give errors the whole path, where the call knew but the last component."""
+    """Return errors the whole path, where the call knew but the last component."""
     try:
         yield
     except UnsafePathError:

@@ -45,7 +45,7 @@ class Contradiction:
         return self.at - self.now
 
     def __str__(self) -> str:
-        """Say it, to follow on "the clock is": `20 min behind the journal, which goes up to 2026-11-23T18:55:00Z`."""
+        """Return it in words after "the clock is": `20 min behind the journal, which goes up to 2026-11-23T18:55Z`."""
         return f"{describe(self.behind_us)} behind the {self.record}, which goes up to {isoformat(self.at)[:19]}Z"
 
 

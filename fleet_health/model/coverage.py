@@ -49,7 +49,7 @@ class Gap:
         return f"{self.messages} messages may be missing"
 
     def row(self) -> dict[str, str | int | None]:
-        """Give it as it stands in the documents for programs."""
+        """Return it as it stands in the documents for programs."""
         return {
             "since_wall": isoformat(self.since),
             "until_wall": isoformat(self.until),
@@ -58,7 +58,7 @@ class Gap:
         }
 
     def overlaps(self, since: Instant, until: Instant) -> bool:
-        """Say whether something may be missing between two instants, both included."""
+        """Return whether something may be missing between two instants, both included."""
         return self.since <= until and since <= self.until
 
     def covers(self, other: Gap) -> bool:
@@ -127,7 +127,7 @@ class Coverage:
     gaps: tuple[Gap, ...] = ()
 
     def is_whole(self, since: Instant, until: Instant) -> bool:
-        """Say whether everything between two instants was seen, both included."""
+        """Return whether everything between two instants was seen, both included."""
         if self.unseen_since is not None and self.unseen_since <= until:
             return False
         return not any(gap.overlaps(since, until) for gap in self.gaps)

@@ -77,7 +77,7 @@ class Uploads:
         return self.left_out.latest_at >= max(self._forgotten, 1 - NEVER)
 
     def record(self, uploads: Iterable[Upload]) -> None:
-        """Take note of accepted uploads."""
+        """Record accepted uploads."""
         for upload in uploads:
             self._take(upload.host, upload.at)
 
@@ -103,11 +103,11 @@ class Uploads:
         return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
 
     def last_at(self, host: str) -> Instant | None:
-        """Say when a host last uploaded; None if it is not known to have uploaded."""
+        """Return when a host last uploaded; None if it is not known to have uploaded."""
         return self._last_at.get(host)
 
     def skip(self, since: Instant, until: Instant) -> None:
-        """Take note that the time between two instants did not pass, though the clock shows that it has.
+        """Record that the time between two instants did not pass, though the clock shows that it has.
 
         What was skipped before ends there at the latest: if the clock was set back, it does pass.
         """
@@ -122,15 +122,15 @@ class Uploads:
         return sum(until - since for since, until in self.skips if at <= since)
 
     def items(self) -> Iterable[tuple[str, Instant]]:
-        """Give each host with its last upload."""
+        """Return each host with its last upload."""
         return self._last_at.items()
 
     def newest_at(self) -> Instant | None:
-        """Say when any host uploaded last; None if none is known."""
+        """Return when any host uploaded last; None if none is known."""
         return max(self._last_at.values(), default=None)
 
     def evict(self, before: Instant) -> dict[str, Instant]:
-        """Forget the hosts whose last upload was before an instant; give them, each with that upload."""
+        """Forget the hosts whose last upload was before an instant; return them, each with that upload."""
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
         if gone := {
             host: at for host, at in self._last_at.items() if at < before and at + self._skipped_us(at) < before
@@ -163,7 +163,7 @@ class Fleet:
         self._made: dict[Hashable, Any] | None = None
 
     def standing_still(self) -> Fleet:
-        """Give the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
+        """Return the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
         still = copy(self)
         still._counts = {}  # noqa: SLF001 - it is one of us
         still._made = {}  # noqa: SLF001
@@ -195,7 +195,7 @@ class Fleet:
         self.traffic.limit_hosts(limit)
 
     def protect(self, hosts: Iterable[str]) -> None:
-        """Give these hosts places of their own, for open incidents must be evaluated; those given one before lose it.
+        """Return these hosts places of their own, for open incidents must be evaluated; those given one before lose it.
 
         Strangers among them get no more places than strangers have in all, or open incidents would be a way to fill the
         tables; the first ones get them.
@@ -229,7 +229,7 @@ class Fleet:
         return self.register.is_known(host) or self.traffic.window(host) is not None
 
     def strangers(self) -> Iterator[tuple[str, HostWindow]]:
-        """Give each stranger that the receiver has answered, with its window."""
+        """Return each stranger that the receiver has answered, with its window."""
         yield from self.traffic.strangers.windows.items()
         for host in self.register.protected:
             if (window := self.traffic.window(host)) is not None and self.is_stranger(host):
@@ -257,7 +257,7 @@ class Fleet:
         return self.traffic.window(host) is None and not self.is_complete(host, since)
 
     def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
-        """Say whether a source, `index` or `journal`, has shown everything between two instants, both included."""
+        """Return whether a source, `index` or `journal`, has shown everything between two instants, both included."""
         return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.source == source)
 
     def heard_at(self, host: str) -> Instant | None:
@@ -292,7 +292,7 @@ class Fleet:
         return window is not None and window.count(since, until).accepted > 0
 
     def hosts(self) -> Iterator[str]:
-        """Give each host that is known from any source, once."""
+        """Return each host that is known from any source, once."""
         traffic = self.traffic
         yield from (host for host, _ in traffic.items())
         yield from (host for host, _ in self.uploads.items() if traffic.window(host) is None)

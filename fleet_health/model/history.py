@@ -81,7 +81,7 @@ class History:
 
 
 def strip_of(snapshot: HistorySnapshot, host: str) -> str:
-    """Give one character for each bin of a host, the oldest first."""
+    """Return one character for each bin of a host, the oldest first."""
     bits = snapshot.marks.get(host, 0)
     uploaded, refused = bits & _ALL, bits >> BINS
     characters = []

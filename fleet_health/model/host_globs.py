@@ -19,7 +19,7 @@ _wildcard = re.compile(r"\[!?\]?[^]]*\]|[*?]")
 
 
 def is_plain(glob: str) -> bool:
-    """Say whether a glob can only match the host that is named so."""
+    """Return whether a glob can only match the host that is named so."""
     return not any(character in glob for character in "*?[")
 
 
@@ -44,11 +44,11 @@ class HostGlobs:
         return re.compile("|".join(shapes)) if shapes else None
 
     def matches(self, host: str) -> bool:
-        """Say whether one of them matches."""
+        """Return whether one of them matches."""
         return host in self._names or (self._pattern is not None and self._pattern.match(host) is not None)
 
     def unmatched(self, hosts: Iterable[str]) -> list[str]:
-        """Give the globs that match none of the hosts."""
+        """Return the globs that match none of the hosts."""
         left = {glob: re.compile(translate(glob)).match for glob in self.globs}
         for host in hosts:
             if not left:

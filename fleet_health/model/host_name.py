@@ -35,7 +35,7 @@ def host_name(raw: str) -> str:
 
 
 def is_host_name(text: str) -> bool:
-    """Say whether `host_name` can have made a text."""
+    """Return whether `host_name` can have made a text."""
     return len(text) <= _MAX_LENGTH and _is_made(text) is not None
 
 

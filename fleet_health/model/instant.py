@@ -45,7 +45,7 @@ def utc_hour(at: Instant) -> str:
 
 
 def describe(duration_us: int) -> str:
-    """Say a duration as people do, to two units and rounded down: `250 ms`, `42 s`, `31 min`, `5 h 2 min`."""
+    """Return a duration as people do, to two units and rounded down: `250 ms`, `42 s`, `31 min`, `5 h 2 min`."""
     if 0 < duration_us < SECOND_US:
         return f"{duration_us // 1000} ms"
     seconds = duration_us // SECOND_US

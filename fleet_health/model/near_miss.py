@@ -49,7 +49,7 @@ def near_miss(name: str, known: Collection[str]) -> str | None:
 
 
 def _edits(name: str) -> Iterator[str]:
-    """Give every name that is one edit away."""
+    """Return every name that is one edit away."""
     for place in range(len(name) + 1):
         before, after = name[:place], name[place:]
         if after:

@@ -32,7 +32,7 @@ _STRANGERS, _SHARE = 1_000, 10
 
 
 def stranger_limit(host_limit: int) -> int:
-    """Give how many strangers have a place at a time: a tenth of the limit of hosts, at least 1 and at most 1,000."""
+    """Return how many strangers have a place at a time: a tenth of the limit of hosts, at least 1 and at most 1,000."""
     return max(1, min(_STRANGERS, host_limit // _SHARE))
 
 
@@ -86,7 +86,7 @@ class Register:
         self._shapes = HostGlobs(tuple(glob for glob in globs if not is_plain(glob)))
 
     def announce(self, host: str) -> None:
-        """Tell the tables of responses that a host has become known."""
+        """Return the tables of responses that a host has become known."""
         for admit in self.audience:
             admit(host)
 
@@ -137,7 +137,7 @@ class Pool:
         """Host that has a place -> `lost_at` when it got it, if any event had been lost by then."""
 
     def use(self, host: str) -> HostWindow:
-        """Give a host's window and make it the one used most recently; a new one if it has none.
+        """Return a host's window and make it the one used most recently; a new one if it has none.
 
         The caller makes room.
         """
@@ -167,7 +167,7 @@ class Pool:
             yield host
 
     def take(self, host: str) -> tuple[HostWindow, Instant]:
-        """Take a host out; give its window, and up to when that is incomplete."""
+        """Take a host out; return its window, and up to when that is incomplete."""
         return self.windows.pop(host), self.incomplete.pop(host, -NEVER)
 
     def put(self, host: str, window: HostWindow, incomplete_until: Instant) -> None:
@@ -179,11 +179,11 @@ class Pool:
             self.incomplete[host] = incomplete_until
 
     def incomplete_until(self, host: str) -> Instant:
-        """Give up to when events of a host that is not known may be missing; `-NEVER` if none is."""
+        """Return up to when events of a host that is not known may be missing; `-NEVER` if none is."""
         return self.incomplete.get(host, -NEVER) if host in self.windows else self.lost_at
 
     def evict(self, before: Instant) -> list[str]:
-        """Forget the events before an instant; give the hosts that had any."""
+        """Forget the events before an instant; return the hosts that had any."""
         changed = []
         for host, window in self.windows.items():
             if window.first_at < before:

@@ -15,12 +15,12 @@ _STRIDE_US = 60 * SECOND_US
 
 
 def next_tick_at(now: Instant, tick_us: int) -> Instant:
-    """Give the first multiple of the tick strictly after `now`."""
+    """Return the first multiple of the tick strictly after `now`."""
     return (now // tick_us + 1) * tick_us
 
 
 def first_tick_at(now: Instant, until: Instant, tick_us: int, holds: Callable[[Instant], bool]) -> Instant | None:
-    """Give the first tick after `now` and before `until` at which something holds; None if there is none.
+    """Return the first tick after `now` and before `until` at which something holds; None if there is none.
 
     It is looked for once a minute, and from there back tick by tick: what holds for less than a minute may go unfound.
     """

@@ -104,7 +104,7 @@ class Traffic:
             self._make_room(pool, -NEVER)
 
     def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
-        """Take note of the receiver's answers."""
+        """Record the receiver's answers."""
         windows, changed, count = self._windows, self._changed, 0
         for observation in observations:
             if isinstance(observation, UnitState):
@@ -133,7 +133,7 @@ class Traffic:
             self._economise()
 
     def _place(self, observation: Response | Unstamped) -> HostWindow | None:
-        """Give the window of a host that has no place of its own yet; None if it is ignored."""
+        """Return the window of a host that has no place of its own yet; None if it is ignored."""
         host, at = observation.host, observation.at
         pool = self._pool_of(host)
         if host not in pool.windows and self._ignored.matches(host):
@@ -158,7 +158,7 @@ class Traffic:
         return self.likely if self._register.is_likely(host) else self.strangers
 
     def _own(self, host: str) -> HostWindow:
-        """Give a host a place of its own, with what is known of it."""
+        """Return a host a place of its own, with what is known of it."""
         pool = self.strangers if host in self.strangers.windows else self.likely
         if host in pool.windows:
             window, until = pool.take(host)
@@ -173,7 +173,7 @@ class Traffic:
         return window
 
     def admit(self, host: str) -> None:
-        """Take note that a host has become known."""
+        """Record that a host has become known."""
         self._accepted.discard(host)
         if host in self.strangers.windows or host in self.likely.windows:
             self._own(host)
@@ -181,7 +181,7 @@ class Traffic:
             self._incomplete.setdefault(host, until)
 
     def release(self, hosts: Iterable[str]) -> None:
-        """Take note that hosts are perhaps no longer known: these go on as strangers."""
+        """Record that hosts are perhaps no longer known: these go on as strangers."""
         for host in hosts:
             if host in self._windows and host not in self._accepted and not self._register.is_known(host):
                 pool, window = self._pool_of(host), self._windows.pop(host)
@@ -193,19 +193,19 @@ class Traffic:
         return host in self._accepted
 
     def items(self) -> Iterator[tuple[str, HostWindow]]:
-        """Give each host with its window."""
+        """Return each host with its window."""
         for windows in (self._windows, self.likely.windows, self.strangers.windows):
             yield from windows.items()
 
     def window(self, host: str) -> HostWindow | None:
-        """Give one host's window; None if the receiver has not answered it of late, or it has lost its place."""
+        """Return one host's window; None if the receiver has not answered it of late, or it has lost its place."""
         for windows in (self._windows, self.likely.windows, self.strangers.windows):
             if (window := windows.get(host)) is not None:
                 return window
         return None
 
     def incomplete_until(self, host: str) -> Instant:
-        """Give up to when events of a host may be missing, for it had no place; `-NEVER` if none is."""
+        """Return up to when events of a host may be missing, for it had no place; `-NEVER` if none is."""
         if host in self._windows or host in self._incomplete or self._register.is_known(host):
             return self._incomplete.get(host, -NEVER)
         return self._pool_of(host).incomplete_until(host)

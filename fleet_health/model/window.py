@@ -204,7 +204,7 @@ class HostWindow:
         return {status: count for status, count in sorted(kinds.items()) if status != _UNSTAMPED}
 
     def earliest(self, classes: Container[int], since: Instant) -> Instant | None:
-        """Give the first answer of some classes with `since <= t`; None if there is none.
+        """Return the first answer of some classes with `since <= t`; None if there is none.
 
         Where steps are counted, it is the begin of its step, or `since` if that is later.
         """
@@ -212,11 +212,11 @@ class HostWindow:
         return None if found is None else max(found, since)
 
     def earliest_unstamped(self, since: Instant) -> Instant | None:
-        """Give the first unstamped rejection with `since <= t`; None if there is none. Steps as in `earliest`."""
+        """Return the first unstamped rejection with `since <= t`; None if there is none. Steps as in `earliest`."""
         return self.earliest((_UNSTAMPED,), since) if self._unstamped else None
 
     def latest(self, classes: Container[int], until: Instant) -> Instant | None:
-        """Give the last answer of some classes with `t <= until`; None if there is none.
+        """Return the last answer of some classes with `t <= until`; None if there is none.
 
         Where steps are counted, it is the begin of its step.
         """

@@ -60,7 +60,7 @@ _decode_whole = msgspec.json.Decoder(_WholeRow, strict=False).decode
 
 
 def parse_alert_row(line: bytes) -> tuple[str, Instant] | None:
-    """Give a row's dedup key and its instant; None if the line is not such a row."""
+    """Return a row's dedup key and its instant; None if the line is not such a row."""
     try:
         row = _decode(line)
         return row.dedup_key, parse_time(row.detected_at_wall)
@@ -69,7 +69,7 @@ def parse_alert_row(line: bytes) -> tuple[str, Instant] | None:
 
 
 def parse_incident_row(line: bytes) -> tuple[tuple[str, str, str], Instant] | None:
-    """Give a row's host, symptom and status (empty for an alert), and its instant; None if the line is no such row."""
+    """Return a row's host, symptom and status (empty for an alert), and its instant; None for any other line."""
     try:
         row = _decode_incident(line)
         return (row.host, row.symptom, row.status), parse_time(row.detected_at_wall)

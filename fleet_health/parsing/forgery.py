@@ -64,7 +64,7 @@ def forgeries(
 
 
 def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
-    """Give the formats in which the parser finds an honest request; of a receiver that writes none of them, all.
+    """Return the formats in which the parser finds an honest request; of a receiver that writes none of them, all.
 
     Into the line of some servers a client can put a line break, and so a line of any kind. That is held against the
     patterns only if they read the lines of such a server.
@@ -76,7 +76,7 @@ def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
 def _texts(
     response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
 ) -> Iterator[str]:
-    """Give what a client would send: lines about another host, and beginnings of them, for the rest is on the line."""
+    """Return what a client would send: lines about another host, and their beginnings, which the log completes."""
     whole = [form.write(Request(f"/v1/episodes/{VICTIM}/e1", status=201)) for form in FORMATS]
     whole = [line for line in whole if response.search(line)]
     whole += samples(response, {"host": VICTIM, "status": "201"}) + samples(response, {"host": VICTIM})

@@ -20,5 +20,5 @@ _LENGTH = 500
 
 
 def line_shape(line: str) -> str:
-    """Give the shape of a line: its first 500 characters, with `<n>` for a number, `<address>` for one, and so on."""
+    """Return the shape of a line: its first 500 characters, with `<n>` for a number, `<address>` for one, and so on."""
     return _folds.sub(lambda match: f"<{match.lastgroup}>", line[:_LENGTH])

@@ -100,7 +100,7 @@ def _is_of_category(sign: str, category: str) -> bool:
 
 
 def _first(items: Any) -> str:
-    """Give the first character that a class names."""
+    """Return the first character that a class names."""
     for kind, value in items:
         if str(kind) == "LITERAL":
             return chr(value)

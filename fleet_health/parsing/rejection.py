@@ -64,7 +64,7 @@ class RejectionCount:
         self.latest |= other.latest
 
     def news(self) -> list[tuple[str, int, str]]:
-        """Give what has been rejected since this was last asked: reason, count, and the latest excerpt."""
+        """Return what has been rejected since this was last asked: reason, count, and the latest excerpt."""
         fresh = self.by_reason - self._dedup_keys
         self._dedup_keys = self.by_reason.copy()
         return [(reason, count, self.latest[reason]) for reason, count in fresh.most_common()]

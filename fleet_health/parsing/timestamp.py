@@ -66,7 +66,7 @@ def parse_epoch(text: str) -> Instant:
 
 
 def plausible(at: Instant) -> Instant:
-    """Give a time back if it can be one.
+    """Return a time back if it can be one.
 
     Raises:
         TimeError: Its year cannot be.

@@ -207,7 +207,7 @@ class AlertLog:
             raise unavailable(self.path, error) from error
 
     def has_service(self) -> bool:
-        """Say whether the log belongs to a service that runs, another one or this one.
+        """Return whether the log belongs to a service that runs, another one or this one.
 
         Raises:
             SinkUnavailable: That cannot be seen.
@@ -236,7 +236,7 @@ class AlertLog:
             yield
 
     def at(self, path: Path) -> AlertLog:
-        """Give the alert log at a path: this one, if the path only names it in another way."""
+        """Return the alert log at a path: this one, if the path only names it in another way."""
         with suppress(OSError), SafeDirectory(path.parent) as there, SafeDirectory(self.path.parent) as here:
             if path.name == self.path.name and os.path.samestat(os.fstat(there.fd), os.fstat(here.fd)):
                 return self
@@ -248,7 +248,7 @@ class AlertLog:
         return self._lock.path
 
     def close(self) -> None:
-        """Give up the ownership."""
+        """Return up the ownership."""
         self._lock.disown()
 
     def _write(self, fd: int, data: bytes) -> None:

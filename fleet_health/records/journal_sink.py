@@ -122,7 +122,7 @@ class JournalSink:
 
 
 def fields_of(alert: Alert | Notice) -> dict[str, str]:
-    """Give the journal fields of an alert or a notice."""
+    """Return the journal fields of an alert or a notice."""
     if isinstance(alert, Notice):
         return {
             "MESSAGE": alert.line(),

@@ -47,7 +47,7 @@ class LogLock:
 
     @contextmanager
     def held(self, directory: SafeDirectory, byte: int) -> Iterator[int]:
-        """Hold a byte for as long as the context lasts; gives the open file.
+        """Hold a byte for as long as the context lasts; returns the open file.
 
         Raises:
             SinkUnavailable: Another process keeps it.
@@ -83,7 +83,7 @@ class LogLock:
         if not _is_locked_now(owned, _LIFE):
             owner = _owner(owned)
             os.close(owned)
-            raise SinkTaken(f"{self._log}: belongs to another service, {owner}; give each a log of its own")
+            raise SinkTaken(f"{self._log}: belongs to another service, {owner}; return each a log of its own")
         with suppress(OSError):  # a full disk: then nobody is named
             os.ftruncate(owned, 0)
             os.pwrite(owned, b"%d\n" % os.getpid(), 0)
@@ -91,13 +91,13 @@ class LogLock:
         self._owned = owned
 
     def disown(self) -> None:
-        """Give up the ownership."""
+        """Return up the ownership."""
         if self._owned is not None:
             os.close(self._owned)
             self._owned = None
 
     def has_owner(self, directory: SafeDirectory) -> bool:
-        """Say whether a service owns the log, another one or this one. Takes no lock, so no start can fail by it."""
+        """Return whether a service owns the log, another one or this one. Takes no lock, so no start can fail by it."""
         fd = self._opened(directory)
         try:
             kind, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(_LIFE)))
@@ -115,7 +115,7 @@ class LogLock:
         return fd
 
     def _advice(self, directory: SafeDirectory) -> str:
-        """Say what makes a lock file usable that may not be opened, or may not be made."""
+        """Return what makes a lock file usable that may not be opened, or may not be made."""
         with suppress(OSError):
             directory.state(self.path.name)
             return "the lock file must be readable and writable by its owner: `chmod 600` it"

@@ -36,7 +36,7 @@ def salvage(raw: Mapping[str, Any], kind: type[T]) -> tuple[T | None, list[str]]
 
 
 def _salvaged(raw: Any, kind: Any, place: str, problems: list[str]) -> Any:
-    """Give what fits, or `_NOTHING`; add to the problems."""
+    """Return what fits, or `_NOTHING`; add to the problems."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and isinstance(raw, dict):
         return _struct(raw, kind, place, problems)

@@ -141,7 +141,7 @@ class SilenceFile:
         self._change(add, now)
 
     def end(self, name: str, now: Instant) -> Silence | None:
-        """End the silence of an id; give it as it is then, or None if there is none that holds.
+        """End the silence of an id; return it as it is then, or None if there is none that holds.
 
         Raises:
             SinkUnavailable: They are as they were.

@@ -101,7 +101,7 @@ class StateFile(Generic[State]):
         return self.path.with_suffix(".damaged")
 
     def _set_aside(self) -> str:
-        """Move whatever is at the path out of the way; give the words about that."""
+        """Move whatever is at the path out of the way; return the words about that."""
         try:
             with SafeDirectory(self.path.parent) as directory:
                 directory.refuse_root_elsewhere()
@@ -120,7 +120,7 @@ def encoded(state: msgspec.Struct) -> bytes:
 
 
 def _header_problem(content: bytes) -> str:
-    """Say what is wrong with the version or the checksum; empty if nothing is, or there is none: see `_VERSION`."""
+    """Return what is wrong with the version or the checksum; empty if nothing is, or there is none: see `_VERSION`."""
     match = _header(content)
     if match is None:
         is_of_version_1 = b'"version"' not in content[:_HEADER_LENGTH] and b'"sha256"' not in content[:_HEADER_LENGTH]

@@ -86,5 +86,5 @@ def _order(episode: Episode) -> tuple[int, str, str]:
 
 
 def _looks(episodes: Iterable[Episode]) -> list[tuple[int, int | None, int]]:
-    """Give what is compared. Not the details: they name limits, and would differ wherever one was changed."""
+    """Return what is compared. Not the details: they name limits, and would differ wherever one was changed."""
     return [(episode.opened_at, episode.ended_at, episode.alerts) for episode in episodes]

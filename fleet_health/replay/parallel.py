@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def processors() -> int:
-    """Say how many processors we may use."""
+    """Return how many processors we may use."""
     return len(os.sched_getaffinity(0))
 
 

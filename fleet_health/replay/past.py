@@ -93,7 +93,7 @@ class Part:
         self.gaps = [replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.gaps]
 
     def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
-        """Give what was observed from an instant on, and before it systemd's latest word till then."""
+        """Return what was observed from an instant on, and before it systemd's latest word till then."""
         states = sorted(self.states)
         if place := bisect_left(states, 2 * at):
             latest = states[place - 1]
@@ -153,7 +153,7 @@ class Past:
         self._stack.close()
 
     def hosts(self) -> set[str]:
-        """Give every host that was observed."""
+        """Return every host that was observed."""
         return {host for part in self.parts for host in part.numbers}
 
     def uploaders(self) -> frozenset[str]:
@@ -161,7 +161,7 @@ class Past:
         return frozenset(self.parts[0].numbers)
 
     def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
-        """Give what was observed from an instant on, in order of time, and before it systemd's latest word."""
+        """Return what was observed from an instant on, in order of time, and before it systemd's latest word."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
 
     def read(

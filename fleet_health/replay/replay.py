@@ -94,7 +94,7 @@ class Replay:
         return self._engine.decisions
 
     def finish(self) -> None:
-        """Say that the last evaluation was taken: what stands has no end."""
+        """Note that the last evaluation was taken: what stands has no end."""
         self.episodes += [self._episode(pair, None) for pair in list(self._open)]
 
     def take(self, evaluation: Evaluation) -> None:

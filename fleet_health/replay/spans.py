@@ -69,7 +69,7 @@ class _Span:
         self._work = Beside(lambda: _evaluate(past, replay, span, self._file.fileno()))
 
     def evaluations(self) -> Iterator[Evaluation]:
-        """Give what was found at each tick."""
+        """Return what was found at each tick."""
         count = self._work.result()
         with self._file as file:
             file.seek(0)
@@ -78,7 +78,7 @@ class _Span:
 
 
 def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int) -> int:
-    """Evaluate a span, and write what is found; give the number of ticks."""
+    """Evaluate a span, and write what is found; return the number of ticks."""
     rules, count = replay.watched.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
@@ -96,7 +96,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
 
 
 def _portable(evaluation: Evaluation) -> Evaluation:
-    """Give an evaluation that can be handed over: an error may hold anything, so it is put into words."""
+    """Return an evaluation that can be handed over: an error may hold anything, so it is put into words."""
     if not evaluation.failures:
         return evaluation
     failures = tuple(DetectorFailure(one.symptom, RuntimeError(repr(one.error))) for one in evaluation.failures)

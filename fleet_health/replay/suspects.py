@@ -41,7 +41,7 @@ class Suspects:
         return tuple(self._over_since)
 
     def take(self, evaluation: Evaluation) -> None:
-        """Take note of an evaluation, and of each that follows on it."""
+        """Record an evaluation, and of each that follows on it."""
         over_since: dict[Pair, Instant | None] = {}
         for pair, since in self._over_since.items():
             if pair in evaluation.forgotten and pair not in evaluation.over:

@@ -98,7 +98,7 @@ class TimeOrder:
         return self.since(None)
 
     def since(self, at: Instant | None) -> Iterator[Item]:
-        """Give the items from an instant on; all of them for None. Several processes may do so at a time."""
+        """Return the items from an instant on; all of them for None. Several processes may do so at a time."""
         self.flush()
         if len(self._chains) == 1:
             return self._read(self._chains[0], at)
@@ -130,7 +130,7 @@ class TimeOrder:
 
 @contextmanager
 def room_to_work() -> Iterator[None]:
-    """Say what is the matter with the temporary file that is written; raises ScratchUnavailable."""
+    """Return what is the matter with the temporary file that is written; raises ScratchUnavailable."""
     try:
         yield
     except OSError as error:

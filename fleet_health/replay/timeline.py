@@ -67,7 +67,7 @@ class Timeline:
     gaps: dict[str, tuple[Gap, ...]] = field(default_factory=dict)
 
     def bin_of(self, at: Instant) -> int:
-        """Give the number of the bin that holds an instant between `since` and `until`."""
+        """Return the number of the bin that holds an instant between `since` and `until`."""
         return min(self.bins - 1, (at - self.since) * self.bins // max(1, self.until - self.since))
 
     def add(self, host: str, kind: int, at: Instant) -> None:

@@ -94,7 +94,7 @@ def unsent(
 
 
 def _is_ours(entry: Alert | Notice) -> bool:
-    """Say whether there are such alerts and notices; the file may have been written by hand."""
+    """Return whether there are such alerts and notices; the file may have been written by hand."""
     if isinstance(entry, Notice):
         return entry.status in NOTICE_IDS and entry.symptom in MESSAGE_IDS
     return entry.finding.symptom in MESSAGE_IDS

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 def now() -> Instant:
-    """Tell the present."""
+    """Return the present."""
     return time.time_ns() // 1000
 
 
 def monotonic_us() -> int:
-    """Tell the microseconds that have passed since some time ago. They stand still while the machine is suspended."""
+    """Return the microseconds that have passed since some time ago. They stand still while the machine is suspended."""
     return time.monotonic_ns() // 1000
 
 
@@ -68,7 +68,7 @@ class ClockState:
         return f"the clock is {self.state.reason}: {subject} not evaluated"
 
     def note(self, found: Contradiction | None, now: Instant, *, is_set: bool) -> None:
-        """Take note of a look at the clock.
+        """Record a look at the clock.
 
         Args:
             found: Which record contradicts it; None if none does.

@@ -13,13 +13,13 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 class DescriptorWatch:
-    """Says when the file descriptors running out, and once in the log."""
+    """Reports when file descriptors run out, once in the log."""
 
     def __init__(self) -> None:
         self._is_said = False
 
     def problem(self) -> str:
-        """Say that nearly all descriptors are open; empty if they are not."""
+        """Return that nearly all file descriptors are open; empty if they are not."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         try:
             count = sum(1 for _ in Path("/proc/self/fd").iterdir())

@@ -128,7 +128,7 @@ class Intake:
         return frozenset(state.name for state in self.states if state.is_seen(now))
 
     def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
-        """Take note of which hosts must keep their places, and which have uploaded long ago. See `Fleet.protect`."""
+        """Record which hosts must keep their places, and which have uploaded long ago. See `Fleet.protect`."""
 
         def protect(_: None) -> None:
             self.fleet.lost = lost
@@ -247,7 +247,7 @@ class Intake:
                 poll.cancel()
 
     def log_rejections(self) -> None:
-        """Say what could not be read, at most once a minute."""
+        """Return what could not be read, at most once a minute."""
         if time.monotonic() < self._silent_until:
             return
         self._silent_until = time.monotonic() + _LOG_REJECTIONS_EVERY
@@ -270,7 +270,7 @@ class Intake:
 
     @asynccontextmanager
     async def held(self) -> AsyncIterator[Fleet]:
-        """Give the fleet to another thread: it stands still, and what is delivered meanwhile is taken in afterwards.
+        """Return the fleet to another thread: it stands still, and what is delivered meanwhile is taken in afterwards.
 
         One has it at a time, for it may make the fleet forget what is too long ago.
         """

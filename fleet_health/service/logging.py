@@ -108,6 +108,6 @@ def _render_for_journal(logger: object, method: str, event: Mapping[str, Any]) -
 
 
 def _is_journal(fd: int) -> bool:
-    """Say whether a descriptor leads to journald (see JOURNAL_STREAM in systemd.exec(5))."""
+    """Return whether a descriptor leads to journald (see JOURNAL_STREAM in systemd.exec(5))."""
     state = os.fstat(fd)
     return os.environ.get("JOURNAL_STREAM") == f"{state.st_dev}:{state.st_ino}"

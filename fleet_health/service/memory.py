@@ -100,7 +100,7 @@ class Saving:
         self._at: Instant | None = None
 
     def due(self, memory: SavedState, now: Instant, uploads: Uploads) -> bytes | None:
-        """Give the state to save with the uploads, encoded; None if only instants have changed since it last was."""
+        """Return the state to save with the uploads, encoded; None if only instants have changed since it last was."""
         incidents = msgspec.structs.replace(memory.incidents, at=None)
         passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot()}
         lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, **passing))

@@ -67,34 +67,34 @@ class _Notes:
     problems: list[str] = field(default_factory=list)
 
     def refuse(self, place: str, expected: str, found: object) -> bool:
-        """Take down a problem; gives False."""
+        """Take down a problem; returns False."""
         self.problems.append(f"{place}: expected {expected}, found {found!r:.80}")
         return False
 
     def is_instant(self, place: str, at: Instant) -> bool:
-        """Say whether an instant is one that a clock can show."""
+        """Return whether an instant is one that a clock can show."""
         try:
             return plausible(at) >= 0 or self.refuse(place, "a time that a clock can show", at)
         except TimeError:
             return self.refuse(place, "a time that a clock can show", at)
 
     def instant(self, place: str, at: Instant | None) -> Instant | None:
-        """Give an instant back; None if there is none, or it cannot be."""
+        """Return an instant back; None if there is none, or it cannot be."""
         return at if at is not None and self.is_instant(place, at) else None
 
     def is_host(self, place: str, host: str) -> bool:
-        """Say whether hosts are known by such names."""
+        """Return whether hosts are known by such names."""
         return is_host_name(host) or self.refuse(place, "the name of a host", host)
 
     def is_pair(self, place: str, pair: Pair) -> bool:
-        """Say whether there can be a host with such a symptom."""
+        """Return whether there can be a host with such a symptom."""
         host, symptom = pair
         if symptom not in MESSAGE_IDS:
             return self.refuse(place, "a known symptom", symptom)
         return host == EVERY_HOST or self.is_host(place, host)
 
     def pairs(self, place: str, rows: Iterable[tuple[Pair, T]]) -> dict[Pair, T]:
-        """Give the rows by their pairs, each once, without those whose pair cannot be."""
+        """Return the rows by their pairs, each once, without those whose pair cannot be."""
         kept: dict[Pair, T] = {}
         for pair, row in rows:
             if pair in kept:

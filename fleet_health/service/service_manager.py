@@ -28,7 +28,7 @@ def notify(*assignments: str) -> None:
 
 
 def watchdog_interval() -> float | None:
-    """Say within how many seconds systemd wants to be fed; None if it does not."""
+    """Return within how many seconds systemd wants to be fed; None if it does not."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:
@@ -58,7 +58,7 @@ class Pulse:
         self._deadline = time.monotonic() + next_within + self._patience
 
     def rest(self) -> None:
-        """Say that there is nothing to do until somebody asks: no sign is due."""
+        """Note that there is nothing to do until somebody asks: no sign is due."""
         self._deadline = None
 
     @property

@@ -40,7 +40,7 @@ def status_line(
     problems: Sequence[str],
     now: Instant,
 ) -> str:
-    """Say what is watched, how well, what is wrong, and when the next look is."""
+    """Return what is watched, how well, what is wrong, and when the next look is."""
     parts = [f"Watching {plural(host_count, 'host')}"]
     parts += [source.summary(now) for source in sources]
     if last is not None:

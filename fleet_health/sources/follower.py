@@ -108,7 +108,7 @@ class Follower(ABC):
         counters.rejections.update((name, rejection.reason) for rejection in rejections)
 
     def _progress(self) -> None:
-        """Say that something was read, and that there is more."""
+        """Note that something was read, and that there is more."""
         if self.state.phase not in (Phase.FOLLOWING, Phase.CATCHING_UP):
             self.state.phase = Phase.CATCHING_UP
             _log.info("source catching up", source=self.state.name)

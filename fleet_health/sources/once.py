@@ -176,7 +176,7 @@ def oldest_entry_at(settings: JournalSettings) -> Instant | None:
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
-    """Give the messages of the unit with `since <= t <= until`, without those of systemd and journald about it.
+    """Return the messages of the unit with `since <= t <= until`, without those of systemd and journald about it.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.

@@ -70,11 +70,11 @@ class SourceState:
     window_us: int = 0
 
     def is_seen(self, now: Instant) -> bool:
-        """Say whether everything up to an instant was seen; not so while a read takes too long."""
+        """Return whether everything up to an instant was seen; not so while a read takes too long."""
         return self.phase is Phase.FOLLOWING and self.seen_until is not None and self.seen_until >= now
 
     def coverage(self, now: Instant) -> Coverage:
-        """Say what an evaluation must know."""
+        """Return what an evaluation must know."""
         gaps = tuple(self.gaps)
         if self.unseen_since is None and self.seen_until is not None and self.seen_until < now:
             return Coverage(self.name, self.seen_until, "reading it takes too long", gaps)
@@ -85,7 +85,7 @@ class SourceState:
         return Coverage(self.name, self.unseen_since, self.reason, tuple(self.gaps))
 
     def lack(self, gap: Gap, since: Instant) -> None:
-        """Take note of a gap, unless it is known, and forget those that end before an instant and lead up to none."""
+        """Record a gap, unless it is known, and forget those that end before an instant and lead up to none."""
         if any(known.covers(gap) for known in self.gaps):
             return
         self.gaps = recent([*self.gaps, gap], since, self.window_us)
@@ -104,7 +104,7 @@ class SourceState:
         self.gaps = [*before, both, *others]
 
     def summary(self, now: Instant) -> str:
-        """Say it in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
+        """Return it in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
         words = f"{self.name} {self.phase}"
         if self.phase is Phase.FOLLOWING and self.seen_until is not None:
             words += f", {describe(max(0, now - self.seen_until))} behind"
@@ -118,7 +118,7 @@ class SourceState:
         return words
 
     def _gaps_in_words(self, now: Instant) -> str:
-        """Say how many gaps the window has, and what of them: `, 2 gaps in the last 30 min (…, 10:02 to 10:05 UTC)`."""
+        """Return how many gaps the window has, and which: `, 2 gaps in the last 30 min (…, 10:02 to 10:05 UTC)`."""
         gaps = [gap for gap in self.gaps if not self.window_us or gap.until >= now - self.window_us]
         if not gaps:
             return ""
@@ -145,7 +145,7 @@ def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:
 
 
 def _in_words(rejections: RejectionCount) -> str:
-    """Say how many lines were rejected, and why: `5 rejected (3 not JSON, 2 time without offset)`."""
+    """Return how many lines were rejected, and why: `5 rejected (3 not JSON, 2 time without offset)`."""
     named = rejections.by_reason.most_common(_REASONS_NAMED)
     reasons = [f"{count} {reason}" for reason, count in named]
     if other_reasons := len(rejections.by_reason) - len(named):

@@ -49,7 +49,7 @@ def watch(request: pytest.FixtureRequest) -> Watch:
 
 
 def ends_by(watch: Watch, pair: tuple[str, str], sign_at: int | None, *, known_at: int | None = None) -> bool:
-    """Say whether what is found at noon ends by a fact, seen at two ticks."""
+    """Return whether what is found at noon ends by a fact, seen at two ticks."""
     watch.tick(NOON, pair, evaluated=(pair[1],), signs={} if known_at is None else {pair: known_at})
     signs = {} if sign_at is None else {pair: sign_at}
     ticks = [watch.tick(NOON + n * TICK, over=[pair], evaluated=(pair[1],), signs=signs) for n in (1, 2, 3)]

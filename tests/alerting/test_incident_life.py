@@ -1,4 +1,4 @@
-"""An incident opens, is notified again, is held back, ends; and a restart changes nothing of that."""
+"""An incident opens, is notified again, is inhibited, ends; and a restart changes nothing of that."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ def watch(request: pytest.FixtureRequest) -> Watch:
 
 
 def told(news: Outcome) -> list[tuple[str, str]]:
-    """Give the host and symptom of each alert."""
+    """Return the host and symptom of each alert."""
     return [(alert.finding.host, alert.finding.symptom) for alert in news.alerts]
 
 
 def said(news: Outcome) -> list[tuple[str, str, str]]:
-    """Give the status, host and symptom of each notice."""
+    """Return the status, host and symptom of each notice."""
     return [(notice.status, notice.host, notice.symptom) for notice in news.notices]
 
 

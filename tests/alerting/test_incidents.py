@@ -26,7 +26,7 @@ HOUR_BEGINS = 1_795_456_800_000_000
 
 
 def named(alerts: list[Alert]) -> list[tuple[str, str]]:
-    """Give the host and symptom of each alert."""
+    """Return the host and symptom of each alert."""
     return [(alert.finding.host, alert.finding.symptom) for alert in alerts]
 
 

@@ -1,4 +1,4 @@
-"""Quiet windows, by the wall clock."""
+"""Mute windows, by the wall clock."""
 
 from __future__ import annotations
 

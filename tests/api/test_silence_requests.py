@@ -21,7 +21,7 @@ NOBODYS_UID = 4_000_000
 
 
 async def known_hosts() -> list[str]:
-    """Give a small fleet."""
+    """Return a small fleet."""
     return ["pi-1", "pi-2", "bench-1"]
 
 

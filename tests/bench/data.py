@@ -143,7 +143,7 @@ class Rows:
         return _ROW % (host, number, iso(at_us), size, sha256, commit, host, number)
 
     def between(self, count: int, first_us: int, last_us: int, *, start: int = 0) -> Iterator[bytes]:
-        """Give so many rows spread evenly over a time, in chunks."""
+        """Return so many rows spread evenly over a time, in chunks."""
         step = (last_us - first_us) / max(count, 1)
         for begin in range(0, count, _CHUNK):
             numbers = range(begin, min(begin + _CHUNK, count))
@@ -167,7 +167,7 @@ class Entries:
         return JournalFacts(self._entries, self._of_unit, self._answers, self._refused)
 
     def next(self, at_us: int) -> bytes:
-        """Give the receiver's next entry, with the entries of others that come before it."""
+        """Return the receiver's next entry, with the entries of others that come before it."""
         self._number = number = self._number + 1
         parts = [self._other(number, at_us, index) for index in range(self._others)]
         host = self._hosts[number * 7_919 % len(self._hosts)]
@@ -184,7 +184,7 @@ class Entries:
         return b"".join(parts)
 
     def between(self, count: int, first_us: int, last_us: int) -> Iterator[bytes]:
-        """Give so many of the receiver's entries spread evenly over a time, in chunks."""
+        """Return so many of the receiver's entries spread evenly over a time, in chunks."""
         step = (last_us - first_us) / max(count, 1)
         for begin in range(0, count, _CHUNK):
             numbers = range(begin, min(begin + _CHUNK, count))
@@ -237,7 +237,7 @@ def write_journal(path: Path, chunks: Iterator[bytes]) -> None:
 
 
 def old_index(work: Path, *, rows: int, hosts: int) -> Path:
-    """Give an index of 30 days that ends at `END_US`; it is made if it is not there yet."""
+    """Return an index of 30 days that ends at `END_US`; it is made if it is not there yet."""
     path = work / f"index-{rows}-{hosts}.jsonl"
     if not path.exists():
         unfinished = path.with_suffix(".unfinished")
@@ -247,7 +247,7 @@ def old_index(work: Path, *, rows: int, hosts: int) -> Path:
 
 
 def old_journal(work: Path, *, entries: int, hosts: int) -> tuple[Path, JournalFacts]:
-    """Give a journal of 30 minutes that ends at `END_US`, half of it the receiver's; it is made if need be."""
+    """Return a journal of 30 minutes that ends at `END_US`, half of it the receiver's; it is made if need be."""
     directory = work / f"journal-{entries}-{hosts}"
     facts = directory / "facts.json"
     if not facts.exists():

@@ -30,7 +30,7 @@ class Datagram:
 
 @contextmanager
 def listening(path: Path) -> Iterator[list[Datagram]]:
-    """Take datagrams at a path for as long as the context lasts; give the list of those that have arrived."""
+    """Take datagrams at a path for as long as the context lasts; return the list of those that have arrived."""
     arrived: list[Datagram] = []
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as taker:
         taker.bind(str(path))

@@ -55,7 +55,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
 
 
 def follow(index: str) -> tuple[float, int, int]:
-    """Catch up; give the seconds, the rows read, and the hosts known."""
+    """Catch up; return the seconds, the rows read, and the hosts known."""
     return asyncio.run(_poll(Path(index)))
 
 

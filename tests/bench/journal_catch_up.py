@@ -52,7 +52,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
 
 
 def follow(directory: str) -> tuple[float, int, int]:
-    """Catch up; give the seconds, the entries read, and the events in the windows."""
+    """Catch up; return the seconds, the entries read, and the events in the windows."""
     return asyncio.run(_poll(Path(directory)))
 
 

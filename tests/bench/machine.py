@@ -48,7 +48,7 @@ def _is_installed(name: str) -> bool:
 
 
 def _said(*command: str) -> str:
-    """Give the first line that a command says."""
+    """Return the first line that a command says."""
     try:
         run = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:

@@ -36,7 +36,7 @@ class Samples:
         return statistics.median(self.values)
 
     def ratio_to(self, other: Samples) -> float:
-        """Give the median of the ratios of each round: what disturbs a round disturbs both."""
+        """Return the median of the ratios of each round: what disturbs a round disturbs both."""
         return statistics.median(ours / theirs for ours, theirs in zip(self.values, other.values, strict=True))
 
 
@@ -173,7 +173,7 @@ def spread(samples: Samples, unit: str) -> str:
 
 
 def counted(what: str, found: int, expected: int) -> None:
-    """See to it that everything measured did the same work.
+    """Handle it that everything measured did the same work.
 
     Raises:
         AssertionError: It did not.

@@ -42,16 +42,16 @@ class Usage:
     switches: int
 
     def cpu_share_since(self, earlier: Usage) -> float:
-        """Give the share of one core, in percent."""
+        """Return the share of one core, in percent."""
         return 100 * (self.cpu_ns - earlier.cpu_ns) / (self.at_ns - earlier.at_ns)
 
     def wakeups_since(self, earlier: Usage) -> float:
-        """Give the context switches a second."""
+        """Return the context switches a second."""
         return (self.switches - earlier.switches) * 1e9 / (self.at_ns - earlier.at_ns)
 
 
 def usage(pid: int) -> Usage:
-    """Say what a process has used so far."""
+    """Return what a process has used so far."""
     # The clock that clock_getcpuclockid(3) names: to the nanosecond; /proc/PID/stat counts hundredths of seconds.
     cpu_ns = time.clock_gettime_ns((~pid << 3) | 2)
     switches = 0
@@ -62,12 +62,12 @@ def usage(pid: int) -> Usage:
 
 
 def anonymous_bytes(pid: int) -> int:
-    """Say how much memory of its own a process has: neither files nor shared memory."""
+    """Return how much memory of its own a process has: neither files nor shared memory."""
     return int(_fields(Path(f"/proc/{pid}/status"))["RssAnon"].split()[0]) * _KIB
 
 
 def configure(directory: Path, *, index: Path, journal: Path, text: str = "") -> Path:
-    """Write a configuration of defaults for such inputs; give its path. The alert log is beside it."""
+    """Write a configuration of defaults for such inputs; return its path. The alert log is beside it."""
     path = directory / "config.toml"
     path.write_text(
         f"index.path = {json.dumps(str(index))}\n"
@@ -95,7 +95,7 @@ class Started:
     messages: list[Datagram]
 
     def hosts_watched(self) -> int:
-        """Say how many hosts it watches by its own word."""
+        """Return how many hosts it watches by its own word."""
         statuses = [line.decode() for message in self.messages for line in message.lines if b"STATUS=" in line]
         figure = re.search(r"Watching (\d+) host", statuses[-1])
         assert figure is not None, statuses[-1]

@@ -83,7 +83,7 @@ def _journal(scratch: Path, entries: int, hosts: int) -> Path:
 
 
 def _replay(configuration: Path, days: int) -> tuple[float, int]:
-    """Replay so many days; give the seconds, and the memory at its highest."""
+    """Replay so many days; return the seconds, and the memory at its highest."""
     since, until = (iso(at).decode() for at in (END_US - days * DAY_US, END_US))
     command = [sys.executable, "-m", "fleet_health", "replay", "--config", str(configuration), "--json"]
     started_at, highest = time.perf_counter(), 0

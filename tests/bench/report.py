@@ -54,7 +54,7 @@ def page(old: str, chapters: dict[str, str], order: Sequence[str], notes: str) -
 
 
 def summary(section: Section) -> str:
-    """Say in a few lines what a benchmark gave, for the terminal."""
+    """Return in a few lines what a benchmark gave, for the terminal."""
     lines = [section.title]
     for row in section.rows:
         ratio = "" if row.ratio is None else f"{times(row.ratio)} "

@@ -55,7 +55,7 @@ _NOTES = _HERE / "NOTES.md"
 
 
 def main() -> int:
-    """Run the benchmarks that the command line names; give the exit status."""
+    """Run the benchmarks that the command line names; return the exit status."""
     options = _options()
     scale = SMALL if options.small else FULL
     if options.rounds:

@@ -113,7 +113,7 @@ def _answers(host: str, number: int, instants: list[int]) -> Iterator[Response |
 
 
 def evaluations(hosts: int, answers: int, rounds: int) -> list[float]:
-    """Evaluate so often; give the seconds of each, after one that does not count."""
+    """Evaluate so often; return the seconds of each, after one that does not count."""
     now = clock.now()
     fleet = Fleet(hosts)
     fill(fleet, hosts, answers, now)
@@ -128,7 +128,7 @@ def evaluations(hosts: int, answers: int, rounds: int) -> list[float]:
 
 
 def blocks(hosts: int, answers: int, rounds: int, directory: str) -> list[float]:
-    """Tick so often after the first tick, which has all the alerts; give each one's longest block, in seconds."""
+    """Tick so often after the first tick, which has all the alerts; return each one's longest block, in seconds."""
     return asyncio.run(_blocks(hosts, answers, rounds + 1, Path(directory)))
 
 
@@ -166,6 +166,6 @@ class _Probe:
             self._longest = max(self._longest, time.perf_counter() - slept_at - _PROBE_S)
 
     def take(self) -> float:
-        """Give the longest block since this was last asked."""
+        """Return the longest block since this was last asked."""
         longest, self._longest = self._longest, 0.0
         return longest

@@ -41,14 +41,14 @@ gauge last_upload by host
 
 
 def journalctl(directory: Path, facts: JournalFacts) -> float:
-    """Give the entries a second of `journalctl -u` into /dev/null."""
+    """Return the entries a second of `journalctl -u` into /dev/null."""
     program = find("journalctl")
     command = [program, "--directory", str(directory), "--unit", RECEIVER_UNIT, "--output", "cat", "--quiet"]
     return facts.of_unit / seconds_of(command)
 
 
 def fail2ban_regex(directory: Path, facts: JournalFacts, scratch: Path) -> float:
-    """Give the entries a second of fail2ban-regex, looking for refusals."""
+    """Return the entries a second of fail2ban-regex, looking for refusals."""
     program = find("fail2ban-regex")
     needs_systemd_for_fail2ban()
     rules = scratch / "failregex.conf"
@@ -76,7 +76,7 @@ def fail2ban_regex(directory: Path, facts: JournalFacts, scratch: Path) -> float
 
 
 def iterate_reader(directory: str) -> tuple[float, int]:
-    """Iterate `journal.Reader` with the same matches; give the seconds and the number of entries."""
+    """Iterate `journal.Reader` with the same matches; return the seconds and the number of entries."""
     started_at = time.perf_counter()
     reader = journal.Reader(path=directory)
     reader.add_match(_SYSTEMD_UNIT=RECEIVER_UNIT)
@@ -88,7 +88,7 @@ def iterate_reader(directory: str) -> tuple[float, int]:
 
 
 def scan_index(path: str) -> tuple[float, int, int]:
-    """Read an index whole, as one would at first; give the seconds, the number of rows and that of hosts."""
+    """Read an index whole, as one would at first; return the seconds, the number of rows and that of hosts."""
     started_at = time.perf_counter()
     last: dict[str, datetime] = {}
     count = 0
@@ -101,7 +101,7 @@ def scan_index(path: str) -> tuple[float, int, int]:
 
 
 def mtail_once(index: Path, rows: int, hosts: int, scratch: Path) -> float:
-    """Give the rows a second of mtail over the whole index."""
+    """Return the rows a second of mtail over the whole index."""
     program = find("mtail")
     command = [program, "--one_shot", "--progs", str(mtail_programs(scratch)), "--logs", str(index), "--logtostderr"]
     started_at = time.perf_counter()
@@ -120,17 +120,17 @@ def mtail_programs(scratch: Path) -> Path:
 
 
 def count_lines(index: Path, rows: int) -> float:
-    """Give the rows a second of `wc -l`."""
+    """Return the rows a second of `wc -l`."""
     return rows / seconds_of([find("wc"), "-l", str(index)])
 
 
 def import_libraries() -> float:
-    """Give the seconds in which Python starts, imports the least there is to import, and ends."""
+    """Return the seconds in which Python starts, imports the least there is to import, and ends."""
     return seconds_of([sys.executable, "-c", IMPORTS])
 
 
 def write_and_sync(path: Path, data: bytes) -> float:
-    """Give the seconds of one write and one fsync at the end of a file."""
+    """Return the seconds of one write and one fsync at the end of a file."""
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         started_at = time.perf_counter()
@@ -143,7 +143,7 @@ def write_and_sync(path: Path, data: bytes) -> float:
 
 @contextmanager
 def fail2ban_server(journal_directory: Path, scratch: Path) -> Iterator[int]:
-    """Let fail2ban-server follow a journal, counting refusals and doing nothing about them; give its pid."""
+    """Let fail2ban-server follow a journal, counting refusals and doing nothing about them; return its pid."""
     program = find("fail2ban-server")
     needs_systemd_for_fail2ban()
     config = scratch / "fail2ban"
@@ -166,7 +166,7 @@ def fail2ban_server(journal_directory: Path, scratch: Path) -> Iterator[int]:
 
 @contextmanager
 def mtail(index: Path, scratch: Path) -> Iterator[int]:
-    """Let mtail follow an index; give its pid."""
+    """Let mtail follow an index; return its pid."""
     command = [find("mtail"), "--progs", str(mtail_programs(scratch)), "--logs", str(index)]
     with _running([*command, "--address", "127.0.0.1", "--port", "0", "--log_dir", str(scratch)]) as pid:
         yield pid
@@ -174,14 +174,14 @@ def mtail(index: Path, scratch: Path) -> Iterator[int]:
 
 @contextmanager
 def idle_imports() -> Iterator[int]:
-    """Start a process that imports what the service imports from others, and waits; give its pid."""
+    """Start a process that imports what the service imports from others, and waits; return its pid."""
     imports = f"{IMPORTS}, asyncinotify, aiofiles, aiofiles.os, systemd.daemon"
     with _running([sys.executable, "-c", f"{imports}; asyncio.run(asyncio.sleep(86_400))"]) as pid:
         yield pid
 
 
 def find(program: str) -> str:
-    """Give the path of a program.
+    """Return the path of a program.
 
     Raises:
         Missing: It is not installed.
@@ -207,14 +207,14 @@ def needs_systemd_for_fail2ban() -> None:
 
 
 def seconds_of(command: Sequence[str]) -> float:
-    """Run a command to its end, what it writes going to /dev/null; give the seconds."""
+    """Run a command to its end, what it writes going to /dev/null; return the seconds."""
     started_at = time.perf_counter()
     subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - started_at
 
 
 def lines_of(command: Sequence[str]) -> int:
-    """Run a command to its end; give the number of lines that it writes."""
+    """Run a command to its end; return the number of lines that it writes."""
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         return sum(1 for _ in process.stdout)

@@ -50,7 +50,7 @@ FINDINGS = [
 
 
 def found(stdout: str) -> list[tuple[str, str]]:
-    """Give host and symptom of each finding that was printed."""
+    """Return host and symptom of each finding that was printed."""
     return re.findall(r"^(\S+): (silent|fatal-only|unstamped)", stdout, re.MULTILINE)
 
 
@@ -133,7 +133,7 @@ def test_the_second_time_there_is_nothing_new(site: Site, check: RunCommand) -> 
 
 
 def row_of(document: dict[str, Any]) -> dict[str, Any]:
-    """Give a finding's row without what `check` adds to it."""
+    """Return a finding's row without what `check` adds to it."""
     return {key: value for key, value in document.items() if key not in {"is_new", "decision"}}
 
 

@@ -48,7 +48,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def in_bash(scripts: Path, *words: str) -> set[str]:
-    """Give what bash offers for the last of the words."""
+    """Return what bash offers for the last of the words."""
     line = " ".join(shlex.quote(word) for word in ("fleet-health", *words))
     code = (
         f". ./fleet-health; COMP_WORDS=({line}); COMP_CWORD={len(words)};"
@@ -63,7 +63,7 @@ def in_bash(scripts: Path, *words: str) -> set[str]:
 
 
 def in_zsh(scripts: Path, line: str) -> str:
-    """Give what zsh makes of a line."""
+    """Return what zsh makes of a line."""
     told = scripts / "told"
     told.unlink(missing_ok=True)
     subprocess.run(

@@ -66,7 +66,7 @@ def test_a_bad_one_is_refused_with_every_problem(action: str, config: Path, run_
 
 
 def test_what_is_shown_is_a_configuration_of_the_same_settings(config: Path, run_command: RunCommand) -> None:
-    """TOML, each setting with its origin, overrides and quiet windows too."""
+    """TOML, each setting with its origin, overrides and mute windows too."""
     shown = run_command("config", "show", "--config", config).stdout
     again = config.with_name("again.toml")
     again.write_text(shown)

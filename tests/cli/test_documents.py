@@ -15,13 +15,13 @@ PROMISES = (Path(__file__).parents[2] / "packaging/doc/json.md").read_text()
 
 
 def promised(document: str) -> set[str]:
-    """Give the keys that stand in json.md's row of a document, whatever they are within."""
+    """Return the keys that stand in json.md's row of a document, whatever they are within."""
     (row,) = re.findall(rf"^\| {re.escape(document)} \| (.*) \|$", PROMISES, re.MULTILINE)
     return set(re.findall(r"`([a-z_]+)`", row)) - {"s", "r", "b"} - {"silence", "grace", "inhibition"}
 
 
 def keys_of(value: Any) -> set[str]:
-    """Give all keys of a document, and of what is in it."""
+    """Return all keys of a document, and of what is in it."""
     if isinstance(value, dict):
         return set(value) | {key for one in value.values() for key in keys_of(one)}
     return {key for one in value for key in keys_of(one)} if isinstance(value, list) else set()

@@ -35,7 +35,7 @@ def explain(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 
 def verdict(done: Finished, symptom: str) -> dict[str, Any]:
-    """Give one detector's part of a document."""
+    """Return one detector's part of a document."""
     (found,) = [one for one in done.documents[0]["detectors"] if one["symptom"] == symptom]
     return dict(found)
 

@@ -33,7 +33,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown(page: Path, *, locale: str = "C.UTF-8", width: int = 80) -> str:
-    """Give what man shows of a page, and make sure that it has nothing to complain about."""
+    """Return what man shows of a page, and make sure that it has nothing to complain about."""
     environment = {**os.environ, "LC_ALL": locale, "MANWIDTH": str(width), "MAN_KEEP_FORMATTING": ""}
     done = subprocess.run(
         ["man", "--warnings", "-l", page], env=environment, capture_output=True, text=True, check=True

@@ -91,12 +91,12 @@ def drawn(timeline: Timeline, directory: Path) -> ET.Element:
 
 
 def texts(svg: ET.Element) -> list[str]:
-    """Give all texts of an SVG."""
+    """Return all texts of an SVG."""
     return ["".join(element.itertext()) for element in svg.iter(f"{SVG}text")]
 
 
 def places(svg: ET.Element, names: set[str]) -> list[tuple[float, float]]:
-    """Give the baseline and the font size of each of these texts, from the top."""
+    """Return the baseline and the font size of each of these texts, from the top."""
     found: list[tuple[float, float]] = []
     for element in svg.iter(f"{SVG}text"):
         if "".join(element.itertext()) in names:
@@ -340,7 +340,7 @@ def test_the_colours_of_a_row_are_told_apart_by_everyone(lacking: str) -> None:
 
 
 def as_seen(color: str, lacking: str) -> tuple[float, float, float]:
-    """Give a colour in CIE Lab, as it is seen."""
+    """Return a colour in CIE Lab, as it is seen."""
     channels = [int(color[start : start + 2], 16) / 255 for start in (1, 3, 5)]
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
     seen = [min(1, max(0, sum(map(operator.mul, row, linear)))) for row in SEEN_WITHOUT[lacking]]

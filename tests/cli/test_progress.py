@@ -15,7 +15,7 @@ from fleet_health.cli.render.progress import Progress
 
 
 def shown(columns: int) -> list[str]:
-    """Show three quarters of something on a terminal of so many columns; give what was written over each other."""
+    """Show three quarters of something on a terminal of so many columns; return what was written over each other."""
     reader, writer = os.openpty()
     fcntl.ioctl(writer, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
     with os.fdopen(writer, "w") as stream, Progress(stream) as progress:

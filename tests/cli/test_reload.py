@@ -61,7 +61,7 @@ def test_what_changes_is_said_and_then_done(
 def test_what_will_not_be_told_of_at_once_is_marked(
     site: Site, reload: Callable[..., Finished], run_command: RunCommand, start_service: StartService
 ) -> None:
-    """By a silence, by a quiet window that comes with it, for the sake of a cause, or because it has a grace."""
+    """By a silence, by a mute window that comes with it, for the sake of a cause, or because it has a grace."""
     site.configure("receiver.failing.enabled = false\ndetectors.fatal-only.min_count = 20")
     site.upload("well")
     site.upload("quiet", "known", "news", minutes_ago=25)

@@ -77,7 +77,7 @@ def record_anything(site: Site, random: Random, since: Instant, until: Instant) 
 
 
 def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> list[Said]:
-    """Give what `check --now` finds."""
+    """Return what `check --now` finds."""
     parser = argparse.ArgumentParser()
     check.add_parser(parser.add_subparsers())
     arguments = ["check", "--config", str(site.config), "--dry-run", "--json", "--now", iso(now)]
@@ -86,7 +86,7 @@ def checked(site: Site, now: Instant, capsys: pytest.CaptureFixture[str]) -> lis
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert status == 0
     return [
-        # An alert says besides what is held back for it.
+        # An alert says besides what is inhibited for it.
         (
             row["host"],
             row["symptom"],
@@ -151,7 +151,7 @@ def recorded(site: Site) -> Site:
 
 
 def replay(run_command: RunCommand, site: Site, *arguments: str) -> dict[str, Any]:
-    """Replay from noon to four; give the document."""
+    """Replay from noon to four; return the document."""
     done = run_command(
         "replay", "--config", site.config, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR), "--json", *arguments
     )

@@ -29,7 +29,7 @@ def silence(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 
 def listed(silence: Callable[..., Finished]) -> list[dict[str, Any]]:
-    """Give the silences that hold."""
+    """Return the silences that hold."""
     silences: list[dict[str, Any]] = silence("list", "--json").documents[0]["silences"]
     return silences
 

@@ -43,7 +43,7 @@ def status(site: Site, run_command: RunCommand) -> Callable[..., Finished]:
 
 
 def on_terminal(site: Site, *arguments: str, columns: int = 80, lines: int = 200, **environment: str) -> str:
-    """Run the command on a terminal of a size; give what it writes there."""
+    """Run the command on a terminal of a size; return what it writes there."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         # A test that runs in the background of a shell ignores SIGINT, and so would all that it starts.
@@ -73,7 +73,7 @@ def on_terminal(site: Site, *arguments: str, columns: int = 80, lines: int = 200
 
 
 def host_lines(text: str) -> dict[str, str]:
-    """Give the table's lines by host."""
+    """Return the table's lines by host."""
     return {match[1]: match[0] for match in re.finditer(r"^[!?z~.x -] (\S+) .*[▇▄x· ]{24}$", text, re.MULTILINE)}
 
 

@@ -102,7 +102,7 @@ TEXTS = {
 
 
 def flat(table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Give each key of a document, dotted, with its value."""
+    """Return each key of a document, dotted, with its value."""
     for name, value in table.items():
         if isinstance(value, dict):
             yield from flat(value, f"{prefix}{name}.")

@@ -190,7 +190,7 @@ class DisturbedSite(Site):
             first.unlink()
 
     def _is_saved_since(self, file: Path) -> bool:
-        """Say whether the state was saved after a file was written: then it tells of every alert in it."""
+        """Return whether the state was saved after a file was written: then it tells of every alert in it."""
         if not file.exists() or not self._state.exists():
             return False
         return self._state.stat().st_mtime_ns > file.stat().st_mtime_ns

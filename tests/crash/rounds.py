@@ -53,7 +53,7 @@ class Result:
     plan: Plan
 
     def __str__(self) -> str:
-        """Say it in one line, and in several if it went wrong."""
+        """Return it in one line, and in several if it went wrong."""
         verdict = "ok" if not self.problems else "FAILED"
         line = (
             f"{verdict}: {self.kills} kills, {self.rotations} rotations, {self.clock_steps} clock steps,"
@@ -99,7 +99,7 @@ def run_round(seed: str, *, is_disturbed: bool = True) -> Result:
 def run_rounds(
     count: int, seed: int, *, jobs: int = JOBS, on_result: Callable[[Result], None] = lambda _: None
 ) -> list[Result]:
-    """Do rounds, several at a time; give their results in order."""
+    """Do rounds, several at a time; return their results in order."""
 
     def run(number: int) -> Result:
         result = run_round(f"{seed}/{number}")
@@ -116,7 +116,7 @@ def _say(line: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; give the exit status."""
+    """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(
         description="Kill the service at random instants; see that no alert is lost or doubled."
     )

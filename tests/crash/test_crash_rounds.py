@@ -25,7 +25,7 @@ def _writer(do_without: DoWithout) -> None:
 
 
 def failures(results: list[Result]) -> str:
-    """Say what went wrong in which round."""
+    """Return what went wrong in which round."""
     return "\n".join(str(result) for result in results if result.problems)
 
 

@@ -30,7 +30,7 @@ def hour_of(at_us: int) -> str:
 
 
 def settle(site: DisturbedSite, expected: frozenset[tuple[str, str]]) -> str:
-    """Let the service run until every alert of one hour is there, or patience ends; give that hour."""
+    """Let the service run until every alert of one hour is there, or patience ends; return that hour."""
     ends_at = time.monotonic() + PATIENCE_S
     while True:
         hour = this_hour()
@@ -44,7 +44,7 @@ def settle(site: DisturbedSite, expected: frozenset[tuple[str, str]]) -> str:
 def evaluate(
     site: DisturbedSite, expected: frozenset[tuple[str, str]], *, first_hour: str, settled_hour: str
 ) -> Iterator[str]:
-    """Say what is wrong: all that is expected must be there in the hour of settling, and nothing else in any hour."""
+    """Return what is wrong: all that is expected must be there in the hour of settling, and nothing else ever."""
     rows, unreadable = _read_alert_logs(site.directory)
     times = Counter(
         (row["host"], row["symptom"], row["detected_at_wall"][:13]) for row in rows if not row.get("status")
@@ -68,7 +68,7 @@ def evaluate(
 
 
 def _read_alert_logs(directory: Path) -> tuple[list[dict[str, str]], int]:
-    """Read the alert log and what it was rotated to; give the rows, and how many lines are none."""
+    """Read the alert log and what it was rotated to; return the rows, and how many lines are none."""
     rows, unreadable = [], 0
     for file in directory.glob("alerts.jsonl*"):
         data = file.read_bytes()

@@ -21,7 +21,7 @@ SOME_TIME_US = 1_700_000_000_000_000
 
 
 def entries(directory: Path) -> Iterator[Any]:
-    """Give a reader that stands on each entry in turn."""
+    """Return a reader that stands on each entry in turn."""
     reader = journal.Reader(path=str(directory))
     reader.data_threshold = 0
     reader.seek_head()

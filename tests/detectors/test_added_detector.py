@@ -77,7 +77,7 @@ class Tardy(Rule):
         self._limits = limits
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give how long ago it uploaded last."""
+        """Return how long ago it uploaded last."""
         last_at = fleet.uploads.last_at(host)
         if host == EVERY_HOST or last_at is None:
             return ()
@@ -118,7 +118,7 @@ detectors.tardy.after = "30m"
 
 
 def program(code: str, *arguments: object) -> str:
-    """Run a program with the detector listed, to its end; give its stdout."""
+    """Run a program with the detector listed, to its end; return its stdout."""
     command = [sys.executable, "-c", f"import sys\n{LISTED}\n{code}", *map(str, arguments)]
     done = subprocess.run(
         command, env=plain_environment(), capture_output=True, text=True, timeout=PATIENCE_S, check=False
@@ -129,7 +129,7 @@ def program(code: str, *arguments: object) -> str:
 
 
 def command(*arguments: object) -> str:
-    """Run `fleet-health` with the detector listed; give its stdout."""
+    """Run `fleet-health` with the detector listed; return its stdout."""
     return program("from fleet_health.__main__ import main\nsys.exit(main())", *arguments)
 
 
@@ -181,7 +181,7 @@ def test_check_finds_it_and_a_switch_stops_that(late: Site) -> None:
 
 
 def is_tardy(row: dict[str, Any]) -> bool:
-    """Say whether a row is of this symptom."""
+    """Return whether a row is of this symptom."""
     return row.get("symptom") == SYMPTOM
 
 

@@ -54,7 +54,7 @@ class Verdict(NamedTuple):
 
 
 def by_the_rules(rows: list[Upload], entries: list[Entry], rules_of: dict[str, Rules], now: int) -> list[Verdict]:
-    """Say which hosts show which symptoms, word by word from the rules."""
+    """Return which hosts show which symptoms, word by word from the rules."""
     verdicts = []
     for host, rules in rules_of.items():
         happened = [row.at for row in rows if row.host == host and row.at <= now]
@@ -110,7 +110,7 @@ def limits_of(default: Rules, bench: Rules) -> tuple[Silent, FatalOnly, Unstampe
 
 
 def verdicts_of(fleet: Fleet, detectors: tuple[Silent, FatalOnly, Unstamped], now: int) -> list[Verdict]:
-    """Give what the core finds, in the order in which it finds it."""
+    """Return what the core finds, in the order in which it finds it."""
     evaluation = evaluate(fleet, detectors, now)
     assert evaluation.failures == ()
     return [

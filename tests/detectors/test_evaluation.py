@@ -23,7 +23,7 @@ def finding(host: str, symptom: str) -> Finding:
 
 
 def limits(found: Sequence[Finding]) -> dict[Pair, str]:
-    """Give the limits that findings were found by."""
+    """Return the limits that findings were found by."""
     return {(one.host, one.symptom): "its limits" for one in found}
 
 
@@ -50,7 +50,7 @@ class Finds:
             raise self.error
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Give none."""
+        """Return none."""
         del fleet, host, now
         return ()
 

@@ -164,7 +164,7 @@ class PrivateJournald:
         self._eventually(lambda: self.has(TEST_MARK=mark), "a mark in the journal")
 
     def has(self, **fields: str) -> bool:
-        """Say whether an entry with such fields is in the journal."""
+        """Return whether an entry with such fields is in the journal."""
         with journal.Reader(path=str(self.directory)) as reader:
             reader.add_match(**fields)
             return bool(reader._next())
@@ -280,7 +280,7 @@ def make_entry_unreadable(file: Path, at_us: int) -> None:
 
 
 def deleted_descriptors() -> list[str]:
-    """Give the journal files that this process holds open after they were deleted."""
+    """Return the journal files that this process holds open after they were deleted."""
     targets = []
     for link in Path("/proc/self/fd").iterdir():
         try:
@@ -296,7 +296,7 @@ def open_descriptors() -> int:
 
 
 def is_open(descriptor: int) -> bool:
-    """Say whether a descriptor is open."""
+    """Return whether a descriptor is open."""
     try:
         fcntl.fcntl(descriptor, fcntl.F_GETFD)
     except OSError:

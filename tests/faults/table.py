@@ -163,7 +163,7 @@ def _text(node: ast.expr | None) -> str:
 
 
 def problems(found: Iterable[Provocation]) -> Iterator[str]:
-    """Say what is wrong with the tests: a fault without one, a mark without a fault, a name without the id."""
+    """Return what is wrong with the tests: a fault without one, a mark without a fault, a name without the id."""
     provoked = set()
     for one in found:
         provoked.add(one.fault)

@@ -91,7 +91,7 @@ class Watch:
         return [observation.host for observation in self.observations]
 
     async def look(self) -> list[str]:
-        """Read to the present end; give the hosts that are new."""
+        """Read to the present end; return the hosts that are new."""
         before = len(self.observations)
         await self.follower.poll()
         return self.hosts[before:]

@@ -51,7 +51,7 @@ class Rig:
         self.hosts += [upload.host for upload in uploads]
 
     async def look(self) -> list[str]:
-        """Look at the index once; give the hosts of the rows that are new."""
+        """Look at the index once; return the hosts of the rows that are new."""
         before = len(self.hosts)
         async with asyncio.timeout(PATIENCE_S):
             await self.follower.poll()
@@ -85,7 +85,7 @@ def rotate(path: Path) -> None:
 
 
 def open_files() -> list[str]:
-    """Give the names of what this process has open; `(deleted)` stands behind those that are."""
+    """Return the names of what this process has open; `(deleted)` stands behind those that are."""
     names = []
     for link in Path("/proc/self/fd").iterdir():
         with suppress(FileNotFoundError):  # the one that lists them

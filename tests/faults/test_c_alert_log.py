@@ -130,7 +130,7 @@ async def delivering(path: Path, journald: Journald) -> AsyncIterator[Delivery]:
 
 
 def fill(disk: Path) -> Path:
-    """Fill a disk to its last byte; give the file whose removal makes room."""
+    """Fill a disk to its last byte; return the file whose removal makes room."""
     filler = disk / "filler"
     subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], capture_output=True, check=False)
     return filler
@@ -417,7 +417,7 @@ def test_C4_killed_at_each_stage(
 
 
 def alerted(path: Path) -> set[tuple[str, str]]:
-    """Give host and symptom of each row."""
+    """Return host and symptom of each row."""
     return {(row["host"], row["symptom"]) for row in rows(path)}
 
 
@@ -525,7 +525,7 @@ class Machine:
         )
 
     def now(self) -> Instant:
-        """Tell the present."""
+        """Return the present."""
         return self.wall
 
     def run_on(self, us: int) -> None:
@@ -571,7 +571,7 @@ class Machine:
 
 
 def show_all_symptoms(site: Site, now: Instant) -> None:
-    """Give every symptom a host of its own as of an instant, and one host that is well."""
+    """Return every symptom a host of its own as of an instant, and one host that is well."""
     site.upload("quiet", at_us=now - 45 * MINUTE_US)
     site.upload("well", at_us=now - MINUTE_US)
     site.answer("well", 201, times=12, at_us=now - MINUTE_US)

@@ -3,7 +3,7 @@
     pip install atheris
     python tests/fuzz/fuzz.py --seconds 600
 
-What it finds is written to `tests/fuzz/corpus/found-….bin`; give it a name that says what it is.
+What it finds is written to `tests/fuzz/corpus/found-….bin`; return it a name that says what it is.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _TRIES = 5
 
 
 def main() -> int:
-    """Fuzz for a while; give the exit status."""
+    """Fuzz for a while; return the exit status."""
     parser = argparse.ArgumentParser(description="Look for lines that break a parser or are slow.")
     parser.add_argument("--seconds", type=int, default=60, metavar="N", help="for how long (60)")
     options = parser.parse_args()
@@ -66,7 +66,7 @@ def _try(module: Any, data: bytes) -> None:
 
 
 def _time_corpus(module: Any) -> str:
-    """Time each line of the corpus; give the slowest."""
+    """Time each line of the corpus; return the slowest."""
     timed = [
         (_least(module, line), path.stem) for path in CORPUS.glob("*.bin") for line in path.read_bytes().split(b"\n")
     ]
@@ -75,7 +75,7 @@ def _time_corpus(module: Any) -> str:
 
 
 def _least(module: Any, line: bytes) -> float:
-    """Give the seconds of processor time that the slower parser takes, at best: what is left is not the machine's."""
+    """Return the seconds of processor time that the slower parser takes, at best: what is left is not the machine's."""
     return max(_least_of(lambda: module.INDEX_PARSER.parse(line)), _least_of(lambda: module.LOG_PARSER.parse(line, 0)))
 
 

@@ -47,7 +47,7 @@ def damage(line: bytes, at: int, piece: bytes, *, is_cut: bool) -> bytes:
 
 
 def nasty(lines: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
-    """Give lines whole and damaged, one or several of them, or no lines at all."""
+    """Return lines whole and damaged, one or several of them, or no lines at all."""
     damaged = st.builds(damage, lines, st.integers(0, 200), NASTY_BYTES, is_cut=st.booleans())
     return st.lists(lines | damaged | NASTY_BYTES, min_size=1, max_size=4).map(b"\n".join)
 

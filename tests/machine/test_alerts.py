@@ -224,7 +224,7 @@ def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
     machine.run("systemctl", "restart", "systemd-journald")
 
     def flood() -> tuple[str, int, int]:
-        """Flood, then be refused; give the refused host, and how many lines of either there are."""
+        """Flood, then be refused; return the refused host, and how many lines of either there are."""
         loud, refused = new_host("loud"), new_host("unstamped")
         assert receiver.upload(loud, times=count) == ["201"] * count
         assert receiver.upload(refused, times=3, stamped=False) == ["412"] * 3

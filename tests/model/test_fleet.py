@@ -34,7 +34,7 @@ def uploads_of(*batches: list[Upload]) -> Uploads:
 
 
 def latest(rows: list[Upload]) -> dict[str, int]:
-    """Give the maximum of each host's rows, by hand."""
+    """Return the maximum of each host's rows, by hand."""
     return {row.host: max(other.at for other in rows if other.host == row.host) for row in rows}
 
 

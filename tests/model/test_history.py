@@ -23,7 +23,7 @@ def fleet_with(*observations: Upload | Response) -> Fleet:
 
 
 def shown(history: History, host: str = "a") -> str:
-    """Give the strip, without the unseen bins at its begin."""
+    """Return the strip, without the unseen bins at its begin."""
     return strip_of(history.snapshot, host).lstrip(" ")
 
 

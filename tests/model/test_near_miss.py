@@ -34,7 +34,7 @@ def test_the_nearest_is_found(name: str, known: list[str], expected: str | None)
 
 
 def distance(one: str, other: str) -> int:
-    """Give the optimal string alignment distance, by the whole table."""
+    """Return the optimal string alignment distance, by the whole table."""
     rows = [list(range(len(other) + 1))]
     for i, letter in enumerate(one, start=1):
         row = [i]

@@ -17,7 +17,7 @@ def refused(*hosts: str, at: int) -> list[Response]:
 
 
 def answered(fleet: Fleet) -> set[str]:
-    """Give the hosts that the journal's table has."""
+    """Return the hosts that the journal's table has."""
     return {host for host, _ in fleet.traffic.items()}
 
 

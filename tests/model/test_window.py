@@ -92,7 +92,7 @@ STRETCH = st.integers(-3_000_000, 43_000_000)
 
 
 def counted_in_steps(events: Events, window: HostWindow, since: int, until: int) -> tuple[Counts, Counts]:
-    """Give the least and the most that may be counted: by hand, and in a stretch longer by a step at both ends."""
+    """Return the least and the most that may be counted: by hand, and in a stretch longer by a step at both ends."""
     slack = max(0, window.step_us - 1)
     return counted(events, since, until), counted(events, since - slack, until + slack)
 

@@ -39,7 +39,7 @@ class Limits(NamedTuple):
     bench: Rules
 
     def of(self, host: str) -> Rules:
-        """Give one host's."""
+        """Return one host's."""
         return self.bench if host.startswith("bench-") else self.default
 
     @property
@@ -48,7 +48,7 @@ class Limits(NamedTuple):
         return max(max(rules.lookback, rules.fatal_window) for rules in self) * MINUTE
 
     def applied_to(self, base: Settings) -> Settings:
-        """Give settings with these limits."""
+        """Return settings with these limits."""
 
         def split(rules: Rules) -> tuple[SilentLimits, FatalOnlyLimits, UnstampedLimits]:
             return (

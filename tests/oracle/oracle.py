@@ -32,7 +32,7 @@ class Row:
     counted: tuple[int, int] | None = None
 
     def read(self, now: int) -> int:
-        """Say what it counts as for who reads it now."""
+        """Return what it counts as for who reads it now."""
         return self.at if self.at <= now + _FUTURE_LIMIT else now
 
 
@@ -95,7 +95,7 @@ class Oracle:
             row.counted = at, at if at == row.at else at + slack
 
     def is_ahead(self, now: int) -> bool:
-        """Say whether anything that was written is dated ahead of the clock by more than a minute."""
+        """Return whether anything that was written is dated ahead of the clock by more than a minute."""
         return any(at > now + MINUTE for at in (*(row.at for row in self.rows), *(entry.at for entry in self.entries)))
 
     def read_again(self, now: int) -> None:
@@ -105,7 +105,7 @@ class Oracle:
             row.counted = earliest, max(latest, row.read(now))
 
     def evaluate(self, limits: Limits, now: int, *, is_stepped: bool) -> tuple[set[Verdict], set[Verdict]]:
-        """Say what the rules find; and what they may find or not."""
+        """Return what the rules find; and what they may find or not."""
         certain: set[Verdict] = set()
         possible: set[Verdict] = set()
         for host in {row.host for row in self.rows} | {entry.host for entry in self.entries}:

@@ -18,7 +18,7 @@ def episodes(*stretches: Stretch, host: str = "pi") -> list[Episode]:
 
 
 def stretches(found: tuple[Episode, ...]) -> list[Stretch]:
-    """Give when each was open."""
+    """Return when each was open."""
     return [(one.opened_at, one.ended_at) for one in found]
 
 

@@ -19,7 +19,7 @@ from tests.rig.patience import PATIENCE_S
 
 
 def name_us(number: int) -> tuple[int, int]:
-    """Give the process that does it, and a number."""
+    """Return the process that does it, and a number."""
     return os.getpid(), number
 
 

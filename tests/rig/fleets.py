@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def now() -> Instant:
-    """Give the instant of the evaluations: 2026-11-23T18:55:00Z."""
+    """Return the instant of the evaluations: 2026-11-23T18:55:00Z."""
     return 1_795_460_100_000_000
 
 

@@ -27,7 +27,7 @@ T = TypeVar("T")
 
 
 def plain_environment() -> dict[str, str]:
-    """Give the environment without what a service manager tells its services in it."""
+    """Return the environment without what a service manager tells its services in it."""
     ours = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "JOURNAL_STREAM"}
     return {name: value for name, value in os.environ.items() if name not in ours}
 
@@ -57,7 +57,7 @@ class NotifySocket:
         self.path.unlink()
 
     def having(self, name: str) -> list[dict[str, str]]:
-        """Give the messages that assign a name."""
+        """Return the messages that assign a name."""
         return [message for message in self.messages if name in message]
 
     @property
@@ -129,7 +129,7 @@ class Service:
         return [json.loads(line) for line in self.stderr.splitlines(keepends=True) if line.endswith("}\n")]
 
     def events(self, event: str) -> list[dict[str, Any]]:
-        """Give the log's lines of one event."""
+        """Return the log's lines of one event."""
         return [line for line in self.log if line["event"] == event]
 
     def evaluations(self) -> int:
@@ -174,6 +174,6 @@ class Service:
         self.until(lambda: len(self.notify.having("READY")) > before, "READY=1 after RELOADING=1")
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """End it with a signal; give its exit status."""
+        """End it with a signal; return its exit status."""
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)

@@ -17,7 +17,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def now_us() -> int:
-    """Tell the present, in microseconds."""
+    """Return the present, in microseconds."""
     return time.time_ns() // 1000
 
 
@@ -102,7 +102,7 @@ class Site:
             self.journal.append(f"WARNING: missing X-Cis490-Code-Commit host={host}, refused", at_us=at_us)
 
     def show_all_symptoms(self) -> None:
-        """Give every symptom a host of its own, and one host that is well."""
+        """Return every symptom a host of its own, and one host that is well."""
         self.upload("well")
         self.upload("quiet", minutes_ago=45)
         self.answer("well", 201, times=12)
@@ -130,5 +130,5 @@ class Site:
         return [json.loads(line) for line in self.alerts.read_bytes().splitlines()] if self.alerts.exists() else []
 
     def alerted(self) -> list[tuple[str, str]]:
-        """Give the host and symptom of each row of the alert log, sorted."""
+        """Return the host and symptom of each row of the alert log, sorted."""
         return sorted((row["host"], row["symptom"]) for row in self.alert_rows())

@@ -49,19 +49,19 @@ class VirtualTime:
         self._passed_us += max(1, ceil(seconds * 1e6))
 
     def now(self) -> int:
-        """Tell the microseconds since the epoch."""
+        """Return the microseconds since the epoch."""
         return self._wall_us + self._passed_us
 
     def time_ns(self) -> int:
-        """Tell the nanoseconds since the epoch."""
+        """Return the nanoseconds since the epoch."""
         return self.now() * 1000
 
     def monotonic(self) -> float:
-        """Tell the seconds that have passed."""
+        """Return the seconds that have passed."""
         return self._passed_us / 1e6
 
     def monotonic_ns(self) -> int:
-        """Tell the nanoseconds that have passed."""
+        """Return the nanoseconds that have passed."""
         return self._passed_us * 1000
 
     @contextmanager
@@ -82,7 +82,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(self._jumping)
 
     def time(self) -> float:
-        """Tell the seconds that have passed."""
+        """Return the seconds that have passed."""
         return self._virtual_time.monotonic()
 
     def run_in_executor(  # type: ignore[override]

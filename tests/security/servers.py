@@ -76,7 +76,7 @@ class Upload:
 
 
 def uploads() -> Iterator[Upload]:
-    """Give the hostile requests."""
+    """Return the hostile requests."""
     yield Upload("plain")
     yield Upload("accepted", "/v1/episodes/{host}/accepted")
     yield Upload("HTTP/1.0", version="HTTP/1.0")
@@ -136,7 +136,7 @@ class Server:
     command: list[str] = field(default_factory=list)
 
     def send(self, octets: bytes) -> int:
-        """Send a request; give the status of the response, 0 if there was none."""
+        """Send a request; return the status of the response, 0 if there was none."""
         with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
             response = b""
             try:
@@ -273,7 +273,7 @@ class Servers:
 
 
 def gunicorn_options() -> list[str]:
-    """Give the options that another-receiver.md recommends for gunicorn, but for those that are here anyway."""
+    """Return the options that another-receiver.md recommends for gunicorn, but for those that are here anyway."""
     (form,) = re.findall(r"--access-logformat '([^']*)'", RECIPES)
     return ["--access-logformat", form]
 

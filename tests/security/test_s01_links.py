@@ -41,7 +41,7 @@ def alert(host: str = "a") -> Alert:
 
 
 def tree(directory: Path) -> dict[str, tuple[Any, ...]]:
-    """Give everything about the files of a directory that an attack could change."""
+    """Return everything about the files of a directory that an attack could change."""
     found = {}
     for path in sorted([directory, *directory.rglob("*")]):
         state = path.lstat()

@@ -74,7 +74,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, do_without: DoWithout) -> M
 
 
 def counted(lines: list[bytes], parser: LogParser) -> dict[str, list[Response | Unstamped]]:
-    """Read a log as journald hands it on, line by line; give what is counted of each host."""
+    """Read a log as journald hands it on, line by line; return what is counted of each host."""
     found: dict[str, list[Response | Unstamped]] = defaultdict(list)
     for line in lines:
         for one in parser.parse(line, 0)[0]:
@@ -119,5 +119,5 @@ def test_S3_no_pattern_counts_anything_for_another_host_in_any_servers_log(
 
 
 def statuses(ones: list[Response | Unstamped]) -> list[int]:
-    """Give the statuses of responses."""
+    """Return the statuses of responses."""
     return [one.status for one in ones if isinstance(one, Response)]

@@ -29,7 +29,7 @@ RESOLVED = "alerts.resolved = true\n"
 
 @pytest.fixture
 def clock(tmp_path: Path, do_without: DoWithout) -> FakeClock:
-    """Give a clock that can be set."""
+    """Return a clock that can be set."""
     if (library := find_libfaketime()) is None:
         do_without("libfaketime is not installed")
     # What is alerted once an hour is alerted again by a clock that is set back into the hour before.
@@ -50,14 +50,14 @@ def state_of(site: Site) -> dict[str, Any]:
 
 
 def standing(site: Site) -> list[tuple[str, str]]:
-    """Give what the saved state says is open."""
+    """Return what the saved state says is open."""
     if not state_path(site).exists():
         return []
     return sorted((incident["host"], incident["symptom"]) for incident in state_of(site)["incidents"]["open"])
 
 
 def told(site: Site) -> list[tuple[str, str, str]]:
-    """Give the host, symptom and status of each row of the alert log, sorted; an alert's status is empty."""
+    """Return the host, symptom and status of each row of the alert log, sorted; an alert's status is empty."""
     return sorted((row["host"], row["symptom"], row.get("status", "")) for row in site.alert_rows())
 
 
@@ -331,7 +331,7 @@ def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartServic
 
 
 def service_state(service: Service, site: Site) -> list[dict[str, Any]]:
-    """Give the open incidents as saved, once two are."""
+    """Return the open incidents as saved, once two are."""
     service.until(lambda: len(standing(site)) == 2, "the state")
     incidents: list[dict[str, Any]] = state_of(site)["incidents"]["open"]
     return incidents

@@ -65,7 +65,7 @@ class Life:
         )
 
     def tick(self) -> Counter[str]:
-        """Evaluate, and let a tick pass; give how many alerts there were of each symptom."""
+        """Evaluate, and let a tick pass; return how many alerts there were of each symptom."""
         gone = evict(self.fleet, lookback_of(self.detectors), self.now)
         evaluation = evaluate(self.fleet, self.detectors, self.now, tuple(self.incidents.open))
         news = self.incidents.update(replace(evaluation, gone=gone))
@@ -124,7 +124,7 @@ def test_S5_a_flood_of_refused_names_is_one_alert_an_hour() -> None:
 
     assert {hour: dict(alerts) for hour, alerts in by_hour.items()} == {hour: {"unknown-hosts": 1} for hour in by_hour}
     _, _, detail = life.alerts[-1]
-    assert detail.count("invented-") == 20  # ten hosts, and ten of the alerts held back
+    assert detail.count("invented-") == 20  # ten hosts, and ten of the alerts inhibited
     assert life.ends == []
     assert len(life.incidents.open) < 2_100
 
@@ -385,7 +385,7 @@ def test_S5_replay_sees_a_host_that_uploads_later_in_a_flood(site: Site, run_com
 
 
 def detail_of(site: Site, host: str) -> str:
-    """Give the detail of a host's first alert."""
+    """Return the detail of a host's first alert."""
     return next(str(row["detail"]) for row in site.alert_rows() if row["host"] == host)
 
 

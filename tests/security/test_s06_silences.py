@@ -46,7 +46,7 @@ ONLY_HOSTS = "receiver.enabled = false"
 
 
 def asked(site: Site, requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ask the service all of it by one connection; give its answers."""
+    """Ask the service all of it by one connection; return its answers."""
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(str(site.directory / "control.sock"))
         with client.makefile("rwb") as stream:
@@ -87,7 +87,7 @@ def write(site: Site, silences: list[dict[str, Any]]) -> None:
 
 
 def answers_and_ticks(site: Site, service: Service, run_command: RunCommand) -> dict[str, Any]:
-    """Wait until it has ticked and fed its watchdog anew; give the status that it answers."""
+    """Wait until it has ticked and fed its watchdog anew; return the status that it answers."""
     fed = len(service.notify.having("WATCHDOG"))
     service.until_evaluated_anew()
     service.until(lambda: len(service.notify.having("WATCHDOG")) > fed + 1, "the watchdog to be fed")

@@ -32,7 +32,7 @@ def suppress(site: Site, count: int, since: int, until: int) -> None:
 
 
 def hosts(document: dict[str, Any]) -> dict[str, tuple[str, list[str]]]:
-    """Give the state of each host, and what cannot be ruled out of it."""
+    """Return the state of each host, and what cannot be ruled out of it."""
     return {one["host"]: (one["state"], one["hidden"]) for one in document["hosts"] if one["host"] != "flood"}
 
 

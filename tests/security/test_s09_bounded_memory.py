@@ -37,7 +37,7 @@ UNIT = Path(__file__).parents[2] / "packaging" / "fleet-health.service"
 
 
 def state_size(hosts: int, refusals_per_s: int, ticks: int) -> int:
-    """Live for some ticks with refusals of ever new names, ten of each; give the bytes of what is saved."""
+    """Live for some ticks with refusals of ever new names, ten of each; return the bytes of what is saved."""
     settings = load(None)
     detectors, fleet, incidents, history = settings.detectors(), Fleet(), Incidents(), History()
     incidents.tune(settings.policy, Scope(frozenset(detector.symptom for detector in detectors)))

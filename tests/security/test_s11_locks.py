@@ -57,7 +57,7 @@ def alert(host: str = "a") -> Alert:
 
 @pytest.fixture
 def lock_all(do_without: DoWithout) -> Iterator[Callable[..., int]]:
-    """Let another user lock every file that they may read, in every way there is; gives how many could be opened."""
+    """Let another user lock every file that they may read, in every way there is; returns how many could be opened."""
     if os.geteuid() != 0:
         do_without("only root can become somebody else")
     processes = []

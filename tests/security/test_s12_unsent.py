@@ -62,7 +62,7 @@ def journal_site(site: Site, journald: PrivateJournald) -> Site:
 
 
 def entries(journald: PrivateJournald, **fields: str) -> list[dict[str, Any]]:
-    """Give the alerts in the journal."""
+    """Return the alerts in the journal."""
     journald.sync()
     with journal.Reader(path=str(journald.directory)) as reader:
         for message_id in MESSAGE_IDS.values():
@@ -73,7 +73,7 @@ def entries(journald: PrivateJournald, **fields: str) -> list[dict[str, Any]]:
 
 
 def sent(journald: PrivateJournald) -> list[tuple[str, str]]:
-    """Give host and symptom of each of our alerts in the journal, in order."""
+    """Return host and symptom of each of our alerts in the journal, in order."""
     return sorted((entry["FLEET_HOST"], entry["FLEET_SYMPTOM"]) for entry in entries(journald, _UID=str(os.getuid())))
 
 

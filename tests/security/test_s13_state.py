@@ -310,7 +310,7 @@ ODD_SILENCES: dict[str, dict[str, object]] = {
 
 
 def row_with(change: Mapping[str, object]) -> Callable[[Path], object]:
-    """Give what puts a silence with something odd about it at a path."""
+    """Return what puts a silence with something odd about it at a path."""
     return lambda path: path.write_text(json.dumps({"version": 1, "silences": [{**ROW, **change}]}))
 
 

@@ -95,7 +95,7 @@ def test_S14_an_odd_rotated_file_stops_no_alert_and_is_named(
 
 @pytest.fixture
 def caplog_events(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
-    """Give what the sinks log."""
+    """Return what the sinks log."""
     events: list[dict[str, str]] = []
     monkeypatch.setattr(
         "fleet_health.records.alert_log._log.warning", lambda event, **fields: events.append({"event": event, **fields})

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def flat(row: dict[str, Any], path: str = "") -> dict[str, float]:
-    """Give each number of nested counters by its path."""
+    """Return each number of nested counters by its path."""
     numbers: dict[str, float] = {}
     for key, value in row.items():
         numbers |= flat(value, f"{path}/{key}") if isinstance(value, dict) else {f"{path}/{key}": value}

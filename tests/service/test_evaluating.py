@@ -34,7 +34,7 @@ def systemd_says(site: Site, message: str, message_id: str, *, minutes_ago: floa
 
 
 def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_service: StartService) -> None:
-    """Its hosts are held back and named, over a restart too; those that outlive it are notified then."""
+    """Its hosts are inhibited and named, over a restart too; those that outlive it are notified then."""
     site.configure("alerts.resolved = true")
     for host in HOSTS:
         site.answer(host, 503, times=12)

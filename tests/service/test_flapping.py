@@ -1,4 +1,4 @@
-"""What comes and goes, and what is held back, in the real service: nobody is told twice, and nothing goes untold."""
+"""What comes and goes, and what is inhibited, in the real service: nobody is told twice, and nothing goes untold."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ def incidents_of(site: Site) -> dict[str, Any]:
 
 
 def open_pairs(site: Site) -> set[tuple[str, str]]:
-    """Give what is open."""
+    """Return what is open."""
     return {(incident["host"], incident["symptom"]) for incident in incidents_of(site)["open"]}
 
 
 def flapping_pairs(site: Site) -> set[tuple[str, str]]:
-    """Give what has come too often, whether or not that was said."""
+    """Return what has come too often, whether or not that was said."""
     return {(host, symptom) for (host, symptom), _ in incidents_of(site)["flapping"]}
 
 
 def told(site: Site) -> set[tuple[str, str]]:
-    """Give what was notified, however many hours had begun meanwhile."""
+    """Return what was notified, however many hours had begun meanwhile."""
     return set(site.alerted())
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def outcomes(site: Site) -> list[tuple[str, str, str]]:
-    """Give the host, symptom and status of each row of the alert log, in order; an alert's status is empty."""
+    """Return the host, symptom and status of each row of the alert log, in order; an alert's status is empty."""
     return [(row["host"], row["symptom"], row.get("status", "")) for row in site.alert_rows()]
 
 
@@ -26,7 +26,7 @@ def state_of(site: Site) -> dict[str, Any]:
 
 
 def open_incidents(site: Site) -> list[tuple[str, str]]:
-    """Give what the saved state says is open."""
+    """Return what the saved state says is open."""
     if not (site.directory / "state" / "state.json").exists():
         return []
     return sorted((incident["host"], incident["symptom"]) for incident in state_of(site)["incidents"]["open"])

@@ -141,13 +141,13 @@ def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 -
 
 
 def follow(site: Site) -> str:
-    """Give the index nothing to complain about."""
+    """Return the index nothing to complain about."""
     site.upload("pi-01")
     return ""
 
 
 def fall_behind(site: Site) -> str:
-    """Give it more than one read takes in, from a slow disk."""
+    """Return it more than one read takes in, from a slow disk."""
     site.upload(*(f"host-{number}" for number in range(9000)))
     return READ_SLOWLY
 

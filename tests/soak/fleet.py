@@ -67,7 +67,7 @@ class Fleet:
         self._steady = range(count - 7 * some)
 
     def uploads(self, hour: int, minute: int, random: Random) -> Iterator[Upload]:
-        """Give the uploads of one minute of one hour."""
+        """Return the uploads of one minute of one hour."""
         for number in self._steady:
             if (number + minute) % 5 == 0:
                 yield Upload(f"steady-{number}")
@@ -83,7 +83,7 @@ class Fleet:
             yield Upload(f"unstamped-{number}", 201 if is_stamped else 400, is_stamped=is_stamped)
 
     def expected_alerts(self, hour: int) -> Iterator[tuple[str, str, int]]:
-        """Give the host, symptom and minute of each alert that the rules ask for in one hour."""
+        """Return the host, symptom and minute of each alert that the rules ask for in one hour."""
         for number in self._unstamped:
             yield f"unstamped-{number}", "unstamped", 20
         for number in self._refused:

@@ -80,7 +80,7 @@ class Footprint:
         )
 
     def differences(self, first: Footprint) -> Iterator[str]:
-        """Say what is not what it was, by more than the tolerance."""
+        """Return what is not what it was, by more than the tolerance."""
         for name, now, before in zip(names(), astuple(self), astuple(first), strict=True):
             if abs(now - before) > before * TOLERANCE:
                 yield f"{name}: {now}, not {before} as after the first hour"

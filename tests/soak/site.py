@@ -75,7 +75,7 @@ class Site:
         self.config.write_text('tick = "never"\n')
 
     def alert_rows(self) -> Iterator[dict[str, Any]]:
-        """Give the rows of every alert log that is there."""
+        """Return the rows of every alert log that is there."""
         for file in self._directory.glob("alerts-*.jsonl*"):
             for line in file.read_bytes().splitlines():
                 yield json.loads(line)

@@ -79,7 +79,7 @@ class Soak:
         self._site.write(self._fleet.uploads(0, 0, self._random), self._started_at)
 
     async def run(self, hours: int, on_footprint: Callable[[int, Footprint], None]) -> None:
-        """Let the service run for so many hours; give its footprint after the first, then daily, and at the end."""
+        """Let the service run for so many hours; return its footprint after the first, then daily, and at the end."""
         loop = asyncio.get_running_loop()
         with closing(self._site), self._site.log.taken(), self._systemd.listening(loop):
             service = asyncio.create_task(Daemon(lambda: load(self._site.config)).run())
@@ -209,7 +209,7 @@ class Soak:
 
 
 def soak(hours: int, hosts: int, seed: int, leak: str | None = None) -> int:
-    """Do it, saying what comes of it; give the exit status."""
+    """Do it, saying what comes of it; return the exit status."""
     started = time.monotonic()
     directory = Path(tempfile.mkdtemp(prefix="fleet-health-soak-"))
     virtual_time = VirtualTime(int(_START.timestamp()) * 1_000_000)
@@ -241,7 +241,7 @@ def _say(text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says; give the exit status."""
+    """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description="Run the service for weeks of virtual time; see that nothing grows.")
     parser.add_argument("--days", type=float, default=14, metavar="N", help="how long; at least two hours (14)")
     parser.add_argument("--hosts", type=int, default=60, metavar="N", help="how many hosts at a time; at least 12 (60)")

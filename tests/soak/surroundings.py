@@ -97,7 +97,7 @@ class ServiceLog:
             os.close(terminal)
 
     def take(self) -> Iterator[dict[str, Any]]:
-        """Give every line since this was last asked; one that is no line of the log, such as a traceback's, too."""
+        """Return every line since this was last asked; one that is no line of the log, such as a traceback's, too."""
         lines = self._path.read_text().splitlines()
         os.truncate(self._path, 0)
         for line in lines:

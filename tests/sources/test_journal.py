@@ -60,7 +60,7 @@ def journal(directory: Path) -> Iterator[JournalFile]:
 
 
 def settings_of(directory: Path) -> JournalSettings:
-    """Give the settings for a journal directory."""
+    """Return the settings for a journal directory."""
     return load(None, {"journal.directory": ("--journal-directory", str(directory))}).journal
 
 

@@ -45,7 +45,7 @@ def journald_says(site: Site, message: str, at: Instant, **fields: str) -> None:
 
 
 async def followed(site: Site, *, seen_until: Instant | None = None) -> tuple[list[Any], SourceState]:
-    """Read the journal once; give what was delivered, and the state."""
+    """Read the journal once; return what was delivered, and the state."""
     site.sync_journal()
     observations: list[Any] = []
     follower = JournalFollower(

@@ -100,7 +100,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Evaluate once; give the exit status."""
+    """Evaluate once; return the exit status."""
     logs.configure(options.log_level)
     try:
         settings = load(config_path(options), _overrides(options))
@@ -151,7 +151,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
-    """Give the settings that the options make: key -> (option, value as in TOML)."""
+    """Return the settings that the options make: key -> (option, value as in TOML)."""
     given: list[tuple[str, str, Any]] = []
     for key, name in (
         ("index.path", "index_path"),

@@ -31,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print it; give the exit status."""
+    """Print it; return the exit status."""
     if importlib.util.find_spec("shtab") is None:
         sys.stderr.write("the completion needs shtab, which is not installed: pip install 'fleet-health[completion]'\n")
         return _CANNOT_START
@@ -59,5 +59,5 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
 
 
 def _mark(action: Any, kind: Any) -> None:
-    """Say in shtab's way, an attribute that argparse knows nothing of, that an argument is a file."""
+    """Return in shtab's way, an attribute that argparse knows nothing of, that an argument is a file."""
     action.complete = kind

@@ -96,9 +96,9 @@ def _directory(keep: Path | None) -> Iterator[Path]:
     keep.mkdir(parents=True, exist_ok=True)
     with SafeDirectory(keep) as directory:
         if directory.owner[0] != os.geteuid():
-            raise _UnusableDirectoryError(f"{keep} belongs to another user; give --keep a directory of your own")
+            raise _UnusableDirectoryError(f"{keep} belongs to another user; return --keep a directory of your own")
     if any(keep.iterdir()):
-        raise _UnusableDirectoryError(f"{keep} is not empty; give --keep a new directory")
+        raise _UnusableDirectoryError(f"{keep} is not empty; return --keep a new directory")
     yield keep.resolve()
 
 

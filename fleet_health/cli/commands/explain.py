@@ -39,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Explain; give the exit status."""
+    """Explain; return the exit status."""
     return with_service(options, partial(_show, options=options))
 
 

@@ -54,7 +54,7 @@ def command_page(parser: argparse.ArgumentParser, program: str) -> str:
 
 
 def _ways(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Give each way to call a command. argparse breaks lines as it sees fit; each way begins with the command."""
+    """Return each way to call a command. argparse breaks lines as it sees fit; each way begins with the command."""
     _, _, text = " ".join(parser.format_usage().split()).partition(": ")
     for way in text.split(parser.prog)[1:]:
         yield f"{roff.bold(parser.prog)}{roff.usage(way.rstrip())}"
@@ -79,7 +79,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _value(action: argparse.Action) -> str:
-    """Give what stands for the value of an argument; nothing for a switch."""
+    """Return what stands for the value of an argument; nothing for a switch."""
     if action.nargs == 0:
         return ""
     if action.metavar is None and action.choices is not None:
@@ -89,7 +89,7 @@ def _value(action: argparse.Action) -> str:
 
 
 def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Give the explanation of an argument, with its choices and its default if neither is said yet."""
+    """Return the explanation of an argument, with its choices and its default if neither is said yet."""
     said = explanation(parser, action)
     choices = [] if action.metavar is None else list(map(str, action.choices or ()))
     if not all(choice in said for choice in choices):

@@ -49,7 +49,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Try the patterns; give the exit status."""
+    """Try the patterns; return the exit status."""
     try:
         settings = load(config_path(options)).journal
     except ConfigError as error:
@@ -76,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    """Give the lines of a file, each no longer than a message of the journal is read; raises SourceRefused."""
+    """Return the lines of a file, each no longer than a message of the journal is read; raises SourceRefused."""
     with sys.stdin.buffer if path == _STDIN else path.open("rb") as file:
         is_first = True
         while line := file.readline(MESSAGE_LIMIT):

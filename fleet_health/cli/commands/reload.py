@@ -35,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say what would change, and reload; give the exit status."""
+    """Return what would change, and reload; return the exit status."""
     return with_service(options, partial(_reload, options=options))
 
 

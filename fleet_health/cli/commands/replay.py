@@ -69,7 +69,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Replay; give the exit status."""
+    """Replay; return the exit status."""
     now = clock.now()
     since = options.since(now)
     until = now if options.until is None else options.until(now)
@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _tell(options: argparse.Namespace, report: Report, old: Report | None, timeline: Timeline | None) -> int:
-    """Print what was found, and draw it; give the exit status."""
+    """Print what was found, and draw it; return the exit status."""
     failures = report.failures if old is None else old.failures | report.failures
     problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
     if timeline is not None:
@@ -172,7 +172,7 @@ def _note(
 
 
 def _since(text: str) -> Callable[[Instant], Instant]:
-    """Read a time, or how long ago it is; gives what gives it from the present."""
+    """Read a time, or how long ago it is; returns what gives it from the present."""
     try:
         length_us = duration()(text)
     except ValueError as error:

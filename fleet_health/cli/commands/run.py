@@ -42,7 +42,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve; give the exit status."""
+    """Serve; return the exit status."""
     logs.configure(options.log_level)
     try:
         asyncio.run(_serve(options))
@@ -67,7 +67,7 @@ def _load(options: argparse.Namespace) -> Settings:
 
 
 def _leave_hung_threads_behind() -> None:
-    """See to it that a thread that waits for a dead disk does not keep us from ending.
+    """Handle it that a thread that waits for a dead disk does not keep us from ending.
 
     Everything has been written and closed by now. An orderly exit is faster than this; it would only wait for threads.
     """

@@ -84,7 +84,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Do what was asked for; give the exit status."""
+    """Do what was asked for; return the exit status."""
     try:
         state_directory, control_path = (
             load_path(config_path(options), key) for key in ("state.directory", "control.path")
@@ -121,7 +121,7 @@ class _Silences:
     control_path: Path
 
     def add(self, silence: Silence, now: Instant, *, is_wide_meant: bool) -> Silence:
-        """Add one; give it as it is then."""
+        """Add one; return it as it is then."""
         request = {
             "command": "silence",
             "hosts": silence.hosts,
@@ -217,7 +217,7 @@ def _end(silences: _Silences, options: argparse.Namespace) -> int:
 
 
 def _advice(error: SinkUnavailable | NoAnswerError) -> str:
-    """Say what to do, where the error does not say it itself."""
+    """Return what to do, where the error does not say it itself."""
     if isinstance(error, NoAnswerError) or not isinstance(error.__cause__, OSError):
         return ""
     if isinstance(error.__cause__, PermissionError) and os.geteuid() != 0:

@@ -57,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Show the status; give the exit status."""
+    """Show the status; return the exit status."""
     request = {"command": "status", "hosts": options.hosts, "states": options.state or [], "limit": options.limit}
     show_it = _watch if options.watch else partial(_show, options=options)
     return with_service(options, lambda path: show_it(path, request))
@@ -73,7 +73,7 @@ def _show(path: Path, request: Mapping[str, Any], options: argparse.Namespace) -
 
 
 def exit_status(document: Mapping[str, Any]) -> int:
-    """Give the exit status that a status document asks for."""
+    """Return the exit status that a status document asks for."""
     if document["is_blind"] or document.get("hidden_by_symptom"):
         return _EXIT_BLIND
     is_well = _OPEN.isdisjoint(document["incidents_by_state"]) and not document["problems"]
@@ -81,7 +81,7 @@ def exit_status(document: Mapping[str, Any]) -> int:
 
 
 def _watch(path: Path, request: Mapping[str, Any]) -> int:
-    """Show it again and again, as much as there is room for; give the exit status of the last time."""
+    """Show it again and again, as much as there is room for; return the exit status of the last time."""
     status = 0
     try:
         while True:

@@ -144,13 +144,13 @@ class _Reader:
 
 
 def _paragraphs(lines: list[str]) -> list[str]:
-    """Give the paragraphs of a comment, without its signs."""
+    """Return the paragraphs of a comment, without its signs."""
     text = "\n".join(line.removeprefix("#").strip() for line in lines)
     return [" ".join(part.split()) for part in re.split(r"\n{2,}", text) if part.strip()]
 
 
 def _takes(entry: Key, example: str) -> str:
-    """Say what a key takes, in the words with which it refuses another thing, and what it is by default."""
+    """Return what a key takes, in the words with which it refuses another thing, and what it is by default."""
     kind = _kind(entry)
     said = roff.escape(f"{kind[:1].upper()}{kind[1:]}.")
     if entry.default is not None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Give each direct subcommand that `--help` lists: in how many words, and its parser."""
+    """Return each direct subcommand that `--help` lists: in how many words, and its parser."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):
             for entry in action._get_subactions():
@@ -22,19 +22,19 @@ def subcommands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse
 
 
 def all_parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Give a parser and those of all its subcommands, in the order of `--help`."""
+    """Return a parser and those of all its subcommands, in the order of `--help`."""
     yield parser
     for _, subparser in subcommands(parser):
         yield from all_parsers(subparser)
 
 
 def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """Give each option and positional argument that `--help` explains, subcommands left out."""
+    """Return each option and positional argument that `--help` explains, subcommands left out."""
     for action in parser._actions:
         if not isinstance(action, argparse._SubParsersAction) and action.help != argparse.SUPPRESS:
             yield action
 
 
 def explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Give what `--help` says of an argument."""
+    """Return what `--help` says of an argument."""
     return (action.help or "") % {**vars(action), "prog": parser.prog}

@@ -215,7 +215,7 @@ class _Picture:
                 taken_until += (len(text) + 1) * letter
 
     def _place(self, since: Instant, until: Instant) -> tuple[float, float]:
-        """Give where something that lasted begins, and how wide it is drawn."""
+        """Return where something that lasted begins, and how wide it is drawn."""
         begin = min(_days(since), self._until - self._narrowest)
         return begin, max(self._narrowest, _days(until) - begin)
 

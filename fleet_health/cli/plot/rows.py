@@ -131,12 +131,12 @@ def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
 
 
 def columns_of(timeline: Timeline) -> int:
-    """Say into how many columns the picture is divided: several bins share one where the eye could not tell."""
+    """Return into how many columns the picture is divided: several bins share one where the eye could not tell."""
     return -(-timeline.bins // _bins_a_column(timeline))
 
 
 def column_width(timeline: Timeline) -> float:
-    """Say how many microseconds a column is wide."""
+    """Return how many microseconds a column is wide."""
     return max(1, timeline.until - timeline.since) / timeline.bins * _bins_a_column(timeline)
 
 
@@ -145,7 +145,7 @@ def _bins_a_column(timeline: Timeline) -> int:
 
 
 def _columns(timeline: Timeline, host: str) -> list[list[int]]:
-    """Give a host's counts by column, for each of `KINDS`."""
+    """Return a host's counts by column, for each of `KINDS`."""
     width, columns = _bins_a_column(timeline), columns_of(timeline)
     if host not in timeline.counts:  # one that is expected and never came has an incident and nothing else
         return [[0] * columns for _ in KINDS]
@@ -156,14 +156,14 @@ def _columns(timeline: Timeline, host: str) -> list[list[int]]:
 
 
 def _wellness(timeline: Timeline, host: str, episodes: Sequence[Episode]) -> tuple[int, int]:
-    """Tell which host is in more trouble, the least first: by how long, then by how often it was refused."""
+    """Return which host is in more trouble, the least first: by how long, then by how often it was refused."""
     troubled_us = sum(bar.until - bar.since + 1 for bar in _row(timeline, host, episodes).bars)
     columns = dict(zip(KINDS, _columns(timeline, host), strict=True))
     return -troubled_us, -sum(columns["client_errors"]) - sum(columns["server_errors"])
 
 
 def _gaps_within(timeline: Timeline, source: str) -> list[Gap]:
-    """Give the gaps that are to be seen; those that overlap are one."""
+    """Return the gaps that are to be seen; those that overlap are one."""
     gaps: list[Gap] = []
     for gap in sorted(timeline.gaps[source], key=lambda gap: (gap.since, gap.until)):
         if not gap.overlaps(timeline.since, timeline.until):

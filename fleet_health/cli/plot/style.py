@@ -80,7 +80,7 @@ def cut(text: str, longest: int = LONGEST_NAME) -> str:
 
 
 def color_of(symptom: str) -> str:
-    """Give the colour of a symptom's incidents."""
+    """Return the colour of a symptom's incidents."""
     return SYMPTOMS.get(symptom, OTHER_SYMPTOM)
 
 

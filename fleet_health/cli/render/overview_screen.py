@@ -65,7 +65,7 @@ def screen(document: Mapping[str, Any], width: int, paint: Paint, height: int | 
 
 
 def short_duration(seconds: float | None) -> str:
-    """Say a duration in up to six characters: `42s`, `31m`, `5h02m`, `12d`; a dash if there is none."""
+    """Return a duration in up to six characters: `42s`, `31m`, `5h02m`, `12d`; a dash if there is none."""
     if seconds is None:
         return "-"
     whole = max(0, int(seconds))
@@ -147,7 +147,7 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
 
 
 def _wrapped(text: str, width: int, paint: Paint, *codes: str) -> Iterator[str]:
-    """Give a sentence whole, in as many lines as it takes: what to do about it is often said at its end."""
+    """Return a sentence whole, in as many lines as it takes: what to do about it is often said at its end."""
     wrapper = TextWrapper(max(width, _HOST_LEAST), subsequent_indent="  ", break_on_hyphens=False)
     for line in wrapper.wrap(printable(text)):
         yield paint(line, *codes)
@@ -164,7 +164,7 @@ def _symptoms(host: Mapping[str, Any]) -> str:
 
 
 def strip_in(strip: str, paint: Paint) -> str:
-    """Give a strip as it is shown."""
+    """Return a strip as it is shown."""
     shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
     return "".join(paint(shown[one], *_STRIP_COLOURS[one]) for one in strip)
 

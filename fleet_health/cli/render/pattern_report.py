@@ -125,7 +125,7 @@ class Report:
 
 
 def as_lines(report: Report, columns: int) -> Iterator[str]:
-    """Tell it in words, in lines of so many columns but for the samples."""
+    """Return it in words, in lines of so many columns except for the samples."""
     yield f"{report.lines} lines"
     yield from _pattern("journal.response", report.response, report, columns)
     if report.settings.unstamped_host is None:

@@ -54,7 +54,7 @@ class Progress:
         self._stream.flush()
 
     def _columns(self) -> int:
-        """Give the columns of this terminal, which need not be that of the output."""
+        """Return the columns of this terminal, which need not be that of the output."""
         with suppress(OSError):
             return os.get_terminal_size(self._stream.fileno()).columns or _PLAIN_WIDTH
         return _PLAIN_WIDTH

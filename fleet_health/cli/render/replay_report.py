@@ -57,7 +57,7 @@ class Report:
 
 
 def as_lines(report: Report, old: Report | None) -> Iterator[str]:
-    """Say it in words: all that would have fired, or with another replay what is added, gone or changed."""
+    """Return it in words: all that would have fired, or with another replay what is added, gone or changed."""
     yield (
         f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {plural(report.ticks, 'tick')},"
         f" {plural(len(report.episodes), 'incident')}, {plural(report.alerts, 'alert')}"

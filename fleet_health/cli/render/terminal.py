@@ -25,7 +25,7 @@ class Paint:
         self.is_on = is_on
 
     def __call__(self, text: str, *codes: str) -> str:
-        """Give a text in a colour."""
+        """Return a text in a colour."""
         return f"\x1b[{';'.join(codes)}m{text}\x1b[0m" if self.is_on and codes and text else text
 
 
@@ -36,17 +36,17 @@ def paint_for(stream: object) -> Paint:
 
 
 def width() -> int:
-    """Give the columns that there are: 80 where nobody says."""
+    """Return the columns that there are: 80 where nobody says."""
     return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).columns
 
 
 def height() -> int:
-    """Give the lines that there are."""
+    """Return the lines that there are."""
     return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).lines
 
 
 def can_show(text: str) -> bool:
-    """Say whether stdout has all characters of a text."""
+    """Return whether stdout has all characters of a text."""
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):

@@ -92,7 +92,7 @@ class OpenFile:
         os.close(self._fd)
 
     def state(self) -> os.stat_result:
-        """Say how it is: size, inode, links."""
+        """Return how it is: size, inode, links."""
         return os.fstat(self._fd)
 
     @property
@@ -101,16 +101,16 @@ class OpenFile:
         return Place(self._offset, self._fingerprint)
 
     def number(self) -> tuple[int, int]:
-        """Give its device, and its inode number there."""
+        """Return its device, and its inode number there."""
         state = self.state()
         return state.st_dev, state.st_ino
 
     def head(self) -> bytes:
-        """Give the first bytes. While a file is only appended to, what it began with it still begins with."""
+        """Return the first bytes. While a file is only appended to, what it began with it still begins with."""
         return os.pread(self._fd, _FINGERPRINT_SIZE, 0)
 
     def damage(self) -> str:
-        """Say whether the file was truncated or rewritten since the last read, so that our place is none any more."""
+        """Return whether the file was truncated or rewritten since the last read, so that our offset is void."""
         state = self.state()
         if state.st_size < self._offset:
             return "truncated"
@@ -147,7 +147,7 @@ class OpenFile:
         return Block(data[start:end], len(data) < size, event=event)
 
     def rest(self) -> bytes:
-        """Give what stands behind the last newline."""
+        """Return what stands behind the last newline."""
         return b"" if self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
 
     def begin(self) -> None:
@@ -170,6 +170,6 @@ class OpenFile:
 
 
 def last_line(file: OpenFile) -> bytes:
-    """Give what stands behind the last newline as a line: it can get no newline any more. Empty if there is nothing."""
+    """Return what stands behind the last newline, as a line: it will get no newline. Empty if there is nothing."""
     rest = file.rest()
     return rest + b"\n" if rest else b""

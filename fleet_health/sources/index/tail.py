@@ -84,7 +84,7 @@ class Tail:
                 raise SourceFailing(f"{self.path}: {error.strerror}") from error
 
     def rest(self) -> bytes:
-        """Give what stands behind the last newlines: lines that are not ended yet, or never will be."""
+        """Return what stands behind the last newlines: lines that are not ended yet, or never will be."""
         with self._lock:
             files = [left.file for left in self._left] + ([] if self._file is None else [self._file])
             return b"".join(map(last_line, files))
@@ -213,7 +213,7 @@ def _refuse_odd(path: Path, state: os.stat_result) -> None:
 
 
 def _hidden(path: Path) -> str:
-    """Say what else may be the matter with a path that a unit's hardening can hide."""
+    """Return what else may be the matter with a path that a unit's hardening can hide."""
     # INVOCATION_ID is what systemd gives to every service; by hand nothing is hidden.
     if "INVOCATION_ID" not in os.environ or not any(path.is_relative_to(place) for place in _HIDDEN_PLACES):
         return ""

@@ -39,7 +39,7 @@ class BrokenLines:
         self._waiting = 0
 
     def is_part(self, message: bytes) -> bool:
-        """Say whether the entry read last, with this message, holds a part of a line."""
+        """Return whether the entry read last, with this message, holds a part of a line."""
         # Only long entries are asked for the field, for that costs a fifth of what reading an entry does. So LineMax=
         # must not be set below this limit.
         if len(message) <= LINE_LIMIT and not self.streams:

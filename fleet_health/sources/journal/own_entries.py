@@ -43,7 +43,7 @@ class OwnEntries:
     keys: set[str] = field(default_factory=set)
 
     def knows(self, key: str, at: Instant) -> bool:
-        """Say whether an entry was sent, or it cannot be told any more."""
+        """Return whether an entry was sent, or it cannot be told any more."""
         return key in self.keys or at < self.begins_at
 
 
@@ -75,7 +75,7 @@ def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[s
 
 
 def _namespace_of(mark: tuple[str, str]) -> str | None:
-    """Give the journal namespace that shows an entry of ours, empty for the default one; None if none does."""
+    """Return the journal namespace that shows an entry of ours, empty for the default one; None if none does."""
     try:
         with closing(journal.Reader(flags=_LOCAL_ONLY | _ALL_NAMESPACES)) as reader:
             reader.add_match(**{mark[0]: mark[1], "_UID": str(os.getuid())})

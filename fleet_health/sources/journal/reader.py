@@ -111,7 +111,7 @@ class JournalReader:
         return descriptor
 
     def is_outdated(self) -> bool:
-        """Say whether there can be journal files that this reader will never hear of."""
+        """Return whether there can be journal files that this reader will never hear of."""
         try:
             return self.fd is None or self._places != _identities(self._settings) or bool(_unreadable(self._settings))
         except OSError:
@@ -189,7 +189,7 @@ class JournalReader:
         return value
 
     def system_message_id(self) -> str:
-        """Give the MESSAGE_ID of the entry read last if it is systemd's or journald's own; else nothing."""
+        """Return the MESSAGE_ID of the entry read last if it is systemd's or journald's own; else nothing."""
         get = self._reader._get  # noqa: SLF001
         try:
             message_id: str = get("MESSAGE_ID").decode("ascii", "replace")
@@ -231,14 +231,14 @@ class JournalReader:
         return name
 
     def timeout(self) -> float | None:
-        """Say after how many seconds `process` is due even without a sign from the descriptor; None for never."""
+        """Return after how many seconds `process` is due even without a sign from the descriptor; None for never."""
         if self.fd is None:
             return None
         at_us: int | None = self._reader.get_timeout()
         return None if at_us is None else max(0.0, at_us / 1e6 - time.monotonic())
 
     def process(self) -> None:
-        """Take note of what happened to the journal's files. To be called when the descriptor is readable."""
+        """Record what happened to the journal's files. To be called when the descriptor is readable."""
         try:
             self._reader.process()
         except OSError as error:
@@ -270,7 +270,7 @@ def _refuse_unreadable(settings: JournalSettings) -> None:
 
 
 def _unreadable(settings: JournalSettings) -> list[Path]:
-    """Give the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
+    """Return the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
 
     Who may read only the entries of his own user sees nothing of a service's.
     """
@@ -279,7 +279,7 @@ def _unreadable(settings: JournalSettings) -> list[Path]:
 
 
 def _directories(settings: JournalSettings) -> list[Path]:
-    """Give the directories in which libsystemd looks for the journal's files."""
+    """Return the directories in which libsystemd looks for the journal's files."""
     if settings.directory is not None:
         if not settings.directory.is_dir():
             return [settings.directory]
@@ -293,6 +293,6 @@ def _directories(settings: JournalSettings) -> list[Path]:
 
 
 def _identities(settings: JournalSettings) -> list[tuple[int, int]]:
-    """Give the device and inode of each of these directories that is there."""
+    """Return the device and inode of each of these directories that is there."""
     states = [directory.stat() for directory in _directories(settings) if directory.is_dir()]
     return [(state.st_dev, state.st_ino) for state in states]

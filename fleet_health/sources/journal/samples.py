@@ -79,7 +79,7 @@ def sample_lines(
 
 
 def journal_command(settings: JournalSettings, host: str, since: Instant) -> str:
-    """Give the command that shows all of the unit's lines about a host, or with an empty host all of them."""
+    """Return the command that shows all of the unit's lines about a host, or with an empty host all of them."""
     words = ["journalctl", f"--unit={settings.unit}", f"--since=@{since // SECOND_US}"]
     if settings.directory is not None:
         words.append(f"--directory={settings.directory}")

@@ -123,7 +123,7 @@ class JournalFollower(Follower):
                     self._deliver(states)
 
     def _lack(self, gap: Gap) -> None:
-        """Take note of a gap."""
+        """Record a gap."""
         self.counters.gaps[self.state.name] += 1
         _log.warning(
             "gap in the journal",
@@ -135,7 +135,7 @@ class JournalFollower(Follower):
         self.state.lack(gap, self._clock() - self._lookback_us)
 
     def _lack_behind_broken(self, instants: Sequence[Instant]) -> None:
-        """Take note of lines that may be missing. Not logged: a client can make as many as it likes."""
+        """Record lines that may be missing. Not logged: a client can make as many as it likes."""
         if instants:
             gap = Gap(min(instants), max(instants), BROKEN, len(instants))
             self.state.lack(gap, self._clock() - self._lookback_us)

@@ -40,11 +40,11 @@ class SystemMessages:
         self._dropped_from = f" from {unit}".encode()
 
     def state(self, message_id: str, at: Instant) -> UnitState | None:
-        """Give what PID 1 says of the unit with an id; None if it is not about that."""
+        """Return what PID 1 says of the unit with an id; None if it is not about that."""
         return UnitState(at, RUNNING_BY_ID[message_id]) if message_id in RUNNING_BY_ID else None
 
     def gap(self, message_id: str, message: bytes, last_at: Instant, at: Instant) -> Gap | None:
-        """Give the gap that a message of journald tells of, given when the last message came; None if it is another."""
+        """Return the gap that a message of journald reports, given when the last message came; None for another one."""
         if message_id != DROPPED_ID or not message.endswith(self._dropped_from):
             return None
         # They were dropped after the last one that got through.
