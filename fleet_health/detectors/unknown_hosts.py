@@ -103,7 +103,7 @@ class UnknownHosts(Rule):
             symptom=SYMPTOM,
             detail=(
                 f"{len(refused)} hosts that have never uploaded, and are not expected, are refused:"
-                f" {name_hosts(refused)}{_left_out(fleet, now - self.lookback.traffic_us)}"
+                f" {name_hosts(refused)}{_alerted(fleet, refused)}{_left_out(fleet, now - self.lookback.traffic_us)}"
             ),
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(explained),
@@ -113,11 +113,13 @@ class UnknownHosts(Rule):
         """Return how many such hosts there are."""
         if host != EVERY_HOST:
             return ()
-        count = len(fleet.once((self, now), lambda: self._refused(fleet, now)))
+        refused = fleet.once((self, now), lambda: self._refused(fleet, now))
+        # Whoever invents nine names in each window is not to get an alert for each, so those before count as well.
+        count = len(refused.keys() | fleet.alerted_strangers()) if refused else 0
         return (
             Condition(
                 "refused hosts that have never uploaded",
-                f"{count}{_left_out(fleet, now - self.lookback.traffic_us)}",
+                f"{len(refused)}{_alerted(fleet, refused)}{_left_out(fleet, now - self.lookback.traffic_us)}",
                 f"at least {self._limits.min_hosts}",
                 f"detectors.{SYMPTOM}.min_hosts",
                 count >= self._limits.min_hosts,
@@ -151,6 +153,12 @@ class UnknownHosts(Rule):
 
 SYMPTOMS = frozenset({fatal_only.SYMPTOM, unstamped.SYMPTOM})
 """The symptoms whose findings are grouped."""
+
+
+def _alerted(fleet: Fleet, refused: Mapping[str, object]) -> str:
+    """Return in words how many more of such hosts have an alert of their own that is still open; else nothing."""
+    count = len(fleet.alerted_strangers() - refused.keys())
+    return f"; {count} more {'has' if count == 1 else 'have'} an open incident already" if count else ""
 
 
 def _left_out(fleet: Fleet, since: Instant) -> str:

@@ -235,6 +235,10 @@ class Fleet:
             if (window := self.traffic.window(host)) is not None and self.is_stranger(host):
                 yield host, window
 
+    def alerted_strangers(self) -> frozenset[str]:
+        """Return the strangers with an open incident that was notified; not all of them, if there are very many."""
+        return frozenset(host for host in self.register.protected if self.is_stranger(host))
+
     def stranger_counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the journal's events of each stranger with `since <= t <= until`, as `counts` does of all hosts."""
         return {host: window.count(since, until) for host, window in self.strangers()}

@@ -142,6 +142,23 @@ def test_S5_fewer_strangers_than_the_limit_are_alerted_each_as_ever() -> None:
 
 
 @pytest.mark.fault("S5", rig="core")
+def test_S5_nine_strangers_in_each_window_are_one_group_in_the_end() -> None:
+    """Other nine every half an hour, for a day: the first nine are alerted each, and the others as a group."""
+    life = Life()
+    for number in range(48):
+        names = [f"invented-{number}-{name}" for name in range(9)]
+        for name in names:
+            life.refuse([name] * 10, life.now - 10 * MINUTE, life.now)
+        for _ in range(6):
+            life.tick()
+    by_symptom = Counter(symptom for _, symptom, _ in life.alerts)
+
+    assert len({host for host, symptom, _ in life.alerts if symptom == "fatal-only"}) == 9
+    assert by_symptom["fatal-only"] <= 2 * 9  # again in the next hour, before there were more
+    assert 0 < by_symptom["unknown-hosts"] <= 25
+
+
+@pytest.mark.fault("S5", rig="core")
 def test_S5_expected_hosts_are_alerted_each_by_itself() -> None:
     """Twenty hosts that are being set up, and named as expected, are twenty alerts."""
     life = Life(expected=["new-*"])

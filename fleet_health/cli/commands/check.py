@@ -202,6 +202,7 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
 
 def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circumstances) -> Evaluation:
     fleet.lost = engine.incidents.once_uploaded
+    fleet.protect(engine.incidents.anchored)
     evaluation = engine.evaluate(fleet, now, circumstances)
     for failure in evaluation.failures:
         _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
