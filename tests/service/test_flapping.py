@@ -1,4 +1,4 @@
-"""What comes and goes, and what is inhibited, in the real service: nobody is told twice, and nothing goes untold."""
+"""What flaps and what is inhibited, in the real service: nothing is notified twice, and nothing is lost."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ class _Reader:
             raise ValueError(f"neither a comment nor a setting: {line}")
 
     def finish(self) -> None:
-        """Say that this was the last line. Detectors of which the example has nothing declare what there is to say."""
+        """Finish: detectors that the example does not mention get a section from what they declare."""
         self._end_list()
         for spec in DETECTORS:
             keys = (*spec.switches, *(one.key for one in spec.settings))
