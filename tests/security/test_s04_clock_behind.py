@@ -77,6 +77,8 @@ def test_S4_start_with_a_clock_that_is_behind(
 ) -> None:
     """Nothing ends, nothing is lost, nothing is alerted twice; neither then nor when the clock is set right."""
     site.configure(RESOLVED)
+    # A journal that began only now would look as if entries of the time before had been removed.
+    site.answer("well", 201, at_us=now_us() - 120 * MINUTE * 1_000_000)
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site, **clock.environment) as service:
