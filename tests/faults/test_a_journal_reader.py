@@ -296,13 +296,16 @@ async def test_A7_lasting_failure_is_tried_less_and_less_often(
             raise asyncio.CancelledError
 
     monkeypatch.setattr(asyncio, "sleep", count_sleep)
+    before = open_descriptors()
     async with watching(Watch(journald.settings)) as watch:
         with monkeypatch.context() as patch, capture_logs() as logs, suppress(asyncio.CancelledError):
             patch.setattr(journal.Reader, "_next", fail)
             await watch.follower.follow()
         monkeypatch.undo()
+        kept_open = open_descriptors() - before
         after = await watch.look()
 
+    assert kept_open == 0
     assert delays == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert [line["event"] for line in logs] == ["source not available"]
     assert after == ["unread"]

@@ -73,8 +73,12 @@ class JournalReader:
             self._reader: Any = journal.Reader(
                 path=None if settings.directory is None else str(settings.directory), namespace=settings.namespace
             )
+        except OSError as error:
+            raise _unavailable(error) from error
+        try:
             self.fd = self._descriptor()
         except OSError as error:
+            self.close()  # a traceback would keep it, and its files, open
             raise _unavailable(error) from error
         self.unread, self.rest = _DAMAGED, b""
         self._is_on_unread = False

@@ -141,7 +141,8 @@ class JournalFollower(Follower):
             self.state.lack(gap, self._clock() - self._lookback_us)
 
     def _open(self) -> JournalReader:
-        reader = JournalReader(self._settings)
+        # Ours from the first: if anything fails from here on, `_let_go` closes it.
+        reader = self._reader = JournalReader(self._settings)
         if self._seen_until is not None:
             oldest_at = reader.oldest_at()
             if oldest_at is not None and oldest_at > self._seen_until:
@@ -151,7 +152,6 @@ class JournalFollower(Follower):
             if (state := reader.latest_unit_state(self._since)) is not None:
                 self._deliver([state])
         self._seek(reader)
-        self._reader = reader
         if reader.fd is None and not self._is_polling_said:
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
         self._is_polling_said = reader.fd is None
