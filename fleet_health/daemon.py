@@ -112,7 +112,7 @@ class Daemon:
         self._journal_sink = JournalSink()
         self._state_file = StateFile(self._settings.state_directory, SavedState)
         self._delivery = Delivery(
-            AlertLog(self._settings.alerts_path, is_service=True),
+            AlertLog(self._settings.alerts_path, is_service=True, rotated=self._settings.alerts_rotated),
             self._journal_sink,
             self._pulses["writer"],
             self._counters,
@@ -318,7 +318,7 @@ class Daemon:
             ConfigError: The alert log cannot be used; everything is as it was.
 
         """
-        log, now = await wrap(self._delivery.log.at)(settings.alerts_path), clock.now()
+        log, now = await wrap(self._delivery.log.at)(settings.alerts_path, settings.alerts_rotated), clock.now()
         past = PastAlerts()
         if log is not self._delivery.log:
             try:
@@ -338,6 +338,7 @@ class Daemon:
         """
         settings = self._settings = new.settings
         self._saving = Saving()
+        new.log.rotated = settings.alerts_rotated
         new.past.restore_to(self._incidents)
         self._engine.adopt(new.rules)
         self._delivery.switch(new.log, StateFile(settings.state_directory, SavedState))

@@ -216,7 +216,9 @@ def _assemble(
         host_limit=found["hosts.limit"],
         expected=found["hosts.expected"],
         ignored=HostGlobs(found["hosts.ignore"]),
-        index=IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"]),
+        index=IndexSettings(
+            found["index.path"], found["index.host_field"], found["index.time_field"], found["index.rotated"]
+        ),
         journal=JournalSettings(
             unit=found["journal.unit"],
             directory=found["journal.directory"],
@@ -226,6 +228,7 @@ def _assemble(
             unstamped_host=found["journal.unstamped.host"],
         ),
         alerts_path=found["alerts.path"],
+        alerts_rotated=found["alerts.rotated"],
         state_directory=found["state.directory"],
         control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],

@@ -21,6 +21,7 @@ from fleet_health.sources.once import oldest_entry_at, read_every_row, read_jour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.detectors.spec import Lookback
@@ -47,6 +48,7 @@ class Part:
         gaps: What the journal does not show.
         rejections: What could not be read.
         last_at: The journal's last entry.
+        unread: The rotated files that could not be read, or not to their end, each with the reason.
 
     """
 
@@ -56,6 +58,7 @@ class Part:
     gaps: list[Gap] = field(default_factory=list)
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
+    unread: dict[Path, str] = field(default_factory=dict)
 
     def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
@@ -70,7 +73,7 @@ class Part:
                 on_progress,
             )
 
-        self.rejections = read_every_row(settings, since, deliver)
+        self.rejections, self.unread = read_every_row(settings, since, deliver)
         return self
 
     def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
@@ -86,7 +89,7 @@ class Part:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
-        self.gaps, self.rejections = other.gaps, other.rejections
+        self.gaps, self.rejections, self.unread = other.gaps, other.rejections, other.unread
 
     def follow_on(self, before: Part, begin: Instant) -> None:
         """Let a gap that is there from the begin on reach back to the last entry of the part before."""
@@ -135,6 +138,7 @@ class Past:
         parts: The index, and the journal in one part or several that follow on each other.
         gaps: What the journal does not show.
         rejections: Source -> what could not be read of it.
+        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
         journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
 
     """
@@ -144,6 +148,7 @@ class Past:
     gaps: list[Gap] = field(default_factory=list)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
     journal_begins_at: Instant | None = None
+    unread: dict[Path, str] = field(default_factory=dict)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -204,6 +209,7 @@ class Past:
         self.parts = [rows, first, second]
         self.gaps = first.gaps + second.gaps
         self.rejections = {"index": rows.rejections, "journal": first.rejections}
+        self.unread = rows.unread
         first.rejections.merge(second.rejections)
         oldest_at = oldest_entry_at(journal)
         begins_at = until if oldest_at is None else oldest_at

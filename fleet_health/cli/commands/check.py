@@ -18,6 +18,7 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
+from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine
@@ -43,6 +44,7 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
@@ -117,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
         fleet.uploads.record(admit(uploads, now)[0])
 
     try:
-        rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
+        rejections, unread = read_index(settings.index, now - lookback.uploads_us, until, take_in)
         newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
         _report(rejections, "index")
     except SourceUnavailable as error:
@@ -146,7 +148,7 @@ def run(options: argparse.Namespace) -> int:
     engine = _engine(settings, saved, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
-    _print(lines, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    _print(lines, unread, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -184,7 +186,11 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
     if clock.is_synchronized(now):
         return None
-    return contradiction({**newest, ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now)}, now)
+    return contradiction({**newest, ALERT_LOG: newest_alert_at(_alert_log(settings), now)}, now)
+
+
+def _alert_log(settings: Settings) -> AlertLog:
+    return AlertLog(settings.alerts_path, rotated=settings.alerts_rotated)
 
 
 def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
@@ -233,7 +239,7 @@ def _notify(
     engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[_Line], bool]:
     """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
-    log, now = AlertLog(settings.alerts_path), evaluation.at
+    log, now = _alert_log(settings), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
     asyncio.run(silencing.refresh(now))
     is_broken = bool(silencing.problem)
@@ -322,7 +328,7 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespace) -> None:
+def _print(lines: Sequence[_Line], unread: Mapping[Path, str], *, host_count: int, options: argparse.Namespace) -> None:
     new_count = sum(line.is_new for line in lines)
     for line in lines:
         finding = line.alert.finding
@@ -334,10 +340,13 @@ def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespa
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
-        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}))
+        counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
+        _say(_json({**counts, "unread": unread_rows(unread)}))
     else:
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
+        for line_of_file in unread_lines(unread):
+            _say(line_of_file)
 
 
 def _note(line: _Line) -> str:

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         settings = load(config_path(options))
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
-            ensure_readable(one.index, one.journal)
+            ensure_readable(one.index, one.journal, since)
         if timeline is not None:
             ensure_drawable(options.plot)
         report = replayed(settings, since, until, timeline)
@@ -153,6 +153,7 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
             gaps=past.gaps,
             journal_begins_at=past.journal_begins_at,
             rejections=past.rejections,
+            unread=past.unread,
             failures=replay.failures,
         )
 

@@ -7,10 +7,14 @@ The writer appends whole lines, mostly. Meanwhile the file may be
 * **truncated** in place: it is read again from its start, and what was cut off before it was read, from the copy that
   was made of it. A file that has regrown past our place meanwhile does not *look* truncated; so the bytes just before
   our place are remembered, and compared before reading on.
-* **absent**, at first or for a while, or not readable.
+* **rewritten** under another name that is then given the path: what it holds of the old one is given again, for it may
+  stand in another order, and marked as such.
+* **absent**, at first or for a while, or not readable. A file that was rotated while nothing has come in its place is
+  not missing: it goes on with the one that was there last.
 
 Any of this may happen several times between two looks, or before the first one. So whenever the file is another one, or
-was truncated, the files that the path has been rotated to are gone through, and those read that were not seen before.
+may have been truncated, the files that the path has been rotated to are gone through, compressed ones too, and those
+read that were not seen before. What of them cannot be read is remembered, to be shown.
 
 A `Tail` may be used from any thread, but only from one at a time; it sees to that itself.
 """
@@ -23,29 +27,44 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
 from fleet_health.files.safe_files import led_astray
-from fleet_health.sources.index.open_file import Block, Entry, OpenFile, behind, from_start, last_line
+from fleet_health.files.unpacking import UnpackingError, packing_of
+from fleet_health.sources.index.open_file import Block, Entry, OpenFile, Place, behind, from_start, last_line
 
 Rotated: TypeAlias = Callable[[], Sequence[Path]]
 """Gives the files that a path has been rotated to, as far as they matter; latest last."""
 
 _LEFT_TIME = 60.0
 _HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A file that is not at the path any more, and until when its writer may still add to it."""
+    """A file that is not at the path any more.
 
+    Attributes:
+        path: By which name it was found; for messages.
+        file: The file.
+        until: Until when its writer may still add to it, by the monotonic clock.
+
+    """
+
+    path: Path
     file: OpenFile
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a file that has been read, or is, began with: its bytes, and its lines if it is a compressed one."""
+
+    head: bytes
+    content_head: bytes
 
 
 class Tail:
@@ -63,11 +82,16 @@ class Tail:
         self.path = path
         self._entry = entry
         self._rotated = rotated
+        self.unread: dict[Path, str] = {}
+        """The rotated files that could not be read, or not to their end, each with the reason."""
         self._lock = threading.Lock()
         self._file: OpenFile | None = None
         self._left: list[_Left] = []
         # The rotated files that have been read, or are. A number is soon used again, so the first bytes tell, too.
-        self._seen: dict[tuple[int, int], bytes] = {}
+        self._seen: dict[tuple[int, int], _Seen] = {}
+        # Of the file that was at the path before: our place in it, and what it began with.
+        self._last_place = Place(0, b"")
+        self._last_head = b""
 
     def read(self) -> Block:
         """Read on: up to some hundred kilobytes of whole lines.
@@ -100,64 +124,141 @@ class Tail:
             if block.lines or not block.is_end:
                 return replace(block, is_end=False)
         if self._file is None:
-            # In this order: what is rotated away after it was opened is not another file.
-            self._file = self._open()
+            return self._open_at_path()
+        if self._file.may_have_begun_anew():
+            count = len(self._left)
             self._take_up_rotated(self._entry)
-            return Block(event="opened")
+            if len(self._left) > count:
+                return Block()
         if damage := self._file.damage():
-            self._take_up_rotated(behind(self._file.place, otherwise=self._entry))
+            place = self._file.place
+            self._take_up_rotated(behind(place, otherwise=self._entry))
             self._file.begin()
+            self._file.recognize(place)
             return Block(event=damage)
         block = self._file.read_on()
         return self._look_at_path(self._file, block) if block.is_end else block
+
+    def _open_at_path(self) -> Block:
+        try:
+            # In this order: what is rotated away after it was opened is not another file.
+            self._file = self._open()
+        except SourceMissing:
+            if not self._take_up_rotated(self._entry):
+                raise
+            self._go_on_with_latest()
+            return Block(is_end=not self._left and self._file is None)
+        self._take_up_rotated(self._entry)
+        self._file.recognize(self._last_place)
+        return Block(event="opened")
 
     def _look_at_path(self, file: OpenFile, block: Block) -> Block:
         """See whether the file that has been read to its end is still the one at the path; if not, leave it."""
         current, own = self._stat_path(), file.state()
         if current is None and own.st_nlink:
-            return block  # renamed, and nothing in its place yet
+            return self._look_for_latest(file, block)
         if current is not None and os.path.samestat(current, own):
             return block
         if block.lines:
             return replace(block, is_end=False)  # what may have been written meanwhile comes first
-        self._file = None
+        self._file, self._last_place, self._last_head = None, file.place, file.head()
         if current is None:
             lines = last_line(file)
+            self._seen[file.number()] = _Seen(file.head(), file.head())
             file.close()
             return Block(lines, event="deleted")
-        self._leave(file)
+        self._leave(self.path, file, file.head())
         return Block(event="replaced")
 
-    def _leave(self, file: OpenFile) -> None:
-        self._left.append(_Left(file, time.monotonic() + _LEFT_TIME))
-        self._seen[file.number()] = file.head()
+    def _look_for_latest(self, file: OpenFile, block: Block) -> Block:
+        """See whether a file that was renamed was the last one at the path, where nothing is now; if not, leave it."""
+        count = len(self._left)
+        self._take_up_rotated(self._entry)
+        if len(self._left) == count:
+            return block  # nothing has come in its place yet
+        self._left.insert(count, _Left(self.path, file, time.monotonic() + _LEFT_TIME))
+        self._seen[file.number()] = _Seen(file.head(), file.head())
+        self._go_on_with_latest()
+        return replace(block, is_end=False)
+
+    def _go_on_with_latest(self) -> None:
+        """Take the file that was last at the path, where nothing is now, for it: its writer may still hold it."""
+        is_plain = bool(self._left) and not self._left[-1].file.is_packed
+        self._file = self._left.pop().file if is_plain else None
+
+    def _leave(self, path: Path, file: OpenFile, content_head: bytes) -> None:
+        self._left.append(_Left(path, file, time.monotonic() + _LEFT_TIME))
+        self._seen[file.number()] = _Seen(file.head(), content_head)
 
     def _read_left(self, left: _Left) -> Block:
-        """Read what the writer of a file that was replaced still adds to it, for a while."""
-        is_damaged = bool(left.file.damage())
-        if not is_damaged:
-            block = left.file.read_on()
-            if block.lines or not block.is_end or time.monotonic() < left.until:
-                return block
+        """Read what the writer of a file that was replaced still adds to it, for a while; of a compressed one, all."""
+        try:
+            is_damaged = bool(left.file.damage())
+            if not is_damaged:
+                block = left.file.read_on()
+                is_over = left.file.is_packed or time.monotonic() >= left.until
+                if block.lines or not block.is_end or not is_over:
+                    return block
+            lines = b"" if is_damaged else last_line(left.file)
+        except UnpackingError as error:
+            self._miss(left.path, error)
+            lines = b""
         self._left.remove(left)
-        lines = b"" if is_damaged else last_line(left.file)
         left.file.close()
         return Block(lines, is_end=True)
 
-    def _take_up_rotated(self, entry: Entry) -> None:
-        """Go on with the files that the path has been rotated to since this was last asked."""
-        seen, self._seen = self._seen, {}
+    def _take_up_rotated(self, entry: Entry) -> bool:
+        """Go on with the files that the path has been rotated to since this was last asked.
+
+        Returns:
+            Whether the file that was last at the path is among all of them; if that is not known, whether there is any.
+
+        """
+        (seen, self._seen), (unread, self.unread) = (self._seen, {}), (self.unread, {})
+        heads = {one.content_head for one in seen.values()} - {b""}
+        is_last_there = False
         for path in self._rotated():
-            with suppress(OSError, SourceRefused):  # it may be gone by now, or closed to us; the file itself is not
-                file = _opened(path, entry)
-                number, head = file.number(), file.head()
-                if number in seen and head.startswith(seen[number]):
-                    self._seen[number] = head
+            try:
+                file = _opened(path, entry, may_be_packed=True)
+            except FileNotFoundError:
+                continue
+            except (OSError, SourceRefused) as error:  # the file at the path may be open to us all the same
+                self._miss(path, error)
+                continue
+            number, head = file.number(), file.head()
+            known = seen.get(number)
+            if is_known := known is not None and head.startswith(known.head):
+                content_head = known.content_head if file.is_packed else head
+            else:
+                try:
+                    content_head = file.content_head()
+                except UnpackingError as error:
+                    self._miss(path, error)
                     file.close()
-                elif self._file is not None and number == self._file.number():
-                    file.close()
-                else:
-                    self._leave(file)
+                    continue
+                is_known = file.is_packed and any(map(content_head.startswith, heads))
+            is_last_there |= content_head.startswith(self._last_head)
+            if is_known:
+                self._seen[number] = _Seen(head, content_head)
+                self.unread |= {path: unread[path]} if path in unread else {}
+                file.close()
+            elif self._is_current(number, content_head):
+                file.close()
+            else:
+                self._leave(path, file, content_head)
+        return is_last_there
+
+    def _is_current(self, number: tuple[int, int], content_head: bytes) -> bool:
+        """Return whether a file is the one at the path under another name, or a copy of it that is being made."""
+        file = self._file
+        if file is None:
+            return False
+        is_copy = not file.place.offset and content_head and file.head().startswith(content_head)
+        return bool(is_copy) or number == file.number()
+
+    def _miss(self, path: Path, error: OSError | SourceRefused) -> None:
+        reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
+        self.unread[path] = reason or str(error)
 
     def _stat_path(self) -> os.stat_result | None:
         try:
@@ -167,7 +268,7 @@ class Tail:
 
     def _open(self) -> OpenFile:
         try:
-            return _opened(self.path, self._entry)
+            return _opened(self.path, self._entry, may_be_packed=False)
         except PermissionError:
             raise SourceRefused(
                 f"{self.path}: permission denied; let the user of this service read it, and enter its directory"
@@ -181,13 +282,15 @@ class Tail:
             raise SourceRefused(f"{self.path}: expected a regular file: {error.strerror}") from None
 
     def _close(self) -> None:
+        if self._file is not None:
+            self._last_place, self._last_head = self._file.place, b""
         for file in [self._file, *(left.file for left in self._left)]:
             if file is not None:
                 file.close()
         self._file, self._left, self._seen = None, [], {}
 
 
-def _opened(path: Path, entry: Entry) -> OpenFile:
+def _opened(path: Path, entry: Entry, *, may_be_packed: bool) -> OpenFile:
     # Looked at before it is opened for reading: to open a device or a FIFO may do something, or hang us.
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
@@ -196,9 +299,9 @@ def _opened(path: Path, entry: Entry) -> OpenFile:
     finally:
         os.close(found)
     try:
-        if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
-            raise SourceRefused(f"{path}: expected lines of JSON, found a gzip file")  # noqa: TRY301 - to be closed
-        return OpenFile(fd, entry)
+        if (packing := packing_of(fd)) and not may_be_packed:
+            raise SourceRefused(f"{path}: expected lines of JSON, found a {packing} file")  # noqa: TRY301 - to be closed
+        return OpenFile(fd, entry, packing)
     except BaseException:
         os.close(fd)
         raise
