@@ -544,6 +544,21 @@ async def test_G19_a_rewrite_counts_nothing_again(rewrite: str, site: Site, *, i
     assert (rig.state.read, rig.state.rejections.total) == (12, 3)
 
 
+@pytest.mark.fault("G19", rig="service", says="uploads since the last tick, a stop, and an index that is emptied")
+def test_G19_an_orderly_stop_saves_what_was_read(site: Site, start_service: StartService) -> None:
+    """Hosts that uploaded since the last evaluation are known after the start, though no row of them is left."""
+    site.configure(tick="1h")
+    site.upload("before")
+    with start_service(site) as service:
+        service.until_ready()
+        site.upload("since")
+        service.stop(signal.SIGTERM)
+    site.index.write_bytes(b"")
+    with start_service(site) as service:
+        service.until_ready()
+        service.until(lambda: "2 hosts" in service.notify.status, "both hosts")
+
+
 ALERT_LOGS: dict[str, Callable[[bytes], bytes]] = {
     "alerts.jsonl.1": lambda data: data,
     "alerts.jsonl-2026-11-23_10": lambda data: data,
