@@ -27,6 +27,7 @@ _PROGRAMS: Mapping[str, tuple[str, ...]] = {
 # Rows compress to a tenth, or a thirtieth. What holds more than this is no log but a trap.
 _MOST_TIMES = 200
 _ALWAYS_ALLOWED = 256 << 20
+_PIECE = 1 << 20
 
 
 class UnpackingError(OSError):
@@ -43,7 +44,7 @@ def packing_of(fd: int) -> str:
 
 
 class Unpacked:
-    """The content of an open compressed file, which is read onwards only. The file stays the caller's."""
+    """The content of an open compressed file, which is best read onwards. The file stays the caller's."""
 
     def __init__(self, fd: int, packing: str) -> None:
         self._fd = fd
@@ -55,25 +56,22 @@ class Unpacked:
         self._limit = max(_ALWAYS_ALLOWED, _MOST_TIMES * os.fstat(fd).st_size)
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """Return up to so many bytes from an offset that is no smaller than the one before; less only at the end.
+        """Return up to so many bytes from an offset, less only at the end. To go back means to begin anew.
 
         Raises:
             UnpackingError: The content cannot be had so far.
 
         """
-        self._buffer = self._buffer[offset - self._begin :]
-        self._begin = offset
-        try:
-            while len(self._buffer) < count and (data := self._opened().read(count - len(self._buffer))):
-                self._buffer += data
-        except UnpackingError:
-            raise
-        except (EOFError, OSError, zlib.error) as error:
-            raise UnpackingError(f"damaged or not complete: {error}") from error
-        if len(self._buffer) < count and self._program is not None and self._program.wait():
-            raise UnpackingError(f"damaged or not complete, or {self._packing} needs more than 128 MiB to read it")
-        if offset + len(self._buffer) > self._limit:
-            raise UnpackingError(f"holds more than {self._limit >> 20} MiB, out of all proportion to its size")
+        if offset < self._begin:
+            self.close()
+        while (ahead := offset - self._begin) > len(self._buffer):
+            self._begin += len(self._buffer)
+            self._buffer = self._read(min(_PIECE, ahead))
+            if not self._buffer:
+                return b""
+        self._buffer, self._begin = self._buffer[ahead:], offset
+        while len(self._buffer) < count and (data := self._read(count - len(self._buffer))):
+            self._buffer += data
         return self._buffer[:count]
 
     def lines(self, limit: int) -> Iterator[bytes]:
@@ -104,6 +102,20 @@ class Unpacked:
             self._program.wait()
             self._program = None
         self._buffer, self._begin = b"", 0
+
+    def _read(self, count: int) -> bytes:
+        """Return what comes next, up to so many bytes; nothing at the end of a file that is whole."""
+        try:
+            data = self._opened().read(count)
+        except UnpackingError:
+            raise
+        except (EOFError, OSError, zlib.error) as error:
+            raise UnpackingError(f"damaged or not complete: {error}") from error
+        if not data and self._program is not None and self._program.wait():
+            raise UnpackingError(f"damaged or not complete, or {self._packing} needs more than 128 MiB to read it")
+        if self._begin + len(self._buffer) + len(data) > self._limit:
+            raise UnpackingError(f"holds more than {self._limit >> 20} MiB, out of all proportion to its size")
+        return data
 
     def _opened(self) -> IO[bytes]:
         if self._stream is not None:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.observation import Upload
-    from tests.conftest import DoWithout, RunCommand, Site, StartService
+    from tests.conftest import DoWithout, RunCommand, Service, Site, StartService
 
 DAY_US = 86_400_000_000
 
@@ -415,6 +415,22 @@ async def test_G19_truncated_while_our_place_is_at_the_begin(site: Site, *, is_r
     assert seen == written
 
 
+@pytest.mark.fault("G19", rig="files", says="copied, compressed and truncated behind our place")
+async def test_G19_of_a_compressed_copy_only_what_was_cut_off_is_read(site: Site) -> None:
+    """It is a copy of what was read already, up to our place."""
+    site.upload("a", "b")
+    rig = Rig(site)
+    seen = await rig.look()
+    site.upload("cut-off")
+    pack(str(site.index), f"{site.index}.1.gz")
+    os.truncate(site.index, 0)
+    site.upload("new")
+    seen += await rig.look()
+    await rig.follower.close()
+
+    assert seen == ["a", "b", "cut-off", "new"]
+
+
 @pytest.mark.fault("G19", rig="files", says="copied, and not yet truncated, while our place is at its begin")
 async def test_G19_a_copy_that_is_being_made_is_not_read_beside_its_original(site: Site) -> None:
     """Its rows are given once."""
@@ -512,6 +528,7 @@ async def test_G19_a_hole_is_not_read_byte_by_byte(site: Site, monkeypatch: pyte
 REWRITES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "as it was": lambda lines: lines,
     "without its oldest rows": lambda lines: lines[5:],
+    "without its last row": lambda lines: lines[:-1],
     "with an older row mended": lambda lines: [lines[0].replace(b"1000", b"100000"), *lines[1:]],
 }
 
@@ -615,3 +632,41 @@ def test_G17_the_state_tells_what_was_notified_whatever_the_names(
             service.stop(number)
 
     assert site.alerted() == []
+
+
+STUCK_BETWEEN_DECISION_AND_DELIVERY = """
+import time
+from pathlib import Path
+from fleet_health.service import ticker, witness
+
+def with_samples(self, alerts):
+    Path({is_stuck!r}).touch()
+    while not Path({is_free!r}).exists():
+        time.sleep(0.01)
+    return alerts
+
+witness.SettingsWitness.with_samples = with_samples
+ticker._WITNESS_TIME = 60
+"""
+
+
+@pytest.mark.fault("G19", rig="service", says="a stop between the decision to notify and the delivery")
+def test_G19_a_stop_saves_nothing_as_notified_that_is_not_delivered(
+    site: Site, start_service: StartService, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """The alerts are given after the next start."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    stuck, free = site.directory / "is-stuck", site.directory / "is-free"
+    code = STUCK_BETWEEN_DECISION_AND_DELIVERY.format(is_stuck=str(stuck), is_free=str(free))
+    with start_altered_service(site, code) as service:
+        service.until(stuck.exists, "the evidence")
+        service.process.send_signal(signal.SIGTERM)
+        service.until(lambda: service.events("stopping"), "the stop")
+        free.touch()
+        service.process.wait(PATIENCE_S)
+    before = site.alerted()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+
+    assert before == []

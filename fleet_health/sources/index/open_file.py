@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +28,8 @@ _OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 # Each block costs a hop to a thread and back, where some thousand rows are parsed at once.
 _READ_SIZE = 1 << 20
 _FINGERPRINT_SIZE = 256
+# So much of a line is hardly by chance in another file.
+_SHORTEST_MARK = 32
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
@@ -90,7 +93,7 @@ class Block:
 
 
 class OpenFile:
-    """An open file, and our place in it. It may be a compressed one, which is read once, from its begin on."""
+    """An open file, and our place in it. In a compressed one, the size of which is not known, only from `begin` on."""
 
     def __init__(self, fd: int, entry: Entry, packing: str = "") -> None:
         self._fd = fd
@@ -103,7 +106,8 @@ class OpenFile:
         self._is_unended = False  # just behind a row whose newline has not come
         self._end_since = (0, 0.0)  # where the end is, and since when, by the monotonic clock
         self._known_until = 0  # up to here it holds what was read before, from another file
-        self.begin()
+        if not packing:
+            self.begin()
 
     def close(self) -> None:
         """Close it."""
@@ -203,7 +207,7 @@ class OpenFile:
 
     def begin(self) -> None:
         """Go to where the file is entered."""
-        self._go_to(0 if self.is_packed else self._entry(self._read_at, self.state().st_size))
+        self._go_to(self._entry(self._read_at, sys.maxsize if self.is_packed else self.state().st_size))
         self._seen = None
         self._is_skipping = self._is_unended = False
         self._known_until = 0
@@ -211,22 +215,30 @@ class OpenFile:
     def recognize(self, place: Place) -> None:
         """Take what stands before a place of another file, if this one holds it too, as read before.
 
-        A file that is rewritten mostly holds what it held, also where lines were cut off at its begin.
+        A file that is rewritten mostly holds what it held, also where lines were cut off at its begin or left out.
         """
-        size, length = self.state().st_size, len(place.fingerprint)
-        if not length or self.is_packed:
+        size = self.state().st_size
+        if not place.fingerprint or self.is_packed:
             return
         if place.is_in(self._read_at, size):
             self._known_until = place.offset
             return
+        lines = reversed(place.fingerprint.splitlines(keepends=True))
+        for mark in (place.fingerprint, *(line for line in lines if len(line) >= _SHORTEST_MARK)):
+            if end := self._last_end_of(mark, size):
+                self._known_until = end
+                return
+
+    def _last_end_of(self, mark: bytes, size: int) -> int:
+        """Return where some bytes end that stand last behind our place; 0 if they stand nowhere."""
         end = size
         while end > self._offset:
             begin = max(self._offset, end - _READ_SIZE)
-            at = self._read_at(begin, end - begin + length - 1).rfind(place.fingerprint)
+            at = self._read_at(begin, end - begin + len(mark) - 1).rfind(mark)
             if at >= 0:
-                self._known_until = begin + at + length
-                return
+                return begin + at + len(mark)
             end = begin
+        return 0
 
     def _read_at(self, offset: int, count: int) -> bytes:
         return os.pread(self._fd, count, offset) if self._unpacked is None else self._unpacked.read_at(offset, count)

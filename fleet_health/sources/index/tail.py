@@ -40,6 +40,7 @@ Rotated: TypeAlias = Callable[[], Sequence[Path]]
 """Gives the files that a path has been rotated to, as far as they matter; latest last."""
 
 _LEFT_TIME = 60.0
+_NO_PLACE = Place(0, b"")
 _HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
 
 
@@ -90,7 +91,7 @@ class Tail:
         # The rotated files that have been read, or are. A number is soon used again, so the first bytes tell, too.
         self._seen: dict[tuple[int, int], _Seen] = {}
         # Of the file that was at the path before: our place in it, and what it began with.
-        self._last_place = Place(0, b"")
+        self._last_place = _NO_PLACE
         self._last_head = b""
 
     def read(self) -> Block:
@@ -127,12 +128,12 @@ class Tail:
             return self._open_at_path()
         if self._file.may_have_begun_anew():
             count = len(self._left)
-            self._take_up_rotated(self._entry)
+            self._take_up_rotated()
             if len(self._left) > count:
                 return Block()
         if damage := self._file.damage():
             place = self._file.place
-            self._take_up_rotated(behind(place, otherwise=self._entry))
+            self._take_up_rotated(place)
             self._file.begin()
             self._file.recognize(place)
             return Block(event=damage)
@@ -144,11 +145,11 @@ class Tail:
             # In this order: what is rotated away after it was opened is not another file.
             self._file = self._open()
         except SourceMissing:
-            if not self._take_up_rotated(self._entry):
+            if not self._take_up_rotated():
                 raise
             self._go_on_with_latest()
             return Block(is_end=not self._left and self._file is None)
-        self._take_up_rotated(self._entry)
+        self._take_up_rotated()
         self._file.recognize(self._last_place)
         return Block(event="opened")
 
@@ -173,7 +174,7 @@ class Tail:
     def _look_for_latest(self, file: OpenFile, block: Block) -> Block:
         """See whether a file that was renamed was the last one at the path, where nothing is now; if not, leave it."""
         count = len(self._left)
-        self._take_up_rotated(self._entry)
+        self._take_up_rotated()
         if len(self._left) == count:
             return block  # nothing has come in its place yet
         self._left.insert(count, _Left(self.path, file, time.monotonic() + _LEFT_TIME))
@@ -207,8 +208,11 @@ class Tail:
         left.file.close()
         return Block(lines, is_end=True)
 
-    def _take_up_rotated(self, entry: Entry) -> bool:
+    def _take_up_rotated(self, place: Place = _NO_PLACE) -> bool:
         """Go on with the files that the path has been rotated to since this was last asked.
+
+        Args:
+            place: Where to begin in a copy of the file in which it is.
 
         Returns:
             Whether the file that was last at the path is among all of them; if that is not known, whether there is any.
@@ -219,7 +223,7 @@ class Tail:
         is_last_there = False
         for path in self._rotated():
             try:
-                file = _opened(path, entry, may_be_packed=True)
+                file = _opened(path, self._entry, place, may_be_packed=True)
             except FileNotFoundError:
                 continue
             except (OSError, SourceRefused) as error:  # the file at the path may be open to us all the same
@@ -232,11 +236,13 @@ class Tail:
             else:
                 try:
                     content_head = file.content_head()
+                    is_known = file.is_packed and any(map(content_head.startswith, heads))
+                    if file.is_packed and not is_known:
+                        file.begin()
                 except UnpackingError as error:
                     self._miss(path, error)
                     file.close()
                     continue
-                is_known = file.is_packed and any(map(content_head.startswith, heads))
             is_last_there |= content_head.startswith(self._last_head)
             if is_known:
                 self._seen[number] = _Seen(head, content_head)
@@ -268,7 +274,7 @@ class Tail:
 
     def _open(self) -> OpenFile:
         try:
-            return _opened(self.path, self._entry, may_be_packed=False)
+            return _opened(self.path, self._entry)
         except PermissionError:
             raise SourceRefused(
                 f"{self.path}: permission denied; let the user of this service read it, and enter its directory"
@@ -290,7 +296,7 @@ class Tail:
         self._file, self._left, self._seen = None, [], {}
 
 
-def _opened(path: Path, entry: Entry, *, may_be_packed: bool) -> OpenFile:
+def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed: bool = False) -> OpenFile:
     # Looked at before it is opened for reading: to open a device or a FIFO may do something, or hang us.
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
@@ -301,7 +307,8 @@ def _opened(path: Path, entry: Entry, *, may_be_packed: bool) -> OpenFile:
     try:
         if (packing := packing_of(fd)) and not may_be_packed:
             raise SourceRefused(f"{path}: expected lines of JSON, found a {packing} file")  # noqa: TRY301 - to be closed
-        return OpenFile(fd, entry, packing)
+        entry = from_start if packing else entry
+        return OpenFile(fd, behind(place, entry) if place.offset else entry, packing)
     except BaseException:
         os.close(fd)
         raise
