@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Gap
@@ -146,6 +148,13 @@ def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
         else:
             gaps.append(gap)
     return gaps
+
+
+def allow_many_files() -> None:
+    """Let this process have as many files open as it may: an index has a rotated file for each hour, perhaps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Instant) -> None:

@@ -8,10 +8,12 @@ import gzip
 import json
 import lzma
 import os
+import random
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -169,6 +171,85 @@ async def test_G17_rotated_by_any_scheme(scheme: str, site: Site, do_without: Do
     once, unread = read_once(site, SCHEMES[scheme])
     assert sorted(set(once)) == sorted(written)
     assert unread == {}
+
+
+class Writing:
+    """A receiver and a rotation that do what chance tells them to, each in its own way."""
+
+    def __init__(self, site: Site, chance: random.Random) -> None:
+        self.site, self.chance = site, chance
+        self.how = chance.choice(["create", "nocreate", "copytruncate"])
+        self.compresses = chance.choice([0, 1, 2])  # which of the files; 2 is with `delaycompress`
+        self.suffix = chance.choice(["", ".jsonl"])  # in front of it is the number
+        self.held: int | None = None
+        self.hosts: list[str] = []
+
+    def upload(self) -> None:
+        """Append some rows to the file at the path, or to the one that is still open."""
+        for _ in range(self.chance.randrange(1, 4)):
+            self.hosts.append(f"host-{len(self.hosts)}")
+            row = index_row(self.hosts[-1], now_us())
+            if self.held is not None and self.how != "copytruncate":
+                os.write(self.held, row)
+            else:
+                with self.site.index.open("ab") as file:
+                    file.write(row)
+
+    def open_or_close(self) -> None:
+        """Keep the file that is at the path open from now on, or no longer."""
+        if self.held is not None:
+            os.close(self.held)
+            self.held = None
+        elif self.site.index.exists():
+            self.held = os.open(self.site.index, os.O_WRONLY | os.O_APPEND)
+
+    def rotate(self) -> None:
+        """Rotate as logrotate does."""
+        if not self.site.index.exists():
+            return
+        for number in range(len(self.hosts) + 20, 0, -1):
+            for end in ("", ".gz"):
+                if (file := Path(self.name(number) + end)).exists():
+                    file.rename(self.name(number + 1) + end)
+        if self.how == "copytruncate":
+            shutil.copyfile(self.site.index, self.name(1))
+            os.truncate(self.site.index, 0)
+        else:
+            self.site.index.rename(self.name(1))
+            if self.how == "create":
+                self.site.index.touch()
+        plain = Path(self.name(self.compresses))
+        if self.compresses and plain.exists() and self.held is None:
+            pack(str(plain), f"{plain}.gz")
+            plain.unlink()
+
+    def name(self, number: int) -> str:
+        """Return what a rotated file is called."""
+        return f"{str(self.site.index).removesuffix(self.suffix)}.{number}{self.suffix}"
+
+
+@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.fault("G17", rig="files", says="rotations, uploads and looks in any order")
+async def test_G17_in_any_order_each_row_is_given_once(seed: int, site: Site) -> None:
+    """Whatever the receiver, logrotate and we do in turn, no row is lost, none comes twice, and none is rejected."""
+    chance = random.Random(seed)  # noqa: S311 - nothing secret
+    writing, rig, seen = Writing(site, chance), Rig(site), []
+    for _ in range(chance.randrange(5, 40)):
+        step = chance.choice([writing.upload] * 3 + [writing.rotate] * 2 + [writing.open_or_close, None, None])
+        if step is None:
+            seen += await rig.look()
+        else:
+            step()
+    writing.upload()
+    seen += await rig.look()
+    await rig.follower.close()
+    if writing.held is not None:
+        writing.open_or_close()
+
+    assert sorted(seen) == sorted(writing.hosts)
+    assert rig.state.rejections.total == 0
+    assert set(await first_look(site)) == set(writing.hosts)
+    assert set(read_once(site)[0]) == set(writing.hosts)
 
 
 @pytest.mark.parametrize("is_absolute", [False, True])
@@ -390,6 +471,21 @@ def test_G18_a_replay_finds_an_outage_in_compressed_rotations(site: Site, run_co
         ("a", "silent")
     ]
     assert report["unread"] == []
+
+
+@pytest.mark.fault("G18", rig="a process", says="more rotated files than a process may have open at first")
+def test_G18_a_replay_reads_any_number_of_rotated_files(site: Site) -> None:
+    """A file for each hour makes thousands in a year."""
+    for number in range(1, 100):
+        Path(f"{site.index}.{number}").write_bytes(index_row("host", now_us()))
+    site.upload("now")
+    site.answer("now", 201)
+    site.sync_journal()
+    config = site.configure(tick="5m")
+    limited = f"ulimit -S -n 80; exec {sys.executable} -m fleet_health replay --config {config} --since 10m --json"
+    done = subprocess.run(["sh", "-c", limited], stdout=subprocess.PIPE, check=True)
+
+    assert json.loads(done.stdout)["unread"] == []
 
 
 @pytest.mark.parametrize("is_regrown", [False, True])

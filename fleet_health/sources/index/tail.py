@@ -88,6 +88,7 @@ class Tail:
         self._lock = threading.Lock()
         self._file: OpenFile | None = None
         self._left: list[_Left] = []
+        self._turn = 0  # how many of them have been read to their ends since all of it was
         # The rotated files that have been read, or are. A number is soon used again, so the first bytes tell, too.
         self._seen: dict[tuple[int, int], _Seen] = {}
         # Of the file that was at the path before: our place in it, and what it began with.
@@ -102,11 +103,17 @@ class Tail:
 
         """
         with self._lock:
+            block = None
             try:
-                return self._read()
+                block = self._read()
             except OSError as error:
                 self._close()
                 raise SourceFailing(f"{self.path}: {error.strerror}") from error
+            else:
+                return block
+            finally:
+                if block is None or block.is_end:
+                    self._turn = 0
 
     def rest(self) -> bytes:
         """Return what stands behind the last newlines: lines that are not ended yet, or never will be."""
@@ -120,10 +127,13 @@ class Tail:
             self._close()
 
     def _read(self) -> Block:
-        for left in list(self._left):
+        while self._turn < len(self._left):
+            left = self._left[self._turn]
             block = self._read_left(left)
             if block.lines or not block.is_end:
                 return replace(block, is_end=False)
+            if self._turn < len(self._left) and self._left[self._turn] is left:
+                self._turn += 1
         if self._file is None:
             return self._open_at_path()
         if self._file.may_have_begun_anew():
@@ -186,6 +196,7 @@ class Tail:
         """Take the file that was last at the path, where nothing is now, for it: its writer may still hold it."""
         is_plain = bool(self._left) and not self._left[-1].file.is_packed
         self._file = self._left.pop().file if is_plain else None
+        self._turn = min(self._turn, len(self._left))
 
     def _leave(self, path: Path, file: OpenFile, content_head: bytes) -> None:
         self._left.append(_Left(path, file, time.monotonic() + _LEFT_TIME))
