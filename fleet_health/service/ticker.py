@@ -114,6 +114,7 @@ class Evaluator:
         self._pulse.beat(_STRIDE)
         started_at = monotonic_us()
         now, is_stepped = await self._read_sources()
+        self._pulse.beat(_STRIDE)
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
