@@ -273,6 +273,63 @@ def test_G15_a_state_that_hangs_at_the_start_is_restored_when_it_is_back(
     assert site.alerted() == [("quiet", "silent"), ("quiet-too", "silent")]
 
 
+@pytest.mark.fault("G16", rig="FUSE", says="killed while the index's mount hangs, on a disk that does not")
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGABRT], ids=["killed", "as the watchdog does"])
+def test_G16_the_lock_of_a_service_that_cannot_end_is_taken_over(
+    number: signal.Signals, site: Site, mounted: HangingMount, start_hurried: StartHurried
+) -> None:
+    """The next one starts, and alerts what the first has not alerted."""
+    with start_hurried(site) as dying, mounted:
+        dying.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        mounted.hang()
+        dying.until(lambda: "index failing" in dying.notify.status, "the status")
+        dying.process.send_signal(number)
+        with start_hurried(site) as service, mounted:
+            assert_taken_over(site, dying, service)
+            mounted.go_on()
+            service.until(lambda: "index following" in service.notify.status, "the status")
+
+            assert service.stop() == 0
+        assert dying.process.wait(PATIENCE_S) == -number
+    assert len(site.alerted()) == len(set(site.alerted()))
+
+
+def assert_taken_over(site: Site, dying: Service, service: Service) -> None:
+    """See that a service alerts while the one before it still has the lock."""
+    service.until_ready()
+    site.answer("refused-too", 412, times=12)
+    site.sync_journal()
+    service.until(lambda: ("refused-too", "fatal-only") in site.alerted(), "the alert")
+    (taken,) = service.events("lock of a dying service taken over")
+
+    assert taken["process"] == dying.process.pid
+    assert dying.process.poll() is None
+
+
+@pytest.mark.fault("G16", rig="FUSE", says="killed while the disk of the alert log and its lock hangs")
+def test_G16_while_the_lock_itself_hangs_alerts_go_to_the_journal(
+    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+) -> None:
+    """The next one starts all the same; it has the lock, and writes what waits, once the first has ended."""
+    site.alerts = hanging_mount.path / "alerts.jsonl"
+    site.configure(state=hanging_mount.path / "state")
+    with start_hurried(site) as dying, hanging_mount:
+        dying.until(lambda: dying.evaluations() >= 1, "the first tick")
+        hanging_mount.hang()
+        dying.until(lambda: "the alert log cannot be written" in dying.notify.status, "the status")
+        dying.process.send_signal(signal.SIGKILL)
+        site.show_all_symptoms()
+        site.sync_journal()
+        with start_hurried(site) as service, hanging_mount:
+            service.until_ready()
+            service.until(lambda: journald.alerted == site.EVERY_ALERT, "the alerts in the journal")
+            assert dying.process.poll() is None
+            hanging_mount.go_on()
+            # Its saved state can be read again, so it ends, to begin from it; before that it writes what waits.
+            assert service.process.wait(PATIENCE_S) == 1
+    assert site.alerted() == site.EVERY_ALERT
+
+
 def thread_count(service: Service) -> int:
     """Count the threads of a service."""
     return sum(1 for _ in Path(f"/proc/{service.process.pid}/task").iterdir())
