@@ -207,12 +207,12 @@ class Fleet:
         self.register.audience = tuple(traffic.admit for traffic in self._every_traffic())
 
     def of(self, receiver: str) -> Fleet:
-        """Return the fleet as one receiver shows it; without a name, the whole of it."""
+        """Return the fleet as one receiver shows it, empty if that is not read yet; without a name, the whole fleet."""
         if not receiver:
             return self
 
         def make() -> Fleet:
-            view, tables = copy(self), self.receivers[receiver]
+            view, tables = copy(self), self.receivers.get(receiver) or Tables(Uploads(), Traffic())
             view.uploads, view.traffic, view.receivers = tables.uploads, tables.traffic, {}
             view.coverage = tuple(
                 one for one in self.coverage if one.receiver in ("", receiver)
@@ -232,6 +232,12 @@ class Fleet:
         last_ats = {name: tables.uploads.last_at(host) for name, tables in self.receivers.items()}
         known = {name: at for name, at in last_ats.items() if at is not None}
         return max(known, key=lambda name: known[name], default="")
+
+    def answered_by(self, host: str) -> str:
+        """Return the receiver that answered a host last; empty if there is only one, or none did of late."""
+        windows = {name: tables.traffic.window(host) for name, tables in self.receivers.items()}
+        last_ats = {name: window.last_at for name, window in windows.items() if window is not None}
+        return max(last_ats, key=lambda name: last_ats[name] or 0, default="")
 
     def latest_uploads(self) -> Iterable[tuple[str, Instant]]:
         """Return each host with its last upload, but for hosts that have gone to another receiver since."""
