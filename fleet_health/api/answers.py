@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
@@ -16,11 +17,12 @@ from fleet_health.api.server import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Finding
-from fleet_health.errors import ConfigError, printable
+from fleet_health.errors import ConfigError, PathHangs, printable
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.near_miss import near_miss
 from fleet_health.service import clock
-from fleet_health.service.witness import with_evidence, with_samples
+from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -135,7 +137,9 @@ class Answers:
                 raise RequestError(await wrap(_unknown)(host, fleet, known))
             about = [Alert(Finding(host, "", "", ""), known.now)]
             about = await wrap(with_evidence)(about, fleet, settings.receivers, lookback_us)
-        (about_host,) = await wrap(with_samples)(about, settings.receivers, lookback_us)
+        with suppress(PathHangs):
+            about = await call_at(SAMPLES, with_samples, about, settings.receivers, lookback_us)
+        (about_host,) = about
         return {**document, "evidence": about_host.facts()}
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:

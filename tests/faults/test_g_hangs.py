@@ -158,6 +158,33 @@ def test_G15_an_index_that_hangs_later_is_read_on_where_it_stopped(
         assert service.stop() == 0
 
 
+@pytest.mark.fault("G15", rig="FUSE", says="the journal's disk hangs, at the start and later")
+def test_G15_a_journal_that_hangs_is_a_source_that_is_away(
+    site: Site, hanging_mount: HangingMount, start_hurried: StartHurried
+) -> None:
+    """READY comes, the index's hosts are evaluated, `blind` is alerted, the watchdog is fed; then it is read."""
+    site.journal_directory = hanging_mount.behind / "journal"  # journal files want to be mapped while they are written
+    site.show_all_symptoms()
+    site.sync_journal()
+    site.configure('blind_after = "1s"', journal=hanging_mount.path / "journal")
+    hanging_mount.hang()
+    with start_hurried(site) as service, hanging_mount:
+        service.until_ready()
+        service.until(lambda: site.alerted() == sorted([BLIND, ("quiet", "silent")]), "the alerts without the journal")
+        until_fed_again(service)
+        at_the_start = service.notify.status
+        hanging_mount.go_on()
+        service.until(lambda: site.alerted() == sorted([BLIND, *site.EVERY_ALERT]), "the alerts of the journal")
+        hanging_mount.hang()
+        service.until(lambda: "journal failing" in service.notify.status, "the status")
+        site.upload("quiet-too", minutes_ago=40)
+        service.until(lambda: ("quiet-too", "silent") in site.alerted(), "the alert of the index")
+        until_fed_again(service)
+
+        assert "journal failing" in at_the_start
+        assert stop(service, hanging_mount) == 0
+
+
 @pytest.mark.fault("G15", rig="FUSE", says="the service is stopped while the index's mount hangs")
 def test_G15_it_can_be_stopped_while_the_index_hangs(
     site: Site, mounted: HangingMount, start_hurried: StartHurried

@@ -36,8 +36,9 @@ class HangingMount:
             MountUnavailable: It cannot be mounted.
 
         """
-        (directory / "disk").mkdir()
-        self._lower = _Mount(directory / "disk", directory / "lower")
+        self.behind = directory / "disk"  # where what it shows really is
+        self.behind.mkdir()
+        self._lower = _Mount(self.behind, directory / "lower")
         try:
             self._upper = _Mount(self._lower.path, directory / "mount")
         except BaseException:
