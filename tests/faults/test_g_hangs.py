@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tests.conftest import HangingMount, Service, Site
 
 
-StartHurried: TypeAlias = "Callable[[Site], Service]"
+StartHurried: TypeAlias = "Callable[..., Service]"
 
 
 class Journal:
@@ -58,18 +58,18 @@ def journald(tmp_path: Path) -> Iterator[Journal]:
 @pytest.fixture
 def start_hurried(journald: Journal, start_altered_service: Callable[[Site, str], Service]) -> StartHurried:
     """Start a service that waits 300 ms for a disk, feeds a watchdog, and sends its alerts to `journald`."""
-    code = f"""
+    code = """
 import os
 from fleet_health.files import hanging_calls
 from fleet_health.records.journal_sink import JournalSink
 
-hanging_calls.LIMIT_S = 0.3
+hanging_calls.LIMIT_S = {limit_s}
 os.environ["WATCHDOG_USEC"] = "1500000"
-JournalSink.__init__.__defaults__ = ({str(journald.path)!r},)
+JournalSink.__init__.__defaults__ = ({path!r},)
 """
 
-    def start(site: Site) -> Service:
-        return start_altered_service(site, code)
+    def start(site: Site, limit_s: float = 0.3) -> Service:
+        return start_altered_service(site, code.format(limit_s=limit_s, path=str(journald.path)))
 
     return start
 
@@ -263,6 +263,24 @@ def test_G15_it_can_be_stopped_while_the_disk_of_the_records_hangs(
 
         assert stop(service, hanging_mount) == 0
         assert journald.alerted == site.EVERY_ALERT
+
+
+@pytest.mark.fault("G15", rig="FUSE", says="the service is stopped before it knows that the alert log hangs")
+def test_G15_a_stop_in_the_middle_of_a_write_sends_the_alerts_to_the_journal(
+    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+) -> None:
+    """They wait for the alert log for a moment more, and go to the journal before the end."""
+    site.alerts = hanging_mount.path / "alerts.jsonl"
+    site.configure()
+    with start_hurried(site, limit_s=PATIENCE_S) as service, hanging_mount:
+        service.until(lambda: service.evaluations() >= 1, "the first tick")
+        hanging_mount.hang()
+        site.upload("quiet", minutes_ago=45)
+        service.until(lambda: any(one["new_alerts"] for one in service.events("evaluated")), "the alert")
+
+        assert stop(service, hanging_mount) == 0
+        assert service.events("stopped with alerts not written")
+        assert journald.alerted == [("quiet", "silent")]
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the disk of alert log, state and silences hangs at the start")
