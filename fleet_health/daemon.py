@@ -13,7 +13,7 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.alerting.silences import SilenceWatch
-from fleet_health.api.answers import Answers
+from fleet_health.api.answers import CONFIGURATION, Answers
 from fleet_health.api.server import ControlSocket
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
@@ -343,7 +343,7 @@ class Daemon:
                 "STATUS=Reloading the configuration",
             )
             try:
-                async with self._prepared(await wrap(self._load)()) as prepared:
+                async with self._prepared(await self._loaded()) as prepared:
                     close_old = self._switch(prepared)
             except ConfigError as error:
                 for problem in error.problems:
@@ -359,6 +359,18 @@ class Daemon:
                 _log.info("configuration reloaded")
             # systemd waits for this whether or not the new configuration was taken.
             notify("READY=1", f"STATUS={self._status()}")
+
+    async def _loaded(self) -> Settings:
+        """Load the configuration anew.
+
+        Raises:
+            ConfigError: It cannot be used, or not be read.
+
+        """
+        try:
+            return await call_at(CONFIGURATION, self._load)
+        except PathHangs as error:
+            raise ConfigError("configuration", [Problem("file", "one that can be read", str(error))]) from error
 
     @asynccontextmanager
     async def _prepared(self, settings: Settings) -> AsyncIterator[_Prepared]:

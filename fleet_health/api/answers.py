@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
     from fleet_health.service.ticker import Evaluator
+
+CONFIGURATION = Path("configuration")
+"""Stands for its file where calls that may hang are told apart."""
 
 _GLOBS = 100
 """How many globs a request for the status may have."""
@@ -144,9 +148,11 @@ class Answers:
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         try:
-            settings = await wrap(self._load)()
+            settings = await call_at(CONFIGURATION, self._load)
         except ConfigError as error:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
+        except PathHangs as error:
+            return refused_document([str(error)], clock.now())
         await self._silencing.refresh(clock.now())
         async with self._intake.held() as fleet:
             now = clock.now()

@@ -86,16 +86,24 @@ class IndexFollower(Follower):
         # call, because a thread costs a hop.
         is_end = False
         while not is_end:
-            await call_at(self._path, self._read_block)
-            while self._read:
-                block, parsed = self._read.popleft()
-                if block.event:
-                    _log.info("index " + block.event, path=str(self._path))
-                    self._is_opened_anew = True
-                self._take_in(block, *parsed)
-                is_end = block.is_end and not block.event
+            try:
+                await call_at(self._path, self._read_block)
+            finally:  # also if it is late, for the one before it may have been late, too
+                is_end = self._take_in_what_was_read()
             if not is_end:
                 self._progress()
+
+    def _take_in_what_was_read(self) -> bool:
+        """Take in the blocks that were read; return whether the last one was the end."""
+        is_end = False
+        while self._read:
+            block, parsed = self._read.popleft()
+            if block.event:
+                _log.info("index " + block.event, path=str(self._path))
+                self._is_opened_anew = True
+            self._take_in(block, *parsed)
+            is_end = block.is_end and not block.event
+        return is_end
 
     def _read_block(self) -> None:
         try:
