@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import MuteWindow
-from fleet_health.config.receiver_patterns import unstamped_defaults
+from fleet_health.config.receiver_patterns import depending_defaults
 from fleet_health.config.schema import (
     BY_HOST,
     HOSTS_KEY,
@@ -68,7 +68,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     found["quiet"] = _read_quiet(raw_quiet, problems)
     defaults = {key: entry.default for key, entry in KEYS.items()}
-    defaults |= unstamped_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
+    defaults |= depending_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
     for key, default in defaults.items():
         if key not in found:
             found[key] = None if default is None else KEYS[key].read(default)
@@ -218,7 +218,8 @@ def _assemble(
         ignored=HostGlobs(found["hosts.ignore"]),
         index=IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"]),
         journal=JournalSettings(
-            unit=found["journal.unit"],
+            units=found["journal.unit"] or (),
+            match=found["journal.match"] or (),
             directory=found["journal.directory"],
             namespace=found["journal.namespace"],
             response=found["journal.response"],
@@ -274,6 +275,9 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
                 yield Problem(one.keys[-1], one.expected, "one that is not", one.hint)
     if settings.journal.directory is not None and settings.journal.namespace is not None:
         yield Problem("journal.namespace", "only one of directory and namespace", "both")
+    of_unit = [field for fields in settings.journal.match for field in fields if field.startswith("_SYSTEMD_UNIT=")]
+    if settings.journal.units and of_unit:
+        yield Problem("journal.match", "the unit in journal.unit only", _show(of_unit[0]))
     if are_read("alerts.path", "index.path") and settings.alerts_path == settings.index.path:
         yield Problem("alerts.path", "a file of its own", "the path of the index")
     if are_read("index.host_field", "index.time_field") and settings.index.host_field == settings.index.time_field:
