@@ -65,8 +65,8 @@ def matches_about_each(
 
 
 def is_watched(settings: JournalSettings, unit: str) -> bool:
-    """Return whether a message about a system unit tells of the receiver."""
-    return any(fnmatchcase(unit, glob) for glob in _watched(settings))
+    """Return whether a message that matches, about a system unit or none, tells of the receiver."""
+    return not unit or any(fnmatchcase(unit, glob) for glob in _watched(settings))
 
 
 def is_suppressed_unit(settings: JournalSettings, unit: str) -> bool:

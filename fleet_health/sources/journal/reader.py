@@ -282,7 +282,7 @@ class JournalReader:
 
         """
         found: list[UnitMessage] = []
-        cursor: str | None = None
+        count = 0
         try:
             self._match(*unit_matches(self._settings, RUNNING_BY_ID), _BOOTED)
             if isinstance(place, str):
@@ -291,15 +291,14 @@ class JournalReader:
                 self.seek(place)
             while self._is_on_unread or self._reader._next():  # noqa: SLF001
                 self._is_on_unread = False
-                message = self._unit_message()
-                cursor = self.cursor()
-                if not message.unit or "/" in message.unit or is_watched(self._settings, message.unit):
-                    found.append(message)
+                count += 1
+                if is_watched(self._settings, self._text("UNIT")):
+                    found.append(self._unit_message())
+            return found, self.cursor() if count else None
         except OSError as error:
             raise _unavailable(error) from error
         finally:
             self._match_lines()
-        return found, cursor
 
     def latest_unit_messages(self, until: Instant) -> list[UnitMessage]:
         """Look up the managers' latest messages with `t <= until`, however long ago. Leaves the place unset.

@@ -152,9 +152,9 @@ class JournalFollower(Follower):
         if self._cursor is None:
             self._since = since
         if not self._after_unit_message:
-            self._after_unit_message = since
             for message in reader.latest_unit_messages(since):
                 self._states.record(message)
+            self._after_unit_message = since
             if self._states.latest is not None:
                 self._deliver([self._states.latest])
         self._states.expect(reader.active)
