@@ -20,6 +20,7 @@ from fleet_health.config.pattern_speed import slowness
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.host_name import safe_glob
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.subject import is_receiver_name
 from fleet_health.parsing.receiver_log import compile_pattern
 
 if TYPE_CHECKING:
@@ -182,6 +183,13 @@ def matches(raw: Any) -> tuple[tuple[str, ...], ...]:
     if not all(alternatives):
         raise ValueError('FIELD=value, or a list such as ["CONTAINER_NAME=receiver", "_SYSTEMD_UNIT=docker.service"]')
     return tuple(map(tuple, alternatives))
+
+
+def receiver_name(raw: Any) -> str:
+    """Read the name of a receiver."""
+    if not isinstance(raw, str) or not is_receiver_name(raw):
+        raise ValueError('a short name for the receiver, such as "lab-2": letters, digits and . _ -')
+    return raw
 
 
 def namespace(raw: Any) -> str:

@@ -50,12 +50,13 @@ def _check(options: argparse.Namespace) -> int:
     path = config_path(options)
     problems: list[dict[str, str]] = []
     doubts: list[str] = []
-    remedies: list[str] = []
+    remedy = ""
     try:
-        journal = load(path).journal
-        doubts += warnings(journal)
-        remedies = [REMEDY] if doubts else []
-        doubts += match_warnings(journal)
+        for receiver in load(path).receivers:
+            of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
+            forged = list(warnings(receiver.journal))
+            remedy = REMEDY if forged else remedy
+            doubts += (f"{of_receiver}{doubt}" for doubt in (*forged, *match_warnings(receiver.journal)))
     except ConfigError as error:
         if not options.json:
             return refuse(error)
@@ -69,7 +70,7 @@ def _check(options: argparse.Namespace) -> int:
         name = path or "no file, so all defaults"
         for doubt in doubts:
             _say(f"{name}: warning: {doubt}")
-        for remedy in remedies:
+        if remedy:
             _say(f"What to do: {remedy}")
         _say(f"{name}: good")
     return EXIT_CONFIG if problems else 0
