@@ -147,6 +147,37 @@ async def test_an_instance_that_logs_and_was_never_reported_on_is_not_down(direc
     assert rig.state == (stopped_at, False)
 
 
+async def test_an_instance_that_rested_is_followed_when_it_goes_on(directory: Path) -> None:
+    """One that runs, and logged nothing for longer than we look back, is known beside one that is busy."""
+    rig = Rig(directory, "receiver@*.service")
+    for number, message_id in (1, STARTED), (2, STARTED), (3, STOPPED), (4, STARTED):
+        rig.log("before", f"receiver@{number}.service")
+        rig.report(message_id, f"receiver@{number}.service")
+    rested_until = rig.log("busy", "receiver@1.service")
+    later = rig.follow(now=rested_until + LOOKBACK_US)
+    await later.poll()
+    rig.log("resting", "receiver@4.service")
+    await later.poll(is_hinted=True)
+    await later.close()
+
+    assert rig.hosts == ["busy", "resting"]
+    assert rig.state == (NOW + 2, True)
+
+
+async def test_instances_that_never_log_are_known(directory: Path) -> None:
+    """Their output goes elsewhere, but what systemd reported on them long ago counts."""
+    rig = Rig(directory, "receiver@*.service")
+    rig.report(STARTED, "receiver@1.service")
+    started_at = rig.report(STARTED, "receiver@2.service")
+    stopped_at = rig.report(STOPPED, "receiver@1.service")
+    rig.report(STARTED, "receiver@3.service", _PID=4242)
+    later = rig.follow(now=stopped_at + LOOKBACK_US)
+    await later.poll()
+    await later.close()
+
+    assert rig.state == (started_at, True)
+
+
 async def test_fields_select_the_lines(directory: Path) -> None:
     """Those of the unit, and all fields of one alternative."""
     rig = Rig(directory, "docker", match=("CONTAINER_NAME=a", "X=1", "X=2", "+", "CONTAINER_NAME=b"))

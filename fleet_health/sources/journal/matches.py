@@ -9,7 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from fleet_health.model.host_globs import is_plain
+from fleet_health.model.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -42,7 +42,7 @@ def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list
 def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:
     """Return what the messages of the service managers about the receiver's units match.
 
-    If a unit is a glob, the messages about every unit match: `is_watched` tells them apart.
+    If a unit is a glob, the messages about every unit match: `watched_units` tells them apart.
     """
     ids, watched = [f"MESSAGE_ID={one}" for one in message_ids], _watched(settings)
     found = [["_PID=1", *ids, *(f"UNIT={unit}" for unit in watched if all(map(is_plain, watched)))]] if watched else []
@@ -64,9 +64,9 @@ def matches_about_each(
     return [matches_about(unit, message_ids) for unit in named] + of_users
 
 
-def is_watched(settings: JournalSettings, unit: str) -> bool:
-    """Return whether a message that matches, about a system unit or none, tells of the receiver."""
-    return not unit or any(fnmatchcase(unit, glob) for glob in _watched(settings))
+def watched_units(settings: JournalSettings) -> HostGlobs:
+    """Return the globs of the system units whose messages tell of the receiver."""
+    return HostGlobs(tuple(_watched(settings)))
 
 
 def is_suppressed_unit(settings: JournalSettings, unit: str) -> bool:

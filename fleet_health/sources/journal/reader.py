@@ -39,12 +39,12 @@ from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
 from fleet_health.sources.journal.matches import (
     instances,
-    is_watched,
     line_matches,
     matches_about,
     matches_about_each,
     plain_units,
     unit_matches,
+    watched_units,
 )
 from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, RUNNING_BY_ID
 
@@ -125,11 +125,17 @@ class JournalReader:
         if not has_globs and len(self.units) <= 1:
             return  # of a single unit nothing depends on that
         try:
-            named = self._reader.query_unique("_SYSTEMD_UNIT") if has_globs else ()
-            found = instances(self._settings, map(str, named)) | self.units
+            found = set(self.units)
+            if has_globs:
+                found |= instances(self._settings, map(str, self._reader.query_unique("_SYSTEMD_UNIT")))
             last_at = {unit: self._last_line_at(unit) for unit in found}
             self._instances = sorted(found, key=lambda unit: last_at[unit])[-_INSTANCES:]
-            self.active = {unit for unit in self._instances if last_at[unit] >= since}
+            if (
+                has_globs
+            ):  # also those that have never logged a line; anyone can claim to be about some, so not too many
+                reported = instances(self._settings, map(str, self._reader.query_unique("UNIT"))) - found
+                self._instances += sorted(reported)[:_INSTANCES]
+            self.active = {unit for unit in self._instances if last_at.get(unit, 0) >= since}
             self.units |= self.active | {unit for unit in self._instances if self._runs(unit, since)}
         except OSError as error:
             raise _unavailable(error) from error
@@ -282,7 +288,7 @@ class JournalReader:
 
         """
         found: list[UnitMessage] = []
-        count = 0
+        count, is_watched = 0, watched_units(self._settings).matches
         try:
             self._match(*unit_matches(self._settings, RUNNING_BY_ID), _BOOTED)
             if isinstance(place, str):
@@ -292,7 +298,8 @@ class JournalReader:
             while self._is_on_unread or self._reader._next():  # noqa: SLF001
                 self._is_on_unread = False
                 count += 1
-                if is_watched(self._settings, self._text("UNIT")):
+                unit = self._text("UNIT")
+                if not unit or is_watched(unit):  # a unit of a user matches by its name
                     found.append(self._unit_message())
             return found, self.cursor() if count else None
         except OSError as error:
