@@ -130,12 +130,11 @@ class JournalReader:
                 found |= instances(self._settings, map(str, self._reader.query_unique("_SYSTEMD_UNIT")))
             last_at = {unit: self._last_line_at(unit) for unit in found}
             self._instances = sorted(found, key=lambda unit: last_at[unit])[-_INSTANCES:]
-            if (
-                has_globs
-            ):  # also those that have never logged a line; anyone can claim to be about some, so not too many
+            if has_globs:
+                # Some may never log a line. Of these not too many: anyone can write this field.
                 reported = instances(self._settings, map(str, self._reader.query_unique("UNIT"))) - found
                 self._instances += sorted(reported)[:_INSTANCES]
-            self.active = {unit for unit in self._instances if last_at.get(unit, 0) >= since}
+            self.active = {unit for unit in self._instances if last_at.get(unit, -1) >= max(since, 0)}
             self.units |= self.active | {unit for unit in self._instances if self._runs(unit, since)}
         except OSError as error:
             raise _unavailable(error) from error
