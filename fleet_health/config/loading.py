@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -344,7 +345,7 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
         for before, other in enumerate(settings.receivers[: number - 1], start=1):
             if are_read("index.path") and index.path == other.index.path:
                 yield Problem(f"{place}index.path", "an index of its own", f"that of receivers[{before}]: {index.path}")
-            if are_read("journal.unit") and _log_of(journal) == _log_of(other.journal):
+            if are_read("journal.unit") and _share_lines(journal, other.journal):
                 yield Problem(
                     f"{place}journal.unit",
                     "a unit or a journal of its own",
@@ -352,9 +353,13 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
                 )
 
 
-def _log_of(journal: JournalSettings) -> tuple[Any, ...]:
-    """Return whose log it is that is read: two receivers with the same one would count everything twice."""
-    return journal.units, journal.match, journal.directory, journal.namespace
+def _share_lines(one: JournalSettings, other: JournalSettings) -> bool:
+    """Return whether lines would count for both; if their matches differ, only the operator can know."""
+    if (one.directory, one.namespace, one.match) != (other.directory, other.namespace, other.match):
+        return False
+    return one.units == other.units or any(
+        fnmatchcase(unit, glob) or fnmatchcase(glob, unit) for unit in one.units for glob in other.units
+    )
 
 
 def _show(raw: Any) -> str:

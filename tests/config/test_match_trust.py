@@ -88,3 +88,32 @@ def test_a_unit_is_set_in_one_place(tmp_path: Path) -> None:
 
     with pytest.raises(ConfigError, match=r'journal\.match: expected the unit in journal\.unit only, found "_SYSTEMD_'):
         load(path)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_shared"),
+    [
+        pytest.param('unit = "r@1"', 'unit = "r@*"', True, id="an instance, and all of them"),
+        pytest.param('unit = ["a", "r@*"]', 'unit = ["b", "r@1"]', True, id="all instances, and one of them"),
+        pytest.param('unit = "r@1"', 'unit = "r@2"', False, id="two instances"),
+        pytest.param('match = "A=1"', 'match = "A=1"', True, id="the same fields"),
+        pytest.param('unit = "d"\nmatch = "A=1"', 'unit = "d"\nmatch = "A=2"', False, id="other fields of one unit"),
+    ],
+)
+def test_no_line_counts_for_two_receivers(first: str, second: str, is_shared: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Two receivers whose units a glob has in common would count the same uploads."""
+    path = tmp_path / "config.toml"
+    path.write_text(
+        "".join(
+            f'[[receivers]]\nname = "{name}"\nindex.path = "{name}"\n[receivers.journal]\n{journal}\n'
+            for name, journal in (("one", first), ("two", second))
+        )
+    )
+    try:
+        load(path)
+    except ConfigError as error:
+        found = [problem.place for problem in error.problems]
+    else:
+        found = []
+
+    assert found == ["receivers[2].journal.unit"] * is_shared
