@@ -178,6 +178,18 @@ async def test_instances_that_never_log_are_known(directory: Path) -> None:
     assert rig.state == (started_at, True)
 
 
+async def test_the_lines_of_a_slice_are_those_of_its_units(directory: Path) -> None:
+    """As `journalctl --unit=` has it, beside those of other units."""
+    rig = Rig(directory, "lab.slice", "extra.service")
+    rig.log("within", "a.service", _SYSTEMD_SLICE="lab.slice")
+    rig.log("beside", "extra.service", _SYSTEMD_SLICE="system.slice")
+    rig.log("elsewhere", "b.service", _SYSTEMD_SLICE="system.slice")
+    await rig.follower.poll()
+    await rig.follower.close()
+
+    assert rig.hosts == ["within", "beside"]
+
+
 async def test_fields_select_the_lines(directory: Path) -> None:
     """Those of the unit, and all fields of one alternative."""
     rig = Rig(directory, "docker", match=("CONTAINER_NAME=a", "X=1", "X=2", "+", "CONTAINER_NAME=b"))
@@ -217,7 +229,7 @@ REPORTS = st.lists(
 )
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(reports=REPORTS, place=st.integers(0, 12))
 async def test_the_state_is_the_same_live_and_after_a_restart(
     reports: list[tuple[str, str, str]], place: int, tmp_path_factory: pytest.TempPathFactory

@@ -35,8 +35,11 @@ def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list
     """Return what the receiver's own lines match, given all its units by name."""
     if settings.units and not units:
         return []
-    named = [f"_SYSTEMD_UNIT={unit}" for unit in units]
-    return [[*named, *fields] for fields in settings.match or ((),)]
+    # The lines of a slice are those of the units in it, as for `journalctl --unit=`.
+    of_slices = [f"_SYSTEMD_SLICE={unit}" for unit in units if unit.endswith(".slice")]
+    of_others = [f"_SYSTEMD_UNIT={unit}" for unit in units if not unit.endswith(".slice")]
+    alternatives = [named for named in (of_others, of_slices) if named] or [[]]
+    return [[*named, *fields] for named in alternatives for fields in settings.match or ((),)]
 
 
 def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:
