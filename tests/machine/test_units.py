@@ -196,6 +196,7 @@ def test_G11_two_programs_in_one_unit(systemd: Systemd) -> None:
     assert systemd.read(*settings) == [(True, ["a"] * count) for count in matches.values()]
     for text, count in zip(settings, matches.values(), strict=True):
         assert systemd.shown_by_the_command(text, "a").count("/a/e1") == count
+        assert "Started two.service" in systemd.shown_by_the_command(text, "")
 
 
 @pytest.mark.fault("G10", rig="R2", says="a receiver that is a unit of a user")

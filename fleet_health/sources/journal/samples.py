@@ -88,7 +88,8 @@ def journal_command(settings: JournalSettings, host: str, since: Instant) -> str
         words.append(f"--namespace=+{settings.namespace}")
     if host:
         words.append(f"--grep={_literal(host)}")
-    for number, fields in enumerate(settings.match):
+    # What systemd logs about the units has none of these fields.
+    for number, fields in enumerate(settings.match if host or not settings.units else ()):
         words += ["+", *fields] if number else fields
     return shlex.join(words)
 
