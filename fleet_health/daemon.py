@@ -234,10 +234,17 @@ class Daemon:
             pass  # it is said, and tried again, at every tick
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
+        now = clock.now()
         memory = state_to_save(
-            self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
+            self._incidents,
+            self._intake,
+            self._settings.index.path,
+            self._silencing.watch,
+            self._evaluator.history,
+            # By a clock that is behind, every row is dated ahead.
+            ahead_rows=[] if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
         )
-        return await wrap(self._saving.due)(memory, clock.now(), fleet.uploads)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(memory, now, fleet.uploads)  # off the loop: there may be many hosts
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""

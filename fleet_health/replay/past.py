@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.model.row_dates import RowDates
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
@@ -57,8 +59,11 @@ class Part:
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
 
-    def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
+    def read_index(
+        self, settings: IndexSettings, span: tuple[Instant, Instant], present: Present, on_progress: OnProgress
+    ) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
+        since, until = span
 
         def deliver(uploads: Iterable[Upload]) -> None:
             self._add(
@@ -70,7 +75,7 @@ class Part:
                 on_progress,
             )
 
-        self.rejections = read_every_row(settings, since, deliver)
+        self.rejections = read_every_row(settings, since, deliver, now=max(until, present.now), dates=present.dates)
         return self
 
     def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
@@ -127,11 +132,27 @@ class Part:
         return self.numbers.setdefault(host, len(self.numbers))
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is known at present of rows that are dated ahead of the clock.
+
+    Attributes:
+        now: What the clock shows; if it is not given, no row is taken to be dated ahead.
+        dates: Dates the rows of the index.
+
+    """
+
+    now: Instant = NEVER
+    dates: RowDates = field(default_factory=RowDates)
+
+
 @dataclass
 class Past:
     """What was observed between two instants, and as far back as is asked for.
 
     Attributes:
+        run_length: How many observations are sorted at a time; None for as many as is usual.
+        present: By what rows are taken to be dated ahead.
         parts: The index, and the journal in one part or several that follow on each other.
         gaps: What the journal does not show.
         rejections: Source -> what could not be read of it.
@@ -140,6 +161,7 @@ class Past:
     """
 
     run_length: int | None = None
+    present: Present = field(default_factory=Present)
     parts: list[Part] = field(default_factory=list)
     gaps: list[Gap] = field(default_factory=list)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
@@ -190,12 +212,13 @@ class Past:
         """
         since, until = span
         begin, middle = since - lookback.traffic_us, (since + until) // 2
+        row_span = (since - lookback.uploads_us, until)
         rows, first, second = self._part(), self._part(), self._part()
         if is_alone:
-            rows.read_index(index, since - lookback.uploads_us, until, on_progress)
+            rows.read_index(index, row_span, self.present, on_progress)
             first.read_journal(journal, begin, until, on_progress)
         else:
-            reading_rows = Beside(lambda: rows.read_index(index, since - lookback.uploads_us, until, _show_nothing))
+            reading_rows = Beside(lambda: rows.read_index(index, row_span, self.present, _show_nothing))
             reading_second = Beside(lambda: second.read_journal(journal, middle + 1, until, _show_nothing))
             first.read_journal(journal, begin, middle, on_progress)
             rows.adopt(reading_rows.result())

@@ -20,6 +20,8 @@ from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Upload
 from fleet_health.model.places import LeftOut
+from fleet_health.model.row_dates import RowDates
+from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
+    from fleet_health.model.row_dates import AheadRow
     from fleet_health.service.service_manager import Pulse
-    from fleet_health.sources.follower import Follower
     from fleet_health.sources.state import SourceState
 
 # Before an evaluation the sources are read once more; one that hangs must not keep the other's verdicts back.
@@ -44,15 +46,16 @@ _PROGRESS_TIME = 5.0
 _log = structlog.get_logger("fleet_health.service")
 
 
+_Follower = TypeVar("_Follower", bound=Follower)
 _Settings = TypeVar("_Settings")
 _Table = TypeVar("_Table")
 
 
 @dataclass(eq=False)
-class _Source(Generic[_Settings, _Table]):
+class _Source(Generic[_Follower, _Settings, _Table]):
     """A follower, what it was opened for, and the table that it fills."""
 
-    follower: Follower
+    follower: _Follower
     settings: _Settings
     lookback_us: int
     table: _Table
@@ -99,6 +102,8 @@ class Intake:
         """What of it was never seen before this process; likewise."""
         self.known_uploads: Mapping[str, Instant] = {}
         """When each host had uploaded last by the same index, before this process; likewise."""
+        self.known_dates = RowDates()
+        """What dates the rows of the index that is opened first; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
         self.known_newcomers: Mapping[str, Instant] = {}
@@ -122,6 +127,10 @@ class Intake:
     def known_coverage(self) -> tuple[Coverage, ...]:
         """What each source is known to have shown, between two evaluations."""
         return tuple(state.known_coverage() for state in self.states)
+
+    def ahead_rows(self, now: Instant) -> list[AheadRow]:
+        """Return the rows of the index that were dated ahead, as far back as they matter."""
+        return [] if self._index is None else self._index.follower.dates.ahead_since(now - self._index.lookback_us)
 
     def seen(self, now: Instant) -> frozenset[str]:
         """The sources of which everything up to an instant was seen, by name."""
@@ -191,7 +200,10 @@ class Intake:
     async def _reread(self, gap: Gap) -> None:
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.uploads.limit, self._journal.follower.state.gaps
-            index = self._open_index(self._index.settings, self._index.lookback_us, limit, self._ignored)
+            # Which rows were dated ahead, and when they were read, goes by the clock as it was.
+            index = self._open_index(
+                self._index.settings, self._index.lookback_us, limit, self._ignored, is_clock_new=True
+            )
             journal = self._open_journal(self._journal.settings, self._journal.lookback_us, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
@@ -294,7 +306,13 @@ class Intake:
         return deliver
 
     def _open_index(
-        self, settings: IndexSettings, lookback_us: int, host_limit: int, ignored: HostGlobs
+        self,
+        settings: IndexSettings,
+        lookback_us: int,
+        host_limit: int,
+        ignored: HostGlobs,
+        *,
+        is_clock_new: bool = False,
     ) -> _IndexSource:
         table, now = Uploads(host_limit, ignored, self.fleet.register), self._clock()
         latest = now if self.horizon is None else max(now, self.horizon)
@@ -315,8 +333,11 @@ class Intake:
         table.established = frozenset(host for host, at in known if at > latest and host not in newcomers)
         # Whoever is in the index of the first start may have been there for long.
         table.notes_newcomers = table.newest_at() is not None
+        dates = self.known_dates if self._index is None else RowDates()
+        if self._index is not None and self._index.settings == settings and not is_clock_new:
+            dates = self._index.follower.dates.anew()
         deliver = self._unless_held(table.record)
-        follower = IndexFollower(settings, lookback_us=lookback_us, deliver=deliver, clock=self._clock)
+        follower = IndexFollower(settings, lookback_us=lookback_us, deliver=deliver, clock=self._clock, dates=dates)
         return _Source(self._pulsing(follower, self._index_pulse), settings, lookback_us, table)
 
     def _open_journal(
@@ -335,15 +356,15 @@ class Intake:
             follower.state.gaps = recent(self.journal_gaps, self._clock() - lookback_us, lookback_us)
         return _Source(self._pulsing(follower, self._journal_pulse), settings, lookback_us, table)
 
-    def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
+    def _pulsing(self, follower: _Follower, pulse: Pulse) -> _Follower:
         follower.on_progress = lambda: pulse.beat(follower.rest)
         follower.counters = self._counters
         return follower
 
 
-_IndexSource: TypeAlias = _Source["IndexSettings", Uploads]
-_JournalSource: TypeAlias = _Source["JournalSettings", Traffic]
-_AnySource: TypeAlias = _Source[Any, Any]
+_IndexSource: TypeAlias = _Source[IndexFollower, "IndexSettings", Uploads]
+_JournalSource: TypeAlias = _Source[JournalFollower, "JournalSettings", Traffic]
+_AnySource: TypeAlias = _Source[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,10 @@ from fleet_health.model.coverage import Gap  # noqa: TC001 - msgspec reads the a
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.model.places import LeftOut
+from fleet_health.model.row_dates import AheadRow, RowDates
+from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
-from fleet_health.service.restoring import examined
+from fleet_health.service.restoring import examined, with_urls_undone
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
@@ -51,6 +53,9 @@ class SavedState(msgspec.Struct):
         uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
         newcomers: Which of them turned up for the first time within the lookback, each with its first row.
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
+        ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
+        are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
+            access of `/b%C3%BCro/` was by a host of that name, escaped once more.
         skips: From when to when time was skipped, because the clock was set ahead or the machine slept.
 
     """
@@ -64,12 +69,19 @@ class SavedState(msgspec.Struct):
     uploads: dict[str, Instant] = {}
     newcomers: dict[str, Instant] = {}
     left_out: tuple[int, str, Instant] | None = None
+    ahead_rows: list[AheadRow] = []
+    are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
+
+    def row_dates(self, index_path: Path) -> RowDates:
+        """Return what dates the rows of an index; it remembers some of them if it is the same one."""
+        return RowDates(self.ahead_rows if self.index_path == str(index_path) else ())
 
     def prepare(self, intake: Intake, index_path: Path) -> None:
         """Tell an intake that has read nothing yet what is known of its sources; of an index if it is the same one."""
         intake.journal_seen_until = self.journal_seen_until
         intake.journal_gaps = self.journal_gaps
+        intake.known_dates = self.row_dates(index_path)
         if self.index_path == str(index_path):
             intake.known_uploads, intake.known_newcomers = self.uploads, self.newcomers
             intake.known_skips = tuple(self.skips)
@@ -78,7 +90,13 @@ class SavedState(msgspec.Struct):
 
 
 def state_to_save(
-    incidents: Incidents, intake: Intake, index_path: Path, silences: SilenceWatch, history: History
+    incidents: Incidents,
+    intake: Intake,
+    index_path: Path,
+    silences: SilenceWatch,
+    history: History,
+    *,
+    ahead_rows: list[AheadRow],
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     (journal,) = [state for state in intake.states if state.name == "journal"]
@@ -89,6 +107,8 @@ def state_to_save(
         silences=silences.records,
         history=history.snapshot,
         index_path=str(index_path),
+        ahead_rows=ahead_rows,
+        are_urls_undone=True,
     )
 
 
@@ -124,7 +144,7 @@ class Saving:
 def recall(file: StateFile[SavedState]) -> SavedState:
     """Read the state back; what cannot be read, or cannot be, is logged, and begins anew."""
     try:
-        memory = file.load(examined) or SavedState()
+        memory = with_urls_undone(file.load(examined) or SavedState())
     except SinkUnavailable as error:
         _log.error("state file not readable, started without saved incidents", reason=str(error))
         return SavedState()
@@ -139,19 +159,15 @@ def recall(file: StateFile[SavedState]) -> SavedState:
     return memory
 
 
-class _Saved(msgspec.Struct):
-    incidents: Snapshot
-
-
-def saved_incidents(directory: Path) -> Snapshot | None:
-    """Return the incidents of a service by its saved state, for who only looks; None if they are not to be had."""
+def saved_state(directory: Path) -> SavedState | None:
+    """Return the saved state of a service, for who only looks; None if it is not to be had."""
     try:
         with SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
-        saved = msgspec.json.decode(content, type=_Saved)
+        state, _ = salvage(msgspec.json.decode(content, type=dict[str, Any]), SavedState)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return examined(SavedState(incidents=saved.incidents))[0].incidents
+    return None if state is None else with_urls_undone(examined(state)[0])
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:

@@ -101,6 +101,8 @@ _FAULTS = {
     "F7": "JSON that is nested too deeply, has odd numbers, half characters, or impossible times",
     "F8": "A row from the future",
     "G12": "One host has two names, for one source writes them encoded",
+    "G13": "A boot in the past: what stands is resolved, or alerted with a date of then",
+    "G14": "A row from the future keeps its host alive whenever it is read",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

@@ -26,7 +26,7 @@ from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_S
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.model.row_dates import FUTURE_LIMIT_US
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
@@ -35,7 +35,7 @@ from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service import logging as logs
 from fleet_health.service.catch_up import recorded, unsent
-from fleet_health.service.memory import newest_alert_at, past_alerts, saved_incidents
+from fleet_health.service.memory import SavedState, newest_alert_at, past_alerts, saved_state
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
 from fleet_health.sources.once import read_index, read_journal
@@ -108,17 +108,20 @@ def run(options: argparse.Namespace) -> int:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
     fleet, lookback = Fleet(settings.host_limit, settings.ignored, settings.expected), lookback_of(settings.detectors())
+    memory = saved_state(settings.state_directory) or SavedState()
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
-    admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
+    present = max(now, clock.now())
+    until = now + FUTURE_LIMIT_US if options.now is None else now
+    dates = memory.row_dates(settings.index.path)
     newest: dict[str, Instant] = {}
 
     def take_in(uploads: Sequence[Upload]) -> None:
-        newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
-        fleet.uploads.record(admit(uploads, now)[0])
+        fleet.uploads.record(upload for upload in uploads if upload.at <= until)
 
     try:
-        rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
-        newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
+        since = now - lookback.uploads_us
+        rejections = read_index(settings.index, since, until, take_in, now=present, dates=dates)
+        newest[INDEX] = no_later_than_written(dates.newest, settings.index.path) or 0
         _report(rejections, "index")
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
@@ -136,10 +139,10 @@ def run(options: argparse.Namespace) -> int:
         _log.warning("journal not readable, only silent evaluated", reason=str(error))
         fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
     # As of a past instant, what a service knows now is not what it knew then.
-    saved = saved_incidents(settings.state_directory) if options.now is None else None
+    saved = memory.incidents if options.now is None else None
     behind = None
     if options.now is None:
-        behind = _contradiction(settings, {**newest, SAVED_STATE: None if saved is None else saved.at}, now)
+        behind = _contradiction(settings, {**newest, SAVED_STATE: memory.incidents.at}, now)
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])

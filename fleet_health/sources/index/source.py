@@ -14,7 +14,8 @@ from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.files.rotation import rotated_files
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 _DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
 _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
 
-_FUTURE = Rejection("row from the future, taken as now", "")
+FUTURE = Rejection("row from the future, taken as now", "")
 
 _log = structlog.get_logger("fleet_health.sources")
 
@@ -51,6 +52,7 @@ class IndexFollower(Follower):
         lookback_us: int,
         deliver: Callable[[Iterable[Upload]], None],
         clock: Callable[[], Instant],
+        dates: RowDates | None = None,
     ) -> None:
         """Prepare to follow.
 
@@ -59,9 +61,12 @@ class IndexFollower(Follower):
             lookback_us: How far back from the present to begin.
             deliver: Takes the uploads.
             clock: Tells the present.
+            dates: Dates the rows; None if no row is known to have been dated ahead.
 
         """
         super().__init__("index", clock)
+        self.dates = RowDates() if dates is None else dates
+        self._is_reading_new = False  # what is read has been written since the last look
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
@@ -71,25 +76,30 @@ class IndexFollower(Follower):
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
+        self._file_written_at: Instant | None = None
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
         # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
         # call, because a thread costs a hop.
         read_block = wrap(self._read_block)
         while True:
-            block, parsed = await read_block()
+            # Where a row may be one that was dated ahead, its place among the others matters. Asked for here, because
+            # the memory of such rows belongs to the loop.
+            block, parsed = await read_block(min(self._clock() + FUTURE_LIMIT_US, self.dates.plain_until))
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
-                self._is_opened_anew = True
+                self._is_opened_anew, self._is_reading_new = True, False
             self._take_in(block, *parsed)
             if block.is_end and not block.event:
+                self._is_reading_new = True
                 return
             self._progress()
 
-    def _read_block(self) -> tuple[Block, tuple[list[Upload], list[Rejection], int]]:
+    def _read_block(self, plain_until: Instant) -> tuple[Block, tuple[list[Upload], list[Rejection], int]]:
         block = self._tail.read()
         self.state.newest_at = self._written_at(block.lines)
-        return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+        self._file_written_at = no_later_than_written(NEVER, self._path)
+        return block, self._parser.parse_latest(block.lines, plain_until)
 
     def _written_at(self, lines: bytes) -> Instant | None:
         """Return when the last row that was read was written; None if that is not known."""
@@ -99,11 +109,13 @@ class IndexFollower(Follower):
 
     def _take_in(self, block: Block, rows: list[Upload], rejections: list[Rejection], count: int) -> None:
         now = self._clock()
-        # Who uploaded before that is not watched, and must not take the place of who is.
-        uploads, ahead = admit_live([row for row in rows if row.at >= now - self._lookback_us], now)
-        rejections += block.rejections + [_FUTURE] * ahead
+        uploads, ahead = self.dates.date(
+            rows, now, written_at=self._file_written_at, is_end=block.is_end, is_new=self._is_reading_new
+        )
+        rejections += block.rejections + [FUTURE] * ahead
         self._count(count, rejections)
-        self._deliver(uploads)
+        # Who uploaded before that is not watched, and must not take the place of who is.
+        self._deliver([upload for upload in uploads if upload.at >= now - self._lookback_us])
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
