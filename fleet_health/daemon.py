@@ -208,7 +208,7 @@ class Daemon:
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
-        memory.prepare(self._intake, self._settings.index.path)
+        memory.prepare(self._intake, self._settings.receivers)
         now = clock.now()
         (await wrap(past_alerts_or_none)(self._delivery.log, now, self._incidents.at)).restore_to(self._incidents)
         # Before an alert of this run is in it.
@@ -238,13 +238,13 @@ class Daemon:
         memory = state_to_save(
             self._incidents,
             self._intake,
-            self._settings.index.path,
+            self._settings.receivers,
             self._silencing.watch,
             self._evaluator.history,
             # By a clock that is behind, every row is dated ahead.
-            ahead_rows=[] if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
+            ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
         )
-        return await wrap(self._saving.due)(memory, now, fleet.uploads)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(memory, now, fleet)  # off the loop: there may be many hosts
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""

@@ -15,6 +15,7 @@ from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
+from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
@@ -52,6 +53,7 @@ class IndexFollower(Follower):
         lookback_us: int,
         deliver: Callable[[Iterable[Upload]], None],
         clock: Callable[[], Instant],
+        receiver: str = "",
         dates: RowDates | None = None,
     ) -> None:
         """Prepare to follow.
@@ -61,10 +63,11 @@ class IndexFollower(Follower):
             lookback_us: How far back from the present to begin.
             deliver: Takes the uploads.
             clock: Tells the present.
+            receiver: The name of the receiver, if there are several.
             dates: Dates the rows; None if no row is known to have been dated ahead.
 
         """
-        super().__init__("index", clock)
+        super().__init__(named("index", receiver), clock)
         self.dates = RowDates() if dates is None else dates
         self._is_reading_new = False  # what is read has been written since the last look
         self._parser = index_parser(settings)
