@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import pwd
 import signal
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -38,6 +39,15 @@ def lasting(name: str, ends_at: int) -> Silence:
 def add(file: SilenceFile, silence: Silence) -> None:
     """Add one to the file."""
     file.add(silence, NOW)
+
+
+@pytest.mark.parametrize(("written", "meant"), [("bür*", "b%C3%BCr*"), ("b%C3%BCr*", "b%C3%BCr*"), ("*@a", "*@a")])
+def test_a_glob_is_read_for_the_names_that_hosts_are_known_by(written: str, meant: str, tmp_path: Path) -> None:
+    """However a silence came into the file, it means what the command would make of it."""
+    file = SilenceFile(tmp_path / "state")
+    add(file, replace(lasting("a", NOW + 1), hosts=written))
+
+    assert [one.hosts for one in file.load()] == [meant]
 
 
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
