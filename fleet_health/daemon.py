@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -56,6 +56,7 @@ if TYPE_CHECKING:
 _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0
 _SETTLE_TIME = 1.5
+_LAST_LOOK_TIME = 1.0
 _EXTENSION_US = 30_000_000
 _PATIENCE_WITHOUT_WATCHDOG = 30.0
 
@@ -112,7 +113,7 @@ class Daemon:
         self._journal_sink = JournalSink()
         self._state_file = StateFile(self._settings.state_directory, SavedState)
         self._delivery = Delivery(
-            AlertLog(self._settings.alerts_path, is_service=True),
+            AlertLog(self._settings.alerts_path, is_service=True, rotated=self._settings.alerts_rotated),
             self._journal_sink,
             self._pulses["writer"],
             self._counters,
@@ -163,12 +164,14 @@ class Daemon:
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised."""
         self._handle_signals()
+        last_state: bytes | None = None
         async with asyncio.TaskGroup() as writers:
             delivery = writers.create_task(self._delivery.run())
             try:
                 async with self._parts:
                     self._parts.create_task(self._start())
                     await self._stop.wait()
+                    last_state = await self._last_state()
                     raise _Stopped  # noqa: TRY301 - cancels the parts
             except* _Stopped:
                 pass
@@ -176,7 +179,7 @@ class Daemon:
             _log.info("stopping")
             await self._control.close()
             # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
-            self._delivery.deliver(())
+            self._delivery.deliver((), state=last_state)
             try:
                 async with asyncio.timeout(_SETTLE_TIME):
                     await self._delivery.settle()
@@ -245,6 +248,23 @@ class Daemon:
             ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
         )
         return await wrap(self._saving.due)(memory, now, fleet)  # off the loop: there may be many hosts
+
+    async def _last_state(self) -> bytes | None:
+        """Return the state to leave behind, with all that was read since the last tick.
+
+        None if the last one is to stay: nothing was restored yet, or an evaluation does not come to its end. What that
+        has decided is not delivered, so it must not be remembered as notified.
+        """
+        if not self._is_ready:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_TIME):
+                await self._intake.poll()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_TIME), self._evaluator.deciding, self._intake.held() as fleet:
+                self._saving = Saving()  # it is worth a write in any case
+                return await self._snapshot(fleet)
+        return None
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
@@ -325,7 +345,7 @@ class Daemon:
             ConfigError: The alert log cannot be used; everything is as it was.
 
         """
-        log, now = await wrap(self._delivery.log.at)(settings.alerts_path), clock.now()
+        log, now = await wrap(self._delivery.log.at)(settings.alerts_path, settings.alerts_rotated), clock.now()
         past = PastAlerts()
         if log is not self._delivery.log:
             try:
@@ -345,6 +365,7 @@ class Daemon:
         """
         settings = self._settings = new.settings
         self._saving = Saving()
+        new.log.rotated = settings.alerts_rotated
         new.past.restore_to(self._incidents)
         self._engine.adopt(new.rules)
         self._delivery.switch(new.log, StateFile(settings.state_directory, SavedState))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Gap
@@ -11,7 +13,6 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import FUTURE, index_parser, index_tail
-from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import log_parser, lost_behind_broken
 from fleet_health.sources.journal.system_messages import SystemMessages
@@ -19,6 +20,7 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
@@ -39,7 +41,7 @@ def read_index(
     *,
     now: Instant | None = None,
     dates: RowDates | None = None,
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     """Hand on the uploads of the index, and of what it was rotated to, that count at `since` or later.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
@@ -53,7 +55,7 @@ def read_index(
         dates: Dates the rows; None if no row is known to have been dated ahead.
 
     Returns:
-        What could not be read, by reason.
+        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -75,7 +77,7 @@ def read_every_row(
     *,
     now: Instant = NEVER,
     dates: RowDates | None = None,
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     """Hand on every upload of the index, and of what it was rotated to, in the order of the rows.
 
     Args:
@@ -86,7 +88,7 @@ def read_every_row(
         dates: Dates the rows; None if no row is known to have been dated ahead.
 
     Returns:
-        What could not be read, by reason.
+        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -103,9 +105,9 @@ def _read_index(
     *,
     now: Instant,
     dates: RowDates,
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     parser, rejections = index_parser(settings), RejectionCount()
-    tail = index_tail(settings.path, parser, lambda: since)
+    tail = index_tail(settings, parser, lambda: since)
     is_end = False
     while not is_end:
         block = tail.read()
@@ -116,7 +118,7 @@ def _read_index(
         deliver([upload for upload in uploads if upload.at >= since])
         rejections.add(rejected + block.rejections + [FUTURE] * ahead)
     tail.close()
-    return rejections
+    return rejections, tail.unread
 
 
 def read_journal(
@@ -187,14 +189,26 @@ def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
     return gaps
 
 
-def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
+def allow_many_files() -> None:
+    """Let this process have as many files open as it may: an index has a rotated file for each hour, perhaps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Instant) -> None:
     """Open both sources, and no more: for who would otherwise find out only after a lot of work.
+
+    Args:
+        index: Where the index is.
+        journal: Where the journal is.
+        since: How far back both are to be read.
 
     Raises:
         SourceUnavailable: One of them is missing, or cannot be read.
 
     """
-    tail = Tail(index.path)
+    tail = index_tail(index, index_parser(index), lambda: since)
     tail.read()
     tail.close()
     JournalReader(journal).close()

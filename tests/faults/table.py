@@ -29,7 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
-    "G": "Wrong verdicts",
+    "G": "Verdicts",
     "S": "Attacks",
 }
 
@@ -103,6 +103,9 @@ _FAULTS = {
     "G12": "One host has two names, for one source writes them encoded",
     "G13": "A boot in the past: what stands is resolved, or alerted with a date of then",
     "G14": "A row from the future keeps its host alive whenever it is read",
+    "G17": "The index or the alert log is rotated to names or a directory of another scheme",
+    "G18": "A rotated file is compressed, is damaged, or needs a program that is missing",
+    "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

@@ -7,7 +7,6 @@ import multiprocessing
 import os
 import pwd
 import signal
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -45,7 +44,7 @@ def add(file: SilenceFile, silence: Silence) -> None:
 def test_a_glob_is_read_for_the_names_that_hosts_are_known_by(written: str, meant: str, tmp_path: Path) -> None:
     """However a silence came into the file, it means what the command would make of it."""
     file = SilenceFile(tmp_path / "state")
-    add(file, replace(lasting("a", NOW + 1), hosts=written))
+    add(file, msgspec.structs.replace(lasting("a", NOW + 1), hosts=written))
 
     assert [one.hosts for one in file.load()] == [meant]
 

@@ -26,7 +26,6 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.instant import Instant
@@ -74,7 +73,7 @@ class IndexFollower(Follower):
         self._deliver = deliver
         self._lookback_us = lookback_us
         self._path = settings.path
-        self._tail = index_tail(settings.path, self._parser, lambda: clock() - lookback_us)
+        self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
@@ -93,6 +92,7 @@ class IndexFollower(Follower):
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew, self._is_reading_new = True, False
             self._take_in(block, *parsed)
+            self._note_unread()
             if block.is_end and not block.event:
                 self._is_reading_new = True
                 return
@@ -113,12 +113,24 @@ class IndexFollower(Follower):
     def _take_in(self, block: Block, rows: list[Upload], rejections: list[Rejection], count: int) -> None:
         now = self._clock()
         uploads, ahead = self.dates.date(
-            rows, now, written_at=self._file_written_at, is_end=block.is_end, is_new=self._is_reading_new
+            rows,
+            now,
+            written_at=self._file_written_at,
+            is_end=block.is_end,
+            is_new=self._is_reading_new and not block.is_again,
         )
         rejections += block.rejections + [FUTURE] * ahead
-        self._count(count, rejections)
+        if not block.is_again:
+            self._count(count, rejections)
         # Who uploaded before that is not watched, and must not take the place of who is.
         self._deliver([upload for upload in uploads if upload.at >= now - self._lookback_us])
+
+    def _note_unread(self) -> None:
+        """Note which rotated files could not be read; each reason is logged once."""
+        unread = {str(path): reason for path, reason in self._tail.unread.items()}
+        for path in unread.items() - self.state.unread.items():
+            _log.warning("rotated index not read", file=path[0], reason=path[1])
+        self.state.unread = unread
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
@@ -178,7 +190,7 @@ def index_parser(settings: IndexSettings) -> IndexParser:
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 
 
-def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
+def index_tail(settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
     """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
 
     `since` is asked each time that a file is entered.
@@ -187,4 +199,4 @@ def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) ->
     def entry(read_at: ReadAt, size: int) -> int:
         return entry_offset(read_at, size, parser.time_of, since())
 
-    return Tail(path, entry, lambda: rotated_files(path, since()))
+    return Tail(settings.path, entry, lambda: rotated_files(settings.path, settings.rotated, since()))
