@@ -61,14 +61,14 @@ class SafeDirectory:
     """
 
     def __init__(self, path: Path, *, create_mode: int | None = None) -> None:
-        """Open a directory; make the last one of its path with a mode if it is missing and a mode is given."""
+        """Open a directory; make it, and those on the way to it, with a mode if they are missing and it is given."""
         self.path = path
         try:
             self.fd = _walk(path)
         except FileNotFoundError:
             if create_mode is None or not path.name:
                 raise
-            with SafeDirectory(path.parent) as parent:
+            with SafeDirectory(path.parent, create_mode=create_mode) as parent:
                 parent.refuse_root_elsewhere()
                 with suppress(FileExistsError), _named(path):
                     os.mkdir(path.name, create_mode, dir_fd=parent.fd)
@@ -194,6 +194,11 @@ class SafeDirectory:
         """Return something another name; what had that is replaced."""
         with _named(self.path / old):
             os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, or a link."""
+        with _named(self.path / name):
+            os.unlink(name, dir_fd=self.fd)
 
     def sync(self) -> None:
         """Make the names last. Without the right to read the directory that is left to the system."""

@@ -247,12 +247,19 @@ class AlertLog:
                 raise unavailable(self.path, error) from error
             yield
 
-    def at(self, path: Path, rotated: Sequence[str]) -> AlertLog:
-        """Return the alert log at a path: this one, if the path only names it in another way; then with its globs."""
-        with suppress(OSError), SafeDirectory(path.parent) as there, SafeDirectory(self.path.parent) as here:
-            if path.name == self.path.name and os.path.samestat(os.fstat(there.fd), os.fstat(here.fd)):
-                return self
-        return self if path == self.path else AlertLog(path, is_service=self._is_service, rotated=rotated)
+    def place(self) -> tuple[int, int, str]:
+        """Return what tells whether two paths lead to one log: its directory's device and inode, and its name.
+
+        Raises:
+            SinkUnavailable: The directory cannot be opened.
+
+        """
+        try:
+            with SafeDirectory(self.path.parent) as directory:
+                state = os.fstat(directory.fd)
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        return state.st_dev, state.st_ino, self.path.name
 
     @property
     def lock_path(self) -> Path:

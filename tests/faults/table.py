@@ -103,6 +103,8 @@ _FAULTS = {
     "G12": "One host has two names, for one source writes them encoded",
     "G13": "A boot in the past: what stands is resolved, or alerted with a date of then",
     "G14": "A row from the future keeps its host alive whenever it is read",
+    "G15": "A disk or a network mount hangs: what touches it does not return, and cannot be killed",
+    "G16": "The owner of the alert log's lock is dying, and cannot end",
     "G17": "The index or the alert log is rotated to names or a directory of another scheme",
     "G18": "A rotated file is compressed, is damaged, or needs a program that is missing",
     "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",

@@ -7,12 +7,15 @@ filesystems send none, and a symlink may be swapped in a directory that nobody w
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
+from fleet_health.errors import PathHangs
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
 from fleet_health.model.subject import named
@@ -79,30 +82,48 @@ class IndexFollower(Follower):
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
         self._file_written_at: Instant | None = None
+        # What was read and not taken in yet: a read that was late is still good.
+        self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int]]] = deque()
+        self._is_closed = False
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
         # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
         # call, because a thread costs a hop.
-        read_block = wrap(self._read_block)
-        while True:
+        is_end = False
+        while not is_end:
             # Where a row may be one that was dated ahead, its place among the others matters. Asked for here, because
             # the memory of such rows belongs to the loop.
-            block, parsed = await read_block(min(self._clock() + FUTURE_LIMIT_US, self.dates.plain_until))
+            plain_until = min(self._clock() + FUTURE_LIMIT_US, self.dates.plain_until)
+            try:
+                await call_at(self._path, self._read_block, plain_until)
+            finally:  # also if it is late, for the one before it may have been late, too
+                is_end = self._take_in_what_was_read()
+            if not is_end:
+                self._progress()
+
+    def _take_in_what_was_read(self) -> bool:
+        """Take in the blocks that were read; return whether the last one was the end."""
+        is_end = False
+        while self._read:
+            block, parsed = self._read.popleft()
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew, self._is_reading_new = True, False
             self._take_in(block, *parsed)
             self._note_unread()
-            if block.is_end and not block.event:
-                self._is_reading_new = True
-                return
-            self._progress()
+            is_end = block.is_end and not block.event
+            self._is_reading_new |= is_end
+        return is_end
 
-    def _read_block(self, plain_until: Instant) -> tuple[Block, tuple[list[Upload], list[Rejection], int]]:
-        block = self._tail.read()
-        self.state.newest_at = self._written_at(block.lines)
-        self._file_written_at = no_later_than_written(NEVER, self._path)
-        return block, self._parser.parse_latest(block.lines, plain_until)
+    def _read_block(self, plain_until: Instant) -> None:
+        try:
+            block = self._tail.read()
+            self.state.newest_at = self._written_at(block.lines)
+            self._file_written_at = no_later_than_written(NEVER, self._path)
+            self._read.append((block, self._parser.parse_latest(block.lines, plain_until)))
+        finally:
+            if self._is_closed:  # while this read hung
+                self._tail.close()
 
     def _written_at(self, lines: bytes) -> Instant | None:
         """Return when the last row that was read was written; None if that is not known."""
@@ -134,9 +155,12 @@ class IndexFollower(Follower):
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
-            self._is_opened_anew = False
             self._unwatch()
-            self._watch()
+            try:
+                self._inotify = await call_at(self._path, self._watched)
+            except PathHangs:
+                return False  # as the next read will report
+            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:
@@ -154,8 +178,8 @@ class IndexFollower(Follower):
                 self._is_opened_anew = True  # another directory may stand at the path by now
             event = self._inotify.sync_get()
 
-    def _watch(self) -> None:
-        """Watch the directory of the index, and of the file that it is a link to, as far as that can be."""
+    def _watched(self) -> Inotify | None:
+        """Watch the directory of the index, and of the file that it is a link to; None if that cannot be."""
         inotify = None
         try:
             inotify = Inotify(sync_timeout=0)
@@ -167,8 +191,8 @@ class IndexFollower(Follower):
             if not self._is_inotify_missed:
                 self._is_inotify_missed = True
                 _log.warning("inotify not available, polling every 2 s", reason=error.strerror)
-        else:
-            self._inotify = inotify
+            return None
+        return inotify
 
     def _unwatch(self) -> None:
         """Let go of inotify. Only who waits for hints may do so, or the loop would watch a closed descriptor."""
@@ -182,7 +206,9 @@ class IndexFollower(Follower):
     async def close(self) -> None:
         """Close the index."""
         self._unwatch()
-        await wrap(self._tail.close)()
+        self._is_closed = True
+        with suppress(PathHangs):
+            await call_at(self._path, self._tail.close)
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:
