@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.model.history import BINS, HistorySnapshot
-from fleet_health.model.host_name import is_host_name
+from fleet_health.model.host_name import host_name, is_host_name, own_name
 from fleet_health.model.subject import Pair, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.records.journal_sink import MESSAGE_IDS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incident import Incident, Snapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
+    from fleet_health.model.row_dates import AheadRow
     from fleet_health.service.memory import SavedReceiver, SavedState
 
 T = TypeVar("T")
@@ -56,6 +58,43 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
+
+
+def with_urls_undone(memory: SavedState) -> SavedState:
+    """Return the memory with the names that hosts have without the encoding of a URL, if it was saved with it.
+
+    In the index a host had its name all the same, so what has uploaded is called as it should be.
+    """
+    if memory.are_urls_undone:
+        return memory
+
+    def name(host: str) -> str:
+        if "%25" not in host or "~" in host or host in memory.uploads:
+            return host
+        return host_name(unquote(own_name(host)))
+
+    def renamed(rows: Iterable[tuple[Pair, T]]) -> list[tuple[Pair, T]]:
+        return list({(name(host), symptom): row for (host, symptom), row in rows}.items())
+
+    incidents = memory.incidents
+    return msgspec.structs.replace(
+        memory,
+        incidents=msgspec.structs.replace(
+            incidents,
+            open=[
+                msgspec.structs.replace(
+                    one, host=host, explains=frozenset((name(other), symptom) for other, symptom in one.explains)
+                )
+                for (host, _), one in renamed(((one.host, one.symptom), one) for one in incidents.open)
+            ],
+            released=renamed(incidents.released),
+            openings=renamed(incidents.openings),
+            flapping=renamed(incidents.flapping),
+        ),
+        history=msgspec.structs.replace(
+            memory.history, marks={name(host): marks for host, marks in memory.history.marks.items()}
+        ),
+    )
 
 
 @dataclass(slots=True)
@@ -139,11 +178,17 @@ def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
         "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
         "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],
         "uploads": _hosts("uploads", saved.uploads, notes),
+        "ahead_rows": [row for row in saved.ahead_rows if _is_ahead_row(row, notes)],
     }
 
 
 def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[str, Instant]:
     return {host: at for host, at in instants.items() if notes.is_host(place, host) and notes.is_instant(place, at)}
+
+
+def _is_ahead_row(row: AheadRow, notes: _Notes) -> bool:
+    place, (host, at, counted_at) = "ahead_rows", row
+    return notes.is_host(place, host) and notes.is_instant(place, at) and notes.is_instant(place, counted_at)
 
 
 def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:

@@ -8,13 +8,16 @@ from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Gap
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.index.source import index_parser, index_tail
+from fleet_health.sources.index.source import FUTURE, index_parser, index_tail
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import log_parser, lost_behind_broken
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
+from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -32,12 +35,26 @@ _GAP_US = 60 * SECOND_US
 
 
 def read_index(
-    settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Upload]], None]
+    settings: IndexSettings,
+    since: Instant,
+    until: Instant,
+    deliver: Callable[[Sequence[Upload]], None],
+    *,
+    now: Instant | None = None,
+    dates: RowDates | None = None,
 ) -> tuple[RejectionCount, dict[Path, str]]:
-    """Hand on the uploads of the index, and of what it was rotated to, from `since` on.
+    """Hand on the uploads of the index, and of what it was rotated to, that count at `since` or later.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
 
+    Args:
+        settings: Where the index is, and how a row is read.
+        since: How far back to begin.
+        until: The instant that matters.
+        deliver: Takes the uploads.
+        now: The present, by which rows are dated ahead; `until` if it is not given.
+        dates: Dates the rows; None if no row is known to have been dated ahead.
+
     Returns:
         Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
@@ -45,13 +62,31 @@ def read_index(
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, lambda parser, lines: parser.parse_latest(lines, until)[:2])
+    dates = dates or RowDates()
+    plain_until = min(until, dates.plain_until)
+
+    def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection]]:
+        return parser.parse_latest(lines, plain_until)[:2]
+
+    return _read_index(settings, since, deliver, parse, now=until if now is None else now, dates=dates)
 
 
 def read_every_row(
-    settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]
+    settings: IndexSettings,
+    since: Instant,
+    deliver: Callable[[Sequence[Upload]], None],
+    *,
+    now: Instant = NEVER,
+    dates: RowDates | None = None,
 ) -> tuple[RejectionCount, dict[Path, str]]:
-    """Hand on every upload of the index, and of what it was rotated to, from `since` on, in the order of the rows.
+    """Hand on every upload of the index, and of what it was rotated to, in the order of the rows.
+
+    Args:
+        settings: Where the index is, and how a row is read.
+        since: How far back to begin; an upload must count then or later.
+        deliver: Takes the uploads.
+        now: The present, by which rows are dated ahead.
+        dates: Dates the rows; None if no row is known to have been dated ahead.
 
     Returns:
         Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
@@ -60,7 +95,7 @@ def read_every_row(
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, IndexParser.parse_every)
+    return _read_index(settings, since, deliver, IndexParser.parse_every, now=now, dates=dates or RowDates())
 
 
 def _read_index(
@@ -68,6 +103,9 @@ def _read_index(
     since: Instant,
     deliver: Callable[[Sequence[Upload]], None],
     parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection]]],
+    *,
+    now: Instant,
+    dates: RowDates,
 ) -> tuple[RejectionCount, dict[Path, str]]:
     parser, rejections = index_parser(settings), RejectionCount()
     tail = index_tail(settings, parser, lambda: since)
@@ -77,8 +115,9 @@ def _read_index(
         is_end = block.is_end
         # Nobody will come back for a last line that is not ended yet.
         rows, rejected = parse(parser, block.lines + (tail.rest() if is_end else b""))
-        deliver([row for row in rows if row.at >= since])
-        rejections.add(rejected + block.rejections)
+        uploads, ahead = dates.date(rows, now, written_at=no_later_than_written(NEVER, settings.path), is_end=is_end)
+        deliver([upload for upload in uploads if upload.at >= since])
+        rejections.add(rejected + block.rejections + [FUTURE] * ahead)
     tail.close()
     return rejections, tail.unread
 
