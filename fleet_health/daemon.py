@@ -47,7 +47,7 @@ from fleet_health.service.ticker import Evaluator
 from fleet_health.service.witness import SettingsWitness
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
     from pathlib import Path
 
     from fleet_health.alerting.alert import Alert, Notice
@@ -61,6 +61,7 @@ _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0
 _SETTLE_TIME = 1.5
 _LOOK_AGAIN = 1.0
+_LAST_LOOK_TIME = 1.0
 _EXTENSION_US = 30_000_000
 _PATIENCE_WITHOUT_WATCHDOG = 30.0
 
@@ -119,7 +120,7 @@ class Daemon:
         self._journal_sink = JournalSink()
         self._state_file = StateFile(self._settings.state_directory, SavedState)
         self._delivery = Delivery(
-            AlertLog(self._settings.alerts_path, is_service=True),
+            AlertLog(self._settings.alerts_path, is_service=True, rotated=self._settings.alerts_rotated),
             self._journal_sink,
             self._pulses["writer"],
             self._counters,
@@ -176,12 +177,14 @@ class Daemon:
         """
         await self._claim_alert_log()
         self._handle_signals()
+        last_state: bytes | None = None
         async with asyncio.TaskGroup() as writers:
             delivery = writers.create_task(self._delivery.run())
             try:
                 async with self._parts:
                     self._parts.create_task(self._start())
                     await self._stop.wait()
+                    last_state = await self._last_state()
                     raise _Stopped  # noqa: TRY301 - cancels the parts
             except* _Stopped:
                 pass
@@ -189,7 +192,7 @@ class Daemon:
             _log.info("stopping")
             await self._control.close()
             # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
-            self._delivery.deliver(())
+            self._delivery.deliver((), state=last_state)
             try:
                 async with asyncio.timeout(_SETTLE_TIME):
                     await self._delivery.settle()
@@ -289,6 +292,23 @@ class Daemon:
         )
         return await wrap(self._saving.due)(memory, clock.now(), fleet)  # off the loop: there may be many hosts
 
+    async def _last_state(self) -> bytes | None:
+        """Return the state to leave behind, with all that was read since the last tick.
+
+        None if the last one is to stay: nothing was restored yet, or an evaluation does not come to its end. What that
+        has decided is not delivered, so it must not be remembered as notified.
+        """
+        if not self._is_ready:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_TIME):
+                await self._intake.poll()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_TIME), self._evaluator.deciding, self._intake.held() as fleet:
+                self._saving = Saving()  # it is worth a write in any case
+                return await self._snapshot(fleet)
+        return None
+
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
         read_before = -1
@@ -380,7 +400,7 @@ class Daemon:
             ConfigError: The alert log cannot be used; everything is as it was.
 
         """
-        log, now = await self._log_at(settings.alerts_path), clock.now()
+        log, now = await self._log_at(settings.alerts_path, settings.alerts_rotated), clock.now()
         past = PastAlerts()
         if log is not self._delivery.log:
             try:
@@ -393,9 +413,9 @@ class Daemon:
         async with self._intake.prepared(settings, lookback_of(rules.detectors)) as sources:
             yield _Prepared(settings, rules, log, past, sources)
 
-    async def _log_at(self, path: Path) -> AlertLog:
+    async def _log_at(self, path: Path, rotated: Sequence[str]) -> AlertLog:
         """Return the alert log at a path: the present one, if the path only names it in another way."""
-        present, other = self._delivery.log, AlertLog(path, is_service=True)
+        present, other = self._delivery.log, AlertLog(path, is_service=True, rotated=rotated)
         if path == present.path:
             return present
         try:
@@ -412,6 +432,7 @@ class Daemon:
         settings, old_log = new.settings, self._delivery.log
         self._settings = settings
         self._saving = Saving()
+        new.log.rotated = settings.alerts_rotated
         new.past.restore_to(self._incidents)
         self._engine.adopt(new.rules)
         self._delivery.switch(new.log, StateFile(settings.state_directory, SavedState))

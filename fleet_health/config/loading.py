@@ -205,7 +205,9 @@ def _absolute(found: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
 
 
 def _sources(found: Mapping[str, Any]) -> tuple[IndexSettings, JournalSettings]:
-    index = IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"])
+    index = IndexSettings(
+        found["index.path"], found["index.host_field"], found["index.time_field"], found["index.rotated"]
+    )
     return index, JournalSettings(
         unit=found["journal.unit"],
         directory=found["journal.directory"],
@@ -279,6 +281,7 @@ def _assemble(
         ignored=HostGlobs(found["hosts.ignore"]),
         receivers=receivers or (ReceiverSettings("", *_sources(found)),),
         alerts_path=found["alerts.path"],
+        alerts_rotated=found["alerts.rotated"],
         state_directory=found["state.directory"],
         control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],

@@ -42,6 +42,7 @@ KEYS: dict[str, Key] = {
     "hosts.expected": Key(values.maybe_globs, []),
     "hosts.ignore": Key(values.maybe_globs, []),
     "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
+    "index.rotated": Key(values.path_globs, []),
     "index.host_field": Key(values.field, "host_id"),
     "index.time_field": Key(values.field, "received_at_wall"),
     "journal.unit": Key(values.unit, "cis490-receiver.service"),
@@ -51,6 +52,7 @@ KEYS: dict[str, Key] = {
     "journal.unstamped.contains": Key(values.text, receiver_patterns.MARKER),
     "journal.unstamped.host": Key(values.pattern("host"), receiver_patterns.unstamped_host(receiver_patterns.MARKER)),
     "alerts.path": Key(values.path, "/var/lib/fleet-health/alerts.jsonl"),
+    "alerts.rotated": Key(values.path_globs, []),
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
     "alerts.resolved": Key(values.switch, default=False),
@@ -92,11 +94,20 @@ OVERRIDABLE = {one.key: KEYS[one.key] for spec in BY_HOST.values() for one in sp
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """Where the index is, and the two keys of a row that matter."""
+    """Where the index is, and the two keys of a row that matter.
+
+    Attributes:
+        path: The file.
+        host_field: The key of the host.
+        time_field: The key of the time.
+        rotated: Globs of files that it is rotated to, beside those whose names tell; relative to its directory.
+
+    """
 
     path: Path
     host_field: str
     time_field: str
+    rotated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +169,7 @@ class Settings:
     ignored: HostGlobs
     receivers: tuple[ReceiverSettings, ...]
     alerts_path: Path
+    alerts_rotated: tuple[str, ...]
     state_directory: Path
     control_path: Path
     are_notices_recorded: bool

@@ -139,6 +139,14 @@ def path(raw: Any) -> Path:
     return Path(raw)
 
 
+def path_globs(raw: Any) -> tuple[str, ...]:
+    """Read a path with wildcards, or a list of them, which may be empty."""
+    globs = [raw] if isinstance(raw, str) else raw
+    if not isinstance(globs, list) or not all(isinstance(one, str) and one and "\0" not in one for one in globs):
+        raise ValueError('a list of paths with wildcards, such as ["old/index.jsonl*"]')
+    return tuple(globs)
+
+
 def text(raw: Any) -> str:
     """Read a string that is not empty."""
     if not isinstance(raw, str) or not raw:

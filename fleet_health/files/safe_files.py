@@ -259,6 +259,33 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
     return f"expected a file of user {names[0]}, found a link to one of user {names[1]}; run this as {names[0]}"
 
 
+def link_target(path: Path) -> Path | None:
+    """Return where the link at a path leads in the end, whether or not something is there; None if it is no link.
+
+    Where somebody else has made a link, root follows it only to directories of that user, and gets None otherwise.
+    """
+    if not path.is_symlink():
+        return None
+    if os.geteuid() != 0:
+        return Path(os.path.realpath(path))
+    for _ in range(_LINK_LIMIT):
+        with SafeDirectory(path.parent) as directory:
+            try:
+                link = directory.state(path.name)
+            except FileNotFoundError:
+                return path
+            if not stat.S_ISLNK(link.st_mode):
+                return path
+            target = path.parent / os.readlink(path.name, dir_fd=directory.fd)
+            is_roots = directory.owner[0] == link.st_uid == 0 and not directory.is_shared
+        if not is_roots:
+            with SafeDirectory(target.parent) as directory:
+                if directory.owner[0] != link.st_uid:
+                    return None
+        path = target
+    return None
+
+
 def place_of(error: OSError, path: Path) -> str:
     """Return the path to name with an error: the file that was meant, but what is odd on the way to it or beside it."""
     found = Path(error.filename or path)

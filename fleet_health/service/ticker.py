@@ -94,6 +94,8 @@ class Evaluator:
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
+        self.deciding = asyncio.Lock()
+        """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
         self._are_notices_recorded = False
         self._retuned = asyncio.Event()
 
@@ -133,15 +135,16 @@ class Evaluator:
                 await wrap(self.history.note)(fleet, now, now - self._engine.lookback.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
-        outcome = await self._decide(evaluation)
-        self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
-        alerts = await self._with_evidence(outcome.alerts)
-        async with self._intake.held() as fleet:
-            state = await self._snapshot(fleet)
-        if self._are_notices_recorded:
-            self._delivery.deliver([*alerts, *outcome.notices], state=state)
-        else:
-            self._delivery.deliver(alerts, outcome.notices, state=state)
+        async with self.deciding:
+            outcome = await self._decide(evaluation)
+            self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
+            alerts = await self._with_evidence(outcome.alerts)
+            async with self._intake.held() as fleet:
+                state = await self._snapshot(fleet)
+            if self._are_notices_recorded:
+                self._delivery.deliver([*alerts, *outcome.notices], state=state)
+            else:
+                self._delivery.deliver(alerts, outcome.notices, state=state)
         self._intake.log_rejections()
         self._count(outcome, monotonic_us() - started_at)
         _log.log(

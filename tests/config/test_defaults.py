@@ -30,6 +30,7 @@ CONTRACT: dict[str, Any] = {
     "blind_after": "15m",
     "hosts.limit": 10_000,
     "index.path": "/var/lib/cis490/index.jsonl",
+    "index.rotated": [],
     "index.host_field": "host_id",
     "index.time_field": "received_at_wall",
     "journal.unit": "cis490-receiver.service",
@@ -41,6 +42,7 @@ CONTRACT: dict[str, Any] = {
     r"(?:(?:rejected upload|upload rejected|rejected|refused): ?)?(?i:missing X-Cis490-Code-Commit)[:;,]? "
     r'host=(?P<host>[^\s"]*[^\s":;,.])[:;,.]?(?: (?:refused|episode=[^\s"]*))?$',
     "alerts.path": "/var/lib/fleet-health/alerts.jsonl",
+    "alerts.rotated": [],
     "alerts.resolved": False,
     "alerts.repeat": "hour",
     "alerts.flap_limit": 5,

@@ -255,8 +255,8 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     assert rig.hosts == ["a", "b"]
     assert sum(by_reason.values()) == 7
     assert by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
-    assert read_index(settings, 0, NOW, uploads.extend).by_reason == by_reason
-    assert read_every_row(settings, 0, uploads.extend).by_reason == by_reason
+    assert read_index(settings, 0, NOW, uploads.extend)[0].by_reason == by_reason
+    assert read_every_row(settings, 0, uploads.extend)[0].by_reason == by_reason
     assert [upload.host for upload in uploads] == ["a", "b", "a", "b"]
 
 
@@ -355,9 +355,10 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     )
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line + (bad if number % every == 0 else "") for number, line in enumerate(lines)))
-    parser = index_parser(load(None).index)
+    settings = load(None, {"index.path": ("--index-path", str(path))}).index
+    parser = index_parser(settings)
     since = NOW - 20 * MINUTE_US
-    tail = index_tail(path, parser, lambda: since)
+    tail = index_tail(settings, parser, lambda: since)
     found: list[Upload] = []
     is_end = False
     while not is_end:

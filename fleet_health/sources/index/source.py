@@ -28,7 +28,6 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.instant import Instant
@@ -72,7 +71,7 @@ class IndexFollower(Follower):
         self._deliver = deliver
         self._lookback_us = lookback_us
         self._path = settings.path
-        self._tail = index_tail(settings.path, self._parser, lambda: clock() - lookback_us)
+        self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
@@ -90,6 +89,7 @@ class IndexFollower(Follower):
                 await call_at(self._path, self._read_block)
             finally:  # also if it is late, for the one before it may have been late, too
                 is_end = self._take_in_what_was_read()
+            self._note_unread()
             if not is_end:
                 self._progress()
 
@@ -125,17 +125,26 @@ class IndexFollower(Follower):
         # Who uploaded before that is not watched, and must not take the place of who is.
         uploads, ahead = admit_live([row for row in rows if row.at >= now - self._lookback_us], now)
         rejections += block.rejections + [_FUTURE] * ahead
-        self._count(count, rejections)
+        if not block.is_again:
+            self._count(count, rejections)
         self._deliver(uploads)
+
+    def _note_unread(self) -> None:
+        """Note which rotated files could not be read; each reason is logged once."""
+        unread = {str(path): reason for path, reason in self._tail.unread.items()}
+        for path in unread.items() - self.state.unread.items():
+            _log.warning("rotated index not read", file=path[0], reason=path[1])
+        self.state.unread = unread
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
+            self._is_opened_anew = False
             self._unwatch()
             try:
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
+                self._is_opened_anew = True
                 return False  # as the next read will report
-            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:
@@ -191,7 +200,7 @@ def index_parser(settings: IndexSettings) -> IndexParser:
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 
 
-def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
+def index_tail(settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
     """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
 
     `since` is asked each time that a file is entered.
@@ -200,4 +209,4 @@ def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) ->
     def entry(read_at: ReadAt, size: int) -> int:
         return entry_offset(read_at, size, parser.time_of, since())
 
-    return Tail(path, entry, lambda: rotated_files(path, since()))
+    return Tail(settings.path, entry, lambda: rotated_files(settings.path, settings.rotated, since()))
