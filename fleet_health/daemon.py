@@ -47,8 +47,7 @@ from fleet_health.service.ticker import Evaluator
 from fleet_health.service.witness import SettingsWitness
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from pathlib import Path
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from fleet_health.alerting.alert import Alert, Notice
     from fleet_health.alerting.rules import Rules
@@ -60,8 +59,8 @@ if TYPE_CHECKING:
 _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0
 _SETTLE_TIME = 1.5
-_LOOK_AGAIN = 1.0
 _LAST_LOOK_TIME = 1.0
+_LOOK_AGAIN = 1.0
 _EXTENSION_US = 30_000_000
 _PATIENCE_WITHOUT_WATCHDOG = 30.0
 
@@ -400,7 +399,7 @@ class Daemon:
             ConfigError: The alert log cannot be used; everything is as it was.
 
         """
-        log, now = await self._log_at(settings.alerts_path, settings.alerts_rotated), clock.now()
+        log, now = await self._log_at(settings), clock.now()
         past = PastAlerts()
         if log is not self._delivery.log:
             try:
@@ -413,9 +412,10 @@ class Daemon:
         async with self._intake.prepared(settings, lookback_of(rules.detectors)) as sources:
             yield _Prepared(settings, rules, log, past, sources)
 
-    async def _log_at(self, path: Path, rotated: Sequence[str]) -> AlertLog:
-        """Return the alert log at a path: the present one, if the path only names it in another way."""
-        present, other = self._delivery.log, AlertLog(path, is_service=True, rotated=rotated)
+    async def _log_at(self, settings: Settings) -> AlertLog:
+        """Return the alert log of some settings: the present one, if their path only names it in another way."""
+        path, present = settings.alerts_path, self._delivery.log
+        other = AlertLog(path, is_service=True, rotated=settings.alerts_rotated)
         if path == present.path:
             return present
         try:
