@@ -45,7 +45,8 @@ KEYS: dict[str, Key] = {
     "index.rotated": Key(values.path_globs, []),
     "index.host_field": Key(values.field, "host_id"),
     "index.time_field": Key(values.field, "received_at_wall"),
-    "journal.unit": Key(values.unit, "cis490-receiver.service"),
+    "journal.unit": Key(values.units, receiver_patterns.UNIT),
+    "journal.match": Key(values.matches, None),
     "journal.directory": Key(values.path, None),
     "journal.namespace": Key(values.namespace, None),
     "journal.response": Key(values.pattern("host", "status"), receiver_patterns.RESPONSE),
@@ -112,19 +113,22 @@ class IndexSettings:
 
 @dataclass(frozen=True, slots=True)
 class JournalSettings:
-    """Which journal, which unit in it, and how its lines are read.
+    """Which journal, which entries in it, and how its lines are read.
 
     Attributes:
-        unit: The receiver's unit.
+        units: The receiver's units, by name or glob; none if `match` alone decides.
+        match: Alternatives: an entry of the units is the receiver's if it has all fields of one of them, `FIELD=value`,
+            of a field with several values one; empty if every entry is.
         directory: A directory of journal files, instead of this machine's journal.
-        namespace: A journal namespace, instead of the default one; not together with a directory.
+        namespace: A journal namespace, beside the default one; not together with a directory.
         response: Finds an access line.
         unstamped_marker: Stands in a line that reports an unstamped upload; None if no rule for such lines is in force.
         unstamped_host: Matches such a line, and finds the host in it; None if no rule is in force.
 
     """
 
-    unit: str
+    units: tuple[str, ...]
+    match: tuple[tuple[str, ...], ...]
     directory: Path | None
     namespace: str | None
     response: re.Pattern[str]
@@ -217,7 +221,7 @@ class Settings:
             if spec.symptom in self.switched_off:
                 continue
             for receiver in self.receivers if spec.subject is Subject.RECEIVER else self.receivers[:1]:
-                detector = spec.build(Configured(self.limits, self.switched_off, expected, receiver.journal.unit))
+                detector = spec.build(Configured(self.limits, self.switched_off, expected, receiver.journal.units))
                 is_one_of_several = spec.subject is Subject.RECEIVER and receiver.name
                 detectors.append(OfReceiver(detector, receiver.name) if is_one_of_several else detector)
         return tuple(detectors)

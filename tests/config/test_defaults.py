@@ -87,7 +87,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.unknown-hosts.min_hosts": 10,
     "detectors.unknown-hosts.enabled": True,
 }
-OPTIONAL = {"journal.directory", "journal.namespace", "alerts.resolve_after"}
+OPTIONAL = {"journal.match", "journal.directory", "journal.namespace", "alerts.resolve_after"}
 TEXTS = {
     "receiver.failing.suggested_fix",
     "receiver.down.suggested_fix",
@@ -134,8 +134,8 @@ def test_the_defaults_mean_what_they_say() -> None:
         Path("/var/lib/fleet-health/alerts.jsonl"),
     )
     assert (settings.index.host_field, settings.index.time_field) == ("host_id", "received_at_wall")
-    assert (settings.journal.unit, settings.journal.directory, settings.journal.namespace) == (
-        "cis490-receiver.service",
+    assert (settings.journal.units, settings.journal.directory, settings.journal.namespace) == (
+        ("cis490-receiver.service",),
         None,
         None,
     )

@@ -177,7 +177,10 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
             "index.pth: expected one of host_field, path, rotated, time_field, found an unknown key"
             " (did you mean index.path?)"
         ),
-        'journal.unit: expected the name of a systemd unit, such as "receiver.service", found "a b"',
+        (
+            'journal.unit: expected the name or a glob of a systemd unit, such as "receiver.service", or a list of'
+            ' them, found "a b"'
+        ),
         'journal.namespace: expected the name of a journal namespace, as in LogNamespace=, found "a/b"',
         (
             "journal.response: expected a regular expression with (?P<host>…) and (?P<status>…); this one is not"

@@ -100,6 +100,8 @@ _FAULTS = {
     "F5": "A template or a command of a suggested fix that does something else",
     "F7": "JSON that is nested too deeply, has odd numbers, half characters, or impossible times",
     "F8": "A row from the future",
+    "G10": "What systemd logs about a unit is in another journal than its lines, or in words that nobody expects",
+    "G11": "One of several instances stops, or a socket-activated service when idle, and the receiver counts as down",
     "G15": "A disk or a network mount hangs: what touches it does not return, and cannot be killed",
     "G16": "The owner of the alert log's lock is dying, and cannot end",
     "G17": "The index or the alert log is rotated to names or a directory of another scheme",

@@ -827,19 +827,22 @@ def test_A20_frozen_journald(
 
 @pytest.mark.fault("A22", rig="R1", says="what PID 1 says of the unit is not of the unit")
 def test_A22_what_pid_1_says_of_the_unit(journald: PrivateJournald) -> None:
-    """PID 1's messages about the unit are read between the unit's own; those of others who claim it are not."""
-    about = {"UNIT": UNIT}
+    """PID 1's messages about the unit are none of its lines, nor are those of others who claim to be about it."""
+    stopped, started = "9d1aaa27d60140bd96365438aad20286", "39f53479d3a045ac8e11786248231fbf"
     journald.send("the unit's own")
-    journald.send_as(1, {"MESSAGE": "stopped", **about})
-    journald.send_as(journald.pid, {"MESSAGE": "a claim", **about})
-    journald.send_as(1, {"MESSAGE": "of another", "UNIT": "other.service"})
-    journald.send_as(1, {"MESSAGE": "started", **about})
+    journald.send_as(1, {"MESSAGE": "whatever", "MESSAGE_ID": stopped, "UNIT": UNIT})
+    journald.send_as(journald.pid, {"MESSAGE": "Stopped", "MESSAGE_ID": stopped, "UNIT": UNIT})
+    journald.send_as(1, {"MESSAGE": "Stopped", "MESSAGE_ID": stopped, "UNIT": "other.service"})
+    journald.send_as(1, {"MESSAGE": "Stopped", "UNIT": UNIT})
+    journald.send_as(1, {"MESSAGE": "whatever", "MESSAGE_ID": started, "UNIT": UNIT})
     journald.send("its own again")
     journald.sync()
     reader = JournalReader(journald.settings)
     reader.seek(0)
     # The first is the line by which the rig becomes the unit.
     _, *read = [message for message, _ in reader.read()]
+    messages, _ = reader.unit_messages(0)
     reader.close()
 
-    assert read == [b"the unit's own", b"stopped", b"started", b"its own again"]
+    assert read == [b"the unit's own", b"its own again"]
+    assert [(message.unit, message.is_running) for message in messages] == [(UNIT, False), (UNIT, True)]

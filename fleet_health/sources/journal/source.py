@@ -21,10 +21,12 @@ from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.coverage import BROKEN, REMOVED, Gap
 from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import named
+from fleet_health.model.unit_states import UnitStates
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
+from fleet_health.sources.journal.matches import instances
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.system_messages import SystemMessages
+from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ _log = structlog.get_logger("fleet_health.sources")
 
 
 class JournalFollower(Follower):
-    """Follows the messages of the receiver's unit, and hands on what they say."""
+    """Follows the lines of the receiver's units and the messages about these, and hands on what they report."""
 
     longest_wait = 5.0  # entries can be readable without a sign from the descriptor
 
@@ -64,7 +66,7 @@ class JournalFollower(Follower):
         """Prepare to follow.
 
         Args:
-            settings: Which journal, which unit, and how its lines are read.
+            settings: Which journal, which units, and how their lines are read.
             lookback_us: How far back from the present to begin.
             deliver: Takes the observations.
             clock: Tells the present.
@@ -83,7 +85,9 @@ class JournalFollower(Follower):
         self._cursor: str | None = None
         self._since: Instant = 0
         self._seen_until = seen_until
-        self._system = SystemMessages(settings.unit)
+        self._states = UnitStates()
+        self._units: set[str] = set()
+        self._after_unit_message: Instant | str = 0
         self._is_polling_said = False
         # What is to be taken in, in order; also of a call that was late.
         self._found: deque[Callable[[], None]] = deque()
@@ -102,6 +106,7 @@ class JournalFollower(Follower):
         reader = self._reader or self._open()
         reader.process()
         if not is_hinted:
+            self._read_unit_messages(reader)
             self._seek(reader)  # who reads on from where he is may have passed over an entry that was being written
         return reader
 
@@ -133,21 +138,18 @@ class JournalFollower(Follower):
         """Read on for one slice of time; False if the end was reached."""
         until = time.monotonic() + _SLICE
         observations: list[LogObservation] = []
-        states: list[UnitState] = []
         rejections: list[Rejection] = []
         behind_broken: list[Instant] = []
-        count, last_at, first_words = 0, self._seen_until, self._system.first_words
+        count, last_at = 0, self._seen_until
         try:
             for message, at in entries:
                 count += 1
                 if message is None:
                     rejections.append(reader.unread)
                     behind_broken += lost_behind_broken(self._parser, reader.rest, at)
-                elif message.startswith(first_words) and (message_id := reader.system_message_id()):
+                elif message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
                     before = at - self._lookback_us if last_at is None else last_at
-                    if (state := self._system.state(message_id, at)) is not None:
-                        states.append(state)
-                    elif (gap := self._system.gap(message_id, message, before, at)) is not None:
+                    if (gap := suppressed_gap(self._settings, message, before, at)) is not None:
                         self._found.append(partial(self._lack, gap))
                 else:
                     self._parse_into(observations, rejections, message, at)
@@ -161,7 +163,7 @@ class JournalFollower(Follower):
             if count:
                 self._cursor = reader.cursor()
                 self._seen_until = last_at  # in the order of reading, which is that of writing
-                take_in = partial(self._take_in, count, rejections, behind_broken, [observations, states], last_at)
+                take_in = partial(self._take_in, count, rejections, behind_broken, observations, last_at)
                 self._found.append(take_in)
 
     def _take_in(
@@ -169,15 +171,13 @@ class JournalFollower(Follower):
         count: int,
         rejections: Sequence[Rejection],
         behind_broken: Sequence[Instant],
-        deliveries: Iterable[Sequence[LogObservation] | Sequence[UnitState]],
+        observations: Sequence[LogObservation],
         last_at: Instant | None,
     ) -> None:
         self._count(count, rejections)
         self._lack_behind_broken(behind_broken)
         self.state.newest_at = last_at
-        for observations in deliveries:
-            if observations:
-                self._deliver(observations)
+        self._deliver(observations)
 
     def _lack(self, gap: Gap) -> None:
         """Record a gap."""
@@ -204,15 +204,50 @@ class JournalFollower(Follower):
             oldest_at = reader.oldest_at()
             if oldest_at is not None and oldest_at > self._seen_until:
                 self._found.append(partial(self._lack, Gap(self._seen_until, oldest_at, REMOVED)))
+        since = self._clock() - self._lookback_us
+        reader.find_instances(since)
         if self._cursor is None:
-            self._since = self._clock() - self._lookback_us
-            if (state := reader.latest_unit_state(self._since)) is not None:
-                self._found.append(partial(self._deliver, [state]))
+            self._since = since
+        if not self._after_unit_message:
+            for message in reader.latest_unit_messages(since):
+                self._states.record(message)
+            self._after_unit_message = since
+            if self._states.latest is not None:
+                self._found.append(partial(self._deliver, [self._states.latest]))
+        self._states.expect(reader.active)
+        self._read_unit_messages(reader)
         self._seek(reader)
         if reader.fd is None and not self._is_polling_said:
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
         self._is_polling_said = reader.fd is None
         return reader
+
+    def _read_unit_messages(self, reader: JournalReader) -> None:
+        """Read on what systemd reports on the units, and what instances that are new have logged up to our place."""
+        messages, cursor = reader.unit_messages(self._after_unit_message)
+        self._after_unit_message = cursor or self._after_unit_message
+        changes = [state for message in messages if (state := self._states.record(message)) is not None]
+        if changes:
+            self._found.append(partial(self._deliver, changes))
+        found = {*reader.units, *instances(self._settings, (message.unit for message in messages))}
+        if new := found - self._units:
+            if self._cursor is not None and self._seen_until is not None:
+                self._read_missed(reader, new, self._seen_until)
+            self._units |= new
+        reader.add_units(self._units)
+
+    def _read_missed(self, reader: JournalReader, units: set[str], until: Instant) -> None:
+        """Read what units have logged that were not known when these entries were read."""
+        observations: list[LogObservation] = []
+        rejections: list[Rejection] = []
+        count = 0
+        for message, at in reader.read_units(units, self._clock() - self._lookback_us, until):
+            count += 1
+            if message is None:
+                rejections.append(reader.unread)
+            else:
+                self._parse_into(observations, rejections, message, at)
+        self._found.append(partial(self._take_in, count, rejections, (), observations, until))
 
     def _seek(self, reader: JournalReader) -> None:
         """Go behind the entry that was read last; to where reading is to begin if there is none yet."""
