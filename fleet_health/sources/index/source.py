@@ -98,6 +98,7 @@ class IndexFollower(Follower):
                 await call_at(self._path, self._read_block, plain_until)
             finally:  # also if it is late, for the one before it may have been late, too
                 is_end = self._take_in_what_was_read()
+            self._note_unread()
             if not is_end:
                 self._progress()
 
@@ -110,7 +111,6 @@ class IndexFollower(Follower):
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew, self._is_reading_new = True, False
             self._take_in(block, *parsed)
-            self._note_unread()
             is_end = block.is_end and not block.event
             self._is_reading_new |= is_end
         return is_end
@@ -155,12 +155,13 @@ class IndexFollower(Follower):
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
+            self._is_opened_anew = False
             self._unwatch()
             try:
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
+                self._is_opened_anew = True
                 return False  # as the next read will report
-            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:
