@@ -21,7 +21,7 @@ from fleet_health.config.schema import (
     JournalSettings,
     Settings,
 )
-from fleet_health.detectors import never_seen, silent
+from fleet_health.detectors import never_seen, receiver_down, silent
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.errors import ConfigError, Problem
@@ -36,6 +36,8 @@ DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 
 ABSENT = object()
 """Given as an option's value, it takes a key of the file back."""
+
+_OF_ABSENT_HOSTS = frozenset({silent.SYMPTOM, receiver_down.SYMPTOM})
 
 _FOUND_LENGTH = 60
 
@@ -240,6 +242,7 @@ def _assemble(
             most_remembered=found["hosts.limit"],
             grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
             lookback_us=lambda host: lookbacks.of(host).lookback_us,
+            absence_us=lambda host, symptom: lookbacks.of(host).after_us if symptom in _OF_ABSENT_HOSTS else 0,
         ),
         limits=limits,
         switched_off=frozenset(

@@ -114,7 +114,9 @@ def run(options: argparse.Namespace) -> int:
 
     def take_in(uploads: Sequence[Upload]) -> None:
         newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
-        fleet.uploads.record(admit(uploads, now)[0])
+        admitted = admit(uploads, now)[0]
+        # Whoever uploaded before that is not watched, and was not lost by any service either.
+        fleet.uploads.record(upload for upload in admitted if upload.at >= now - lookback.uploads_us)
 
     try:
         rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
@@ -191,9 +193,10 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
     """Return an engine that goes on from the state of the service, if there is one."""
     rules = settings.rules()
     # Only a service that evaluates tells since when an incident has stood. Without one each would open anew at every
-    # check, and never outlast its grace.
+    # check, and never outlast its grace, nor the time that its host is given after a suppression.
     if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
-        rules = replace(rules, policy=replace(rules.policy, grace_us=lambda *_: 0))
+        policy = replace(rules.policy, grace_us=lambda *_: 0, absence_us=lambda *_: 0)
+        rules = replace(rules, policy=policy)
     engine = Engine(rules)
     if saved is not None:
         engine.incidents.restore(saved)
@@ -249,7 +252,9 @@ def _notify(
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
     due = [
-        replace(by_key[alert.dedup_key], finding=alert.finding) if alert.dedup_key in by_key else alert
+        replace(by_key[alert.dedup_key], finding=alert.finding, after=alert.after)
+        if alert.dedup_key in by_key
+        else alert
         for alert in outcome.alerts
     ]
     new = frozenset(alert.dedup_key for alert in due)
