@@ -29,6 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
+    "G": "Wrong verdicts",
     "S": "Attacks",
 }
 
@@ -99,6 +100,9 @@ _FAULTS = {
     "F5": "A template or a command of a suggested fix that does something else",
     "F7": "JSON that is nested too deeply, has odd numbers, half characters, or impossible times",
     "F8": "A row from the future",
+    "G1": "What was suppressed can no longer be found when that ends, and nobody is ever notified",
+    "G2": "A resolution is sent of what nobody was notified of, or while its problem would be suppressed",
+    "G3": "A fault returns within the hour of its alert and resolution, and is not notified",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",
