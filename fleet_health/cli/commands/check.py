@@ -27,6 +27,7 @@ from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
     from fleet_health.alerting.lifecycle import Decision
-    from fleet_health.config.schema import Settings
+    from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
@@ -107,36 +108,17 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet, lookback = Fleet(settings.host_limit, settings.ignored, settings.expected), lookback_of(settings.detectors())
-    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
-    admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
+    lookback = lookback_of(settings.detectors())
+    fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
     newest: dict[str, Instant] = {}
-
-    def take_in(uploads: Sequence[Upload]) -> None:
-        newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
-        admitted = admit(uploads, now)[0]
-        # Whoever uploaded before that is not watched, and was not lost by any service either.
-        fleet.uploads.record(upload for upload in admitted if upload.at >= now - lookback.uploads_us)
-
     try:
-        rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
-        newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
-        _report(rejections, "index")
+        for receiver in settings.receivers:
+            newest |= _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=options.now is None)
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
-    try:
-        rejections, gaps, newest[JOURNAL] = read_journal(
-            settings.journal,
-            now - lookback.traffic_us,
-            NEVER if options.now is None else now,  # what is dated ahead tells of the clock
-            fleet.traffic.record,
-        )
-        fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
-        _report(rejections, "journal")
-    except SourceUnavailable as error:
-        _log.warning("journal not readable, only silent evaluated", reason=str(error))
-        fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
+    for receiver in settings.receivers:
+        newest |= _read_journal(fleet, receiver, now, lookback.traffic_us, newest, is_live=options.now is None)
     # As of a past instant, what a service knows now is not what it knew then.
     saved = saved_incidents(settings.state_directory) if options.now is None else None
     behind = None
@@ -150,6 +132,60 @@ def run(options: argparse.Namespace) -> int:
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     _print(lines, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
+
+
+def _read_index(
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    lookback_us: int,
+    newest: Mapping[str, Instant],
+    *,
+    is_live: bool,
+) -> dict[str, Instant]:
+    """Take the index of a receiver into the fleet; return its newest row, if that is later than what is known."""
+    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
+    admit, until = (admit_live, now + FUTURE_LIMIT_US) if is_live else (admit_until, now)
+    newest_at: Instant = 0
+
+    def take_in(uploads: Sequence[Upload]) -> None:
+        nonlocal newest_at
+        newest_at = max(newest_at, *(upload.at for upload in uploads), 0)
+        # Whoever uploaded before that is not watched, and was not lost by any service either.
+        watched = [upload for upload in admit(uploads, now)[0] if upload.at >= now - lookback_us]
+        fleet.record_uploads(receiver.name, watched)
+
+    rejections = read_index(receiver.index, now - lookback_us, until, take_in)
+    _report(rejections, named("index", receiver.name))
+    return {INDEX: max(newest.get(INDEX, 0), no_later_than_written(newest_at, receiver.index.path) or 0)}
+
+
+def _read_journal(
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    lookback_us: int,
+    newest: Mapping[str, Instant],
+    *,
+    is_live: bool,
+) -> dict[str, Instant]:
+    """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
+    source = named("journal", receiver.name)
+    until = NEVER if is_live else now  # what is dated ahead tells of the clock
+    try:
+        rejections, gaps, newest_at = read_journal(
+            receiver.journal,
+            now - lookback_us,
+            until,
+            lambda observations: fleet.record_traffic(receiver.name, tuple(observations)),
+        )
+    except SourceUnavailable as error:
+        _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
+        fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
+        return {}
+    fleet.coverage += (Coverage(source, gaps=tuple(gaps)),)
+    _report(rejections, source)
+    return {JOURNAL: max(newest.get(JOURNAL, 0), newest_at)}
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
@@ -242,7 +278,9 @@ def _notify(
     is_broken = bool(silencing.problem)
     lookback_us = engine.lookback.traffic_us
     alerts = [Alert(finding, now) for finding in evaluation.findings]
-    alerts = with_samples(with_evidence(alerts, fleet, settings.journal, lookback_us), settings.journal, lookback_us)
+    alerts = with_samples(
+        with_evidence(alerts, fleet, settings.receivers, lookback_us), settings.receivers, lookback_us
+    )
     # What only root can read has been read. From here on, files are read and written where others may put links.
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(
