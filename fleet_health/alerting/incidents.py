@@ -206,6 +206,7 @@ class Incidents:
         if not evaluation.is_clock_behind:
             self._dedup_keys.prune(now)
             self._resolved = {pair: at for pair, at in self._resolved.items() if abs(now - at) < HOUR_US}
+            self._inhibition.prune(now, self._policy.tick_us)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
@@ -223,9 +224,7 @@ class Incidents:
             self._end(evaluation, ends, is_back=is_back, grouped=grouped, inhibited=inhibited, suppressed=suppressed)
             self._forget_lost(ends)
         unfound = {pair for pair, one in self.open.items() if pair not in found and _stands_unfound(one)}
-        self._inhibition.look(
-            self._explained(), (found, unfound), now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind
-        )
+        self._inhibition.look(self._explained(), (found, unfound))
         self._note_suppressed(suppressed, grouped, now)
         for pair in () if evaluation.is_clock_behind else opened:
             if pair not in self._inhibition.held:  # what comes and goes with its cause does not flap by itself
@@ -447,6 +446,8 @@ class Incidents:
         """Return the alert that was decided on, and remember it."""
         decision.incident.note_notified(now)
         finding = self._found.get(decision.pair) or self._unfound(decision.incident)
+        if decision.incident.explains:
+            finding = replace(finding, explains=decision.incident.explains)
         return self._alert_of(finding, now)
 
     def _unfound(self, incident: Incident) -> Finding:

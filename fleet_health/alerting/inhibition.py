@@ -33,21 +33,12 @@ class Inhibition:
         # By about a tick, for no two are exactly one apart.
         self.released |= dict.fromkeys(explained, now + tick_us // 2)
 
-    def look(
-        self,
-        causes: Iterable[Iterable[Pair]],
-        standing: Sequence[Container[Pair]],
-        now: Instant,
-        tick_us: int,
-        *,
-        keeps_released: bool = False,
-    ) -> None:
-        """See what is inhibited of all that stands, given what each open incident explains.
+    def prune(self, now: Instant, tick_us: int) -> None:
+        """Let go of what was released for long enough; not while the clock is behind, when nobody can tell."""
+        self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
 
-        What was released is kept if the clock is behind: its time has not come, or cannot be told.
-        """
-        if not keeps_released:
-            self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
+    def look(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:
+        """See what is inhibited of all that stands, given what each open incident explains."""
         self.held = frozenset(pair for pair in self.explained(causes) if any(pair in one for one in standing))
 
     def explained(self, causes: Iterable[Iterable[Pair]]) -> set[Pair]:

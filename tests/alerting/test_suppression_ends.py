@@ -345,3 +345,62 @@ def test_a_notified_host_is_lost_without_another_alert() -> None:
 
     assert [told(one) for one in ticks] == [[], [], []]
     assert [said(one) for one in ticks] == [[], [(LOST, *SILENT)], []]
+
+
+FAILING = ("*", "receiver-failing")
+
+
+@RESTARTS
+def test_a_cause_goes_on_to_hold_back_who_gave_up(*, restarts: bool) -> None:
+    """The host tries no more, so the cause does not name it; it is notified when the cause is over, and it is not."""
+    watch = Watch(restarts=restarts)
+    evaluated = ("fatal-only", "receiver-failing")
+    watch.tick(NOON, FAILING, REFUSED, explains=[REFUSED], evaluated=evaluated)
+    gave_up = watch.tick(NOON + TICK, FAILING, evaluated=evaluated)
+    ticks = [watch.tick(NOON + number * TICK, over=[FAILING], evaluated=evaluated) for number in (2, 3, 4)]
+
+    assert {one.pair: one.state for one in gave_up.decisions} == {FAILING: State.FIRING, REFUSED: State.INHIBITED}
+    assert [told(one) for one in (gave_up, *ticks)] == [[], [], [], [REFUSED]]
+
+
+@RESTARTS
+def test_the_resolution_of_what_is_inhibited_waits_for_the_cause(*, restarts: bool) -> None:
+    """It was notified before there was a cause."""
+    watch = Watch(restarts=restarts)
+    evaluated = ("fatal-only", "receiver-failing")
+    watch.tick(NOON, REFUSED, evaluated=evaluated)
+    watch.tick(NOON + TICK, FAILING, REFUSED, explains=[REFUSED], evaluated=evaluated)
+    over = [
+        watch.tick(NOON + number * TICK, FAILING, over=[REFUSED], explains=[REFUSED], evaluated=evaluated)
+        for number in (2, 3, 4)
+    ]
+    ended = [watch.tick(NOON + number * TICK, over=[FAILING], evaluated=evaluated) for number in (5, 6, 7)]
+
+    assert [said(one) for one in over] == [[], [], []]
+    assert [said(one) for one in ended] == [[], [(RESOLVED, *FAILING)], [(RESOLVED, *REFUSED)]]
+
+
+@RESTARTS
+def test_who_is_gone_while_the_receiver_is_down_is_told_of_after_that(*, restarts: bool) -> None:
+    """We were away for longer than its lookback, and so is the receiver: that is the cause, as far as anybody knows."""
+    watch = Watch(restarts=restarts)
+    evaluated = ("silent", "receiver-down")
+    gone = watch.tick(NOON, DOWN, gone={"a": NOON - 62 * HOUR_US}, evaluated=evaluated)
+    ticks = [watch.tick(NOON + number * TICK, over=[DOWN], evaluated=evaluated) for number in (1, 2, 3)]
+
+    assert told(gone) == [DOWN]
+    assert gone.alerts[0].finding.detail == "detail; inhibits 1 alert: a silent"
+    assert [told(one) for one in ticks] == [[], [], [SILENT]]
+
+
+def test_a_silenced_host_is_lost_as_long_as_the_silence_lasts() -> None:
+    """It is not forgotten before somebody was notified of it."""
+    watch = Watch(AlertPolicy(forget_after_us=2 * TICK, lookback_us=lambda _: TICK))
+    for number in range(6):
+        watch.tick(NOON + number * TICK, *[SILENT] * (number == 0), muted=[SILENT])
+    ended = watch.tick(NOON + 6 * TICK)
+    ticks = [watch.tick(NOON + number * TICK) for number in (7, 8, 9)]
+
+    assert told(ended) == [SILENT]
+    assert [said(one) for one in ticks] == [[], [(LOST, *SILENT)], []]
+    assert not watch.incidents.open
