@@ -102,6 +102,7 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
         "lag_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
         "read": state.read,
         "rejections": dict(state.rejections.by_reason),
+        "unread": [{"file": path, "reason": reason} for path, reason in state.unread.items()],
         "gaps": [gap.row() for gap in state.gaps],
     }
 

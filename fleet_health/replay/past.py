@@ -22,6 +22,7 @@ from fleet_health.sources.once import oldest_entry_at, read_every_row, read_jour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.detectors.spec import Lookback
@@ -50,6 +51,7 @@ class Part:
         gaps: What the journal does not show.
         rejections: What could not be read.
         last_at: The journal's last entry.
+        unread: The rotated files that could not be read, or not to their end, each with the reason.
         receiver: The name of the receiver, if there are several.
 
     """
@@ -61,6 +63,7 @@ class Part:
     gaps: list[Gap] = field(default_factory=list)
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
+    unread: dict[Path, str] = field(default_factory=dict)
 
     def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
@@ -75,7 +78,7 @@ class Part:
                 on_progress,
             )
 
-        self.rejections = read_every_row(settings, since, deliver)
+        self.rejections, self.unread = read_every_row(settings, since, deliver)
         return self
 
     def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
@@ -91,7 +94,7 @@ class Part:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
-        self.gaps, self.rejections = other.gaps, other.rejections
+        self.gaps, self.rejections, self.unread = other.gaps, other.rejections, other.unread
 
     def follow_on(self, before: Part, begin: Instant) -> None:
         """Let a gap that is there from the begin on reach back to the last entry of the part before."""
@@ -140,6 +143,7 @@ class Past:
         parts: The index, and the journal in one part or several that follow on each other; of each receiver.
         gaps: Receiver -> what its journal does not show.
         rejections: Source -> what could not be read of it.
+        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
         journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
             Of several journals, that of the one that begins last.
 
@@ -150,6 +154,7 @@ class Past:
     gaps: dict[str, list[Gap]] = field(default_factory=dict)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
     journal_begins_at: Instant | None = None
+    unread: dict[Path, str] = field(default_factory=dict)
     _uploaders: set[str] = field(default_factory=set)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -211,6 +216,7 @@ class Past:
         self._uploaders.update(rows.numbers)
         self.gaps[name] = first.gaps + second.gaps
         self.rejections |= {named("index", name): rows.rejections, named("journal", name): first.rejections}
+        self.unread |= rows.unread
         first.rejections.merge(second.rejections)
         oldest_at = oldest_entry_at(journal)
         begins_at = until if oldest_at is None else oldest_at

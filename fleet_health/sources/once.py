@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Gap
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.unit_states import UnitStates
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import index_parser, index_tail
-from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import log_parser, lost_behind_broken
-from fleet_health.sources.journal.system_messages import SystemMessages
+from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
@@ -30,13 +33,13 @@ _GAP_US = 60 * SECOND_US
 
 def read_index(
     settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Upload]], None]
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     """Hand on the uploads of the index, and of what it was rotated to, from `since` on.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
 
     Returns:
-        What could not be read, by reason.
+        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -47,11 +50,11 @@ def read_index(
 
 def read_every_row(
     settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     """Hand on every upload of the index, and of what it was rotated to, from `since` on, in the order of the rows.
 
     Returns:
-        What could not be read, by reason.
+        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -65,9 +68,9 @@ def _read_index(
     since: Instant,
     deliver: Callable[[Sequence[Upload]], None],
     parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection]]],
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     parser, rejections = index_parser(settings), RejectionCount()
-    tail = index_tail(settings.path, parser, lambda: since)
+    tail = index_tail(settings, parser, lambda: since)
     is_end = False
     while not is_end:
         block = tail.read()
@@ -77,7 +80,7 @@ def _read_index(
         deliver([row for row in rows if row.at >= since])
         rejections.add(rejected + block.rejections)
     tail.close()
-    return rejections
+    return rejections, tail.unread
 
 
 def read_journal(
@@ -97,7 +100,7 @@ def read_journal(
     """
     parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
     parse_into = parser.parse_into
-    system, last_at = SystemMessages(settings.unit), since
+    last_at = since
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
@@ -109,10 +112,10 @@ def read_journal(
         rejected.clear()
 
     reader = JournalReader(settings)
-    if (state := reader.latest_unit_state(since)) is not None:
-        deliver([state])
-    reader.seek(since)
     try:
+        reader.find_instances(since)
+        deliver(_unit_states(reader, since, until))
+        reader.seek(since)
         for message, at in reader.read():
             if not since <= at <= until:
                 continue
@@ -120,10 +123,8 @@ def read_journal(
                 rejected.append(reader.unread)
                 behind_broken += lost_behind_broken(parser, reader.rest, at)
                 continue
-            if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
-                if (state := system.state(message_id, at)) is not None:
-                    deliver([state])
-                elif (gap := system.gap(message_id, message, last_at, at)) is not None:
+            if message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
+                if (gap := suppressed_gap(settings, message, last_at, at)) is not None:
                     gaps.append(gap)
             else:
                 parse_into(observations, rejected, message, at)
@@ -134,6 +135,18 @@ def read_journal(
         hand_on()  # also what came before the reader failed
         reader.close()
     return rejections, gaps + _behind_broken(behind_broken), last_at
+
+
+def _unit_states(reader: JournalReader, since: Instant, until: Instant) -> list[UnitState]:
+    """Return the receiver's state at an instant, if it is known, and its changes from then on to another one."""
+    states = UnitStates()
+    for message in reader.latest_unit_messages(since):
+        states.record(message)
+    found = [] if states.latest is None else [states.latest]
+    states.expect(reader.active)
+    messages, _ = reader.unit_messages(since)
+    changes = (states.record(message) for message in messages if since <= message.at <= until)
+    return found + [state for state in changes if state is not None]
 
 
 def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
@@ -148,14 +161,26 @@ def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
     return gaps
 
 
-def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
+def allow_many_files() -> None:
+    """Let this process have as many files open as it may: an index has a rotated file for each hour, perhaps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Instant) -> None:
     """Open both sources, and no more: for who would otherwise find out only after a lot of work.
+
+    Args:
+        index: Where the index is.
+        journal: Where the journal is.
+        since: How far back both are to be read.
 
     Raises:
         SourceUnavailable: One of them is missing, or cannot be read.
 
     """
-    tail = Tail(index.path)
+    tail = index_tail(index, index_parser(index), lambda: since)
     tail.read()
     tail.close()
     JournalReader(journal).close()
@@ -176,7 +201,7 @@ def oldest_entry_at(settings: JournalSettings) -> Instant | None:
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
-    """Return the messages of the unit with `since <= t <= until`, without those of systemd and journald about it.
+    """Return the lines of the receiver's units with `since <= t <= until`, without those of journald about them.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -184,9 +209,12 @@ def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> 
     """
     reader = JournalReader(settings)
     try:
+        reader.find_instances(since)
         reader.seek(since)
         for message, at in reader.read():
-            if message is not None and since <= at <= until and not reader.system_message_id():
+            if message is None or not since <= at <= until:
+                continue
+            if not (message.startswith(SUPPRESSED_WORD) and reader.is_of_journald()):
                 yield message
     finally:
         reader.close()

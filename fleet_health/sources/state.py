@@ -54,6 +54,7 @@ class SourceState:
         gaps: What was never seen, in order; the oldest are put together when there are many. In front of those that
             are recent is one in the place of those that lead up to them.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
+        unread: Which rotated files could not be read, or not to their end: the path, and why.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
     """
@@ -68,6 +69,7 @@ class SourceState:
     gaps: list[Gap] = field(default_factory=list)
     newest_at: Instant | None = None
     window_us: int = 0
+    unread: dict[str, str] = field(default_factory=dict)
 
     def is_seen(self, now: Instant) -> bool:
         """Return whether everything up to an instant was seen; not so while a read takes too long."""
@@ -113,6 +115,8 @@ class SourceState:
         elif self.reason:
             words += f" ({self.reason})"
         words += self._gaps_in_words(now)
+        if self.unread:
+            words += f", {plural(len(self.unread), 'rotated file')} not read ({next(iter(self.unread.values()))})"
         if self.rejections.total:
             words += f", {_in_words(self.rejections)}"
         return words

@@ -95,7 +95,7 @@ def test_gaps_that_keep_coming_are_a_finding(
     gaps: list[tuple[int, int, int]], detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """From the begin of the first to the end of the last for longer than allowed; it is over with a whole window."""
-    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, UNIT)
+    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     fleet.coverage = (
         Coverage(
             "journal",
@@ -123,7 +123,7 @@ def test_a_clock_that_was_set_is_no_loss(fleet_of: Callable[..., Fleet], now: In
     fleet = fleet_of()
     fleet.coverage = (Coverage("journal", gaps=(Gap(now - 600 * MINUTE_US, now, CLOCK_SET),) * 2),)
 
-    assert list(Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)) == []
+    assert list(Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)) == []
 
 
 def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -131,7 +131,7 @@ def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], n
     fleet = fleet_of()
     gap = Gap(now - 20 * MINUTE_US, now, SUPPRESSED, 3)
     fleet.coverage = (Coverage("index", now - 16 * MINUTE_US, "why"), Coverage("journal", gaps=(gap,)))
-    (finding,) = Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)
+    (finding,) = Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)
 
     assert finding.detail.startswith(
         "cannot read the index for 16 min (why); the journal has kept having gaps for 20 min"

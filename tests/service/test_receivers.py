@@ -1,4 +1,4 @@
-"""Several receivers: a host is judged over all of them, and each of them by itself."""
+"""Several receivers: a host is evaluated over all of them, and each of them by itself."""
 
 from __future__ import annotations
 

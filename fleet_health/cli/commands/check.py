@@ -18,6 +18,7 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
+from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine
@@ -44,6 +45,7 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
@@ -111,9 +113,13 @@ def run(options: argparse.Namespace) -> int:
     lookback = lookback_of(settings.detectors())
     fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
     newest: dict[str, Instant] = {}
+    unread: dict[Path, str] = {}
+    is_live = options.now is None
     try:
         for receiver in settings.receivers:
-            newest |= _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=options.now is None)
+            later, not_read = _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=is_live)
+            newest |= later
+            unread |= not_read
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
@@ -130,7 +136,7 @@ def run(options: argparse.Namespace) -> int:
     engine = _engine(settings, saved, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
-    _print(lines, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    _print(lines, unread, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -142,8 +148,13 @@ def _read_index(
     newest: Mapping[str, Instant],
     *,
     is_live: bool,
-) -> dict[str, Instant]:
-    """Take the index of a receiver into the fleet; return its newest row, if that is later than what is known."""
+) -> tuple[dict[str, Instant], dict[Path, str]]:
+    """Take the index of a receiver into the fleet.
+
+    Returns:
+        Its newest row, if that is later than what is known; and which rotated files could not be read, and why.
+
+    """
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
     admit, until = (admit_live, now + FUTURE_LIMIT_US) if is_live else (admit_until, now)
     newest_at: Instant = 0
@@ -155,9 +166,10 @@ def _read_index(
         watched = [upload for upload in admit(uploads, now)[0] if upload.at >= now - lookback_us]
         fleet.record_uploads(receiver.name, watched)
 
-    rejections = read_index(receiver.index, now - lookback_us, until, take_in)
+    rejections, unread = read_index(receiver.index, now - lookback_us, until, take_in)
     _report(rejections, named("index", receiver.name))
-    return {INDEX: max(newest.get(INDEX, 0), no_later_than_written(newest_at, receiver.index.path) or 0)}
+    newest_at = no_later_than_written(newest_at, receiver.index.path) or 0
+    return {INDEX: max(newest.get(INDEX, 0), newest_at)}, unread
 
 
 def _read_journal(
@@ -222,7 +234,11 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
     if clock.is_synchronized(now):
         return None
-    return contradiction({**newest, ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now)}, now)
+    return contradiction({**newest, ALERT_LOG: newest_alert_at(_alert_log(settings), now)}, now)
+
+
+def _alert_log(settings: Settings) -> AlertLog:
+    return AlertLog(settings.alerts_path, rotated=settings.alerts_rotated)
 
 
 def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
@@ -272,7 +288,7 @@ def _notify(
     engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[_Line], bool]:
     """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
-    log, now = AlertLog(settings.alerts_path), evaluation.at
+    log, now = _alert_log(settings), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
     asyncio.run(silencing.refresh(now))
     is_broken = bool(silencing.problem)
@@ -365,7 +381,7 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespace) -> None:
+def _print(lines: Sequence[_Line], unread: Mapping[Path, str], *, host_count: int, options: argparse.Namespace) -> None:
     new_count = sum(line.is_new for line in lines)
     for line in lines:
         finding = line.alert.finding
@@ -377,10 +393,13 @@ def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespa
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
-        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}))
+        counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
+        _say(_json({**counts, "unread": unread_rows(unread)}))
     else:
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
+        for line_of_file in unread_lines(unread):
+            _say(line_of_file)
 
 
 def _note(line: _Line) -> str:
