@@ -150,7 +150,9 @@ def _read_index(
     until = now + FUTURE_LIMIT_US if is_live else now
 
     def take_in(uploads: Sequence[Upload]) -> None:
-        fleet.record_uploads(receiver.name, [upload for upload in uploads if upload.at <= until])
+        # Whoever uploaded before that is not watched, and was not lost by any service either.
+        watched = [upload for upload in uploads if now - lookback_us <= upload.at <= until]
+        fleet.record_uploads(receiver.name, watched)
 
     present = max(now, clock.now())
     rejections, unread = read_index(receiver.index, now - lookback_us, until, take_in, now=present, dates=dates)
@@ -231,9 +233,10 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
     """Return an engine that goes on from the state of the service, if there is one."""
     rules = settings.rules()
     # Only a service that evaluates tells since when an incident has stood. Without one each would open anew at every
-    # check, and never outlast its grace.
+    # check, and never outlast its grace, nor the time that its host is given after a suppression.
     if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
-        rules = replace(rules, policy=replace(rules.policy, grace_us=lambda *_: 0))
+        policy = replace(rules.policy, grace_us=lambda *_: 0, absence_us=lambda *_: 0)
+        rules = replace(rules, policy=policy)
     engine = Engine(rules)
     if saved is not None:
         engine.incidents.restore(saved)
@@ -291,7 +294,9 @@ def _notify(
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
     due = [
-        replace(by_key[alert.dedup_key], finding=alert.finding) if alert.dedup_key in by_key else alert
+        replace(by_key[alert.dedup_key], finding=alert.finding, after=alert.after)
+        if alert.dedup_key in by_key
+        else alert
         for alert in outcome.alerts
     ]
     new = frozenset(alert.dedup_key for alert in due)
