@@ -96,11 +96,14 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
     return {
         "name": state.name,
         "phase": str(state.phase),
-        "is_seeing": state.unseen_since is None,
+        "is_seeing": state.is_seeing,
         "reason": state.reason,
         "summary": state.summary(now),
         "lag_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
         "read": state.read,
+        "came_in": state.share.came_in,
+        "understood": state.share.understood,
+        "begins_wall": None if state.begins_at is None else isoformat(state.begins_at),
         "rejections": dict(state.rejections.by_reason),
         "gaps": [gap.row() for gap in state.gaps],
     }

@@ -13,18 +13,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from fleet_health.model.coverage import Coverage
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
-from fleet_health.sources.once import oldest_entry_at, read_every_row, read_journal
+from fleet_health.sources.once import read_every_row, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.detectors.spec import Lookback
-    from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation
     from fleet_health.replay.time_order import Item
@@ -44,7 +44,7 @@ class Part:
         order: Holds what was observed.
         numbers: Host -> its number; in that order.
         states: When the unit started (1) or stopped (0), each as twice the instant and that.
-        gaps: What the journal does not show.
+        coverage: What the source shows of it, and what not.
         rejections: What could not be read.
         last_at: The journal's last entry.
 
@@ -53,7 +53,7 @@ class Part:
     order: TimeOrder
     numbers: dict[str, int] = field(default_factory=dict)
     states: array[int] = field(default_factory=lambda: array("q"))
-    gaps: list[Gap] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=lambda: Coverage(""))
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
 
@@ -70,7 +70,8 @@ class Part:
                 on_progress,
             )
 
-        self.rejections = read_every_row(settings, since, deliver)
+        past = read_every_row(settings, since, deliver)
+        self.rejections, self.coverage = past.rejections, past.coverage
         return self
 
     def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
@@ -79,18 +80,24 @@ class Part:
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
 
-        self.rejections, self.gaps, self.last_at = read_journal(settings, since, until, deliver)
+        past = read_journal(settings, since, until, deliver)
+        self.rejections, self.coverage, self.last_at = past.rejections, past.coverage, past.last_at
         return self
 
     def adopt(self, other: Part) -> None:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
-        self.gaps, self.rejections = other.gaps, other.rejections
+        self.coverage, self.rejections = other.coverage, other.rejections
 
     def follow_on(self, before: Part, begin: Instant) -> None:
-        """Let a gap that is there from the begin on reach back to the last entry of the part before."""
-        self.gaps = [replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.gaps]
+        """Go on where the part before ends: a gap that is there from the begin on reaches back to its last entry.
+
+        What is known of the source is then known of both.
+        """
+        gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
+        share = before.coverage.share.followed_by(self.coverage.share)
+        self.coverage = replace(before.coverage, gaps=(*before.coverage.gaps, *gaps), share=share)
 
     def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
         """Return what was observed from an instant on, and before it systemd's latest word till then."""
@@ -133,17 +140,15 @@ class Past:
 
     Attributes:
         parts: The index, and the journal in one part or several that follow on each other.
-        gaps: What the journal does not show.
+        coverage: What each source shows, and what not: the index, and the journal.
         rejections: Source -> what could not be read of it.
-        journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
 
     """
 
     run_length: int | None = None
     parts: list[Part] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    coverage: tuple[Coverage, ...] = ()
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
-    journal_begins_at: Instant | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -202,12 +207,9 @@ class Past:
             second.adopt(reading_second.result())
             second.follow_on(first, middle + 1)
         self.parts = [rows, first, second]
-        self.gaps = first.gaps + second.gaps
+        self.coverage = (rows.coverage, first.coverage if is_alone else second.coverage)
         self.rejections = {"index": rows.rejections, "journal": first.rejections}
         first.rejections.merge(second.rejections)
-        oldest_at = oldest_entry_at(journal)
-        begins_at = until if oldest_at is None else oldest_at
-        self.journal_begins_at = begins_at if begins_at > begin else None
 
     def _part(self) -> Part:
         order = TimeOrder() if self.run_length is None else TimeOrder(self.run_length)

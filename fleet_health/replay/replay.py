@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 from fleet_health.alerting.lifecycle import Fact
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.engine import Engine, evaluate_at
-from fleet_health.model.coverage import Coverage
+from fleet_health.engine import Circumstances, Engine, evaluate_at
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Upload
 from fleet_health.model.schedule import next_tick_at
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.rules import Rules
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.evaluation import Evaluation
-    from fleet_health.model.coverage import Gap
+    from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation, Response, UnitState, Unstamped
     from fleet_health.model.subject import Pair
@@ -132,7 +131,7 @@ class Replay:
 
 def evaluated(
     watched: Watched,
-    gaps: Iterable[Gap],
+    coverage: Sequence[Coverage],
     observed: Iterable[tuple[Instant, Observation | UnitState]],
     span: tuple[Instant, Instant],
     state: Callable[[], tuple[tuple[Pair, ...], frozenset[str]]],
@@ -143,7 +142,7 @@ def evaluated(
 
     Args:
         watched: What is watched, and by which rules.
-        gaps: What the journal does not show.
+        coverage: What each source shows, and what not.
         observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
         span: The begin and the end.
         state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
@@ -158,7 +157,7 @@ def evaluated(
     fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     next_at = next_tick_at(since, tick_us)
-    gaps_in_order = sorted(gaps, key=lambda gap: gap.until)
+    gaps_in_order = sorted((gap for one in coverage for gap in one.gaps), key=lambda gap: gap.until)
     ends = [gap.until for gap in gaps_in_order]
     uploads: list[Upload] = []
     logged: list[Response | Unstamped | UnitState] = []
@@ -172,9 +171,10 @@ def evaluated(
         since = now - lookback.traffic_us
         within = gaps_in_order[bisect_left(ends, since) : bisect_right(ends, now)]
         known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
-        fleet.coverage = (Coverage("index"), Coverage("journal", gaps=known))
+        fleet.coverage = tuple(replace(one, gaps=known if one.gaps else ()) for one in coverage)
+        seen = frozenset(one.source for one in coverage if one.source == "journal" or one.is_understood(now))
         suspects, fleet.lost = state()
-        return evaluate_at(fleet, rules.detectors, now, suspects)
+        return evaluate_at(fleet, rules.detectors, now, suspects, Circumstances(seen))
 
     for at, one in observed:
         while at > next_at <= until:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
-from fleet_health.model.coverage import recent
+from fleet_health.model.coverage import Share, recent
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Upload
@@ -124,8 +124,16 @@ class Intake:
         return tuple(state.known_coverage() for state in self.states)
 
     def seen(self, now: Instant) -> frozenset[str]:
-        """The sources of which everything up to an instant was seen, by name."""
-        return frozenset(state.name for state in self.states if state.is_seen(now))
+        """The sources of which everything up to an instant was seen, by name.
+
+        Of an index that is not understood nothing is. The journal also tells what systemd says of the unit, and what of
+        it is not understood is known from its coverage.
+        """
+        return frozenset(
+            state.name
+            for state in self.states
+            if state.is_seen(now) and (state.name == "journal" or state.share.is_understood)
+        )
 
     def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
         """Record which hosts must keep their places, and which have uploaded long ago. See `Fleet.protect`."""
@@ -317,6 +325,7 @@ class Intake:
         table.notes_newcomers = table.newest_at() is not None
         deliver = self._unless_held(table.record)
         follower = IndexFollower(settings, lookback_us=lookback_us, deliver=deliver, clock=self._clock)
+        follower.state.share = Share(last_at=table.newest_at())  # who is known by this index was understood
         return _Source(self._pulsing(follower, self._index_pulse), settings, lookback_us, table)
 
     def _open_journal(

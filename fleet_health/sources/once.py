@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.model.coverage import BROKEN, Gap
+from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
 from fleet_health.model.instant import SECOND_US
-from fleet_health.parsing.index_row import IndexParser
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.index.source import index_parser, index_tail
+from fleet_health.sources.index.source import Extent, index_parser, index_tail
+from fleet_health.sources.index.source import share_of as share_of_block
 from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import log_parser, lost_behind_broken
+from fleet_health.sources.journal.source import left_out_gaps, log_parser, lost_behind_broken
+from fleet_health.sources.journal.source import share_of as share_of_lines
 from fleet_health.sources.journal.system_messages import SystemMessages
 
 if TYPE_CHECKING:
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.parsing.index_row import IndexParser
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 
@@ -28,56 +32,88 @@ _BATCH = 10_000
 _GAP_US = 60 * SECOND_US
 
 
+@dataclass(frozen=True, slots=True)
+class IndexPast:
+    """What was learned of the index beside the uploads.
+
+    Attributes:
+        rejections: What could not be read, by reason.
+        coverage: Where it begins, and how much of it was understood.
+
+    """
+
+    rejections: RejectionCount
+    coverage: Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPast:
+    """What was learned of the journal beside what was observed.
+
+    Attributes:
+        rejections: What could not be read, by reason.
+        coverage: Where it begins, what it does not show, how much of it was understood, and whether it holds anything
+            of the receiver at all.
+        last_at: Its last entry, or since when it was read.
+
+    """
+
+    rejections: RejectionCount
+    coverage: Coverage
+    last_at: Instant
+
+
 def read_index(
     settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Upload]], None]
-) -> RejectionCount:
+) -> IndexPast:
     """Hand on the uploads of the index, and of what it was rotated to, from `since` on.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
 
-    Returns:
-        What could not be read, by reason.
-
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, lambda parser, lines: parser.parse_latest(lines, until)[:2])
+    return _read_index(settings, since, deliver, lambda parser, lines: parser.parse_latest(lines, until))
 
 
-def read_every_row(
-    settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]
-) -> RejectionCount:
+def read_every_row(settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]) -> IndexPast:
     """Hand on every upload of the index, and of what it was rotated to, from `since` on, in the order of the rows.
 
-    Returns:
-        What could not be read, by reason.
-
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, IndexParser.parse_every)
+
+    def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection], int]:
+        uploads, rejections = parser.parse_every(lines)
+        return uploads, rejections, len(uploads)
+
+    return _read_index(settings, since, deliver, parse)
 
 
 def _read_index(
     settings: IndexSettings,
     since: Instant,
     deliver: Callable[[Sequence[Upload]], None],
-    parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection]]],
-) -> RejectionCount:
-    parser, rejections = index_parser(settings), RejectionCount()
-    tail = index_tail(settings.path, parser, lambda: since)
+    parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection], int]],
+) -> IndexPast:
+    parser, rejections, share, extent = index_parser(settings), RejectionCount(), Share(), Extent()
+    tail = index_tail(settings.path, parser, lambda: since, extent)
     is_end = False
     while not is_end:
         block = tail.read()
         is_end = block.is_end
         # Nobody will come back for a last line that is not ended yet.
-        rows, rejected = parse(parser, block.lines + (tail.rest() if is_end else b""))
+        lines = block.lines + (tail.rest() if is_end else b"")
+        rows, rejected, count = parse(parser, lines)
+        extent.note(parser, lines)
+        share = share.followed_by(share_of_block(parser, lines, rows, rejected, count))
         deliver([row for row in rows if row.at >= since])
         rejections.add(rejected + block.rejections)
     tail.close()
-    return rejections
+    begins_at = extent.begins_at if share.came_in or extent.reaches_back else NEVER
+    return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share))
 
 
 def read_journal(
@@ -85,11 +121,8 @@ def read_journal(
     since: Instant,
     until: Instant,
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
-) -> tuple[RejectionCount, list[Gap], Instant]:
+) -> JournalPast:
     """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's latest word till then.
-
-    Returns:
-        What could not be read, by reason; what the journal does not show; and its last entry, or `since`.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
@@ -101,14 +134,20 @@ def read_journal(
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
+    share, missed_before = Share(), 0
 
     def hand_on() -> None:
+        nonlocal share, missed_before
+        share = share.followed_by(share_of_lines(parser, missed_before, observations))
+        missed_before = parser.missed
         deliver(observations)
         observations.clear()
         rejections.add(rejected)
         rejected.clear()
 
     reader = JournalReader(settings)
+    oldest_at, has_entries = reader.oldest_at(), reader.has_entries()
+    gaps += [gap for gap in left_out_gaps(reader) if gap.overlaps(since, until)]
     if (state := reader.latest_unit_state(since)) is not None:
         deliver([state])
     reader.seek(since)
@@ -133,7 +172,14 @@ def read_journal(
     finally:
         hand_on()  # also what came before the reader failed
         reader.close()
-    return rejections, gaps + _behind_broken(behind_broken), last_at
+    coverage = Coverage(
+        "journal",
+        gaps=(*gaps, *_behind_broken(behind_broken)),
+        begins_at=NEVER if oldest_at is None else oldest_at,
+        share=share,
+        void_since=None if has_entries else since,
+    )
+    return JournalPast(rejections, coverage, last_at)
 
 
 def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
@@ -159,20 +205,6 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
     tail.read()
     tail.close()
     JournalReader(journal).close()
-
-
-def oldest_entry_at(settings: JournalSettings) -> Instant | None:
-    """Look up the journal's oldest entry of any unit; None if there is none.
-
-    Raises:
-        SourceUnavailable: The journal is missing, or cannot be read.
-
-    """
-    reader = JournalReader(settings)
-    try:
-        return reader.oldest_at()
-    finally:
-        reader.close()
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:

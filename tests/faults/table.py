@@ -29,6 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
+    "G": "What is seen",
     "S": "Attacks",
 }
 
@@ -99,6 +100,9 @@ _FAULTS = {
     "F5": "A template or a command of a suggested fix that does something else",
     "F7": "JSON that is nested too deeply, has odd numbers, half characters, or impossible times",
     "F8": "A row from the future",
+    "G4": "A source begins later than it is asked for, and is taken for whole",
+    "G5": "A source can be read, and nothing of it is understood, or nothing in it is the receiver's",
+    "G6": "libsystemd passes over journal files of a format that it does not know",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

@@ -17,7 +17,7 @@ from fleet_health.model.observation import Upload
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
 from fleet_health.sources.index.open_file import LINE_LIMIT
-from fleet_health.sources.index.source import IndexFollower, index_parser, index_tail
+from fleet_health.sources.index.source import Extent, IndexFollower, index_parser, index_tail
 from fleet_health.sources.once import read_every_row, read_index
 from fleet_health.sources.state import Phase
 
@@ -211,8 +211,8 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     assert rig.hosts == ["a", "b"]
     assert sum(by_reason.values()) == 7
     assert by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
-    assert read_index(settings, 0, NOW, uploads.extend).by_reason == by_reason
-    assert read_every_row(settings, 0, uploads.extend).by_reason == by_reason
+    assert read_index(settings, 0, NOW, uploads.extend).rejections.by_reason == by_reason
+    assert read_every_row(settings, 0, uploads.extend).rejections.by_reason == by_reason
     assert [upload.host for upload in uploads] == ["a", "b", "a", "b"]
 
 
@@ -313,7 +313,7 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     path.write_text("".join(line + (bad if number % every == 0 else "") for number, line in enumerate(lines)))
     parser = index_parser(load(None).index)
     since = NOW - 20 * MINUTE_US
-    tail = index_tail(path, parser, lambda: since)
+    tail = index_tail(path, parser, lambda: since, Extent())
     found: list[Upload] = []
     is_end = False
     while not is_end:

@@ -21,7 +21,7 @@ from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine
-from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
+from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
+    from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Upload
     from fleet_health.parsing.rejection import RejectionCount
@@ -117,24 +118,27 @@ def run(options: argparse.Namespace) -> int:
         fleet.uploads.record(admit(uploads, now)[0])
 
     try:
-        rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
+        index = read_index(settings.index, now - lookback.uploads_us, until, take_in)
         newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
-        _report(rejections, "index")
+        _report(index.rejections, "index")
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     try:
-        rejections, gaps, newest[JOURNAL] = read_journal(
+        journal = read_journal(
             settings.journal,
             now - lookback.traffic_us,
             NEVER if options.now is None else now,  # what is dated ahead tells of the clock
             fleet.traffic.record,
         )
-        fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
-        _report(rejections, "journal")
+        newest[JOURNAL] = journal.last_at
+        # For how long there has been no entry of the unit this check cannot tell.
+        void_since = None if journal.coverage.void_since is None else now
+        fleet.coverage = (index.coverage, replace(journal.coverage, void_since=void_since))
+        _report(journal.rejections, "journal")
     except SourceUnavailable as error:
         _log.warning("journal not readable, only silent evaluated", reason=str(error))
-        fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
+        fleet.coverage = (index.coverage, Coverage("journal", unseen_since=now, reason=str(error)))
     # As of a past instant, what a service knows now is not what it knew then.
     saved = saved_incidents(settings.state_directory) if options.now is None else None
     behind = None
@@ -144,9 +148,12 @@ def run(options: argparse.Namespace) -> int:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
-    evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
+    seen = frozenset({JOURNAL, *((INDEX,) if index.coverage.is_understood(now) else ())})
+    evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
-    _print(lines, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
+    unread = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.source], now)]
+    _print(lines, fleet, unread, options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -322,7 +329,10 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespace) -> None:
+def _print(
+    lines: Sequence[_Line], fleet: Fleet, unread: Sequence[tuple[Coverage, Gap]], *, options: argparse.Namespace
+) -> None:
+    host_count = sum(1 for _ in fleet.hosts())
     new_count = sum(line.is_new for line in lines)
     for line in lines:
         finding = line.alert.finding
@@ -334,8 +344,14 @@ def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespa
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
-        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}))
+        coverage = {
+            "not_read": [{"source": one.source, **gap.row()} for one, gap in unread],
+            "understood": {one.source: one.share.row() for one in fleet.coverage},
+        }
+        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run, **coverage}))
     else:
+        for one, gap in unread:
+            _say(printable(f"not read: {gap.in_words(one.source)}"))
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
 

@@ -14,6 +14,8 @@ where it is. What else is worth knowing:
 * It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
+* A file of a format that it does not know it leaves out without a word, and so it does with one that is damaged at its
+  head. Hence `left_out`.
 * To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
 """
 
@@ -32,6 +34,7 @@ from fleet_health.model.observation import UnitState
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
+from fleet_health.sources.journal.files import LeftOutFile, left_out_files
 from fleet_health.sources.journal.system_messages import DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
@@ -59,6 +62,7 @@ class JournalReader:
         fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
         unread: Why the entry read last gave no message.
         rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
+        left_out: The files, of those that are not written to any more, that libsystemd does not read.
 
     Raises:
         SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
@@ -84,17 +88,26 @@ class JournalReader:
         self._is_on_unread = False
         self._broken_lines = BrokenLines(self._field)
         self._match()
+        self._listed_at = _changed_at(settings)
+        try:
+            self.left_out = self._left_out()
+        except SourceUnavailable:
+            self.close()
+            raise
 
     def _match(self) -> None:
         # The first two make up most of `journalctl -u`. Both ends are fixed: a message that merely claims to be about
         # the unit does not match, nor does anything that we ourselves send. The third is journald's word on any unit.
-        unit = self._settings.unit
         self._reader.flush_matches()
+        self._match_unit()
+        self._reader.add_disjunction()
+        self._reader.add_match(_TRANSPORT="driver", MESSAGE_ID=DROPPED_ID)
+
+    def _match_unit(self) -> None:
+        unit = self._settings.unit
         self._reader.add_match(_SYSTEMD_UNIT=unit)
         self._reader.add_disjunction()
         self._reader.add_match(_PID="1", UNIT=unit)
-        self._reader.add_disjunction()
-        self._reader.add_match(_TRANSPORT="driver", MESSAGE_ID=DROPPED_ID)
 
     def _descriptor(self) -> int | None:
         try:
@@ -114,11 +127,35 @@ class JournalReader:
                 os.close(one)
         return descriptor
 
+    def _left_out(self) -> list[LeftOutFile]:
+        """Return the archived files that libsystemd leaves out; SourceRefused if it does so with a current one."""
+        found = self._not_opened()
+        for one in found:
+            if one.is_current:
+                raise SourceRefused(
+                    f"{one.path}: libsystemd does not read this file (incompatible flags {one.incompatible_flags:#x});"
+                    " `journalctl --header` shows why: upgrade libsystemd0 to the version of journald, and restart"
+                )
+        return found
+
+    def _not_opened(self) -> list[LeftOutFile]:
+        directories = _directories(self._settings)
+        if not left_out_files(directories):
+            return []
+        self.process()  # it may have been made just now
+        return left_out_files(directories)
+
     def is_outdated(self) -> bool:
-        """Return whether there can be journal files that this reader will never hear of."""
+        """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            return self.fd is None or self._places != _identities(self._settings) or bool(_unreadable(self._settings))
-        except OSError:
+            if self.fd is None or self._places != _identities(self._settings) or _unreadable(self._settings):
+                return True
+            changed_at = _changed_at(self._settings)
+            if changed_at == self._listed_at:
+                return False
+            self._listed_at = changed_at
+            return self._not_opened() != self.left_out
+        except (OSError, SourceUnavailable):
             return True  # opened anew, it will be said what is wrong
 
     def seek(self, since: Instant) -> None:
@@ -226,6 +263,18 @@ class JournalReader:
         finally:
             self._match()
 
+    def has_entries(self) -> bool:
+        """Return whether there is any entry by the unit, or by PID 1 about it. Leaves the place unset."""
+        try:
+            self._reader.flush_matches()
+            self._match_unit()
+            self._reader.seek_head()
+            return bool(self._reader._next())  # noqa: SLF001
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match()
+
     def cursor(self) -> str:
         """Name the entry read last; there must be one."""
         try:
@@ -294,6 +343,11 @@ def _directories(settings: JournalSettings) -> list[Path]:
         machine = "machine-id"  # there is none, so there is no journal of this machine
     suffix = "" if settings.namespace is None else f".{settings.namespace}"
     return [root / f"{machine}{suffix}" for root in _ROOTS]
+
+
+def _changed_at(settings: JournalSettings) -> list[int]:
+    """Return when a file was last made, renamed or removed in each of these directories that is there."""
+    return [directory.stat().st_mtime_ns for directory in _directories(settings) if directory.is_dir()]
 
 
 def _identities(settings: JournalSettings) -> list[tuple[int, int]]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from fleet_health.model.coverage import BROKEN, REMOVED, Gap
+from fleet_health.model.coverage import BROKEN, LEFT_OUT, REMOVED, Gap, Share
 from fleet_health.model.instant import isoformat
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
@@ -91,6 +91,7 @@ class JournalFollower(Follower):
         states: list[UnitState] = []
         rejections: list[Rejection] = []
         behind_broken: list[Instant] = []
+        missed_before = self._parser.missed
         count, last_at, first_words = 0, self._seen_until, self._system.first_words
         try:
             for message, at in entries:
@@ -116,11 +117,14 @@ class JournalFollower(Follower):
             if count:
                 self._cursor = reader.cursor()
                 self._count(count, rejections)
+                self.state.note(share_of(self._parser, missed_before, observations))
                 self._lack_behind_broken(behind_broken)
                 self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
                 self._deliver(observations)
                 if states:
                     self._deliver(states)
+                if self._seen_until is not None:
+                    self.state.void_since = None
 
     def _lack(self, gap: Gap) -> None:
         """Record a gap."""
@@ -147,8 +151,13 @@ class JournalFollower(Follower):
             oldest_at = reader.oldest_at()
             if oldest_at is not None and oldest_at > self._seen_until:
                 self._lack(Gap(self._seen_until, oldest_at, REMOVED))
+        for gap in left_out_gaps(reader):
+            if gap.until >= self._clock() - self._lookback_us:
+                self._lack(gap)
         if self._cursor is None:
-            self._since = self._clock() - self._lookback_us
+            now = self._clock()
+            self._since = now - self._lookback_us
+            self._note_extent(reader, now)
             if (state := reader.latest_unit_state(self._since)) is not None:
                 self._deliver([state])
         self._seek(reader)
@@ -156,6 +165,18 @@ class JournalFollower(Follower):
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
         self._is_polling_said = reader.fd is None
         return reader
+
+    def _note_extent(self, reader: JournalReader, now: Instant) -> None:
+        """Note how far back the journal reaches, and whether it holds anything of the receiver at all."""
+        state, oldest_at = self.state, reader.oldest_at()
+        # What began later when it was opened first was missed; that it is removed since, after it was read, is no flaw.
+        begins_at = now if oldest_at is None else min(oldest_at, now)
+        if state.begins_at is None or begins_at < state.begins_at:
+            state.begins_at = begins_at
+        if reader.has_entries():
+            state.void_since = None
+        elif state.void_since is None:
+            state.void_since = now
 
     def _seek(self, reader: JournalReader) -> None:
         """Go behind the entry that was read last; to where reading is to begin if there is none yet."""
@@ -202,6 +223,25 @@ class JournalFollower(Follower):
 def log_parser(settings: JournalSettings) -> LogParser:
     """Make the parser that a receiver's settings ask for."""
     return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
+
+
+def left_out_gaps(reader: JournalReader) -> list[Gap]:
+    """Return what the files hold that libsystemd does not read."""
+    return [Gap(one.since, one.until, LEFT_OUT) for one in reader.left_out]
+
+
+def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogObservation]) -> Share:
+    """Return how much was understood of some lines.
+
+    Args:
+        parser: What read them, and nothing after them.
+        missed_before: How many lines it had missed before.
+        observations: What it found in them.
+
+    """
+    understood, missed = len(observations), parser.missed - missed_before
+    in_a_row = min(missed, parser.missed_in_a_row)
+    return Share(understood + missed, understood, in_a_row, observations[-1].at if observations else None)
 
 
 def lost_behind_broken(parser: LogParser, rest: bytes, at: Instant) -> list[Instant]:
