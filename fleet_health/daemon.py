@@ -208,7 +208,7 @@ class Daemon:
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
-        memory.prepare(self._intake, self._settings.index.path)
+        memory.prepare(self._intake, self._settings.receivers)
         now = clock.now()
         (await wrap(past_alerts_or_none)(self._delivery.log, now, self._incidents.at)).restore_to(self._incidents)
         # Before an alert of this run is in it.
@@ -235,9 +235,9 @@ class Daemon:
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
         memory = state_to_save(
-            self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
+            self._incidents, self._intake, self._settings.receivers, self._silencing.watch, self._evaluator.history
         )
-        return await wrap(self._saving.due)(memory, clock.now(), fleet.uploads)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(memory, clock.now(), fleet)  # off the loop: there may be many hosts
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host
 
 if TYPE_CHECKING:
     from datetime import time
@@ -55,4 +55,4 @@ class MuteWindow:
 
     def is_about(self, host: str) -> bool:
         """Return whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
-        return self.hosts is None or (host != EVERY_HOST and self.hosts.matches(host))
+        return self.hosts is None or (is_host(host) and self.hosts.matches(host))

@@ -9,7 +9,7 @@ from aiofiles.os import wrap
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
-from fleet_health.api.explanation import explanation_document
+from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.overview import STATES, Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.server import RequestError
@@ -134,8 +134,8 @@ class Answers:
             if not document["is_known"]:
                 raise RequestError(await wrap(_unknown)(host, fleet, known))
             about = [Alert(Finding(host, "", "", ""), known.now)]
-            about = await wrap(with_evidence)(about, fleet, settings.journal, lookback_us)
-        (about_host,) = await wrap(with_samples)(about, settings.journal, lookback_us)
+            about = await wrap(with_evidence)(about, fleet, settings.receivers, lookback_us)
+        (about_host,) = await wrap(with_samples)(about, settings.receivers, lookback_us)
         return {**document, "evidence": about_host.facts()}
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
@@ -202,7 +202,7 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
 
 def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
     """Return of a host that it is not known, or was left out, and which one may be meant."""
-    close = near_miss(host, dict.fromkeys(fleet.hosts()))
+    close = near_miss(host, dict.fromkeys((*fleet.hosts(), *subjects(known.settings))))
     hint = f"; did you mean {close}?" if close else ""
     since = known.now - lookback_of(known.settings.detectors()).traffic_us
     if fleet.is_left_out(host, since):

@@ -9,9 +9,11 @@ from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.scope import Scope
 from fleet_health.config import receiver_patterns, values
 from fleet_health.config.key import Key
+from fleet_health.detectors.of_receiver import OfReceiver
 from fleet_health.detectors.registry import DETECTORS
-from fleet_health.detectors.spec import Configured, Kind
+from fleet_health.detectors.spec import Configured, Kind, Subject
 from fleet_health.model.fleet import HOST_LIMIT
+from fleet_health.model.subject import EVERY_HOST, named
 
 if TYPE_CHECKING:
     import re
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.detectors.spec import Detector, DetectorSpec
     from fleet_health.model.host_globs import HostGlobs
+    from fleet_health.model.subject import Pair
 
 
 _READERS: dict[Kind, Callable[[Any], Any]] = {
@@ -59,8 +62,14 @@ KEYS: dict[str, Key] = {
     **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
 }
 
-LISTS = ("overrides", "quiet")
+LISTS = ("receivers", "overrides", "quiet")
 """The tables that may come several times, and are no settings themselves."""
+
+RECEIVER_KEYS = {
+    "name": Key(values.receiver_name, None),
+    **{key: entry for key, entry in KEYS.items() if key.startswith(("index.", "journal."))},
+}
+"""The keys of one of several receivers."""
 
 HOSTS_KEY = Key(values.globs, None)
 """The key `hosts` of an override."""
@@ -113,12 +122,29 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """A receiver, and where it leaves its traces.
+
+    Attributes:
+        name: Its name; empty if it is the only one.
+        index: Its index.
+        journal: Its journal.
+
+    """
+
+    name: str
+    index: IndexSettings
+    journal: JournalSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole configuration, valid.
 
     Attributes:
         document: The file as TOML gave it, for who wants to know where a setting comes from.
         path: The file; None if there is none.
+        receivers: The receivers, one at least.
         limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
         switched_off: The symptoms that are not looked for.
 
@@ -130,8 +156,7 @@ class Settings:
     host_limit: int
     expected: tuple[str, ...]
     ignored: HostGlobs
-    index: IndexSettings
-    journal: JournalSettings
+    receivers: tuple[ReceiverSettings, ...]
     alerts_path: Path
     state_directory: Path
     control_path: Path
@@ -145,10 +170,42 @@ class Settings:
         """Return by what the fleet is evaluated."""
         detectors = self.detectors()
         symptoms = frozenset(detector.symptom for detector in detectors)
-        return Rules(detectors, self.policy, Scope(symptoms, self.ignored, frozenset(self.expected)))
+        return Rules(detectors, self.policy, Scope(symptoms, self.ignored, frozenset(self.expected), self._general))
+
+    @property
+    def _general(self) -> frozenset[Pair]:
+        """What can be found of the receivers and of the fleet as a whole."""
+        subjects = {
+            Subject.HOST: (),
+            Subject.FLEET: (EVERY_HOST,),
+            Subject.RECEIVER: tuple(named(EVERY_HOST, receiver.name) for receiver in self.receivers),
+        }
+        return frozenset((subject, spec.symptom) for spec in DETECTORS for subject in subjects[spec.subject])
+
+    @property
+    def receiver_names(self) -> tuple[str, ...]:
+        """The names of the receivers; empty if there is only one, without a name."""
+        return tuple(receiver.name for receiver in self.receivers if receiver.name)
+
+    @property
+    def index(self) -> IndexSettings:
+        """The index of the first receiver, which is the only one as a rule."""
+        return self.receivers[0].index
+
+    @property
+    def journal(self) -> JournalSettings:
+        """The journal of the first receiver, which is the only one as a rule."""
+        return self.receivers[0].journal
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
         expected = tuple(name for name in self.expected if not self.ignored.matches(name))
-        configured = Configured(self.limits, self.switched_off, expected, self.journal.unit)
-        return tuple(spec.build(configured) for spec in DETECTORS if spec.symptom not in self.switched_off)
+        detectors: list[Detector] = []
+        for spec in DETECTORS:
+            if spec.symptom in self.switched_off:
+                continue
+            for receiver in self.receivers if spec.subject is Subject.RECEIVER else self.receivers[:1]:
+                detector = spec.build(Configured(self.limits, self.switched_off, expected, receiver.journal.unit))
+                is_one_of_several = spec.subject is Subject.RECEIVER and receiver.name
+                detectors.append(OfReceiver(detector, receiver.name) if is_one_of_several else detector)
+        return tuple(detectors)

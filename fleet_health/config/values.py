@@ -20,6 +20,7 @@ from fleet_health.config.pattern_speed import slowness
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.host_name import safe_glob
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.subject import is_receiver_name
 from fleet_health.parsing.receiver_log import compile_pattern
 
 if TYPE_CHECKING:
@@ -157,6 +158,13 @@ def unit(raw: Any) -> str:
     if not isinstance(raw, str) or not _is_unit_name(raw):
         raise ValueError('the name of a systemd unit, such as "receiver.service"')
     return raw if raw.rpartition(".")[2] in _UNIT_TYPES else f"{raw}.service"
+
+
+def receiver_name(raw: Any) -> str:
+    """Read the name of a receiver."""
+    if not isinstance(raw, str) or not is_receiver_name(raw):
+        raise ValueError('a short name for the receiver, such as "lab-2": letters, digits and . _ -')
+    return raw
 
 
 def namespace(raw: Any) -> str:

@@ -146,7 +146,7 @@ class Blind(Rule):
         for coverage in fleet.coverage:
             if self._is_missed(coverage, now):
                 details.append(_missed_in_words(coverage))
-                fixes.append(_FIX_OF_SHARE[coverage.source])
+                fixes.append(_FIX_OF_SHARE[coverage.kind])
             if self._is_void(coverage, fleet, now):
                 details.append(f"the journal has not one entry of {self._unit}")
                 fixes.append(self._unit_fix())
@@ -181,15 +181,15 @@ class Blind(Rule):
             ),
             *(
                 Condition(
-                    f"{_ITEMS[one.source]} understood",
+                    f"{_ITEMS[one.kind]} understood",
                     f"{one.share.understood} of {one.share.came_in}, and none of the last {one.share.missed}",
                     f"none of several, and none within {describe(self._after_us)}",
                     "blind_after",
                     self._is_missed(one, now),
-                    way=f"{one.source} understood",
+                    way=f"{one.kind} understood",
                 )
                 for one in fleet.coverage
-                if one.source in _ITEMS
+                if one.kind in _ITEMS
             ),
             *(
                 Condition(
@@ -201,7 +201,7 @@ class Blind(Rule):
                     way="void",
                 )
                 for one in fleet.coverage
-                if one.source == "journal"
+                if one.kind == "journal"
             ),
         )
 
@@ -245,7 +245,7 @@ class Blind(Rule):
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""
-        gaps = (gap for coverage in fleet.coverage if coverage.source == "journal" for gap in coverage.gaps)
+        gaps = (gap for coverage in fleet.coverage if coverage.kind == "journal" for gap in coverage.gaps)
         run = latest_run(gaps, self._window_us)
         return None if run is None or now - run.until > self._window_us else run
 
@@ -269,7 +269,7 @@ class Blind(Rule):
 
 def _missed_in_words(coverage: Coverage) -> str:
     """Return how many rows or lines were not understood, and when the last one was."""
-    share, items = coverage.share, _ITEMS[coverage.source]
+    share, items = coverage.share, _ITEMS[coverage.kind]
     if share.last_at is None:
         return f"not one of {share.came_in} {items} was understood"
     return f"the last {share.missed} {items} were not understood, the one before them is of {isoformat(share.last_at)}"

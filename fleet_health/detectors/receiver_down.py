@@ -145,7 +145,7 @@ class ReceiverDown(Rule):
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
                 (name, silent.SYMPTOM)
-                for name, last_at in fleet.uploads.items()
+                for name, last_at in fleet.latest_uploads()
                 if first_gone_at - last_at <= self._silent_limits.of(name).after_us
             ),
         )
@@ -272,7 +272,7 @@ class ReceiverDown(Rule):
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that uploaded within their lookback."""
         active = quiet = 0
-        for host, last_at in fleet.uploads.items():
+        for host, last_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
             age_us = fleet.uploads.age_us(last_at, now)
             if age_us <= limits.lookback_us:

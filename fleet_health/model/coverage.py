@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.model.instant import Instant, isoformat
+from fleet_health.model.subject import general, receiver_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,7 +162,7 @@ class Coverage:
     """One source's.
 
     Attributes:
-        source: `journal` or `index`.
+        source: `journal` or `index`, or that of a receiver, such as `journal@NAME`.
         unseen_since: Since when it cannot be read; None while it can.
         reason: Why it cannot be read; empty while it can.
         gaps: What it has not shown, and will not.
@@ -178,6 +179,16 @@ class Coverage:
     begins_at: Instant | None = None
     share: Share = Share()
     void_since: Instant | None = None
+
+    @property
+    def kind(self) -> str:
+        """Which of a receiver's sources it is: `journal` or `index`."""
+        return general(self.source)
+
+    @property
+    def receiver(self) -> str:
+        """The name of the receiver; empty where there is only one."""
+        return receiver_of(self.source)
 
     def is_shown(self, since: Instant, until: Instant) -> bool:
         """Return whether all that it holds of the time between two instants was read, understood or not."""

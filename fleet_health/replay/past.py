@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.model.subject import named
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
@@ -23,7 +24,7 @@ from fleet_health.sources.once import read_every_row, read_journal
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-    from fleet_health.config.schema import IndexSettings, JournalSettings
+    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.detectors.spec import Lookback
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation
@@ -34,6 +35,8 @@ _KIND_BITS = 10
 _UPLOAD, _UNSTAMPED, _STARTED, _STOPPED = range(4)
 
 OnProgress: TypeAlias = "Callable[[Instant], None]"
+Observed: TypeAlias = "tuple[Instant, str, Observation | UnitState]"
+"""An instant, the name of the receiver if there are several, and what was observed."""
 
 
 @dataclass
@@ -47,10 +50,12 @@ class Part:
         coverage: What the source shows of it, and what not.
         rejections: What could not be read.
         last_at: The journal's last entry.
+        receiver: The name of the receiver, if there are several.
 
     """
 
     order: TimeOrder
+    receiver: str = ""
     numbers: dict[str, int] = field(default_factory=dict)
     states: array[int] = field(default_factory=lambda: array("q"))
     coverage: Coverage = field(default_factory=lambda: Coverage(""))
@@ -99,23 +104,23 @@ class Part:
         share = before.coverage.share.followed_by(self.coverage.share)
         self.coverage = replace(before.coverage, gaps=(*before.coverage.gaps, *gaps), share=share)
 
-    def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
+    def since(self, at: Instant) -> Iterator[Observed]:
         """Return what was observed from an instant on, and before it systemd's latest word till then."""
-        states = sorted(self.states)
+        receiver, states = self.receiver, sorted(self.states)
         if place := bisect_left(states, 2 * at):
             latest = states[place - 1]
-            yield latest // 2, UnitState(latest // 2, bool(latest % 2))
+            yield latest // 2, receiver, UnitState(latest // 2, bool(latest % 2))
         hosts, mask = list(self.numbers), (1 << _KIND_BITS) - 1
         for when, number in self.order.since(at):
             kind = number & mask
             if kind == _UPLOAD:
-                yield when, Upload(hosts[number >> _KIND_BITS], when)
+                yield when, receiver, Upload(hosts[number >> _KIND_BITS], when)
             elif kind > _STOPPED:
-                yield when, Response(hosts[number >> _KIND_BITS], when, kind)
+                yield when, receiver, Response(hosts[number >> _KIND_BITS], when, kind)
             elif kind == _UNSTAMPED:
-                yield when, Unstamped(hosts[number >> _KIND_BITS], when)
+                yield when, receiver, Unstamped(hosts[number >> _KIND_BITS], when)
             else:
-                yield when, UnitState(when, kind == _STARTED)
+                yield when, receiver, UnitState(when, kind == _STARTED)
 
     def _add(self, items: list[Item], on_progress: OnProgress) -> None:
         self.order.add(items)
@@ -139,16 +144,17 @@ class Past:
     """What was observed between two instants, and as far back as is asked for.
 
     Attributes:
-        parts: The index, and the journal in one part or several that follow on each other.
-        coverage: What each source shows, and what not: the index, and the journal.
+        parts: The index, and the journal in one part or several that follow on each other; of each receiver.
+        coverage: What each source of each receiver shows, and what not.
         rejections: Source -> what could not be read of it.
 
     """
 
     run_length: int | None = None
     parts: list[Part] = field(default_factory=list)
-    coverage: tuple[Coverage, ...] = ()
+    coverage: list[Coverage] = field(default_factory=list)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
+    _uploaders: set[str] = field(default_factory=set)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -162,28 +168,26 @@ class Past:
         return {host for part in self.parts for host in part.numbers}
 
     def uploaders(self) -> frozenset[str]:
-        """Return every host that the index has a row of."""
-        return frozenset(self.parts[0].numbers)
+        """Return every host that an index has a row of."""
+        return frozenset(self._uploaders)
 
-    def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
-        """Return what was observed from an instant on, in order of time, and before it systemd's latest word."""
+    def since(self, at: Instant) -> Iterator[Observed]:
+        """Return what was observed from an instant on, in order of time, and before it systemd's latest words."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
 
     def read(
         self,
-        index: IndexSettings,
-        journal: JournalSettings,
+        receiver: ReceiverSettings,
         lookback: Lookback,
         span: tuple[Instant, Instant],
         on_progress: OnProgress,
         *,
         is_alone: bool = True,
     ) -> None:
-        """Read both sources.
+        """Read both sources of a receiver; of several, one after the other.
 
         Args:
-            index: Where the index is.
-            journal: Where the journal is.
+            receiver: Where its index and its journal are.
             lookback: How far back from the begin both must be known.
             span: The begin and the end, included.
             on_progress: Is told how far one of them has been read.
@@ -193,9 +197,10 @@ class Past:
             SourceUnavailable: One of them is missing, or cannot be read.
 
         """
-        since, until = span
+        (since, until), name = span, receiver.name
+        index, journal = receiver.index, receiver.journal
         begin, middle = since - lookback.traffic_us, (since + until) // 2
-        rows, first, second = self._part(), self._part(), self._part()
+        rows, first, second = self._part(name), self._part(name), self._part(name)
         if is_alone:
             rows.read_index(index, since - lookback.uploads_us, until, on_progress)
             first.read_journal(journal, begin, until, on_progress)
@@ -206,19 +211,21 @@ class Past:
             rows.adopt(reading_rows.result())
             second.adopt(reading_second.result())
             second.follow_on(first, middle + 1)
-        self.parts = [rows, first, second]
-        self.coverage = (rows.coverage, first.coverage if is_alone else second.coverage)
-        self.rejections = {"index": rows.rejections, "journal": first.rejections}
+        self.parts += [rows, first, second]
+        self._uploaders.update(rows.numbers)
+        covered = (rows.coverage, first.coverage if is_alone else second.coverage)
+        self.coverage += [replace(one, source=named(one.source, name)) for one in covered]
+        self.rejections |= {named("index", name): rows.rejections, named("journal", name): first.rejections}
         first.rejections.merge(second.rejections)
 
-    def _part(self) -> Part:
+    def _part(self, receiver: str) -> Part:
         order = TimeOrder() if self.run_length is None else TimeOrder(self.run_length)
-        return Part(self._stack.enter_context(order))
+        return Part(self._stack.enter_context(order), receiver)
 
 
 def _show_nothing(_at: Instant) -> None:
     """Who works beside another leaves it to that one to say how far he is."""
 
 
-def _at(one: tuple[Instant, Observation | UnitState]) -> Instant:
+def _at(one: Observed) -> Instant:
     return one[0]

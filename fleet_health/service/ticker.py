@@ -187,7 +187,7 @@ class Evaluator:
             skipped_since = max(skipped_since, self.clock_state.latest_at)
         await self._intake.reread(Gap(since, now, CLOCK_SET))
         # What our own records go up to did pass.
-        self._intake.fleet.uploads.skip(min(skipped_since, now), now)
+        self._intake.fleet.skip(min(skipped_since, now), now)
         self._pulse.beat(_STRIDE)
 
     @property

@@ -33,7 +33,9 @@ DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
 DETECTOR_TABLES = (
     "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unknown-hosts, unstamped"
 )
-TOP_LEVEL = "alerts, blind_after, control, detectors, hosts, index, journal, overrides, quiet, receiver, state, tick"
+TOP_LEVEL = (
+    "alerts, blind_after, control, detectors, hosts, index, journal, overrides, quiet, receiver, receivers, state, tick"
+)
 OVERRIDABLE = "fatal-only, never-seen, silent, unstamped"
 SILENT_KEYS = "after, enabled, lookback, suggested_fix"
 SILENT_LIMITS = "after, lookback, suggested_fix"

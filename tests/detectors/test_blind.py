@@ -202,10 +202,9 @@ def test_a_journal_without_an_entry_of_the_unit_is_a_finding(
     now: Instant,
 ) -> None:
     """One upload is enough that must have left an entry; without any it takes a while."""
-    fleet, blind = (
-        fleet_of(uploads=[("a", upload_age)] if upload_age is not None else []),
-        Blind(AFTER_US, RUN_LIMIT_US, UNIT),
-    )
+    void_age, begin_age, upload_age = ages
+    fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
+    blind = Blind(AFTER_US, RUN_LIMIT_US, UNIT)
     void_since = None if void_age is None else now - void_age
     fleet.coverage = (Coverage("journal", begins_at=now - begin_age, void_since=void_since),)
 

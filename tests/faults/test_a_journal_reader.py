@@ -620,18 +620,15 @@ async def test_A14_clock_set_back(site: Site) -> None:
     await evaluator._evaluate()
     ahead = [alert.finding.symptom for alert in sink.alerts if alert.finding.host == "refused"]
     wall, elapsed = present + MINUTE_US, MINUTE_US
-    journal_source = intake._journal
-    assert journal_source is not None
     await intake.poll()
-    is_deaf = journal_source.follower.state.read == 0
+    is_deaf = intake.state_of("journal", "").read == 0
     with capture_logs() as logs:
         await evaluator._evaluate()
     found = [alert.finding.symptom for alert in sink.alerts if alert.finding.host == "refused"]
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)
-    for source in (intake._index, intake._journal):
-        assert source is not None
+    for source in intake._sources:
         await source.follower.close()
 
     assert (ahead, is_deaf) == ([], True)

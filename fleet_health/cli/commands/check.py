@@ -20,13 +20,14 @@ from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.engine import Circumstances, Engine
+from fleet_health.engine import Circumstances, Engine, seen_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
     from fleet_health.alerting.lifecycle import Decision
-    from fleet_health.config.schema import Settings
+    from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.coverage import Gap
@@ -108,37 +109,17 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet, lookback = Fleet(settings.host_limit, settings.ignored, settings.expected), lookback_of(settings.detectors())
-    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
-    admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
+    lookback = lookback_of(settings.detectors())
+    fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
     newest: dict[str, Instant] = {}
-
-    def take_in(uploads: Sequence[Upload]) -> None:
-        newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
-        fleet.uploads.record(admit(uploads, now)[0])
-
     try:
-        index = read_index(settings.index, now - lookback.uploads_us, until, take_in)
-        newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
-        _report(index.rejections, "index")
+        for receiver in settings.receivers:
+            newest |= _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=options.now is None)
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
-    try:
-        journal = read_journal(
-            settings.journal,
-            now - lookback.traffic_us,
-            NEVER if options.now is None else now,  # what is dated ahead tells of the clock
-            fleet.traffic.record,
-        )
-        newest[JOURNAL] = journal.last_at
-        # For how long there has been no entry of the unit this check cannot tell.
-        void_since = None if journal.coverage.void_since is None else now
-        fleet.coverage = (index.coverage, replace(journal.coverage, void_since=void_since))
-        _report(journal.rejections, "journal")
-    except SourceUnavailable as error:
-        _log.warning("journal not readable, only silent evaluated", reason=str(error))
-        fleet.coverage = (index.coverage, Coverage("journal", unseen_since=now, reason=str(error)))
+    for receiver in settings.receivers:
+        newest |= _read_journal(fleet, receiver, now, lookback.traffic_us, newest, is_live=options.now is None)
     # As of a past instant, what a service knows now is not what it knew then.
     saved = saved_incidents(settings.state_directory) if options.now is None else None
     behind = None
@@ -148,13 +129,68 @@ def run(options: argparse.Namespace) -> int:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
-    seen = frozenset({JOURNAL, *((INDEX,) if index.coverage.is_understood(now) else ())})
+    seen = seen_sources({one.source: one.kind == JOURNAL or one.is_understood(now) for one in fleet.coverage})
     evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
-    unread = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.source], now)]
+    unread = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
     _print(lines, fleet, unread, options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
+
+
+def _read_index(
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    lookback_us: int,
+    newest: Mapping[str, Instant],
+    *,
+    is_live: bool,
+) -> dict[str, Instant]:
+    """Take the index of a receiver into the fleet; return its newest row, if that is later than what is known."""
+    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
+    admit, until = (admit_live, now + FUTURE_LIMIT_US) if is_live else (admit_until, now)
+    newest_at: Instant = 0
+
+    def take_in(uploads: Sequence[Upload]) -> None:
+        nonlocal newest_at
+        newest_at = max(newest_at, *(upload.at for upload in uploads), 0)
+        fleet.record_uploads(receiver.name, admit(uploads, now)[0])
+
+    index, source = read_index(receiver.index, now - lookback_us, until, take_in), named("index", receiver.name)
+    fleet.coverage += (replace(index.coverage, source=source),)
+    _report(index.rejections, source)
+    return {INDEX: max(newest.get(INDEX, 0), no_later_than_written(newest_at, receiver.index.path) or 0)}
+
+
+def _read_journal(
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    lookback_us: int,
+    newest: Mapping[str, Instant],
+    *,
+    is_live: bool,
+) -> dict[str, Instant]:
+    """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
+    source = named("journal", receiver.name)
+    until = NEVER if is_live else now  # what is dated ahead tells of the clock
+    try:
+        journal = read_journal(
+            receiver.journal,
+            now - lookback_us,
+            until,
+            lambda observations: fleet.record_traffic(receiver.name, tuple(observations)),
+        )
+    except SourceUnavailable as error:
+        _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
+        fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
+        return {}
+    # For how long there has been no entry of the unit this check cannot tell.
+    void_since = None if journal.coverage.void_since is None else now
+    fleet.coverage += (replace(journal.coverage, source=source, void_since=void_since),)
+    _report(journal.rejections, source)
+    return {JOURNAL: max(newest.get(JOURNAL, 0), journal.last_at)}
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
@@ -246,7 +282,9 @@ def _notify(
     is_broken = bool(silencing.problem)
     lookback_us = engine.lookback.traffic_us
     alerts = [Alert(finding, now) for finding in evaluation.findings]
-    alerts = with_samples(with_evidence(alerts, fleet, settings.journal, lookback_us), settings.journal, lookback_us)
+    alerts = with_samples(
+        with_evidence(alerts, fleet, settings.receivers, lookback_us), settings.receivers, lookback_us
+    )
     # What only root can read has been read. From here on, files are read and written where others may put links.
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Observation
+    from fleet_health.replay.past import Observed
 
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
 _PLOT_BINS = 600
@@ -79,7 +79,8 @@ def run(options: argparse.Namespace) -> int:
         settings = load(config_path(options))
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
-            ensure_readable(one.index, one.journal)
+            for receiver in one.receivers:
+                ensure_readable(receiver.index, receiver.journal)
         if timeline is not None:
             ensure_drawable(options.plot)
         report = replayed(settings, since, until, timeline)
@@ -123,14 +124,19 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         ScratchUnavailable: There is no room to work in.
 
     """
-    replay = Replay(Watched(settings.rules(), settings.mute_windows, settings.host_limit, settings.expected))
+    replay = Replay(
+        Watched(
+            settings.rules(), settings.mute_windows, settings.host_limit, settings.expected, settings.receiver_names
+        )
+    )
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
         lookback = lookback_of(settings.detectors())
-        past.read(settings.index, settings.journal, lookback, (since, until), progress.reach, is_alone=processes == 1)
+        for receiver in settings.receivers:
+            past.read(receiver, lookback, (since, until), progress.reach, is_alone=processes == 1)
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)
@@ -154,10 +160,8 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         )
 
 
-def _note(
-    observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline, ignored: Container[str]
-) -> None:
-    for at, one in observed:
+def _note(observed: Iterable[Observed], timeline: Timeline, ignored: Container[str]) -> None:
+    for at, _, one in observed:
         if isinstance(one, UnitState) or one.host in ignored:
             continue
         if isinstance(one, Upload):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
@@ -61,7 +62,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace) -> Settings:
     settings = load(config_path(options))
-    for warning in warnings(settings.journal):
+    for warning in chain.from_iterable(warnings(receiver.journal) for receiver in settings.receivers):
         _log.warning("pattern can be forged by a client", warning=warning, remedy=REMEDY)
     return settings
 

@@ -59,7 +59,7 @@ class Report:
 
         An index that begins later than the begin of the replay lacks uploads; the journal is needed from earlier on.
         """
-        since = self.needed_since if coverage.source == "journal" else self.since
+        since = self.needed_since if coverage.kind == "journal" else self.since
         return None if coverage.reaches(since) else min(coverage.begins_at or self.until, self.until)
 
 
@@ -121,7 +121,6 @@ def as_json(report: Report, old: Report | None) -> str:
 
 
 def _document(report: Report) -> dict[str, Any]:
-    begins_at = {one.source: report.begins_at(one) for one in report.coverage}
     return {
         "since_wall": isoformat(report.since),
         "until_wall": isoformat(report.until),
@@ -130,7 +129,8 @@ def _document(report: Report) -> dict[str, Any]:
         "alerts": report.alerts,
         "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
         "incidents": _rows(report.episodes, report.until),
-        **{f"{source}_begins_wall": None if at is None else isoformat(at) for source, at in begins_at.items()},
+        "index_begins_wall": _latest_begin(report, "index"),
+        "journal_begins_wall": _latest_begin(report, "journal"),
         "gaps": [gap.row() for one in report.coverage for gap in one.gaps],
         "not_read": [
             {"source": one.source, **gap.row()}
@@ -141,6 +141,12 @@ def _document(report: Report) -> dict[str, Any]:
         "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
         "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
     }
+
+
+def _latest_begin(report: Report, kind: str) -> str | None:
+    """Return where a kind of source begins, if later than is needed; of several receivers' the latest."""
+    begins = [at for one in report.coverage if one.kind == kind and (at := report.begins_at(one)) is not None]
+    return isoformat(max(begins)) if begins else None
 
 
 def _rows(episodes: Sequence[Episode], until: Instant) -> list[dict[str, Any]]:

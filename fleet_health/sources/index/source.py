@@ -16,6 +16,7 @@ from asyncinotify import Event, Inotify, Mask
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.coverage import Share
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live
+from fleet_health.model.subject import named
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import BLANK_LINE, Rejection
@@ -55,6 +56,7 @@ class IndexFollower(Follower):
         lookback_us: int,
         deliver: Callable[[Iterable[Upload]], None],
         clock: Callable[[], Instant],
+        receiver: str = "",
     ) -> None:
         """Prepare to follow.
 
@@ -63,9 +65,10 @@ class IndexFollower(Follower):
             lookback_us: How far back from the present to begin.
             deliver: Takes the uploads.
             clock: Tells the present.
+            receiver: The name of the receiver, if there are several.
 
         """
-        super().__init__("index", clock)
+        super().__init__(named("index", receiver), clock)
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us

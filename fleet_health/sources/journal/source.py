@@ -10,6 +10,7 @@ import structlog
 
 from fleet_health.model.coverage import BROKEN, LEFT_OUT, REMOVED, Gap, Share
 from fleet_health.model.instant import isoformat
+from fleet_health.model.subject import named
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.journal.reader import JournalReader
@@ -43,6 +44,7 @@ class JournalFollower(Follower):
         deliver: Callable[[Iterable[LogObservation | UnitState]], None],
         clock: Callable[[], Instant],
         seen_until: Instant | None = None,
+        receiver: str = "",
     ) -> None:
         """Prepare to follow.
 
@@ -52,9 +54,10 @@ class JournalFollower(Follower):
             deliver: Takes the observations.
             clock: Tells the present.
             seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
+            receiver: The name of the receiver, if there are several.
 
         """
-        super().__init__("journal", clock)
+        super().__init__(named("journal", receiver), clock)
         self.state.window_us = lookback_us
         self._settings = settings
         self._lookback_us = lookback_us
