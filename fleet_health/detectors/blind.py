@@ -54,8 +54,8 @@ _FIX_OF_SHARE = {
     " pattern for their format.",
 }
 _ITEMS = {"index": "rows of the index", "journal": "upload lines of the journal"}
-_SLACK_US = 120 * SECOND_US
-"""By so much the clocks of the journal and of the index may differ."""
+_SLACK_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
+"""How much the clocks of the journal and of the index may differ, and how much later than its row a line may come."""
 
 _RATE_LIMIT_DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
 
@@ -148,7 +148,7 @@ class Blind(Rule):
                 details.append(_missed_in_words(coverage))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
             if self._is_void(coverage, fleet, now):
-                details.append(f"the journal has not one entry of {self._unit}")
+                details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
         return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
 
@@ -186,7 +186,7 @@ class Blind(Rule):
                     f"none of several, and none within {describe(self._after_us)}",
                     "blind_after",
                     self._is_missed(one, now),
-                    way=f"{one.kind} understood",
+                    way=f"{one.source} understood",
                 )
                 for one in fleet.coverage
                 if one.kind in _ITEMS
@@ -194,11 +194,11 @@ class Blind(Rule):
             *(
                 Condition(
                     "entries of the receiver's unit in the journal",
-                    "some" if one.void_since is None else "not one",
-                    f"not one, and an upload since the journal begins, or for longer than {describe(self._after_us)}",
+                    self._void_in_words(one),
+                    f"none for {describe(self._window_us)} and yet an upload, or not one ever",
                     "blind_after",
                     self._is_void(one, fleet, now),
-                    way="void",
+                    way=f"{one.source} void",
                 )
                 for one in fleet.coverage
                 if one.kind == "journal"
@@ -235,13 +235,27 @@ class Blind(Rule):
         """Return whether there is no entry of the receiver's unit, though there should be.
 
         A receiver that has taken an upload since the journal begins has written something there, as it was started at
-        the latest. Of one that is not installed yet nothing can be expected for a while.
+        the latest. Of one that is not installed yet nothing can be expected for a while. Where there were entries, and
+        none in a whole window, an upload in it must have left one: another unit took it, or this journal is a copy.
         """
-        if coverage.void_since is None:
+        if coverage.kind != "journal":
             return False
-        newest_at, begins_at = fleet.uploads.newest_at(), coverage.begins_at
-        has_uploads = newest_at is not None and (begins_at is None or newest_at > begins_at + _SLACK_US)
-        return has_uploads or now - coverage.void_since > self._after_us
+        begins_at, newest_at = coverage.begins_at or 0, fleet.uploads.newest_at()
+        if coverage.void_since is not None:
+            has_uploads = newest_at is not None and newest_at > begins_at + _SLACK_US
+            return has_uploads or now - coverage.void_since > self._after_us
+        since = now - self._window_us
+        if coverage.quiet_since is None or coverage.quiet_since > since or not coverage.is_shown(since, now):
+            return False
+        first_at, last_at = max(since, begins_at) + _SLACK_US, now - _IN_FLIGHT_US
+        return any(first_at < at < last_at for _, at in fleet.uploads.items())
+
+    def _void_in_words(self, coverage: Coverage) -> str:
+        if coverage.void_since is not None:
+            return f"the journal has not one entry of {self._unit}"
+        if coverage.quiet_since is None:
+            return "not known"
+        return f"the journal has no entry of {self._unit} since {isoformat(coverage.quiet_since)[:19]}Z"
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""

@@ -169,6 +169,8 @@ class Coverage:
         begins_at: What is dated before this it does not hold; None if it reaches back as far as it was asked.
         share: How much of what came in was understood.
         void_since: Since when it is known to hold nothing of the receiver at all, not one entry; None if it does.
+        quiet_since: Since when nothing of the receiver has come: its last entry, or as far back as was read if there is
+            none; None if that is not known.
 
     """
 
@@ -179,6 +181,7 @@ class Coverage:
     begins_at: Instant | None = None
     share: Share = Share()
     void_since: Instant | None = None
+    quiet_since: Instant | None = None
 
     @property
     def kind(self) -> str:

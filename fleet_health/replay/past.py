@@ -102,7 +102,10 @@ class Part:
         """
         gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
         share = before.coverage.share.followed_by(self.coverage.share)
-        self.coverage = replace(before.coverage, gaps=(*before.coverage.gaps, *gaps), share=share)
+        quiet_since = before.last_at if self.last_at == begin else self.last_at
+        self.coverage = replace(
+            before.coverage, gaps=(*before.coverage.gaps, *gaps), share=share, quiet_since=quiet_since
+        )
 
     def since(self, at: Instant) -> Iterator[Observed]:
         """Return what was observed from an instant on, and before it systemd's latest word till then."""

@@ -178,6 +178,7 @@ def read_journal(
         begins_at=NEVER if oldest_at is None else oldest_at,
         share=share,
         void_since=None if has_entries else since,
+        quiet_since=last_at,
     )
     return JournalPast(rejections, coverage, last_at)
 

@@ -56,6 +56,7 @@ class SourceState:
         begins_at: What is dated before this the source does not hold; None if it reaches back as far as it was asked.
         share: How much of what came in was understood.
         void_since: Since when it is known to hold nothing of the receiver at all; None if it does.
+        read_since: From when on it was read; None if it was not yet, or that does not matter.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
@@ -73,6 +74,7 @@ class SourceState:
     begins_at: Instant | None = None
     share: Share = field(default_factory=Share)
     void_since: Instant | None = None
+    read_since: Instant | None = None
     window_us: int = 0
 
     def is_seen(self, now: Instant) -> bool:
@@ -105,6 +107,7 @@ class SourceState:
             begins_at=self.begins_at,
             share=self.share,
             void_since=self.void_since,
+            quiet_since=self.read_since if self.newest_at is None else self.newest_at,
         )
 
     def lack(self, gap: Gap, since: Instant) -> None:

@@ -180,7 +180,7 @@ def test_what_is_read_and_not_understood_is_a_finding(
     assert blind.is_over(fleet, "*", now)
 
 
-SLACK_US = 2 * MINUTE_US
+SLACK_US = 5 * MINUTE_US
 
 
 @pytest.mark.parametrize(
@@ -212,3 +212,41 @@ def test_a_journal_without_an_entry_of_the_unit_is_a_finding(
 
     assert found == [f"the journal has not one entry of {UNIT}"] * is_found
     assert blind.is_over(fleet, "*", now) != is_found
+
+
+@pytest.mark.parametrize(
+    ("ages", "is_found"),
+    [
+        pytest.param(
+            (31 * MINUTE_US, None, 20 * MINUTE_US),
+            True,
+            id="none for so long, and an upload",
+        ),
+        pytest.param((31 * MINUTE_US, None, 25 * MINUTE_US), False, id="at about its begin: the clocks may differ"),
+        pytest.param((31 * MINUTE_US, None, 10_000_000), False, id="just now: the line may be on its way"),
+        pytest.param((31 * MINUTE_US, None, 40 * MINUTE_US), False, id="longer ago than the window"),
+        pytest.param((None, None, 20 * MINUTE_US), False, id="that is not known"),
+        pytest.param((30 * MINUTE_US, None, 20 * MINUTE_US), True, id="as old as the window"),
+        pytest.param((30 * MINUTE_US - 1, None, 20 * MINUTE_US), False, id="in the window"),
+        pytest.param((31 * MINUTE_US, 20 * MINUTE_US, 10 * MINUTE_US), True, id="it begins before that"),
+        pytest.param((31 * MINUTE_US, 12 * MINUTE_US, 10 * MINUTE_US), False, id="it begins about then"),
+        pytest.param((31 * MINUTE_US, None, None), False, id="nobody uploads in the night"),
+    ],
+)
+def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
+    ages: tuple[int | None, int | None, int | None],
+    is_found: bool,  # noqa: FBT001
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """The unit has entries, of long ago: another one took the upload, or this is the journal of another machine."""
+    quiet_age, begin_age, upload_age = ages
+    fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
+    quiet_since, begins_at = (None if age is None else now - age for age in (quiet_age, begin_age))
+    fleet.coverage = (Coverage("index"), Coverage("journal", begins_at=begins_at, quiet_since=quiet_since))
+
+    found = [finding.detail for finding in Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)]
+
+    assert [one.partition(" since ")[0] for one in found] == [f"the journal has no entry of {UNIT}"] * is_found
+    fleet.coverage = (replace(fleet.coverage[-1], unseen_since=now - 1, reason="it cannot be read at present"),)
+    assert list(Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)) == []

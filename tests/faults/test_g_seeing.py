@@ -124,6 +124,20 @@ def test_G5_a_journal_without_an_entry_of_the_unit_is_blind(site: Site, symptoms
     assert detail == f"the journal has not one entry of {UNIT}"
 
 
+@pytest.mark.fault("G5", rig="R0", says="the journal is another one's, or the unit another")
+def test_G5_uploads_of_which_the_unit_writes_nothing_are_blind(site: Site, symptoms: Any) -> None:
+    """It did write once: since then the receiver has another unit, or this is a copy of its journal."""
+    now = now_us()
+    site.answer("a", 201, at_us=now - 90 * MINUTE)
+    site.journal.append("a line of another unit", at_us=now - 2 * MINUTE, unit="other.service")
+    site.upload("a", at_us=now - 8 * MINUTE)
+
+    found, detail = symptoms()
+
+    assert found == {("*", "blind")}
+    assert detail.startswith(f"the journal has no entry of {UNIT} since ")
+
+
 @pytest.mark.fault("G5", rig="R0", says="a format changes")
 def test_G5_what_is_understood_no_more_is_no_silence(site: Site, symptoms: Any) -> None:
     """Rows go on to come, in another format: the hosts are not silent, nobody can say what they are."""
@@ -145,6 +159,7 @@ def quiet_night(site: Site, now: int) -> None:
     with site.index.open("ab") as file:
         file.write(b"\n\n\n" + b"".join(b"torn {\n" for _ in range(6)))
     site.journal.append("Started server process [1]", at_us=now - 60 * MINUTE)
+    site.answer("a", 201, at_us=now - 20 * MINUTE)
 
 
 def before_the_first_upload(site: Site, now: int) -> None:

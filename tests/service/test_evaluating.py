@@ -140,6 +140,7 @@ def test_a_journal_that_lacks_what_the_index_has_is_told_of(site: Site, start_se
     """Rows without an acceptance."""
     site.configure()
     site.answer("well", 201, at_us=now_us() - 40 * MINUTE)
+    site.answer("well", 201)
     site.sync_journal()
     site.upload(*HOSTS, minutes_ago=10)
     with start_service(site) as service:

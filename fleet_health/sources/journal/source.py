@@ -159,7 +159,7 @@ class JournalFollower(Follower):
                 self._lack(gap)
         if self._cursor is None:
             now = self._clock()
-            self._since = now - self._lookback_us
+            self._since = self.state.read_since = now - self._lookback_us
             self._note_extent(reader, now)
             if (state := reader.latest_unit_state(self._since)) is not None:
                 self._deliver([state])
