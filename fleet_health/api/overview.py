@@ -105,6 +105,7 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
         "understood": state.share.understood,
         "begins_wall": None if state.begins_at is None else isoformat(state.begins_at),
         "rejections": dict(state.rejections.by_reason),
+        "unread": [{"file": path, "reason": reason} for path, reason in state.unread.items()],
         "gaps": [gap.row() for gap in state.gaps],
     }
 

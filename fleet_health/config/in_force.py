@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.config.receiver_patterns import unstamped_defaults
+from fleet_health.config.receiver_patterns import UNIT_KEY, depending_defaults
 from fleet_health.config.schema import KEYS
 from fleet_health.detectors.limits import Override
 from fleet_health.model.host_globs import HostGlobs
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 OFF = "off: journal.response is configured, and journal.unstamped is not"
 """The origin of a setting that has a default, which does not apply to the receiver that is configured."""
+
+OFF_UNIT = "off: journal.match is configured, and journal.unit is not"
+"""The origin of `journal.unit` if only `journal.match` decides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
     The document must be a valid configuration.
     """
     given = dict(_flat(document))
-    depending = unstamped_defaults(given)
+    depending = depending_defaults(given)
     settings = {}
     for key, entry in KEYS.items():
         if key in given:
@@ -53,7 +56,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
         elif (default := depending.get(key, entry.default)) is not None:
             settings[key] = Setting(default, "default")
         elif key in depending:
-            settings[key] = Setting(None, OFF)
+            settings[key] = Setting(None, OFF_UNIT if key == UNIT_KEY else OFF)
     return settings if host is None else settings | _overridden(document, host)
 
 

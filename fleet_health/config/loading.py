@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import tomllib
 from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import MuteWindow
-from fleet_health.config.receiver_patterns import unstamped_defaults
+from fleet_health.config.receiver_patterns import depending_defaults
 from fleet_health.config.schema import (
     BY_HOST,
     HOSTS_KEY,
@@ -167,7 +168,7 @@ class _Reader:
 def _with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with the defaults of the keys that are not set."""
     defaults = {key: entry.default for key, entry in KEYS.items()}
-    defaults |= unstamped_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
+    defaults |= depending_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
     missing = {key: default for key, default in defaults.items() if key not in found}
     return {**found, **{key: None if raw is None else KEYS[key].read(raw) for key, raw in missing.items()}}
 
@@ -205,9 +206,12 @@ def _absolute(found: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
 
 
 def _sources(found: Mapping[str, Any]) -> tuple[IndexSettings, JournalSettings]:
-    index = IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"])
+    index = IndexSettings(
+        found["index.path"], found["index.host_field"], found["index.time_field"], found["index.rotated"]
+    )
     return index, JournalSettings(
-        unit=found["journal.unit"],
+        units=found["journal.unit"] or (),
+        match=found["journal.match"] or (),
         directory=found["journal.directory"],
         namespace=found["journal.namespace"],
         response=found["journal.response"],
@@ -279,6 +283,7 @@ def _assemble(
         ignored=HostGlobs(found["hosts.ignore"]),
         receivers=receivers or (ReceiverSettings("", *_sources(found)),),
         alerts_path=found["alerts.path"],
+        alerts_rotated=found["alerts.rotated"],
         state_directory=found["state.directory"],
         control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],
@@ -333,6 +338,9 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
         index, journal, place = receiver.index, receiver.journal, f"receivers[{number}]." if receiver.name else ""
         if journal.directory is not None and journal.namespace is not None:
             yield Problem(f"{place}journal.namespace", "only one of directory and namespace", "both")
+        of_unit = [field for fields in journal.match for field in fields if field.startswith("_SYSTEMD_UNIT=")]
+        if journal.units and of_unit:
+            yield Problem(f"{place}journal.match", "the unit in journal.unit only", _show(of_unit[0]))
         if are_read("alerts.path", "index.path") and settings.alerts_path == index.path:
             yield Problem("alerts.path", "a file of its own", "the path of the index")
         if are_read("index.host_field", "index.time_field") and index.host_field == index.time_field:
@@ -340,17 +348,21 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
         for before, other in enumerate(settings.receivers[: number - 1], start=1):
             if are_read("index.path") and index.path == other.index.path:
                 yield Problem(f"{place}index.path", "an index of its own", f"that of receivers[{before}]: {index.path}")
-            if are_read("journal.unit") and _log_of(journal) == _log_of(other.journal):
+            if are_read("journal.unit") and _share_lines(journal, other.journal):
                 yield Problem(
                     f"{place}journal.unit",
                     "a unit or a journal of its own",
-                    f"those of receivers[{before}]: {journal.unit}",
+                    f"those of receivers[{before}]: {', '.join(journal.units)}",
                 )
 
 
-def _log_of(journal: JournalSettings) -> tuple[Any, ...]:
-    """Return whose log it is that is read: two receivers with the same one would count everything twice."""
-    return journal.unit, journal.directory, journal.namespace
+def _share_lines(one: JournalSettings, other: JournalSettings) -> bool:
+    """Return whether lines would count for both; if their matches differ, only the operator can know."""
+    if (one.directory, one.namespace, one.match) != (other.directory, other.namespace, other.match):
+        return False
+    return one.units == other.units or any(
+        fnmatchcase(unit, glob) or fnmatchcase(glob, unit) for unit in one.units for glob in other.units
+    )
 
 
 def _show(raw: Any) -> str:

@@ -51,6 +51,23 @@ DEFAULTS = (RESPONSE, MARKER, unstamped_host(MARKER))
 """The default of `journal.response`, and the two of `journal.unstamped`."""
 
 
+UNIT = "cis490-receiver.service"
+"""The default of `journal.unit`."""
+
+UNIT_KEY = "journal.unit"
+
+
+def depending_defaults(given: Mapping[str, Any]) -> dict[str, str | None]:
+    """Return the defaults that depend on what else is configured; None for those that are off.
+
+    Args:
+        given: Dotted key -> value as TOML gave it, for the keys that are configured.
+
+    """
+    # Who says by other fields which entries are the receiver's has another receiver than the default one.
+    return unstamped_defaults(given) | {UNIT_KEY: None if "journal.match" in given else UNIT}
+
+
 def unstamped_defaults(given: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the defaults of the two keys of `journal.unstamped`, which depend on what is configured.
 

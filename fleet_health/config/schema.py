@@ -42,15 +42,18 @@ KEYS: dict[str, Key] = {
     "hosts.expected": Key(values.maybe_globs, []),
     "hosts.ignore": Key(values.maybe_globs, []),
     "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
+    "index.rotated": Key(values.path_globs, []),
     "index.host_field": Key(values.field, "host_id"),
     "index.time_field": Key(values.field, "received_at_wall"),
-    "journal.unit": Key(values.unit, "cis490-receiver.service"),
+    "journal.unit": Key(values.units, receiver_patterns.UNIT),
+    "journal.match": Key(values.matches, None),
     "journal.directory": Key(values.path, None),
     "journal.namespace": Key(values.namespace, None),
     "journal.response": Key(values.pattern("host", "status"), receiver_patterns.RESPONSE),
     "journal.unstamped.contains": Key(values.text, receiver_patterns.MARKER),
     "journal.unstamped.host": Key(values.pattern("host"), receiver_patterns.unstamped_host(receiver_patterns.MARKER)),
     "alerts.path": Key(values.path, "/var/lib/fleet-health/alerts.jsonl"),
+    "alerts.rotated": Key(values.path_globs, []),
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
     "alerts.resolved": Key(values.switch, default=False),
@@ -92,28 +95,40 @@ OVERRIDABLE = {one.key: KEYS[one.key] for spec in BY_HOST.values() for one in sp
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """Where the index is, and the two keys of a row that matter."""
+    """Where the index is, and the two keys of a row that matter.
+
+    Attributes:
+        path: The file.
+        host_field: The key of the host.
+        time_field: The key of the time.
+        rotated: Globs of files that it is rotated to, beside those whose names tell; relative to its directory.
+
+    """
 
     path: Path
     host_field: str
     time_field: str
+    rotated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class JournalSettings:
-    """Which journal, which unit in it, and how its lines are read.
+    """Which journal, which entries in it, and how its lines are read.
 
     Attributes:
-        unit: The receiver's unit.
+        units: The receiver's units, by name or glob; none if `match` alone decides.
+        match: Alternatives: an entry of the units is the receiver's if it has all fields of one of them, `FIELD=value`,
+            of a field with several values one; empty if every entry is.
         directory: A directory of journal files, instead of this machine's journal.
-        namespace: A journal namespace, instead of the default one; not together with a directory.
+        namespace: A journal namespace, beside the default one; not together with a directory.
         response: Finds an access line.
         unstamped_marker: Stands in a line that reports an unstamped upload; None if no rule for such lines is in force.
         unstamped_host: Matches such a line, and finds the host in it; None if no rule is in force.
 
     """
 
-    unit: str
+    units: tuple[str, ...]
+    match: tuple[tuple[str, ...], ...]
     directory: Path | None
     namespace: str | None
     response: re.Pattern[str]
@@ -158,6 +173,7 @@ class Settings:
     ignored: HostGlobs
     receivers: tuple[ReceiverSettings, ...]
     alerts_path: Path
+    alerts_rotated: tuple[str, ...]
     state_directory: Path
     control_path: Path
     are_notices_recorded: bool
@@ -205,7 +221,7 @@ class Settings:
             if spec.symptom in self.switched_off:
                 continue
             for receiver in self.receivers if spec.subject is Subject.RECEIVER else self.receivers[:1]:
-                detector = spec.build(Configured(self.limits, self.switched_off, expected, receiver.journal.unit))
+                detector = spec.build(Configured(self.limits, self.switched_off, expected, receiver.journal.units))
                 is_one_of_several = spec.subject is Subject.RECEIVER and receiver.name
                 detectors.append(OfReceiver(detector, receiver.name) if is_one_of_several else detector)
         return tuple(detectors)

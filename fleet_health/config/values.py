@@ -42,10 +42,11 @@ _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _is_wall_time = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII).fullmatch
 
 _is_field = re.compile(r'[^"\\\x00-\x1f]+').fullmatch
-_is_unit_name = re.compile(r"[A-Za-z0-9:_.\\@-]{1,255}", re.ASCII).fullmatch
+_is_unit_glob = re.compile(r"[A-Za-z0-9:_.\\@*?\[\]!-]{1,255}", re.ASCII).fullmatch
 _UNIT_TYPES = frozenset(
     ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope")
 )
+_is_match = re.compile(r"[A-Z_][A-Z0-9_]{0,63}=[^\x00]*").fullmatch
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
@@ -139,6 +140,14 @@ def path(raw: Any) -> Path:
     return Path(raw)
 
 
+def path_globs(raw: Any) -> tuple[str, ...]:
+    """Read a path with wildcards, or a list of them, which may be empty."""
+    globs = [raw] if isinstance(raw, str) else raw
+    if not isinstance(globs, list) or not all(isinstance(one, str) and one and "\0" not in one for one in globs):
+        raise ValueError('a list of paths with wildcards, such as ["old/index.jsonl*"]')
+    return tuple(globs)
+
+
 def text(raw: Any) -> str:
     """Read a string that is not empty."""
     if not isinstance(raw, str) or not raw:
@@ -153,11 +162,35 @@ def field(raw: Any) -> str:
     return raw
 
 
-def unit(raw: Any) -> str:
-    """Read the name of a systemd unit; like systemctl, take one without a suffix to be a service."""
-    if not isinstance(raw, str) or not _is_unit_name(raw):
-        raise ValueError('the name of a systemd unit, such as "receiver.service"')
-    return raw if raw.rpartition(".")[2] in _UNIT_TYPES else f"{raw}.service"
+def units(raw: Any) -> tuple[str, ...]:
+    """Read names or globs of systemd units, one or a list; like systemctl, take one without suffix for a service."""
+    named = raw if isinstance(raw, list) else [raw]
+    if not named or not all(isinstance(one, str) and _is_unit_glob(one) for one in named):
+        raise ValueError('the name or a glob of a systemd unit, such as "receiver.service", or a list of them')
+    return tuple(dict.fromkeys(map(_with_suffix, named)))
+
+
+def _with_suffix(name: str) -> str:
+    _, dot, suffix = name.rpartition(".")
+    is_whole = suffix in _UNIT_TYPES or (dot and suffix == "*")
+    return name if is_whole else f"{name}.service"
+
+
+def matches(raw: Any) -> tuple[tuple[str, ...], ...]:
+    """Read matches as journalctl takes them; returns the alternatives that "+" separates."""
+    fields = raw if isinstance(raw, list) else [raw]
+    alternatives: list[list[str]] = [[]]
+    for one in fields:
+        if one == "+":
+            alternatives.append([])
+        elif isinstance(one, str) and _is_match(one):
+            alternatives[-1].append(one)
+        else:
+            alternatives = [[]]
+            break
+    if not all(alternatives):
+        raise ValueError('FIELD=value, or a list such as ["CONTAINER_NAME=receiver", "_SYSTEMD_UNIT=docker.service"]')
+    return tuple(map(tuple, alternatives))
 
 
 def receiver_name(raw: Any) -> str:

@@ -7,6 +7,7 @@ and again, so that no window is whole for long.
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,7 @@ SPEC = DetectorSpec(
             for symptom in (fatal_only.SYMPTOM, unstamped.SYMPTOM)
             for limits in configured.limits[symptom].each_alone()
         ),
-        configured.unit,
+        configured.units,
     ),
 )
 
@@ -110,7 +111,7 @@ class Blind(Rule):
     spec = SPEC
     lookback = Lookback()
 
-    def __init__(self, after_us: int, window_us: int = 0, unit: str = "") -> None:
+    def __init__(self, after_us: int, window_us: int = 0, units: Sequence[str] = ()) -> None:
         """Take the limits.
 
         Args:
@@ -118,12 +119,12 @@ class Blind(Rule):
                 strictly.
             window_us: The longest window of the detectors that go by the journal: gaps that are no further apart leave
                 no time in which that was seen whole.
-            unit: The receiver's unit, for what is suggested.
+            units: The receiver's units, by name or glob, for what is suggested.
 
         """
         self._after_us = after_us
         self._window_us = window_us
-        self._unit = unit
+        self._units = tuple(units)
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Name every source that is away for too long, and what is known of the gaps."""
@@ -252,10 +253,10 @@ class Blind(Rule):
 
     def _void_in_words(self, coverage: Coverage) -> str:
         if coverage.void_since is not None:
-            return f"the journal has not one entry of {self._unit}"
+            return f"the journal has not one entry of {self._named_units}"
         if coverage.quiet_since is None:
             return "not known"
-        return f"the journal has no entry of {self._unit} since {isoformat(coverage.quiet_since)[:19]}Z"
+        return f"the journal has no entry of {self._named_units} since {isoformat(coverage.quiet_since)[:19]}Z"
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""
@@ -267,17 +268,29 @@ class Blind(Rule):
         """Return whether gaps keep coming: one that nobody counted is no more than a time that we were away."""
         return run.until - run.since > self._after_us and (run.gaps > 1 or run.messages > 0)
 
+    @property
+    def _named_units(self) -> str:
+        return ", ".join(self._units) or "the receiver"
+
     def _unit_fix(self) -> str:
         return (
-            f"Is {self._unit} the receiver's unit, and does it log to this journal? Compare `journal.unit` in the"
+            f"Does {self._named_units} log to this journal? Compare `journal.unit` and `journal.match` in the"
             " configuration of fleet-health with `systemctl list-units --type=service`."
         )
 
     def _rate_limit_fix(self) -> str:
+        shown = "".join(f"-u {shlex.quote(unit)} " for unit in self._units)
+        look = f"Look what floods the journal: `journalctl {shown}-n 1000`."
+        services = [unit for unit in self._units if unit.endswith(".service")]
+        if not services:
+            return f"{look} Lift the rate limit of the unit that does: install {_RATE_LIMIT_DROP_IN} as its drop-in."
+        # The drop-ins of a template hold for each of its instances.
+        name, at, _ = services[0].partition("@")
+        unit = shlex.quote(f"{name}@.service" if at else services[0])
         return (
-            f"Look what floods the journal: `journalctl -u {self._unit} -n 1000`. Lift the rate limit of that unit:"
-            f" `install -D -m 644 {_RATE_LIMIT_DROP_IN} /etc/systemd/system/{self._unit}.d/receiver-rate-limit.conf`,"
-            f" then `systemctl daemon-reload` and `systemctl restart {self._unit}`."
+            f"{look} Lift the rate limit of that unit:"
+            f" `install -D -m 644 {_RATE_LIMIT_DROP_IN} /etc/systemd/system/{unit}.d/receiver-rate-limit.conf`,"
+            f" then `systemctl daemon-reload` and `systemctl restart {shlex.quote(services[0])}`."
         )
 
 

@@ -212,14 +212,14 @@ class Configured:
             are left out.
         switched_off: The symptoms that are not looked for.
         expected: Globs of the hosts that are expected, without those that are ignored.
-        unit: The receiver's unit.
+        units: The receiver's units, by name or glob; none if they are not known.
 
     """
 
     limits: Mapping[str, Any]
     switched_off: frozenset[str]
     expected: tuple[str, ...]
-    unit: str
+    units: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from fleet_health.sources.once import read_every_row, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.detectors.spec import Lookback
@@ -50,6 +51,7 @@ class Part:
         coverage: What the source shows of it, and what not.
         rejections: What could not be read.
         last_at: The journal's last entry.
+        unread: The rotated files that could not be read, or not to their end, each with the reason.
         receiver: The name of the receiver, if there are several.
 
     """
@@ -61,6 +63,7 @@ class Part:
     coverage: Coverage = field(default_factory=lambda: Coverage(""))
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
+    unread: dict[Path, str] = field(default_factory=dict)
 
     def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
@@ -76,7 +79,7 @@ class Part:
             )
 
         past = read_every_row(settings, since, deliver)
-        self.rejections, self.coverage = past.rejections, past.coverage
+        self.rejections, self.coverage, self.unread = past.rejections, past.coverage, past.unread
         return self
 
     def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
@@ -93,7 +96,7 @@ class Part:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
-        self.coverage, self.rejections = other.coverage, other.rejections
+        self.coverage, self.rejections, self.unread = other.coverage, other.rejections, other.unread
 
     def follow_on(self, before: Part, begin: Instant) -> None:
         """Go on where the part before ends: a gap that is there from the begin on reaches back to its last entry.
@@ -150,6 +153,7 @@ class Past:
         parts: The index, and the journal in one part or several that follow on each other; of each receiver.
         coverage: What each source of each receiver shows, and what not.
         rejections: Source -> what could not be read of it.
+        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
 
     """
 
@@ -157,6 +161,7 @@ class Past:
     parts: list[Part] = field(default_factory=list)
     coverage: list[Coverage] = field(default_factory=list)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
+    unread: dict[Path, str] = field(default_factory=dict)
     _uploaders: set[str] = field(default_factory=set)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -219,6 +224,7 @@ class Past:
         covered = (rows.coverage, first.coverage if is_alone else second.coverage)
         self.coverage += [replace(one, source=named(one.source, name)) for one in covered]
         self.rejections |= {named("index", name): rows.rejections, named("journal", name): first.rejections}
+        self.unread |= rows.unread
         first.rejections.merge(second.rejections)
 
     def _part(self, receiver: str) -> Part:

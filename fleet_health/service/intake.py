@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 import structlog
 
 from fleet_health.engine import seen_sources
+from fleet_health.files.hanging_calls import LIMIT_S
 from fleet_health.model.coverage import Share, recent
 from fleet_health.model.fleet import Fleet, Tables, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
@@ -452,7 +453,7 @@ class Intake:
         return sources
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
-        follower.on_progress = lambda: pulse.beat(follower.rest)
+        follower.on_progress = lambda: pulse.beat(follower.rest + LIMIT_S)
         follower.counters = self._counters
         return follower
 

@@ -91,13 +91,18 @@ class SavedState(SavedReceiver):
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Tell an intake that has read nothing yet what is known of its sources."""
-        saved = {"": self, **self.receivers}
-        known = [one for one in receivers if one.name in saved]
-        intake.known = {one.name: saved[one.name].known_by(one) for one in known}
-        if any(saved[one.name].is_of(one) for one in known):
+        saved = {one.name: self._saved_of(one) for one in receivers}
+        intake.known = {one.name: saved[one.name].known_by(one) for one in receivers}
+        if any(saved[one.name].is_of(one) for one in receivers):
             intake.known_newcomers, intake.known_skips = self.newcomers, tuple(self.skips)
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
+
+    def _saved_of(self, settings: ReceiverSettings) -> SavedReceiver:
+        """Return what is saved of a receiver by its name; or by its index, if it had another name or none then."""
+        saved = {"": self, **self.receivers}
+        own = saved.pop(settings.name, SavedReceiver())
+        return own if own.is_of(settings) else next((one for one in saved.values() if one.is_of(settings)), own)
 
 
 def state_to_save(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.evidence import evidence_of
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from fleet_health.alerting.alert import Alert
     from fleet_health.config.schema import JournalSettings, ReceiverSettings, Settings
     from fleet_health.model.fleet import Fleet
+
+SAMPLES = Path("sample lines of the journal")
+"""In the place of a path: they are read one at a time, whichever journal, for its disk may hang."""
 
 
 class SettingsWitness:

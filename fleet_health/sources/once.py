@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.unit_states import UnitStates
 from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import Extent, index_parser, index_tail
 from fleet_health.sources.index.source import share_of as share_of_block
-from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import left_out_gaps, log_parser, lost_behind_broken
 from fleet_health.sources.journal.source import share_of as share_of_lines
-from fleet_health.sources.journal.system_messages import SystemMessages
+from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
@@ -39,11 +42,13 @@ class IndexPast:
     Attributes:
         rejections: What could not be read, by reason.
         coverage: Where it begins, and how much of it was understood.
+        unread: The rotated files that could not be read, or not to their end, each with the reason.
 
     """
 
     rejections: RejectionCount
     coverage: Coverage
+    unread: dict[Path, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ def _read_index(
     parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection], int]],
 ) -> IndexPast:
     parser, rejections, share, extent = index_parser(settings), RejectionCount(), Share(), Extent()
-    tail = index_tail(settings.path, parser, lambda: since, extent)
+    tail = index_tail(settings, parser, lambda: since, extent)
     is_end = False
     while not is_end:
         block = tail.read()
@@ -113,7 +118,7 @@ def _read_index(
         rejections.add(rejected + block.rejections)
     tail.close()
     begins_at = extent.begins_at if share.came_in or extent.reaches_back else NEVER
-    return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share))
+    return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share), tail.unread)
 
 
 def read_journal(
@@ -130,7 +135,7 @@ def read_journal(
     """
     parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
     parse_into = parser.parse_into
-    system, last_at = SystemMessages(settings.unit), since
+    last_at = since
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
@@ -146,12 +151,13 @@ def read_journal(
         rejected.clear()
 
     reader = JournalReader(settings)
-    oldest_at, has_entries = reader.oldest_at(), reader.has_entries()
-    gaps += [gap for gap in left_out_gaps(reader) if gap.overlaps(since, until)]
-    if (state := reader.latest_unit_state(since)) is not None:
-        deliver([state])
-    reader.seek(since)
     try:
+        gaps += [gap for gap in left_out_gaps(reader) if gap.overlaps(since, until)]
+        oldest_at = reader.oldest_at()
+        reader.find_instances(since)
+        deliver(states := _unit_states(reader, since, until))
+        is_void = not states and not reader.has_lines()
+        reader.seek(since)
         for message, at in reader.read():
             if not since <= at <= until:
                 continue
@@ -159,10 +165,8 @@ def read_journal(
                 rejected.append(reader.unread)
                 behind_broken += lost_behind_broken(parser, reader.rest, at)
                 continue
-            if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
-                if (state := system.state(message_id, at)) is not None:
-                    deliver([state])
-                elif (gap := system.gap(message_id, message, last_at, at)) is not None:
+            if message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
+                if (gap := suppressed_gap(settings, message, last_at, at)) is not None:
                     gaps.append(gap)
             else:
                 parse_into(observations, rejected, message, at)
@@ -177,10 +181,22 @@ def read_journal(
         gaps=(*gaps, *_behind_broken(behind_broken)),
         begins_at=NEVER if oldest_at is None else oldest_at,
         share=share,
-        void_since=None if has_entries else since,
+        void_since=since if is_void else None,
         quiet_since=last_at,
     )
     return JournalPast(rejections, coverage, last_at)
+
+
+def _unit_states(reader: JournalReader, since: Instant, until: Instant) -> list[UnitState]:
+    """Return the receiver's state at an instant, if it is known, and its changes from then on to another one."""
+    states = UnitStates()
+    for message in reader.latest_unit_messages(since):
+        states.record(message)
+    found = [] if states.latest is None else [states.latest]
+    states.expect(reader.active)
+    messages, _ = reader.unit_messages(since)
+    changes = (states.record(message) for message in messages if since <= message.at <= until)
+    return found + [state for state in changes if state is not None]
 
 
 def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
@@ -195,21 +211,33 @@ def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
     return gaps
 
 
-def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
+def allow_many_files() -> None:
+    """Let this process have as many files open as it may: an index has a rotated file for each hour, perhaps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Instant) -> None:
     """Open both sources, and no more: for who would otherwise find out only after a lot of work.
+
+    Args:
+        index: Where the index is.
+        journal: Where the journal is.
+        since: How far back both are to be read.
 
     Raises:
         SourceUnavailable: One of them is missing, or cannot be read.
 
     """
-    tail = Tail(index.path)
+    tail = index_tail(index, index_parser(index), lambda: since)
     tail.read()
     tail.close()
     JournalReader(journal).close()
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
-    """Return the messages of the unit with `since <= t <= until`, without those of systemd and journald about it.
+    """Return the lines of the receiver's units with `since <= t <= until`, without those of journald about them.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -217,9 +245,12 @@ def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> 
     """
     reader = JournalReader(settings)
     try:
+        reader.find_instances(since)
         reader.seek(since)
         for message, at in reader.read():
-            if message is not None and since <= at <= until and not reader.system_message_id():
+            if message is None or not since <= at <= until:
+                continue
+            if not (message.startswith(SUPPRESSED_WORD) and reader.is_of_journald()):
                 yield message
     finally:
         reader.close()

@@ -30,6 +30,7 @@ CONTRACT: dict[str, Any] = {
     "blind_after": "15m",
     "hosts.limit": 10_000,
     "index.path": "/var/lib/cis490/index.jsonl",
+    "index.rotated": [],
     "index.host_field": "host_id",
     "index.time_field": "received_at_wall",
     "journal.unit": "cis490-receiver.service",
@@ -41,6 +42,7 @@ CONTRACT: dict[str, Any] = {
     r"(?:(?:rejected upload|upload rejected|rejected|refused): ?)?(?i:missing X-Cis490-Code-Commit)[:;,]? "
     r'host=(?P<host>[^\s"]*[^\s":;,.])[:;,.]?(?: (?:refused|episode=[^\s"]*))?$',
     "alerts.path": "/var/lib/fleet-health/alerts.jsonl",
+    "alerts.rotated": [],
     "alerts.resolved": False,
     "alerts.repeat": "hour",
     "alerts.flap_limit": 5,
@@ -85,7 +87,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.unknown-hosts.min_hosts": 10,
     "detectors.unknown-hosts.enabled": True,
 }
-OPTIONAL = {"journal.directory", "journal.namespace", "alerts.resolve_after"}
+OPTIONAL = {"journal.match", "journal.directory", "journal.namespace", "alerts.resolve_after"}
 TEXTS = {
     "receiver.failing.suggested_fix",
     "receiver.down.suggested_fix",
@@ -132,8 +134,8 @@ def test_the_defaults_mean_what_they_say() -> None:
         Path("/var/lib/fleet-health/alerts.jsonl"),
     )
     assert (settings.index.host_field, settings.index.time_field) == ("host_id", "received_at_wall")
-    assert (settings.journal.unit, settings.journal.directory, settings.journal.namespace) == (
-        "cis490-receiver.service",
+    assert (settings.journal.units, settings.journal.directory, settings.journal.namespace) == (
+        ("cis490-receiver.service",),
         None,
         None,
     )

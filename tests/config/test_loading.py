@@ -173,8 +173,14 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
         'alerts: expected a table, [alerts], found "/var/lib/alerts.jsonl"',
         'index.path: expected a path, in quotes, found ""',
         f"index.host_field: expected {field}, found ['host']",
-        "index.pth: expected one of host_field, path, time_field, found an unknown key (did you mean index.path?)",
-        'journal.unit: expected the name of a systemd unit, such as "receiver.service", found "a b"',
+        (
+            "index.pth: expected one of host_field, path, rotated, time_field, found an unknown key"
+            " (did you mean index.path?)"
+        ),
+        (
+            'journal.unit: expected the name or a glob of a systemd unit, such as "receiver.service", or a list of'
+            ' them, found "a b"'
+        ),
         'journal.namespace: expected the name of a journal namespace, as in LogNamespace=, found "a/b"',
         (
             "journal.response: expected a regular expression with (?P<host>…) and (?P<status>…); this one is not"
@@ -237,7 +243,7 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
         ),
         pytest.param(
             "[index.rows]\na = 1",
-            "index.rows: expected one of host_field, path, time_field, found an unknown key",
+            "index.rows: expected one of host_field, path, rotated, time_field, found an unknown key",
             id="a table without resemblance, named once",
         ),
         pytest.param(

@@ -44,16 +44,23 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
         (values.ratio, 5e-324, 5e-324),
         (values.path, "/a/b", Path("/a/b")),
         (values.path, "b", Path("b")),
+        (values.path_globs, [], ()),
+        (values.path_globs, "old/*", ("old/*",)),
+        (values.path_globs, ["/old/*", "a[0-9]"], ("/old/*", "a[0-9]")),
         (values.path, " ", Path(" ")),
         (values.text, "x", "x"),
         (values.text, " ", " "),
         (values.field, "received at ä", "received at ä"),
-        (values.unit, "cis490-receiver.service", "cis490-receiver.service"),
-        (values.unit, "cis490-receiver", "cis490-receiver.service"),
-        (values.unit, "receiver@lab.service", "receiver@lab.service"),
-        (values.unit, r"a\x2db.service", r"a\x2db.service"),
-        (values.unit, "lab.receiver", "lab.receiver.service"),
-        (values.unit, "cis490.slice", "cis490.slice"),
+        (values.units, "cis490-receiver.service", ("cis490-receiver.service",)),
+        (values.units, "cis490-receiver", ("cis490-receiver.service",)),
+        (values.units, "receiver@lab.service", ("receiver@lab.service",)),
+        (values.units, r"a\x2db.service", (r"a\x2db.service",)),
+        (values.units, "lab.receiver", ("lab.receiver.service",)),
+        (values.units, "cis490.slice", ("cis490.slice",)),
+        (values.units, "receiver@*", ("receiver@*.service",)),
+        (values.units, ["a", "b@[12].service", "c.*", "a"], ("a.service", "b@[12].service", "c.*")),
+        (values.matches, "CONTAINER_NAME=a b", (("CONTAINER_NAME=a b",),)),
+        (values.matches, ["_UID=1", "A=", "+", "B=x=y"], (("_UID=1", "A="), ("B=x=y",))),
         (values.namespace, "lab", "lab"),
         (values.namespace, "lab-1.a_b", "lab-1.a_b"),
         (values.pattern("host"), "(?P<host>x)", re.compile("(?P<host>x)")),
@@ -75,12 +82,14 @@ COUNT, RATIO = "a whole number of 1 or more", "a number greater than 0 and at mo
 PATH, TEXT = "a path, in quotes", "a string that is not empty"
 FIELD = "the name of a field, without quotes, backslashes and control characters"
 UNIT, NAMESPACE = (
-    'the name of a systemd unit, such as "receiver.service"',
+    'the name or a glob of a systemd unit, such as "receiver.service", or a list of them',
     "the name of a journal namespace, as in LogNamespace=",
 )
+MATCH = 'FIELD=value, or a list such as ["CONTAINER_NAME=receiver", "_SYSTEMD_UNIT=docker.service"]'
 PATTERN = "a regular expression with (?P<host>…) and (?P<status>…)"
 FIX = "a text in which only $host stands for something"
 LONE_DOLLAR = "a $ that starts no name; write $$ for a plain dollar sign"
+PATH_GLOBS = 'a list of paths with wildcards, such as ["old/index.jsonl*"]'
 GLOBS = 'a list of host globs, such as ["bench-*"]'
 
 
@@ -92,9 +101,12 @@ WRONG: list[tuple[Callable[[Any], Any], str, list[Any]]] = [
     (values.count, COUNT, [0, -1, 1.0, True, "1", None, [1]]),
     (values.ratio, RATIO, [0, 0.0, -0.5, 1.0000001, 2, float("nan"), float("inf"), True, "0.5"]),
     (values.path, PATH, ["", 5, None, ["a"], "a\0b", False]),
+    (values.path_globs, PATH_GLOBS, ["", 5, None, ["a", ""], ["a\0b"], [5], {}, False]),
     (values.text, TEXT, ["", 5, None, ["a"], True]),
     (values.field, FIELD, ["", 5, None, ["a"], 'a"b', "a\\b", "a\nb", "\0"]),
-    (values.unit, UNIT, ["", "a b", "a/b.service", "ä.service", 5, "a\n", "x" * 256]),
+    (values.units, UNIT, ["", "a b", "a/b.service", "ä.service", 5, "a\n", "x" * 256]),
+    (values.units, UNIT, [[], ["a", 5], [["a"]]]),
+    (values.matches, MATCH, ["", "a=b", "_UID", "A\0=b", 5, [], ["+"], ["A=b", "+"], ["A=b", 5], "+", "A=\0"]),
     (values.namespace, NAMESPACE, ["", "a b", "a/b", "*", "+lab", "ä", 5, "a\n", "x" * 129]),
     (values.pattern("host", "status"), PATTERN, ["", 5, None, ["x"]]),
     (
@@ -140,7 +152,7 @@ def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
 @given(raw=st.text(st.sampled_from("0159.msh d$`(?P<host>)[]*{}\\"), max_size=20))
 def test_no_string_makes_a_reader_fail_otherwise(raw: str) -> None:
     """A reader gives a value or raises ValueError, nothing else."""
-    for read in (values.duration(), values.path, values.text, values.unit, values.namespace, values.suggested_fix):
+    for read in (values.duration(), values.path, values.text, values.units, values.namespace, values.suggested_fix):
         try:
             read(raw)
         except ValueError as error:

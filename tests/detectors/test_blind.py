@@ -96,7 +96,7 @@ def test_gaps_that_keep_coming_are_a_finding(
     gaps: list[tuple[int, int, int]], detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """From the begin of the first to the end of the last for longer than allowed; it is over with a whole window."""
-    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, UNIT)
+    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     fleet.coverage = (
         Coverage(
             "journal",
@@ -124,7 +124,7 @@ def test_a_clock_that_was_set_is_no_loss(fleet_of: Callable[..., Fleet], now: In
     fleet = fleet_of()
     fleet.coverage = (Coverage("journal", gaps=(Gap(now - 600 * MINUTE_US, now, CLOCK_SET),) * 2),)
 
-    assert list(Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)) == []
+    assert list(Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)) == []
 
 
 def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -132,7 +132,7 @@ def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], n
     fleet = fleet_of()
     gap = Gap(now - 20 * MINUTE_US, now, SUPPRESSED, 3)
     fleet.coverage = (Coverage("index", now - 16 * MINUTE_US, "why"), Coverage("journal", gaps=(gap,)))
-    (finding,) = Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)
+    (finding,) = Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)
 
     assert finding.detail.startswith(
         "cannot read the index for 16 min (why); the journal has kept having gaps for 20 min"
@@ -166,7 +166,7 @@ def test_what_is_read_and_not_understood_is_a_finding(
     source: str, share: Share, detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """At once if none ever was; else when the last one that was is too long ago. It ends with one that is."""
-    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, UNIT)
+    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     if share.last_at is not None:
         share = replace(share, last_at=now + share.last_at)
     fleet.coverage = (Coverage(source, share=share), Coverage("clock", share=Share()))
@@ -204,7 +204,7 @@ def test_a_journal_without_an_entry_of_the_unit_is_a_finding(
     """One upload is enough that must have left an entry; without any it takes a while."""
     void_age, begin_age, upload_age = ages
     fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
-    blind = Blind(AFTER_US, RUN_LIMIT_US, UNIT)
+    blind = Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
     void_since = None if void_age is None else now - void_age
     fleet.coverage = (Coverage("journal", begins_at=now - begin_age, void_since=void_since),)
 
@@ -245,8 +245,8 @@ def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
     quiet_since, begins_at = (None if age is None else now - age for age in (quiet_age, begin_age))
     fleet.coverage = (Coverage("index"), Coverage("journal", begins_at=begins_at, quiet_since=quiet_since))
 
-    found = [finding.detail for finding in Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)]
+    found = [finding.detail for finding in Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)]
 
     assert [one.partition(" since ")[0] for one in found] == [f"the journal has no entry of {UNIT}"] * is_found
     fleet.coverage = (replace(fleet.coverage[-1], unseen_since=now - 1, reason="it cannot be read at present"),)
-    assert list(Blind(AFTER_US, RUN_LIMIT_US, UNIT).find(fleet, now)) == []
+    assert list(Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)) == []

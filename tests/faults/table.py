@@ -29,7 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
-    "G": "What is seen",
+    "G": "Verdicts",
     "S": "Attacks",
 }
 
@@ -103,6 +103,13 @@ _FAULTS = {
     "G4": "A source begins later than it is asked for, and is taken for whole",
     "G5": "A source can be read, and nothing of it is understood, or nothing in it is the receiver's",
     "G6": "libsystemd passes over journal files of a format that it does not know",
+    "G10": "What systemd logs about a unit is in another journal than its lines, or in words that nobody expects",
+    "G11": "One of several instances stops, or a socket-activated service when idle, and the receiver counts as down",
+    "G15": "A disk or a network mount hangs: what touches it does not return, and cannot be killed",
+    "G16": "The owner of the alert log's lock is dying, and cannot end",
+    "G17": "The index or the alert log is rotated to names or a directory of another scheme",
+    "G18": "A rotated file is compressed, is damaged, or needs a program that is missing",
+    "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

@@ -34,7 +34,8 @@ _UPLOADED = (
 _PYTHON = "/usr/bin/python3"
 
 
-def _do_without(reason: str) -> NoReturn:
+def do_without_machine(reason: str) -> NoReturn:
+    """Skip a test for want of a machine; in CI, fail."""
     if os.environ.get("CI") == "true":
         pytest.fail(f"CI has to have a machine: {reason}", pytrace=False)
     pytest.skip(reason)
@@ -47,7 +48,7 @@ def _bootable() -> None:
         with Machine():
             pass
     except MachineUnavailable as unavailable:
-        _do_without(str(unavailable))
+        do_without_machine(str(unavailable))
 
 
 @pytest.fixture(scope="session")

@@ -25,10 +25,11 @@ from tests.rig.evaluating import evaluator_of
 from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.model.unit_states import UnitMessage
     from tests.oracle.limits import Limits
     from tests.oracle.oracle import Entry
 
@@ -172,6 +173,7 @@ class _ListReader:
     """Reads a list of entries as `JournalReader` does a journal."""
 
     fd = 0
+    units = active = frozenset[str]()
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         self._entries = entries
@@ -187,8 +189,21 @@ class _ListReader:
         """Go to a place."""
         self._place = int(cursor)
 
-    def latest_unit_state(self, until: int) -> None:
+    def find_instances(self, since: int) -> None:
+        """Find none: there is one unit."""
+
+    def add_units(self, units: Iterable[str]) -> None:
+        """Add none."""
+
+    def unit_messages(self, place: int | str) -> tuple[list[UnitMessage], str | None]:
         """Know nothing of the unit."""
+        del place
+        return [], None
+
+    def latest_unit_messages(self, until: int) -> list[UnitMessage]:
+        """Know nothing of the unit."""
+        del until
+        return []
 
     def read(self) -> Iterator[tuple[bytes | None, int]]:
         """Read on to the present end."""

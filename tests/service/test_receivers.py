@@ -1,4 +1,4 @@
-"""Several receivers: a host is judged over all of them, and each of them by itself."""
+"""Several receivers: a host is evaluated over all of them, and each of them by itself."""
 
 from __future__ import annotations
 
@@ -192,6 +192,7 @@ def test_a_reload_adds_and_removes_a_receiver(receivers: Receivers, service: Ser
 def test_each_receiver_is_remembered(receivers: Receivers, start_service: StartService) -> None:
     """Uploads whose rows are gone are known after a restart, each by the index that had them."""
     receivers.begin()
+    receivers.b.upload("in-the-index-alone")
     with start_service(receivers.a) as service:
         service.until_ready()
         service.until_evaluated_anew()
@@ -205,9 +206,28 @@ def test_each_receiver_is_remembered(receivers: Receivers, start_service: StartS
 
     assert {name: list(saved["uploads"]) for name, saved in state["receivers"].items()} == {
         "a": ["at-a"],
-        "b": ["at-b"],
+        "b": ["at-b", "in-the-index-alone"],
     }
-    assert "Watching 2 hosts" in status
+    assert "Watching 3 hosts" in status
+
+
+def test_a_receiver_that_gets_a_name_is_remembered(receivers: Receivers, start_service: StartService) -> None:
+    """What was known while it was the only one is known by its index."""
+    receivers.begin()
+    receivers.a.upload("in-the-index-alone")
+    receivers.a.configure()
+    with start_service(receivers.a) as service:
+        service.until_ready()
+        service.until_evaluated_anew()
+        service.stop()
+    receivers.a.index.write_bytes(b"")
+    receivers.configure("a", "b")
+    with start_service(receivers.a) as service:
+        service.until_ready()
+        service.until_evaluated_anew()
+        status = service.notify.status
+
+    assert "Watching 3 hosts" in status
 
 
 def test_check_replay_and_patterns_take_every_receiver(receivers: Receivers, run_command: RunCommand) -> None:

@@ -94,5 +94,5 @@ def test_the_command_names_another_journal(settings: JournalSettings) -> None:
 
     assert shlex.split(directory)[1:] == ["--unit=cis490-receiver.service", "--since=@5", "--directory=/a b"]
     assert shlex.split(namespace)[1:] == [
-        "--unit=cis490-receiver.service", "--since=@0", "--namespace=lab", "--grep=pi-1"
+        "--unit=cis490-receiver.service", "--since=@0", "--namespace=+lab", "--grep=pi-1"
     ]  # fmt: skip

@@ -18,6 +18,7 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
+from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, seen_sources
@@ -44,6 +45,7 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
@@ -112,9 +114,13 @@ def run(options: argparse.Namespace) -> int:
     lookback = lookback_of(settings.detectors())
     fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
     newest: dict[str, Instant] = {}
+    unread: dict[Path, str] = {}
+    is_live = options.now is None
     try:
         for receiver in settings.receivers:
-            newest |= _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=options.now is None)
+            later, not_read = _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=is_live)
+            newest |= later
+            unread |= not_read
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
@@ -133,8 +139,8 @@ def run(options: argparse.Namespace) -> int:
     evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
-    unread = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
-    _print(lines, fleet, unread, options=options)
+    missing = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
+    _print(lines, fleet, missing, unread, options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -146,8 +152,13 @@ def _read_index(
     newest: Mapping[str, Instant],
     *,
     is_live: bool,
-) -> dict[str, Instant]:
-    """Take the index of a receiver into the fleet; return its newest row, if that is later than what is known."""
+) -> tuple[dict[str, Instant], dict[Path, str]]:
+    """Take the index of a receiver into the fleet.
+
+    Returns:
+        Its newest row, if that is later than what is known; and which rotated files could not be read, and why.
+
+    """
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
     admit, until = (admit_live, now + FUTURE_LIMIT_US) if is_live else (admit_until, now)
     newest_at: Instant = 0
@@ -160,7 +171,8 @@ def _read_index(
     index, source = read_index(receiver.index, now - lookback_us, until, take_in), named("index", receiver.name)
     fleet.coverage += (replace(index.coverage, source=source),)
     _report(index.rejections, source)
-    return {INDEX: max(newest.get(INDEX, 0), no_later_than_written(newest_at, receiver.index.path) or 0)}
+    newest_at = no_later_than_written(newest_at, receiver.index.path) or 0
+    return {INDEX: max(newest.get(INDEX, 0), newest_at)}, index.unread
 
 
 def _read_journal(
@@ -227,7 +239,11 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
     if clock.is_synchronized(now):
         return None
-    return contradiction({**newest, ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now)}, now)
+    return contradiction({**newest, ALERT_LOG: newest_alert_at(_alert_log(settings), now)}, now)
+
+
+def _alert_log(settings: Settings) -> AlertLog:
+    return AlertLog(settings.alerts_path, rotated=settings.alerts_rotated)
 
 
 def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
@@ -276,7 +292,7 @@ def _notify(
     engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[_Line], bool]:
     """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
-    log, now = AlertLog(settings.alerts_path), evaluation.at
+    log, now = _alert_log(settings), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
     asyncio.run(silencing.refresh(now))
     is_broken = bool(silencing.problem)
@@ -368,7 +384,12 @@ def _flush(sink: JournalSink) -> None:
 
 
 def _print(
-    lines: Sequence[_Line], fleet: Fleet, unread: Sequence[tuple[Coverage, Gap]], *, options: argparse.Namespace
+    lines: Sequence[_Line],
+    fleet: Fleet,
+    missing: Sequence[tuple[Coverage, Gap]],
+    unread: Mapping[Path, str],
+    *,
+    options: argparse.Namespace,
 ) -> None:
     host_count = sum(1 for _ in fleet.hosts())
     new_count = sum(line.is_new for line in lines)
@@ -382,16 +403,19 @@ def _print(
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
+        counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
         coverage = {
-            "not_read": [{"source": one.source, **gap.row()} for one, gap in unread],
+            "not_read": [{"source": one.source, **gap.row()} for one, gap in missing],
             "understood": {one.source: one.share.row() for one in fleet.coverage},
         }
-        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run, **coverage}))
+        _say(_json({**counts, **coverage, "unread": unread_rows(unread)}))
     else:
-        for one, gap in unread:
+        for one, gap in missing:
             _say(printable(f"not read: {gap.in_words(one.source)}"))
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
+        for line_of_file in unread_lines(unread):
+            _say(line_of_file)
 
 
 def _note(line: _Line) -> str:

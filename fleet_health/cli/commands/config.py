@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, host_glob, refuse
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
+from fleet_health.config.match_trust import match_warnings
 from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.config.schema import LISTS, OVERRIDABLE
 from fleet_health.errors import ConfigError, printable
@@ -49,10 +50,13 @@ def _check(options: argparse.Namespace) -> int:
     path = config_path(options)
     problems: list[dict[str, str]] = []
     doubts: list[str] = []
+    remedy = ""
     try:
         for receiver in load(path).receivers:
             of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
-            doubts += (f"{of_receiver}{doubt}" for doubt in warnings(receiver.journal))
+            forged = list(warnings(receiver.journal))
+            remedy = REMEDY if forged else remedy
+            doubts += (f"{of_receiver}{doubt}" for doubt in (*forged, *match_warnings(receiver.journal)))
     except ConfigError as error:
         if not options.json:
             return refuse(error)
@@ -66,8 +70,8 @@ def _check(options: argparse.Namespace) -> int:
         name = path or "no file, so all defaults"
         for doubt in doubts:
             _say(f"{name}: warning: {doubt}")
-        if doubts:
-            _say(f"What to do: {REMEDY}")
+        if remedy:
+            _say(f"What to do: {remedy}")
         _say(f"{name}: good")
     return EXIT_CONFIG if problems else 0
 

@@ -24,7 +24,7 @@ from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
-from fleet_health.sources.once import ensure_readable
+from fleet_health.sources.once import allow_many_files, ensure_readable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -75,12 +75,13 @@ def run(options: argparse.Namespace) -> int:
     if not since < until <= now:
         options.parser.error("expected --since to be before --until, and that not in the future")
     timeline = None if options.plot is None else Timeline(since, until, _PLOT_BINS)
+    allow_many_files()
     try:
         settings = load(config_path(options))
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
             for receiver in one.receivers:
-                ensure_readable(receiver.index, receiver.journal)
+                ensure_readable(receiver.index, receiver.journal, since)
         if timeline is not None:
             ensure_drawable(options.plot)
         report = replayed(settings, since, until, timeline)
@@ -156,6 +157,7 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
             needed_since=since - lookback.traffic_us,
             coverage=past.coverage,
             rejections=past.rejections,
+            unread=past.unread,
             failures=replay.failures,
         )
 

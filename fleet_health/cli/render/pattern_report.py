@@ -209,7 +209,10 @@ def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> It
 
 def _advice(report: Report) -> Iterator[str]:
     if not report.lines:
-        yield f"There are no lines: is {report.settings.unit} the receiver's unit (`journal.unit`), and does it log?"
+        if units := report.settings.units:
+            yield f"There are no lines: is {', '.join(units)} the receiver's unit (`journal.unit`), and does it log?"
+        else:
+            yield "There are no lines: does `journal.match` fit the receiver's entries, and does it log?"
         return
     yield "Nothing matched. Write a pattern for the upload lines above, and set it in the configuration"
     yield "as `journal.response`: a regular expression with (?P<host>…) and (?P<status>…). It is now"

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.errors import printable
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.words import plural
@@ -14,6 +15,7 @@ from fleet_health.replay.difference import difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
@@ -39,6 +41,7 @@ class Report:
         needed_since: How far back the journal is needed for all detectors to be exact from the begin on.
         coverage: What each source shows, and what not: the index, and the journal.
         rejections: Source -> what could not be read of it.
+        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
         failures: Symptom -> the first error of its detector.
 
     """
@@ -52,6 +55,7 @@ class Report:
     needed_since: Instant
     coverage: Sequence[Coverage]
     rejections: dict[str, RejectionCount]
+    unread: dict[Path, str]
     failures: dict[str, Exception]
 
     def begins_at(self, coverage: Coverage) -> Instant | None:
@@ -81,6 +85,7 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
             yield f"not read: {one.missed(report.since, report.until).in_words(one.source)}"
         if one.share.understood < one.share.came_in:
             yield f"{one.source}: {one.share.understood} of {one.share.came_in} understood"
+    yield from unread_lines(report.unread)
     for source, rejections in report.rejections.items():
         yield from (f"{source}: {count} rejected: {why}" for why, count in sorted(rejections.by_reason.items()))
     if old is None:
@@ -139,6 +144,7 @@ def _document(report: Report) -> dict[str, Any]:
         ],
         "understood": {one.source: one.share.row() for one in report.coverage},
         "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
+        "unread": unread_rows(report.unread),
         "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
     }
 

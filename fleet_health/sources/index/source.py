@@ -7,12 +7,15 @@ filesystems send none, and a symlink may be swapped in a directory that nobody w
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
+from fleet_health.errors import PathHangs
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.coverage import Share
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live
@@ -74,34 +77,52 @@ class IndexFollower(Follower):
         self._lookback_us = lookback_us
         self._path = settings.path
         self._extent = Extent()
-        self._tail = index_tail(settings.path, self._parser, lambda: clock() - lookback_us, self._extent)
+        self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us, self._extent)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
+        # What was read and not taken in yet: a read that was late is still good.
+        self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int], Share]] = deque()
+        self._is_closed = False
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
         # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
         # call, because a thread costs a hop.
-        read_block = wrap(self._read_block)
-        while True:
-            block, parsed, share = await read_block()
+        is_end = False
+        while not is_end:
+            try:
+                await call_at(self._path, self._read_block)
+            finally:  # also if it is late, for the one before it may have been late, too
+                is_end = self._take_in_what_was_read()
+            if not is_end:
+                self._progress()
+
+    def _take_in_what_was_read(self) -> bool:
+        """Take in the blocks that were read; return whether the last one was the end."""
+        is_end = False
+        while self._read:
+            block, parsed, share = self._read.popleft()
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew = True
             self.state.begins_at = self._extent.begins_at
             self.state.note(share)
             self._take_in(block, *parsed)
-            if block.is_end and not block.event:
-                return
-            self._progress()
+            self._note_unread()
+            is_end = block.is_end and not block.event
+        return is_end
 
-    def _read_block(self) -> tuple[Block, tuple[list[Upload], list[Rejection], int], Share]:
-        block = self._tail.read()
-        self.state.newest_at = self._written_at(block.lines)
-        self._extent.note(self._parser, block.lines)
-        parsed = self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
-        return block, parsed, share_of(self._parser, block.lines, *parsed)
+    def _read_block(self) -> None:
+        try:
+            block = self._tail.read()
+            self.state.newest_at = self._written_at(block.lines)
+            self._extent.note(self._parser, block.lines)
+            parsed = self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+            self._read.append((block, parsed, share_of(self._parser, block.lines, *parsed)))
+        finally:
+            if self._is_closed:  # while this read hung
+                self._tail.close()
 
     def _written_at(self, lines: bytes) -> Instant | None:
         """Return when the last row that was read was written; None if that is not known."""
@@ -114,14 +135,25 @@ class IndexFollower(Follower):
         # Who uploaded before that is not watched, and must not take the place of who is.
         uploads, ahead = admit_live([row for row in rows if row.at >= now - self._lookback_us], now)
         rejections += block.rejections + [_FUTURE] * ahead
-        self._count(count, rejections)
+        if not block.is_again:
+            self._count(count, rejections)
         self._deliver(uploads)
+
+    def _note_unread(self) -> None:
+        """Note which rotated files could not be read; each reason is logged once."""
+        unread = {str(path): reason for path, reason in self._tail.unread.items()}
+        for path in unread.items() - self.state.unread.items():
+            _log.warning("rotated index not read", file=path[0], reason=path[1])
+        self.state.unread = unread
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
-            self._is_opened_anew = False
             self._unwatch()
-            self._watch()
+            try:
+                self._inotify = await call_at(self._path, self._watched)
+            except PathHangs:
+                return False  # as the next read will report
+            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:
@@ -139,8 +171,8 @@ class IndexFollower(Follower):
                 self._is_opened_anew = True  # another directory may stand at the path by now
             event = self._inotify.sync_get()
 
-    def _watch(self) -> None:
-        """Watch the directory of the index, and of the file that it is a link to, as far as that can be."""
+    def _watched(self) -> Inotify | None:
+        """Watch the directory of the index, and of the file that it is a link to; None if that cannot be."""
         inotify = None
         try:
             inotify = Inotify(sync_timeout=0)
@@ -152,8 +184,8 @@ class IndexFollower(Follower):
             if not self._is_inotify_missed:
                 self._is_inotify_missed = True
                 _log.warning("inotify not available, polling every 2 s", reason=error.strerror)
-        else:
-            self._inotify = inotify
+            return None
+        return inotify
 
     def _unwatch(self) -> None:
         """Let go of inotify. Only who waits for hints may do so, or the loop would watch a closed descriptor."""
@@ -167,7 +199,9 @@ class IndexFollower(Follower):
     async def close(self) -> None:
         """Close the index."""
         self._unwatch()
-        await wrap(self._tail.close)()
+        self._is_closed = True
+        with suppress(PathHangs):
+            await call_at(self._path, self._tail.close)
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:
@@ -213,22 +247,25 @@ class Extent:
             self._first_at = next((at for at in times if at is not None), None)
 
 
-def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant], extent: Extent) -> Tail:
+def index_tail(
+    settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant], extent: Extent | None = None
+) -> Tail:
     """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
 
     `since` is asked each time that a file is entered. `extent` is told whether anything is left out by that.
     """
+    begin = Extent() if extent is None else extent
 
     def entry(read_at: ReadAt, size: int) -> int:
         offset = entry_offset(read_at, size, parser.time_of, since())
         if offset:
-            extent.reaches_back = True
+            begin.reaches_back = True
         return offset
 
     def rotated() -> list[Path]:
-        files = rotated_files(path, since())
-        if len(rotated_files(path, 0)) > len(files):
-            extent.reaches_back = True
+        files = rotated_files(settings.path, settings.rotated, since())
+        if len(rotated_files(settings.path, settings.rotated, 0)) > len(files):
+            begin.reaches_back = True
         return files
 
-    return Tail(path, entry, rotated)
+    return Tail(settings.path, entry, rotated)

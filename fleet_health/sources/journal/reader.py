@@ -1,4 +1,4 @@
-"""One open journal, filtered to a receiver's unit, and read without ever raising for what an entry holds.
+"""One open journal, filtered to a receiver's units, and read without ever raising for what an entry holds.
 
 `systemd.journal.Reader` is used by its low-level calls only. Iterating over it converts every field of every entry:
 that is fifteen times slower, and a single odd field (a COREDUMP_TIMESTAMP of thirty nines) makes it raise and stay
@@ -12,6 +12,9 @@ where it is. What else is worth knowing:
 * Of an entry that is being written it may see that there is one more, but not yet what it matches: then it does not
   look into that file again before the next entry is written, unless it is told to seek (seen).
 * It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
+* To ask an entry for a field that it lacks costs more than reading its message. So the lines of the units, and the
+  messages about them, which are told apart by their MESSAGE_ID, are not read in one go.
+* It knows no globs. Which instances there are, the journal's index of `_SYSTEMD_UNIT` shows.
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
 * A file of a format that it does not know it leaves out without a word, and so it does with one that is damaged at its
@@ -24,21 +27,32 @@ from __future__ import annotations
 import errno
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systemd import journal
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
-from fleet_health.model.observation import UnitState
+from fleet_health.model.host_globs import is_plain
+from fleet_health.model.unit_states import UnitMessage, UnitStates
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
 from fleet_health.sources.journal.files import LeftOutFile, left_out_files
-from fleet_health.sources.journal.system_messages import DROPPED_ID, RUNNING_BY_ID
+from fleet_health.sources.journal.matches import (
+    instances,
+    line_matches,
+    matches_about,
+    matches_about_each,
+    plain_units,
+    unit_matches,
+    watched_units,
+)
+from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
@@ -51,14 +65,27 @@ _BATCH = 1_024
 
 _SPARE_DESCRIPTORS = 8
 
+# <systemd/sd-journal.h>; systemd-python has no name for the second: a namespace, and the default one as well.
+_LOCAL_ONLY, _WITH_DEFAULT_NAMESPACE = 1 << 0, 1 << 6
+
+# So far back a unit's state is looked for, in its messages: a unit that can never be started makes many in a row.
+_LATEST_MESSAGES = 4_096
+
+# So many instances of globs are known at a time, those with the latest lines. A line costs the more the more there are.
+_INSTANCES = 256
+
+_BOOTED = ("_PID=1", *(f"MESSAGE_ID={one}" for one in sorted(BOOTED_IDS)))
+
 _DAMAGED = Rejection("damaged journal entry", "")
 _BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMax=)", "")
 
 
 class JournalReader:
-    """Reads the messages by a unit, and PID 1's messages about it.
+    """Reads the lines of the receiver's units, and the service managers' messages about these units.
 
     Attributes:
+        units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
+        active: Those of several units of which `find_instances` found lines.
         fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
         unread: Why the entry read last gave no message.
         rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
@@ -74,9 +101,7 @@ class JournalReader:
         _refuse_unreadable(settings)
         try:
             self._places = _identities(settings)
-            self._reader: Any = journal.Reader(
-                path=None if settings.directory is None else str(settings.directory), namespace=settings.namespace
-            )
+            self._reader: Any = _opened(settings)
         except OSError as error:
             raise _unavailable(error) from error
         try:
@@ -87,7 +112,8 @@ class JournalReader:
         self.unread, self.rest = _DAMAGED, b""
         self._is_on_unread = False
         self._broken_lines = BrokenLines(self._field)
-        self._match()
+        self.units, self.active, self._instances = set(plain_units(settings)), set[str](), list[str]()
+        self._match_lines()
         self._listed_at = _changed_at(settings)
         try:
             self.left_out = self._left_out()
@@ -95,19 +121,59 @@ class JournalReader:
             self.close()
             raise
 
-    def _match(self) -> None:
-        # The first two make up most of `journalctl -u`. Both ends are fixed: a message that merely claims to be about
-        # the unit does not match, nor does anything that we ourselves send. The third is journald's word on any unit.
-        self._reader.flush_matches()
-        self._match_unit()
-        self._reader.add_disjunction()
-        self._reader.add_match(_TRANSPORT="driver", MESSAGE_ID=DROPPED_ID)
+    def add_units(self, units: Iterable[str]) -> None:
+        """Read the lines of these units, too, from the place that is set next."""
+        self.units.update(units)
+        self._match_lines()
 
-    def _match_unit(self) -> None:
-        unit = self._settings.unit
-        self._reader.add_match(_SYSTEMD_UNIT=unit)
-        self._reader.add_disjunction()
-        self._reader.add_match(_PID="1", UNIT=unit)
+    def find_instances(self, since: Instant) -> None:
+        """Look up which units have lines from an instant on, and add the instances of globs that have or that run.
+
+        Leaves the place unset.
+        """
+        has_globs = not all(map(is_plain, self._settings.units))
+        if not has_globs and len(self.units) <= 1:
+            return  # of a single unit nothing depends on that
+        try:
+            found = set(self.units)
+            if has_globs:
+                found |= instances(self._settings, map(str, self._reader.query_unique("_SYSTEMD_UNIT")))
+            last_at = {unit: self._last_line_at(unit) for unit in found}
+            self._instances = sorted(found, key=lambda unit: last_at[unit])[-_INSTANCES:]
+            if has_globs:
+                # Some may never log a line. Of these not too many: anyone can write this field.
+                reported = instances(self._settings, map(str, self._reader.query_unique("UNIT"))) - found
+                self._instances += sorted(reported)[:_INSTANCES]
+            self.active = {unit for unit in self._instances if last_at.get(unit, -1) >= max(since, 0)}
+            self.units |= self.active | {unit for unit in self._instances if self._runs(unit, since)}
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+
+    def _last_line_at(self, unit: str) -> Instant:
+        self._match([f"_SYSTEMD_UNIT={unit}"])
+        self._reader.seek_tail()
+        return self._reader._get_realtime() if self._reader._previous() else 0  # noqa: SLF001
+
+    def _runs(self, unit: str, until: Instant) -> bool:
+        states = UnitStates()
+        for message in reversed(self._latest_messages(matches_about(unit, RUNNING_BY_ID), until)):
+            states.record(message)
+        return states.latest is not None and states.latest.is_running
+
+    def _match_lines(self) -> None:
+        # What merely claims to be the units' does not match, nor does anything that we ourselves send. The last is
+        # journald's message about any unit.
+        lines = line_matches(self._settings, self.units)
+        self._match(*lines, ["_TRANSPORT=driver", f"MESSAGE_ID={DROPPED_ID}"])
+
+    def _match(self, *alternatives: Iterable[str]) -> None:
+        self._reader.flush_matches()
+        for number, fields in enumerate(alternatives):
+            if number:
+                self._reader.add_disjunction()
+            self._reader.add_match(*fields)
 
     def _descriptor(self) -> int | None:
         try:
@@ -197,6 +263,20 @@ class JournalReader:
         except OSError as error:
             raise _unavailable(error) from error
 
+    def read_units(
+        self, units: Iterable[str], since: Instant, until: Instant
+    ) -> Iterator[tuple[bytes | None, Instant]]:
+        """Read the lines of these units with `since <= t <= until`, as `read` gives them. Leaves the place unset."""
+        try:
+            self._match(*line_matches(self._settings, sorted(units)))
+            self.seek(since)
+            for message, at in self.read():
+                if at > until:
+                    break
+                yield message, at
+        finally:
+            self._match_lines()
+
     def read_back(self, until: Instant) -> Iterator[tuple[bytes | None, Instant]]:
         """Read from the last entry with `t <= until` back to the beginning, as `read` gives it."""
         self.seek(until)
@@ -229,51 +309,120 @@ class JournalReader:
             return b""
         return value
 
-    def system_message_id(self) -> str:
-        """Return the MESSAGE_ID of the entry read last if it is systemd's or journald's own; else nothing."""
-        get = self._reader._get  # noqa: SLF001
-        try:
-            message_id: str = get("MESSAGE_ID").decode("ascii", "replace")
-            return message_id if get("_TRANSPORT") == b"driver" or get("_PID") == b"1" else ""
-        except (KeyError, OSError):
-            return ""
+    def is_of_journald(self) -> bool:
+        """Return whether the entry read last is journald's own: that it suppressed lines of a unit."""
+        return self._field("_TRANSPORT") == b"driver" and self._text("MESSAGE_ID") == DROPPED_ID
 
-    def latest_unit_state(self, until: Instant) -> UnitState | None:
-        """Look up PID 1's latest word on the unit with `t <= until`, however long ago. Leaves the place unset."""
+    def unit_messages(self, place: Instant | str) -> tuple[list[UnitMessage], str | None]:
+        """Read the managers' messages about the units, from an instant or behind a cursor on. Leaves the place unset.
+
+        Returns:
+            The messages, in the journal's order, and the cursor of the last one that was read; None if there was none.
+
+        """
+        found: list[UnitMessage] = []
+        count, is_watched = 0, watched_units(self._settings).matches
         try:
-            self._reader.flush_matches()
-            self._reader.add_match(_PID="1", UNIT=self._settings.unit)
-            for message_id in RUNNING_BY_ID:
-                self._reader.add_match(MESSAGE_ID=message_id)
-            found = next(self.read_back(until), None)
-            return None if found is None else UnitState(found[1], RUNNING_BY_ID[self.system_message_id()])
+            self._match(*unit_matches(self._settings, RUNNING_BY_ID), _BOOTED)
+            if isinstance(place, str):
+                self.seek_cursor(place)
+            else:
+                self.seek(place)
+            while self._is_on_unread or self._reader._next():  # noqa: SLF001
+                self._is_on_unread = False
+                count += 1
+                unit = self._text("UNIT")
+                if not unit or is_watched(unit):  # a unit of a user matches by its name
+                    found.append(self._unit_message())
+            return found, self.cursor() if count else None
         except OSError as error:
             raise _unavailable(error) from error
         finally:
-            self._match()
+            self._match_lines()
+
+    def latest_unit_messages(self, until: Instant) -> list[UnitMessage]:
+        """Look up the managers' latest messages with `t <= until`, however long ago. Leaves the place unset.
+
+        Returns:
+            Of each unit as many as tell its state and since when, all in the order of time.
+
+        """
+        try:
+            about_each = matches_about_each(self._settings, {*self.units, *self._instances}, RUNNING_BY_ID)
+            found = [message for fields in about_each for message in self._latest_messages(fields, until)]
+            self._match(_BOOTED)
+            self.seek(until)
+            if self._reader._previous():  # noqa: SLF001
+                found.append(self._unit_message())
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+        return sorted(found, key=lambda message: message.at)
+
+    def _latest_messages(self, fields: Iterable[str], until: Instant) -> list[UnitMessage]:
+        """Read back to the start of the unit's latest run, the latest message first."""
+        self._match(fields)
+        self.seek(until)
+        found: list[UnitMessage] = []
+        while len(found) < _LATEST_MESSAGES and self._reader._previous():  # noqa: SLF001
+            message = self._unit_message()
+            # A directory may hold the messages of several machines.
+            if found and found[-1].is_start_after(message) and self._settings.directory is None:
+                break
+            found.append(message)
+        return found
+
+    def _unit_message(self) -> UnitMessage:
+        message_id = self._text("MESSAGE_ID")
+        unit, invocation = self._text("UNIT"), "INVOCATION_ID"
+        if not unit:
+            user_unit, invocation = self._text("USER_UNIT"), "USER_INVOCATION_ID"
+            unit = user_unit and f"{self._text('_UID')}/{user_unit}"  # no system unit has a name with a slash
+        return UnitMessage(
+            unit="" if message_id in BOOTED_IDS else unit,
+            at=self._reader._get_realtime(),  # noqa: SLF001
+            is_running=RUNNING_BY_ID.get(message_id, False),
+            invocation=self._text(invocation) if self._has(invocation) else None,
+            machine=self._text("_MACHINE_ID"),
+            boot=self._text("_BOOT_ID"),
+        )
+
+    def _text(self, name: str) -> str:
+        return self._field(name).decode("utf-8", "replace")
+
+    def _has(self, name: str) -> bool:
+        try:
+            self._reader._get(name)  # noqa: SLF001
+        except (KeyError, OSError):
+            return False
+        return True
 
     def oldest_at(self) -> Instant | None:
         """Look up when the oldest entry of the whole journal was made; None if it is empty. Leaves the place unset."""
+        namespace = self._settings.namespace
         try:
-            self._reader.flush_matches()
+            self._match(*([] if namespace is None else [[f"_NAMESPACE={namespace}"]]))
             self._reader.seek_head()
             return self._reader._get_realtime() if self._reader._next() else None  # noqa: SLF001
         except OSError as error:
             raise _unavailable(error) from error
         finally:
-            self._match()
+            self._match_lines()
 
-    def has_entries(self) -> bool:
-        """Return whether there is any entry by the unit, or by PID 1 about it. Leaves the place unset."""
+    def has_lines(self) -> bool:
+        """Return whether there is any line of the units, however long ago. Leaves the place unset."""
+        lines = line_matches(self._settings, self.units)
+        if not lines:
+            return False
         try:
-            self._reader.flush_matches()
-            self._match_unit()
+            self._match(*lines)
             self._reader.seek_head()
             return bool(self._reader._next())  # noqa: SLF001
         except OSError as error:
             raise _unavailable(error) from error
         finally:
-            self._match()
+            self._match_lines()
 
     def cursor(self) -> str:
         """Name the entry read last; there must be one."""
@@ -302,6 +451,15 @@ class JournalReader:
         self._reader.close()
 
 
+def _opened(settings: JournalSettings) -> Any:
+    if settings.directory is not None:
+        return journal.Reader(path=str(settings.directory))
+    if settings.namespace is not None:
+        # What the service manager logs about a unit is in the default namespace, wherever the unit logs.
+        return journal.Reader(flags=_LOCAL_ONLY | _WITH_DEFAULT_NAMESPACE, namespace=settings.namespace)
+    return journal.Reader()
+
+
 def _unavailable(error: OSError) -> SourceUnavailable:
     return SourceFailing(f"the journal cannot be read: {error.strerror or error}")
 
@@ -327,7 +485,7 @@ def _unreadable(settings: JournalSettings) -> list[Path]:
 
     Who may read only the entries of his own user sees nothing of a service's.
     """
-    files = [directory / "system.journal" for directory in _directories(settings)]
+    files = [directory / "system.journal" for directory in _every_directory(settings)]
     return [file for file in files if file.exists() and not os.access(file, os.R_OK)]
 
 
@@ -350,7 +508,13 @@ def _changed_at(settings: JournalSettings) -> list[int]:
     return [directory.stat().st_mtime_ns for directory in _directories(settings) if directory.is_dir()]
 
 
+def _every_directory(settings: JournalSettings) -> list[Path]:
+    """Return these directories, and those of the default namespace."""
+    directories = _directories(settings)
+    return directories if settings.namespace is None else directories + _directories(replace(settings, namespace=None))
+
+
 def _identities(settings: JournalSettings) -> list[tuple[int, int]]:
     """Return the device and inode of each of these directories that is there."""
-    states = [directory.stat() for directory in _directories(settings) if directory.is_dir()]
+    states = [directory.stat() for directory in _every_directory(settings) if directory.is_dir()]
     return [(state.st_dev, state.st_ino) for state in states]

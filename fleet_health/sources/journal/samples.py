@@ -38,7 +38,7 @@ def sample_lines(
     """Look up the latest refusals of some hosts; at most three lines each, oldest first, without secrets.
 
     Args:
-        settings: Which journal, which unit, and how its lines are read.
+        settings: Which journal, which units, and how their lines are read.
         hosts: The hosts.
         since: How far back to look.
         until: From where on.
@@ -56,6 +56,7 @@ def sample_lines(
     except SourceUnavailable:
         return found
     try:
+        reader.find_instances(since)
         parse = log_parser(settings).parse
         gives_up_at = time.monotonic() + _PATIENCE
         for number, (message, at) in enumerate(reader.read_back(until)):
@@ -79,14 +80,17 @@ def sample_lines(
 
 
 def journal_command(settings: JournalSettings, host: str, since: Instant) -> str:
-    """Return the command that shows all of the unit's lines about a host, or with an empty host all of them."""
-    words = ["journalctl", f"--unit={settings.unit}", f"--since=@{since // SECOND_US}"]
+    """Return the command that shows the receiver's lines about a host; with an empty host all, and systemd's on it."""
+    words = ["journalctl", *(f"--unit={unit}" for unit in settings.units), f"--since=@{since // SECOND_US}"]
     if settings.directory is not None:
         words.append(f"--directory={settings.directory}")
     if settings.namespace is not None:
-        words.append(f"--namespace={settings.namespace}")
+        words.append(f"--namespace=+{settings.namespace}")
     if host:
         words.append(f"--grep={_literal(host)}")
+    # What systemd logs about the units has none of these fields.
+    for number, fields in enumerate(settings.match if host or not settings.units else ()):
+        words += ["+", *fields] if number else fields
     return shlex.join(words)
 
 

@@ -1,7 +1,8 @@
-"""What systemd and journald themselves say of a unit, told apart from what the unit says.
+"""What systemd and journald themselves log about a unit, told apart from what the unit logs.
 
-The ids are those of <systemd/sd-messages.h>. A unit can write any text, and any field but those that begin with an
-underscore; so an entry counts only if its trusted fields say that it is PID 1's, or journald's own.
+The ids are those of <systemd/sd-messages.h>; no sentence is read for a state. A unit can write any text, and any field
+but those that begin with an underscore; so an entry counts only if its trusted fields show that it is the service
+manager's, or journald's own.
 """
 
 from __future__ import annotations
@@ -10,43 +11,54 @@ import re
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import SUPPRESSED, Gap
-from fleet_health.model.observation import UnitState
+from fleet_health.sources.journal.matches import is_suppressed_unit
 
 if TYPE_CHECKING:
+    from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
 
+# Others tell no state. A process that exited or was killed for want of memory (98e32220…, fe6faa94…) may be one of
+# several, or a reload; if the unit ends by it, one of these follows.
 RUNNING_BY_ID = {
-    "39f53479d3a045ac8e11786248231fbf": True,  # started
+    "39f53479d3a045ac8e11786248231fbf": True,  # started; also a start that was skipped, see `UnitStates`
     "9d1aaa27d60140bd96365438aad20286": False,  # stopped
-    "be02cf6855d2428ba40df7e9d022f03d": False,  # failed to start
+    "be02cf6855d2428ba40df7e9d022f03d": False,  # failed to start, also because a dependency or an assertion failed
     "7ad2d189f7e94e70a38c781354912448": False,  # deactivated successfully
     "d9b373ed55a64feb8242e02dbe79a49c": False,  # failed with a result
+    "0e4284a0caca4bfc81c0bb6786972673": False,  # skipped for ExecCondition=
 }
-"""The MESSAGE_ID of PID 1's messages that tell a unit's state -> whether it runs."""
+"""The MESSAGE_ID of a service manager's messages that tell a unit's state -> whether it runs."""
+
+BOOTED_IDS = frozenset(
+    (
+        "b07a249cd024414a82dd00cd181378ff",  # start-up is complete
+        "eed00a68ffd84e31882105fd973abdd1",  # the same in a container
+    )
+)
+"""The MESSAGE_IDs of PID 1's message that the boot is over: what is to run by then has been started."""
 
 DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
 """The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""
 
+SUPPRESSED_WORD = b"Suppressed "
+"""What journald's message begins with, so that no other line need be looked at any closer."""
+
 # More digits than that no count has.
-_is_count = re.compile(rb"Suppressed (\d{1,18}) ").match
+_count = re.compile(rb"Suppressed (\d{1,18}) ").match
 
 
-class SystemMessages:
-    """Tells those of one unit."""
+def suppressed_gap(settings: JournalSettings, message: bytes, last_at: Instant, at: Instant) -> Gap | None:
+    """Return the gap that a message of journald reports; None if it is about another unit.
 
-    def __init__(self, unit: str) -> None:
-        # What every such message begins with, so that the others need not be looked at any closer.
-        self.first_words = b"Started ", b"Stopped ", b"Failed to start ", b"Suppressed ", f"{unit}: ".encode()
-        self._dropped_from = f" from {unit}".encode()
+    Args:
+        settings: Which units are the receiver's.
+        message: The message.
+        last_at: When the last line came: they were suppressed after it.
+        at: When the message came.
 
-    def state(self, message_id: str, at: Instant) -> UnitState | None:
-        """Return what PID 1 says of the unit with an id; None if it is not about that."""
-        return UnitState(at, RUNNING_BY_ID[message_id]) if message_id in RUNNING_BY_ID else None
-
-    def gap(self, message_id: str, message: bytes, last_at: Instant, at: Instant) -> Gap | None:
-        """Return the gap that a message of journald reports, given when the last message came; None for another one."""
-        if message_id != DROPPED_ID or not message.endswith(self._dropped_from):
-            return None
-        # They were dropped after the last one that got through.
-        count = _is_count(message)
-        return Gap(last_at, at, SUPPRESSED, int(count[1]) if count else 0)
+    """
+    _, is_named, unit = message.rpartition(b" from ")
+    if not is_named or not is_suppressed_unit(settings, unit.decode("utf-8", "replace")):
+        return None
+    count = _count(message)
+    return Gap(last_at, at, SUPPRESSED, int(count[1]) if count else 0)

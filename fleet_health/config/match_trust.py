@@ -1,0 +1,29 @@
+"""Whether the matches of a configuration can be met by entries that other users of the machine write."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.config.schema import JournalSettings
+
+# journald sets every field that begins with an underscore, but `_COMM`, `_EXE` or `_SYSTEMD_USER_UNIT` tell of a
+# process only what its user chose. These tell whose process it is.
+_OWNERS = frozenset(
+    ("_SYSTEMD_UNIT", "_SYSTEMD_CGROUP", "_SYSTEMD_INVOCATION_ID", "_SYSTEMD_SLICE", "_UID", "_GID"),
+)
+
+
+def match_warnings(settings: JournalSettings) -> Iterator[str]:
+    """Write a warning for each alternative of `journal.match` that anyone on the machine can meet."""
+    if settings.units:
+        return
+    for fields in settings.match:
+        if _OWNERS.isdisjoint(field.partition("=")[0] for field in fields):
+            yield (
+                f"journal.match: any user of this machine can write entries with {' and '.join(fields)}, and so have"
+                " uploads and refusals counted for any host. Set `journal.unit`, or also match the unit or user that"
+                " writes them, such as `_SYSTEMD_UNIT=docker.service` or `_UID=1000`"
+            )

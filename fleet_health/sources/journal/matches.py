@@ -1,0 +1,112 @@
+"""Which entries of a journal are the receiver's, and which are the service manager's about it: as libsystemd matches.
+
+Each list stands for entries that have all of its fields; of a field that it has several times, one value is enough.
+Where a client of the journal can write any text, only fields that journald sets itself (`_PID`, `_UID`, …) decide.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+from fleet_health.model.host_globs import HostGlobs, is_plain
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Sequence
+
+    from fleet_health.config.schema import JournalSettings
+
+MANAGER = "init.scope"
+"""The unit in which a service manager itself runs."""
+
+
+def plain_units(settings: JournalSettings) -> list[str]:
+    """Return the units that are configured by their full names."""
+    return list(filter(is_plain, settings.units))
+
+
+def instances(settings: JournalSettings, units: Iterable[str]) -> set[str]:
+    """Return those of some system units that the globs of the receiver's units match."""
+    globs = [glob for glob in settings.units if not is_plain(glob)]
+    return {unit for unit in units if any(fnmatchcase(unit, glob) for glob in globs)}
+
+
+def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list[str]]:
+    """Return what the receiver's own lines match, given all its units by name."""
+    if settings.units and not units:
+        return []
+    # The lines of a slice are those of the units in it, as for `journalctl --unit=`.
+    of_slices = [f"_SYSTEMD_SLICE={unit}" for unit in units if unit.endswith(".slice")]
+    of_others = [f"_SYSTEMD_UNIT={unit}" for unit in units if not unit.endswith(".slice")]
+    alternatives = [named for named in (of_others, of_slices) if named] or [[]]
+    return [[*named, *fields] for named in alternatives for fields in settings.match or ((),)]
+
+
+def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:
+    """Return what the messages of the service managers about the receiver's units match.
+
+    If a unit is a glob, the messages about every unit match: `watched_units` tells them apart.
+    """
+    ids, watched = [f"MESSAGE_ID={one}" for one in message_ids], _watched(settings)
+    found = [["_PID=1", *ids, *(f"UNIT={unit}" for unit in watched if all(map(is_plain, watched)))]] if watched else []
+    return found + [[*by_manager, *ids, f"USER_UNIT={unit}"] for by_manager, unit in _of_users(settings)]
+
+
+def matches_about(unit: str, message_ids: Iterable[str]) -> list[str]:
+    """Return what PID 1's messages about a unit match."""
+    return ["_PID=1", f"UNIT={unit}", *(f"MESSAGE_ID={one}" for one in message_ids)]
+
+
+def matches_about_each(
+    settings: JournalSettings, units: Iterable[str], message_ids: Collection[str]
+) -> list[list[str]]:
+    """Return the same for each of some units, for the sockets that can start them, and for the units of users."""
+    named = with_sockets([*units, *filter(is_plain, _units(settings))])
+    ids = [f"MESSAGE_ID={one}" for one in message_ids]
+    of_users = [[*by_manager, *ids, f"USER_UNIT={unit}"] for by_manager, unit in _of_users(settings)]
+    return [matches_about(unit, message_ids) for unit in named] + of_users
+
+
+def watched_units(settings: JournalSettings) -> HostGlobs:
+    """Return the globs of the system units whose messages tell of the receiver."""
+    return HostGlobs(tuple(_watched(settings)))
+
+
+def is_suppressed_unit(settings: JournalSettings, unit: str) -> bool:
+    """Return whether lines that journald suppressed, of a unit, may have been the receiver's."""
+    managers = (f"user@{uid}.service" for fields in settings.match for uid in _values(fields, "_UID"))
+    return any(fnmatchcase(unit, glob) for glob in (*_units(settings), *managers))
+
+
+def with_sockets(units: Sequence[str]) -> list[str]:
+    """Return services with the sockets that can start them, by systemd's own rule for their names."""
+    found = dict.fromkeys(units)
+    for unit in units:
+        name, _, kind = unit.rpartition(".")
+        if kind == "service":
+            found[f"{name}.socket"] = None
+            if "@" in name:  # Accept=yes
+                found[f"{name.partition('@')[0]}.socket"] = None
+    return list(found)
+
+
+def _units(settings: JournalSettings) -> list[str]:
+    return list(settings.units) or [unit for fields in settings.match for unit in _values(fields, "_SYSTEMD_UNIT")]
+
+
+def _watched(settings: JournalSettings) -> list[str]:
+    return with_sockets(_units(settings))
+
+
+def _of_users(settings: JournalSettings) -> Iterator[tuple[list[str], str]]:
+    """Return, for each unit of a user that `match` names together with the user, what his manager matches, and it."""
+    for fields in settings.match:
+        # His manager is one of his processes: its messages are as good as his word about himself.
+        for uid in _values(fields, "_UID"):
+            by_manager = [f"_SYSTEMD_USER_UNIT={MANAGER}", f"_UID={uid}"]
+            for unit in with_sockets(_values(fields, "_SYSTEMD_USER_UNIT")):
+                yield by_manager, unit
+
+
+def _values(fields: Sequence[str], name: str) -> list[str]:
+    return [value for field, _, value in (one.partition("=") for one in fields) if field == name]
