@@ -237,7 +237,7 @@ class Daemon:
         memory = state_to_save(
             self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
         )
-        return await wrap(self._saving.due)(memory, clock.now(), fleet.uploads)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(memory, clock.now(), fleet)  # off the loop: there may be many hosts
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""

@@ -33,6 +33,7 @@ from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors import silent, too_many_hosts, unknown_hosts
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
+from fleet_health.model.pauses import paused_us
 from fleet_health.model.schedule import first_tick_at
 from fleet_health.model.subject import EVERY_HOST
 
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.suppression import Suppression, Suppressions
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.instant import Instant
+    from fleet_health.model.pauses import Pause
     from fleet_health.model.subject import Pair
 
 # Beside a missed tick: nobody has watched if the latest evaluation is longer ago. No machine is busy for so long.
@@ -85,6 +87,7 @@ class Incidents:
         self.open: dict[Pair, Incident] = {}
         self._found: Mapping[Pair, Finding] = {}
         """What the latest evaluation found."""
+        self._pauses: Sequence[Pause] = ()
         self._is_clock_behind = False
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
@@ -169,7 +172,7 @@ class Incidents:
         before, now = self.at, evaluation.at
         grouped = self._grouped
         self.at, self._now = now if before is None else max(before, now), now
-        self._is_clock_behind = evaluation.is_clock_behind
+        self._is_clock_behind, self._pauses = evaluation.is_clock_behind, evaluation.pauses
         if not evaluation.is_clock_behind:
             self._dedup_keys.prune(now)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
@@ -349,7 +352,9 @@ class Incidents:
         return facts if suppression is None else facts | int(suppression.fact)
 
     def _is_early(self, incident: Incident, now: Instant) -> bool:
-        return self._policy.is_within_grace((incident.host, incident.symptom), incident.opened_at, now)
+        # Time in which no host could upload is none that a host has stayed away for.
+        counted_from = incident.opened_at + paused_us(self._pauses, incident.opened_at, now)
+        return self._policy.is_within_grace((incident.host, incident.symptom), counted_from, now)
 
     def _is_not_due(self, incident: Incident, now: Instant) -> bool:
         return not self._policy.is_due(incident.opened_at, incident.last_notified_at, now)

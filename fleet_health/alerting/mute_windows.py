@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from fleet_health.model.instant import from_datetime
+from fleet_health.model.pauses import Pause
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
-    from datetime import time
+    from collections.abc import Iterator
+    from datetime import date, time
     from zoneinfo import ZoneInfo
 
     from fleet_health.model.host_globs import HostGlobs
@@ -48,6 +51,25 @@ class MuteWindow:
         if self.begins < self.ends:
             return day in self.days and self.begins <= clock < self.ends
         return (day in self.days and clock >= self.begins) or ((day - 1) % 7 in self.days and clock < self.ends)
+
+    def pauses(self, since: Instant, until: Instant) -> Iterator[Pause]:
+        """Return every stretch of it that has a part of the time between two instants, in order.
+
+        Where the clock is set by an hour in the night, the longer reading of a time that it shows twice or never holds.
+        """
+        first, last = ((_EPOCH + timedelta(microseconds=at)).astimezone(self.zone).date() for at in (since, until))
+        for number in range(-1, (last - first).days + 1):
+            day = first + timedelta(days=number)
+            if day.weekday() in self.days:
+                end_day = day if self.begins < self.ends else day + timedelta(days=1)
+                begin, end = min(self._instants(day, self.begins)), max(self._instants(end_day, self.ends))
+                if begin <= until and since <= end:
+                    yield Pause(begin, end, "the mute window ended")
+
+    def _instants(self, day: date, at: time) -> list[Instant]:
+        """Return when the wall clock shows a time on a day, by both readings."""
+        there = datetime.combine(day, at, tzinfo=self.zone)
+        return [from_datetime(there.replace(fold=fold).astimezone(UTC)) for fold in (0, 1)]
 
     def in_words(self) -> str:
         """Return when it ends, for a person: `[[quiet]] until 06:00 Europe/Berlin`."""

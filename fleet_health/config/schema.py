@@ -145,7 +145,8 @@ class Settings:
         """Return by what the fleet is evaluated."""
         detectors = self.detectors()
         symptoms = frozenset(detector.symptom for detector in detectors)
-        return Rules(detectors, self.policy, Scope(symptoms, self.ignored, frozenset(self.expected)))
+        scope = Scope(symptoms, self.ignored, frozenset(self.expected))
+        return Rules(detectors, self.policy, scope, self.mute_windows)
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.spec import Detector, Finding
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.pauses import Pause
     from fleet_health.model.subject import Pair
 
 
@@ -46,6 +47,7 @@ class Evaluation:
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
+        pauses: Over which time no host could upload: time in which an absence does not grow.
         not_evaluated: The symptoms that were not looked for, because too little was seen or the clock was uncertain.
 
     """
@@ -62,6 +64,7 @@ class Evaluation:
     is_clock_behind: bool = False
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
     forgotten: frozenset[Pair] = frozenset()
+    pauses: tuple[Pause, ...] = ()
     not_evaluated: tuple[str, ...] = ()
 
 
@@ -120,6 +123,7 @@ def evaluate(
         limits,
         {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
         forgotten=frozenset(forgotten),
+        pauses=fleet.pauses(EVERY_HOST, now),
     )
 
 
@@ -157,5 +161,4 @@ def lookback_of(detectors: Sequence[Detector]) -> Lookback:
 
 def evict(fleet: Fleet, lookback: Lookback, now: Instant) -> dict[str, Instant]:
     """Forget what no evaluation from `now` on asks for; return the hosts that are gone, with their last uploads."""
-    fleet.traffic.evict(now - lookback.traffic_us)
-    return fleet.uploads.evict(now - lookback.uploads_us)
+    return fleet.standing_still().evict(now - lookback.uploads_us, now - lookback.traffic_us, now)

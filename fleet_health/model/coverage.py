@@ -118,6 +118,7 @@ class Coverage:
         unseen_since: Since when it cannot be read; None while it can.
         reason: Why it cannot be read; empty while it can.
         gaps: What it has not shown, and will not.
+        late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
 
     """
 
@@ -125,6 +126,7 @@ class Coverage:
     unseen_since: Instant | None = None
     reason: str = ""
     gaps: tuple[Gap, ...] = ()
+    late_us: int = 0
 
     def is_whole(self, since: Instant, until: Instant) -> bool:
         """Return whether everything between two instants was seen, both included."""

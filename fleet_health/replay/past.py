@@ -73,13 +73,20 @@ class Part:
         self.rejections = read_every_row(settings, since, deliver)
         return self
 
-    def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
+    def read_journal(
+        self,
+        settings: JournalSettings,
+        since: Instant,
+        until: Instant,
+        on_progress: OnProgress,
+        states_since: Instant | None = None,
+    ) -> Part:
         """Read the journal's entries; raises SourceUnavailable."""
 
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
 
-        self.rejections, self.gaps, self.last_at = read_journal(settings, since, until, deliver)
+        self.rejections, self.gaps, self.last_at = read_journal(settings, since, until, deliver, states_since)
         return self
 
     def adopt(self, other: Part) -> None:
@@ -160,6 +167,11 @@ class Past:
         """Return every host that the index has a row of."""
         return frozenset(self.parts[0].numbers)
 
+    def states(self) -> Iterator[UnitState]:
+        """Return systemd's words on the receiver's unit, in order."""
+        for state in sorted(state for part in self.parts for state in part.states):
+            yield UnitState(state // 2, bool(state % 2))
+
     def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
         """Return what was observed from an instant on, in order of time, and before it systemd's latest word."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
@@ -173,6 +185,7 @@ class Past:
         on_progress: OnProgress,
         *,
         is_alone: bool = True,
+        rows_since: Instant | None = None,
     ) -> None:
         """Read both sources.
 
@@ -183,6 +196,7 @@ class Past:
             span: The begin and the end, included.
             on_progress: Is told how far one of them has been read.
             is_alone: Whether this process is to do all of it.
+            rows_since: From when on the index is read; None for as far back from the begin as `lookback` says.
 
         Raises:
             SourceUnavailable: One of them is missing, or cannot be read.
@@ -190,14 +204,16 @@ class Past:
         """
         since, until = span
         begin, middle = since - lookback.traffic_us, (since + until) // 2
+        rows_since = since - lookback.uploads_us if rows_since is None else rows_since
+        states_since = min(begin, rows_since)
         rows, first, second = self._part(), self._part(), self._part()
         if is_alone:
-            rows.read_index(index, since - lookback.uploads_us, until, on_progress)
-            first.read_journal(journal, begin, until, on_progress)
+            rows.read_index(index, rows_since, until, on_progress)
+            first.read_journal(journal, begin, until, on_progress, states_since)
         else:
-            reading_rows = Beside(lambda: rows.read_index(index, since - lookback.uploads_us, until, _show_nothing))
+            reading_rows = Beside(lambda: rows.read_index(index, rows_since, until, _show_nothing))
             reading_second = Beside(lambda: second.read_journal(journal, middle + 1, until, _show_nothing))
-            first.read_journal(journal, begin, middle, on_progress)
+            first.read_journal(journal, begin, middle, on_progress, states_since)
             rows.adopt(reading_rows.result())
             second.adopt(reading_second.result())
             second.follow_on(first, middle + 1)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from fleet_health.detectors.spec import Lookback
 from fleet_health.model.coverage import recent
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
-    from fleet_health.detectors.spec import Lookback
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
@@ -103,8 +103,6 @@ class Intake:
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
         self.known_newcomers: Mapping[str, Instant] = {}
         """Which of them had turned up for the first time within the lookback, each with its first row; likewise."""
-        self.known_skips: tuple[tuple[Instant, Instant], ...] = ()
-        """From when to when time was skipped while the same index was read; likewise."""
         self.known_left_out = LeftOut()
         """What a full table had left out by the same index; likewise."""
         self._is_held = False
@@ -155,7 +153,7 @@ class Intake:
         if index is None or index.settings != settings.index or index.lookback_us < lookback.uploads_us:
             index = self._open_index(settings.index, lookback.uploads_us, settings.host_limit, settings.ignored)
         if journal is None or journal.settings != settings.journal or journal.lookback_us < lookback.traffic_us:
-            journal = self._open_journal(settings.journal, lookback.traffic_us, settings.host_limit, settings.ignored)
+            journal = self._open_journal(settings.journal, lookback, settings.host_limit, settings.ignored)
         await self._catch_up_with(index, journal)
         return PreparedSources(index, journal, lookback, settings.host_limit, settings.ignored)
 
@@ -170,6 +168,15 @@ class Intake:
         )
         self.fleet.limit_hosts(prepared.host_limit)
         return old
+
+    def note_boot(self, booted_at: Instant, known_until: Instant | None) -> None:
+        """Record when this machine booted: nobody could upload from when our own records end until then.
+
+        A journal in another directory is that of another machine, or of the past.
+        """
+        journal = self._journal
+        if known_until is not None and journal is not None and journal.settings.directory is None:
+            self.fleet.shut_down(known_until, booted_at)
 
     async def adopt(self, settings: Settings, lookback: Lookback) -> None:
         """Prepare other sources, and switch to them."""
@@ -192,7 +199,8 @@ class Intake:
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.uploads.limit, self._journal.follower.state.gaps
             index = self._open_index(self._index.settings, self._index.lookback_us, limit, self._ignored)
-            journal = self._open_journal(self._journal.settings, self._journal.lookback_us, limit, self._ignored)
+            lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)
+            journal = self._open_journal(self._journal.settings, lookback, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
             state = journal.follower.state
@@ -302,11 +310,9 @@ class Intake:
         newcomers: Mapping[str, Instant] = {}
         if self._index is None:
             known, newcomers, table.left_out = self.known_uploads.items(), self.known_newcomers, self.known_left_out
-            table.skips = self.known_skips
         elif self._index.settings == settings:
             uploads = self.fleet.uploads
             known, newcomers, table.left_out = uploads.items(), uploads.newcomers, uploads.left_out
-            table.skips = uploads.skips
         # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
         # long ago to be evaluated by is missed at the next evaluation.
@@ -320,9 +326,14 @@ class Intake:
         return _Source(self._pulsing(follower, self._index_pulse), settings, lookback_us, table)
 
     def _open_journal(
-        self, settings: JournalSettings, lookback_us: int, host_limit: int, ignored: HostGlobs
+        self, settings: JournalSettings, lookback: Lookback, host_limit: int, ignored: HostGlobs
     ) -> _JournalSource:
+        lookback_us = lookback.traffic_us
         table = Traffic(host_limit, ignored, self.fleet.register)
+        if self._journal is None:
+            table.unit_history.seen_until = self.journal_seen_until or 0
+        elif self._journal.settings == settings:
+            table.adopt_unit(self.fleet.traffic)
         deliver = self._unless_held(table.record)
         follower = JournalFollower(
             settings,
@@ -330,6 +341,8 @@ class Intake:
             deliver=deliver,
             clock=self._clock,
             seen_until=self.journal_seen_until if self._journal is None else None,
+            # A host's absence is known as far back as its uploads, and so must be when it could not upload.
+            states_us=max(0, lookback.uploads_us - lookback_us),
         )
         if self._journal is None:
             follower.state.gaps = recent(self.journal_gaps, self._clock() - lookback_us, lookback_us)

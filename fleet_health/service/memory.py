@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.silences import SilenceWatch
-    from fleet_health.model.fleet import Uploads
+    from fleet_health.model.fleet import Fleet
     from fleet_health.model.history import History
     from fleet_health.records.alert_log import AlertLog
     from fleet_health.records.state_file import StateFile
@@ -51,7 +51,8 @@ class SavedState(msgspec.Struct):
         uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
         newcomers: Which of them turned up for the first time within the lookback, each with its first row.
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
-        skips: From when to when time was skipped, because the clock was set ahead or the machine slept.
+        skips: From when to when time was skipped, because the clock was set ahead.
+        shutdowns: From when to when the machine was off or asleep.
 
     """
 
@@ -65,14 +66,15 @@ class SavedState(msgspec.Struct):
     newcomers: dict[str, Instant] = {}
     left_out: tuple[int, str, Instant] | None = None
     skips: list[tuple[Instant, Instant]] = []
+    shutdowns: list[tuple[Instant, Instant]] = []
 
     def prepare(self, intake: Intake, index_path: Path) -> None:
         """Tell an intake that has read nothing yet what is known of its sources; of an index if it is the same one."""
         intake.journal_seen_until = self.journal_seen_until
         intake.journal_gaps = self.journal_gaps
+        intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         if self.index_path == str(index_path):
             intake.known_uploads, intake.known_newcomers = self.uploads, self.newcomers
-            intake.known_skips = tuple(self.skips)
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
 
@@ -99,7 +101,7 @@ class Saving:
         self._lasting = b""
         self._at: Instant | None = None
 
-    def due(self, memory: SavedState, now: Instant, uploads: Uploads) -> bytes | None:
+    def due(self, memory: SavedState, now: Instant, fleet: Fleet) -> bytes | None:
         """Return the state to save with the uploads, encoded; None if only instants have changed since it last was."""
         incidents = msgspec.structs.replace(memory.incidents, at=None)
         passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot()}
@@ -107,6 +109,7 @@ class Saving:
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now
+        uploads = fleet.uploads
         left_out = (
             (uploads.left_out.count, uploads.left_out.host, uploads.left_out.latest_at) if uploads.was_full else None
         )
@@ -116,7 +119,8 @@ class Saving:
                 uploads=dict(uploads.items()),
                 newcomers=dict(uploads.newcomers),
                 left_out=left_out,
-                skips=list(uploads.skips),
+                skips=list(fleet.skips),
+                shutdowns=list(fleet.shutdowns),
             )
         )
 
@@ -141,17 +145,21 @@ def recall(file: StateFile[SavedState]) -> SavedState:
 
 class _Saved(msgspec.Struct):
     incidents: Snapshot
+    journal_seen_until: Instant | None = None
+    skips: list[tuple[Instant, Instant]] = []
+    shutdowns: list[tuple[Instant, Instant]] = []
 
 
-def saved_incidents(directory: Path) -> Snapshot | None:
-    """Return the incidents of a service by its saved state, for who only looks; None if they are not to be had."""
+def saved_state(directory: Path) -> SavedState | None:
+    """Return the incidents and times of a service by its saved state, for who only looks; None if it is not there."""
     try:
         with SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
         saved = msgspec.json.decode(content, type=_Saved)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return examined(SavedState(incidents=saved.incidents))[0].incidents
+    times = {name: getattr(saved, name) for name in ("journal_seen_until", "skips", "shutdowns")}
+    return examined(SavedState(incidents=saved.incidents, **times))[0]
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Gap
-from fleet_health.model.instant import SECOND_US
+from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import index_parser, index_tail
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 
+
+STATES_BACK_US = 92 * 24 * HOUR_US
+"""How far back from where reading begins an outage of the receiver is looked for."""
 
 _BATCH = 10_000
 _GAP_US = 60 * SECOND_US
@@ -85,8 +88,11 @@ def read_journal(
     since: Instant,
     until: Instant,
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
+    states_since: Instant | None = None,
 ) -> tuple[RejectionCount, list[Gap], Instant]:
-    """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's latest word till then.
+    """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's words on the unit.
+
+    These begin with how the unit was at `states_since`; without that it is the latest one before `since`.
 
     Returns:
         What could not be read, by reason; what the journal does not show; and its last entry, or `since`.
@@ -98,7 +104,7 @@ def read_journal(
     parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
     parse_into = parser.parse_into
     system, last_at = SystemMessages(settings.unit), since
-    observations: list[LogObservation] = []
+    observations: list[LogObservation | UnitState] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
 
@@ -109,8 +115,7 @@ def read_journal(
         rejected.clear()
 
     reader = JournalReader(settings)
-    if (state := reader.latest_unit_state(since)) is not None:
-        deliver([state])
+    deliver(reader.unit_states(since if states_since is None else states_since, since))
     reader.seek(since)
     try:
         for message, at in reader.read():
@@ -122,7 +127,7 @@ def read_journal(
                 continue
             if message.startswith(system.first_words) and (message_id := reader.system_message_id()):
                 if (state := system.state(message_id, at)) is not None:
-                    deliver([state])
+                    observations.append(state)
                 elif (gap := system.gap(message_id, message, last_at, at)) is not None:
                     gaps.append(gap)
             else:
@@ -159,6 +164,20 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
     tail.read()
     tail.close()
     JournalReader(journal).close()
+
+
+def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> list[UnitState]:
+    """Look up systemd's words on the unit with `since <= t <= until`, and the latest before, in order.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    reader = JournalReader(settings)
+    try:
+        return reader.unit_states(since, until)
+    finally:
+        reader.close()
 
 
 def oldest_entry_at(settings: JournalSettings) -> Instant | None:

@@ -54,6 +54,7 @@ class SourceState:
         gaps: What was never seen, in order; the oldest are put together when there are many. In front of those that
             are recent is one in the place of those that lead up to them.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
+        late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
     """
@@ -68,6 +69,7 @@ class SourceState:
     gaps: list[Gap] = field(default_factory=list)
     newest_at: Instant | None = None
     window_us: int = 0
+    late_us: int = 0
 
     def is_seen(self, now: Instant) -> bool:
         """Return whether everything up to an instant was seen; not so while a read takes too long."""
@@ -77,8 +79,8 @@ class SourceState:
         """Return what an evaluation must know."""
         gaps = tuple(self.gaps)
         if self.unseen_since is None and self.seen_until is not None and self.seen_until < now:
-            return Coverage(self.name, self.seen_until, "reading it takes too long", gaps)
-        return Coverage(self.name, self.unseen_since, self.reason, gaps)
+            return Coverage(self.name, self.seen_until, "reading it takes too long", gaps, self.late_us)
+        return Coverage(self.name, self.unseen_since, self.reason, gaps, self.late_us)
 
     def known_coverage(self) -> Coverage:
         """Return what is known between two evaluations: not to have read to the present is no flaw then."""
@@ -113,6 +115,8 @@ class SourceState:
         elif self.reason:
             words += f" ({self.reason})"
         words += self._gaps_in_words(now)
+        if self.late_us:
+            words += f", rows dated {describe(self.late_us)} before they were written"
         if self.rejections.total:
             words += f", {_in_words(self.rejections)}"
         return words

@@ -29,6 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
+    "G": "Verdicts on real fleets",
     "S": "Attacks",
 }
 
@@ -99,6 +100,9 @@ _FAULTS = {
     "F5": "A template or a command of a suggested fix that does something else",
     "F7": "JSON that is nested too deeply, has odd numbers, half characters, or impossible times",
     "F8": "A row from the future",
+    "G7": "The receiver was stopped, keeps failing, or its machine was off: hosts are blamed just after the start",
+    "G8": "Hosts that are off in a mute window are blamed as it ends",
+    "G9": "A verdict that the other source refutes: rows stop, or are dated long ago, while uploads are accepted",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

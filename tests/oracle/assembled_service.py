@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.model.observation import UnitState
     from tests.oracle.limits import Limits
     from tests.oracle.oracle import Entry
 
@@ -188,8 +189,10 @@ class _ListReader:
         """Go to a place."""
         self._place = int(cursor)
 
-    def latest_unit_state(self, until: int) -> None:
+    def unit_states(self, since: int, until: int) -> list[UnitState]:
         """Know nothing of the unit."""
+        del since, until
+        return []
 
     def read(self) -> Iterator[tuple[bytes | None, int]]:
         """Read on to the present end."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fleet_health.alerting.incident import Incident, Snapshot
-from fleet_health.model.fleet import Uploads
+from fleet_health.model.fleet import Fleet
 from fleet_health.service.memory import SavedState, Saving
 
 SECOND = 1_000_000
@@ -27,7 +27,7 @@ def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
         (memory(5, one), 30 * SECOND),
     ]
 
-    assert [saving.due(state, now, Uploads()) is not None for state, now in states] == [
+    assert [saving.due(state, now, Fleet()) is not None for state, now in states] == [
         True,
         False,
         True,

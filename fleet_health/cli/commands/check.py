@@ -26,7 +26,7 @@ from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_S
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until, late_us
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
@@ -35,14 +35,15 @@ from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service import logging as logs
 from fleet_health.service.catch_up import recorded, unsent
-from fleet_health.service.memory import newest_alert_at, past_alerts, saved_incidents
+from fleet_health.service.memory import newest_alert_at, past_alerts, saved_state
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
-from fleet_health.sources.once import read_index, read_journal
+from fleet_health.sources.once import STATES_BACK_US, read_index, read_journal, unit_states
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
@@ -111,13 +112,27 @@ def run(options: argparse.Namespace) -> int:
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
     admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
     newest: dict[str, Instant] = {}
+    # As of a past instant, what a service knows now is not what it knew then.
+    state = saved_state(settings.state_directory) if options.now is None else None
+    saved = None if state is None else state.incidents
+    if state is not None:
+        fleet.skips, fleet.shutdowns = tuple(state.skips), tuple(state.shutdowns)
+        fleet.traffic.unit_history.seen_until = state.journal_seen_until or 0
+        if settings.journal.directory is None and saved is not None and saved.at is not None:
+            fleet.shut_down(saved.at, clock.booted_at(now))
 
     def take_in(uploads: Sequence[Upload]) -> None:
         newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
         fleet.uploads.record(admit(uploads, now)[0])
 
     try:
-        rejections = read_index(settings.index, now - lookback.uploads_us, until, take_in)
+        states = unit_states(settings.journal, now - STATES_BACK_US, now)
+    except SourceUnavailable:  # that is reported where its entries are read
+        states = []
+    rows_since = settings.rules().reading_begins_at(states, now)
+    try:
+        rejections = read_index(settings.index, rows_since, until, take_in)
+        late = Coverage("index", late_us=0 if options.now else _late_us(newest.get(INDEX), settings.index.path))
         newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
         _report(rejections, "index")
     except SourceUnavailable as error:
@@ -129,14 +144,13 @@ def run(options: argparse.Namespace) -> int:
             now - lookback.traffic_us,
             NEVER if options.now is None else now,  # what is dated ahead tells of the clock
             fleet.traffic.record,
+            min(rows_since, now - lookback.traffic_us),
         )
-        fleet.coverage = (Coverage("journal", gaps=tuple(gaps)),)
+        fleet.coverage = (late, Coverage("journal", gaps=tuple(gaps)))
         _report(rejections, "journal")
     except SourceUnavailable as error:
         _log.warning("journal not readable, only silent evaluated", reason=str(error))
-        fleet.coverage = (Coverage("journal", unseen_since=now, reason=str(error)),)
-    # As of a past instant, what a service knows now is not what it knew then.
-    saved = saved_incidents(settings.state_directory) if options.now is None else None
+        fleet.coverage = (late, Coverage("journal", unseen_since=now, reason=str(error)))
     behind = None
     if options.now is None:
         behind = _contradiction(settings, {**newest, SAVED_STATE: None if saved is None else saved.at}, now)
@@ -173,6 +187,16 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
         number: Decimal | None = getattr(options, name)
         given.append((key, name, None if number is None else f"{number:f}{unit}"))
     return {key: ("--" + name.replace("_", "-"), raw) for key, name, raw in given if raw is not None}
+
+
+def _late_us(newest_at: Instant | None, path: Path) -> int:
+    """Return how long before it was written the newest row is dated, if that is too long; else 0."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    # Just after a rotation it is empty, and the newest row stands in another file.
+    return late_us(newest_at, found.st_mtime_ns // 1000) if found.st_size else 0
 
 
 def _report(rejections: RejectionCount, source: str) -> None:

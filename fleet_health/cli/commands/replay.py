@@ -25,7 +25,7 @@ from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
-from fleet_health.sources.once import ensure_readable
+from fleet_health.sources.once import STATES_BACK_US, ensure_readable, unit_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -133,7 +133,12 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
         lookback = lookback_of(settings.detectors())
-        past.read(settings.index, settings.journal, lookback, (since, until), progress.reach, is_alone=processes == 1)
+        states = unit_states(settings.journal, since - STATES_BACK_US, since)
+        past.read(
+            *(settings.index, settings.journal, lookback, (since, until), progress.reach),
+            is_alone=processes == 1,
+            rows_since=replay.watched.rules.reading_begins_at(states, since),
+        )
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)

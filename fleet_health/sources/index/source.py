@@ -14,13 +14,13 @@ from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
 from fleet_health.files.rotation import rotated_files
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, late_us
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.tail import Tail
-from fleet_health.sources.state import no_later_than_written
+from fleet_health.sources.state import Phase, no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -89,6 +89,8 @@ class IndexFollower(Follower):
     def _read_block(self) -> tuple[Block, tuple[list[Upload], list[Rejection], int]]:
         block = self._tail.read()
         self.state.newest_at = self._written_at(block.lines)
+        if block.lines and self.state.phase is Phase.FOLLOWING:  # what was there before was written at any time
+            self.state.late_us = late_us(self._last_row_at, self._clock())
         return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
 
     def _written_at(self, lines: bytes) -> Instant | None:

@@ -22,6 +22,7 @@ from __future__ import annotations
 import errno
 import os
 import time
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +51,9 @@ _SPARE_DESCRIPTORS = 8
 
 _DAMAGED = Rejection("damaged journal entry", "")
 _BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMax=)", "")
+
+# A unit that fails again and again must not make the start long.
+_MOST_STATES = 1_000
 
 
 class JournalReader:
@@ -201,15 +205,22 @@ class JournalReader:
         except (KeyError, OSError):
             return ""
 
-    def latest_unit_state(self, until: Instant) -> UnitState | None:
-        """Look up PID 1's latest word on the unit with `t <= until`, however long ago. Leaves the place unset."""
+    def unit_states(self, since: Instant, until: Instant) -> list[UnitState]:
+        """Look up PID 1's words on the unit with `since <= t <= until`, and the latest before, however long ago.
+
+        At most the latest 1,000 are given, in order. Leaves the place unset.
+        """
         try:
             self._reader.flush_matches()
             self._reader.add_match(_PID="1", UNIT=self._settings.unit)
             for message_id in RUNNING_BY_ID:
                 self._reader.add_match(MESSAGE_ID=message_id)
-            found = next(self.read_back(until), None)
-            return None if found is None else UnitState(found[1], RUNNING_BY_ID[self.system_message_id()])
+            states: list[UnitState] = []
+            for _, at in islice(self.read_back(until), _MOST_STATES):
+                states.append(UnitState(at, RUNNING_BY_ID[self.system_message_id()]))
+                if at < since:
+                    break
+            return states[::-1]
         except OSError as error:
             raise _unavailable(error) from error
         finally:

@@ -43,6 +43,7 @@ class JournalFollower(Follower):
         deliver: Callable[[Iterable[LogObservation | UnitState]], None],
         clock: Callable[[], Instant],
         seen_until: Instant | None = None,
+        states_us: int = 0,
     ) -> None:
         """Prepare to follow.
 
@@ -52,12 +53,14 @@ class JournalFollower(Follower):
             deliver: Takes the observations.
             clock: Tells the present.
             seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
+            states_us: How much further back than the rest the starts and stops of the unit are read.
 
         """
         super().__init__("journal", clock)
         self.state.window_us = lookback_us
         self._settings = settings
         self._lookback_us = lookback_us
+        self._states_us = states_us
         self._deliver = deliver
         self._parser = log_parser(settings)
         self._parse_into = self._parser.parse_into
@@ -87,8 +90,7 @@ class JournalFollower(Follower):
     def _read_slice(self, reader: JournalReader, entries: Iterator[tuple[bytes | None, Instant]]) -> bool:
         """Read on for one slice of time; False if the end was reached."""
         until = time.monotonic() + _SLICE
-        observations: list[LogObservation] = []
-        states: list[UnitState] = []
+        observations: list[LogObservation | UnitState] = []
         rejections: list[Rejection] = []
         behind_broken: list[Instant] = []
         count, last_at, first_words = 0, self._seen_until, self._system.first_words
@@ -101,7 +103,7 @@ class JournalFollower(Follower):
                 elif message.startswith(first_words) and (message_id := reader.system_message_id()):
                     before = at - self._lookback_us if last_at is None else last_at
                     if (state := self._system.state(message_id, at)) is not None:
-                        states.append(state)
+                        observations.append(state)
                     elif (gap := self._system.gap(message_id, message, before, at)) is not None:
                         self._lack(gap)
                 else:
@@ -119,8 +121,6 @@ class JournalFollower(Follower):
                 self._lack_behind_broken(behind_broken)
                 self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
                 self._deliver(observations)
-                if states:
-                    self._deliver(states)
 
     def _lack(self, gap: Gap) -> None:
         """Record a gap."""
@@ -149,8 +149,7 @@ class JournalFollower(Follower):
                 self._lack(Gap(self._seen_until, oldest_at, REMOVED))
         if self._cursor is None:
             self._since = self._clock() - self._lookback_us
-            if (state := reader.latest_unit_state(self._since)) is not None:
-                self._deliver([state])
+            self._deliver(reader.unit_states(self._since - self._states_us, self._since))
         self._seek(reader)
         if reader.fd is None and not self._is_polling_said:
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
