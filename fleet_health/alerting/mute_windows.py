@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from fleet_health.model.instant import from_datetime
@@ -61,15 +62,9 @@ class MuteWindow:
         for number in range(-1, (last - first).days + 1):
             day = first + timedelta(days=number)
             if day.weekday() in self.days:
-                end_day = day if self.begins < self.ends else day + timedelta(days=1)
-                begin, end = min(self._instants(day, self.begins)), max(self._instants(end_day, self.ends))
-                if begin <= until and since <= end:
-                    yield Pause(begin, end, "the mute window ended")
-
-    def _instants(self, day: date, at: time) -> list[Instant]:
-        """Return when the wall clock shows a time on a day, by both readings."""
-        there = datetime.combine(day, at, tzinfo=self.zone)
-        return [from_datetime(there.replace(fold=fold).astimezone(UTC)) for fold in (0, 1)]
+                pause = _pause_of(self, day)
+                if pause.since <= until and since <= pause.until:
+                    yield pause
 
     def in_words(self) -> str:
         """Return when it ends, for a person: `[[quiet]] until 06:00 Europe/Berlin`."""
@@ -78,3 +73,17 @@ class MuteWindow:
     def is_about(self, host: str) -> bool:
         """Return whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
         return self.hosts is None or (host != EVERY_HOST and self.hosts.matches(host))
+
+
+@lru_cache(maxsize=1024)  # each evaluation asks for the same days again
+def _pause_of(window: MuteWindow, day: date) -> Pause:
+    """Return the stretch of a window that begins on a day."""
+    end_day = day if window.begins < window.ends else day + timedelta(days=1)
+    begin, end = _instants(window.zone, day, window.begins), _instants(window.zone, end_day, window.ends)
+    return Pause(min(begin), max(end), "the mute window ended")
+
+
+def _instants(zone: ZoneInfo, day: date, at: time) -> list[Instant]:
+    """Return when the wall clock shows a time on a day, by both readings."""
+    there = datetime.combine(day, at, tzinfo=zone)
+    return [from_datetime(there.replace(fold=fold).astimezone(UTC)) for fold in (0, 1)]

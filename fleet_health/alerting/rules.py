@@ -9,7 +9,7 @@ from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.scope import Scope
 from fleet_health.detectors import receiver_down
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.model.pauses import begin_of, merged
+from fleet_health.model.pauses import RECEIVER_STOPPED, Pause, begin_of, merged
 from fleet_health.model.unit_history import UnitHistory
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState
-    from fleet_health.model.pauses import Pause
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +41,14 @@ class Rules:
 
     def reading_begins_at(self, states: Iterable[UnitState], at: Instant) -> Instant:
         """Return from when on rows must be known to evaluate at an instant, by what systemd said of the receiver."""
-        history = UnitHistory()
+        history, latest = UnitHistory(), None
         for state in states:
             history.record(state)
+            latest = state if latest is None or latest.at <= state.at else latest
         # Of a start without a stop nobody knows how long before it the unit was down.
         stops = [pause for pause in history.pauses(lambda _: None) if pause.is_known]
+        if latest is not None and not latest.is_running and latest.at < at:
+            stops.append(Pause(latest.at, at, RECEIVER_STOPPED))
 
         def pauses_since(since: Instant) -> list[Pause]:
             mutes = merged(pause for window in self.mute_windows for pause in window.pauses(since, at))

@@ -317,11 +317,17 @@ class ReceiverDown(Rule):
         return fleet.traffic.unit_history.starts_after(since, now)
 
     def _is_restarting(self, fleet: Fleet, now: Instant) -> bool:
-        return len(self._starts(fleet, now)) >= self._limits.starts
+        limits = self._limits
+        # The uploads need be looked at only if there are enough starts at all.
+        in_window = fleet.traffic.unit_history.starts_after(now - limits.window_us - 1, now)
+        return len(in_window) >= limits.starts and len(self._starts(fleet, now)) >= limits.starts
 
     def _is_quiet(self, fleet: Fleet, now: Instant) -> bool:
         """Return whether the newest upload of all is longer ago than a host may be silent."""
-        newest_at, after_us = fleet.newest_accepted_at(), self._silent_limits.default.after_us
+        row_at, after_us = fleet.uploads.newest_at(), self._silent_limits.default.after_us
+        if row_at is not None and passed_us(fleet.skips, row_at, now) <= after_us:
+            return False
+        newest_at = fleet.newest_accepted_at()
         return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:

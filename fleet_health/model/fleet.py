@@ -6,6 +6,7 @@ Two tables rather than one record a host: each is fed by one kind of source, so 
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from copy import copy
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -221,7 +222,12 @@ class Fleet:
     def pauses(self, host: str, now: Instant) -> tuple[Pause, ...]:
         """Return over which time no absence of a host counts, in order; of `EVERY_HOST` what concerns all hosts."""
         windows = self._windows_of(host)
-        return self.once(("pauses", windows, now), lambda: merged(self._pauses(windows, now)))
+
+        def make() -> tuple[Pause, ...]:
+            present = self._present_stop(now, self.receiver_sign_at) if self._is_stop_seen(now) else ()
+            return merged([*self._pauses(windows, now), *present])
+
+        return self.once(("pauses", windows, now), make)
 
     def absence_us(self, host: str, last_at: Instant, now: Instant) -> int:
         """Return for how long a host has been absent, in which it could have uploaded. See `pauses.absence_us`."""
@@ -229,12 +235,18 @@ class Fleet:
         return absence_us(pauses, self.skips, last_at, now) if pauses else passed_us(self.skips, last_at, now)
 
     def counted_us(self, host: str, since: Instant, now: Instant) -> int:
-        """Return the time between two instants in which a host could have uploaded, or perhaps could have."""
+        """Return the time between two instants in which a host could have uploaded, as a lookback counts it.
+
+        It goes by what stays known for as long as a lookback: a host that was lost is not to come back by what is
+        forgotten of the journal.
+        """
         windows = self._windows_of(host)
-        pauses = self.once(
-            ("known pauses", windows, now), lambda: merged(one for one in self._pauses(windows, now) if one.is_known)
-        )
-        return counted_us(pauses, self.skips, since, now)
+
+        def make() -> tuple[Pause, ...]:
+            present = self._present_stop(now, self.uploads.newest_at)
+            return merged(one for one in (*self._pauses(windows, now), *present) if one.is_known)
+
+        return counted_us(self.once(("known pauses", windows, now), make), self.skips, since, now)
 
     def _windows_of(self, host: str) -> tuple[int, ...]:
         if not self.mute_windows:
@@ -248,23 +260,28 @@ class Fleet:
         yield from (one for one in mutes if one.until - one.since < _LONGEST_MUTE_US)
         yield from (Pause(since, until, MACHINE_STARTED) for since, until in self.shutdowns)
         yield from map(self._examined, self.traffic.unit_history.pauses(self.traffic.latest_before))
-        yield from self._present_stop(now)
 
     def _examined(self, pause: Pause) -> Pause:
         """Return a stop without the part in which somebody uploaded: the receiver was started otherwise meanwhile."""
         since = pause.since + _STOPPING_US
         if since >= pause.until or not pause.is_known:
             return pause
-        last_at = max((at for _, at in self.uploads.items() if since < at < pause.until), default=None)
-        return pause if last_at is None else replace(pause, since=last_at, is_known=False)
+        instants = self.once("row instants", lambda: sorted(at for _, at in self.uploads.items()))
+        place = bisect_left(instants, pause.until) - 1
+        if place < 0 or instants[place] <= since:
+            return pause
+        return replace(pause, since=instants[place], is_known=False)
 
-    def _present_stop(self, now: Instant) -> Iterator[Pause]:
-        """Return the time since the receiver's unit stopped; nothing if an upload, or a gap, speaks against that."""
+    def _is_stop_seen(self, now: Instant) -> bool:
+        """Return whether the journal was whole since the latest word on the unit: else its start may be missing."""
+        return self.traffic.unit is not None and self.is_whole("journal", self.traffic.unit.at, now)
+
+    def _present_stop(self, now: Instant, newest_sign_at: Callable[[], Instant | None]) -> Iterator[Pause]:
+        """Return the time since the unit stopped; nothing if it runs, or a sign of the receiver contradicts it."""
         unit = self.traffic.unit
         if unit is None or unit.is_running or unit.at >= now or not self.is_unit_watched:
             return
-        is_sure = self.is_whole("journal", unit.at, now)
-        if is_sure and ((sign_at := self.receiver_sign_at()) is None or sign_at - unit.at <= _STOPPING_US):
+        if (sign_at := newest_sign_at()) is None or sign_at - unit.at <= _STOPPING_US:
             yield Pause(unit.at, now, RECEIVER_STOPPED)
 
     def receiver_sign_at(self) -> Instant | None:

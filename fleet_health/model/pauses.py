@@ -116,7 +116,10 @@ def begin_of(at: Instant, lookback_us: int, pauses_since: Callable[[Instant], It
     begin, before = at - lookback_us, at
     while begin < before:
         before = begin
-        begin = at - lookback_us - paused_us(merged(pauses_since(begin)), begin, at)
+        pauses = merged(pauses_since(begin))
+        begin = at - lookback_us - paused_us(pauses, begin, at)
+        # All of a pause that ends just here is as good as its end.
+        begin = min([begin, *(one.since for one in pauses if one.since <= begin <= one.until)])
     return begin
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.pauses import Pause, absence_us, counted_us, latest_before, merged, paused_us
+from fleet_health.model.pauses import Pause, absence_us, begin_of, counted_us, latest_before, merged, paused_us
 
 LAST, NOW = 1_000, 2_000
 
@@ -80,3 +80,13 @@ def test_what_touches_is_one_and_the_last_to_end_is_named() -> None:
 
     assert pauses == (Pause(1, 4, "until 4"), Pause(5, 9, "until 9"))
     assert [latest_before(pauses, now) for now in (1, 5, 6)] == [None, pauses[0], pauses[1]]
+
+
+@given(STRETCHES, st.integers(1, 30))
+def test_reading_begins_where_the_lookback_does(stretches: list[tuple[int, int]], lookback: int) -> None:
+    """Whatever could still count within the lookback is read; and with no pause at its end it is no more than that."""
+    at, pauses = 60, pauses_of(*stretches)
+    begin = begin_of(at, lookback, lambda since: [one for one in pauses if one.until >= since])
+
+    assert all(counted_us(pauses, (), earlier, at) > lookback for earlier in range(begin - 30, begin))
+    assert counted_us(pauses, (), begin, at) == lookback
