@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
 
@@ -13,11 +13,12 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.alerting.silences import SilenceWatch
-from fleet_health.api.answers import Answers
+from fleet_health.api.answers import CONFIGURATION, Answers
 from fleet_health.api.server import ControlSocket
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
-from fleet_health.errors import ConfigError, Problem, SinkTaken, SinkUnavailable
+from fleet_health.errors import ConfigError, PathHangs, Problem, RestartNeeded, SinkTaken, SinkUnavailable
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.clock_evidence import ALERT_LOG
 from fleet_health.model.counters import Counters
 from fleet_health.model.history import History
@@ -48,14 +49,18 @@ from fleet_health.service.witness import SettingsWitness
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from fleet_health.alerting.alert import Alert, Notice
     from fleet_health.alerting.rules import Rules
     from fleet_health.config.schema import Settings
     from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
     from fleet_health.service.intake import PreparedSources
 
 _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0
 _SETTLE_TIME = 1.5
+_LAST_LOOK_TIME = 1.0
+_LOOK_AGAIN = 1.0
 _EXTENSION_US = 30_000_000
 _PATIENCE_WITHOUT_WATCHDOG = 30.0
 
@@ -94,7 +99,6 @@ class Daemon:
 
         Raises:
             ConfigError: The configuration cannot be used.
-            SinkTaken: The alert log belongs to another service.
 
         """
         self._load = load
@@ -103,6 +107,9 @@ class Daemon:
         self._reload = asyncio.Event()
         self._reload_problem = ""
         self._is_ready = False
+        self._is_state_readable = False
+        self._is_state_left_out = False
+        """Whether the saved state was not read, because its disk hangs. Then it must not be replaced."""
         self._descriptors = DescriptorWatch()
         self._watchdog = watchdog_interval()
         patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
@@ -112,13 +119,12 @@ class Daemon:
         self._journal_sink = JournalSink()
         self._state_file = StateFile(self._settings.state_directory, SavedState)
         self._delivery = Delivery(
-            AlertLog(self._settings.alerts_path, is_service=True),
+            AlertLog(self._settings.alerts_path, is_service=True, rotated=self._settings.alerts_rotated),
             self._journal_sink,
             self._pulses["writer"],
             self._counters,
             self._state_file,
         )
-        self._claim_alert_log()
         self._engine = Engine()
         self._incidents = self._engine.incidents
         self._intake = Intake(
@@ -161,14 +167,23 @@ class Daemon:
         self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised."""
+        """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised.
+
+        Raises:
+            SinkTaken: The alert log belongs to another service.
+            RestartNeeded: The saved state could not be read at the start, and now it can.
+
+        """
+        await self._claim_alert_log()
         self._handle_signals()
+        last_state: bytes | None = None
         async with asyncio.TaskGroup() as writers:
             delivery = writers.create_task(self._delivery.run())
             try:
                 async with self._parts:
                     self._parts.create_task(self._start())
                     await self._stop.wait()
+                    last_state = await self._last_state()
                     raise _Stopped  # noqa: TRY301 - cancels the parts
             except* _Stopped:
                 pass
@@ -176,14 +191,17 @@ class Daemon:
             _log.info("stopping")
             await self._control.close()
             # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
-            self._delivery.deliver(())
+            self._delivery.deliver((), state=last_state)
             try:
                 async with asyncio.timeout(_SETTLE_TIME):
                     await self._delivery.settle()
             except TimeoutError:
                 _log.error("stopped with alerts not written", reason="the alert log takes too long")
+                self._delivery.send_what_waits()
             delivery.cancel()
         self._journal_sink.close()
+        if self._is_state_readable:
+            raise RestartNeeded(f"{self._state_file.path}: readable again; restart to restore the saved incidents")
 
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
@@ -204,17 +222,16 @@ class Daemon:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
         start(self._report_for_ever())
         self._pulses["evaluator"].rest()
-        memory = await wrap(recall)(self._state_file)
+        memory = await self._recall()
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
-        memory.prepare(self._intake, self._settings.index.path)
+        memory.prepare(self._intake, self._settings.receivers)
         now = clock.now()
-        (await wrap(past_alerts_or_none)(self._delivery.log, now, self._incidents.at)).restore_to(self._incidents)
-        # Before an alert of this run is in it.
-        entries = await wrap(recorded)(self._delivery.log, now, memory.incidents.at)
+        past, entries, newest_at = await self._read_alert_log(now)
+        past.restore_to(self._incidents)
         self._intake.horizon = self._incidents.at
-        self._evaluator.records[ALERT_LOG] = newest_alert_at(self._delivery.log, now)
+        self._evaluator.records[ALERT_LOG] = newest_at
         # Before anything is read, for a flood of invented names may stand in the journal.
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         await self._intake.adopt(self._settings, self._engine.lookback)
@@ -225,19 +242,71 @@ class Daemon:
         start(self._reload_for_ever())
         start(catch_up(self._delivery, entries))
 
-    def _claim_alert_log(self) -> None:
+    async def _claim_alert_log(self) -> None:
+        log = self._delivery.log
         try:
-            self._delivery.log.probe()
+            await call_at(log.path, log.probe)
         except SinkTaken:
             raise
         except SinkUnavailable:
             pass  # it is said, and tried again, at every tick
 
+    async def _recall(self) -> SavedState:
+        """Read the saved state. While its disk hangs, the service goes on without it, and does not replace it."""
+        file = self._state_file
+        try:
+            return await call_at(file.path, recall, file)
+        except PathHangs as error:
+            _log.error("state file not readable, started without saved incidents", reason=str(error))
+            self._is_state_left_out = True
+            self._delivery.leave_state_alone(str(error))
+            self._parts.create_task(self._end_when_state_is_readable())
+            return SavedState()
+
+    async def _end_when_state_is_readable(self) -> None:
+        """End the service once the disk of the saved state responds: the next one restores it, as after a crash."""
+        while not self._is_state_readable:
+            with suppress(PathHangs):
+                await call_at(self._state_file.path, self._state_file.path.exists)
+                self._is_state_readable = True
+            await asyncio.sleep(0 if self._is_state_readable else _LOOK_AGAIN)
+        self._stop.set()
+
+    async def _read_alert_log(self, now: Instant) -> tuple[PastAlerts, list[Alert | Notice], Instant | None]:
+        """Read what it tells of the past, what the journal may lack, and its newest row that is ahead of the clock."""
+        log, saved_at = self._delivery.log, self._incidents.at
+
+        def read() -> tuple[PastAlerts, list[Alert | Notice], Instant | None]:
+            return past_alerts_or_none(log, now, saved_at), recorded(log, now, saved_at), newest_alert_at(log, now)
+
+        try:
+            return await call_at(log.path, read)
+        except PathHangs as error:
+            _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
+            return PastAlerts(), [], None
+
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
         memory = state_to_save(
-            self._incidents, self._intake, self._settings.index.path, self._silencing.watch, self._evaluator.history
+            self._incidents, self._intake, self._settings.receivers, self._silencing.watch, self._evaluator.history
         )
         return await wrap(self._saving.due)(memory, clock.now(), fleet)  # off the loop: there may be many hosts
+
+    async def _last_state(self) -> bytes | None:
+        """Return the state to leave behind, with all that was read since the last tick.
+
+        None if the last one is to stay: nothing was restored yet, or an evaluation does not come to its end. What that
+        has decided is not delivered, so it must not be remembered as notified.
+        """
+        if not self._is_ready:
+            return None
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_TIME):
+                await self._intake.poll()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_LAST_LOOK_TIME), self._evaluator.deciding, self._intake.held() as fleet:
+                self._saving = Saving()  # it is worth a write in any case
+                return await self._snapshot(fleet)
+        return None
 
     async def _report_for_ever(self) -> NoReturn:
         """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
@@ -293,7 +362,7 @@ class Daemon:
                 "STATUS=Reloading the configuration",
             )
             try:
-                async with self._prepared(await wrap(self._load)()) as prepared:
+                async with self._prepared(await self._loaded()) as prepared:
                     close_old = self._switch(prepared)
             except ConfigError as error:
                 for problem in error.problems:
@@ -310,6 +379,18 @@ class Daemon:
             # systemd waits for this whether or not the new configuration was taken.
             notify("READY=1", f"STATUS={self._status()}")
 
+    async def _loaded(self) -> Settings:
+        """Load the configuration anew.
+
+        Raises:
+            ConfigError: It cannot be used, or not be read.
+
+        """
+        try:
+            return await call_at(CONFIGURATION, self._load)
+        except PathHangs as error:
+            raise ConfigError("configuration", [Problem("file", "one that can be read", str(error))]) from error
+
     @asynccontextmanager
     async def _prepared(self, settings: Settings) -> AsyncIterator[_Prepared]:
         """Do all of a change of settings that can fail or takes time; `_switch` belongs into the context.
@@ -318,30 +399,53 @@ class Daemon:
             ConfigError: The alert log cannot be used; everything is as it was.
 
         """
-        log, now = await wrap(self._delivery.log.at)(settings.alerts_path), clock.now()
+        log, now = await self._log_at(settings), clock.now()
         past = PastAlerts()
         if log is not self._delivery.log:
             try:
-                await wrap(log.probe)()
+                await call_at(log.path, log.probe)
+                past = await call_at(log.path, past_alerts_or_none, log, now, self._incidents.at)
             except SinkUnavailable as error:
                 problem = Problem("alerts.path", "a file that can be written", str(error))
                 raise ConfigError("configuration", [problem]) from error
-            past = await wrap(past_alerts_or_none)(log, now, self._incidents.at)
         rules = settings.rules()
         async with self._intake.prepared(settings, lookback_of(rules.detectors)) as sources:
             yield _Prepared(settings, rules, log, past, sources)
 
+    async def _log_at(self, settings: Settings) -> AlertLog:
+        """Return the alert log of some settings: the present one, if their path only names it in another way."""
+        path, present = settings.alerts_path, self._delivery.log
+        other = AlertLog(path, is_service=True, rotated=settings.alerts_rotated)
+        if path == present.path:
+            return present
+        try:
+            is_same = await call_at(path, other.place) == await call_at(present.path, present.place)
+        except SinkUnavailable:
+            is_same = False
+        return present if is_same else other
+
     def _switch(self, new: _Prepared) -> Callable[[], Awaitable[None]]:
         """Change over to other settings: the point of no return. Nothing here waits, reads, writes or fails.
 
-        Returns what closes the sources that are left.
+        Returns what closes the sources and the alert log that are left.
         """
-        settings = self._settings = new.settings
+        settings, old_log = new.settings, self._delivery.log
+        self._settings = settings
         self._saving = Saving()
+        new.log.rotated = settings.alerts_rotated
         new.past.restore_to(self._incidents)
         self._engine.adopt(new.rules)
         self._delivery.switch(new.log, StateFile(settings.state_directory, SavedState))
+        if self._is_state_left_out and settings.state_directory == self._state_file.path.parent:
+            self._delivery.leave_state_alone(self._delivery.state_problem)
         self._silencing.switch(SilenceFile(settings.state_directory), settings.mute_windows)
-        close_old = self._intake.switch(new.sources)
+        close_sources = self._intake.switch(new.sources)
         self._evaluator.switch(are_notices_recorded=settings.are_notices_recorded)
+
+        async def close_old() -> None:
+            await close_sources()
+            if old_log is not new.log:
+                with suppress(PathHangs):  # its lock is released when this process ends
+                    await call_at(old_log.path, old_log.close)
+
         return close_old

@@ -129,7 +129,7 @@ def evaluate_at(
         for detector in detectors
         if detector.can_evaluate(circumstances.seen) and not (is_uncertain and detector.is_of_absence)
     ]
-    not_evaluated = tuple(detector.symptom for detector in detectors if detector not in evaluating)
+    not_evaluated = tuple(detector.name for detector in detectors if detector not in evaluating)
     if circumstances.latest_at is not None:
         evaluation = under_a_clock_behind(fleet, evaluating, now, circumstances.latest_at, incidents)
         return replace(evaluation, not_evaluated=not_evaluated)

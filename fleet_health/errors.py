@@ -94,12 +94,20 @@ class SinkUnavailable(FleetHealthError):  # noqa: N818 - as above
     """Alerts cannot be written now. They are kept and tried again."""
 
 
+class RestartNeeded(FleetHealthError):  # noqa: N818 - as above
+    """The service has ended so that the next one begins from its saved state; `str()` says why."""
+
+
 class ScratchUnavailable(FleetHealthError):  # noqa: N818 - as above
     """There is no room for what a command puts aside while it works; `str()` says what would mend it."""
 
 
 class ProcessFailed(FleetHealthError):  # noqa: N818 - as above
     """A process that was to work beside us cannot be begun, or was killed; `str()` says what may be the reason."""
+
+
+class PathHangs(SourceFailing, SinkUnavailable):
+    """A call that touches a path has not returned in time; the path may be read from or written to."""
 
 
 class SinkTaken(SinkUnavailable):

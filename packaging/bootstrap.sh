@@ -68,6 +68,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want libfaketime "sets the clock of a service that is tested" has_faketime
   want util-linux "unshare and nsenter, to boot a systemd aside from this machine's own" has unshare
   want mount "mount, for the same" has mount
+  want bindfs "a mount that hangs when its server is stopped" has bindfs
   want logrotate "rotates the alert log as packaged" has logrotate
   want man-db "man, to show the manual pages" has man
   want mandoc "checks the manual pages" has mandoc

@@ -186,7 +186,8 @@ own_releases() { # the directory is root's alone; what others could write in it 
   local release
   if [[ -L $releases || -e $releases && ! -d $releases ]]; then fail 1 "$releases is not a directory; move it away"; fi
   install --directory --owner=root --group=root --mode=755 "$releases"
-  exec {lock}<"$releases"
+  # Not the directory itself: on NFS a lock needs a descriptor that is open for writing.
+  exec {lock}>/run/fleet-health-install.lock
   flock --nonblock "$lock" || fail 1 "another install.sh is at work in $releases"
   # What an installation left that was killed.
   rm -rf "$releases"/.build.*

@@ -19,6 +19,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 from tests.rig import zygote
+from tests.rig.hanging_mount import HangingMount, MountUnavailable
 from tests.rig.patience import PATIENCE_S, POLL_S
 from tests.rig.properties import PROFILE
 from tests.rig.service_process import Service, plain_environment
@@ -35,6 +36,7 @@ __all__ = [  # the types of what the fixtures give
     "Eventually",
     "Finished",
     "Following",
+    "HangingMount",
     "RunCommand",
     "Service",
     "Site",
@@ -261,6 +263,17 @@ def small_disk(tmp_path: Path, do_without: DoWithout) -> Iterator[Path]:
         do_without(f"a small disk cannot be mounted: {mounted.stderr.strip()}")
     yield disk
     subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+@pytest.fixture
+def hanging_mount(tmp_path: Path, do_without: DoWithout) -> Iterator[HangingMount]:
+    """Mount a directory that can hang."""
+    try:
+        mount = HangingMount(tmp_path)
+    except MountUnavailable as unavailable:
+        do_without(str(unavailable))
+    yield mount
+    mount.close()
 
 
 @pytest.fixture(scope="session")

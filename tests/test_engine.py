@@ -101,9 +101,9 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
     watched = Watched(configured.rules(), configured.mute_windows, configured.host_limit, configured.expected)
     replay, service = Replay(watched), Service(configured)
     suppressions_at = replay.suppressions
-    observed = [(one.at, one) for one in events]
+    observed = [(one.at, "", one) for one in events]
     span = (NOON - 1, NOON + TICKS * 5 * MINUTE_US)
-    evaluating = evaluated(watched, (), observed, span, lambda: (replay.open, replay.lost))
+    evaluating = evaluated(watched, {"": ()}, observed, span, lambda: (replay.open, replay.lost))
     fed = 0
     for evaluation in evaluating:
         now = evaluation.at

@@ -76,6 +76,14 @@ def test_a_failure_on_the_other_interpreter_alone_is_failure(checkout: Path) -> 
     assert "1 failed" in done.stdout
 
 
+def test_a_failure_on_the_machines_alone_is_failure(checkout: Path) -> None:
+    """They are tested beside the rest."""
+    script(checkout / ".venv-tests/bin/pytest", "case \"$*\" in *' tests/machine '*) echo 1 failed; exit 1;; esac")
+    done = run(checkout)
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout
+
+
 def test_a_failure_leaves_nothing_running(checkout: Path) -> None:
     """The other interpreter's tests end with ours."""
     script(checkout / ".venv-tests/bin/pytest", "while [ ! -e pid ]; do sleep 0.05; done; exit 1")

@@ -35,7 +35,7 @@ from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
 from fleet_health.model.pauses import paused_us
 from fleet_health.model.schedule import first_tick_at
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Mapping, Sequence
@@ -251,7 +251,7 @@ class Incidents:
         anchored = [
             one
             for pair, one in self.open.items()
-            if one.host != EVERY_HOST
+            if is_host(one.host)
             and ((one.symptom == silent.SYMPTOM and pair not in grouped) or (_is_noticed(one) and one.lost_at is None))
         ]
         return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
@@ -430,7 +430,7 @@ class Incidents:
         # Who is silent may be seen in the index alone, so both sources must be seen, unless nobody looks who is.
         looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
         needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
-        if incident.host == EVERY_HOST or not needed <= evaluation.evaluated:
+        if not is_host(incident.host) or not needed <= evaluation.evaluated:
             return
         now = evaluation.at
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.model.instant import from_datetime
 from fleet_health.model.pauses import Pause
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,7 +72,7 @@ class MuteWindow:
 
     def is_about(self, host: str) -> bool:
         """Return whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
-        return self.hosts is None or (host != EVERY_HOST and self.hosts.matches(host))
+        return self.hosts is None or (is_host(host) and self.hosts.matches(host))
 
 
 @lru_cache(maxsize=1024)  # each evaluation asks for the same days again

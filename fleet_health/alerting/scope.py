@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from fleet_health.detectors import never_seen
 from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.subject import is_host
+
+if TYPE_CHECKING:
+    from fleet_health.model.subject import Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,15 +21,19 @@ class Scope:
         symptoms: The symptoms; None for every one.
         ignored: The hosts that are left out.
         expected: The names of the hosts that are missed if they never upload; None for whichever are found missing.
+        general: What is looked for of receivers and of the fleet as a whole; None for whatever is found of them.
 
     """
 
     symptoms: frozenset[str] | None = None
     ignored: HostGlobs = field(default_factory=HostGlobs)
     expected: frozenset[str] | None = None
+    general: frozenset[Pair] | None = None
 
     def includes(self, host: str, symptom: str) -> bool:
         """Return whether a host's symptom is looked for."""
         if self.ignored.matches(host) or (self.symptoms is not None and symptom not in self.symptoms):
             return False
+        if not is_host(host):
+            return self.general is None or (host, symptom) in self.general
         return symptom != never_seen.SYMPTOM or self.expected is None or host in self.expected

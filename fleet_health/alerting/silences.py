@@ -15,7 +15,7 @@ import msgspec
 
 from fleet_health.model.host_globs import HostGlobs, is_plain, literal_length
 from fleet_health.model.instant import HOUR_US, SECOND_US, Instant, describe, isoformat
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -185,7 +185,7 @@ class Silences:
         self._about: dict[str, tuple[Silence, ...]] = {}
 
     def about(self, host: str) -> tuple[Silence, ...]:
-        """Return the silences of a host, or of `EVERY_HOST`, whether or not they hold at present."""
+        """Return the silences of a host, a receiver or the fleet, whether or not they hold at present."""
         known = self._about.get(host)
         if known is None:
             known = self._matching(host)
@@ -207,10 +207,10 @@ class Silences:
         return max(matching, key=lambda one: one.ends_at, default=None)
 
     def _matching(self, host: str) -> tuple[Silence, ...]:
-        if host == EVERY_HOST:
+        if not is_host(host):
             # What concerns no host in particular must be named by its symptom: who silences all hosts has not thought
             # of the receiver, or of us being blind.
-            return tuple(one for one in self.all if one.hosts == EVERY_HOST and one.symptom is not None)
+            return tuple(one for one in self.all if one.hosts in (EVERY_HOST, host) and one.symptom is not None)
         named = self._by_name.get(host, ())
         if not self._any.matches(host):
             return tuple(named)

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aiofiles.os import wrap
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
-from fleet_health.api.explanation import explanation_document
+from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.overview import STATES, Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.server import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Finding
-from fleet_health.errors import ConfigError, printable
+from fleet_health.errors import ConfigError, PathHangs, printable
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.near_miss import near_miss
 from fleet_health.service import clock
-from fleet_health.service.witness import with_evidence, with_samples
+from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +38,9 @@ if TYPE_CHECKING:
     from fleet_health.service.intake import Intake
     from fleet_health.service.silencing import Silencing
     from fleet_health.service.ticker import Evaluator
+
+CONFIGURATION = Path("configuration")
+"""Stands for its file where calls that may hang are told apart."""
 
 _GLOBS = 100
 """How many globs a request for the status may have."""
@@ -135,15 +141,19 @@ class Answers:
             if not document["is_known"]:
                 raise RequestError(await wrap(_unknown)(host, fleet, known))
             about = [Alert(Finding(host, "", "", ""), known.now)]
-            about = await wrap(with_evidence)(about, fleet, settings.journal, lookback_us)
-        (about_host,) = await wrap(with_samples)(about, settings.journal, lookback_us)
+            about = await wrap(with_evidence)(about, fleet, settings.receivers, lookback_us)
+        with suppress(PathHangs):
+            about = await call_at(SAMPLES, with_samples, about, settings.receivers, lookback_us)
+        (about_host,) = about
         return {**document, "evidence": about_host.facts()}
 
     async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
         try:
-            settings = await wrap(self._load)()
+            settings = await call_at(CONFIGURATION, self._load)
         except ConfigError as error:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
+        except PathHangs as error:
+            return refused_document([str(error)], clock.now())
         await self._silencing.refresh(clock.now())
         async with self._intake.held() as fleet:
             now = clock.now()
@@ -203,7 +213,7 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
 
 def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
     """Return of a host that it is not known, or was left out, and which one may be meant."""
-    close = near_miss(host, dict.fromkeys(fleet.hosts()))
+    close = near_miss(host, dict.fromkeys((*fleet.hosts(), *subjects(known.settings))))
     hint = f"; did you mean {close}?" if close else ""
     since = known.now - lookback_of(known.settings.detectors()).traffic_us
     if fleet.is_left_out(host, since):

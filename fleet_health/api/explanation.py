@@ -16,7 +16,7 @@ from fleet_health.model.history import BIN_US
 from fleet_health.model.instant import SECOND_US, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import EVERY_HOST, is_host, named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.api.overview import Knowledge
+    from fleet_health.config.schema import Settings
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
@@ -52,7 +53,7 @@ _MORE_THAN_TIME = frozenset({Reason.INHIBITED, Reason.FLAPPING, Reason.UNCONFIRM
 def explanation_document(
     known: Knowledge, fleet: Fleet, incidents: Incidents, host: str, suppressions_at: Callable[[Instant], Suppressions]
 ) -> dict[str, Any]:
-    """Make the document of one host, or of `EVERY_HOST`.
+    """Make the document of one host, of a receiver, or of `EVERY_HOST`.
 
     Args:
         known: What the service knows.
@@ -66,8 +67,8 @@ def explanation_document(
     detectors = settings.detectors()
     decisions = [one for one in known.decisions if one.incident.host == host]
     by_symptom = {one.incident.symptom: one for one in decisions}
-    origins = in_force(settings.document, settings.path, None if host == EVERY_HOST else host)
-    hidden = [] if decisions or host == EVERY_HOST else hidden_of(known, fleet, [host]).get(host, [])
+    origins = in_force(settings.document, settings.path, host if is_host(host) else None)
+    hidden = [] if decisions or not is_host(host) else hidden_of(known, fleet, [host]).get(host, [])
     verdicts = []
     for detector in detectors:
         figures = detector.conditions(fleet, host, known.now)
@@ -77,7 +78,7 @@ def explanation_document(
         verdicts.append(
             {
                 "symptom": detector.symptom,
-                "is_evaluated": detector.symptom not in known.unseen,
+                "is_evaluated": detector.name not in known.unseen,
                 "is_found": (host, detector.symptom) in known.details,
                 "is_hidden": detector.symptom in hidden,
                 "figures": [
@@ -108,17 +109,22 @@ def explanation_document(
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
         "clock": known.clock,
-        "is_known": host == EVERY_HOST or fleet.is_seen(host) or bool(decisions),
+        "is_known": host in subjects(settings) or fleet.is_seen(host) or bool(decisions),
         **_counting(known, fleet, host, lookback_of(detectors).traffic_us),
         **host_document(known, fleet, host, state, decisions, hidden=hidden),
         "detectors": verdicts,
     }
 
 
+def subjects(settings: Settings) -> tuple[str, ...]:
+    """Return what can be explained beside hosts: the fleet, and each receiver if there are several."""
+    return (EVERY_HOST, *(named(EVERY_HOST, name) for name in settings.receiver_names))
+
+
 def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> dict[str, Any]:
     """Return how the host's responses are counted, if not each of them since as long ago as any detector looks."""
     window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
-    is_complete = host == EVERY_HOST or fleet.is_complete(host, known.now - lookback_us)
+    is_complete = not is_host(host) or fleet.is_complete(host, known.now - lookback_us)
     return {
         "counted_since_wall": None if is_complete else isoformat(until),
         "counted_in_steps_of_s": None if window is None or not window.step_us else window.step_us / SECOND_US,
@@ -133,7 +139,8 @@ def why(decision: Decision) -> str:
 
 def _no_input(known: Knowledge, symptom: str) -> str:
     """Return why nothing can be found of a symptom, by what is configured; nothing if it can."""
-    return OFF if symptom == unstamped.SYMPTOM and known.settings.journal.unstamped_host is None else ""
+    has_rule = any(receiver.journal.unstamped_host is not None for receiver in known.settings.receivers)
+    return OFF if symptom == unstamped.SYMPTOM and not has_rule else ""
 
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:

@@ -14,7 +14,7 @@ from fleet_health.detectors import fatal_only
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import BIN_US, strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
@@ -102,6 +102,7 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
         "lag_s": None if state.seen_until is None else _seconds(max(0, now - state.seen_until)),
         "read": state.read,
         "rejections": dict(state.rejections.by_reason),
+        "unread": [{"file": path, "reason": reason} for path, reason in state.unread.items()],
         "gaps": [gap.row() for gap in state.gaps],
     }
 
@@ -123,7 +124,9 @@ def status_document(
     for decision in known.decisions:
         by_host.setdefault(decision.incident.host, []).append(decision)
     everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
-    everybody.pop(EVERY_HOST, None)
+    general = [subject for subject in everybody if not is_host(subject)]
+    for subject in general:
+        del everybody[subject]
     hidden = hidden_of(known, fleet, (host for host in everybody if host not in by_host))
     ranked = [(host_state(known, fleet, host, by_host.get(host, ()), hidden.get(host, ())), host) for host in everybody]
     shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
@@ -142,7 +145,8 @@ def status_document(
         "hidden_by_symptom": dict(Counter(symptom for symptoms in hidden.values() for symptom in symptoms)),
         "hosts_by_state": dict(Counter(state for state, _ in ranked)),
         "incidents_by_state": dict(Counter(decision.state for decision in known.decisions)),
-        "fleet_incidents": [incident_document(known, one) for one in by_host.get(EVERY_HOST, ())],
+        "fleet_incidents": [incident_document(known, one) for subject in general for one in by_host[subject]],
+        "receivers": list(known.settings.receiver_names),
         "strip_bin_s": BIN_US // SECOND_US,
         "hosts_matching": len(shown),
         "hosts": [
@@ -186,6 +190,7 @@ def host_document(
     return {
         "host": host,
         "state": state,
+        "receiver": fleet.receiver_of(host) or fleet.answered_by(host),
         "incidents": [incident_document(known, one) for one in decisions],
         "hidden": list(hidden),
         "last_upload_wall": None if last_at is None else isoformat(last_at),
@@ -230,7 +235,7 @@ def host_state(
     if states := [str(decision.state) for decision in decisions]:
         return min(states, key=lambda state: _RANKS[state])
     since = known.now - known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
-    is_well = not hidden and (host == EVERY_HOST or fleet.is_complete(host, since))
+    is_well = not hidden and (not is_host(host) or fleet.is_complete(host, since))
     return WELL if is_well else UNKNOWN
 
 

@@ -93,11 +93,11 @@ def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
     """Return what is known only when the new configuration is in force, because it is not looked at now."""
     reach_old, reach_new = lookback_of(old.detectors()), lookback_of(new.detectors())
-    if old.index != new.index:
+    if [(one.name, one.index) for one in old.receivers] != [(one.name, one.index) for one in new.receivers]:
         yield "the index is read anew, from another place or in another way"
     elif reach_new.uploads_us > reach_old.uploads_us:
         yield "the index is read further back"
-    if old.journal != new.journal:
+    if [(one.name, one.journal) for one in old.receivers] != [(one.name, one.journal) for one in new.receivers]:
         yield "the journal is read anew, from another place or in another way"
     elif reach_new.traffic_us > reach_old.traffic_us:
         yield "the journal is read further back"

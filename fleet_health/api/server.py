@@ -22,6 +22,8 @@ import msgspec
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.errors import PathHangs
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.safe_files import SafeDirectory, UnsafePathError, place_of
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ CLIENT_LIMIT = 16
 
 _MODE = 0o660
 _BACKLOG = 16
+_REMOVAL_TIME = 1.0
 _CHUNK = 1 << 16
 _TOO_LONG = b"too long"
 
@@ -70,17 +73,20 @@ class ControlSocket:
 
     async def open(self, path: Path) -> None:
         """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
-        if self._server is not None and path == self._path and self._is_in_place():
+        if self._server is not None and path == self._path and await self._is_in_place():
             return
         await self.close()
         self._path, self.problem = path, ""
         try:
-            listener = _bound(path)
+            listener, self._identity = await call_at(path, _bound, path)
+        except PathHangs as error:
+            self.problem = str(error)
+            _log.warning("control socket not available", socket=str(path), reason=str(error))
+            return
         except OSError as error:
             self.problem = f"{place_of(error, path)}: {error.strerror or error}"
             _log.warning("control socket not available", socket=str(path), reason=error.strerror or str(error))
             return
-        self._identity = _identity(path)
         self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT, **_NO_CLEAN_UP)
 
     async def close(self) -> None:
@@ -94,14 +100,18 @@ class ControlSocket:
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
-        if self._is_in_place():
-            with suppress(OSError), SafeDirectory(self._path.parent) as directory:
-                os.unlink(self._path.name, dir_fd=directory.fd)
+        with suppress(TimeoutError, PathHangs):
+            async with asyncio.timeout(_REMOVAL_TIME):
+                await call_at(self._path, _remove, self._path, self._identity)
         self._server = None
 
-    def _is_in_place(self) -> bool:
+    async def _is_in_place(self) -> bool:
         """Return whether it is our socket that stands at the path: another service may have put its own there."""
-        return self._path is not None and self._identity is not None and _identity(self._path) == self._identity
+        if self._path is None or self._identity is None:
+            return False
+        with suppress(PathHangs):
+            return await call_at(self._path, _identity, self._path) == self._identity
+        return False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all of it is taken
@@ -183,8 +193,20 @@ def _peer(connection: socket.socket) -> int:
     return int(uid)
 
 
-def _bound(path: Path) -> socket.socket:
-    """Make a listening socket, which appears at the path with its right mode, in the place of one that was left."""
+def _remove(path: Path, identity: tuple[int, int] | None) -> None:
+    """Remove a socket, if it is still the one that has this identity."""
+    if identity is not None and _identity(path) == identity:
+        with suppress(OSError), SafeDirectory(path.parent) as directory:
+            directory.remove(path.name)
+
+
+def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
+    """Make a listening socket, which appears at the path with its right mode, in the place of one that was left.
+
+    Returns:
+        The socket, and by what it is recognized at the path.
+
+    """
     new = f".{path.name}.{os.getpid()}"
     with SafeDirectory(path.parent) as directory:
         directory.refuse_root_elsewhere()
@@ -206,7 +228,7 @@ def _bound(path: Path) -> socket.socket:
             with suppress(OSError):
                 os.unlink(new, dir_fd=directory.fd)
             raise
-        return listener
+        return listener, _identity(path)
 
 
 def _give_mode(directory: SafeDirectory, name: str) -> None:

@@ -21,6 +21,7 @@ from fleet_health.alerting.silences import (
 )
 from fleet_health.api.server import RequestError
 from fleet_health.errors import SinkUnavailable, printable
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import SECOND_US
 from fleet_health.records.journal_sink import MESSAGE_IDS
 from fleet_health.service import clock
@@ -76,8 +77,9 @@ class SilenceRequests:
         )
         if request.get("is_trial", False):
             return {"silence": silence.row()}
+        file = self._silencing.file
         try:
-            await wrap(self._silencing.file.add)(silence, now)
+            await call_at(file.path, file.add, silence, now)
         except TooManySilences as error:
             raise RequestError(str(error)) from error
         except SinkUnavailable as error:
@@ -92,9 +94,9 @@ class SilenceRequests:
             RequestError: There is none, or it cannot be written.
 
         """
-        name = _text(request, "id")
+        name, file = _text(request, "id"), self._silencing.file
         try:
-            ended = await wrap(self._silencing.file.end)(name, clock.now())
+            ended = await call_at(file.path, file.end, name, clock.now())
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
         if ended is None:

@@ -17,8 +17,10 @@ from fleet_health.config.schema import (
     LISTS,
     OVERRIDABLE,
     QUIET_KEYS,
+    RECEIVER_KEYS,
     IndexSettings,
     JournalSettings,
+    ReceiverSettings,
     Settings,
 )
 from fleet_health.detectors import never_seen, silent
@@ -26,9 +28,10 @@ from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.errors import ConfigError, Problem
 from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fleet_health.config.key import Key
 
@@ -38,6 +41,9 @@ ABSENT = object()
 """Given as an option's value, it takes a key of the file back."""
 
 _FOUND_LENGTH = 60
+
+# Which journal is read.
+_WHERE = frozenset({"journal.directory", "journal.namespace"})
 
 
 def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None) -> Settings:
@@ -53,26 +59,25 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     """
     document = _read(path) if path else {}
     problems: list[Problem] = []
-    raw_overrides, raw_quiet = (document.get(key, []) for key in LISTS)
+    raw_receivers, raw_overrides, raw_quiet = (document.get(key, []) for key in LISTS)
     found = _Reader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in LISTS})
-    if path:
-        found = {
-            key: path.parent / value if isinstance(value, Path) else value  # an absolute path stays as it is
-            for key, value in found.items()
-        }
+    found = _absolute(found, path)
     for key, (option, raw) in (options or {}).items():
         try:
             found[key] = None if raw is ABSENT else KEYS[key].read(raw)
         except ValueError as error:
             problems.append(Problem(option, str(error), _show(raw)))
+    receivers = _read_receivers(raw_receivers, found, path, problems)
+    if receivers:
+        problems += [
+            Problem(option, "a configuration without [[receivers]]", f"one with {plural(len(receivers), 'receiver')}")
+            for key, (option, _) in (options or {}).items()
+            if key in RECEIVER_KEYS
+        ]
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     found["quiet"] = _read_quiet(raw_quiet, problems)
-    defaults = {key: entry.default for key, entry in KEYS.items()}
-    defaults |= unstamped_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
-    for key, default in defaults.items():
-        if key not in found:
-            found[key] = None if default is None else KEYS[key].read(default)
-    settings = _assemble(found, overrides, document, path)
+    found = _with_defaults(found)
+    settings = _assemble(found, overrides, document, path, receivers)
     problems += list(_contradictions(settings, problems))
     if problems:
         raise ConfigError(path or "command line", problems)
@@ -159,6 +164,60 @@ class _Reader:
         self._report(key, "one of " + ", ".join(known), "an unknown key", hint)
 
 
+def _with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values with the defaults of the keys that are not set."""
+    defaults = {key: entry.default for key, entry in KEYS.items()}
+    defaults |= unstamped_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
+    missing = {key: default for key, default in defaults.items() if key not in found}
+    return {**found, **{key: None if raw is None else KEYS[key].read(raw) for key, raw in missing.items()}}
+
+
+def _read_receivers(
+    raw_receivers: Any, shared: Mapping[str, Any], path: Path | None, problems: list[Problem]
+) -> tuple[ReceiverSettings, ...]:
+    """Read `[[receivers]]`; what one does not say is as in `[index]` and `[journal]`."""
+    if not isinstance(raw_receivers, list) or not all(isinstance(entry, dict) for entry in raw_receivers):
+        problems.append(Problem("receivers", "tables, each headed [[receivers]]", _show(raw_receivers)))
+        return ()
+    receivers: list[ReceiverSettings] = []
+    for number, entry in enumerate(raw_receivers, start=1):
+        place = f"receivers[{number}]."
+        found = _absolute(_Reader(problems, RECEIVER_KEYS, place).read(entry), path)
+        name = found.pop("name", "")
+        if "name" not in entry:
+            problems.append(Problem(place + "name", 'a short name for the receiver, such as "lab-2"', "nothing"))
+        elif name in (names := [receiver.name for receiver in receivers]):
+            problems.append(
+                Problem(place + "name", "a name of its own", f'"{name}", as in receivers[{names.index(name) + 1}]')
+            )
+        if _WHERE & found.keys():  # one of the two, not both: here another one is chosen
+            shared = {key: value for key, value in shared.items() if key not in _WHERE}
+        receivers.append(ReceiverSettings(name, *_sources(_with_defaults({**shared, **found}))))
+    return tuple(receivers)
+
+
+def _absolute(found: Mapping[str, Any], path: Path | None) -> dict[str, Any]:
+    """Return the values with each path relative to the directory of the file."""
+    if path is None:
+        return dict(found)
+    # An absolute path stays as it is.
+    return {key: path.parent / value if isinstance(value, Path) else value for key, value in found.items()}
+
+
+def _sources(found: Mapping[str, Any]) -> tuple[IndexSettings, JournalSettings]:
+    index = IndexSettings(
+        found["index.path"], found["index.host_field"], found["index.time_field"], found["index.rotated"]
+    )
+    return index, JournalSettings(
+        unit=found["journal.unit"],
+        directory=found["journal.directory"],
+        namespace=found["journal.namespace"],
+        response=found["journal.response"],
+        unstamped_marker=found["journal.unstamped.contains"],
+        unstamped_host=found["journal.unstamped.host"],
+    )
+
+
 def _read_overrides(
     raw_overrides: Any, problems: list[Problem], *, prevailing: frozenset[str]
 ) -> dict[str, list[Override]]:
@@ -205,7 +264,11 @@ def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[MuteWindow, ..
 
 
 def _assemble(
-    found: Mapping[str, Any], overrides: Mapping[str, list[Override]], document: Mapping[str, Any], path: Path | None
+    found: Mapping[str, Any],
+    overrides: Mapping[str, list[Override]],
+    document: Mapping[str, Any],
+    path: Path | None,
+    receivers: tuple[ReceiverSettings, ...],
 ) -> Settings:
     limits = _limits(found, overrides)
     graces, lookbacks = limits[never_seen.SYMPTOM], limits[silent.SYMPTOM]
@@ -216,16 +279,9 @@ def _assemble(
         host_limit=found["hosts.limit"],
         expected=found["hosts.expected"],
         ignored=HostGlobs(found["hosts.ignore"]),
-        index=IndexSettings(found["index.path"], found["index.host_field"], found["index.time_field"]),
-        journal=JournalSettings(
-            unit=found["journal.unit"],
-            directory=found["journal.directory"],
-            namespace=found["journal.namespace"],
-            response=found["journal.response"],
-            unstamped_marker=found["journal.unstamped.contains"],
-            unstamped_host=found["journal.unstamped.host"],
-        ),
+        receivers=receivers or (ReceiverSettings("", *_sources(found)),),
         alerts_path=found["alerts.path"],
+        alerts_rotated=found["alerts.rotated"],
         state_directory=found["state.directory"],
         control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],
@@ -272,12 +328,32 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
         for one in spec.contradictions:
             if are_read(*one.keys) and not all(map(one.is_right, every)):
                 yield Problem(one.keys[-1], one.expected, "one that is not", one.hint)
-    if settings.journal.directory is not None and settings.journal.namespace is not None:
-        yield Problem("journal.namespace", "only one of directory and namespace", "both")
-    if are_read("alerts.path", "index.path") and settings.alerts_path == settings.index.path:
-        yield Problem("alerts.path", "a file of its own", "the path of the index")
-    if are_read("index.host_field", "index.time_field") and settings.index.host_field == settings.index.time_field:
-        yield Problem("index.time_field", "another key than index.host_field", _show(settings.index.time_field))
+    yield from _contradictions_of_receivers(settings, are_read)
+
+
+def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., bool]) -> Iterator[Problem]:
+    for number, receiver in enumerate(settings.receivers, start=1):
+        index, journal, place = receiver.index, receiver.journal, f"receivers[{number}]." if receiver.name else ""
+        if journal.directory is not None and journal.namespace is not None:
+            yield Problem(f"{place}journal.namespace", "only one of directory and namespace", "both")
+        if are_read("alerts.path", "index.path") and settings.alerts_path == index.path:
+            yield Problem("alerts.path", "a file of its own", "the path of the index")
+        if are_read("index.host_field", "index.time_field") and index.host_field == index.time_field:
+            yield Problem(f"{place}index.time_field", "another key than index.host_field", _show(index.time_field))
+        for before, other in enumerate(settings.receivers[: number - 1], start=1):
+            if are_read("index.path") and index.path == other.index.path:
+                yield Problem(f"{place}index.path", "an index of its own", f"that of receivers[{before}]: {index.path}")
+            if are_read("journal.unit") and _log_of(journal) == _log_of(other.journal):
+                yield Problem(
+                    f"{place}journal.unit",
+                    "a unit or a journal of its own",
+                    f"those of receivers[{before}]: {journal.unit}",
+                )
+
+
+def _log_of(journal: JournalSettings) -> tuple[Any, ...]:
+    """Return whose log it is that is read: two receivers with the same one would count everything twice."""
+    return journal.unit, journal.directory, journal.namespace
 
 
 def _show(raw: Any) -> str:

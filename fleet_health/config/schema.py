@@ -9,9 +9,11 @@ from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.scope import Scope
 from fleet_health.config import receiver_patterns, values
 from fleet_health.config.key import Key
+from fleet_health.detectors.of_receiver import OfReceiver
 from fleet_health.detectors.registry import DETECTORS
-from fleet_health.detectors.spec import Configured, Kind
+from fleet_health.detectors.spec import Configured, Kind, Subject
 from fleet_health.model.fleet import HOST_LIMIT
+from fleet_health.model.subject import EVERY_HOST, named
 
 if TYPE_CHECKING:
     import re
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.detectors.spec import Detector, DetectorSpec
     from fleet_health.model.host_globs import HostGlobs
+    from fleet_health.model.subject import Pair
 
 
 _READERS: dict[Kind, Callable[[Any], Any]] = {
@@ -39,6 +42,7 @@ KEYS: dict[str, Key] = {
     "hosts.expected": Key(values.maybe_globs, []),
     "hosts.ignore": Key(values.maybe_globs, []),
     "index.path": Key(values.path, "/var/lib/cis490/index.jsonl"),
+    "index.rotated": Key(values.path_globs, []),
     "index.host_field": Key(values.field, "host_id"),
     "index.time_field": Key(values.field, "received_at_wall"),
     "journal.unit": Key(values.unit, "cis490-receiver.service"),
@@ -48,6 +52,7 @@ KEYS: dict[str, Key] = {
     "journal.unstamped.contains": Key(values.text, receiver_patterns.MARKER),
     "journal.unstamped.host": Key(values.pattern("host"), receiver_patterns.unstamped_host(receiver_patterns.MARKER)),
     "alerts.path": Key(values.path, "/var/lib/fleet-health/alerts.jsonl"),
+    "alerts.rotated": Key(values.path_globs, []),
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
     "alerts.resolved": Key(values.switch, default=False),
@@ -59,8 +64,14 @@ KEYS: dict[str, Key] = {
     **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
 }
 
-LISTS = ("overrides", "quiet")
+LISTS = ("receivers", "overrides", "quiet")
 """The tables that may come several times, and are no settings themselves."""
+
+RECEIVER_KEYS = {
+    "name": Key(values.receiver_name, None),
+    **{key: entry for key, entry in KEYS.items() if key.startswith(("index.", "journal."))},
+}
+"""The keys of one of several receivers."""
 
 HOSTS_KEY = Key(values.globs, None)
 """The key `hosts` of an override."""
@@ -83,11 +94,20 @@ OVERRIDABLE = {one.key: KEYS[one.key] for spec in BY_HOST.values() for one in sp
 
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
-    """Where the index is, and the two keys of a row that matter."""
+    """Where the index is, and the two keys of a row that matter.
+
+    Attributes:
+        path: The file.
+        host_field: The key of the host.
+        time_field: The key of the time.
+        rotated: Globs of files that it is rotated to, beside those whose names tell; relative to its directory.
+
+    """
 
     path: Path
     host_field: str
     time_field: str
+    rotated: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,12 +133,29 @@ class JournalSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    """A receiver, and where it leaves its traces.
+
+    Attributes:
+        name: Its name; empty if it is the only one.
+        index: Its index.
+        journal: Its journal.
+
+    """
+
+    name: str
+    index: IndexSettings
+    journal: JournalSettings
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole configuration, valid.
 
     Attributes:
         document: The file as TOML gave it, for who wants to know where a setting comes from.
         path: The file; None if there is none.
+        receivers: The receivers, one at least.
         limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
         switched_off: The symptoms that are not looked for.
 
@@ -130,9 +167,9 @@ class Settings:
     host_limit: int
     expected: tuple[str, ...]
     ignored: HostGlobs
-    index: IndexSettings
-    journal: JournalSettings
+    receivers: tuple[ReceiverSettings, ...]
     alerts_path: Path
+    alerts_rotated: tuple[str, ...]
     state_directory: Path
     control_path: Path
     are_notices_recorded: bool
@@ -145,11 +182,43 @@ class Settings:
         """Return by what the fleet is evaluated."""
         detectors = self.detectors()
         symptoms = frozenset(detector.symptom for detector in detectors)
-        scope = Scope(symptoms, self.ignored, frozenset(self.expected))
+        scope = Scope(symptoms, self.ignored, frozenset(self.expected), self._general)
         return Rules(detectors, self.policy, scope, self.mute_windows)
+
+    @property
+    def _general(self) -> frozenset[Pair]:
+        """What can be found of the receivers and of the fleet as a whole."""
+        subjects = {
+            Subject.HOST: (),
+            Subject.FLEET: (EVERY_HOST,),
+            Subject.RECEIVER: tuple(named(EVERY_HOST, receiver.name) for receiver in self.receivers),
+        }
+        return frozenset((subject, spec.symptom) for spec in DETECTORS for subject in subjects[spec.subject])
+
+    @property
+    def receiver_names(self) -> tuple[str, ...]:
+        """The names of the receivers; empty if there is only one, without a name."""
+        return tuple(receiver.name for receiver in self.receivers if receiver.name)
+
+    @property
+    def index(self) -> IndexSettings:
+        """The index of the first receiver, which is the only one as a rule."""
+        return self.receivers[0].index
+
+    @property
+    def journal(self) -> JournalSettings:
+        """The journal of the first receiver, which is the only one as a rule."""
+        return self.receivers[0].journal
 
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
         expected = tuple(name for name in self.expected if not self.ignored.matches(name))
-        configured = Configured(self.limits, self.switched_off, expected, self.journal.unit)
-        return tuple(spec.build(configured) for spec in DETECTORS if spec.symptom not in self.switched_off)
+        detectors: list[Detector] = []
+        for spec in DETECTORS:
+            if spec.symptom in self.switched_off:
+                continue
+            for receiver in self.receivers if spec.subject is Subject.RECEIVER else self.receivers[:1]:
+                detector = spec.build(Configured(self.limits, self.switched_off, expected, receiver.journal.unit))
+                is_one_of_several = spec.subject is Subject.RECEIVER and receiver.name
+                detectors.append(OfReceiver(detector, receiver.name) if is_one_of_several else detector)
+        return tuple(detectors)

@@ -20,6 +20,7 @@ from fleet_health.config.pattern_speed import slowness
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.host_name import safe_glob
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.subject import is_receiver_name
 from fleet_health.parsing.receiver_log import compile_pattern
 
 if TYPE_CHECKING:
@@ -138,6 +139,14 @@ def path(raw: Any) -> Path:
     return Path(raw)
 
 
+def path_globs(raw: Any) -> tuple[str, ...]:
+    """Read a path with wildcards, or a list of them, which may be empty."""
+    globs = [raw] if isinstance(raw, str) else raw
+    if not isinstance(globs, list) or not all(isinstance(one, str) and one and "\0" not in one for one in globs):
+        raise ValueError('a list of paths with wildcards, such as ["old/index.jsonl*"]')
+    return tuple(globs)
+
+
 def text(raw: Any) -> str:
     """Read a string that is not empty."""
     if not isinstance(raw, str) or not raw:
@@ -157,6 +166,13 @@ def unit(raw: Any) -> str:
     if not isinstance(raw, str) or not _is_unit_name(raw):
         raise ValueError('the name of a systemd unit, such as "receiver.service"')
     return raw if raw.rpartition(".")[2] in _UNIT_TYPES else f"{raw}.service"
+
+
+def receiver_name(raw: Any) -> str:
+    """Read the name of a receiver."""
+    if not isinstance(raw, str) or not is_receiver_name(raw):
+        raise ValueError('a short name for the receiver, such as "lab-2": letters, digits and . _ -')
+    return raw
 
 
 def namespace(raw: Any) -> str:

@@ -181,7 +181,7 @@ class Blind(Rule):
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""
-        gaps = (gap for coverage in fleet.coverage if coverage.source == "journal" for gap in coverage.gaps)
+        gaps = (gap for coverage in fleet.coverage if coverage.kind == "journal" for gap in coverage.gaps)
         run = latest_run(gaps, self._window_us)
         return None if run is None or now - run.until > self._window_us else run
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.spec import Lookback
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -48,7 +48,8 @@ class Evaluation:
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
         pauses: Over which time no host could upload: time in which an absence does not grow.
-        not_evaluated: The symptoms that were not looked for, because too little was seen or the clock was uncertain.
+        not_evaluated: The names of the detectors that did not look, because too little was seen or the clock was
+            uncertain.
 
     """
 
@@ -96,7 +97,9 @@ def evaluate(
         try:
             found = list(detector.find(fleet, now))
             found_hosts = {finding.host for finding in found}
-            missing = [host for host in open_hosts.get(symptom, ()) if host not in found_hosts]
+            missing = [
+                host for host in open_hosts.get(symptom, ()) if host not in found_hosts and detector.is_about(host)
+            ]
             well = [host for host in missing if detector.is_over(fleet, host, now)]
             facts = {host: detector.sign_at(fleet, host) for host in (*found_hosts, *well)}
             in_force = {(host, symptom): detector.limits_of(host) for host in (*found_hosts, *missing)}
@@ -112,7 +115,7 @@ def evaluate(
             forgotten.update(nobodies)
             evaluated.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
-    hosts = {host for host, _ in limits} - {EVERY_HOST}
+    hosts = {host for host, _ in limits if is_host(host)}
     return Evaluation(
         now,
         tuple(findings),

@@ -65,7 +65,7 @@ class IndexStalled(Disagreement):
         return lacking
 
     def _note(self, fleet: Fleet) -> str:
-        late_us = max((one.late_us for one in fleet.coverage if one.source == "index"), default=0)
+        late_us = max((one.late_us for one in fleet.coverage if one.kind == "index"), default=0)
         if not late_us:
             return ""
         return (

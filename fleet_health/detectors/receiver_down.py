@@ -179,7 +179,7 @@ class ReceiverDown(Rule):
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
                 (name, silent.SYMPTOM)
-                for name, row_at in fleet.uploads.items()
+                for name, row_at in fleet.latest_uploads()
                 if first_gone_at - (fleet.accepted_at(name) or row_at) <= self._silent_limits.of(name).after_us
             ),
         )
@@ -333,7 +333,7 @@ class ReceiverDown(Rule):
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that uploaded within their lookback."""
         active = quiet = 0
-        for host, row_at in fleet.uploads.items():
+        for host, row_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
             if fleet.counted_us(host, row_at, now) <= limits.lookback_us:
                 active += 1

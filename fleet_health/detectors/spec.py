@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
@@ -94,6 +94,10 @@ class Detector(Protocol):
         """The symptom's name, as it stands in the alerts."""
 
     @property
+    def name(self) -> str:
+        """The symptom's name; with that of the receiver, `receiver-down@NAME`, if there is a detector for each."""
+
+    @property
     def is_of_absence(self) -> bool:
         """Whether it finds that something is missing, which nobody can say just after the clock was set."""
 
@@ -106,6 +110,9 @@ class Detector(Protocol):
 
         Which stretches of time they have shown, `find` and `is_over` look up themselves.
         """
+
+    def is_about(self, subject: str) -> bool:
+        """Return whether it can find something of a host, of `EVERY_HOST` or of a receiver."""
 
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
         """Return which hosts show the symptom at `now`, each at most once, in any order."""
@@ -153,7 +160,9 @@ class Subject(Enum):
     HOST = "host"
     """One host each, under its name."""
     RECEIVER = "receiver"
-    """The receiver, or all that is watched: at most one finding, of `EVERY_HOST`."""
+    """A receiver: at most one finding of each, of `EVERY_HOST` if there is only one."""
+    FLEET = "fleet"
+    """All that is watched: at most one finding, of `EVERY_HOST`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,9 +273,18 @@ class Rule(ABC):
         return self.spec.symptom
 
     @property
+    def name(self) -> str:
+        """The symptom's name."""
+        return self.spec.symptom
+
+    @property
     def is_of_absence(self) -> bool:
         """Whether it finds that something is missing."""
         return self.spec.is_of_absence
+
+    def is_about(self, subject: str) -> bool:
+        """Return whether it is a host, or no host, as the `SPEC` says."""
+        return is_host(subject) if self.spec.subject is Subject.HOST else subject == EVERY_HOST
 
     def can_evaluate(self, seen: Container[str]) -> bool:
         """Return whether enough of the sources is seen."""

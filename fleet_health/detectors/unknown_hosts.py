@@ -47,7 +47,7 @@ class UnknownHostsLimits:
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
     message_id="cd4666a767244a18994aa8aacc4b3af6",
-    subject=Subject.RECEIVER,
+    subject=Subject.FLEET,
     needs=JOURNAL,
     is_of_absence=False,
     switches=("detectors.unknown-hosts.enabled",),

@@ -1,33 +1,101 @@
-"""Which files a log has been rotated to. A reader that starts just after a rotation must look there, too."""
+"""Which files a log has been rotated to. A reader that starts just after a rotation must look there, too.
+
+The names are those of logrotate with any of its options, of the rotating handlers of the common logging libraries, and
+those that people choose by hand: a number, a date or `old` behind the name or before its suffix, perhaps with one more
+suffix behind that, perhaps compressed. What goes by other names, or to another directory, is found by globs.
+"""
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from contextlib import suppress
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
+from fleet_health.files.safe_files import link_target
+
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.model.instant import Instant
 
-# Numbered, dated, or the one before: `.1`, `-20261123`, `.2026-11-23`, `.old`. A compressed file is not read.
-_is_rotated = re.compile(r"[.-](?:\d[\d.-]*|old)", re.ASCII).fullmatch
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+
+# logrotate: `.1`, dateext `-20261123`, dateformat `-%Y-%m-%d_%H`, addextension `.1.bak`; Python: `.2026-11-23_10`.
+_is_tag = re.compile(
+    r"[._-](?:\d[\dTZ:_.+-]*|old|bak|backup|prev)"
+    r"(?:\.(?!(?:lock|tmp|swp|part|partial|md5|sha\d*|sig|asc)\Z)[A-Za-z]\w{0,9})?",
+    re.ASCII,
+).fullmatch
+# logrotate's `extension`: `index.1.jsonl`. Behind a hyphen only a date, for `index-2.jsonl` may be another's index.
+_is_inner_tag = re.compile(r"\.\d{1,4}|[._-](?=(?:\D*\d){6})\d[\dTZ:_.+-]*", re.ASCII).fullmatch
 
 
 def is_rotated_name(name: str, other: str) -> bool:
-    """Return whether a file of a name would be called by the other one after a rotation."""
-    return other.startswith(name) and _is_rotated(other[len(name) :]) is not None
+    """Return whether a file of a name may be called by the other one after a rotation."""
+    plain = without_compression(other)
+    stem, suffix = PurePath(name).stem, PurePath(name).suffix
+    if plain == name:
+        return plain != other
+    if plain.startswith(name) and _is_tag(plain[len(name) :]):
+        return True
+    is_alike = plain.startswith(stem) and plain.endswith(suffix)
+    return is_alike and bool(_is_inner_tag(plain[len(stem) : len(plain) - len(suffix)]))
 
 
-def rotated_files(path: Path, since: Instant) -> list[Path]:
-    """Return the files beside `path` that it was rotated to and that were written to at or after `since`; latest last.
+def without_compression(name: str) -> str:
+    """Return the name that a file had before it was compressed."""
+    return next((name.removesuffix(end) for end in COMPRESSED_SUFFIXES if name.endswith(end)), name)
 
-    A directory may let us open a file in it, and not list it; then there are none.
+
+def matching(globs: Sequence[str], directory: Path) -> set[Path]:
+    """Return what matches a glob; a relative one begins at a directory."""
+    return {Path(found) for one in globs for found in glob.glob(os.path.join(directory, one))}  # noqa: PTH118, PTH207
+
+
+def rotated_files(path: Path, globs: Sequence[str], since: Instant) -> list[Path]:
+    """Return the files that `path` was rotated to and that were written to at or after `since`; latest last.
+
+    They are beside the path, or beside what it is a link to, or match one of the globs. A directory may let us open a
+    file in it, and not list it; then there are none. A file is left out as long as the one that it is made of by
+    compression is there, too.
+
+    Args:
+        path: Where the file is that is rotated.
+        globs: Paths with wildcards; a relative one begins at the directory of `path`.
+        since: How far back they matter.
+
     """
-    written_at: dict[Path, Instant] = {}
+    found = dict.fromkeys(_beside(path, path.name))
     with suppress(OSError):
-        for file in path.parent.iterdir():
-            if is_rotated_name(path.name, file.name) and file.is_file():
-                written_at[file] = file.stat().st_mtime_ns // 1000
-    return sorted((file for file, at in written_at.items() if at >= since), key=written_at.__getitem__)
+        if (target := link_target(path)) is not None:
+            for name in {path.name, target.name, _untagged(target.name)}:
+                found |= dict.fromkeys(_beside(target, name))
+    found |= dict.fromkeys(matching(globs, path.parent))
+    files: dict[tuple[int, int], tuple[Instant, Path]] = {}
+    for file in found:
+        if file != path and (file.suffix not in COMPRESSED_SUFFIXES or file.with_suffix("") not in found):
+            with suppress(OSError):  # it may be gone by now
+                state = file.stat()
+                if file.is_file():
+                    files[state.st_dev, state.st_ino] = (state.st_mtime_ns // 1000, file)
+    return [file for at, file in sorted(files.values()) if at >= since]
+
+
+def _beside(path: Path, name: str) -> Iterator[Path]:
+    """Return what a file of a name in the directory of a path may have been rotated to."""
+    with suppress(OSError):
+        for other in os.listdir(path.parent):  # noqa: PTH208 - a directory may hold many thousands
+            if is_rotated_name(name, other):
+                yield path.parent / other
+
+
+def _untagged(name: str) -> str:
+    """Return what a file of a dated name would be called without its date: what a link leads to may have one."""
+    stem, suffix = PurePath(name).stem, PurePath(name).suffix
+    for at, character in enumerate(stem):
+        if character in "._-" and _is_inner_tag(stem[at:]):
+            return stem[:at] + suffix
+    return name

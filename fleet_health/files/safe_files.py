@@ -61,14 +61,14 @@ class SafeDirectory:
     """
 
     def __init__(self, path: Path, *, create_mode: int | None = None) -> None:
-        """Open a directory; make the last one of its path with a mode if it is missing and a mode is given."""
+        """Open a directory; make it, and those on the way to it, with a mode if they are missing and it is given."""
         self.path = path
         try:
             self.fd = _walk(path)
         except FileNotFoundError:
             if create_mode is None or not path.name:
                 raise
-            with SafeDirectory(path.parent) as parent:
+            with SafeDirectory(path.parent, create_mode=create_mode) as parent:
                 parent.refuse_root_elsewhere()
                 with suppress(FileExistsError), _named(path):
                     os.mkdir(path.name, create_mode, dir_fd=parent.fd)
@@ -195,6 +195,11 @@ class SafeDirectory:
         with _named(self.path / old):
             os.rename(old, new, src_dir_fd=self.fd, dst_dir_fd=self.fd)
 
+    def remove(self, name: str) -> None:
+        """Remove a file, or a link."""
+        with _named(self.path / name):
+            os.unlink(name, dir_fd=self.fd)
+
     def sync(self) -> None:
         """Make the names last. Without the right to read the directory that is left to the system."""
         with suppress(PermissionError), _named(self.path):
@@ -252,6 +257,33 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
         return ""
     names = user_name(culprit), user_name(opened.st_uid)
     return f"expected a file of user {names[0]}, found a link to one of user {names[1]}; run this as {names[0]}"
+
+
+def link_target(path: Path) -> Path | None:
+    """Return where the link at a path leads in the end, whether or not something is there; None if it is no link.
+
+    Where somebody else has made a link, root follows it only to directories of that user, and gets None otherwise.
+    """
+    if not path.is_symlink():
+        return None
+    if os.geteuid() != 0:
+        return Path(os.path.realpath(path))
+    for _ in range(_LINK_LIMIT):
+        with SafeDirectory(path.parent) as directory:
+            try:
+                link = directory.state(path.name)
+            except FileNotFoundError:
+                return path
+            if not stat.S_ISLNK(link.st_mode):
+                return path
+            target = path.parent / os.readlink(path.name, dir_fd=directory.fd)
+            is_roots = directory.owner[0] == link.st_uid == 0 and not directory.is_shared
+        if not is_roots:
+            with SafeDirectory(target.parent) as directory:
+                if directory.owner[0] != link.st_uid:
+                    return None
+        path = target
+    return None
 
 
 def place_of(error: OSError, path: Path) -> str:

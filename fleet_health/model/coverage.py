@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.model.instant import Instant, isoformat
+from fleet_health.model.subject import general, receiver_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -114,7 +115,7 @@ class Coverage:
     """One source's.
 
     Attributes:
-        source: `journal` or `index`.
+        source: `journal` or `index`, or that of a receiver, such as `journal@NAME`.
         unseen_since: Since when it cannot be read; None while it can.
         reason: Why it cannot be read; empty while it can.
         gaps: What it has not shown, and will not.
@@ -127,6 +128,16 @@ class Coverage:
     reason: str = ""
     gaps: tuple[Gap, ...] = ()
     late_us: int = 0
+
+    @property
+    def kind(self) -> str:
+        """Which of a receiver's sources it is: `journal` or `index`."""
+        return general(self.source)
+
+    @property
+    def receiver(self) -> str:
+        """The name of the receiver; empty where there is only one."""
+        return receiver_of(self.source)
 
     def is_whole(self, since: Instant, until: Instant) -> bool:
         """Return whether everything between two instants was seen, both included."""

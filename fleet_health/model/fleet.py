@@ -1,14 +1,17 @@
-"""The fleet as the sources have shown it: each host's last upload, and what the receiver answered it of late.
+"""The fleet as the sources have shown it: each host's last upload, and what the receivers answered it of late.
 
 Two tables rather than one record a host: each is fed by one kind of source, so a source that is opened anew
 (a changed path, a longer window) fills a fresh table beside the old one and replaces it when it has caught up.
+
+The two take in what every receiver shows: a host may go from one to the other. What is to be said of one receiver goes
+by tables of its own beside them, if there are several.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
 from copy import copy
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.model.host_globs import HostGlobs
@@ -23,7 +26,7 @@ from fleet_health.model.pauses import (
     passed_us,
 )
 from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host
 from fleet_health.model.traffic import Traffic
 from fleet_health.model.window import NEVER
 
@@ -32,12 +35,12 @@ if TYPE_CHECKING:
 
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Upload
+    from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
     from fleet_health.model.pauses import RecurringPause, Skip
     from fleet_health.model.window import Counts, HostWindow
 
 
-__all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Traffic", "Uploads"]
+__all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Tables", "Traffic", "Uploads"]
 
 _MOST_SKIPS = 100
 _DAY_US = 24 * HOUR_US
@@ -149,16 +152,35 @@ class Uploads:
         return gone
 
 
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What one receiver has shown."""
+
+    uploads: Uploads
+    traffic: Traffic
+
+
 class Fleet:
-    """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole."""
+    """Everything known about the hosts, and how well it is known. Each attribute may be replaced whole.
+
+    Attributes:
+        register: Which hosts are known, for every table.
+        uploads: The uploads to any receiver.
+        traffic: The responses of any receiver.
+        receivers: The tables of each receiver by its name; empty where there is only one, whose tables are these.
+        coverage: What each source of each receiver has shown.
+
+    """
 
     __slots__ = (
         "_counts",
         "_made",
+        "_whole",
         "coverage",
         "is_unit_watched",
         "lost",
         "mute_windows",
+        "receivers",
         "register",
         "shutdowns",
         "skips",
@@ -167,12 +189,30 @@ class Fleet:
     )
 
     def __init__(
-        self, host_limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, expected: Iterable[str] = ()
+        self,
+        host_limit: int = HOST_LIMIT,
+        ignored: HostGlobs | None = None,
+        expected: Iterable[str] = (),
+        receivers: Iterable[str] = (),
     ) -> None:
+        """Begin an empty fleet.
+
+        Args:
+            host_limit: How many hosts are watched.
+            ignored: The hosts that are left out.
+            expected: The names and globs of the hosts that are expected.
+            receivers: The names of the receivers, if there are several.
+
+        """
+
+        def tables() -> Tables:
+            return Tables(Uploads(host_limit, ignored, self.register), Traffic(host_limit, ignored, self.register))
+
         self.register = Register(expected)
-        self.uploads = Uploads(host_limit, ignored, self.register)
-        self.traffic = Traffic(host_limit, ignored, self.register)
-        self.register.uploads, self.register.audience = (self.uploads.last_at,), (self.traffic.admit,)
+        self.uploads, self.traffic = (every := tables()).uploads, every.traffic
+        self.receivers: Mapping[str, Tables] = {name: tables() for name in receivers}
+        self.inform_tables()
+        self._whole: Fleet | None = None
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
         """Hosts that have uploaded, perhaps longer ago than uploads are known."""
@@ -186,6 +226,67 @@ class Fleet:
         """When an operator wants to hear nothing: hosts may be off then, such as outside office hours."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
         self._made: dict[Hashable, Any] | None = None
+
+    def inform_tables(self) -> None:
+        """Let every table in use hear which hosts become known, and ask whether one is."""
+        self.register.uploads = (self.uploads.last_at,)
+        self.register.audience = tuple(traffic.admit for traffic in self._every_traffic())
+
+    def of(self, receiver: str) -> Fleet:
+        """Return the fleet as one receiver shows it, empty if that is not read yet; without a name, the whole fleet."""
+        if not receiver:
+            return self
+
+        def make() -> Fleet:
+            view, tables = copy(self), self.receivers.get(receiver) or Tables(Uploads(), Traffic())
+            view.uploads, view.traffic, view.receivers = tables.uploads, tables.traffic, {}
+            view.coverage = tuple(
+                one for one in self.coverage if one.receiver in ("", receiver)
+            )  # the clock is everybody's
+            view._whole = self  # noqa: SLF001 - it is one of us
+            return view if self._made is None else view.standing_still()
+
+        return self.once(("receiver", receiver), make)
+
+    @property
+    def whole(self) -> Fleet:
+        """The fleet that this is one receiver's part of; itself if it is all of it."""
+        return self if self._whole is None else self._whole
+
+    def receiver_of(self, host: str) -> str:
+        """Return the receiver that a host last uploaded to; empty if there is only one, or none is known."""
+        last_ats = {name: tables.uploads.last_at(host) for name, tables in self.receivers.items()}
+        known = {name: at for name, at in last_ats.items() if at is not None}
+        return max(known, key=lambda name: known[name], default="")
+
+    def answered_by(self, host: str) -> str:
+        """Return the receiver that answered a host last; empty if there is only one, or none did of late."""
+        windows = {name: tables.traffic.window(host) for name, tables in self.receivers.items()}
+        last_ats = {name: window.last_at for name, window in windows.items() if window is not None}
+        return max(last_ats, key=lambda name: last_ats[name] or 0, default="")
+
+    def latest_uploads(self) -> Iterable[tuple[str, Instant]]:
+        """Return each host with its last upload, but for hosts that have gone to another receiver since."""
+        if self._whole is None:
+            return self.uploads.items()
+        latest_at = self._whole.uploads.last_at
+        return ((host, at) for host, at in self.uploads.items() if at == latest_at(host))
+
+    def record_uploads(self, receiver: str, uploads: Sequence[Upload]) -> None:
+        """Record accepted uploads to a receiver; without a name, to the only one."""
+        self.uploads.record(uploads)
+        if receiver:
+            self.receivers[receiver].uploads.record(uploads)
+
+    def record_traffic(self, receiver: str, observations: Sequence[Response | Unstamped | UnitState]) -> None:
+        """Record what the journal of a receiver tells; without a name, of the only one."""
+        self.traffic.record(observations)
+        if receiver:
+            self.receivers[receiver].traffic.record(observations)
+
+    def _every_traffic(self) -> Iterator[Traffic]:
+        yield self.traffic
+        yield from (tables.traffic for tables in self.receivers.values())
 
     def standing_still(self) -> Fleet:
         """Return the fleet as it is, for who asks a lot and changes nothing meanwhile: nothing is counted twice."""
@@ -221,6 +322,8 @@ class Fleet:
 
     def pauses(self, host: str, now: Instant) -> tuple[Pause, ...]:
         """Return over which time no absence of a host counts, in order; of `EVERY_HOST` what concerns all hosts."""
+        if (view := self._receiver_view(host)) is not self:
+            return view.pauses(host, now)
         windows = self._windows_of(host)
 
         def make() -> tuple[Pause, ...]:
@@ -240,6 +343,8 @@ class Fleet:
         It goes by what stays known for as long as a lookback: a host that was lost is not to come back by what is
         forgotten of the journal.
         """
+        if (view := self._receiver_view(host)) is not self:
+            return view.counted_us(host, since, now)
         windows = self._windows_of(host)
 
         def make() -> tuple[Pause, ...]:
@@ -247,6 +352,10 @@ class Fleet:
             return merged(one for one in (*self._pauses(windows, now), *present) if one.is_known)
 
         return counted_us(self.once(("known pauses", windows, now), make), self.skips, since, now)
+
+    def _receiver_view(self, host: str) -> Fleet:
+        """Return the part of the receiver that a host uploads to: only its stops concern the host."""
+        return self.of(self.receiver_of(host)) if self.receivers else self
 
     def _windows_of(self, host: str) -> tuple[int, ...]:
         if not self.mute_windows:
@@ -259,7 +368,8 @@ class Fleet:
         )
         yield from (one for one in mutes if one.until - one.since < _LONGEST_MUTE_US)
         yield from (Pause(since, until, MACHINE_STARTED) for since, until in self.shutdowns)
-        yield from map(self._examined, self.traffic.unit_history.pauses(self.traffic.latest_before))
+        if not self.receivers:
+            yield from map(self._examined, self.traffic.unit_history.pauses(self.traffic.latest_before))
 
     def _examined(self, pause: Pause) -> Pause:
         """Return a stop without the part in which somebody uploaded: the receiver was started otherwise meanwhile."""
@@ -279,7 +389,7 @@ class Fleet:
     def _present_stop(self, now: Instant, newest_sign_at: Callable[[], Instant | None]) -> Iterator[Pause]:
         """Return the time since the unit stopped; nothing if it runs, or a sign of the receiver contradicts it."""
         unit = self.traffic.unit
-        if unit is None or unit.is_running or unit.at >= now or not self.is_unit_watched:
+        if unit is None or unit.is_running or unit.at >= now or not self.is_unit_watched or self.receivers:
             return
         if (sign_at := newest_sign_at()) is None or sign_at - unit.at <= _STOPPING_US:
             yield Pause(unit.at, now, RECEIVER_STOPPED)
@@ -305,15 +415,21 @@ class Fleet:
 
         Time in which a host could not upload does not make it forgotten, nor is one that the journal shows to upload.
         """
-        self.traffic.evict(traffic_before)
+        for traffic in self._every_traffic():
+            traffic.evict(traffic_before)
 
-        def is_kept(host: str, at: Instant) -> bool:
-            if self.counted_us(host, at, now) <= now - uploads_before:
-                return True
-            accepted_at = self.accepted_at(host)
-            return accepted_at is not None and accepted_at >= uploads_before
+        def keeps(view: Fleet) -> Callable[[str, Instant], bool]:
+            def is_kept(host: str, at: Instant) -> bool:
+                if view.counted_us(host, at, now) <= now - uploads_before:
+                    return True
+                accepted_at = view.accepted_at(host)
+                return accepted_at is not None and accepted_at >= uploads_before
 
-        return self.uploads.evict(uploads_before, is_kept)
+            return is_kept
+
+        for name, tables in self.receivers.items():
+            tables.uploads.evict(uploads_before, keeps(self.of(name)))
+        return self.uploads.evict(uploads_before, keeps(self))
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""
@@ -325,8 +441,10 @@ class Fleet:
 
     def limit_hosts(self, limit: int) -> None:
         """Allow so many hosts from now on; those that are known stay."""
-        self.uploads.limit = limit
-        self.traffic.limit_hosts(limit)
+        for uploads in (self.uploads, *(tables.uploads for tables in self.receivers.values())):
+            uploads.limit = limit
+        for traffic in self._every_traffic():
+            traffic.limit_hosts(limit)
 
     def protect(self, hosts: Iterable[str]) -> None:
         """Return these hosts places of their own, for open incidents must be evaluated; those given one before lose it.
@@ -344,7 +462,8 @@ class Fleet:
         before, register.protected = register.protected, frozenset(kept)
         for host in register.protected - before:
             register.announce(host)
-        self.traffic.release(before - register.protected)
+        for traffic in self._every_traffic():
+            traffic.release(before - register.protected)
 
     def has_uploaded(self, host: str) -> bool:
         """Return whether any source shows an accepted upload of a host, or it is remembered to have uploaded."""
@@ -387,7 +506,7 @@ class Fleet:
 
     def is_forgotten(self, host: str) -> bool:
         """Return whether nothing is known of a stranger: it was not answered of late, or has lost its place."""
-        is_nobody = host != EVERY_HOST and not self.register.is_known(host) and self.is_stranger(host)
+        is_nobody = is_host(host) and not self.register.is_known(host) and self.is_stranger(host)
         return is_nobody and self.traffic.window(host) is None
 
     def is_left_out(self, host: str, since: Instant) -> bool:
@@ -395,8 +514,11 @@ class Fleet:
         return self.traffic.window(host) is None and not self.is_complete(host, since)
 
     def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
-        """Return whether a source, `index` or `journal`, has shown everything between two instants, both included."""
-        return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.source == source)
+        """Return whether a source, `index` or `journal`, has shown everything between two instants, both included.
+
+        Of several receivers, each one's must have.
+        """
+        return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.kind == source)
 
     def heard_at(self, host: str) -> Instant | None:
         """Return the newest sign of a host in either source, a row or a response of any kind; None without one."""
@@ -414,13 +536,13 @@ class Fleet:
 
     def missing(self, source: str, since: Instant, until: Instant) -> int | None:
         """Return how many messages of a source are missing between two instants at most; None if nobody knows."""
-        counts = [coverage.missing(since, until) for coverage in self.coverage if coverage.source == source]
+        counts = [coverage.missing(since, until) for coverage in self.coverage if coverage.kind == source]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None
 
     def unseen_us(self, source: str, since: Instant, until: Instant) -> int:
         """Return how much of the time between two instants a source has not shown whole, in microseconds."""
-        return max((one.unseen_us(since, until) for one in self.coverage if one.source == source), default=0)
+        return max((one.unseen_us(since, until) for one in self.coverage if one.kind == source), default=0)
 
     def has_accepted(self, host: str, since: Instant, until: Instant) -> bool:
         """Return whether either source shows an accepted upload of a host between two instants, both included."""

@@ -10,9 +10,8 @@ from fleet_health.alerting.alert import Alert, Notice
 from fleet_health.alerting.evidence import Evidence
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import printable
-from fleet_health.model.host_name import is_host_name
 from fleet_health.model.instant import SECOND_US
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_subject
 from fleet_health.parsing.timestamp import parse_time
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def parse_whole_row(line: bytes) -> tuple[Alert | Notice, Instant] | None:
         entry = _notice(row, at) if row.status else _alert(row, at)
     except (msgspec.DecodeError, ValueError, RecursionError):  # as above
         return None
-    is_ours = row.host == EVERY_HOST or is_host_name(row.host)
+    is_ours = is_subject(row.host)
     return (entry, at) if is_ours and entry is not None and entry.dedup_key == row.dedup_key else None
 
 

@@ -143,6 +143,14 @@ class IndexParser:
         return result.at if isinstance(result, Upload) else None
 
 
+def is_whole_row(line: bytes) -> bool:
+    """Return whether a line without its newline is a whole object of JSON, so that nothing of it is still to come."""
+    try:
+        return isinstance(msgspec.json.decode(line.strip(b"\0")), dict)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
 def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterator[bytes]:
     """Return what stands between runs of NUL, which a power cut leaves: the file had grown, but was not filled."""
     for line in lines:

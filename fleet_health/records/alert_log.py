@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import msgspec
 import structlog
 
-from fleet_health.files.rotation import is_rotated_name
+from fleet_health.files.rotation import is_rotated_name, matching, without_compression
 from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.files.unpacking import Unpacked, packing_of
 from fleet_health.model.instant import HOUR_US, utc_hour
 from fleet_health.parsing.alert_row import parse_alert_row, parse_incident_row, parse_whole_row
 from fleet_health.parsing.bisection import entry_offset
@@ -39,8 +40,6 @@ _ROW_LIMIT = 1 << 20
 # How much of a file is read back at most: 10,000 hosts write less in a day. A file with a hole of gigabytes, or of
 # something else than rows, must not keep the next alert waiting while all of it is searched.
 _READ_BACK_LIMIT = 64 << 20
-# gzip, xz, zstd, bzip2: a file that was compressed and kept its name.
-_COMPRESSED = (b"\x1f\x8b", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd", b"BZh")
 
 _log = structlog.get_logger("fleet_health.records")
 
@@ -59,19 +58,21 @@ class AlertLog:
     It is locked for each batch, by whoever writes, and for life by the one service to which it belongs: see `LogLock`.
     """
 
-    def __init__(self, path: Path, *, is_service: bool = False) -> None:
+    def __init__(self, path: Path, *, is_service: bool = False, rotated: Sequence[str] = ()) -> None:
         """Take a path; the file need not be there yet.
 
         Args:
             path: Where the log is.
             is_service: Whether it is to belong to us alone, from the first write or `probe` on.
+            rotated: Globs of files that it is rotated to, beside those whose names tell; relative to its directory.
 
         """
         self.path = path
+        self.rotated = rotated
         self._lock = LogLock(path)
         self._is_service = is_service
         self._untrusted: _Untrusted | None = None
-        self._skipped: set[str] = set()
+        self._skipped: set[Path] = set()
 
     def given(self, now: Instant) -> list[tuple[str, Instant]]:
         """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
@@ -112,59 +113,70 @@ class AlertLog:
                     return []
                 # The file at the path is opened before the rotated ones are listed: it may become one of them any
                 # moment.
-                files: list[tuple[str, BinaryIO]] = []
+                files: list[tuple[Path, BinaryIO]] = []
                 with suppress(FileNotFoundError):
                     current = os.fdopen(directory.open_file(self.path.name, os.O_RDONLY), "rb")
-                    files.append((self.path.name, stack.enter_context(current)))
-                for name, file in self._rotated(directory, since):
-                    files.append((name, stack.enter_context(file)))
+                    files.append((self.path, stack.enter_context(current)))
+                for path, file in self._rotated(directory, since):
+                    files.append((path, stack.enter_context(file)))
                 rows: list[tuple[T, Instant]] = []
-                for name, file in files:
+                for path, file in files:
                     if owners is not None and os.fstat(file.fileno()).st_uid not in owners:
                         continue
                     try:
-                        rows += _rows(file, since, parse)
+                        rows += (_unpacked_rows if _is_packed_name(path.name) else _rows)(file, since, parse)
                     except OSError as error:
-                        if name == self.path.name:
+                        if path == self.path:
                             raise
-                        self._skip(name, error.strerror or str(error))
+                        self._skip(path, error)
                 return rows
         except OSError as error:
             raise unavailable(self.path, error) from error
 
-    def _rotated(self, directory: SafeDirectory, since: Instant) -> Iterator[tuple[str, BinaryIO]]:
+    def _rotated(self, directory: SafeDirectory, since: Instant) -> Iterator[tuple[Path, BinaryIO]]:
         """Open the files that the log was rotated to and that were written to at or after `since`, the latest last.
 
         One that cannot be read must not stop an alert: it is logged once, and skipped.
         """
-        written_at: dict[str, Instant] = {}
-        with suppress(OSError):  # a directory may let us open a file in it, and not list it
-            for name in directory.names():
-                if is_rotated_name(self.path.name, name):
-                    with suppress(FileNotFoundError):
-                        written_at[name] = directory.state(name).st_mtime_ns // 1000
-        for name in sorted(written_at, key=written_at.__getitem__):
-            if written_at[name] < since:
+        written_at: dict[Path, Instant] = {}
+        for path in self._rotated_paths(directory):
+            try:
+                with _directory_of(path, directory) as home:
+                    written_at[path] = home.state(path.name).st_mtime_ns // 1000
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                self._skip(path, error)
+        for path in sorted(written_at, key=written_at.__getitem__):
+            if written_at[path] < since:
                 continue
             with ExitStack() as stack:
                 try:
-                    file = stack.enter_context(os.fdopen(directory.open_file(name, os.O_RDONLY), "rb"))
-                    is_compressed = file.peek(8).startswith(_COMPRESSED)
+                    with _directory_of(path, directory) as home:
+                        file = stack.enter_context(os.fdopen(home.open_file(path.name, os.O_RDONLY), "rb"))
+                    packing = packing_of(file.fileno())
                 except FileNotFoundError:
                     continue
                 except OSError as error:
-                    self._skip(name, error.strerror or str(error))
+                    self._skip(path, error)
                     continue
-                if is_compressed:
-                    self._skip(name, "expected rows of JSON, found a compressed file; name it .gz or the like")
+                if packing and not _is_packed_name(path.name):
+                    self._skip(path, f"expected rows of JSON, found a {packing} file; give it the suffix of one")
                     continue
                 stack.pop_all()
-                yield name, file
+                yield path, file
 
-    def _skip(self, name: str, reason: str) -> None:
-        if name not in self._skipped:
-            self._skipped.add(name)
-            _log.warning("rotated alert log skipped", file=str(self.path.with_name(name)), reason=reason)
+    def _rotated_paths(self, directory: SafeDirectory) -> set[Path]:
+        paths: set[Path] = set()
+        with suppress(OSError):  # a directory may let us open a file in it, and not list it
+            paths.update(directory.path / name for name in directory.names() if is_rotated_name(self.path.name, name))
+        return paths | (matching(self.rotated, self.path.parent) - {self.path})
+
+    def _skip(self, path: Path, reason: str | OSError) -> None:
+        if path not in self._skipped:
+            self._skipped.add(path)
+            text = (reason.strerror or str(reason)) if isinstance(reason, OSError) else reason
+            _log.warning("rotated alert log skipped", file=str(path), reason=text)
 
     def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
         """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
@@ -235,12 +247,19 @@ class AlertLog:
                 raise unavailable(self.path, error) from error
             yield
 
-    def at(self, path: Path) -> AlertLog:
-        """Return the alert log at a path: this one, if the path only names it in another way."""
-        with suppress(OSError), SafeDirectory(path.parent) as there, SafeDirectory(self.path.parent) as here:
-            if path.name == self.path.name and os.path.samestat(os.fstat(there.fd), os.fstat(here.fd)):
-                return self
-        return self if path == self.path else AlertLog(path, is_service=self._is_service)
+    def place(self) -> tuple[int, int, str]:
+        """Return what tells whether two paths lead to one log: its directory's device and inode, and its name.
+
+        Raises:
+            SinkUnavailable: The directory cannot be opened.
+
+        """
+        try:
+            with SafeDirectory(self.path.parent) as directory:
+                state = os.fstat(directory.fd)
+        except OSError as error:
+            raise unavailable(self.path, error) from error
+        return state.st_dev, state.st_ino, self.path.name
 
     @property
     def lock_path(self) -> Path:
@@ -288,6 +307,33 @@ class AlertLog:
                 yield directory, fd
             finally:
                 os.close(fd)
+
+
+def _is_packed_name(name: str) -> bool:
+    return without_compression(name) != name
+
+
+@contextmanager
+def _directory_of(path: Path, directory: SafeDirectory) -> Iterator[SafeDirectory]:
+    """Return the directory of a path, which may be one that is open already."""
+    if path.parent == directory.path:
+        yield directory
+        return
+    with SafeDirectory(path.parent) as other:
+        yield other
+
+
+def _unpacked_rows(
+    file: BinaryIO, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None]
+) -> Iterator[tuple[T, Instant]]:
+    """Read the rows of an open compressed file from `since` on."""
+    unpacked = Unpacked(file.fileno(), packing_of(file.fileno()))
+    try:
+        for line in unpacked.lines(_ROW_LIMIT):
+            if (row := parse(line)) and row[1] >= since:
+                yield row
+    finally:
+        unpacked.close()
 
 
 def _rows(

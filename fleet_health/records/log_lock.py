@@ -2,6 +2,9 @@
 
 Whoever may read a file can lock it. A lock on the alert log itself could be taken by any reader of it, who could so
 stop the writing, or keep the service from starting. The file is empty but for the process of the service.
+
+A service that is killed while a disk hangs cannot end, and keeps its locks. It will write nothing more, so whoever
+comes next takes its lock file away, and makes another one.
 """
 
 from __future__ import annotations
@@ -13,7 +16,10 @@ import struct
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from fleet_health.errors import SinkTaken
+import structlog
+
+from fleet_health.errors import SinkTaken, SinkUnavailable
+from fleet_health.files.dying import is_dying
 from fleet_health.files.lock_wait import wait_for_lock
 from fleet_health.files.safe_files import user_name
 
@@ -23,13 +29,16 @@ if TYPE_CHECKING:
 
     from fleet_health.files.safe_files import SafeDirectory
 
-BATCH, _LIFE, SENDING = range(3)
-"""The bytes of the file: locked for a batch; for life, by the service; and to send what the journal lacks."""
+BATCH, _LIFE, SENDING, _TAKEOVER = range(4)
+"""The bytes of the file: locked for a batch; for life, by the service; to send what the journal lacks; and to take the
+file away."""
 
 _MODE = 0o600
 
 # `struct flock` of fcntl(2): kind, whence, begin, length, pid.
 _FLOCK = "hhqqi4x"
+
+_log = structlog.get_logger("fleet_health.records")
 
 
 class LogLock:
@@ -59,6 +68,7 @@ class LogLock:
             def take() -> bool:
                 fd = self._opened(directory)
                 stack.callback(os.close, fd)
+                self._take_over(directory, fd)
                 # Else it is no longer the file at the path, and whoever comes next locks another one.
                 if not (_is_locked_now(fd, byte) and self._is_in_place(directory, fd)):
                     stack.close()
@@ -83,7 +93,7 @@ class LogLock:
         if not _is_locked_now(owned, _LIFE):
             owner = _owner(owned)
             os.close(owned)
-            raise SinkTaken(f"{self._log}: belongs to another service, {owner}; return each a log of its own")
+            raise _taken(self._log, owner)
         with suppress(OSError):  # a full disk: then nobody is named
             os.ftruncate(owned, 0)
             os.pwrite(owned, b"%d\n" % os.getpid(), 0)
@@ -100,10 +110,30 @@ class LogLock:
         """Return whether a service owns the log, another one or this one. Takes no lock, so no start can fail by it."""
         fd = self._opened(directory)
         try:
-            kind, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(_LIFE)))
-            return bool(kind != fcntl.F_UNLCK)
+            return _is_locked(fd, _LIFE)
         finally:
             os.close(fd)
+
+    def _take_over(self, directory: SafeDirectory, fd: int) -> None:
+        """Take the lock file away if the service that owns it is dying.
+
+        Raises:
+            SinkUnavailable: It is, and the lock file cannot be taken away.
+
+        """
+        if not _is_locked(fd, _LIFE) or (owner := _owner(fd)) is None or not is_dying(owner):
+            return
+        # Of those who find this at a time only one may do so: the file in its place is not to be taken away.
+        if not (_is_locked_now(fd, _TAKEOVER) and self._is_in_place(directory, fd)):
+            return
+        try:
+            directory.remove(self.path.name)
+        except OSError as error:
+            raise SinkUnavailable(
+                f"{self.path}: locked by process {owner}, which was killed and cannot end, for a disk that it reads or"
+                f" writes hangs; it cannot be removed: {error.strerror}"
+            ) from error
+        _log.warning("lock of a dying service taken over", lock=str(self.path), process=owner)
 
     def _opened(self, directory: SafeDirectory) -> int:
         try:
@@ -132,6 +162,12 @@ class LogLock:
             return False
 
 
+def _is_locked(fd: int, byte: int) -> bool:
+    """Return whether a byte of an open file is locked; takes no lock."""
+    kind, *_ = struct.unpack(_FLOCK, fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(byte)))
+    return bool(kind != fcntl.F_UNLCK)
+
+
 def _is_locked_now(fd: int, byte: int) -> bool:
     """Lock a byte of an open file; False if somebody else has it."""
     try:
@@ -146,8 +182,13 @@ def _flock(byte: int) -> bytes:
     return struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, byte, 1, 0)
 
 
-def _owner(fd: int) -> str:
-    """Name the service that owns the log, as it has written itself down."""
+def _owner(fd: int) -> int | None:
+    """Return the process of the service that owns the log, as it has written itself down; None if it has not."""
     with suppress(OSError, ValueError):
-        return f"process {int(os.pread(fd, 20, 0))}"
-    return "which has not written down its process"
+        return int(os.pread(fd, 20, 0))
+    return None
+
+
+def _taken(log: Path, owner: int | None) -> SinkTaken:
+    name = "which has not written down its process" if owner is None else f"process {owner}"
+    return SinkTaken(f"{log}: belongs to another service, {name}; give each a log of its own")

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.model.subject import named
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
@@ -21,8 +22,9 @@ from fleet_health.sources.once import oldest_entry_at, read_every_row, read_jour
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
-    from fleet_health.config.schema import IndexSettings, JournalSettings
+    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.detectors.spec import Lookback
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
@@ -34,6 +36,8 @@ _KIND_BITS = 10
 _UPLOAD, _UNSTAMPED, _STARTED, _STOPPED = range(4)
 
 OnProgress: TypeAlias = "Callable[[Instant], None]"
+Observed: TypeAlias = "tuple[Instant, str, Observation | UnitState]"
+"""An instant, the name of the receiver if there are several, and what was observed."""
 
 
 @dataclass
@@ -47,15 +51,19 @@ class Part:
         gaps: What the journal does not show.
         rejections: What could not be read.
         last_at: The journal's last entry.
+        unread: The rotated files that could not be read, or not to their end, each with the reason.
+        receiver: The name of the receiver, if there are several.
 
     """
 
     order: TimeOrder
+    receiver: str = ""
     numbers: dict[str, int] = field(default_factory=dict)
     states: array[int] = field(default_factory=lambda: array("q"))
     gaps: list[Gap] = field(default_factory=list)
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
+    unread: dict[Path, str] = field(default_factory=dict)
 
     def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
@@ -70,7 +78,7 @@ class Part:
                 on_progress,
             )
 
-        self.rejections = read_every_row(settings, since, deliver)
+        self.rejections, self.unread = read_every_row(settings, since, deliver)
         return self
 
     def read_journal(
@@ -93,29 +101,29 @@ class Part:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
-        self.gaps, self.rejections = other.gaps, other.rejections
+        self.gaps, self.rejections, self.unread = other.gaps, other.rejections, other.unread
 
     def follow_on(self, before: Part, begin: Instant) -> None:
         """Let a gap that is there from the begin on reach back to the last entry of the part before."""
         self.gaps = [replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.gaps]
 
-    def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
+    def since(self, at: Instant) -> Iterator[Observed]:
         """Return what was observed from an instant on, and before it systemd's latest word till then."""
-        states = sorted(self.states)
+        receiver, states = self.receiver, sorted(self.states)
         if place := bisect_left(states, 2 * at):
             latest = states[place - 1]
-            yield latest // 2, UnitState(latest // 2, bool(latest % 2))
+            yield latest // 2, receiver, UnitState(latest // 2, bool(latest % 2))
         hosts, mask = list(self.numbers), (1 << _KIND_BITS) - 1
         for when, number in self.order.since(at):
             kind = number & mask
             if kind == _UPLOAD:
-                yield when, Upload(hosts[number >> _KIND_BITS], when)
+                yield when, receiver, Upload(hosts[number >> _KIND_BITS], when)
             elif kind > _STOPPED:
-                yield when, Response(hosts[number >> _KIND_BITS], when, kind)
+                yield when, receiver, Response(hosts[number >> _KIND_BITS], when, kind)
             elif kind == _UNSTAMPED:
-                yield when, Unstamped(hosts[number >> _KIND_BITS], when)
+                yield when, receiver, Unstamped(hosts[number >> _KIND_BITS], when)
             else:
-                yield when, UnitState(when, kind == _STARTED)
+                yield when, receiver, UnitState(when, kind == _STARTED)
 
     def _add(self, items: list[Item], on_progress: OnProgress) -> None:
         self.order.add(items)
@@ -139,18 +147,22 @@ class Past:
     """What was observed between two instants, and as far back as is asked for.
 
     Attributes:
-        parts: The index, and the journal in one part or several that follow on each other.
-        gaps: What the journal does not show.
+        parts: The index, and the journal in one part or several that follow on each other; of each receiver.
+        gaps: Receiver -> what its journal does not show.
         rejections: Source -> what could not be read of it.
+        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
         journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
+            Of several journals, that of the one that begins last.
 
     """
 
     run_length: int | None = None
     parts: list[Part] = field(default_factory=list)
-    gaps: list[Gap] = field(default_factory=list)
+    gaps: dict[str, list[Gap]] = field(default_factory=dict)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
     journal_begins_at: Instant | None = None
+    unread: dict[Path, str] = field(default_factory=dict)
+    _uploaders: set[str] = field(default_factory=set)
     _stack: ExitStack = field(default_factory=ExitStack)
 
     def __enter__(self) -> Self:
@@ -164,22 +176,21 @@ class Past:
         return {host for part in self.parts for host in part.numbers}
 
     def uploaders(self) -> frozenset[str]:
-        """Return every host that the index has a row of."""
-        return frozenset(self.parts[0].numbers)
+        """Return every host that an index has a row of."""
+        return frozenset(self._uploaders)
 
     def states(self) -> Iterator[UnitState]:
-        """Return systemd's words on the receiver's unit, in order."""
+        """Return systemd's words on the receivers' units, in order."""
         for state in sorted(state for part in self.parts for state in part.states):
             yield UnitState(state // 2, bool(state % 2))
 
-    def since(self, at: Instant) -> Iterator[tuple[Instant, Observation | UnitState]]:
-        """Return what was observed from an instant on, in order of time, and before it systemd's latest word."""
+    def since(self, at: Instant) -> Iterator[Observed]:
+        """Return what was observed from an instant on, in order of time, and before it systemd's latest words."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
 
     def read(
         self,
-        index: IndexSettings,
-        journal: JournalSettings,
+        receiver: ReceiverSettings,
         lookback: Lookback,
         span: tuple[Instant, Instant],
         on_progress: OnProgress,
@@ -187,11 +198,10 @@ class Past:
         is_alone: bool = True,
         rows_since: Instant | None = None,
     ) -> None:
-        """Read both sources.
+        """Read both sources of a receiver; of several, one after the other.
 
         Args:
-            index: Where the index is.
-            journal: Where the journal is.
+            receiver: Where its index and its journal are.
             lookback: How far back from the begin both must be known.
             span: The begin and the end, included.
             on_progress: Is told how far one of them has been read.
@@ -202,11 +212,12 @@ class Past:
             SourceUnavailable: One of them is missing, or cannot be read.
 
         """
-        since, until = span
+        (since, until), name = span, receiver.name
+        index, journal = receiver.index, receiver.journal
         begin, middle = since - lookback.traffic_us, (since + until) // 2
         rows_since = since - lookback.uploads_us if rows_since is None else rows_since
         states_since = min(begin, rows_since)
-        rows, first, second = self._part(), self._part(), self._part()
+        rows, first, second = self._part(name), self._part(name), self._part(name)
         if is_alone:
             rows.read_index(index, rows_since, until, on_progress)
             first.read_journal(journal, begin, until, on_progress, states_since)
@@ -217,22 +228,25 @@ class Past:
             rows.adopt(reading_rows.result())
             second.adopt(reading_second.result())
             second.follow_on(first, middle + 1)
-        self.parts = [rows, first, second]
-        self.gaps = first.gaps + second.gaps
-        self.rejections = {"index": rows.rejections, "journal": first.rejections}
+        self.parts += [rows, first, second]
+        self._uploaders.update(rows.numbers)
+        self.gaps[name] = first.gaps + second.gaps
+        self.rejections |= {named("index", name): rows.rejections, named("journal", name): first.rejections}
+        self.unread |= rows.unread
         first.rejections.merge(second.rejections)
         oldest_at = oldest_entry_at(journal)
         begins_at = until if oldest_at is None else oldest_at
-        self.journal_begins_at = begins_at if begins_at > begin else None
+        if begins_at > begin:
+            self.journal_begins_at = max(begins_at, self.journal_begins_at or 0)
 
-    def _part(self) -> Part:
+    def _part(self, receiver: str) -> Part:
         order = TimeOrder() if self.run_length is None else TimeOrder(self.run_length)
-        return Part(self._stack.enter_context(order))
+        return Part(self._stack.enter_context(order), receiver)
 
 
 def _show_nothing(_at: Instant) -> None:
     """Who works beside another leaves it to that one to say how far he is."""
 
 
-def _at(one: tuple[Instant, Observation | UnitState]) -> Instant:
+def _at(one: Observed) -> Instant:
     return one[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,11 @@ from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Upload
 from fleet_health.model.schedule import next_tick_at
+from fleet_health.model.subject import named
 from fleet_health.replay.timeline import Episode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.alerting.incident import Incident
     from fleet_health.alerting.lifecycle import Decision
@@ -27,8 +29,9 @@ if TYPE_CHECKING:
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Observation, Response, UnitState, Unstamped
+    from fleet_health.model.observation import Response, UnitState, Unstamped
     from fleet_health.model.subject import Pair
+    from fleet_health.replay.past import Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,7 @@ class Watched:
         mute_windows: When alerts are suppressed.
         host_limit: How many hosts are watched.
         expected: The names and globs of the hosts that are expected.
+        receivers: The names of the receivers, if there are several.
 
     """
 
@@ -47,6 +51,7 @@ class Watched:
     mute_windows: Sequence[MuteWindow]
     host_limit: int
     expected: Sequence[str] = ()
+    receivers: Sequence[str] = ()
 
 
 @dataclass(slots=True)
@@ -132,8 +137,8 @@ class Replay:
 
 def evaluated(
     watched: Watched,
-    gaps: Iterable[Gap],
-    observed: Iterable[tuple[Instant, Observation | UnitState]],
+    gaps: Mapping[str, Iterable[Gap]],
+    observed: Iterable[Observed],
     span: tuple[Instant, Instant],
     state: Callable[[], tuple[tuple[Pair, ...], frozenset[str]]],
     *,
@@ -143,7 +148,7 @@ def evaluated(
 
     Args:
         watched: What is watched, and by which rules.
-        gaps: What the journal does not show.
+        gaps: Receiver -> what its journal does not show.
         observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
         span: The begin and the end.
         state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
@@ -155,38 +160,46 @@ def evaluated(
     since, until = span
     rules = watched.rules
     tick_us, lookback = rules.policy.tick_us, lookback_of(rules.detectors)
-    fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected)
+    fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected, watched.receivers)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     rules.apply_to(fleet)
     next_at = next_tick_at(since, tick_us)
-    gaps_in_order = sorted(gaps, key=lambda gap: gap.until)
-    ends = [gap.until for gap in gaps_in_order]
-    uploads: list[Upload] = []
-    logged: list[Response | Unstamped | UnitState] = []
+    gaps_in_order = {name: sorted(of_receiver, key=_end_of) for name, of_receiver in gaps.items()}
+    uploads: dict[str, list[Upload]] = defaultdict(list)
+    logged: dict[str, list[Response | Unstamped | UnitState]] = defaultdict(list)
 
     def evaluate(now: Instant) -> Evaluation:
-        fleet.uploads.record(uploads)
-        fleet.traffic.record(logged)
+        for name, batch in uploads.items():
+            fleet.record_uploads(name, batch)
+        for name, entries in logged.items():
+            fleet.record_traffic(name, entries)
         uploads.clear()
         logged.clear()
         # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
         since = now - lookback.traffic_us
-        within = gaps_in_order[bisect_left(ends, since) : bisect_right(ends, now)]
-        known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
-        fleet.coverage = (Coverage("index"), Coverage("journal", gaps=known))
+        coverage: list[Coverage] = []
+        for name, in_order in gaps_in_order.items():
+            within = in_order[bisect_left(in_order, since, key=_end_of) : bisect_right(in_order, now, key=_end_of)]
+            known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
+            coverage += [Coverage(named("index", name)), Coverage(named("journal", name), gaps=known)]
+        fleet.coverage = tuple(coverage)
         suspects, fleet.lost = state()
         return evaluate_at(fleet, rules.detectors, now, suspects)
 
-    for at, one in observed:
+    for at, name, one in observed:
         while at > next_at <= until:
             yield evaluate(next_at)
             next_at += tick_us
         if at > until:
             break
         if isinstance(one, Upload):
-            uploads.append(one)
+            uploads[name].append(one)
         else:
-            logged.append(one)
+            logged[name].append(one)
     while next_at <= until:
         yield evaluate(next_at)
         next_at += tick_us
+
+
+def _end_of(gap: Gap) -> Instant:
+    return gap.until

@@ -81,7 +81,8 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
     """Evaluate a span, and write what is found; return the number of ticks."""
     rules, count = replay.watched.rules, 0
     symptoms = {detector.symptom for detector in rules.detectors}
-    pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *product((EVERY_HOST,), symptoms)]
+    of_no_host = rules.scope.general or frozenset(product((EVERY_HOST,), symptoms))
+    pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *of_no_host]
     suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
     observed = past.since(_begin(past, replay, span[0]))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:

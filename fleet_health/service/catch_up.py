@@ -14,6 +14,7 @@ from aiofiles.os import wrap
 
 from fleet_health.alerting.alert import Notice
 from fleet_health.errors import SinkUnavailable, SourceUnavailable
+from fleet_health.files.hanging_calls import DAEMON_THREADS
 from fleet_health.model.instant import HOUR_US
 from fleet_health.records.journal_sink import MARK, MESSAGE_IDS, NOTICE_IDS
 from fleet_health.sources.journal.own_entries import own_entries
@@ -46,7 +47,7 @@ async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> Non
             return unsent(entries, send_mark, patience=_PATIENCE)
 
     try:
-        missing = await wrap(find)() if entries else []
+        missing = await wrap(find)(executor=DAEMON_THREADS) if entries else []
     except (SinkUnavailable, SourceUnavailable) as error:
         _log.warning("alert log and journal not compared, alerts may be missing in the journal", reason=str(error))
         return

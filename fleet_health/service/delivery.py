@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
-from aiofiles.os import wrap
 
 from fleet_health.errors import SinkUnavailable
+from fleet_health.files.hanging_calls import LIMIT_S, call_at
 from fleet_health.model.backoff import Backoff
 
 if TYPE_CHECKING:
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from fleet_health.service.service_manager import Pulse
 
 _BATCHES = 1_000
-# A sync on a worn SD card takes seconds; so does the lock, if somebody holds it.
-_WRITE_TIME = 10.0
 
 _log = structlog.get_logger("fleet_health.service")
 
@@ -72,10 +70,12 @@ class Delivery:
         pulse.rest()
 
     def switch(self, log: AlertLog, state_file: StateFile[Any]) -> None:
-        """Go on with another alert log and state file; what waits goes there. A log that is left is released."""
-        if log is not self.log:
-            self.log.close()
+        """Go on with another alert log and state file; what waits goes there."""
         self.log, self.state_file = log, state_file
+
+    def leave_state_alone(self, problem: str) -> None:
+        """Save no state, because of a problem with the one that is there."""
+        self.state_file, self.state_problem = None, problem
 
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
@@ -105,7 +105,7 @@ class Delivery:
         while True:
             await self._work.wait()
             self._work.clear()
-            self._pulse.beat(_WRITE_TIME)
+            self._pulse.beat(LIMIT_S)
             try:
                 await self._write()
             except SinkUnavailable as error:
@@ -118,6 +118,11 @@ class Delivery:
             if not self._work.is_set():
                 self._settled.set()
             self._schedule_retry()
+
+    def send_what_waits(self) -> None:
+        """Send to the journal what still waits for the alert log, before the end."""
+        self._take_what_waits()
+        self._send_on()
 
     def send(self, entries: Sequence[Alert | Notice]) -> None:
         """Send to the journal alone what the alert log has already."""
@@ -135,24 +140,25 @@ class Delivery:
 
     async def _write(self) -> None:
         if not self._batches:
-            await wrap(self.log.probe)()
+            await call_at(self.log.path, self.log.probe)
         while self._batches:
             batch = self._batches[0]
-            written = await wrap(self.log.append)(batch.recorded)
+            written = await call_at(self.log.path, self.log.append, batch.recorded)
             if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, to be written after all
                 self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)
                 self._journal.take(batch.journal_only)
                 self._send_on()  # before the state is saved, for whoever kills us in between
-            self._pulse.beat(_WRITE_TIME)
+            self._pulse.beat(LIMIT_S)
 
     async def _save(self) -> None:
         if self.state_file is None or self._state is None:
             return
         state, self._state = self._state, None
+        self._pulse.beat(LIMIT_S)
         try:
-            await wrap(self.state_file.save)(state)
+            await call_at(self.state_file.path, self.state_file.save, state)
         except SinkUnavailable as error:
             if not self.state_problem:
                 _log.error("state file not writable, a restart may repeat alerts", reason=str(error))
@@ -166,6 +172,9 @@ class Delivery:
         self.problem = problem
         self._counters.retries["alert log"] += 1
         self._backoff.grow()
+        self._take_what_waits()
+
+    def _take_what_waits(self) -> None:
         for batch in self._batches:
             if not batch.is_in_journal:
                 batch.is_in_journal = True

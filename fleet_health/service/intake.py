@@ -2,6 +2,9 @@
 
 The index is read before the journal, at the start and whenever both are read anew: only the index tells who has
 uploaded before, and so has a place in the journal's table that strangers cannot take.
+
+Of several receivers each has both sources. What one kind of them shows goes into one table for the fleet, so all of a
+kind are opened anew if one of them is to be.
 """
 
 from __future__ import annotations
@@ -10,17 +13,20 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
 from fleet_health.detectors.spec import Lookback
+from fleet_health.files.hanging_calls import LIMIT_S
 from fleet_health.model.coverage import recent
-from fleet_health.model.fleet import Fleet, Traffic, Uploads
+from fleet_health.model.fleet import Fleet, Tables, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Upload
 from fleet_health.model.places import LeftOut
+from fleet_health.model.subject import general, named
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 
@@ -48,20 +54,78 @@ _Settings = TypeVar("_Settings")
 _Table = TypeVar("_Table")
 
 
+@dataclass(frozen=True, slots=True)
+class KnownSources:
+    """What is known of the sources of a receiver before they are opened.
+
+    Attributes:
+        journal_seen_until: Up to when the journal was read whole; None if it never was.
+        journal_gaps: What of it was never seen.
+        uploads: When each host had uploaded last, by the same index.
+
+    """
+
+    journal_seen_until: Instant | None = None
+    journal_gaps: Sequence[Gap] = ()
+    uploads: Mapping[str, Instant] = field(default_factory=dict)
+
+
 @dataclass(eq=False)
 class _Source(Generic[_Settings, _Table]):
-    """A follower, what it was opened for, and the table that it fills."""
+    """A follower, what it was opened for, and the table of its receiver that it fills."""
 
-    follower: Follower
     settings: _Settings
-    lookback_us: int
     table: _Table
+    follower: Follower = field(init=False)
     task: asyncio.Task[Any] | None = None
     poll: asyncio.Task[None] | None = None
 
 
+@dataclass(eq=False)
+class _Sources(Generic[_Settings, _Table]):
+    """The sources of one kind, one for each receiver.
+
+    Attributes:
+        table: What they show, of all receivers; that of the source itself if there is only one.
+        by_receiver: The sources by the names of their receivers.
+        lookback_us: How far back they are read.
+
+    """
+
+    table: _Table
+    by_receiver: dict[str, _Source[_Settings, _Table]]
+    lookback_us: int
+
+    @property
+    def settings(self) -> dict[str, _Settings]:
+        """What they were opened for."""
+        return {name: source.settings for name, source in self.by_receiver.items()}
+
+    @property
+    def are_followed(self) -> bool:
+        """Whether they have been read to their end, and are followed."""
+        return all(source.task is not None for source in self.by_receiver.values())
+
+    def tables(self) -> list[_Table]:
+        """Every table that they fill, each once."""
+        own = [source.table for source in self.by_receiver.values()]
+        return own if self.table in own else [self.table, *own]
+
+    def recorder(self, table: _Table, record: Callable[[_Table, Any], None]) -> Callable[[Any], None]:
+        """Return what records in the table of a receiver, and in that of all."""
+        if table is self.table:
+            return lambda observations: record(table, observations)
+
+        def record_in_both(observations: Iterable[Any]) -> None:
+            observations = tuple(observations)
+            record(self.table, observations)
+            record(table, observations)
+
+        return record_in_both
+
+
 class Intake:
-    """Feeds a fleet from the index and the journal."""
+    """Feeds a fleet from the index and the journal of each receiver."""
 
     def __init__(
         self,
@@ -88,23 +152,19 @@ class Intake:
         self._index_pulse = index_pulse
         self._journal_pulse = journal_pulse
         self._counters = counters
-        self._index: _IndexSource | None = None
-        self._journal: _JournalSource | None = None
+        self._index: _IndexSources | None = None
+        self._journal: _JournalSources | None = None
         self._first: list[SourceState] = []
         self._silent_until = 0.0
         self._ignored = HostGlobs()
-        self.journal_seen_until: Instant | None = None
-        """Up to when the journal was read whole before this process; to be set before the first `adopt`."""
-        self.journal_gaps: Sequence[Gap] = ()
-        """What of it was never seen before this process; likewise."""
-        self.known_uploads: Mapping[str, Instant] = {}
-        """When each host had uploaded last by the same index, before this process; likewise."""
+        self.known: Mapping[str, KnownSources] = {}
+        """What was known of the sources of each receiver before this process; to be set before the first `adopt`."""
+        self.known_newcomers: Mapping[str, Instant] = {}
+        """Which hosts had turned up for the first time within the lookback, each with its first row; likewise."""
+        self.known_left_out = LeftOut()
+        """What a full table had left out; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
-        self.known_newcomers: Mapping[str, Instant] = {}
-        """Which of them had turned up for the first time within the lookback, each with its first row; likewise."""
-        self.known_left_out = LeftOut()
-        """What a full table had left out by the same index; likewise."""
         self._is_held = False
         self._hold = asyncio.Lock()
         # A reload and a clock that is set may come together, and the later one must go on from what the other opened.
@@ -114,16 +174,27 @@ class Intake:
     @property
     def states(self) -> list[SourceState]:
         """How well each source sees."""
-        sources = [source for source in (self._index, self._journal) if source is not None]
-        return [source.follower.state for source in sources] or self._first
+        return [source.follower.state for source in self._sources] or self._first
+
+    @property
+    def _sources(self) -> list[_AnySource]:
+        """Every source in use, receiver by receiver."""
+        return [] if self._index is None or self._journal is None else _all_of(self._index, self._journal)
+
+    def state_of(self, kind: str, receiver: str) -> SourceState:
+        """How well a source of a receiver sees; raises KeyError if there is none."""
+        return {state.name: state for state in self.states}[named(kind, receiver)]
 
     def known_coverage(self) -> tuple[Coverage, ...]:
         """What each source is known to have shown, between two evaluations."""
         return tuple(state.known_coverage() for state in self.states)
 
     def seen(self, now: Instant) -> frozenset[str]:
-        """The sources of which everything up to an instant was seen, by name."""
-        return frozenset(state.name for state in self.states if state.is_seen(now))
+        """The sources of which everything up to an instant was seen, by name; `index` if that of every receiver was."""
+        states = {state.name: state.is_seen(now) for state in self.states}
+        kinds = {general(name) for name in states}
+        of_every = {kind for kind in kinds if all(seen for name, seen in states.items() if general(name) == kind)}
+        return frozenset(name for name, seen in states.items() if seen) | of_every
 
     def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
         """Record which hosts must keep their places, and which have uploaded long ago. See `Fleet.protect`."""
@@ -150,10 +221,12 @@ class Intake:
         if settings.ignored.globs != self._ignored.globs:
             # Who is watched from now on was not taken in, and who is not stands in the tables.
             index = journal = None
-        if index is None or index.settings != settings.index or index.lookback_us < lookback.uploads_us:
-            index = self._open_index(settings.index, lookback.uploads_us, settings.host_limit, settings.ignored)
-        if journal is None or journal.settings != settings.journal or journal.lookback_us < lookback.traffic_us:
-            journal = self._open_journal(settings.journal, lookback, settings.host_limit, settings.ignored)
+        indexes = {receiver.name: receiver.index for receiver in settings.receivers}
+        journals = {receiver.name: receiver.journal for receiver in settings.receivers}
+        if index is None or index.settings != indexes or index.lookback_us < lookback.uploads_us:
+            index = self._open_index(indexes, lookback.uploads_us, settings.host_limit, settings.ignored)
+        if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
+            journal = self._open_journal(journals, lookback, settings.host_limit, settings.ignored)
         await self._catch_up_with(index, journal)
         return PreparedSources(index, journal, lookback, settings.host_limit, settings.ignored)
 
@@ -174,8 +247,8 @@ class Intake:
 
         A journal in another directory is that of another machine, or of the past.
         """
-        journal = self._journal
-        if known_until is not None and journal is not None and journal.settings.directory is None:
+        settings = {} if self._journal is None else self._journal.settings
+        if known_until is not None and any(one.directory is None for one in settings.values()):
             self.fleet.shut_down(known_until, booted_at)
 
     async def adopt(self, settings: Settings, lookback: Lookback) -> None:
@@ -197,37 +270,47 @@ class Intake:
 
     async def _reread(self, gap: Gap) -> None:
         if self._index is not None and self._journal is not None:
-            limit, known = self.fleet.uploads.limit, self._journal.follower.state.gaps
+            limit, known = self.fleet.uploads.limit, self._gaps
             index = self._open_index(self._index.settings, self._index.lookback_us, limit, self._ignored)
             lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)
             journal = self._open_journal(self._journal.settings, lookback, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
-            state = journal.follower.state
-            found_again = state.gaps
-            state.gaps = []
-            for one in sorted({*known, *found_again, gap}, key=lambda gap: gap.since):
-                state.lack(one, gap.until - journal.lookback_us)
+            for name, source in journal.by_receiver.items():
+                state = source.follower.state
+                found_again = state.gaps
+                state.gaps = []
+                for one in sorted({*known[name], *found_again, gap}, key=lambda gap: gap.since):
+                    state.lack(one, gap.until - journal.lookback_us)
 
-    async def _catch_up_with(self, index: _IndexSource, journal: _JournalSource) -> None:
+    @property
+    def _gaps(self) -> dict[str, list[Gap]]:
+        """The gaps of the journal of each receiver."""
+        sources = {} if self._journal is None else self._journal.by_receiver
+        return {name: source.follower.state.gaps for name, source in sources.items()}
+
+    async def _catch_up_with(self, index: _IndexSources, journal: _JournalSources) -> None:
         """Read those of the sources that are new to their end."""
-        sources: tuple[_AnySource, ...] = (index, journal)
-        self._first = [source.follower.state for source in sources]
+        self._first = [source.follower.state for source in _all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
         # Whoever is known by the old index stays known until the new one is read.
         register.uploads = (index.table.last_at, fleet.uploads.last_at)
-        register.audience = (journal.table.admit, fleet.traffic.admit)
+        register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
         await self._catch_up(index, journal)
 
-    def _switch(self, index: _IndexSource, journal: _JournalSource) -> Callable[[], Awaitable[None]]:
+    def _switch(self, index: _IndexSources, journal: _JournalSources) -> Callable[[], Awaitable[None]]:
         """Go on with these sources. Nothing here waits, reads or fails."""
-        sources: tuple[_AnySource, ...] = (index, journal)
-        register = self.fleet.register
-        old = [source for source in (self._index, self._journal) if source is not None and source not in sources]
+        fleet, sources = self.fleet, _all_of(index, journal)
+        old = [source for source in self._sources if source not in sources]
         self._index, self._journal = index, journal
         index.table.notes_newcomers = True
-        self.fleet.uploads, self.fleet.traffic = index.table, journal.table
-        register.uploads, register.audience = (index.table.last_at,), (journal.table.admit,)
+        fleet.uploads, fleet.traffic = index.table, journal.table
+        fleet.receivers = {
+            name: Tables(source.table, journal.by_receiver[name].table)
+            for name, source in index.by_receiver.items()
+            if name
+        }
+        fleet.inform_tables()
         for source in sources:
             if source.task is None:
                 source.task = self._start(source.follower.follow())
@@ -237,18 +320,19 @@ class Intake:
 
         return close_old
 
-    async def _catch_up(self, index: _IndexSource, journal: _JournalSource) -> None:
+    async def _catch_up(self, index: _IndexSources, journal: _JournalSources) -> None:
         """Read those sources to their end that are not followed yet, the index first if it can be read."""
-        polls = []
-        if index.task is None:
-            polls.append(asyncio.ensure_future(index.follower.poll()))
-            read_before = -1
-            while not polls[0].done() and (read := index.follower.state.read) > read_before:
-                read_before = read
-                await asyncio.wait(polls, timeout=_PROGRESS_TIME)
-        if journal.task is None:
-            polls.append(asyncio.ensure_future(journal.follower.poll()))
+        polls: list[asyncio.Future[None]] = []
         try:
+            if not index.are_followed:
+                followers = [source.follower for source in index.by_receiver.values()]
+                polls += [asyncio.ensure_future(follower.poll()) for follower in followers]
+                read_before = -1
+                while not all(poll.done() for poll in polls) and (read := _read(followers)) > read_before:
+                    read_before = read
+                    await asyncio.wait(polls, timeout=_PROGRESS_TIME)
+            if not journal.are_followed:
+                polls += [asyncio.ensure_future(one.follower.poll()) for one in journal.by_receiver.values()]
             await asyncio.gather(*polls)
         finally:
             for poll in polls:
@@ -266,12 +350,10 @@ class Intake:
     async def poll(self) -> None:
         """Read what has come in since the last look."""
         polls = []
-        sources: tuple[_AnySource | None, ...] = (self._index, self._journal)
-        for source in sources:
-            if source is not None:
-                if source.poll is None or source.poll.done():
-                    source.poll = self._start(source.follower.poll())
-                polls.append(source.poll)
+        for source in self._sources:
+            if source.poll is None or source.poll.done():
+                source.poll = self._start(source.follower.poll())
+            polls.append(source.poll)
         if polls:
             # A late one is left to itself: what it has read must not be lost.
             await asyncio.wait(polls, timeout=_POLL_TIME)
@@ -302,60 +384,88 @@ class Intake:
         return deliver
 
     def _open_index(
-        self, settings: IndexSettings, lookback_us: int, host_limit: int, ignored: HostGlobs
-    ) -> _IndexSource:
-        table, now = Uploads(host_limit, ignored, self.fleet.register), self._clock()
+        self, settings: Mapping[str, IndexSettings], lookback_us: int, host_limit: int, ignored: HostGlobs
+    ) -> _IndexSources:
+        def new_table() -> Uploads:
+            return Uploads(host_limit, ignored, self.fleet.register)
+
+        now = self._clock()
         latest = now if self.horizon is None else max(now, self.horizon)
-        known: Iterable[tuple[str, Instant]] = ()
+        known = {name: self._known_uploads(name, one) for name, one in settings.items()}
+        sources = _sources(settings, new_table, lookback_us)
         newcomers: Mapping[str, Instant] = {}
+        table = sources.table
         if self._index is None:
-            known, newcomers, table.left_out = self.known_uploads.items(), self.known_newcomers, self.known_left_out
-        elif self._index.settings == settings:
+            newcomers, table.left_out = self.known_newcomers, self.known_left_out
+        elif any(self._index.settings.get(name) == one for name, one in settings.items()):
             uploads = self.fleet.uploads
-            known, newcomers, table.left_out = uploads.items(), uploads.newcomers, uploads.left_out
+            newcomers, table.left_out = uploads.newcomers, uploads.left_out
         # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
         # long ago to be evaluated by is missed at the next evaluation.
-        table.record(Upload(host, at) for host, at in known if at <= latest)
+        for name, source in sources.by_receiver.items():
+            record = sources.recorder(source.table, Uploads.record)
+            record(Upload(host, at) for host, at in known[name].items() if at <= latest)
+            follower = IndexFollower(
+                source.settings,
+                receiver=name,
+                lookback_us=lookback_us,
+                deliver=self._unless_held(record),
+                clock=self._clock,
+            )
+            source.follower = self._pulsing(follower, self._index_pulse)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
-        table.established = frozenset(host for host, at in known if at > latest and host not in newcomers)
+        every = chain.from_iterable(one.items() for one in known.values())
+        table.established = frozenset(host for host, at in every if at > latest and host not in newcomers)
         # Whoever is in the index of the first start may have been there for long.
         table.notes_newcomers = table.newest_at() is not None
-        deliver = self._unless_held(table.record)
-        follower = IndexFollower(settings, lookback_us=lookback_us, deliver=deliver, clock=self._clock)
-        return _Source(self._pulsing(follower, self._index_pulse), settings, lookback_us, table)
+        return sources
+
+    def _known_uploads(self, receiver: str, settings: IndexSettings) -> Mapping[str, Instant]:
+        """Return when each host last uploaded to a receiver, as far as it is known by the same index."""
+        if self._index is None:
+            return self.known[receiver].uploads if receiver in self.known else {}
+        if self._index.settings.get(receiver) == settings:
+            return dict(self._index.by_receiver[receiver].table.items())
+        return {}
 
     def _open_journal(
-        self, settings: JournalSettings, lookback: Lookback, host_limit: int, ignored: HostGlobs
-    ) -> _JournalSource:
+        self, settings: Mapping[str, JournalSettings], lookback: Lookback, host_limit: int, ignored: HostGlobs
+    ) -> _JournalSources:
         lookback_us = lookback.traffic_us
-        table = Traffic(host_limit, ignored, self.fleet.register)
-        if self._journal is None:
-            table.unit_history.seen_until = self.journal_seen_until or 0
-        elif self._journal.settings == settings:
-            table.adopt_unit(self.fleet.traffic)
-        deliver = self._unless_held(table.record)
-        follower = JournalFollower(
-            settings,
-            lookback_us=lookback_us,
-            deliver=deliver,
-            clock=self._clock,
-            seen_until=self.journal_seen_until if self._journal is None else None,
-            # A host's absence is known as far back as its uploads, and so must be when it could not upload.
-            states_us=max(0, lookback.uploads_us - lookback_us),
-        )
-        if self._journal is None:
-            follower.state.gaps = recent(self.journal_gaps, self._clock() - lookback_us, lookback_us)
-        return _Source(self._pulsing(follower, self._journal_pulse), settings, lookback_us, table)
+        sources = _sources(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
+        for name, source in sources.by_receiver.items():
+            known = self.known.get(name) if self._journal is None else None
+            is_known = self._journal is not None and self._journal.settings.get(name) == source.settings
+            if known is not None:
+                source.table.unit_history.seen_until = known.journal_seen_until or 0
+            elif is_known:
+                source.table.adopt_unit(self.fleet.of(name).traffic)
+            follower = JournalFollower(
+                source.settings,
+                receiver=name,
+                lookback_us=lookback_us,
+                deliver=self._unless_held(sources.recorder(source.table, Traffic.record)),
+                clock=self._clock,
+                seen_until=None if known is None else known.journal_seen_until,
+                # A host's absence is known as far back as its uploads, and so must be when it could not upload.
+                states_us=max(0, lookback.uploads_us - lookback_us),
+            )
+            gaps: Sequence[Gap] = () if known is None else known.journal_gaps
+            if is_known:
+                gaps = self._gaps[name]
+            follower.state.gaps = recent(gaps, self._clock() - lookback_us, lookback_us)
+            source.follower = self._pulsing(follower, self._journal_pulse)
+        return sources
 
     def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
-        follower.on_progress = lambda: pulse.beat(follower.rest)
+        follower.on_progress = lambda: pulse.beat(follower.rest + LIMIT_S)
         follower.counters = self._counters
         return follower
 
 
-_IndexSource: TypeAlias = _Source["IndexSettings", Uploads]
-_JournalSource: TypeAlias = _Source["JournalSettings", Traffic]
+_IndexSources: TypeAlias = _Sources["IndexSettings", Uploads]
+_JournalSources: TypeAlias = _Sources["JournalSettings", Traffic]
 _AnySource: TypeAlias = _Source[Any, Any]
 
 
@@ -364,19 +474,38 @@ class PreparedSources:
     """Sources that have been read to their end, and can take the place of others at once.
 
     Attributes:
-        index: The index.
-        journal: The journal.
+        index: The index of each receiver.
+        journal: The journal of each.
         lookback: How far back both are to be known.
         host_limit: How many hosts are watched.
         ignored: The hosts that are left out.
 
     """
 
-    index: _IndexSource
-    journal: _JournalSource
+    index: _IndexSources
+    journal: _JournalSources
     lookback: Lookback
     host_limit: int
     ignored: HostGlobs
+
+
+def _sources(
+    settings: Mapping[str, _Settings], new_table: Callable[[], _Table], lookback_us: int
+) -> _Sources[_Settings, _Table]:
+    """Make the sources of a kind, without what follows them: with one receiver, its table is that of all."""
+    table, are_several = new_table(), any(settings)
+    by_receiver = {name: _Source(one, new_table() if are_several else table) for name, one in settings.items()}
+    return _Sources(table, by_receiver, lookback_us)
+
+
+def _all_of(index: _IndexSources, journal: _JournalSources) -> list[_AnySource]:
+    """Return every source, receiver by receiver."""
+    return [source for name in index.by_receiver for source in (index.by_receiver[name], journal.by_receiver[name])]
+
+
+def _read(followers: Iterable[Follower]) -> int:
+    """Return how much they have read."""
+    return sum(follower.state.read for follower in followers)
 
 
 async def _end(source: _AnySource) -> None:

@@ -18,14 +18,17 @@ from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.model.places import LeftOut
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
+from fleet_health.service.intake import KnownSources
 from fleet_health.service.restoring import examined
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.silences import SilenceWatch
+    from fleet_health.config.schema import ReceiverSettings
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.history import History
     from fleet_health.records.alert_log import AlertLog
@@ -38,18 +41,41 @@ _PROBLEMS_LOGGED = 10
 _log = structlog.get_logger("fleet_health.service")
 
 
-class SavedState(msgspec.Struct):
-    """The state that is saved at each tick.
+class SavedReceiver(msgspec.Struct):
+    """What is saved of the sources of a receiver.
+
+    Attributes:
+        journal_seen_until: Up to when the journal had been read whole; None if it never was.
+        journal_gaps: What of the journal was never seen, as far back as it is looked at.
+        index_path: Which index the uploads are from.
+        uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
+
+    """
+
+    journal_seen_until: Instant | None = None
+    journal_gaps: list[Gap] = []
+    index_path: str = ""
+    uploads: dict[str, Instant] = {}
+
+    def known_by(self, settings: ReceiverSettings) -> KnownSources:
+        """Return what it tells of a receiver; of its index if that is the same one."""
+        uploads = self.uploads if self.is_of(settings) else {}
+        return KnownSources(self.journal_seen_until, self.journal_gaps, uploads)
+
+    def is_of(self, settings: ReceiverSettings) -> bool:
+        """Return whether it is about the index of a receiver."""
+        return self.index_path == str(settings.index.path)
+
+
+class SavedState(SavedReceiver):
+    """The state that is saved at each tick; where there is one receiver, what is saved of it is among it.
 
     Attributes:
         incidents: What is open.
-        journal_seen_until: Up to when the journal had been read whole; None if it never was.
-        journal_gaps: What of the journal was never seen, as far back as it is looked at.
         silences: What is known of each silence, by its id.
         history: What the hosts did in the last hours.
-        index_path: Which index the uploads are from.
-        uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
-        newcomers: Which of them turned up for the first time within the lookback, each with its first row.
+        receivers: What is saved of each receiver, by its name, if there are several.
+        newcomers: Which hosts turned up for the first time within the lookback, each with its first row.
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
         skips: From when to when time was skipped, because the clock was set ahead.
         shutdowns: From when to when the machine was off or asleep.
@@ -57,41 +83,46 @@ class SavedState(msgspec.Struct):
     """
 
     incidents: Snapshot = msgspec.field(default_factory=Snapshot)
-    journal_seen_until: Instant | None = None
-    journal_gaps: list[Gap] = []
     silences: dict[str, SilenceRecord] = {}
     history: HistorySnapshot = msgspec.field(default_factory=HistorySnapshot)
-    index_path: str = ""
-    uploads: dict[str, Instant] = {}
+    receivers: dict[str, SavedReceiver] = {}
     newcomers: dict[str, Instant] = {}
     left_out: tuple[int, str, Instant] | None = None
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
 
-    def prepare(self, intake: Intake, index_path: Path) -> None:
-        """Tell an intake that has read nothing yet what is known of its sources; of an index if it is the same one."""
-        intake.journal_seen_until = self.journal_seen_until
-        intake.journal_gaps = self.journal_gaps
+    def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
+        """Tell an intake that has read nothing yet what is known of its sources."""
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
-        if self.index_path == str(index_path):
-            intake.known_uploads, intake.known_newcomers = self.uploads, self.newcomers
+        saved = {one.name: self._saved_of(one) for one in receivers}
+        intake.known = {one.name: saved[one.name].known_by(one) for one in receivers}
+        if any(saved[one.name].is_of(one) for one in receivers):
+            intake.known_newcomers = self.newcomers
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
 
+    def _saved_of(self, settings: ReceiverSettings) -> SavedReceiver:
+        """Return what is saved of a receiver by its name; or by its index, if it had another name or none then."""
+        saved = {"": self, **self.receivers}
+        own = saved.pop(settings.name, SavedReceiver())
+        return own if own.is_of(settings) else next((one for one in saved.values() if one.is_of(settings)), own)
+
 
 def state_to_save(
-    incidents: Incidents, intake: Intake, index_path: Path, silences: SilenceWatch, history: History
+    incidents: Incidents,
+    intake: Intake,
+    receivers: Sequence[ReceiverSettings],
+    silences: SilenceWatch,
+    history: History,
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
-    (journal,) = [state for state in intake.states if state.name == "journal"]
-    return SavedState(
-        incidents=incidents.snapshot(),
-        journal_seen_until=journal.seen_until or intake.journal_seen_until,
-        journal_gaps=journal.gaps,
-        silences=silences.records,
-        history=history.snapshot,
-        index_path=str(index_path),
-    )
+    state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
+    for receiver in receivers:
+        journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
+        saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state
+        saved.journal_seen_until = journal.seen_until or known.journal_seen_until
+        saved.journal_gaps, saved.index_path = journal.gaps, str(receiver.index.path)
+    return state
 
 
 class Saving:
@@ -103,8 +134,15 @@ class Saving:
 
     def due(self, memory: SavedState, now: Instant, fleet: Fleet) -> bytes | None:
         """Return the state to save with the uploads, encoded; None if only instants have changed since it last was."""
-        incidents = msgspec.structs.replace(memory.incidents, at=None)
-        passing: dict[str, Any] = {"journal_seen_until": None, "history": HistorySnapshot()}
+        uploads, incidents = fleet.uploads, msgspec.structs.replace(memory.incidents, at=None)
+        passing: dict[str, Any] = {
+            "journal_seen_until": None,
+            "history": HistorySnapshot(),
+            "receivers": {
+                name: msgspec.structs.replace(saved, journal_seen_until=None)
+                for name, saved in memory.receivers.items()
+            },
+        }
         lasting = encoded(msgspec.structs.replace(memory, incidents=incidents, **passing))
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
@@ -116,7 +154,11 @@ class Saving:
         return encoded(
             msgspec.structs.replace(
                 memory,
-                uploads=dict(uploads.items()),
+                uploads={} if memory.receivers else dict(uploads.items()),
+                receivers={
+                    name: msgspec.structs.replace(saved, uploads=dict(fleet.of(name).uploads.items()))
+                    for name, saved in memory.receivers.items()
+                },
                 newcomers=dict(uploads.newcomers),
                 left_out=left_out,
                 skips=list(fleet.skips),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.model.history import BINS, HistorySnapshot
 from fleet_health.model.host_name import is_host_name
-from fleet_health.model.subject import EVERY_HOST, Pair
+from fleet_health.model.subject import Pair, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.records.journal_sink import MESSAGE_IDS
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incident import Incident, Snapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
-    from fleet_health.service.memory import SavedState
+    from fleet_health.service.memory import SavedReceiver, SavedState
 
 T = TypeVar("T")
 
@@ -43,11 +43,14 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
     kept = msgspec.structs.replace(
         memory,
         incidents=_incidents(memory.incidents, notes),
-        journal_seen_until=notes.instant("journal_seen_until", memory.journal_seen_until),
-        journal_gaps=[gap for gap in memory.journal_gaps if _is_gap(gap, notes)],
         silences={name: record for name, record in memory.silences.items() if _is_silence(name, notes)},
         history=_history(memory.history, notes),
-        uploads=_hosts("uploads", memory.uploads, notes),
+        **_receiver(memory, notes),
+        receivers={
+            name: msgspec.structs.replace(saved, **_receiver(saved, notes))
+            for name, saved in memory.receivers.items()
+            if is_receiver_name(name) or notes.refuse("receivers", "the name of a receiver", name)
+        },
         newcomers=_hosts("newcomers", memory.newcomers, notes),
         skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
         shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
@@ -92,7 +95,7 @@ class _Notes:
         host, symptom = pair
         if symptom not in MESSAGE_IDS:
             return self.refuse(place, "a known symptom", symptom)
-        return host == EVERY_HOST or self.is_host(place, host)
+        return is_subject(host) or self.refuse(place, "the name of a host or receiver", host)
 
     def pairs(self, place: str, rows: Iterable[tuple[Pair, T]]) -> dict[Pair, T]:
         """Return the rows by their pairs, each once, without those whose pair cannot be."""
@@ -129,6 +132,15 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         flapping=list(flapping.items()),
         dedup_keys={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
     )
+
+
+def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
+    """Return what is saved of a receiver without what cannot be, each by its key."""
+    return {
+        "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
+        "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],
+        "uploads": _hosts("uploads", saved.uploads, notes),
+    }
 
 
 def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[str, Instant]:

@@ -11,6 +11,7 @@ from fleet_health.alerting.lifecycle import Fact
 from fleet_health.alerting.silences import ENDED_LIMIT, Silences, SilenceWatch, admitted
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.errors import SinkUnavailable, printable
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import isoformat
 from fleet_health.service.logging import notice
 
@@ -56,7 +57,7 @@ class Silencing:
     async def refresh(self, now: Instant) -> None:
         """Read the silences anew, off the loop; what was matched is kept if the file is as it was."""
         try:
-            problems = await wrap(self._read)(now)
+            problems = await call_at(self.file.path, self._read, now)
         except SinkUnavailable as error:
             problems = [str(error)]
         else:

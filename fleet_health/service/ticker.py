@@ -11,12 +11,15 @@ from aiofiles.os import wrap
 
 from fleet_health.alerting.lifecycle import Action
 from fleet_health.engine import Circumstances
+from fleet_health.errors import PathHangs
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction
 from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
 from fleet_health.service.clock import ClockState, booted_at, monotonic_us
+from fleet_health.service.witness import SAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -93,6 +96,8 @@ class Evaluator:
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
+        self.deciding = asyncio.Lock()
+        """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
         self._are_notices_recorded = False
         self._retuned = asyncio.Event()
 
@@ -117,6 +122,7 @@ class Evaluator:
         self._pulse.beat(_STRIDE)
         started_at = monotonic_us()
         now, is_stepped = await self._read_sources()
+        self._pulse.beat(_STRIDE)
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
@@ -132,15 +138,16 @@ class Evaluator:
                 await wrap(self.history.note)(fleet, now, now - self._engine.lookback.traffic_us)
         for failure in evaluation.failures:
             _log.error("detector failed", symptom=failure.symptom, exc_info=failure.error)
-        outcome = await self._decide(evaluation)
-        self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
-        alerts = await self._with_evidence(outcome.alerts)
-        async with self._intake.held() as fleet:
-            state = await self._snapshot(fleet)
-        if self._are_notices_recorded:
-            self._delivery.deliver([*alerts, *outcome.notices], state=state)
-        else:
-            self._delivery.deliver(alerts, outcome.notices, state=state)
+        async with self.deciding:
+            outcome = await self._decide(evaluation)
+            self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
+            alerts = await self._with_evidence(outcome.alerts)
+            async with self._intake.held() as fleet:
+                state = await self._snapshot(fleet)
+            if self._are_notices_recorded:
+                self._delivery.deliver([*alerts, *outcome.notices], state=state)
+            else:
+                self._delivery.deliver(alerts, outcome.notices, state=state)
         self._intake.log_rejections()
         self._count(outcome, monotonic_us() - started_at)
         _log.log(
@@ -263,8 +270,8 @@ class Evaluator:
         try:
             # The fleet has no part in this, so it may go on meanwhile, and after the timeout as well.
             async with asyncio.timeout(_WITNESS_TIME):
-                return await wrap(self._witness.with_samples)(alerts)
-        except TimeoutError:
+                return await call_at(SAMPLES, self._witness.with_samples, alerts)
+        except (TimeoutError, PathHangs):
             _log.warning("alerts sent without sample lines", reason="reading them takes too long")
         except Exception:  # noqa: BLE001 - likewise
             _log.exception("alerts sent without sample lines")

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.evidence import evidence_of
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host, receiver_of
 from fleet_health.sources.journal.samples import journal_command, sample_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from fleet_health.alerting.alert import Alert
-    from fleet_health.config.schema import JournalSettings, Settings
+    from fleet_health.config.schema import JournalSettings, ReceiverSettings, Settings
     from fleet_health.model.fleet import Fleet
+
+SAMPLES = Path("sample lines of the journal")
+"""In the place of a path: they are read one at a time, whichever journal, for its disk may hang."""
 
 
 class SettingsWitness:
@@ -27,41 +31,54 @@ class SettingsWitness:
     def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> list[Alert]:
         """Return the alerts with what the fleet shows of their hosts."""
         settings = self._settings()
-        return with_evidence(alerts, fleet, settings.journal, lookback_of(settings.detectors()).traffic_us)
+        return with_evidence(alerts, fleet, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
     def with_samples(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Return the alerts with lines of the journal that refuse their hosts."""
         settings = self._settings()
-        return with_samples(alerts, settings.journal, lookback_of(settings.detectors()).traffic_us)
+        return with_samples(alerts, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
 
-def with_evidence(alerts: Sequence[Alert], fleet: Fleet, settings: JournalSettings, lookback_us: int) -> list[Alert]:
+def with_evidence(
+    alerts: Sequence[Alert], fleet: Fleet, receivers: Sequence[ReceiverSettings], lookback_us: int
+) -> list[Alert]:
     """Return the alerts of one evaluation with what the fleet shows of their hosts, and the command for the rest.
 
     Args:
         alerts: The alerts, all of one instant.
         fleet: The fleet at that instant, or a little later.
-        settings: The receiver's journal.
+        receivers: The receivers, with their journals.
         lookback_us: How far back that is known.
 
     """
     added = []
     for alert in alerts:
         host, now = alert.finding.host, alert.detected_at
-        known = None if host == EVERY_HOST else evidence_of(fleet, host, now)
+        known = evidence_of(fleet, host, now) if is_host(host) else None
         since = now - lookback_us if known is None or known.first_bad_at is None else known.first_bad_at
-        command = journal_command(settings, "" if host == EVERY_HOST else host, since)
+        command = journal_command(_journal_of(host, fleet, receivers), host if is_host(host) else "", since)
         added.append(replace(alert, evidence=known, command=command))
     return added
 
 
-def with_samples(alerts: Sequence[Alert], settings: JournalSettings, lookback_us: int) -> list[Alert]:
+def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings]) -> JournalSettings:
+    """Return the journal that tells most of a host, or of a receiver: of several, where the host was answered last."""
+    if len(receivers) == 1:
+        return receivers[0].journal
+    name = fleet.answered_by(subject) if is_host(subject) else receiver_of(subject)
+    return next((one.journal for one in receivers if one.name == name), receivers[0].journal)
+
+
+def with_samples(alerts: Sequence[Alert], receivers: Sequence[ReceiverSettings], lookback_us: int) -> list[Alert]:
     """Return the alerts of one evaluation with some of the latest lines that refuse their hosts. Reads the journal."""
     refused = [one.finding.host for one in alerts if one.evidence is not None and one.evidence.reason]
     if not refused:
         return list(alerts)
     now = alerts[0].detected_at
-    samples = sample_lines(settings, refused, now - lookback_us, now)
+    samples: dict[str, list[str]] = {}
+    for receiver in receivers:
+        lacking = [host for host in refused if host not in samples]
+        samples |= sample_lines(receiver.journal, lacking, now - lookback_us, now)
     return [
         alert
         if alert.evidence is None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.errors import PathHangs, SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
 from fleet_health.model.backoff import Backoff
 from fleet_health.model.counters import Counters
 from fleet_health.sources.state import Phase, SourceState
@@ -27,7 +27,12 @@ if TYPE_CHECKING:
 _REST = 0.25
 _LOOK_AGAIN = 2.0
 
-_PHASES = {SourceMissing: Phase.WAITING, SourceRefused: Phase.REFUSED, SourceFailing: Phase.FAILING}
+_PHASES = {
+    SourceMissing: Phase.WAITING,
+    SourceRefused: Phase.REFUSED,
+    SourceFailing: Phase.FAILING,
+    PathHangs: Phase.FAILING,
+}
 
 _log = structlog.get_logger("fleet_health.sources")
 
@@ -144,4 +149,5 @@ class Follower(ABC):
         state.phase, state.reason = phase, reason
         if state.unseen_since is None:
             state.unseen_since = self._clock()
-        await self._let_go()
+        if not isinstance(error, PathHangs):  # what hangs still has it
+            await self._let_go()

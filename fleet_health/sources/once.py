@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Gap
@@ -9,13 +11,13 @@ from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import index_parser, index_tail
-from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import log_parser, lost_behind_broken
 from fleet_health.sources.journal.system_messages import SystemMessages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
@@ -33,13 +35,13 @@ _GAP_US = 60 * SECOND_US
 
 def read_index(
     settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Upload]], None]
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     """Hand on the uploads of the index, and of what it was rotated to, from `since` on.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
 
     Returns:
-        What could not be read, by reason.
+        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -50,11 +52,11 @@ def read_index(
 
 def read_every_row(
     settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     """Hand on every upload of the index, and of what it was rotated to, from `since` on, in the order of the rows.
 
     Returns:
-        What could not be read, by reason.
+        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -68,9 +70,9 @@ def _read_index(
     since: Instant,
     deliver: Callable[[Sequence[Upload]], None],
     parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection]]],
-) -> RejectionCount:
+) -> tuple[RejectionCount, dict[Path, str]]:
     parser, rejections = index_parser(settings), RejectionCount()
-    tail = index_tail(settings.path, parser, lambda: since)
+    tail = index_tail(settings, parser, lambda: since)
     is_end = False
     while not is_end:
         block = tail.read()
@@ -80,7 +82,7 @@ def _read_index(
         deliver([row for row in rows if row.at >= since])
         rejections.add(rejected + block.rejections)
     tail.close()
-    return rejections
+    return rejections, tail.unread
 
 
 def read_journal(
@@ -153,14 +155,26 @@ def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
     return gaps
 
 
-def ensure_readable(index: IndexSettings, journal: JournalSettings) -> None:
+def allow_many_files() -> None:
+    """Let this process have as many files open as it may: an index has a rotated file for each hour, perhaps."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Instant) -> None:
     """Open both sources, and no more: for who would otherwise find out only after a lot of work.
+
+    Args:
+        index: Where the index is.
+        journal: Where the journal is.
+        since: How far back both are to be read.
 
     Raises:
         SourceUnavailable: One of them is missing, or cannot be read.
 
     """
-    tail = Tail(index.path)
+    tail = index_tail(index, index_parser(index), lambda: since)
     tail.read()
     tail.close()
     JournalReader(journal).close()

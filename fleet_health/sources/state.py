@@ -55,6 +55,7 @@ class SourceState:
             are recent is one in the place of those that lead up to them.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
+        unread: Which rotated files could not be read, or not to their end: the path, and why.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
     """
@@ -70,6 +71,7 @@ class SourceState:
     newest_at: Instant | None = None
     window_us: int = 0
     late_us: int = 0
+    unread: dict[str, str] = field(default_factory=dict)
 
     def is_seen(self, now: Instant) -> bool:
         """Return whether everything up to an instant was seen; not so while a read takes too long."""
@@ -117,6 +119,8 @@ class SourceState:
         words += self._gaps_in_words(now)
         if self.late_us:
             words += f", rows dated {describe(self.late_us)} before they were written"
+        if self.unread:
+            words += f", {plural(len(self.unread), 'rotated file')} not read ({next(iter(self.unread.values()))})"
         if self.rejections.total:
             words += f", {_in_words(self.rejections)}"
         return words

@@ -116,7 +116,7 @@ def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.
     for spans, is_alone, run_length in ((1, True, 7), (3, False, 100_000), (2, True, 7)):
         replay = Replay(watched)
         with Past(run_length) as past:
-            past.read(settings.index, settings.journal, lookback, (since, until), lambda _: None, is_alone=is_alone)
+            past.read(settings.receivers[0], lookback, (since, until), lambda _: None, is_alone=is_alone)
             replayed = {
                 evaluation.at: [(one.host, one.symptom, one.detail, one.suggested_fix) for one in evaluation.findings]
                 for evaluation in evaluations(past, replay, since, until, spans)

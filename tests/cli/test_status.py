@@ -297,7 +297,7 @@ def test_what_is_said_in_words_is_said_to_its_end() -> None:
     """What to do stands there, and what was rejected: it goes on in the next line, within 80 columns."""
     words = " ".join(f"word-{number}" for number in range(20))
     source = {"summary": f"index following, {words}", "is_seeing": True}
-    incident = {"symptom": "blind", "state": "firing", "lasting_s": 60, "detail": words}
+    incident = {"host": "*", "symptom": "blind", "state": "firing", "lasting_s": 60, "detail": words}
     silence = {"ends_at_wall": "2026-11-23T12:00:00+00:00", "hosts": "a", "symptom": None, "id": "1", "author": "b"}
     lines = screen(
         document(

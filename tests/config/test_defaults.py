@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.config.schema import KEYS, QUIET_KEYS
+from fleet_health.config.schema import KEYS, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.silent import SilentLimits
 from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -30,6 +30,7 @@ CONTRACT: dict[str, Any] = {
     "blind_after": "15m",
     "hosts.limit": 10_000,
     "index.path": "/var/lib/cis490/index.jsonl",
+    "index.rotated": [],
     "index.host_field": "host_id",
     "index.time_field": "received_at_wall",
     "journal.unit": "cis490-receiver.service",
@@ -41,6 +42,7 @@ CONTRACT: dict[str, Any] = {
     r"(?:(?:rejected upload|upload rejected|rejected|refused): ?)?(?i:missing X-Cis490-Code-Commit)[:;,]? "
     r'host=(?P<host>[^\s"]*[^\s":;,.])[:;,.]?(?: (?:refused|episode=[^\s"]*))?$',
     "alerts.path": "/var/lib/fleet-health/alerts.jsonl",
+    "alerts.rotated": [],
     "alerts.resolved": False,
     "alerts.repeat": "hour",
     "alerts.flap_limit": 5,
@@ -234,6 +236,7 @@ def test_every_key_is_in_the_example() -> None:
 
     document = dict(flat(tomllib.loads(text)))
 
-    assert set(document) - {"overrides", "quiet"} == set(KEYS)
+    assert set(document) - {"receivers", "overrides", "quiet"} == set(KEYS)
+    assert all(set(dict(flat(receiver))) <= set(RECEIVER_KEYS) for receiver in document["receivers"])
     assert [set(window) for window in document["quiet"]] == [set(QUIET_KEYS)]
     assert [set(override) for override in document["overrides"]] == [{"hosts", "detectors"}] * 2

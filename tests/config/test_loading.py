@@ -33,7 +33,9 @@ DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
 DETECTOR_TABLES = (
     "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unknown-hosts, unstamped"
 )
-TOP_LEVEL = "alerts, blind_after, control, detectors, hosts, index, journal, overrides, quiet, receiver, state, tick"
+TOP_LEVEL = (
+    "alerts, blind_after, control, detectors, hosts, index, journal, overrides, quiet, receiver, receivers, state, tick"
+)
 OVERRIDABLE = "fatal-only, never-seen, silent, unstamped"
 SILENT_KEYS = "after, enabled, lookback, suggested_fix"
 SILENT_LIMITS = "after, lookback, suggested_fix"
@@ -171,7 +173,10 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
         'alerts: expected a table, [alerts], found "/var/lib/alerts.jsonl"',
         'index.path: expected a path, in quotes, found ""',
         f"index.host_field: expected {field}, found ['host']",
-        "index.pth: expected one of host_field, path, time_field, found an unknown key (did you mean index.path?)",
+        (
+            "index.pth: expected one of host_field, path, rotated, time_field, found an unknown key"
+            " (did you mean index.path?)"
+        ),
         'journal.unit: expected the name of a systemd unit, such as "receiver.service", found "a b"',
         'journal.namespace: expected the name of a journal namespace, as in LogNamespace=, found "a/b"',
         (
@@ -235,7 +240,7 @@ def test_every_problem_is_named_at_once(problems_of: Callable[..., list[str]]) -
         ),
         pytest.param(
             "[index.rows]\na = 1",
-            "index.rows: expected one of host_field, path, time_field, found an unknown key",
+            "index.rows: expected one of host_field, path, rotated, time_field, found an unknown key",
             id="a table without resemblance, named once",
         ),
         pytest.param(

@@ -44,6 +44,9 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
         (values.ratio, 5e-324, 5e-324),
         (values.path, "/a/b", Path("/a/b")),
         (values.path, "b", Path("b")),
+        (values.path_globs, [], ()),
+        (values.path_globs, "old/*", ("old/*",)),
+        (values.path_globs, ["/old/*", "a[0-9]"], ("/old/*", "a[0-9]")),
         (values.path, " ", Path(" ")),
         (values.text, "x", "x"),
         (values.text, " ", " "),
@@ -81,6 +84,7 @@ UNIT, NAMESPACE = (
 PATTERN = "a regular expression with (?P<host>…) and (?P<status>…)"
 FIX = "a text in which only $host stands for something"
 LONE_DOLLAR = "a $ that starts no name; write $$ for a plain dollar sign"
+PATH_GLOBS = 'a list of paths with wildcards, such as ["old/index.jsonl*"]'
 GLOBS = 'a list of host globs, such as ["bench-*"]'
 
 
@@ -92,6 +96,7 @@ WRONG: list[tuple[Callable[[Any], Any], str, list[Any]]] = [
     (values.count, COUNT, [0, -1, 1.0, True, "1", None, [1]]),
     (values.ratio, RATIO, [0, 0.0, -0.5, 1.0000001, 2, float("nan"), float("inf"), True, "0.5"]),
     (values.path, PATH, ["", 5, None, ["a"], "a\0b", False]),
+    (values.path_globs, PATH_GLOBS, ["", 5, None, ["a", ""], ["a\0b"], [5], {}, False]),
     (values.text, TEXT, ["", 5, None, ["a"], True]),
     (values.field, FIELD, ["", 5, None, ["a"], 'a"b', "a\\b", "a\nb", "\0"]),
     (values.unit, UNIT, ["", "a b", "a/b.service", "ä.service", 5, "a\n", "x" * 256]),

@@ -37,6 +37,16 @@ class Finds:
     lookback: Lookback = field(default_factory=Lookback)
     is_of_absence: bool = False
 
+    @property
+    def name(self) -> str:
+        """Return the symptom."""
+        return self.symptom
+
+    def is_about(self, subject: str) -> bool:
+        """Say yes."""
+        del subject
+        return True
+
     def can_evaluate(self, seen: Container[str]) -> bool:
         """Say yes."""
         del seen

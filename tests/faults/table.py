@@ -29,7 +29,7 @@ _CHAPTERS = {
     "D": "systemd",
     "E": "The loop",
     "F": "Hostile input",
-    "G": "Verdicts on real fleets",
+    "G": "Verdicts",
     "S": "Attacks",
 }
 
@@ -103,6 +103,11 @@ _FAULTS = {
     "G7": "The receiver was stopped, keeps failing, or its machine was off: hosts are blamed just after the start",
     "G8": "Hosts that are off in a mute window are blamed as it ends",
     "G9": "A verdict that the other source refutes: rows stop, or are dated long ago, while uploads are accepted",
+    "G15": "A disk or a network mount hangs: what touches it does not return, and cannot be killed",
+    "G16": "The owner of the alert log's lock is dying, and cannot end",
+    "G17": "The index or the alert log is rotated to names or a directory of another scheme",
+    "G18": "A rotated file is compressed, is damaged, or needs a program that is missing",
+    "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

@@ -564,9 +564,8 @@ class Machine:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        for source in (self.intake._index, self.intake._journal):
-            if source is not None:
-                await source.follower.close()
+        for source in self.intake._sources:
+            await source.follower.close()
         self.delivery._journal.close()
 
 

@@ -179,10 +179,10 @@ def test_G9_rows_in_a_wrong_time_zone(site: Site, start_service: StartService, r
     site.upload("a", minutes_ago=120)
     with start_service(site) as service:
         service.until_ready()
-        for minutes_ago in (12, 8, 4):
-            site.answer("a", 201, at_us=now_us() - minutes_ago * MINUTE)
         site.upload("a", minutes_ago=120)
         service.until(lambda: "rows dated 2 h before they were written" in service.notify.status, "the status")
+        for minutes_ago in (12, 8, 4):
+            site.answer("a", 201, at_us=now_us() - minutes_ago * MINUTE)
         site.sync_journal()
         service.until(lambda: ("*", "index-stalled") in site.alerted(), "the alert")
     checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents

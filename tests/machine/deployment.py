@@ -29,12 +29,12 @@ REFUSED_HOST = "refused-host"
 _RECEIVER_UNIT = f"""
 [Service]
 User=cis490
-StateDirectory=cis490
+StateDirectory=%(name)s
 StateDirectoryMode=0755
 Environment=PYTHONPATH={RECEIVER_PACKAGES}
-Environment=RECEIVER_INDEX=/var/lib/cis490/index.jsonl
+Environment=RECEIVER_INDEX=/var/lib/%(name)s/index.jsonl
 Environment=RECEIVER_REFUSE={REFUSED_HOST}
-ExecStart=/usr/bin/python3 -m uvicorn fleet_health.demo.receiver:app --host 127.0.0.1 --port 8490
+ExecStart=/usr/bin/python3 -m uvicorn fleet_health.demo.receiver:app --host 127.0.0.1 --port %(port)d
 """
 
 # What takes half an hour by default takes seconds.
@@ -63,23 +63,37 @@ min_count = 3
 
 @dataclass(frozen=True)
 class Receiver:
-    """A real uvicorn that serves the demo's receiver under a user of its own, and the hosts that upload to it."""
+    """A real uvicorn that serves the demo's receiver under a user of its own, and the hosts that upload to it.
+
+    Attributes:
+        machine: Where it runs.
+        name: Where its index is, in /var/lib.
+        unit: Its unit.
+        port: Where it listens.
+
+    """
 
     machine: Machine
+    name: str = "cis490"
+    unit: str = RECEIVER
+    port: int = 8490
 
     def start(self) -> None:
         """Create its user and its unit, and return when it answers."""
-        self.machine.run("useradd", "--system", "cis490")
-        self.machine.write(f"/etc/systemd/system/{RECEIVER}", _RECEIVER_UNIT)
+        self.machine.run("useradd", "--system", "cis490", check=False)  # all of them run under it
+        unit = _RECEIVER_UNIT % {"name": self.name, "port": self.port}
+        self.machine.write(f"/etc/systemd/system/{self.unit}", unit)
         self.machine.run("systemctl", "daemon-reload")
-        self.machine.run("systemctl", "start", RECEIVER)
+        self.machine.run("systemctl", "start", self.unit)
         eventually(lambda: self.upload("first-host") == ["201"], "an answer of the receiver")
 
     def upload(self, host: str, *, times: int = 1, stamped: bool = True) -> list[str]:
         """Upload as `host`; return the statuses answered, fewer than `times` when the receiver is not there."""
         script = f"{CHECKOUT}/tests/machine/upload.py"
         stamp = [] if stamped else ["--unstamped"]
-        return self.machine.run("python3", script, host, str(times), *stamp, check=False).stdout.split()
+        return self.machine.run(
+            "python3", script, host, str(times), f"--port={self.port}", *stamp, check=False
+        ).stdout.split()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.__main__ import main
-from fleet_health.records.alert_log import AlertLog
+from fleet_health.service.delivery import Delivery
 from fleet_health.service.ticker import Evaluator
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
@@ -25,7 +25,7 @@ _STEPS: dict[str, tuple[type, str]] = {
     "journal": (JournalFollower, "_read_to_end"),
     "index": (IndexFollower, "_read_to_end"),
     "evaluator": (Evaluator, "_evaluate"),
-    "writer": (AlertLog, "append"),
+    "writer": (Delivery, "_write"),
 }
 
 

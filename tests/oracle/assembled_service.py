@@ -138,8 +138,7 @@ class AssembledService:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            for source in (self._intake._index, self._intake._journal):
-                assert source is not None
+            for source in self._intake._sources:
                 await source.follower.close()
 
         self._is_alive = False

@@ -14,9 +14,12 @@ import pytest
 
 from fleet_health.alerting.alert import Alert, dedup_key
 from fleet_health.detectors.spec import Finding
-from fleet_health.errors import SinkUnavailable
+from fleet_health.errors import SinkTaken, SinkUnavailable
+from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.model.instant import HOUR_US
+from fleet_health.records import log_lock
 from fleet_health.records.alert_log import AlertLog
+from fleet_health.records.log_lock import BATCH, LogLock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -411,3 +414,56 @@ def test_two_writers_at_once_write_each_alert_once(path: Path) -> None:
 
     assert sum(counts) == 150
     assert len(written) == len(set(written)) == 150
+
+
+def test_the_lock_of_a_dying_service_is_taken_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a lock file in the place of its own, of whose byte for a batch nobody knows whether it is free."""
+    first, second = AlertLog(path, is_service=True), AlertLog(path, is_service=True)
+    first.probe()
+    with (
+        SafeDirectory(path.parent) as directory,
+        LogLock(path).held(directory, BATCH),
+        monkeypatch.context() as patched,
+    ):
+        patched.setattr(log_lock, "is_dying", [os.getpid()].__contains__)
+        second.probe()
+
+    assert second.append([alert("a")]) == [alert("a")]
+    with pytest.raises(SinkTaken):
+        first.probe()
+    first.close()
+    second.close()
+
+
+def test_a_lock_of_a_dying_service_that_cannot_be_taken_away_keeps_no_service_from_starting(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log is not another service's, it only cannot be written yet."""
+    first, second = AlertLog(path, is_service=True), AlertLog(path, is_service=True)
+    first.probe()
+    monkeypatch.setattr(log_lock, "is_dying", [os.getpid()].__contains__)
+
+    def refuse(_: SafeDirectory, name: str) -> None:
+        raise PermissionError(13, "Permission denied", name)
+
+    monkeypatch.setattr(SafeDirectory, "remove", refuse)
+    expected = rf"\.alerts\.jsonl\.lock: locked by process {os.getpid()}, which was killed and cannot end"
+    with pytest.raises(SinkUnavailable, match=expected) as raised:
+        second.probe()
+
+    assert not isinstance(raised.value, SinkTaken)
+    first.close()
+
+
+def test_only_one_takes_a_lock_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever comes second leaves the new lock file alone."""
+    first, second, third = (AlertLog(path, is_service=True) for _ in range(3))
+    first.probe()
+    with monkeypatch.context() as patched:
+        patched.setattr(log_lock, "is_dying", [os.getpid()].__contains__)
+        second.probe()
+
+    with pytest.raises(SinkTaken):
+        third.probe()
+    first.close()
+    second.close()

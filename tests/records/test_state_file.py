@@ -34,6 +34,15 @@ def test_what_was_saved_is_read_back(tmp_path: Path) -> None:
     assert file.path.stat().st_mode & 0o777 & ~0o640 == 0
 
 
+def test_every_directory_on_the_way_is_made(tmp_path: Path) -> None:
+    """However many are missing; none is open to others."""
+    file = StateFile(tmp_path / "a" / "b" / "c", State)
+    file.save(encoded(State(1)))
+
+    assert file.load() == State(1)
+    assert all(path.stat().st_mode & 0o777 & ~0o750 == 0 for path in (tmp_path / "a").glob("**"))
+
+
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"names":["a"]}', b"\xff", b"[" * 100_000])
 def test_what_is_damaged_is_set_aside(content: bytes, tmp_path: Path) -> None:
     """It is said, kept to be looked at, and not read again."""

@@ -64,7 +64,12 @@ class Site:
 
     def configure(self, text: str = "", *, tick: str = "100ms", **paths: Path) -> Path:
         """Write the configuration: the site's paths, or those given, and then `text`."""
-        chosen = {"index": self.index, "journal": self.journal_directory, "alerts": self.alerts} | paths
+        chosen = {
+            "index": self.index,
+            "journal": self.journal_directory,
+            "alerts": self.alerts,
+            "state": self.directory / "state",
+        } | paths
         # A string of JSON is one of TOML too.
         self.config.write_text(
             f'tick = "{tick}"\n'
@@ -72,7 +77,7 @@ class Site:
             f"journal.directory = {json.dumps(str(chosen['journal']))}\n"
             f"alerts.path = {json.dumps(str(chosen['alerts']))}\n"
             f"control.path = {json.dumps(str(self.directory / 'control.sock'))}\n"
-            f"state.directory = {json.dumps(str(self.directory / 'state'))}\n{text}\n"
+            f"state.directory = {json.dumps(str(chosen['state']))}\n{text}\n"
         )
         return self.config
 

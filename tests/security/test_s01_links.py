@@ -20,9 +20,11 @@ from fleet_health.cli.plot.plot import draw
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import SinkUnavailable, SourceRefused
 from fleet_health.files.safe_files import led_astray
+from fleet_health.model.instant import isoformat
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.replay.timeline import Timeline
 from fleet_health.sources.index import tail
+from tests.rig.site import index_row
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -409,6 +411,36 @@ def test_S1_root_lends_nobody_its_eyes(
     assert done.status == 2
     assert "secret" not in done.stderr + done.stdout
     assert f"{index}: " in done.stderr
+
+
+@pytest.mark.parametrize("chain", [False, True])
+@pytest.mark.fault("S1", rig="second user", says="the index is a link to nothing, beside a rotated file of root")
+def test_S1_root_looks_for_rotated_files_only_where_the_links_owner_is_at_home(
+    receivers: Path, public_directory: Path, strangers_site: Site, run_command: RunCommand, *, chain: bool
+) -> None:
+    """Beside the target of a link, rotated files are read if the directory is that user's own, and else not."""
+    private, index = public_directory / "private", receivers / "index.jsonl"
+    private.mkdir(mode=0o700)
+    (private / "index.jsonl.1").write_bytes(b"root:secret\n" + index_row("roots", AT))
+    home = receivers / "home"
+    home.mkdir()
+    own = home / "index.jsonl.1"
+    own.write_bytes(index_row("own", AT))
+    for path in (home, own):
+        os.chown(path, NOBODY, NOBODY)
+    link(index, home / "index.jsonl" if chain else private / "index.jsonl")
+    if chain:
+        link(home / "index.jsonl", private / "index.jsonl")
+    strangers_site.configure(index=index)
+    at = ("--now", isoformat(AT + 60_000_000), "--json", "--dry-run", "--log-level", "debug")
+    done = run_command("check", "--config", strangers_site.config, *at)
+    (index if not chain else home / "index.jsonl").unlink()
+    link(index, home / "index.jsonl") if not chain else None
+    done_at_home = run_command("check", "--config", strangers_site.config, *at)
+
+    assert "secret" not in done.stdout + done.stderr
+    assert done.status == 2
+    assert json.loads(done_at_home.stdout.splitlines()[-1])["hosts_checked"] == 1
 
 
 class Exchanging:

@@ -11,7 +11,7 @@ SECOND = 1_000_000
 
 def memory(at: int, *incidents: Incident) -> SavedState:
     """Make a state."""
-    return SavedState(Snapshot(at=at, open=list(incidents)), journal_seen_until=at)
+    return SavedState(incidents=Snapshot(at=at, open=list(incidents)), journal_seen_until=at)
 
 
 def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:

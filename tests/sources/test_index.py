@@ -6,20 +6,27 @@ import asyncio
 import errno
 import os
 import random
+import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from structlog.testing import capture_logs
 
 from fleet_health.config.loading import load
+from fleet_health.errors import PathHangs
+from fleet_health.files import hanging_calls
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import isoformat
 from fleet_health.model.observation import Upload
 from fleet_health.parsing.bisection import SLACK_US, WHOLE_SIZE
 from fleet_health.service import clock
-from fleet_health.sources.index.open_file import LINE_LIMIT
+from fleet_health.sources.index.open_file import LINE_LIMIT, Block
 from fleet_health.sources.index.source import IndexFollower, index_parser, index_tail
+from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.once import read_every_row, read_index
 from fleet_health.sources.state import Phase
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,6 +75,43 @@ async def test_a_row_is_delivered_as_it_was_written(site: Site) -> None:
     await rig.follower.close()
 
     assert rig.uploads == [Upload("a", NOW - 1)]
+
+
+async def until_no_call_is_under_way(path: Path) -> None:
+    """Wait until another call could be made."""
+    while True:
+        with suppress(PathHangs):
+            return await call_at(path, lambda: None)
+        await asyncio.sleep(0)
+
+
+async def test_what_a_slow_disk_gives_is_not_lost(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each read comes too late, and the index is not available; yet the rows are taken in, each once."""
+    monkeypatch.setattr(hanging_calls, "LIMIT_S", 0.02)
+    site.upload("a", "b", at_us=NOW - 1)
+    rig = Rig(site, now=NOW)
+    is_next = threading.Semaphore(0)
+    read = Tail.read
+
+    def read_slowly(tail: Tail) -> Block:
+        is_next.acquire()
+        return read(tail)
+
+    monkeypatch.setattr(Tail, "read", read_slowly)
+    phases = set[Phase]()
+    for _ in range(4):  # opened, read, and twice nothing new
+        await rig.follower.poll()
+        phases.add(rig.follower.state.phase)
+        is_next.release()
+        await until_no_call_is_under_way(site.index)
+    is_next.release(100)
+    monkeypatch.setattr(hanging_calls, "LIMIT_S", PATIENCE_S)
+    await rig.follower.poll()
+    await rig.follower.close()
+
+    assert phases == {Phase.FAILING}
+    assert rig.hosts == ["a", "b"]
+    assert rig.follower.state.phase is Phase.FOLLOWING
 
 
 async def test_a_rotated_index_is_followed(site: Site, following: Following, async_eventually: AsyncEventually) -> None:
@@ -211,8 +255,8 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     assert rig.hosts == ["a", "b"]
     assert sum(by_reason.values()) == 7
     assert by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
-    assert read_index(settings, 0, NOW, uploads.extend).by_reason == by_reason
-    assert read_every_row(settings, 0, uploads.extend).by_reason == by_reason
+    assert read_index(settings, 0, NOW, uploads.extend)[0].by_reason == by_reason
+    assert read_every_row(settings, 0, uploads.extend)[0].by_reason == by_reason
     assert [upload.host for upload in uploads] == ["a", "b", "a", "b"]
 
 
@@ -311,9 +355,10 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     )
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line + (bad if number % every == 0 else "") for number, line in enumerate(lines)))
-    parser = index_parser(load(None).index)
+    settings = load(None, {"index.path": ("--index-path", str(path))}).index
+    parser = index_parser(settings)
     since = NOW - 20 * MINUTE_US
-    tail = index_tail(path, parser, lambda: since)
+    tail = index_tail(settings, parser, lambda: since)
     found: list[Upload] = []
     is_end = False
     while not is_end:

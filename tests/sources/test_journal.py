@@ -398,7 +398,7 @@ async def test_a_journal_that_is_missing_is_waited_for(
         directory.mkdir(parents=True)
         with JournalFile(directory / "receiver.journal") as journal:
             journal.append(access("a"))
-            await async_eventually(lambda: rig.hosts == ["a"])
+            await async_eventually(lambda: rig.hosts == ["a"] and state.phase is Phase.FOLLOWING)
 
     assert reason == f"there is no journal in {directory}"
     assert (state.phase, state.reason) == (Phase.FOLLOWING, "")

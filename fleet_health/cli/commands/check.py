@@ -18,6 +18,7 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
+from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine
@@ -27,6 +28,7 @@ from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until, late_us
+from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
@@ -48,11 +50,11 @@ if TYPE_CHECKING:
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
     from fleet_health.alerting.lifecycle import Decision
-    from fleet_health.config.schema import Settings
+    from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Upload
+    from fleet_health.model.observation import UnitState, Upload
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -108,49 +110,33 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    fleet, lookback = Fleet(settings.host_limit, settings.ignored, settings.expected), lookback_of(settings.detectors())
-    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
-    admit, until = (admit_live, now + FUTURE_LIMIT_US) if options.now is None else (admit_until, now)
+    lookback = lookback_of(settings.detectors())
+    fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
     newest: dict[str, Instant] = {}
+    unread: dict[Path, str] = {}
+    is_live = options.now is None
     # As of a past instant, what a service knows now is not what it knew then.
-    state = saved_state(settings.state_directory) if options.now is None else None
+    state = saved_state(settings.state_directory) if is_live else None
     saved = None if state is None else state.incidents
     if state is not None:
         fleet.skips, fleet.shutdowns = tuple(state.skips), tuple(state.shutdowns)
         fleet.traffic.unit_history.seen_until = state.journal_seen_until or 0
         if settings.journal.directory is None and saved is not None and saved.at is not None:
             fleet.shut_down(saved.at, clock.booted_at(now))
-
-    def take_in(uploads: Sequence[Upload]) -> None:
-        newest[INDEX] = max(newest.get(INDEX, 0), *(upload.at for upload in uploads), 0)
-        fleet.uploads.record(admit(uploads, now)[0])
-
+    rules = settings.rules()
+    rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
-        states = unit_states(settings.journal, now - STATES_BACK_US, now)
-    except SourceUnavailable:  # that is reported where its entries are read
-        states = []
-    rows_since = settings.rules().reading_begins_at(states, now)
-    try:
-        rejections = read_index(settings.index, rows_since, until, take_in)
-        late = Coverage("index", late_us=0 if options.now else _late_us(newest.get(INDEX), settings.index.path))
-        newest[INDEX] = no_later_than_written(newest.get(INDEX), settings.index.path) or 0
-        _report(rejections, "index")
+        for receiver in settings.receivers:
+            later, not_read = _read_index(fleet, receiver, now, rows_since[receiver.name], newest, is_live=is_live)
+            newest |= later
+            unread |= not_read
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
-    try:
-        rejections, gaps, newest[JOURNAL] = read_journal(
-            settings.journal,
-            now - lookback.traffic_us,
-            NEVER if options.now is None else now,  # what is dated ahead tells of the clock
-            fleet.traffic.record,
-            min(rows_since, now - lookback.traffic_us),
+    for receiver in settings.receivers:
+        newest |= _read_journal(
+            *(fleet, receiver, now, lookback.traffic_us, newest), is_live=is_live, rows_since=rows_since[receiver.name]
         )
-        fleet.coverage = (late, Coverage("journal", gaps=tuple(gaps)))
-        _report(rejections, "journal")
-    except SourceUnavailable as error:
-        _log.warning("journal not readable, only silent evaluated", reason=str(error))
-        fleet.coverage = (late, Coverage("journal", unseen_since=now, reason=str(error)))
     behind = None
     if options.now is None:
         behind = _contradiction(settings, {**newest, SAVED_STATE: None if saved is None else saved.at}, now)
@@ -160,8 +146,70 @@ def run(options: argparse.Namespace) -> int:
     engine = _engine(settings, saved, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
-    _print(lines, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    _print(lines, unread, host_count=sum(1 for _ in fleet.hosts()), options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
+
+
+def _read_index(
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    since: Instant,
+    newest: Mapping[str, Instant],
+    *,
+    is_live: bool,
+) -> tuple[dict[str, Instant], dict[Path, str]]:
+    """Take the index of a receiver into the fleet.
+
+    Returns:
+        Its newest row, if that is later than what is known; and which rotated files could not be read, and why.
+
+    """
+    # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
+    admit, until = (admit_live, now + FUTURE_LIMIT_US) if is_live else (admit_until, now)
+    newest_at: Instant = 0
+
+    def take_in(uploads: Sequence[Upload]) -> None:
+        nonlocal newest_at
+        newest_at = max(newest_at, *(upload.at for upload in uploads), 0)
+        fleet.record_uploads(receiver.name, admit(uploads, now)[0])
+
+    rejections, unread = read_index(receiver.index, since, until, take_in)
+    _report(rejections, named("index", receiver.name))
+    source = named("index", receiver.name)
+    fleet.coverage += (Coverage(source, late_us=_late_us(newest_at, receiver.index.path) if is_live else 0),)
+    newest_at = no_later_than_written(newest_at, receiver.index.path) or 0
+    return {INDEX: max(newest.get(INDEX, 0), newest_at)}, unread
+
+
+def _read_journal(
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    lookback_us: int,
+    newest: Mapping[str, Instant],
+    *,
+    is_live: bool,
+    rows_since: Instant,
+) -> dict[str, Instant]:
+    """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
+    source = named("journal", receiver.name)
+    until = NEVER if is_live else now  # what is dated ahead tells of the clock
+    try:
+        rejections, gaps, newest_at = read_journal(
+            receiver.journal,
+            now - lookback_us,
+            until,
+            lambda observations: fleet.record_traffic(receiver.name, tuple(observations)),
+            min(rows_since, now - lookback_us),
+        )
+    except SourceUnavailable as error:
+        _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
+        fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
+        return {}
+    fleet.coverage += (Coverage(source, gaps=tuple(gaps)),)
+    _report(rejections, source)
+    return {JOURNAL: max(newest.get(JOURNAL, 0), newest_at)}
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
@@ -189,6 +237,14 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
     return {key: ("--" + name.replace("_", "-"), raw) for key, name, raw in given if raw is not None}
 
 
+def _unit_states(receiver: ReceiverSettings, now: Instant) -> list[UnitState]:
+    """Look up systemd's words on a receiver; none where its journal cannot be read, which is reported later."""
+    try:
+        return unit_states(receiver.journal, now - STATES_BACK_US, now)
+    except SourceUnavailable:
+        return []
+
+
 def _late_us(newest_at: Instant | None, path: Path) -> int:
     """Return how long before it was written the newest row is dated, if that is too long; else 0."""
     try:
@@ -208,7 +264,11 @@ def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
     if clock.is_synchronized(now):
         return None
-    return contradiction({**newest, ALERT_LOG: newest_alert_at(AlertLog(settings.alerts_path), now)}, now)
+    return contradiction({**newest, ALERT_LOG: newest_alert_at(_alert_log(settings), now)}, now)
+
+
+def _alert_log(settings: Settings) -> AlertLog:
+    return AlertLog(settings.alerts_path, rotated=settings.alerts_rotated)
 
 
 def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
@@ -257,13 +317,15 @@ def _notify(
     engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[_Line], bool]:
     """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
-    log, now = AlertLog(settings.alerts_path), evaluation.at
+    log, now = _alert_log(settings), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
     asyncio.run(silencing.refresh(now))
     is_broken = bool(silencing.problem)
     lookback_us = engine.lookback.traffic_us
     alerts = [Alert(finding, now) for finding in evaluation.findings]
-    alerts = with_samples(with_evidence(alerts, fleet, settings.journal, lookback_us), settings.journal, lookback_us)
+    alerts = with_samples(
+        with_evidence(alerts, fleet, settings.receivers, lookback_us), settings.receivers, lookback_us
+    )
     # What only root can read has been read. From here on, files are read and written where others may put links.
     is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
     is_broken |= not _is_done(
@@ -346,7 +408,7 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespace) -> None:
+def _print(lines: Sequence[_Line], unread: Mapping[Path, str], *, host_count: int, options: argparse.Namespace) -> None:
     new_count = sum(line.is_new for line in lines)
     for line in lines:
         finding = line.alert.finding
@@ -358,10 +420,13 @@ def _print(lines: Sequence[_Line], *, host_count: int, options: argparse.Namespa
             _say(f"    {finding.detail}")
             _say(f"    {finding.suggested_fix}")
     if options.json:
-        _say(_json({"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}))
+        counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
+        _say(_json({**counts, "unread": unread_rows(unread)}))
     else:
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
+        for line_of_file in unread_lines(unread):
+            _say(line_of_file)
 
 
 def _note(line: _Line) -> str:

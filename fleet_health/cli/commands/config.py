@@ -50,7 +50,9 @@ def _check(options: argparse.Namespace) -> int:
     problems: list[dict[str, str]] = []
     doubts: list[str] = []
     try:
-        doubts += warnings(load(path).journal)
+        for receiver in load(path).receivers:
+            of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
+            doubts += (f"{of_receiver}{doubt}" for doubt in warnings(receiver.journal))
     except ConfigError as error:
         if not options.json:
             return refuse(error)

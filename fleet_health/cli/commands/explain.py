@@ -12,7 +12,7 @@ from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.overview_screen import COLOURS, short_duration, strip_in
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show
 from fleet_health.errors import printable
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host, receiver_of
 
 if TYPE_CHECKING:
     import argparse
@@ -27,12 +27,13 @@ def add_parser(subparsers: Subparsers) -> None:
         help="show why a host is reported, or why not",
         description="Ask the running service about one host. For each detector this shows every figure against its"
         " limit, with the setting and where it comes from; why an incident is notified or not; when the next alert is"
-        " due; and the latest lines that refuse the host. Host `*` stands for the fleet as a whole.",
+        " due; and the latest lines that refuse the host. Host `*` stands for the fleet as a whole, `*@NAME`"
+        " for one of several receivers.",
         epilog="Exit status: 0 when the host is known; 2 for a wrong request, or a host that is not known; 4 when the"
         " service is not running.",
     )
     add_config_option(parser)
-    parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, or '*'")
+    parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, '*', or '*@NAME'")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)
@@ -53,11 +54,11 @@ def _show(path: Path, options: argparse.Namespace) -> int:
 
 
 def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    name = "the fleet as a whole" if document["host"] == EVERY_HOST else printable(document["host"])
+    name = _name(document["host"])
     yield paint(f"{name}: {document['state']}", BOLD)
     if document["clock"]:
         yield paint(printable(document["clock"]), RED)
-    if document["host"] != EVERY_HOST:
+    if is_host(document["host"]):
         yield from _facts(document, paint)
     for verdict in document["detectors"]:
         yield ""
@@ -72,9 +73,18 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"More: {printable(evidence['command'])}"
 
 
+def _name(subject: str) -> str:
+    if is_host(subject):
+        return printable(subject)
+    receiver = receiver_of(subject)
+    return f"the receiver {receiver}" if receiver else "the fleet as a whole"
+
+
 def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     evidence = document["evidence"]
     upload = document["last_upload_wall"]
+    if document.get("receiver"):
+        yield f"  receiver                 {document['receiver']}"
     age = f", {short_duration(document['last_upload_age_s'])} ago" if upload else ""
     yield f"  last row in the index    {upload or 'none is known'}{age}"
     yield f"  last accepted upload     {evidence.get('last_good_wall', 'none is known')}"

@@ -43,6 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--since", type=length("1s"), default="1h", metavar="TIME", help="how much of the journal to read (default: 1h)"
     )
+    parser.add_argument("--receiver", metavar="NAME", help="whose patterns and journal, if there are several receivers")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)
@@ -51,9 +52,15 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Try the patterns; return the exit status."""
     try:
-        settings = load(config_path(options)).journal
+        receivers = {one.name: one for one in load(config_path(options)).receivers}
     except ConfigError as error:
         return refuse(error)
+    name = options.receiver or ("" if len(receivers) > 1 else next(iter(receivers)))
+    if name not in receivers:
+        expected = f"one of {', '.join(receivers)}" if any(receivers) else "none, for there is only one"
+        print(f"--receiver: expected {expected}, found {printable(name) or 'nothing'}", file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    settings = receivers[name].journal
     now = clock.now()
     report = Report(settings)
     try:

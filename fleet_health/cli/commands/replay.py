@@ -25,14 +25,14 @@ from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
-from fleet_health.sources.once import STATES_BACK_US, ensure_readable, unit_states
+from fleet_health.sources.once import STATES_BACK_US, allow_many_files, ensure_readable, unit_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Observation
+    from fleet_health.replay.past import Observed
 
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
 _PLOT_BINS = 600
@@ -76,11 +76,13 @@ def run(options: argparse.Namespace) -> int:
     if not since < until <= now:
         options.parser.error("expected --since to be before --until, and that not in the future")
     timeline = None if options.plot is None else Timeline(since, until, _PLOT_BINS)
+    allow_many_files()
     try:
         settings = load(config_path(options))
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
-            ensure_readable(one.index, one.journal)
+            for receiver in one.receivers:
+                ensure_readable(receiver.index, receiver.journal, since)
         if timeline is not None:
             ensure_drawable(options.plot)
         report = replayed(settings, since, until, timeline)
@@ -126,19 +128,24 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         ScratchUnavailable: There is no room to work in.
 
     """
-    replay = Replay(Watched(settings.rules(), settings.mute_windows, settings.host_limit, settings.expected))
+    replay = Replay(
+        Watched(
+            settings.rules(), settings.mute_windows, settings.host_limit, settings.expected, settings.receiver_names
+        )
+    )
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
         lookback = lookback_of(settings.detectors())
-        states = unit_states(settings.journal, since - STATES_BACK_US, since)
-        past.read(
-            *(settings.index, settings.journal, lookback, (since, until), progress.reach),
-            is_alone=processes == 1,
-            rows_since=replay.watched.rules.reading_begins_at(states, since),
-        )
+        for receiver in settings.receivers:
+            states = unit_states(receiver.journal, since - STATES_BACK_US, since)
+            past.read(
+                *(receiver, lookback, (since, until), progress.reach),
+                is_alone=processes == 1,
+                rows_since=replay.watched.rules.reading_begins_at(states, since),
+            )
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)
@@ -155,17 +162,16 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
             findings=findings,
             alerts=replay.alerts,
             episodes=sorted(replay.episodes, key=lambda one: (one.opened_at, one.host, one.symptom)),
-            gaps=past.gaps,
+            gaps=[gap for gaps in past.gaps.values() for gap in gaps],
             journal_begins_at=past.journal_begins_at,
             rejections=past.rejections,
+            unread=past.unread,
             failures=replay.failures,
         )
 
 
-def _note(
-    observed: Iterable[tuple[Instant, Observation | UnitState]], timeline: Timeline, ignored: Container[str]
-) -> None:
-    for at, one in observed:
+def _note(observed: Iterable[Observed], timeline: Timeline, ignored: Container[str]) -> None:
+    for at, _, one in observed:
         if isinstance(one, UnitState) or one.host in ignored:
             continue
         if isinstance(one, Upload):

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 import threading
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import structlog
@@ -14,7 +15,7 @@ from fleet_health.cli.options import Subparsers, add_common_options, config_path
 from fleet_health.config.loading import load
 from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.daemon import Daemon
-from fleet_health.errors import ConfigError, SinkTaken
+from fleet_health.errors import ConfigError, RestartNeeded, SinkTaken
 from fleet_health.service import logging as logs
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
 
-EXIT_TAKEN = 1
-"""The exit status when another service has the alert log. It may be on its way out, so systemd may try again."""
+EXIT_RETRY = 1
+"""The exit status when the next start may go better: another service has the alert log, or the saved state is back."""
 
 _EXIT_TIME = 0.3
 
@@ -48,9 +49,9 @@ def run(options: argparse.Namespace) -> int:
         asyncio.run(_serve(options))
     except ConfigError as error:
         return refuse(error)
-    except SinkTaken as error:
+    except (SinkTaken, RestartNeeded) as error:
         print(error, file=sys.stderr)  # noqa: T201
-        return EXIT_TAKEN
+        return EXIT_RETRY
     return 0
 
 
@@ -61,7 +62,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
 def _load(options: argparse.Namespace) -> Settings:
     settings = load(config_path(options))
-    for warning in warnings(settings.journal):
+    for warning in chain.from_iterable(warnings(receiver.journal) for receiver in settings.receivers):
         _log.warning("pattern can be forged by a client", warning=warning, remedy=REMEDY)
     return settings
 

@@ -60,7 +60,8 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Suppress the alerts of the hosts that match a glob (`*`, `?` and `[…]`). A silence takes effect at"
         " the next tick, survives restarts, and always expires; incidents that are still open are notified then."
         " Resolutions are notified all the same. `'*'` silences alerts about the fleet as a whole (such as"
-        " receiver-down) only if it names their symptom. A host called `list` or `end` is written `[l]ist` or `[e]nd`."
+        " receiver-down) only if it names their symptom; so does `'*@NAME'`, for one of several receivers. A host"
+        " called `list` or `end` is written `[l]ist` or `[e]nd`."
         f" At most {ACTIVE_LIMIT} silences are active at a time. The service logs the begin and the end of each at"
         " priority NOTICE, with its author.",
         epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request.",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.docs import roff
 from fleet_health.config.loading import DEFAULT_PATH
-from fleet_health.config.schema import HOSTS_KEY, KEYS, OVERRIDABLE, QUIET_KEYS
+from fleet_health.config.schema import HOSTS_KEY, KEYS, OVERRIDABLE, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.registry import DETECTORS
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ _EXAMPLE_PATH = "/usr/local/share/doc/fleet-health/config.example.toml"
 _LISTS = {
     "overrides": {"hosts": HOSTS_KEY, **{key: replace(entry, default=None) for key, entry in OVERRIDABLE.items()}},
     "quiet": QUIET_KEYS,
+    "receivers": {key: replace(entry, default=None) for key, entry in RECEIVER_KEYS.items()},
 }
 
 _HELP = {one.key: one.help for spec in DETECTORS for one in spec.settings}

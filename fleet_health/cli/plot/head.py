@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 from fleet_health.cli.plot import style
 from fleet_health.cli.plot.style import color_of, cut, gap_patch
 from fleet_health.model.instant import isoformat
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -71,7 +71,7 @@ def draw_head(figure: Figure, timeline: Timeline, rows: Rows) -> None:
 def _title(timeline: Timeline, rows: Rows) -> str:
     shown, left_out = len(rows.hosts), rows.left_out
     hosts = f"{shown + left_out} hosts" if shown + left_out != 1 else "1 host"
-    troubled = len({episode.host for episode in timeline.episodes} - {EVERY_HOST})
+    troubled = len({episode.host for episode in timeline.episodes if is_host(episode.host)})
     since, until = (isoformat(at)[:16].replace("T", " ") for at in (timeline.since, timeline.until))
     title = f"{since} to {until} UTC: {hosts}, {troubled} with incidents"
     return f"{title}; shown are the {shown} in most trouble, {left_out} are left out" if left_out else title

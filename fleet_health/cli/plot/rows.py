@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from fleet_health.model.coverage import Gap
-from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.subject import is_host, named, receiver_of
 from fleet_health.replay.timeline import KINDS
 
 if TYPE_CHECKING:
@@ -89,8 +89,9 @@ def arrange(timeline: Timeline) -> Rows:
     for episode in timeline.episodes:
         by_host.setdefault(episode.host, []).append(episode)
     general: dict[str, list[Episode]] = {}
-    for episode in by_host.pop(EVERY_HOST, []):
-        general.setdefault(episode.symptom, []).append(episode)
+    for subject in [one for one in by_host if not is_host(one)]:
+        for episode in by_host.pop(subject):
+            general.setdefault(named(episode.symptom, receiver_of(subject)), []).append(episode)
     shown = sorted(by_host, key=lambda host: (*_wellness(timeline, host, by_host[host]), host))[:MOST_HOSTS]
     shown.sort(key=lambda host: (not by_host[host], host))
     return Rows(

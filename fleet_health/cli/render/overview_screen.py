@@ -11,6 +11,7 @@ from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Pain
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
 from fleet_health.model.history import BINS, BOTH, NOTHING, REFUSED, UNSEEN, UPLOADED
+from fleet_health.model.subject import named, receiver_of
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
@@ -94,7 +95,8 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
         yield paint("not evaluated yet: the sources are being read", YELLOW)
     for incident in document["fleet_incidents"]:
         colours = COLOURS.get(incident["state"], (DIM,))
-        since = f"{incident['symptom']} for {short_duration(incident['lasting_s'])} ({incident['state']})"
+        symptom = named(incident["symptom"], receiver_of(incident["host"]))
+        since = f"{symptom} for {short_duration(incident['lasting_s'])} ({incident['state']})"
         yield from _wrapped(f"{_SIGNS[incident['state']]} {since}: {incident['detail']}", width, paint, *colours)
 
 
@@ -105,15 +107,17 @@ def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], widt
     if not hosts:
         return
     names = [printable(host["host"]) for host in hosts]
-    room = min(_HOST_MOST, max(_HOST_LEAST, width - _OTHERS))
+    receivers = document.get("receivers") or ()
+    column = max(len("RECEIVER"), *map(len, receivers)) if receivers else 0
+    room = min(_HOST_MOST, max(_HOST_LEAST, width - _OTHERS - (column + 1 if column else 0)))
     room = min(room, max(_HOST_LEAST, *map(len, names)))
     windows = sorted({host["window_s"] for host in hosts})  # they differ by host, if overrides say so
     window = " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1]))))
     yield ""
     yield paint(
         cut(
-            f"  {'HOST':{room}} {'STATE':{_SYMPTOM}} {'UPLOAD':>6} {'2xx':>4} {'4xx':>4} {'5xx':>4}"
-            f" {'LAST 6 H':>{BINS}}",
+            f"  {'HOST':{room}} {_column('RECEIVER', column)}{'STATE':{_SYMPTOM}} {'UPLOAD':>6}"
+            f" {'2xx':>4} {'4xx':>4} {'5xx':>4} {'LAST 6 H':>{BINS}}",
             width,
         ),
         BOLD,
@@ -121,13 +125,19 @@ def _table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], widt
     for host, name in zip(hosts, names, strict=True):
         colours = COLOURS.get(host["state"], (DIM,))
         counts = " ".join(f"{_count(host['responses'][name]):>4}" for name in ("2xx", "4xx", "5xx"))
+        beside = f"{_column(host.get('receiver', ''), column)}{_symptoms(host):{_SYMPTOM}}"
         yield (
-            paint(f"{_SIGNS[host['state']]} {cut(name, room):{room}} {_symptoms(host):{_SYMPTOM}}", *colours)
+            paint(f"{_SIGNS[host['state']]} {cut(name, room):{room}} {beside}", *colours)
             + f" {short_duration(host['last_upload_age_s']):>6} {counts} {strip_in(host['strip'], paint)}"
         )
     if (left := document["hosts_matching"] - len(hosts)) > 0:
         yield f"  and {left} more"
     yield paint(cut(f"  responses of {window}; 15 min each: {_legend()}", width), DIM)
+
+
+def _column(text: str, width: int) -> str:
+    """Return a text in a column so wide, with a space behind; nothing if there is no such column."""
+    return f"{text:{width}} " if width else ""
 
 
 def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bool = False) -> Iterator[str]:

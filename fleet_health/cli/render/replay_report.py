@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.errors import printable
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.words import plural
@@ -14,6 +15,7 @@ from fleet_health.replay.difference import difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
@@ -40,6 +42,7 @@ class Report:
         journal_begins_at: The oldest entry of the journal, if it is later than what would have been looked at; the end
             if it is empty.
         rejections: Source -> what could not be read of it.
+        unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
         failures: Symptom -> the first error of its detector.
 
     """
@@ -53,6 +56,7 @@ class Report:
     gaps: Sequence[Gap]
     journal_begins_at: Instant | None
     rejections: dict[str, RejectionCount]
+    unread: dict[Path, str]
     failures: dict[str, Exception]
 
 
@@ -68,6 +72,7 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
         f"gap in the journal from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
         for gap in report.gaps
     )
+    yield from unread_lines(report.unread)
     for source, rejections in report.rejections.items():
         yield from (f"{source}: {count} rejected: {why}" for why, count in sorted(rejections.by_reason.items()))
     if old is None:
@@ -120,6 +125,7 @@ def _document(report: Report) -> dict[str, Any]:
         "journal_begins_wall": None if begins_at is None else isoformat(begins_at),
         "gaps": [gap.row() for gap in report.gaps],
         "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
+        "unread": unread_rows(report.unread),
         "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
     }
 

@@ -1,24 +1,35 @@
-"""An open file of lines and our place in it: always just behind a newline, and sure to be the same place still.
+"""An open file of lines and our place in it: always just behind a line, and sure to be the same place still.
 
-Half a line is simply read again when it has become a whole one; there is no other state to lose.
+Half a line is simply read again when it has become a whole one; there is no other state to lose. A whole row that has
+stood at the end for some seconds is read though its newline has not come yet: there are receivers that write the
+newline before the next row.
 """
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from fleet_health.files.unpacking import Unpacked
+from fleet_health.parsing.index_row import is_whole_row
 from fleet_health.parsing.rejection import Rejection
 
 LINE_LIMIT = 1 << 20
 """A longer line is skipped, and counted."""
+STANDING_S = 2.0
+"""A whole row without a newline is read after so many seconds."""
 _OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 
 # Each block costs a hop to a thread and back, where some thousand rows are parsed at once.
 _READ_SIZE = 1 << 20
 _FINGERPRINT_SIZE = 256
+# So much of a line is hardly by chance in another file.
+_SHORTEST_MARK = 32
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
@@ -40,14 +51,17 @@ class Place:
     offset: int
     fingerprint: bytes
 
+    def is_in(self, read_at: ReadAt, size: int) -> bool:
+        """Return whether a file has the place where it was."""
+        length = len(self.fingerprint)
+        return size >= self.offset and read_at(self.offset - length, length) == self.fingerprint
+
 
 def behind(place: Place, otherwise: Entry) -> Entry:
     """Begin at a place if the file has it, as a copy of the file that it was remembered in; otherwise as given."""
 
     def entry(read_at: ReadAt, size: int) -> int:
-        length = len(place.fingerprint)
-        has_place = size >= place.offset and read_at(place.offset - length, length) == place.fingerprint
-        return place.offset if has_place else otherwise(read_at, size)
+        return place.offset if place.is_in(read_at, size) else otherwise(read_at, size)
 
     return entry
 
@@ -61,6 +75,8 @@ class Block:
         is_end: True if everything that there was has been read.
         overlong: How many lines were skipped because they exceed `LINE_LIMIT`.
         event: What happened to the file, for the log; empty if nothing did.
+        is_again: True if the lines were given before, from a file that this one has replaced: they are not to be
+            counted once more.
 
     """
 
@@ -68,6 +84,7 @@ class Block:
     is_end: bool = False
     overlong: int = 0
     event: str = ""
+    is_again: bool = False
 
     @property
     def rejections(self) -> list[Rejection]:
@@ -76,20 +93,32 @@ class Block:
 
 
 class OpenFile:
-    """An open file, and our place in it."""
+    """An open file, and our place in it. In a compressed one, the size of which is not known, only from `begin` on."""
 
-    def __init__(self, fd: int, entry: Entry) -> None:
+    def __init__(self, fd: int, entry: Entry, packing: str = "") -> None:
         self._fd = fd
+        self._unpacked = Unpacked(fd, packing) if packing else None
         self._entry = entry
         self._offset = 0
         self._fingerprint = b""  # the bytes just before the offset
-        self._seen = (0, 0)  # size and mtime when the fingerprint was last compared
+        self._seen: tuple[int, int] | None = None  # size and mtime when the fingerprint was last compared
         self._is_skipping = False  # in the middle of an overlong line
-        self.begin()
+        self._is_unended = False  # just behind a row whose newline has not come
+        self._end_since = (0, 0.0)  # where the end is, and since when, by the monotonic clock
+        self._known_until = 0  # up to here it holds what was read before, from another file
+        if not packing:
+            self.begin()
 
     def close(self) -> None:
         """Close it."""
+        if self._unpacked is not None:
+            self._unpacked.close()
         os.close(self._fd)
+
+    @property
+    def is_packed(self) -> bool:
+        """True if it is compressed."""
+        return self._unpacked is not None
 
     def state(self) -> os.stat_result:
         """Return how it is: size, inode, links."""
@@ -109,60 +138,142 @@ class OpenFile:
         """Return the first bytes. While a file is only appended to, what it began with it still begins with."""
         return os.pread(self._fd, _FINGERPRINT_SIZE, 0)
 
+    def content_head(self) -> bytes:
+        """Return what the lines begin with; of a compressed file, before anything of it has been read."""
+        if self._unpacked is None:
+            return self.head()
+        head = self._unpacked.read_at(0, _FINGERPRINT_SIZE)
+        self._unpacked.close()  # no program and no buffer while it waits for its turn
+        return head
+
     def damage(self) -> str:
         """Return whether the file was truncated or rewritten since the last read, so that our offset is void."""
+        if self.is_packed:
+            return ""
         state = self.state()
         if state.st_size < self._offset:
             return "truncated"
         seen = (state.st_size, state.st_mtime_ns)
         if seen != self._seen:
-            length = len(self._fingerprint)
-            if os.pread(self._fd, length, self._offset - length) != self._fingerprint:
+            if not self.place.is_in(self._read_at, state.st_size):
                 return "rewritten"
             self._seen = seen
         return ""
 
+    def may_have_begun_anew(self) -> bool:
+        """Return whether it may have been truncated since the last read, and nothing before our place could show it."""
+        state = self.state()
+        return not self._offset and self._seen is not None and (state.st_size, state.st_mtime_ns) != self._seen
+
     def read_on(self, event: str = "") -> Block:
         """Read whole lines from our place on."""
-        size = _READ_SIZE
-        data = os.pread(self._fd, size, self._offset)
+        is_again = self._offset < self._known_until
+        size = min(_READ_SIZE, self._known_until - self._offset) if is_again else _READ_SIZE
+        data = self._read_at(self._offset, size)
         end = data.rfind(b"\n") + 1
+        has_stood = self._has_stood(self._offset + len(data))
         if not end and len(data) == size:
             size = LINE_LIMIT
-            data = os.pread(self._fd, size, self._offset)
+            data = self._read_at(self._offset, size)
             end = data.rfind(b"\n") + 1
         start = 0
         if self._is_skipping:
             start = data.find(b"\n") + 1
             if start == 0:
                 self._skip(data)
-                return Block(is_end=not data, event=event)
+                return Block(is_end=not data, event=event, is_again=is_again)
             self._is_skipping = False
         elif not end and len(data) == LINE_LIMIT:
             self._skip(data)
-            return Block(overlong=1, event=event)
+            return Block(overlong=1, event=event, is_again=is_again)
+        elif self._is_unended:
+            start = len(data) - len(data.removeprefix(b"\r").removeprefix(b"\n"))
         if self._offset == 0 and data.startswith(_BYTE_ORDER_MARK):
             start = len(_BYTE_ORDER_MARK)
+        if has_stood and not end and is_whole_row(data[start:]):
+            self._advance(data)
+            self._is_unended = True
+            return Block(data[start:] + b"\n", is_end=True, event=event, is_again=is_again)
+        self._is_unended = self._is_unended and not end
         self._advance(data[:end])
-        return Block(data[start:end], len(data) < size, event=event)
+        return Block(data[start:end], len(data) < size, event=event, is_again=is_again)
 
     def rest(self) -> bytes:
         """Return what stands behind the last newline."""
-        return b"" if self._is_skipping else os.pread(self._fd, LINE_LIMIT, self._offset)
+        if self._is_skipping:
+            return b""
+        rest = self._read_at(self._offset, LINE_LIMIT)
+        return b"" if self._is_unended and not rest.strip(b"\r\n") else rest
 
     def begin(self) -> None:
         """Go to where the file is entered."""
-        self._offset = self._entry(lambda offset, count: os.pread(self._fd, count, offset), self.state().st_size)
-        length = min(self._offset, _FINGERPRINT_SIZE)
-        self._fingerprint = os.pread(self._fd, length, self._offset - length)
-        self._seen = (0, 0)
-        self._is_skipping = False
+        self._go_to(self._entry(self._read_at, sys.maxsize if self.is_packed else self.state().st_size))
+        self._seen = None
+        self._is_skipping = self._is_unended = False
+        self._known_until = 0
+
+    def recognize(self, place: Place) -> None:
+        """Take what stands before a place of another file, if this one holds it too, as read before.
+
+        A file that is rewritten mostly holds what it held, also where lines were cut off at its begin or left out.
+        """
+        size = self.state().st_size
+        if not place.fingerprint or self.is_packed:
+            return
+        if place.is_in(self._read_at, size):
+            self._known_until = place.offset
+            return
+        lines = reversed(place.fingerprint.splitlines(keepends=True))
+        for mark in (place.fingerprint, *(line for line in lines if len(line) >= _SHORTEST_MARK)):
+            if end := self._last_end_of(mark, size):
+                self._known_until = end
+                return
+
+    def _last_end_of(self, mark: bytes, size: int) -> int:
+        """Return where some bytes end that stand last behind our place; 0 if they stand nowhere."""
+        end = size
+        while end > self._offset:
+            begin = max(self._offset, end - _READ_SIZE)
+            at = self._read_at(begin, end - begin + len(mark) - 1).rfind(mark)
+            if at >= 0:
+                return begin + at + len(mark)
+            end = begin
+        return 0
+
+    def _read_at(self, offset: int, count: int) -> bytes:
+        return os.pread(self._fd, count, offset) if self._unpacked is None else self._unpacked.read_at(offset, count)
+
+    def _has_stood(self, end: int) -> bool:
+        """Return whether what we have read up to has been the end for a while."""
+        now, since = time.monotonic(), self._end_since
+        if since[0] != end:
+            self._end_since = end, now
+        return since[0] == end and now - since[1] >= STANDING_S
 
     def _skip(self, data: bytes) -> None:
         # A power cut leaves a run of NUL, however long, and the next row is appended right behind it.
         nul_end = data.rfind(b"\0") + 1
         self._is_skipping = not nul_end
         self._advance(data[:nul_end] if nul_end else data)
+        if nul_end and nul_end == len(data) and not self.is_packed:
+            self._skip_hole()
+
+    def _skip_hole(self) -> None:
+        """Go on to where the file holds something: a hole is a run of NUL that takes no place, and no end of time."""
+        size = self.state().st_size
+        try:
+            offset = os.lseek(self._fd, self._offset, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                return  # the file system does not know its holes
+            offset = size  # there is nothing more
+        if offset > self._offset:
+            self._go_to(offset)
+
+    def _go_to(self, offset: int) -> None:
+        length = min(offset, _FINGERPRINT_SIZE)
+        self._offset = offset
+        self._fingerprint = self._read_at(offset - length, length)
 
     def _advance(self, data: bytes) -> None:
         self._offset += len(data)

@@ -7,14 +7,18 @@ filesystems send none, and a symlink may be swapped in a directory that nobody w
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import structlog
-from aiofiles.os import wrap
 from asyncinotify import Event, Inotify, Mask
 
+from fleet_health.errors import PathHangs
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, late_us
+from fleet_health.model.subject import named
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import Rejection
@@ -24,7 +28,6 @@ from fleet_health.sources.state import Phase, no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.instant import Instant
@@ -51,6 +54,7 @@ class IndexFollower(Follower):
         lookback_us: int,
         deliver: Callable[[Iterable[Upload]], None],
         clock: Callable[[], Instant],
+        receiver: str = "",
     ) -> None:
         """Prepare to follow.
 
@@ -59,39 +63,58 @@ class IndexFollower(Follower):
             lookback_us: How far back from the present to begin.
             deliver: Takes the uploads.
             clock: Tells the present.
+            receiver: The name of the receiver, if there are several.
 
         """
-        super().__init__("index", clock)
+        super().__init__(named("index", receiver), clock)
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
         self._path = settings.path
-        self._tail = index_tail(settings.path, self._parser, lambda: clock() - lookback_us)
+        self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
+        # What was read and not taken in yet: a read that was late is still good.
+        self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int]]] = deque()
+        self._is_closed = False
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
         # In a thread, because a read may wait for the disk, and a block of odd lines takes its time. A whole block a
         # call, because a thread costs a hop.
-        read_block = wrap(self._read_block)
-        while True:
-            block, parsed = await read_block()
+        is_end = False
+        while not is_end:
+            try:
+                await call_at(self._path, self._read_block)
+            finally:  # also if it is late, for the one before it may have been late, too
+                is_end = self._take_in_what_was_read()
+            if not is_end:
+                self._progress()
+
+    def _take_in_what_was_read(self) -> bool:
+        """Take in the blocks that were read; return whether the last one was the end."""
+        is_end = False
+        while self._read:
+            block, parsed = self._read.popleft()
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew = True
             self._take_in(block, *parsed)
-            if block.is_end and not block.event:
-                return
-            self._progress()
+            self._note_unread()
+            is_end = block.is_end and not block.event
+        return is_end
 
-    def _read_block(self) -> tuple[Block, tuple[list[Upload], list[Rejection], int]]:
-        block = self._tail.read()
-        self.state.newest_at = self._written_at(block.lines)
-        if block.lines and self.state.phase is Phase.FOLLOWING:  # what was there before was written at any time
-            self.state.late_us = late_us(self._last_row_at, self._clock())
-        return block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+    def _read_block(self) -> None:
+        try:
+            block = self._tail.read()
+            self.state.newest_at = self._written_at(block.lines)
+            if block.lines and self.state.phase is Phase.FOLLOWING:  # what was there before was written at any time
+                self.state.late_us = late_us(self._last_row_at, self._clock())
+            self._read.append((block, self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)))
+        finally:
+            if self._is_closed:  # while this read hung
+                self._tail.close()
 
     def _written_at(self, lines: bytes) -> Instant | None:
         """Return when the last row that was read was written; None if that is not known."""
@@ -104,14 +127,25 @@ class IndexFollower(Follower):
         # Who uploaded before that is not watched, and must not take the place of who is.
         uploads, ahead = admit_live([row for row in rows if row.at >= now - self._lookback_us], now)
         rejections += block.rejections + [_FUTURE] * ahead
-        self._count(count, rejections)
+        if not block.is_again:
+            self._count(count, rejections)
         self._deliver(uploads)
+
+    def _note_unread(self) -> None:
+        """Note which rotated files could not be read; each reason is logged once."""
+        unread = {str(path): reason for path, reason in self._tail.unread.items()}
+        for path in unread.items() - self.state.unread.items():
+            _log.warning("rotated index not read", file=path[0], reason=path[1])
+        self.state.unread = unread
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
-            self._is_opened_anew = False
             self._unwatch()
-            self._watch()
+            try:
+                self._inotify = await call_at(self._path, self._watched)
+            except PathHangs:
+                return False  # as the next read will report
+            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:
@@ -129,8 +163,8 @@ class IndexFollower(Follower):
                 self._is_opened_anew = True  # another directory may stand at the path by now
             event = self._inotify.sync_get()
 
-    def _watch(self) -> None:
-        """Watch the directory of the index, and of the file that it is a link to, as far as that can be."""
+    def _watched(self) -> Inotify | None:
+        """Watch the directory of the index, and of the file that it is a link to; None if that cannot be."""
         inotify = None
         try:
             inotify = Inotify(sync_timeout=0)
@@ -142,8 +176,8 @@ class IndexFollower(Follower):
             if not self._is_inotify_missed:
                 self._is_inotify_missed = True
                 _log.warning("inotify not available, polling every 2 s", reason=error.strerror)
-        else:
-            self._inotify = inotify
+            return None
+        return inotify
 
     def _unwatch(self) -> None:
         """Let go of inotify. Only who waits for hints may do so, or the loop would watch a closed descriptor."""
@@ -157,7 +191,9 @@ class IndexFollower(Follower):
     async def close(self) -> None:
         """Close the index."""
         self._unwatch()
-        await wrap(self._tail.close)()
+        self._is_closed = True
+        with suppress(PathHangs):
+            await call_at(self._path, self._tail.close)
 
 
 def index_parser(settings: IndexSettings) -> IndexParser:
@@ -165,7 +201,7 @@ def index_parser(settings: IndexSettings) -> IndexParser:
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 
 
-def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
+def index_tail(settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
     """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
 
     `since` is asked each time that a file is entered.
@@ -174,4 +210,4 @@ def index_tail(path: Path, parser: IndexParser, since: Callable[[], Instant]) ->
     def entry(read_at: ReadAt, size: int) -> int:
         return entry_offset(read_at, size, parser.time_of, since())
 
-    return Tail(path, entry, lambda: rotated_files(path, since()))
+    return Tail(settings.path, entry, lambda: rotated_files(settings.path, settings.rotated, since()))

@@ -7,10 +7,14 @@ The writer appends whole lines, mostly. Meanwhile the file may be
 * **truncated** in place: it is read again from its start, and what was cut off before it was read, from the copy that
   was made of it. A file that has regrown past our place meanwhile does not *look* truncated; so the bytes just before
   our place are remembered, and compared before reading on.
-* **absent**, at first or for a while, or not readable.
+* **rewritten** under another name that is then given the path: what it holds of the old one is given again, for it may
+  stand in another order, and marked as such.
+* **absent**, at first or for a while, or not readable. A file that was rotated while nothing has come in its place is
+  not missing: it goes on with the one that was there last.
 
 Any of this may happen several times between two looks, or before the first one. So whenever the file is another one, or
-was truncated, the files that the path has been rotated to are gone through, and those read that were not seen before.
+may have been truncated, the files that the path has been rotated to are gone through, compressed ones too, and those
+read that were not seen before. What of them cannot be read is remembered, to be shown.
 
 A `Tail` may be used from any thread, but only from one at a time; it sees to that itself.
 """
@@ -23,29 +27,45 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
 from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
 from fleet_health.files.safe_files import led_astray
-from fleet_health.sources.index.open_file import Block, Entry, OpenFile, behind, from_start, last_line
+from fleet_health.files.unpacking import UnpackingError, packing_of
+from fleet_health.sources.index.open_file import Block, Entry, OpenFile, Place, behind, from_start, last_line
 
 Rotated: TypeAlias = Callable[[], Sequence[Path]]
 """Gives the files that a path has been rotated to, as far as they matter; latest last."""
 
 _LEFT_TIME = 60.0
+_NO_PLACE = Place(0, b"")
 _HIDDEN_PLACES = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - named, not used
-_GZIP_MAGIC = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
 class _Left:
-    """A file that is not at the path any more, and until when its writer may still add to it."""
+    """A file that is not at the path any more.
 
+    Attributes:
+        path: By which name it was found; for messages.
+        file: The file.
+        until: Until when its writer may still add to it, by the monotonic clock.
+
+    """
+
+    path: Path
     file: OpenFile
     until: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What a file that has been read, or is, began with: its bytes, and its lines if it is a compressed one."""
+
+    head: bytes
+    content_head: bytes
 
 
 class Tail:
@@ -63,11 +83,17 @@ class Tail:
         self.path = path
         self._entry = entry
         self._rotated = rotated
+        self.unread: dict[Path, str] = {}
+        """The rotated files that could not be read, or not to their end, each with the reason."""
         self._lock = threading.Lock()
         self._file: OpenFile | None = None
         self._left: list[_Left] = []
+        self._turn = 0  # how many of them have been read to their ends since all of it was
         # The rotated files that have been read, or are. A number is soon used again, so the first bytes tell, too.
-        self._seen: dict[tuple[int, int], bytes] = {}
+        self._seen: dict[tuple[int, int], _Seen] = {}
+        # Of the file that was at the path before: our place in it, and what it began with.
+        self._last_place = _NO_PLACE
+        self._last_head = b""
 
     def read(self) -> Block:
         """Read on: up to some hundred kilobytes of whole lines.
@@ -77,11 +103,17 @@ class Tail:
 
         """
         with self._lock:
+            block = None
             try:
-                return self._read()
+                block = self._read()
             except OSError as error:
                 self._close()
                 raise SourceFailing(f"{self.path}: {error.strerror}") from error
+            else:
+                return block
+            finally:
+                if block is None or block.is_end:
+                    self._turn = 0
 
     def rest(self) -> bytes:
         """Return what stands behind the last newlines: lines that are not ended yet, or never will be."""
@@ -95,69 +127,155 @@ class Tail:
             self._close()
 
     def _read(self) -> Block:
-        for left in list(self._left):
+        while self._turn < len(self._left):
+            left = self._left[self._turn]
             block = self._read_left(left)
             if block.lines or not block.is_end:
                 return replace(block, is_end=False)
+            if self._turn < len(self._left) and self._left[self._turn] is left:
+                self._turn += 1
         if self._file is None:
-            # In this order: what is rotated away after it was opened is not another file.
-            self._file = self._open()
-            self._take_up_rotated(self._entry)
-            return Block(event="opened")
+            return self._open_at_path()
+        if self._file.may_have_begun_anew():
+            count = len(self._left)
+            self._take_up_rotated()
+            if len(self._left) > count:
+                return Block()
         if damage := self._file.damage():
-            self._take_up_rotated(behind(self._file.place, otherwise=self._entry))
+            place = self._file.place
+            self._take_up_rotated(place)
             self._file.begin()
+            self._file.recognize(place)
             return Block(event=damage)
         block = self._file.read_on()
         return self._look_at_path(self._file, block) if block.is_end else block
+
+    def _open_at_path(self) -> Block:
+        try:
+            # In this order: what is rotated away after it was opened is not another file.
+            self._file = self._open()
+        except SourceMissing:
+            if not self._take_up_rotated():
+                raise
+            self._go_on_with_latest()
+            return Block(is_end=not self._left and self._file is None)
+        self._take_up_rotated()
+        self._file.recognize(self._last_place)
+        return Block(event="opened")
 
     def _look_at_path(self, file: OpenFile, block: Block) -> Block:
         """See whether the file that has been read to its end is still the one at the path; if not, leave it."""
         current, own = self._stat_path(), file.state()
         if current is None and own.st_nlink:
-            return block  # renamed, and nothing in its place yet
+            return self._look_for_latest(file, block)
         if current is not None and os.path.samestat(current, own):
             return block
         if block.lines:
             return replace(block, is_end=False)  # what may have been written meanwhile comes first
-        self._file = None
+        self._file, self._last_place, self._last_head = None, file.place, file.head()
         if current is None:
             lines = last_line(file)
+            self._seen[file.number()] = _Seen(file.head(), file.head())
             file.close()
             return Block(lines, event="deleted")
-        self._leave(file)
+        self._leave(self.path, file, file.head())
         return Block(event="replaced")
 
-    def _leave(self, file: OpenFile) -> None:
-        self._left.append(_Left(file, time.monotonic() + _LEFT_TIME))
-        self._seen[file.number()] = file.head()
+    def _look_for_latest(self, file: OpenFile, block: Block) -> Block:
+        """See whether a file that was renamed was the last one at the path, where nothing is now; if not, leave it."""
+        count = len(self._left)
+        self._take_up_rotated()
+        if len(self._left) == count:
+            return block  # nothing has come in its place yet
+        self._left.insert(count, _Left(self.path, file, time.monotonic() + _LEFT_TIME))
+        self._seen[file.number()] = _Seen(file.head(), file.head())
+        self._go_on_with_latest()
+        return replace(block, is_end=False)
+
+    def _go_on_with_latest(self) -> None:
+        """Take the file that was last at the path, where nothing is now, for it: its writer may still hold it."""
+        is_plain = bool(self._left) and not self._left[-1].file.is_packed
+        self._file = self._left.pop().file if is_plain else None
+        self._turn = min(self._turn, len(self._left))
+
+    def _leave(self, path: Path, file: OpenFile, content_head: bytes) -> None:
+        self._left.append(_Left(path, file, time.monotonic() + _LEFT_TIME))
+        self._seen[file.number()] = _Seen(file.head(), content_head)
 
     def _read_left(self, left: _Left) -> Block:
-        """Read what the writer of a file that was replaced still adds to it, for a while."""
-        is_damaged = bool(left.file.damage())
-        if not is_damaged:
-            block = left.file.read_on()
-            if block.lines or not block.is_end or time.monotonic() < left.until:
-                return block
+        """Read what the writer of a file that was replaced still adds to it, for a while; of a compressed one, all."""
+        try:
+            is_damaged = bool(left.file.damage())
+            if not is_damaged:
+                block = left.file.read_on()
+                is_over = left.file.is_packed or time.monotonic() >= left.until
+                if block.lines or not block.is_end or not is_over:
+                    return block
+            lines = b"" if is_damaged else last_line(left.file)
+        except UnpackingError as error:
+            self._miss(left.path, error)
+            lines = b""
         self._left.remove(left)
-        lines = b"" if is_damaged else last_line(left.file)
         left.file.close()
         return Block(lines, is_end=True)
 
-    def _take_up_rotated(self, entry: Entry) -> None:
-        """Go on with the files that the path has been rotated to since this was last asked."""
-        seen, self._seen = self._seen, {}
+    def _take_up_rotated(self, place: Place = _NO_PLACE) -> bool:
+        """Go on with the files that the path has been rotated to since this was last asked.
+
+        Args:
+            place: Where to begin in a copy of the file in which it is.
+
+        Returns:
+            Whether the file that was last at the path is among all of them; if that is not known, whether there is any.
+
+        """
+        (seen, self._seen), (unread, self.unread) = (self._seen, {}), (self.unread, {})
+        heads = {one.content_head for one in seen.values()} - {b""}
+        is_last_there = False
         for path in self._rotated():
-            with suppress(OSError, SourceRefused):  # it may be gone by now, or closed to us; the file itself is not
-                file = _opened(path, entry)
-                number, head = file.number(), file.head()
-                if number in seen and head.startswith(seen[number]):
-                    self._seen[number] = head
+            try:
+                file = _opened(path, self._entry, place, may_be_packed=True)
+            except FileNotFoundError:
+                continue
+            except (OSError, SourceRefused) as error:  # the file at the path may be open to us all the same
+                self._miss(path, error)
+                continue
+            number, head = file.number(), file.head()
+            known = seen.get(number)
+            if is_known := known is not None and head.startswith(known.head):
+                content_head = known.content_head if file.is_packed else head
+            else:
+                try:
+                    content_head = file.content_head()
+                    is_known = file.is_packed and any(map(content_head.startswith, heads))
+                    if file.is_packed and not is_known:
+                        file.begin()
+                except UnpackingError as error:
+                    self._miss(path, error)
                     file.close()
-                elif self._file is not None and number == self._file.number():
-                    file.close()
-                else:
-                    self._leave(file)
+                    continue
+            is_last_there |= content_head.startswith(self._last_head)
+            if is_known:
+                self._seen[number] = _Seen(head, content_head)
+                self.unread |= {path: unread[path]} if path in unread else {}
+                file.close()
+            elif self._is_current(number, content_head):
+                file.close()
+            else:
+                self._leave(path, file, content_head)
+        return is_last_there
+
+    def _is_current(self, number: tuple[int, int], content_head: bytes) -> bool:
+        """Return whether a file is the one at the path under another name, or a copy of it that is being made."""
+        file = self._file
+        if file is None:
+            return False
+        is_copy = not file.place.offset and content_head and file.head().startswith(content_head)
+        return bool(is_copy) or number == file.number()
+
+    def _miss(self, path: Path, error: OSError | SourceRefused) -> None:
+        reason = error.strerror if isinstance(error, OSError) else str(error).removeprefix(f"{path}: ")
+        self.unread[path] = reason or str(error)
 
     def _stat_path(self) -> os.stat_result | None:
         try:
@@ -181,13 +299,15 @@ class Tail:
             raise SourceRefused(f"{self.path}: expected a regular file: {error.strerror}") from None
 
     def _close(self) -> None:
+        if self._file is not None:
+            self._last_place, self._last_head = self._file.place, b""
         for file in [self._file, *(left.file for left in self._left)]:
             if file is not None:
                 file.close()
         self._file, self._left, self._seen = None, [], {}
 
 
-def _opened(path: Path, entry: Entry) -> OpenFile:
+def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed: bool = False) -> OpenFile:
     # Looked at before it is opened for reading: to open a device or a FIFO may do something, or hang us.
     found = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
@@ -196,9 +316,10 @@ def _opened(path: Path, entry: Entry) -> OpenFile:
     finally:
         os.close(found)
     try:
-        if os.pread(fd, len(_GZIP_MAGIC), 0) == _GZIP_MAGIC:
-            raise SourceRefused(f"{path}: expected lines of JSON, found a gzip file")  # noqa: TRY301 - to be closed
-        return OpenFile(fd, entry)
+        if (packing := packing_of(fd)) and not may_be_packed:
+            raise SourceRefused(f"{path}: expected lines of JSON, found a {packing} file")  # noqa: TRY301 - to be closed
+        entry = from_start if packing else entry
+        return OpenFile(fd, behind(place, entry) if place.offset else entry, packing)
     except BaseException:
         os.close(fd)
         raise

@@ -1,19 +1,31 @@
-"""Following the receiver's journal, in the event loop: no thread, no child."""
+"""Following the receiver's journal, in slices of time: each in a thread, for the journal's disk may hang.
+
+libsystemd lets one thread at a time use a reader. So whatever touches one goes through `_call`, which begins no call
+before the last one has returned. What such a call finds out, it leaves in `_found`, for the loop to take in.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from typing import TYPE_CHECKING
+from collections import deque
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
+from fleet_health.errors import PathHangs
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.coverage import BROKEN, REMOVED, Gap
 from fleet_health.model.instant import isoformat
+from fleet_health.model.subject import named
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.system_messages import SystemMessages
+from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,8 +36,12 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 
-# No longer than this is the loop held up, however long the backlog.
+# What is read is taken in as often as this, however long the backlog.
 _SLICE = 0.01
+# Named where the configuration names no directory.
+_JOURNAL = Path("/var/log/journal")
+
+T = TypeVar("T")
 
 _log = structlog.get_logger("fleet_health.sources")
 
@@ -44,6 +60,7 @@ class JournalFollower(Follower):
         clock: Callable[[], Instant],
         seen_until: Instant | None = None,
         states_us: int = 0,
+        receiver: str = "",
     ) -> None:
         """Prepare to follow.
 
@@ -54,9 +71,10 @@ class JournalFollower(Follower):
             clock: Tells the present.
             seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
             states_us: How much further back than the rest the starts and stops of the unit are read.
+            receiver: The name of the receiver, if there are several.
 
         """
-        super().__init__("journal", clock)
+        super().__init__(named("journal", receiver), clock)
         self.state.window_us = lookback_us
         self._settings = settings
         self._lookback_us = lookback_us
@@ -70,22 +88,49 @@ class JournalFollower(Follower):
         self._seen_until = seen_until
         self._system = SystemMessages(settings.unit)
         self._is_polling_said = False
+        # What is to be taken in, in order; also of a call that was late.
+        self._found: deque[Callable[[], None]] = deque()
+        self._left: list[JournalReader] = []  # to be closed
+        self._is_closed = False
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:
+        self._is_closed = False
+        reader = await self._call(self._begin, is_hinted)
+        await self._drain(reader)
+        if await self._call(reader.is_outdated):
+            await self._let_go()
+            await self._drain(await self._call(self._open))
+
+    def _begin(self, is_hinted: bool) -> JournalReader:  # noqa: FBT001 - for a thread
         reader = self._reader or self._open()
         reader.process()
         if not is_hinted:
             self._seek(reader)  # who reads on from where he is may have passed over an entry that was being written
-        await self._drain(reader)
-        if reader.is_outdated():
-            await self._let_go()
-            await self._drain(self._open())
+        return reader
 
     async def _drain(self, reader: JournalReader) -> None:
         entries = reader.read()
-        while self._read_slice(reader, entries):
+        while await self._call(self._read_slice, reader, entries):
             self._progress()
-            await asyncio.sleep(0)
+
+    async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call what touches the reader in a thread, and take in what it has found."""
+
+        def call() -> T:
+            try:
+                return function(*arguments)
+            finally:
+                # What was let go while this call hung, and what it has opened that nobody wants any more.
+                if self._is_closed and self._reader is not None:
+                    self._left.append(self._reader)
+                    self._reader = None
+                self._close_left()
+
+        try:
+            return await call_at(self._settings.directory or _JOURNAL, call)
+        finally:
+            while self._found:
+                self._found.popleft()()
 
     def _read_slice(self, reader: JournalReader, entries: Iterator[tuple[bytes | None, Instant]]) -> bool:
         """Read on for one slice of time; False if the end was reached."""
@@ -105,7 +150,7 @@ class JournalFollower(Follower):
                     if (state := self._system.state(message_id, at)) is not None:
                         observations.append(state)
                     elif (gap := self._system.gap(message_id, message, before, at)) is not None:
-                        self._lack(gap)
+                        self._found.append(partial(self._lack, gap))
                 else:
                     self._parse_into(observations, rejections, message, at)
                 last_at = at
@@ -117,10 +162,23 @@ class JournalFollower(Follower):
             # it would be read and counted again; if that cannot be had, all of the slice is read again instead.
             if count:
                 self._cursor = reader.cursor()
-                self._count(count, rejections)
-                self._lack_behind_broken(behind_broken)
-                self._seen_until = self.state.newest_at = last_at  # in the order of reading, which is that of writing
-                self._deliver(observations)
+                self._seen_until = last_at  # in the order of reading, which is that of writing
+                take_in = partial(self._take_in, count, rejections, behind_broken, observations, last_at)
+                self._found.append(take_in)
+
+    def _take_in(
+        self,
+        count: int,
+        rejections: Sequence[Rejection],
+        behind_broken: Sequence[Instant],
+        observations: Sequence[LogObservation | UnitState],
+        last_at: Instant | None,
+    ) -> None:
+        self._count(count, rejections)
+        self._lack_behind_broken(behind_broken)
+        self.state.newest_at = last_at
+        if observations:
+            self._deliver(observations)
 
     def _lack(self, gap: Gap) -> None:
         """Record a gap."""
@@ -146,10 +204,11 @@ class JournalFollower(Follower):
         if self._seen_until is not None:
             oldest_at = reader.oldest_at()
             if oldest_at is not None and oldest_at > self._seen_until:
-                self._lack(Gap(self._seen_until, oldest_at, REMOVED))
+                self._found.append(partial(self._lack, Gap(self._seen_until, oldest_at, REMOVED)))
         if self._cursor is None:
             self._since = self._clock() - self._lookback_us
-            self._deliver(reader.unit_states(self._since - self._states_us, self._since))
+            states = reader.unit_states(self._since - self._states_us, self._since)
+            self._found.append(partial(self._deliver, states))
         self._seek(reader)
         if reader.fd is None and not self._is_polling_said:
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
@@ -164,14 +223,15 @@ class JournalFollower(Follower):
             reader.seek_cursor(self._cursor)
 
     async def _has_hint(self) -> bool:
-        reader = self._reader
-        if reader is None:
-            return True
+        async with self._turn:  # while nobody else uses it
+            reader = self._reader
+            if reader is None or self.state.phase is not Phase.FOLLOWING:
+                return False
+            timeout = reader.timeout()
         if reader.fd is None:
             await asyncio.sleep(self.longest_wait)
             return False
         loop, hint = asyncio.get_running_loop(), asyncio.Event()
-        timeout = reader.timeout()
         # Watched only while we wait: the descriptor becomes readable whenever any unit logs anything.
         loop.add_reader(reader.fd, hint.set)
         try:
@@ -187,15 +247,23 @@ class JournalFollower(Follower):
 
     async def close(self) -> None:
         """Close the journal."""
+        self._is_closed = True
         await self._let_go()
 
     async def _let_go(self) -> None:
-        if self._reader is not None:
+        reader = self._reader
+        if reader is not None:
             # In this order: the loop must never watch a descriptor that is closed.
-            if self._reader.fd is not None:
-                asyncio.get_running_loop().remove_reader(self._reader.fd)
-            self._reader.close()
+            if reader.fd is not None:
+                asyncio.get_running_loop().remove_reader(reader.fd)
             self._reader = None
+            self._left.append(reader)
+            with suppress(PathHangs):  # then that call closes it
+                await self._call(self._close_left)
+
+    def _close_left(self) -> None:
+        while self._left:
+            self._left.pop().close()
 
 
 def log_parser(settings: JournalSettings) -> LogParser:

@@ -1,0 +1,31 @@
+"""Telling that a process is dying: it has been killed or has ended, and the kernel waits for a thread of it.
+
+A thread that waits for a dead disk cannot be ended. Until it returns, its process keeps what it had open, locks among
+it, and will do nothing more with them.
+"""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+_KILLED = 1 << (signal.SIGKILL - 1)
+
+
+def is_dying(pid: int) -> bool:
+    """Return whether a process is dying; False if it has ended, or cannot be seen."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
+    except OSError:
+        return False
+    return is_dying_by(dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line))
+
+
+def is_dying_by(status: dict[str, str]) -> bool:
+    """Return whether a process is dying by what proc_pid_status(5) says of it.
+
+    Its first thread has ended, and others have not (`Z`, `X`); or SIGKILL is pending; or it waits for its threads to
+    end before it dumps core.
+    """
+    pending = int(status.get("SigPnd", "0"), 16) | int(status.get("ShdPnd", "0"), 16)
+    return status.get("State", "")[:1] in {"Z", "X"} or bool(pending & _KILLED) or status.get("CoreDumping") == "1"

@@ -1,0 +1,142 @@
+"""Reading compressed files: from their begin on, in pieces, with a bound on memory and on what may come out.
+
+gzip and bzip2 are in Python's library; for xz and zstd the program of that name is run, which reads from the open file
+and writes to a pipe. So nothing is ever written to a disk.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import os
+import shutil
+import subprocess
+import zlib
+from contextlib import suppress
+from typing import IO, TYPE_CHECKING, cast
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+# Enough for what `xz -9` and `zstd --ultra -22` write.
+_PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "xz": ("--decompress", "--stdout", "--quiet", "--memlimit-decompress=128MiB"),
+    "zstd": ("--decompress", "--stdout", "--quiet", "--memory=128MB"),
+}
+# Rows compress to a tenth, or a thirtieth. What holds more than this is no log but a trap.
+_MOST_TIMES = 200
+_ALWAYS_ALLOWED = 256 << 20
+_PIECE = 1 << 20
+
+
+class UnpackingError(OSError):
+    """A compressed file cannot be read, or not to its end; `strerror` says why."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(0, reason)
+
+
+def packing_of(fd: int) -> str:
+    """Return by what an open file was compressed: gzip, bzip2, xz or zstd; empty if by none of them."""
+    head = os.pread(fd, max(map(len, _MAGIC)), 0)
+    return next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), "")
+
+
+class Unpacked:
+    """The content of an open compressed file, which is best read onwards. The file stays the caller's."""
+
+    def __init__(self, fd: int, packing: str) -> None:
+        self._fd = fd
+        self._packing = packing
+        self._stream: IO[bytes] | None = None
+        self._program: subprocess.Popen[bytes] | None = None
+        self._buffer = b""
+        self._begin = 0  # the offset of what the buffer begins with
+        self._limit = max(_ALWAYS_ALLOWED, _MOST_TIMES * os.fstat(fd).st_size)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """Return up to so many bytes from an offset, less only at the end. To go back means to begin anew.
+
+        Raises:
+            UnpackingError: The content cannot be had so far.
+
+        """
+        if offset < self._begin:
+            self.close()
+        while (ahead := offset - self._begin) > len(self._buffer):
+            self._begin += len(self._buffer)
+            self._buffer = self._read(min(_PIECE, ahead))
+            if not self._buffer:
+                return b""
+        self._buffer, self._begin = self._buffer[ahead:], offset
+        while len(self._buffer) < count and (data := self._read(count - len(self._buffer))):
+            self._buffer += data
+        return self._buffer[:count]
+
+    def lines(self, limit: int) -> Iterator[bytes]:
+        """Return each line, without its newline; of one that is longer than a limit, only its end.
+
+        Raises:
+            UnpackingError: The content cannot be had so far.
+
+        """
+        offset, carried = 0, b""
+        while data := self.read_at(offset, limit):
+            offset += len(data)
+            *lines, carried = (carried + data).split(b"\n")
+            carried = carried[-limit:]
+            yield from lines
+        if carried:
+            yield carried
+
+    def close(self) -> None:
+        """Give back everything but the file. What is read next is read from the begin on."""
+        if self._program is not None:
+            self._program.kill()
+        if self._stream is not None:
+            with suppress(OSError):
+                self._stream.close()
+            self._stream = None
+        if self._program is not None:
+            self._program.wait()
+            self._program = None
+        self._buffer, self._begin = b"", 0
+
+    def _read(self, count: int) -> bytes:
+        """Return what comes next, up to so many bytes; nothing at the end of a file that is whole."""
+        try:
+            data = self._opened().read(count)
+        except UnpackingError:
+            raise
+        except (EOFError, OSError, zlib.error) as error:
+            raise UnpackingError(f"damaged or not complete: {error}") from error
+        if not data and self._program is not None and self._program.wait():
+            raise UnpackingError(f"damaged or not complete, or {self._packing} needs more than 128 MiB to read it")
+        if self._begin + len(self._buffer) + len(data) > self._limit:
+            raise UnpackingError(f"holds more than {self._limit >> 20} MiB, out of all proportion to its size")
+        return data
+
+    def _opened(self) -> IO[bytes]:
+        if self._stream is not None:
+            return self._stream
+        os.lseek(self._fd, 0, os.SEEK_SET)
+        if self._packing in _PROGRAMS:
+            self._stream = self._run(self._packing)
+        else:
+            file = open(self._fd, "rb", closefd=False)  # noqa: SIM115 - a descriptor, and not ours to close
+            self._stream = cast(
+                "IO[bytes]", gzip.GzipFile(fileobj=file) if self._packing == "gzip" else bz2.BZ2File(file)
+            )
+        return self._stream
+
+    def _run(self, packing: str) -> IO[bytes]:
+        program = shutil.which(packing)
+        if program is None or not os.path.isabs(program):  # noqa: PTH117 - a text
+            raise UnpackingError(f"compressed by {packing}, and the program {packing} is missing; install it")
+        self._program = subprocess.Popen(
+            [program, *_PROGRAMS[packing]], stdin=self._fd, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
+        if self._program.stdout is None:
+            raise UnpackingError(f"{packing} gives no output")
+        return self._program.stdout

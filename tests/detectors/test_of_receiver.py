@@ -1,0 +1,103 @@
+"""Several receivers: a receiver is looked at by itself, the hosts over all of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.detectors.evaluation import evaluate
+from fleet_health.model.coverage import Coverage
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.observation import Response, UnitState, Upload
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.instant import Instant
+
+MINUTE = 60 * SECOND_US
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    """Return settings with two receivers."""
+    file: Path = tmp_path_factory.mktemp("receivers") / "config.toml"
+    file.write_text(
+        "".join(
+            f'[[receivers]]\nname = "{name}"\nindex.path = "{name}.jsonl"\njournal.unit = "{name}.service"\n'
+            for name in ("a", "b")
+        )
+    )
+    return load(file)
+
+
+@pytest.fixture
+def fleet() -> Fleet:
+    """Return a fleet of two receivers that have shown nothing."""
+    return Fleet(receivers=("a", "b"))
+
+
+def found(fleet: Fleet, settings: Settings, now: Instant) -> set[tuple[str, str]]:
+    """Return what is found."""
+    return {(one.host, one.symptom) for one in evaluate(fleet, settings.detectors(), now).findings}
+
+
+def test_a_receiver_that_stopped_explains_only_the_hosts_that_uploaded_to_it_last(
+    fleet: Fleet, settings: Settings, now: Instant
+) -> None:
+    """Who has gone to the other one since has another reason to be silent."""
+    fleet.record_uploads("a", [Upload("stayed", now - 45 * MINUTE), Upload("left", now - 45 * MINUTE)])
+    fleet.record_uploads("b", [Upload("left", now - 44 * MINUTE)])
+    fleet.record_traffic("a", [UnitState(now - 40 * MINUTE, is_running=False)])
+    (down,) = (one for one in evaluate(fleet, settings.detectors(), now).findings if one.symptom == "receiver-down")
+
+    assert down.host == "*@a"
+    assert down.explains == {("stayed", "silent")}
+
+
+def test_a_receiver_that_every_host_has_left_is_not_down(fleet: Fleet, settings: Settings, now: Instant) -> None:
+    """That nobody uploads there any more is no sign of a fault if they upload elsewhere."""
+    hosts = [f"pi-{number}" for number in range(9)]
+    fleet.record_uploads("a", [Upload(host, now - 45 * MINUTE) for host in hosts])
+    fleet.record_uploads("b", [Upload(host, now - MINUTE) for host in hosts])
+
+    assert found(fleet, settings, now) == set()
+
+
+def test_of_one_receiver_s_gap_the_other_is_evaluated(fleet: Fleet, settings: Settings, now: Instant) -> None:
+    """What is missing of one says nothing of the other."""
+    fleet.record_traffic("b", [Response(host, now - MINUTE, 500) for host in ("x", "y", "z") for _ in range(12)])
+    whole = found(fleet, settings, now)
+    fleet.coverage = (Coverage("journal@a", unseen_since=now - 1, reason="away"), Coverage("journal@b"))
+    with_a_away = found(fleet, settings, now)
+    fleet.coverage = (Coverage("journal@a"), Coverage("journal@b", unseen_since=now - 1, reason="away"))
+    with_b_away = found(fleet, settings, now)
+
+    failing = ("*@b", "receiver-failing")
+    assert (failing in whole, failing in with_a_away, failing in with_b_away) == (True, True, False)
+
+
+def test_which_detectors_can_evaluate(settings: Settings) -> None:
+    """One of a receiver needs its sources; one of hosts needs those of every receiver."""
+    detectors = {one.name: one for one in settings.detectors()}
+    of_a_alone = frozenset({"index@a", "journal@a"})
+
+    assert detectors["index-stalled@a"].can_evaluate(of_a_alone)
+    assert not detectors["index-stalled@b"].can_evaluate(of_a_alone)
+    assert not detectors["silent"].can_evaluate(of_a_alone)
+    assert detectors["silent"].can_evaluate(of_a_alone | {"index"})
+
+
+def test_what_is_forgotten_is_forgotten_of_each(fleet: Fleet, now: Instant) -> None:
+    """A host is gone when its last upload to any receiver is too long ago."""
+    fleet.record_uploads("a", [Upload("moved", now - 50), Upload("gone", now - 50)])
+    fleet.record_uploads("b", [Upload("moved", now)])
+    gone = fleet.evict(uploads_before=now - 10, traffic_before=now - 10, now=now)
+
+    assert gone == {"gone": now - 50}
+    assert list(fleet.of("a").uploads.items()) == []
+    assert fleet.receiver_of("moved") == "b"

@@ -1,0 +1,139 @@
+"""Calls that touch a path: each waited for up to a limit, and one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.errors import PathHangs, SinkUnavailable, SourceUnavailable
+from fleet_health.files import hanging_calls
+from fleet_health.files.hanging_calls import call_at
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+OTHER = Path("/other")
+
+
+class Disk:
+    """A disk that hangs until it is released, and counts the calls that it got."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.calls = 0
+        self.is_called, self.is_back = threading.Event(), threading.Event()
+
+    def read(self, answer: str = "read") -> str:
+        """Read; return when the disk is back."""
+        self.calls += 1
+        self.is_called.set()
+        self.is_back.wait()
+        return answer
+
+
+@pytest.fixture
+def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
+    """Have a disk that hangs, and no patience with it."""
+    monkeypatch.setattr(hanging_calls, "LIMIT_S", 0.05)
+    one = Disk(tmp_path)
+    yield one
+    one.is_back.set()
+
+
+async def test_a_call_returns_what_its_function_returns() -> None:
+    """With positional and named arguments, from another thread."""
+    assert await call_at(OTHER, int, "12", base=8) == 10
+    assert await call_at(OTHER, threading.get_ident) != threading.get_ident()
+
+
+async def test_a_call_raises_what_its_function_raises() -> None:
+    """And the next one is not the worse for it."""
+    with pytest.raises(ValueError, match="invalid literal"):
+        await call_at(OTHER, int, "twelve")
+
+    assert await call_at(OTHER, int, "12") == 12
+
+
+async def test_a_call_that_does_not_return_is_given_up(disk: Disk) -> None:
+    """To whoever reads it is a source that is away, to whoever writes a sink; and the message names the path."""
+    with pytest.raises(PathHangs, match=rf"^{disk.path}: no response for 0\.05 s; see whether ") as raised:
+        await call_at(disk.path, disk.read)
+
+    assert isinstance(raised.value, SourceUnavailable)
+    assert isinstance(raised.value, SinkUnavailable)
+
+
+async def test_while_a_call_hangs_no_other_is_begun_for_its_path(disk: Disk) -> None:
+    """Whoever asks again is refused at once, without another thread; other paths are free."""
+    for _ in range(3):
+        with pytest.raises(PathHangs):
+            await call_at(disk.path, disk.read)
+    loop = asyncio.get_running_loop()
+    before = loop.time()
+    hanging_calls.LIMIT_S = 60.0  # as of the next call that is begun
+    with pytest.raises(PathHangs):
+        await call_at(disk.path, disk.read)
+
+    assert loop.time() - before < 60
+    assert disk.calls == 1
+    assert await call_at(OTHER, int, "12") == 12
+
+
+async def test_when_a_call_has_returned_the_next_one_is_begun(disk: Disk) -> None:
+    """It gets its own result, not that of the call that was given up."""
+    with pytest.raises(PathHangs):
+        await call_at(disk.path, disk.read, "late")
+    disk.is_back.set()
+    hanging_calls.LIMIT_S = 60.0
+    while True:
+        try:
+            answer = await call_at(disk.path, disk.read, "in time")
+            break
+        except PathHangs:  # the thread may take its time to end
+            await asyncio.sleep(0)
+
+    assert answer == "in time"
+    assert disk.calls == 2
+
+
+async def test_calls_for_one_path_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two that are asked for at once are called one after the other."""
+    monkeypatch.setattr(hanging_calls, "LIMIT_S", 60.0)
+    at_work, most = 0, 0
+
+    def work() -> None:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        threading.Event().wait(0.01)
+        at_work -= 1
+
+    await asyncio.gather(*(call_at(OTHER, work) for _ in range(5)))
+
+    assert most == 1
+
+
+async def test_whoever_asks_may_be_cancelled_and_the_call_goes_on(disk: Disk) -> None:
+    """Nothing waits for a call that hangs when its caller is stopped."""
+    hanging_calls.LIMIT_S = 60.0
+    asking = asyncio.create_task(call_at(disk.path, disk.read))
+    await asyncio.to_thread(disk.is_called.wait)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+
+    assert disk.calls == 1
+
+
+async def test_nobody_waits_for_its_thread_at_exit(disk: Disk) -> None:
+    """The threads of the event loop's own executor are joined when a process ends; this one is not."""
+    before = set(threading.enumerate())
+    with pytest.raises(PathHangs):
+        await call_at(disk.path, disk.read)
+    (thread,) = set(threading.enumerate()) - before
+
+    assert thread.daemon
