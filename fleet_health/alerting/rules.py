@@ -41,14 +41,13 @@ class Rules:
 
     def reading_begins_at(self, states: Iterable[UnitState], at: Instant) -> Instant:
         """Return from when on rows must be known to evaluate at an instant, by what systemd said of the receiver."""
-        history, latest = UnitHistory(), None
+        history = UnitHistory()
         for state in states:
             history.record(state)
-            latest = state if latest is None or latest.at <= state.at else latest
         # Of a start without a stop nobody knows how long before it the unit was down.
         stops = [pause for pause in history.pauses(lambda _: None) if pause.is_known]
-        if latest is not None and not latest.is_running and latest.at < at:
-            stops.append(Pause(latest.at, at, RECEIVER_STOPPED))
+        if (stopped_at := history.stopped_at()) is not None and stopped_at < at:
+            stops.append(Pause(stopped_at, at, RECEIVER_STOPPED))
 
         def pauses_since(since: Instant) -> list[Pause]:
             mutes = merged(pause for window in self.mute_windows for pause in window.pauses(since, at))

@@ -391,8 +391,9 @@ class Fleet:
         unit = self.traffic.unit
         if unit is None or unit.is_running or unit.at >= now or not self.is_unit_watched or self.receivers:
             return
-        if (sign_at := newest_sign_at()) is None or sign_at - unit.at <= _STOPPING_US:
-            yield Pause(unit.at, now, RECEIVER_STOPPED)
+        since = self.traffic.unit_history.stopped_at() or unit.at
+        if (sign_at := newest_sign_at()) is None or sign_at - since <= _STOPPING_US:
+            yield Pause(since, now, RECEIVER_STOPPED)
 
     def receiver_sign_at(self) -> Instant | None:
         """Return the newest sign that the receiver is at work: a row, or a response of any kind; None without one."""

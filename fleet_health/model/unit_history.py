@@ -42,6 +42,15 @@ class UnitHistory:
         """Return the starts with `at < t <= now`, in order."""
         return [one for one, is_running in self._states if is_running and at < one <= now]
 
+    def stopped_at(self) -> Instant | None:
+        """Return when the unit first stopped since its latest start; None if it runs, or nothing is known of it."""
+        first: Instant | None = None
+        for at, is_running in reversed(self._states):
+            if is_running:
+                break
+            first = at
+        return first
+
     def pauses(self, sign_before: Callable[[Instant], Instant | None]) -> Iterator[Pause]:
         """Return the stretches that ended with a start, in order.
 
