@@ -84,7 +84,8 @@ class SavedState(SavedReceiver):
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
         are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
             access of `/b%C3%BCro/` was by a host of that name, escaped once more.
-        skips: From when to when time was skipped, because the clock was set ahead or the machine slept.
+        skips: From when to when time was skipped, because the clock was set ahead.
+        shutdowns: From when to when the machine was off or asleep.
 
     """
 
@@ -96,6 +97,7 @@ class SavedState(SavedReceiver):
     left_out: tuple[int, str, Instant] | None = None
     are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
+    shutdowns: list[tuple[Instant, Instant]] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -104,10 +106,11 @@ class SavedState(SavedReceiver):
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Tell an intake that has read nothing yet what is known of its sources."""
+        intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         saved = {one.name: self._saved_of(one) for one in receivers}
         intake.known = {one.name: saved[one.name].known_by(one) for one in receivers}
         if any(saved[one.name].is_of(one) for one in receivers):
-            intake.known_newcomers, intake.known_skips = self.newcomers, tuple(self.skips)
+            intake.known_newcomers = self.newcomers
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
 
@@ -161,6 +164,7 @@ class Saving:
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now
+        uploads = fleet.uploads
         left_out = (
             (uploads.left_out.count, uploads.left_out.host, uploads.left_out.latest_at) if uploads.was_full else None
         )
@@ -174,7 +178,8 @@ class Saving:
                 },
                 newcomers=dict(uploads.newcomers),
                 left_out=left_out,
-                skips=list(uploads.skips),
+                skips=list(fleet.skips),
+                shutdowns=list(fleet.shutdowns),
             )
         )
 
