@@ -286,10 +286,17 @@ class Daemon:
             return PastAlerts(), [], None
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
+        now = clock.now()
         memory = state_to_save(
-            self._incidents, self._intake, self._settings.receivers, self._silencing.watch, self._evaluator.history
+            self._incidents,
+            self._intake,
+            self._settings.receivers,
+            self._silencing.watch,
+            self._evaluator.history,
+            # By a clock that is behind, every row is dated ahead.
+            ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
         )
-        return await wrap(self._saving.due)(memory, clock.now(), fleet)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(memory, now, fleet)  # off the loop: there may be many hosts
 
     async def _last_state(self) -> bytes | None:
         """Return the state to leave behind, with all that was read since the last tick.

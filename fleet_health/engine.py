@@ -142,4 +142,9 @@ def evaluate_at(
         return replace(evaluation, not_evaluated=not_evaluated)
     gone = evict(fleet, lookback_of(detectors), now) if forgets else {}
     fleet.lost |= gone.keys()
-    return replace(evaluate(fleet, evaluating, now, incidents), gone=gone, not_evaluated=not_evaluated)
+    return replace(
+        evaluate(fleet, evaluating, now, incidents),
+        gone=gone,
+        not_evaluated=not_evaluated,
+        is_clock_stepped=circumstances.is_stepped,
+    )

@@ -22,6 +22,7 @@ from fleet_health.errors import ConfigError, PathHangs, printable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.near_miss import near_miss
+from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
 from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
 
@@ -108,7 +109,7 @@ class Answers:
         return await self._by_command[command](request, uid)
 
     async def _status(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
-        globs = _globs(_texts(request, "hosts"))
+        globs = _globs([subject_glob(text) for text in _texts(request, "hosts")])
         states = frozenset(_texts(request, "states"))
         if strange := sorted(states - set(STATES)):
             raise RequestError(f"expected `states` from {', '.join(STATES)}, found {strange[0]!r}")
@@ -130,6 +131,7 @@ class Answers:
         host = request.get("host")
         if not isinstance(host, str) or not host:
             raise RequestError(f"expected `host` to be a host's name, found {host!r}")
+        host = subject_glob(host)
         suppressions = await self._suppressions()
         settings, lookback_us = self._settings(), self._engine.lookback.traffic_us
         async with self._intake.held() as fleet:

@@ -23,6 +23,7 @@ from fleet_health.api.server import RequestError
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.subject import subject_glob
 from fleet_health.records.journal_sink import MESSAGE_IDS
 from fleet_health.service import clock
 
@@ -58,7 +59,7 @@ class SilenceRequests:
             raise RequestError(f"expected `symptom` to be null or one of {', '.join(sorted(MESSAGE_IDS))}")
         if not reason or len(reason) > REASON_LENGTH:
             raise RequestError(f"expected `reason` to be a text of up to {REASON_LENGTH} characters")
-        if problem := glob_problem(hosts):
+        if problem := glob_problem(hosts) or glob_problem(hosts := subject_glob(hosts)):
             raise RequestError(f"expected `hosts` to be a host's name or a short glob: {problem}")
         if not isinstance(is_meant := request.get("all", False), bool):
             raise RequestError(f"expected `all` to be true or false, found {is_meant!r}")

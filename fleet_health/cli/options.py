@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fleet_health.config.loading import DEFAULT_PATH
 from fleet_health.config.values import LONGEST, duration
 from fleet_health.errors import printable
-from fleet_health.model.host_name import safe_glob
-from fleet_health.model.subject import is_subject
+from fleet_health.model.subject import subject_glob
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
 from fleet_health.service.logging import LEVELS
 
@@ -78,7 +77,7 @@ def host_glob(text: str) -> str:
     """Read an argument that is a host's name, or a glob for some; returns it for the names that hosts are known by."""
     if not text or not is_utf8(text):
         raise argparse.ArgumentTypeError(f"expected a host's name or a glob in UTF-8, found '{printable(text)}'")
-    return text if is_subject(text) else safe_glob(text)
+    return subject_glob(text)
 
 
 def is_utf8(text: str) -> bool:

@@ -18,6 +18,8 @@ _unsafe_byte = re.compile(rb"[^A-Za-z0-9._:-]|\A(?=%b)." % _MISLEADING.encode())
 _is_made = re.compile(
     rf"(?!\Z|{_MISLEADING})(?:[A-Za-z0-9._:-]|%[0-9A-F]{{2}})*(?:%[0-9A-F]?(?=~)|)(?:~[0-9a-f]{{16}})?", re.ASCII
 ).fullmatch
+_octet = re.compile(rb"%([0-9A-F]{2})")
+_half_octet = re.compile(rb"%[0-9A-F]?\Z")
 _is_without_any = re.compile(r"[^*?[%~]*").fullmatch
 _set_or_unsafe = re.compile(r"(\[!?\]?[^]]*\])|%(?![0-9A-F]{2}|[0-9A-F]?~)|[^A-Za-z0-9._:%~*?-]|\A-", re.ASCII)
 
@@ -32,6 +34,18 @@ def host_name(raw: str) -> str:
         return escaped
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
+
+
+def own_name(name: str) -> str:
+    """Return what a host calls itself, from the name that `host_name` made; of one that was cut only the beginning."""
+    whole, _, is_cut = name.partition("~")
+    octets = _octet.sub(lambda match: bytes.fromhex(match[1].decode()), whole.encode("ascii"))
+    if is_cut:
+        octets = _half_octet.sub(b"", octets)
+    try:
+        return octets.decode("utf-8", "surrogatepass")
+    except UnicodeDecodeError as error:
+        return octets[: error.start].decode("utf-8", "surrogatepass")
 
 
 def is_host_name(text: str) -> bool:

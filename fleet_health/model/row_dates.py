@@ -1,38 +1,113 @@
-"""Rows dated ahead of the clock: what a live service makes of them, and what a evaluation of the past does."""
+"""When the rows of an index count: at their own time, unless that is ahead of the clock.
+
+A row that is dated ahead when it is read first is in error, by the clock of whoever dated it. It counts once: when it
+was written, if that is known, else at the time of the rows beside it. A row that came since the last look was written
+now, and the last one of a file when the file was. If even the file's time is ahead, our clock was, too, and all such
+rows count as now.
+
+When it counts is remembered. Such a row is read again after each start, and its time may have come meanwhile, but it
+must not count anew.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.observation import Upload
+from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from fleet_health.model.instant import Instant
 
 FUTURE_LIMIT_US = 300 * SECOND_US
 """Clocks of a receiver and its neighbour differ by less than this; a row dated further ahead is in error."""
 
+AheadRow: TypeAlias = tuple[str, int, int]
+"""A row that was dated ahead: its host, its own time, and when it counts."""
 
-def admit_live(uploads: Sequence[Upload], now: Instant) -> tuple[list[Upload], int]:
-    """Take rows in as they arrive; one dated too far ahead counts as uploaded now, or its host could never fall silent.
-
-    Returns:
-        The uploads, and how many of them were dated too far ahead.
-
-    """
-    latest = now + FUTURE_LIMIT_US
-    admitted = [upload if upload.at <= latest else Upload(upload.host, now) for upload in uploads]
-    return admitted, sum(upload.at > latest for upload in uploads)
+MOST_AHEAD = 10_000
+"""How many such rows are remembered; the latest ones if there are more."""
 
 
-def admit_until(uploads: Sequence[Upload], now: Instant) -> tuple[list[Upload], int]:
-    """Take in recorded rows as of `now`: a later one has not happened yet.
+class RowDates:
+    """Dates the rows of one reading of an index, in the order in which they stand there."""
 
-    Returns:
-        The uploads, and 0: nothing is wrong with the others.
+    def __init__(self, known: Iterable[AheadRow] = ()) -> None:
+        self._counted = {(host, at): counted_at for host, at, counted_at in known}
+        self._before: Instant = 0
+        self.newest: Instant = 0
+        """The latest time of any row of this reading as it stands there; 0 if there was none."""
 
-    """
-    return [upload for upload in uploads if upload.at <= now], 0
+    def anew(self) -> RowDates:
+        """Return what dates the rows of another reading of the same index; both remember the same."""
+        other = RowDates()
+        other._counted = self._counted
+        return other
+
+    @property
+    def plain_until(self) -> Instant:
+        """Up to when a row surely counts at its own time: it cannot be one that was dated ahead."""
+        return min((at - 1 for _, at in self._counted), default=NEVER)
+
+    def ahead_since(self, since: Instant) -> list[AheadRow]:
+        """Return the rows that were dated ahead and count at an instant or later; forget the others."""
+        for row in [row for row, counted_at in self._counted.items() if counted_at < since]:
+            del self._counted[row]
+        return [(host, at, counted_at) for (host, at), counted_at in self._counted.items()]
+
+    def date(
+        self,
+        rows: Sequence[Upload],
+        now: Instant,
+        *,
+        written_at: Instant | None = None,
+        is_end: bool = False,
+        is_new: bool = False,
+    ) -> tuple[list[Upload], int]:
+        """Return some rows as they count, and how many of them were found to be dated ahead.
+
+        Args:
+            rows: The rows that follow on those before.
+            now: The present.
+            written_at: When the file was written last; None if that is not known.
+            is_end: Whether no other row follows, so that the last one was written then.
+            is_new: Whether they were written since the last look, so that none of them can be known.
+
+        """
+        newest = max((row.at for row in rows), default=0)
+        self.newest, latest = max(self.newest, newest), now + FUTURE_LIMIT_US
+        if newest <= latest and (is_new or newest <= self.plain_until):
+            self._before = max(self._before, newest)
+            return list(rows), 0
+        written_at = now if written_at is None or is_new else written_at
+        plain = [number for number, row in enumerate(rows) if row.at <= latest]
+        first, last = (plain[0], plain[-1]) if plain else (-1, -1)
+        dated: list[Upload] = []
+        count = 0
+        for number, row in enumerate(rows):
+            known_at = None if is_new else self._counted.get((row.host, row.at))
+            if known_at is not None and known_at <= now:
+                dated.append(Upload(row.host, known_at))
+            elif row.at <= latest:
+                self._before = max(self._before, row.at)
+                dated.append(row)
+            else:
+                count += 1
+                if is_new or written_at > latest or (is_end and number > last):
+                    at = written_at
+                elif self._before:
+                    at = self._before
+                else:
+                    at = rows[first].at if plain else written_at
+                dated.append(Upload(row.host, min(at, now)))
+                self._remember(row, min(at, now))
+        return dated, count
+
+    def _remember(self, row: Upload, counted_at: Instant) -> None:
+        self._counted.pop((row.host, row.at), None)  # so that the latest ones stand last
+        self._counted[row.host, row.at] = counted_at
+        if len(self._counted) > MOST_AHEAD:
+            del self._counted[next(iter(self._counted))]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import TypeAlias
 
-from fleet_health.model.host_name import is_host_name
+from fleet_health.model.host_name import is_host_name, safe_glob
 
 EVERY_HOST = "*"
 """The host of a finding that concerns no host in particular. No host is named so: names are made safe."""
@@ -52,3 +52,8 @@ def is_subject(text: str) -> bool:
     if is_host(text):
         return is_host_name(text)
     return text == EVERY_HOST or (text.startswith(f"{EVERY_HOST}{_AT}") and is_receiver_name(receiver_of(text)))
+
+
+def subject_glob(text: str) -> str:
+    """Write what an operator asks for, a receiver, a host or a glob for some, for the names that hosts are known by."""
+    return text if is_subject(text) else safe_glob(text)

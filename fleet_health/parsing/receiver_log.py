@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fleet_health.model.host_name import host_name
 from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
+from fleet_health.parsing.logged_name import logged_name
 from fleet_health.parsing.long_line import CUT, LINE_LIMIT, view_of
 from fleet_health.parsing.pattern_sample import upload_words
 from fleet_health.parsing.rejection import Rejection, rejection
@@ -125,17 +126,20 @@ class LogParser:
             return self._rejected("access names no host", line)
         if CUT in host:
             return self._rejected("host cut off by the limit on a line", line)
-        return Response(host_name(host), at, status) if status // 100 in _COUNTED_CLASSES else None
+        name = host_name(host)
+        if name is not host:  # one that is kept as it is holds nothing to undo, and nearly all are kept
+            name = host_name(logged_name(access.string, *access.span("host")))
+        return Response(name, at, status) if status // 100 in _COUNTED_CLASSES else None
 
     def _unstamped(self, line: str, whole_line: str, at: Instant) -> LogObservation | Rejection:
         named = None if self._unstamped_host is None else self._unstamped_host(line)
-        text = named["host"] if named else None
-        host = (text or "").rstrip(_PUNCTUATION)
-        if not host:
+        host = ((named and named["host"]) or "").rstrip(_PUNCTUATION)
+        if not named or not host:
             return self._rejected("unstamped rejection names no host", whole_line)
         if CUT in host:
             return self._rejected("host cut off by the limit on a line", whole_line)
-        return Unstamped(host_name(host), at)
+        begin = named.start("host")
+        return Unstamped(host_name(logged_name(line, begin, begin + len(host))), at)
 
 
 def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:

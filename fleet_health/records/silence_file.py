@@ -14,6 +14,7 @@ from fleet_health.errors import SinkUnavailable
 from fleet_health.files.lock_wait import wait_for_lock
 from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.model.instant import HOUR_US, Instant
+from fleet_health.model.subject import subject_glob
 from fleet_health.parsing.timestamp import parse_time
 from fleet_health.records.atomic_file import DIRECTORY_MODE, replace_file, unavailable
 
@@ -61,7 +62,7 @@ def silence_of(row: Mapping[str, object]) -> Silence:
 def _silence(row: _Row) -> Silence:
     return Silence(
         id=row.id,
-        hosts=row.hosts,
+        hosts=subject_glob(row.hosts),
         symptom=row.symptom,
         starts_at=parse_time(row.starts_at_wall),
         ends_at=parse_time(row.ends_at_wall),

@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Self, TypeAlias
 
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.model.row_dates import RowDates
 from fleet_health.model.subject import named
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
@@ -65,8 +67,11 @@ class Part:
     last_at: Instant = 0
     unread: dict[Path, str] = field(default_factory=dict)
 
-    def read_index(self, settings: IndexSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
+    def read_index(
+        self, settings: IndexSettings, span: tuple[Instant, Instant], present: Present, on_progress: OnProgress
+    ) -> Part:
         """Read the rows of the index; raises SourceUnavailable."""
+        since, until = span
 
         def deliver(uploads: Iterable[Upload]) -> None:
             self._add(
@@ -78,7 +83,7 @@ class Part:
                 on_progress,
             )
 
-        past = read_every_row(settings, since, deliver)
+        past = read_every_row(settings, since, deliver, now=max(until, present.now), dates=present.dates)
         self.rejections, self.coverage, self.unread = past.rejections, past.coverage, past.unread
         return self
 
@@ -145,11 +150,26 @@ class Part:
         return self.numbers.setdefault(host, len(self.numbers))
 
 
+@dataclass(frozen=True, slots=True)
+class Present:
+    """What is known at present of rows that are dated ahead of the clock.
+
+    Attributes:
+        now: What the clock shows; unless it is given, no row is ahead of it.
+        dates: Dates the rows of an index.
+
+    """
+
+    now: Instant = NEVER
+    dates: RowDates = field(default_factory=RowDates)
+
+
 @dataclass
 class Past:
     """What was observed between two instants, and as far back as is asked for.
 
     Attributes:
+        run_length: How many observations are sorted at a time; None for as many as is usual.
         parts: The index, and the journal in one part or several that follow on each other; of each receiver.
         coverage: What each source of each receiver shows, and what not.
         rejections: Source -> what could not be read of it.
@@ -191,6 +211,7 @@ class Past:
         on_progress: OnProgress,
         *,
         is_alone: bool = True,
+        present: Present | None = None,
     ) -> None:
         """Read both sources of a receiver; of several, one after the other.
 
@@ -200,6 +221,7 @@ class Past:
             span: The begin and the end, included.
             on_progress: Is told how far one of them has been read.
             is_alone: Whether this process is to do all of it.
+            present: By what its rows are dated; if it is not given, none is taken to be dated ahead.
 
         Raises:
             SourceUnavailable: One of them is missing, or cannot be read.
@@ -208,12 +230,14 @@ class Past:
         (since, until), name = span, receiver.name
         index, journal = receiver.index, receiver.journal
         begin, middle = since - lookback.traffic_us, (since + until) // 2
+        present = present or Present()
+        row_span = (since - lookback.uploads_us, until)
         rows, first, second = self._part(name), self._part(name), self._part(name)
         if is_alone:
-            rows.read_index(index, since - lookback.uploads_us, until, on_progress)
+            rows.read_index(index, row_span, present, on_progress)
             first.read_journal(journal, begin, until, on_progress)
         else:
-            reading_rows = Beside(lambda: rows.read_index(index, since - lookback.uploads_us, until, _show_nothing))
+            reading_rows = Beside(lambda: rows.read_index(index, row_span, present, _show_nothing))
             reading_second = Beside(lambda: second.read_journal(journal, middle + 1, until, _show_nothing))
             first.read_journal(journal, begin, middle, on_progress)
             rows.adopt(reading_rows.result())

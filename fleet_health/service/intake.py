@@ -26,7 +26,9 @@ from fleet_health.model.fleet import Fleet, Tables, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Upload
 from fleet_health.model.places import LeftOut
+from fleet_health.model.row_dates import RowDates
 from fleet_health.model.subject import general, named
+from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 
@@ -38,8 +40,8 @@ if TYPE_CHECKING:
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
+    from fleet_health.model.row_dates import AheadRow
     from fleet_health.service.service_manager import Pulse
-    from fleet_health.sources.follower import Follower
     from fleet_health.sources.state import SourceState
 
 # Before an evaluation the sources are read once more; one that hangs must not keep the other's verdicts back.
@@ -51,6 +53,7 @@ _PROGRESS_TIME = 5.0
 _log = structlog.get_logger("fleet_health.service")
 
 
+_Follower = TypeVar("_Follower", bound=Follower)
 _Settings = TypeVar("_Settings")
 _Table = TypeVar("_Table")
 
@@ -63,27 +66,29 @@ class KnownSources:
         journal_seen_until: Up to when the journal was read whole; None if it never was.
         journal_gaps: What of it was never seen.
         uploads: When each host had uploaded last, by the same index.
+        ahead_rows: The rows of the same index that were dated ahead, and when each counts.
 
     """
 
     journal_seen_until: Instant | None = None
     journal_gaps: Sequence[Gap] = ()
     uploads: Mapping[str, Instant] = field(default_factory=dict)
+    ahead_rows: Sequence[AheadRow] = ()
 
 
 @dataclass(eq=False)
-class _Source(Generic[_Settings, _Table]):
+class _Source(Generic[_Follower, _Settings, _Table]):
     """A follower, what it was opened for, and the table of its receiver that it fills."""
 
     settings: _Settings
     table: _Table
-    follower: Follower = field(init=False)
+    follower: _Follower = field(init=False)
     task: asyncio.Task[Any] | None = None
     poll: asyncio.Task[None] | None = None
 
 
 @dataclass(eq=False)
-class _Sources(Generic[_Settings, _Table]):
+class _Sources(Generic[_Follower, _Settings, _Table]):
     """The sources of one kind, one for each receiver.
 
     Attributes:
@@ -94,7 +99,7 @@ class _Sources(Generic[_Settings, _Table]):
     """
 
     table: _Table
-    by_receiver: dict[str, _Source[_Settings, _Table]]
+    by_receiver: dict[str, _Source[_Follower, _Settings, _Table]]
     lookback_us: int
 
     @property
@@ -192,6 +197,13 @@ class Intake:
         """What each source is known to have shown, between two evaluations."""
         return tuple(state.known_coverage() for state in self.states)
 
+    def ahead_rows(self, now: Instant) -> dict[str, list[AheadRow]]:
+        """Return the rows of each receiver's index that were dated ahead, as far back as they matter."""
+        if self._index is None:
+            return {}
+        since, sources = now - self._index.lookback_us, self._index.by_receiver
+        return {name: source.follower.dates.ahead_since(since) for name, source in sources.items()}
+
     def seen(self, now: Instant) -> frozenset[str]:
         """The sources of which everything up to an instant was seen, by name; `index` if that of every receiver was.
 
@@ -271,7 +283,10 @@ class Intake:
     async def _reread(self, gap: Gap) -> None:
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.uploads.limit, self._gaps
-            index = self._open_index(self._index.settings, self._index.lookback_us, limit, self._ignored)
+            # Which rows were dated ahead, and when they were read, goes by the clock as it was.
+            index = self._open_index(
+                self._index.settings, self._index.lookback_us, limit, self._ignored, is_clock_new=True
+            )
             journal = self._open_journal(self._journal.settings, self._journal.lookback_us, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
@@ -383,7 +398,13 @@ class Intake:
         return deliver
 
     def _open_index(
-        self, settings: Mapping[str, IndexSettings], lookback_us: int, host_limit: int, ignored: HostGlobs
+        self,
+        settings: Mapping[str, IndexSettings],
+        lookback_us: int,
+        host_limit: int,
+        ignored: HostGlobs,
+        *,
+        is_clock_new: bool = False,
     ) -> _IndexSources:
         def new_table() -> Uploads:
             return Uploads(host_limit, ignored, self.fleet.register)
@@ -413,6 +434,7 @@ class Intake:
                 lookback_us=lookback_us,
                 deliver=self._unless_held(record),
                 clock=self._clock,
+                dates=RowDates() if is_clock_new else self._row_dates(name, source.settings),
             )
             follower.state.share = Share(last_at=source.table.newest_at())  # who is known by it was understood
             source.follower = self._pulsing(follower, self._index_pulse)
@@ -422,6 +444,14 @@ class Intake:
         # Whoever is in the index of the first start may have been there for long.
         table.notes_newcomers = table.newest_at() is not None
         return sources
+
+    def _row_dates(self, receiver: str, settings: IndexSettings) -> RowDates:
+        """Return what dates the rows of an index, by what is known of it."""
+        if self._index is None:
+            return RowDates(self.known[receiver].ahead_rows if receiver in self.known else ())
+        if self._index.settings.get(receiver) == settings:
+            return self._index.by_receiver[receiver].follower.dates.anew()
+        return RowDates()
 
     def _known_uploads(self, receiver: str, settings: IndexSettings) -> Mapping[str, Instant]:
         """Return when each host last uploaded to a receiver, as far as it is known by the same index."""
@@ -452,15 +482,15 @@ class Intake:
             source.follower = self._pulsing(follower, self._journal_pulse)
         return sources
 
-    def _pulsing(self, follower: Follower, pulse: Pulse) -> Follower:
+    def _pulsing(self, follower: _Follower, pulse: Pulse) -> _Follower:
         follower.on_progress = lambda: pulse.beat(follower.rest + LIMIT_S)
         follower.counters = self._counters
         return follower
 
 
-_IndexSources: TypeAlias = _Sources["IndexSettings", Uploads]
-_JournalSources: TypeAlias = _Sources["JournalSettings", Traffic]
-_AnySource: TypeAlias = _Source[Any, Any]
+_IndexSources: TypeAlias = _Sources[IndexFollower, "IndexSettings", Uploads]
+_JournalSources: TypeAlias = _Sources[JournalFollower, "JournalSettings", Traffic]
+_AnySource: TypeAlias = _Source[Any, Any, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -485,10 +515,12 @@ class PreparedSources:
 
 def _sources(
     settings: Mapping[str, _Settings], new_table: Callable[[], _Table], lookback_us: int
-) -> _Sources[_Settings, _Table]:
+) -> _Sources[Any, _Settings, _Table]:
     """Make the sources of a kind, without what follows them: with one receiver, its table is that of all."""
     table, are_several = new_table(), any(settings)
-    by_receiver = {name: _Source(one, new_table() if are_several else table) for name, one in settings.items()}
+    by_receiver: dict[str, _Source[Any, _Settings, _Table]] = {
+        name: _Source(one, new_table() if are_several else table) for name, one in settings.items()
+    }
     return _Sources(table, by_receiver, lookback_us)
 
 

@@ -17,13 +17,15 @@ from fleet_health.model.coverage import Gap  # noqa: TC001 - msgspec reads the a
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.instant import HOUR_US, SECOND_US, Instant
 from fleet_health.model.places import LeftOut
+from fleet_health.model.row_dates import AheadRow, RowDates
+from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
 from fleet_health.service.intake import KnownSources
-from fleet_health.service.restoring import examined
+from fleet_health.service.restoring import examined, with_urls_undone
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from fleet_health.alerting.incidents import Incidents
@@ -49,6 +51,7 @@ class SavedReceiver(msgspec.Struct):
         journal_gaps: What of the journal was never seen, as far back as it is looked at.
         index_path: Which index the uploads are from.
         uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
+        ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
 
     """
 
@@ -56,11 +59,13 @@ class SavedReceiver(msgspec.Struct):
     journal_gaps: list[Gap] = []
     index_path: str = ""
     uploads: dict[str, Instant] = {}
+    ahead_rows: list[AheadRow] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
         """Return what it tells of a receiver; of its index if that is the same one."""
-        uploads = self.uploads if self.is_of(settings) else {}
-        return KnownSources(self.journal_seen_until, self.journal_gaps, uploads)
+        if not self.is_of(settings):
+            return KnownSources(self.journal_seen_until, self.journal_gaps)
+        return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.ahead_rows)
 
     def is_of(self, settings: ReceiverSettings) -> bool:
         """Return whether it is about the index of a receiver."""
@@ -77,6 +82,8 @@ class SavedState(SavedReceiver):
         receivers: What is saved of each receiver, by its name, if there are several.
         newcomers: Which hosts turned up for the first time within the lookback, each with its first row.
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
+        are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
+            access of `/b%C3%BCro/` was by a host of that name, escaped once more.
         skips: From when to when time was skipped, because the clock was set ahead or the machine slept.
 
     """
@@ -87,7 +94,13 @@ class SavedState(SavedReceiver):
     receivers: dict[str, SavedReceiver] = {}
     newcomers: dict[str, Instant] = {}
     left_out: tuple[int, str, Instant] | None = None
+    are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
+
+    def row_dates(self, receiver: ReceiverSettings) -> RowDates:
+        """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
+        saved = {"": self, **self.receivers}.get(receiver.name)
+        return RowDates(saved.ahead_rows if saved is not None and saved.is_of(receiver) else ())
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Tell an intake that has read nothing yet what is known of its sources."""
@@ -111,14 +124,18 @@ def state_to_save(
     receivers: Sequence[ReceiverSettings],
     silences: SilenceWatch,
     history: History,
+    *,
+    ahead_rows: Mapping[str, list[AheadRow]],
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
+    state.are_urls_undone = True
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state
         saved.journal_seen_until = journal.seen_until or known.journal_seen_until
         saved.journal_gaps, saved.index_path = journal.gaps, str(receiver.index.path)
+        saved.ahead_rows = ahead_rows.get(receiver.name, [])
     return state
 
 
@@ -165,7 +182,7 @@ class Saving:
 def recall(file: StateFile[SavedState]) -> SavedState:
     """Read the state back; what cannot be read, or cannot be, is logged, and begins anew."""
     try:
-        memory = file.load(examined) or SavedState()
+        memory = with_urls_undone(file.load(examined) or SavedState())
     except SinkUnavailable as error:
         _log.error("state file not readable, started without saved incidents", reason=str(error))
         return SavedState()
@@ -180,19 +197,15 @@ def recall(file: StateFile[SavedState]) -> SavedState:
     return memory
 
 
-class _Saved(msgspec.Struct):
-    incidents: Snapshot
-
-
-def saved_incidents(directory: Path) -> Snapshot | None:
-    """Return the incidents of a service by its saved state, for who only looks; None if they are not to be had."""
+def saved_state(directory: Path) -> SavedState | None:
+    """Return the saved state of a service, for who only looks; None if it is not to be had."""
     try:
         with SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
-        saved = msgspec.json.decode(content, type=_Saved)
+        state, _ = salvage(msgspec.json.decode(content, type=dict[str, Any]), SavedState)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return examined(SavedState(incidents=saved.incidents))[0].incidents
+    return None if state is None else with_urls_undone(examined(state)[0])
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:

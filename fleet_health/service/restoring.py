@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import unquote
 
 import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.model.history import BINS, HistorySnapshot
-from fleet_health.model.host_name import is_host_name
+from fleet_health.model.host_name import host_name, is_host_name, own_name
 from fleet_health.model.subject import Pair, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.records.journal_sink import MESSAGE_IDS
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incident import Incident, Snapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
+    from fleet_health.model.row_dates import AheadRow
     from fleet_health.service.memory import SavedReceiver, SavedState
 
 T = TypeVar("T")
@@ -56,6 +58,43 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
+
+
+def with_urls_undone(memory: SavedState) -> SavedState:
+    """Return the memory with the names that hosts have without the encoding of a URL, if it was saved with it.
+
+    In the index a host had its name all the same, so what has uploaded is called as it should be.
+    """
+    if memory.are_urls_undone:
+        return memory
+
+    def name(host: str) -> str:
+        if "%25" not in host or "~" in host or host in memory.uploads:
+            return host
+        return host_name(unquote(own_name(host)))
+
+    def renamed(rows: Iterable[tuple[Pair, T]]) -> list[tuple[Pair, T]]:
+        return list({(name(host), symptom): row for (host, symptom), row in rows}.items())
+
+    incidents = memory.incidents
+    return msgspec.structs.replace(
+        memory,
+        incidents=msgspec.structs.replace(
+            incidents,
+            open=[
+                msgspec.structs.replace(
+                    one, host=host, explains=frozenset((name(other), symptom) for other, symptom in one.explains)
+                )
+                for (host, _), one in renamed(((one.host, one.symptom), one) for one in incidents.open)
+            ],
+            released=renamed(incidents.released),
+            openings=renamed(incidents.openings),
+            flapping=renamed(incidents.flapping),
+        ),
+        history=msgspec.structs.replace(
+            memory.history, marks={name(host): marks for host, marks in memory.history.marks.items()}
+        ),
+    )
 
 
 @dataclass(slots=True)
@@ -109,7 +148,9 @@ class _Notes:
 
 def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
     incidents = notes.pairs("incidents.open", (((one.host, one.symptom), one) for one in snapshot.open))
+    unresolved = notes.pairs("incidents.unresolved", (((one.host, one.symptom), one) for one in snapshot.unresolved))
     released = notes.pairs("incidents.released", snapshot.released)
+    resolved = notes.pairs("incidents.resolved", snapshot.resolved)
     openings = {
         pair: ats
         for pair, ats in notes.pairs("incidents.openings", snapshot.openings).items()
@@ -126,8 +167,11 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         snapshot,
         at=notes.instant("incidents.at", snapshot.at),
         open=[_incident(one, notes) for one in incidents.values() if _is_incident(one, notes)],
+        unresolved=[_incident(one, notes) for one in unresolved.values() if _is_incident(one, notes)],
         released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
         openings=list(openings.items()),
+        settled=[row for row in snapshot.settled if _is_settled(row, notes)],
+        resolved=[(pair, at) for pair, at in resolved.items() if notes.is_instant("incidents.resolved", at)],
         flapping=list(flapping.items()),
         dedup_keys={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
     )
@@ -139,11 +183,23 @@ def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
         "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
         "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],
         "uploads": _hosts("uploads", saved.uploads, notes),
+        "ahead_rows": [row for row in saved.ahead_rows if _is_ahead_row(row, notes)],
     }
 
 
 def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[str, Instant]:
     return {host: at for host, at in instants.items() if notes.is_host(place, host) and notes.is_instant(place, at)}
+
+
+def _is_ahead_row(row: AheadRow, notes: _Notes) -> bool:
+    place, (host, at, counted_at) = "ahead_rows", row
+    return notes.is_host(place, host) and notes.is_instant(place, at) and notes.is_instant(place, counted_at)
+
+
+def _is_settled(row: tuple[str, tuple[Instant, Instant]], notes: _Notes) -> bool:
+    place, (host, instants) = "incidents.settled", row
+    is_known = is_subject(host) or notes.refuse(place, "the name of a host or receiver", host)
+    return is_known and all(notes.is_instant(place, at) for at in instants)
 
 
 def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
@@ -179,6 +235,8 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
         last_notified_at=notes.instant(place, incident.last_notified_at),
         recovered_since=notes.instant(place, incident.recovered_since),
         lost_at=notes.instant(place, incident.lost_at),
+        first_notified_lost_at=notes.instant(place, incident.first_notified_lost_at),
+        waits_until=notes.instant(place, incident.waits_until),
         sign_at=notes.instant(place, incident.sign_at),
         heard_at=notes.instant(place, incident.heard_at),
         limits=incident.limits if len(incident.limits) <= _LIMITS_LENGTH else "",

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.index.source import Extent, index_parser, index_tail
+from fleet_health.sources.index.source import FUTURE, Extent, index_parser, index_tail
 from fleet_health.sources.index.source import share_of as share_of_block
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import left_out_gaps, log_parser, lost_behind_broken
 from fleet_health.sources.journal.source import share_of as share_of_lines
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
+from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -69,21 +71,56 @@ class JournalPast:
 
 
 def read_index(
-    settings: IndexSettings, since: Instant, until: Instant, deliver: Callable[[Sequence[Upload]], None]
+    settings: IndexSettings,
+    since: Instant,
+    until: Instant,
+    deliver: Callable[[Sequence[Upload]], None],
+    *,
+    now: Instant | None = None,
+    dates: RowDates | None = None,
 ) -> IndexPast:
-    """Hand on the uploads of the index, and of what it was rotated to, from `since` on.
+    """Hand on the uploads of the index, and of what it was rotated to, that count at `since` or later.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
+
+    Args:
+        settings: Where the index is, and how a row is read.
+        since: How far back to begin.
+        until: The instant that matters.
+        deliver: Takes the uploads.
+        now: The present, by which rows are dated ahead; `until` if it is not given.
+        dates: Dates the rows; None if no row is known to have been dated ahead.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, lambda parser, lines: parser.parse_latest(lines, until))
+    dates = dates or RowDates()
+    plain_until = min(until, dates.plain_until)
+
+    def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection], int]:
+        return parser.parse_latest(lines, plain_until)
+
+    return _read_index(settings, since, deliver, parse, now=until if now is None else now, dates=dates)
 
 
-def read_every_row(settings: IndexSettings, since: Instant, deliver: Callable[[Sequence[Upload]], None]) -> IndexPast:
-    """Hand on every upload of the index, and of what it was rotated to, from `since` on, in the order of the rows.
+def read_every_row(
+    settings: IndexSettings,
+    since: Instant,
+    deliver: Callable[[Sequence[Upload]], None],
+    *,
+    now: Instant = NEVER,
+    dates: RowDates | None = None,
+) -> IndexPast:
+    """Hand on every upload of the index, and of what it was rotated to, in the order of the rows.
+
+    Args:
+        settings: Where the index is, and how a row is read.
+        since: How far back to begin; an upload must count then or later.
+        deliver: Takes the uploads.
+        now: The present, by which rows are dated ahead.
+        dates: Dates the rows; None if no row is known to have been dated ahead.
+
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -94,7 +131,7 @@ def read_every_row(settings: IndexSettings, since: Instant, deliver: Callable[[S
         uploads, rejections = parser.parse_every(lines)
         return uploads, rejections, len(uploads)
 
-    return _read_index(settings, since, deliver, parse)
+    return _read_index(settings, since, deliver, parse, now=now, dates=dates or RowDates())
 
 
 def _read_index(
@@ -102,6 +139,9 @@ def _read_index(
     since: Instant,
     deliver: Callable[[Sequence[Upload]], None],
     parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection], int]],
+    *,
+    now: Instant,
+    dates: RowDates,
 ) -> IndexPast:
     parser, rejections, share, extent = index_parser(settings), RejectionCount(), Share(), Extent()
     tail = index_tail(settings, parser, lambda: since, extent)
@@ -114,8 +154,9 @@ def _read_index(
         rows, rejected, count = parse(parser, lines)
         extent.note(parser, lines)
         share = share.followed_by(share_of_block(parser, lines, rows, rejected, count))
-        deliver([row for row in rows if row.at >= since])
-        rejections.add(rejected + block.rejections)
+        uploads, ahead = dates.date(rows, now, written_at=no_later_than_written(NEVER, settings.path), is_end=is_end)
+        deliver([upload for upload in uploads if upload.at >= since])
+        rejections.add(rejected + block.rejections + [FUTURE] * ahead)
     tail.close()
     begins_at = extent.begins_at if share.came_in or extent.reaches_back else NEVER
     return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share), tail.unread)

@@ -21,7 +21,6 @@ from fleet_health.detectors.unstamped import Unstamped, UnstampedLimits
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Upload
 from fleet_health.model.observation import Unstamped as UnstampedRejection
-from fleet_health.model.row_dates import admit_until
 from tests.rig.properties import tried
 
 NOW = 1_795_460_100_000_000
@@ -146,7 +145,7 @@ def test_the_findings_are_those_of_the_rules(
 ) -> None:
     """Evaluated as of an instant, with the hosts' own limits, the core finds what the rules say, evicted or not."""
     fleet, detectors = Fleet(), limits_of(default, bench)
-    fleet.uploads.record(admit_until(rows, NOW)[0])
+    fleet.uploads.record(row for row in rows if row.at <= NOW)
     fleet.traffic.record(entries)
     if has_evicted:
         evict(fleet, lookback_of(detectors), NOW)

@@ -18,7 +18,7 @@ from fleet_health.detectors.evaluation import evaluate
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.host_name import host_name
 from fleet_health.model.observation import Response, Unstamped, Upload
-from fleet_health.model.row_dates import admit_live
+from fleet_health.model.row_dates import RowDates
 from fleet_health.parsing.alert_row import parse_alert_row
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.records.journal_sink import datagram, fields_of
@@ -68,7 +68,7 @@ def check_index(data: bytes) -> None:
         _check(upload)
     for rejected in rejections:
         _check(rejected)
-    admitted, ahead = admit_live(uploads, NOW)
+    admitted, ahead = RowDates().date(uploads, NOW)
     assert len(admitted) == len(uploads)
     assert 0 <= ahead <= len(uploads)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fleet_health.model.host_name import host_name, safe_glob
+from fleet_health.model.host_name import host_name, own_name, safe_glob
 from tests.rig.properties import tried
 
 PROPERTY = tried(500)
@@ -117,6 +117,15 @@ def test_an_altered_name_is_no_other_hosts_name(raw: str) -> None:
     assume(altered != raw)
 
     assert host_name(altered) != altered
+
+
+@PROPERTY
+@given(raw=NAMES)
+def test_what_a_host_calls_itself_is_known(raw: str) -> None:
+    """Of a name that was cut, at least how it begins."""
+    name = own_name(host_name(raw))
+
+    assert raw == name if "~" not in host_name(raw) else raw.startswith(name) and len(name) >= 8
 
 
 def test_long_names_differ_by_their_ends() -> None:

@@ -1,53 +1,132 @@
-"""Rows dated ahead of the clock: F8 in the live service, not yet happened in a evaluation of the past."""
+"""Rows dated ahead of the clock: each counts once, and does not count anew when its time has come."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from fleet_health.model.instant import SECOND_US
+from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Upload
-from fleet_health.model.row_dates import admit_live, admit_until
+from fleet_health.model.row_dates import MOST_AHEAD, RowDates
+from tests.rig.properties import tried
 
 NOW = 1_795_460_100_000_000
-FIVE_MINUTES = 300 * SECOND_US
+LIMIT = 300 * SECOND_US
+MINUTE = 60 * SECOND_US
+YEAR = 365 * 24 * HOUR_US
+PROPERTY = tried(200)
+
+
+def dated(dates: RowDates, *ats: int, now: int = NOW, **circumstances: object) -> list[int]:
+    """Return how rows of one host count, in minutes before the present; each row given in the same way."""
+    rows = [Upload("a", now - at * MINUTE) for at in ats]
+    return [(now - one.at) // MINUTE for one in dates.date(rows, now, **circumstances)[0]]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
-    ("ahead", "taken_as", "is_counted"),
+    ("ahead", "counts_at", "is_counted"),
     [
-        pytest.param(-FIVE_MINUTES, -FIVE_MINUTES, False, id="a row from the past stays as it is"),
+        pytest.param(-LIMIT, -LIMIT, False, id="a row from the past stays as it is"),
         pytest.param(0, 0, False, id="a row of this instant stays as it is"),
-        pytest.param(1, 1, False, id="a row slightly ahead stays as it is"),
-        pytest.param(FIVE_MINUTES, FIVE_MINUTES, False, id="exactly five minutes ahead stays as it is"),
-        pytest.param(FIVE_MINUTES + 1, 0, True, id="a microsecond more is taken as now, and counted"),
-        pytest.param(365 * 86_400 * SECOND_US, 0, True, id="a year ahead is taken as now, and counted"),
+        pytest.param(LIMIT, LIMIT, False, id="exactly five minutes ahead stays as it is"),
+        pytest.param(LIMIT + 1, 0, True, id="a microsecond more counts as now"),
+        pytest.param(YEAR, 0, True, id="a year ahead counts as now"),
     ],
 )
-def test_live_a_row_too_far_ahead_is_taken_as_now(ahead: int, taken_as: int, *, is_counted: bool) -> None:
-    """More than five minutes ahead of the clock is an error of the row."""
-    assert admit_live([Upload("a", NOW + ahead)], NOW) == ([Upload("a", NOW + taken_as)], int(is_counted))
+@pytest.mark.parametrize("is_new", [False, True])
+def test_a_row_too_far_ahead_is_in_error(ahead: int, counts_at: int, *, is_counted: bool, is_new: bool) -> None:
+    """More than five minutes ahead of the clock; alone and just written, it counts as now."""
+    rows = [Upload("a", NOW + ahead)]
+
+    assert RowDates().date(rows, NOW, is_new=is_new) == ([Upload("a", NOW + counts_at)], int(is_counted))
 
 
 @pytest.mark.parametrize(
-    ("ahead", "has_happened"),
+    ("ats", "circumstances", "counts_at"),
     [
-        pytest.param(-1, True, id="earlier rows have happened"),
-        pytest.param(0, True, id="a row of this instant has happened"),
-        pytest.param(1, False, id="a row a microsecond later has not"),
-        pytest.param(FIVE_MINUTES + 1, False, id="nor has one far ahead, and nothing is wrong with it"),
+        pytest.param([46, -999, 45], {}, [46, 46, 45], id="between two rows it counts as the one before"),
+        pytest.param([46, -999, -998, 45], {}, [46, 46, 46, 45], id="so do several"),
+        pytest.param([-999, 45], {}, [45, 45], id="in front of all rows it counts as the first"),
+        pytest.param([46, -999], {}, [46, 46], id="before rows that are still to be read as the one before"),
+        pytest.param([46, -999], {"written_at": 20}, [46, 46], id="also if it is known when the last one was written"),
+        pytest.param([46, -999], {"written_at": 20, "is_end": True}, [46, 20], id="at the end it was written last"),
+        pytest.param([-999], {"written_at": 20, "is_end": True}, [20], id="also alone"),
+        pytest.param([-999], {"written_at": 20}, [20], id="alone it was written no later"),
+        pytest.param([-999, 45], {"written_at": 20, "is_end": True}, [45, 45], id="but not if another one was last"),
+        pytest.param([46, -999, 45], {"written_at": -60}, [46, 0, 45], id="a file from the future tells of our clock"),
+        pytest.param([46, -999], {"written_at": -1, "is_end": True}, [46, 0], id="none counts later than now"),
+        pytest.param([46, -999, 45], {"is_new": True}, [46, 0, 45], id="a new one counts as now"),
+        pytest.param([], {}, [], id="nothing"),
     ],
 )
-def test_as_of_an_instant_later_rows_have_not_happened(ahead: int, *, has_happened: bool) -> None:
-    """A evaluation of the past does not see what came after."""
-    upload = Upload("a", NOW + ahead)
+def test_a_row_ahead_counts_when_it_was_written(
+    ats: list[int], circumstances: dict[str, int], counts_at: list[int]
+) -> None:
+    """As far as that is known; the minutes are those before the present."""
+    if "written_at" in circumstances:
+        circumstances = circumstances | {"written_at": NOW - circumstances["written_at"] * MINUTE}
 
-    assert admit_until([upload], NOW) == ([upload] * has_happened, 0)
+    assert dated(RowDates(), *ats, **circumstances) == counts_at
 
 
-def test_rows_keep_their_order_and_hosts() -> None:
-    """One bad row among others changes that row only."""
-    rows = [Upload("a", NOW - 1), Upload("b", NOW + 2 * FIVE_MINUTES), Upload("c", NOW + 1)]
+def test_the_row_before_may_have_been_in_an_earlier_block() -> None:
+    """A reading goes on from block to block."""
+    dates = RowDates()
+    dated(dates, 50, 46)
 
-    assert admit_live(rows, NOW) == ([Upload("a", NOW - 1), Upload("b", NOW), Upload("c", NOW + 1)], 1)
-    assert admit_until(rows, NOW) == ([Upload("a", NOW - 1)], 0)
-    assert admit_live([], NOW) == admit_until([], NOW) == ([], 0)
+    assert dated(dates, -999, 45) == [46, 45]
+
+
+@pytest.mark.parametrize("later_by", [10 * MINUTE, 2 * HOUR_US])
+def test_it_does_not_count_anew(later_by: int) -> None:
+    """Neither while its time is still to come, nor when it has come; in another reading, or after a restart."""
+    dates, row = RowDates(), Upload("a", NOW + HOUR_US)
+    dates.date([row], NOW, is_new=True)
+    restarted = RowDates(dates.ahead_since(NOW))
+    rows = [row, Upload("a", NOW + 8 * MINUTE), Upload("b", row.at)]
+
+    for again in (dates.anew(), restarted):
+        first, own, other = again.date(rows, NOW + later_by, written_at=NOW + 9 * MINUTE)[0]
+
+        assert (first.at, own.at) == (NOW, NOW + 8 * MINUTE)
+        assert other.at == (row.at if later_by > HOUR_US else NOW + 8 * MINUTE)
+
+
+def test_a_clock_that_stands_still_is_heard_again_and_again() -> None:
+    """Rows with one and the same time are different ones if they come one after the other; the last one counts."""
+    dates, row = RowDates(), Upload("a", NOW + YEAR)
+    new = [dates.date([row], NOW + minute * MINUTE, is_new=True)[0][0].at for minute in (0, 5)]
+
+    assert new == [NOW, NOW + 5 * MINUTE]
+    assert dates.anew().date([row], NOW + HOUR_US)[0] == [Upload("a", NOW + 5 * MINUTE)]
+
+
+def test_only_so_many_are_remembered() -> None:
+    """The latest ones, and none that is too long ago to matter."""
+    dates = RowDates()
+    dates.date([Upload("a", NOW + YEAR + number) for number in range(MOST_AHEAD + 5)], NOW, is_new=True)
+    remembered = dates.ahead_since(NOW)
+
+    assert len(remembered) == MOST_AHEAD
+    assert remembered[0][1] == NOW + YEAR + 5
+    assert dates.ahead_since(NOW + 1) == dates.ahead_since(0) == []
+
+
+@PROPERTY
+@given(
+    offsets=st.lists(st.integers(-(10**9), 10**9)), blocks=st.integers(0, 5), is_end=st.booleans(), is_new=st.booleans()
+)
+def test_every_row_counts_and_none_later_than_the_clocks_differ(
+    offsets: list[int], blocks: int, *, is_end: bool, is_new: bool
+) -> None:
+    """Whatever the rows and the blocks are; what is not dated ahead stays as it is."""
+    dates, rows = RowDates(), [Upload("a", NOW + offset) for offset in offsets]
+    for begin in range(0, len(rows), blocks + 1):
+        block = rows[begin : begin + blocks + 1]
+        found, ahead = dates.date(block, NOW, is_end=is_end, is_new=is_new)
+
+        assert [row.host for row in found] == [row.host for row in block]
+        assert all(row.at <= NOW + LIMIT for row in found)
+        assert ahead <= sum(row.at > NOW + LIMIT for row in block)
+        assert is_new or all(one == row for one, row in zip(found, block, strict=True) if row.at <= NOW + LIMIT)

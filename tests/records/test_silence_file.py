@@ -40,6 +40,15 @@ def add(file: SilenceFile, silence: Silence) -> None:
     file.add(silence, NOW)
 
 
+@pytest.mark.parametrize(("written", "meant"), [("bür*", "b%C3%BCr*"), ("b%C3%BCr*", "b%C3%BCr*"), ("*@a", "*@a")])
+def test_a_glob_is_read_for_the_names_that_hosts_are_known_by(written: str, meant: str, tmp_path: Path) -> None:
+    """However a silence came into the file, it means what the command would make of it."""
+    file = SilenceFile(tmp_path / "state")
+    add(file, msgspec.structs.replace(lasting("a", NOW + 1), hosts=written))
+
+    assert [one.hosts for one in file.load()] == [meant]
+
+
 def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     """To the microsecond, with and without a symptom."""
     file = SilenceFile(tmp_path / "state")

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.model.fleet import Fleet
+from fleet_health.model.history import HistorySnapshot
 from fleet_health.service.memory import SavedState, Saving
+from fleet_health.service.restoring import with_urls_undone
 
 SECOND = 1_000_000
+NEW, OLD = "b%C3%BCro", "b%25C3%25BCro"
 
 
 def memory(at: int, *incidents: Incident) -> SavedState:
@@ -35,3 +38,31 @@ def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
         True,
         True,
     ]
+
+
+def named(host: str, *, uploader: str, are_urls_undone: bool) -> SavedState:
+    """Make a state in which a host has an incident that explains another's, and a past."""
+    pair = (host, "fatal-only")
+    return SavedState(
+        incidents=Snapshot(
+            open=[Incident(*pair, 0, explains=frozenset({(host, "unstamped")}))],
+            released=[(pair, 1)],
+            openings=[(pair, [0])],
+        ),
+        history=HistorySnapshot(0, 1, {host: 1}),
+        uploads={uploader: 1},
+        are_urls_undone=are_urls_undone,
+    )
+
+
+def test_a_state_of_an_earlier_build_has_the_names_of_today() -> None:
+    """A name that stood encoded in an access line is undone; not so one that the index has, or a second time."""
+    old = named(OLD, uploader=NEW, are_urls_undone=False)
+    rest = [
+        named(OLD, uploader=OLD, are_urls_undone=False),
+        named("50%25", uploader=NEW, are_urls_undone=False),
+        named(OLD, uploader=NEW, are_urls_undone=True),
+    ]
+
+    assert with_urls_undone(old) == named(NEW, uploader=NEW, are_urls_undone=False)
+    assert [with_urls_undone(one) for one in rest] == rest

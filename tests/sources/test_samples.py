@@ -8,10 +8,12 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
 from fleet_health.config.loading import load
+from fleet_health.model.host_name import host_name
 from fleet_health.sources.journal.samples import journal_command, sample_lines
 from tests.rig.site import now_us
 
@@ -73,18 +75,24 @@ def test_a_journal_that_is_not_there_shows_nothing(settings: JournalSettings, tm
     assert sample_lines(replace(settings, directory=tmp_path / "none"), ["a"], 0, now_us()) == {}
 
 
-@pytest.mark.parametrize("host", ["a.b", "x'y", "-n", "$(id)", "a b"])
+@pytest.mark.parametrize(
+    "host", ["a.b", "x'y", "-n", "$(id)", "a b", "büro", "aa:bb:cc", "a/b", "𝄞", "`id`\n", "x" * 200, "ü" * 60]
+)
 def test_the_command_shows_the_lines_of_the_host(host: str, site: Site, settings: JournalSettings) -> None:
-    """Run by a shell it shows them, whatever the host is called, and nobody else's."""
-    for one in (host, "aXb", "other"):
+    """Run by a shell it shows them, whatever the host is called and however it is written, and nobody else's."""
+    ways = [host] if host.isprintable() else []
+    ways += [quote(host), quote(host, safe="").lower(), json.dumps(host)[1:-1]]
+    for one in (*ways, "aXb", "other", "b%C3%A4ro"):
         site.answer(one, 412)
     site.sync_journal()
 
-    command = journal_command(settings, host, now_us() - MINUTE)
+    command = journal_command(settings, host_name(host), now_us() - MINUTE)
     done = subprocess.run(["sh", "-c", f"{command} --output=json"], capture_output=True, text=True, check=True)
 
-    (line,) = [json.loads(line)["MESSAGE"] for line in done.stdout.splitlines()]
-    assert f"/{host}/" in line
+    lines = [json.loads(line)["MESSAGE"] for line in done.stdout.splitlines()]
+    assert [line.split("/v1/episodes/")[1].rpartition("/e")[0] for line in lines] == ways
+    assert command.isascii()
+    assert command.isprintable()
 
 
 def test_the_command_names_another_journal(settings: JournalSettings) -> None:

@@ -27,7 +27,7 @@ from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_S
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live, admit_until
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
@@ -37,7 +37,7 @@ from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service import logging as logs
 from fleet_health.service.catch_up import recorded, unsent
-from fleet_health.service.memory import newest_alert_at, past_alerts, saved_incidents
+from fleet_health.service.memory import SavedState, newest_alert_at, past_alerts, saved_state
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
 from fleet_health.sources.once import read_index, read_journal
@@ -111,26 +111,28 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
+    memory = saved_state(settings.state_directory) or SavedState()
     lookback = lookback_of(settings.detectors())
     fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
-    newest: dict[str, Instant] = {}
+    newest: dict[str, Instant] = {INDEX: 0}
     unread: dict[Path, str] = {}
     is_live = options.now is None
     try:
         for receiver in settings.receivers:
-            later, not_read = _read_index(fleet, receiver, now, lookback.uploads_us, newest, is_live=is_live)
-            newest |= later
-            unread |= not_read
+            dates = memory.row_dates(receiver)
+            unread |= _read_index(fleet, receiver, now, lookback.uploads_us, dates, is_live=is_live)
+            newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
+            newest[INDEX] = max(newest[INDEX], newest_at)
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     for receiver in settings.receivers:
         newest |= _read_journal(fleet, receiver, now, lookback.traffic_us, newest, is_live=options.now is None)
     # As of a past instant, what a service knows now is not what it knew then.
-    saved = saved_incidents(settings.state_directory) if options.now is None else None
+    saved = memory.incidents if options.now is None else None
     behind = None
     if options.now is None:
-        behind = _contradiction(settings, {**newest, SAVED_STATE: None if saved is None else saved.at}, now)
+        behind = _contradiction(settings, {**newest, SAVED_STATE: memory.incidents.at}, now)
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
@@ -145,34 +147,22 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read_index(
-    fleet: Fleet,
-    receiver: ReceiverSettings,
-    now: Instant,
-    lookback_us: int,
-    newest: Mapping[str, Instant],
-    *,
-    is_live: bool,
-) -> tuple[dict[str, Instant], dict[Path, str]]:
-    """Take the index of a receiver into the fleet.
-
-    Returns:
-        Its newest row, if that is later than what is known; and which rotated files could not be read, and why.
-
-    """
+    fleet: Fleet, receiver: ReceiverSettings, now: Instant, lookback_us: int, dates: RowDates, *, is_live: bool
+) -> dict[Path, str]:
+    """Take the index of a receiver into the fleet; return which rotated files could not be read, and why."""
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
-    admit, until = (admit_live, now + FUTURE_LIMIT_US) if is_live else (admit_until, now)
-    newest_at: Instant = 0
+    until = now + FUTURE_LIMIT_US if is_live else now
 
     def take_in(uploads: Sequence[Upload]) -> None:
-        nonlocal newest_at
-        newest_at = max(newest_at, *(upload.at for upload in uploads), 0)
-        fleet.record_uploads(receiver.name, admit(uploads, now)[0])
+        # Whoever uploaded before that is not watched, and was not lost by any service either.
+        watched = [upload for upload in uploads if now - lookback_us <= upload.at <= until]
+        fleet.record_uploads(receiver.name, watched)
 
-    index, source = read_index(receiver.index, now - lookback_us, until, take_in), named("index", receiver.name)
+    present, source = max(now, clock.now()), named("index", receiver.name)
+    index = read_index(receiver.index, now - lookback_us, until, take_in, now=present, dates=dates)
     fleet.coverage += (replace(index.coverage, source=source),)
     _report(index.rejections, source)
-    newest_at = no_later_than_written(newest_at, receiver.index.path) or 0
-    return {INDEX: max(newest.get(INDEX, 0), newest_at)}, index.unread
+    return index.unread
 
 
 def _read_journal(
@@ -250,9 +240,10 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
     """Return an engine that goes on from the state of the service, if there is one."""
     rules = settings.rules()
     # Only a service that evaluates tells since when an incident has stood. Without one each would open anew at every
-    # check, and never outlast its grace.
+    # check, and never outlast its grace, nor the time that its host is given after a suppression.
     if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
-        rules = replace(rules, policy=replace(rules.policy, grace_us=lambda *_: 0))
+        policy = replace(rules.policy, grace_us=lambda *_: 0, absence_us=lambda *_: 0)
+        rules = replace(rules, policy=policy)
     engine = Engine(rules)
     if saved is not None:
         engine.incidents.restore(saved)
@@ -310,7 +301,9 @@ def _notify(
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
     due = [
-        replace(by_key[alert.dedup_key], finding=alert.finding) if alert.dedup_key in by_key else alert
+        replace(by_key[alert.dedup_key], finding=alert.finding, after=alert.after)
+        if alert.dedup_key in by_key
+        else alert
         for alert in outcome.alerts
     ]
     new = frozenset(alert.dedup_key for alert in due)

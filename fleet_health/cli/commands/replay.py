@@ -19,11 +19,12 @@ from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.replay.parallel import processors
-from fleet_health.replay.past import Past
+from fleet_health.replay.past import Past, Present
 from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
+from fleet_health.service.memory import SavedState, saved_state
 from fleet_health.sources.once import allow_many_files, ensure_readable
 
 if TYPE_CHECKING:
@@ -133,11 +134,13 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
+    memory = saved_state(settings.state_directory) or SavedState()
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
         lookback = lookback_of(settings.detectors())
         for receiver in settings.receivers:
-            past.read(receiver, lookback, (since, until), progress.reach, is_alone=processes == 1)
+            present = Present(clock.now(), memory.row_dates(receiver))
+            past.read(receiver, lookback, (since, until), progress.reach, is_alone=processes == 1, present=present)
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)

@@ -18,8 +18,9 @@ from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.coverage import Share
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, admit_live
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
 from fleet_health.model.subject import named
+from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import BLANK_LINE, Rejection
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 _DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUNT
 _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
 
-_FUTURE = Rejection("row from the future, taken as now", "")
+FUTURE = Rejection("row from the future, taken as now", "")
 
 # Among so many rows at the begin of a file is one that is dated, or none is.
 _FIRST_ROWS = 100
@@ -60,6 +61,7 @@ class IndexFollower(Follower):
         deliver: Callable[[Iterable[Upload]], None],
         clock: Callable[[], Instant],
         receiver: str = "",
+        dates: RowDates | None = None,
     ) -> None:
         """Prepare to follow.
 
@@ -69,9 +71,12 @@ class IndexFollower(Follower):
             deliver: Takes the uploads.
             clock: Tells the present.
             receiver: The name of the receiver, if there are several.
+            dates: Dates the rows; None if no row is known to have been dated ahead.
 
         """
         super().__init__(named("index", receiver), clock)
+        self.dates = RowDates() if dates is None else dates
+        self._is_reading_new = False  # what is read has been written since the last look
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
@@ -82,6 +87,7 @@ class IndexFollower(Follower):
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
+        self._file_written_at: Instant | None = None
         # What was read and not taken in yet: a read that was late is still good.
         self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int], Share]] = deque()
         self._is_closed = False
@@ -91,10 +97,14 @@ class IndexFollower(Follower):
         # call, because a thread costs a hop.
         is_end = False
         while not is_end:
+            # Where a row may be one that was dated ahead, its place among the others matters. Asked for here, because
+            # the memory of such rows belongs to the loop.
+            plain_until = min(self._clock() + FUTURE_LIMIT_US, self.dates.plain_until)
             try:
-                await call_at(self._path, self._read_block)
+                await call_at(self._path, self._read_block, plain_until)
             finally:  # also if it is late, for the one before it may have been late, too
                 is_end = self._take_in_what_was_read()
+            self._note_unread()
             if not is_end:
                 self._progress()
 
@@ -105,20 +115,21 @@ class IndexFollower(Follower):
             block, parsed, share = self._read.popleft()
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
-                self._is_opened_anew = True
+                self._is_opened_anew, self._is_reading_new = True, False
             self.state.begins_at = self._extent.begins_at
             self.state.note(share)
             self._take_in(block, *parsed)
-            self._note_unread()
             is_end = block.is_end and not block.event
+            self._is_reading_new |= is_end
         return is_end
 
-    def _read_block(self) -> None:
+    def _read_block(self, plain_until: Instant) -> None:
         try:
             block = self._tail.read()
             self.state.newest_at = self._written_at(block.lines)
             self._extent.note(self._parser, block.lines)
-            parsed = self._parser.parse_latest(block.lines, self._clock() + FUTURE_LIMIT_US)
+            self._file_written_at = no_later_than_written(NEVER, self._path)
+            parsed = self._parser.parse_latest(block.lines, plain_until)
             self._read.append((block, parsed, share_of(self._parser, block.lines, *parsed)))
         finally:
             if self._is_closed:  # while this read hung
@@ -132,12 +143,18 @@ class IndexFollower(Follower):
 
     def _take_in(self, block: Block, rows: list[Upload], rejections: list[Rejection], count: int) -> None:
         now = self._clock()
-        # Who uploaded before that is not watched, and must not take the place of who is.
-        uploads, ahead = admit_live([row for row in rows if row.at >= now - self._lookback_us], now)
-        rejections += block.rejections + [_FUTURE] * ahead
+        uploads, ahead = self.dates.date(
+            rows,
+            now,
+            written_at=self._file_written_at,
+            is_end=block.is_end,
+            is_new=self._is_reading_new and not block.is_again,
+        )
+        rejections += block.rejections + [FUTURE] * ahead
         if not block.is_again:
             self._count(count, rejections)
-        self._deliver(uploads)
+        # Who uploaded before that is not watched, and must not take the place of who is.
+        self._deliver([upload for upload in uploads if upload.at >= now - self._lookback_us])
 
     def _note_unread(self) -> None:
         """Note which rotated files could not be read; each reason is logged once."""
@@ -148,12 +165,13 @@ class IndexFollower(Follower):
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
+            self._is_opened_anew = False
             self._unwatch()
             try:
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
+                self._is_opened_anew = True
                 return False  # as the next read will report
-            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:

@@ -11,9 +11,11 @@ import time
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import SourceUnavailable, shell_safe
+from fleet_health.model.host_name import own_name
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import SUCCESS
+from fleet_health.parsing.logged_name import pattern_for
 from fleet_health.parsing.redaction import without_secrets
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import log_parser
@@ -87,16 +89,11 @@ def journal_command(settings: JournalSettings, host: str, since: Instant) -> str
     if settings.namespace is not None:
         words.append(f"--namespace=+{settings.namespace}")
     if host:
-        words.append(f"--grep={_literal(host)}")
+        words.append(f"--grep={pattern_for(own_name(host))}")
     # What systemd logs about the units has none of these fields.
     for number, fields in enumerate(settings.match if host or not settings.units else ()):
         words += ["+", *fields] if number else fields
     return shlex.join(words)
-
-
-def _literal(text: str) -> str:
-    """Write a text as a pattern that matches just it."""
-    return "".join(character if character.isalnum() or character in "-_" else f"[{character}]" for character in text)
 
 
 def _shown(message: bytes) -> str:

@@ -1,0 +1,93 @@
+r"""A host's name as it stands in a log line, and the name itself.
+
+A host has one name, and every log writes it in its own way. The path and the query of a request are percent-encoded,
+and servers log them like that: uvicorn writes `b%C3%BCro` for `büro`, and `aa%3Abb` for `aa:bb`. JSON escapes
+characters (`\u00fc`), nginx and Apache escape bytes (`\xC3\xBC`). Each of these is undone once and no more: who asks
+for `%2576` uploads as `%76`, and not as `v`.
+
+The reverse is a pattern that finds a name in lines, however it is written there.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, unquote_plus
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# What leads up to a name in its own word, which a blank or a quote begins.
+_lead = re.compile(r"""[^\s"']*\Z""").search
+_escaped_octets = re.compile(r"(?:\\x[0-9A-Fa-f]{2})+")
+_REPLACEMENT = "\ufffd"
+_SHORT_ESCAPES = {'"': r"\"", "\\": r"\\", "/": r"\/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
+_UNRESERVED = frozenset("-._~")
+
+
+def logged_name(line: str, begin: int, end: int) -> str:
+    """Return the name that stands between two offsets of a log line, without the encodings of the log and the URL.
+
+    Percent-encoding is undone in a URL only, which is where a path or a query leads up to the name in the same word: an
+    application's own `host=50%25` means what it says. As in receivers, octets that are not UTF-8 become U+FFFD.
+    """
+    name = line[begin:end]
+    if "%" not in name and "\\" not in name and "+" not in name:
+        return name
+    found = _lead(line, 0, begin)
+    lead = found[0] if found else ""
+    is_query = "?" in lead or "&" in lead or line.startswith("&", end)
+    is_url = is_query or "/" in lead
+    if "\\" in name:
+        if line.lstrip().startswith("{"):
+            with suppress(msgspec.DecodeError, UnicodeEncodeError):
+                name = msgspec.json.decode(f'"{name}"', type=str)
+        elif is_url:
+            name = _escaped_octets.sub(_decoded, name)
+    if not is_url:
+        return name
+    return unquote_plus(name) if is_query else unquote(name)
+
+
+def _decoded(octets: re.Match[str]) -> str:
+    return bytes.fromhex(octets[0].replace("\\x", "")).decode("utf-8", "replace")
+
+
+def pattern_for(name: str) -> str:
+    r"""Return a PCRE that finds a name in lines, however a log writes it; of printable ASCII characters only.
+
+    It is for matching octets, as `journalctl --grep` does: a character beyond ASCII stands there as `\xc3\xbc`.
+    """
+    return "".join(map(_any_way, name))
+
+
+def _any_way(character: str) -> str:
+    if character.isascii() and (character.isalnum() or character in _UNRESERVED):
+        return character if character.isalnum() or character in "-_" else f"[{character}]"
+    return f"(?:{'|'.join(_ways(character))})"
+
+
+def _ways(character: str) -> Iterator[str]:
+    """Return each way in which a log may write a character that a URL encodes."""
+    if character == _REPLACEMENT:
+        yield from (r"(?:%[89A-Fa-f][0-9A-Fa-f])+", r"(?:\\x[89A-Fa-f][0-9A-Fa-f])+", r"[\x80-\xff]+")
+        return
+    is_octet = "\udc80" <= character <= "\udcff"  # one that was not UTF-8 in the line
+    octets = [f"{octet:02x}" for octet in character.encode("utf-8", "surrogateescape" if is_octet else "surrogatepass")]
+    yield "".join(f"\\x{octet}" for octet in octets)
+    for mark in ("%", r"\\x"):
+        yield "".join(mark + _any_case(octet) for octet in octets)
+    if not is_octet:
+        units = character.encode("utf-16-be", "surrogatepass").hex()
+        yield "".join(rf"\\u{_any_case(units[at : at + 4])}" for at in range(0, len(units), 4))
+    if character == " ":
+        yield r"\+"
+    elif character in _SHORT_ESCAPES:
+        yield r"\\" + _SHORT_ESCAPES[character]
+
+
+def _any_case(digits: str) -> str:
+    return "".join(digit if digit.isdigit() else f"[{digit.upper()}{digit}]" for digit in digits)

@@ -1,0 +1,64 @@
+"""One host by several names (G12): each source writes a name in its own way, and it is one host all the same."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pytest
+
+from fleet_health.cli.client import ask
+from tests.rig.site import now_us
+
+if TYPE_CHECKING:
+    from tests.conftest import RunCommand, Site, StartService
+
+MINUTE_US = 60_000_000
+WELL = {"büro": "b%C3%BCro", "aa:bb:cc": "aa:bb:cc", "a b": "a%20b", "50%": "50%25"}
+REFUSED = {"$(id)'\n": "%24%28id%29%27%0A", "-ü": "%2D%C3%BC"}
+
+
+@pytest.mark.fault("G12", rig="service", says="the index has a name, uvicorn its encoding; the command finds its lines")
+def test_G12_a_name_that_a_url_encodes_is_one_host(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """Neither source lacks it, it is shown once, its lines are found, and one glob matches it everywhere."""
+    site.configure('hosts.expected = ["aa:*"]\n[[overrides]]\nhosts = ["bür?"]\ndetectors.silent.after = "2h"\n')
+    begin_us = now_us() - 25 * MINUTE_US
+    for minute in range(24):
+        at_us = begin_us + minute * MINUTE_US
+        for host in WELL:
+            site.upload(host, at_us=at_us)
+            site.answer(quote(host), 201, at_us=at_us)
+        for host in REFUSED:
+            if minute % 2:
+                site.answer(quote(host), 412, at_us=at_us)
+    site.sync_journal()
+    site.upload("well")
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) >= len(REFUSED), "the alerts")
+        service.until_evaluated_anew()
+        control = site.directory / "control.sock"
+        document = ask(control, {"command": "status"})
+        request = {"command": "silence", "symptom": None, "for_s": 3600, "reason": "x"}
+        by_socket = ask(control, request | {"hosts": "bür*"})["silence"]["hosts"]
+        by_command = run_command(
+            "silence", "bür*", "--for", "1h", "--reason", "x", "--config", site.config
+        ).stdout.split()[1]
+        wanted = ask(control, {"command": "status", "hosts": ["bür*", "-ü"]})
+        explained = ask(control, {"command": "explain", "host": "büro"})
+
+    assert site.alerted() == sorted((name, "fatal-only") for name in REFUSED.values())
+    assert {one["host"] for one in document["hosts"]} == {"well", *WELL.values(), *REFUSED.values()}
+    assert by_socket == by_command == "b%C3%BCr*"
+    assert {one["host"] for one in wanted["hosts"]} == {"b%C3%BCro", "%2D%C3%BC"}
+    assert explained["host"] == "b%C3%BCro"
+    for row in site.alert_rows():
+        done = subprocess.run(
+            ["sh", "-c", f"{row['command']} --output=json"], capture_output=True, text=True, check=True
+        )
+        lines = [json.loads(line)["MESSAGE"] for line in done.stdout.splitlines()]
+        (host,) = [host for host, name in REFUSED.items() if name == row["host"]]
+        assert (len(lines), {line.split("/")[3] for line in lines}) == (12, {quote(host)})

@@ -1,0 +1,82 @@
+"""A host has one name, in whichever way a log writes it."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_health.parsing.logged_name import logged_name, pattern_for
+from tests.rig.properties import tried
+
+PROPERTY = tried(300)
+NAMES = st.text(st.sampled_from("aZ0-.%~_+ \\\"'/:éü€𝄞$`\n"), min_size=1, max_size=12)
+
+
+def named(line: str) -> str:
+    """Return the name that stands between `<` and `>` in a line."""
+    begin = line.index("<")
+    line = line.replace("<", "", 1)
+    end = line.index(">")
+    return logged_name(line[:end] + line[end + 1 :], begin, end)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        pytest.param('"PUT /v1/<b%C3%BCro>/e HTTP/1.1" 201', "büro", id="a path"),
+        pytest.param('"PUT /v1/<b%c3%bcro>/e HTTP/1.1" 201', "büro", id="small hex digits"),
+        pytest.param('"PUT /v1/<büro>/e HTTP/1.1" 201', "büro", id="a path that the server has decoded"),
+        pytest.param('"PUT /v1/<aa%3Abb>/e HTTP/1.1" 201', "aa:bb", id="a plain character that the server encodes"),
+        pytest.param('"PUT http://r/v1/<a%20b>/e HTTP/1.1" 201', "a b", id="a whole URL"),
+        pytest.param('"PUT /v1/<b%25C3%25BCro>/e HTTP/1.1" 201', "b%C3%BCro", id="encoded twice, undone once"),
+        pytest.param('"PUT /v1/<%2576ictim>/e HTTP/1.1" 201', "%76ictim", id="an encoded escape of another name"),
+        pytest.param('"PUT /v1/<50%>/e HTTP/1.1" 201', "50%", id="a percent sign that escapes nothing"),
+        pytest.param('"PUT /v1/<a%2Fvictim>/e HTTP/1.1" 201', "a/victim", id="an encoded slash"),
+        pytest.param('"PUT /v1/<a%0Ab%00>/e HTTP/1.1" 201', "a\nb\0", id="control characters"),
+        pytest.param('"PUT /v1/<b%FCro>/e HTTP/1.1" 201', "b\ufffdro", id="octets that are not UTF-8"),
+        pytest.param('"PUT /v1/<bu%CC%88ro>/e HTTP/1.1" 201', "bu\u0308ro", id="another normal form, another name"),
+        pytest.param('"PUT /v1/<a+b>/e HTTP/1.1" 201', "a+b", id="a plus sign in a path"),
+        pytest.param('"PUT /v1?host=<a+b%C3%BC>&e=1 HTTP/1.1" 201', "a bü", id="a query"),
+        pytest.param('"PUT /v1?e=1&host=<a%2Bb> HTTP/1.1" 201', "a+b", id="a plus sign in a query"),
+        pytest.param('"PUT" "/v1" "host=<a+b>&e=1" 201', "a b", id="a query in a field of its own"),
+        pytest.param("method=PUT path=/v1/<b%C3%BCro>/e status=201", "büro", id="a path behind its key"),
+        pytest.param("WARNING: missing stamp host=<50%25>, refused", "50%25", id="the application's own word"),
+        pytest.param("upload of <a+b\\x41%20> refused", "a+b\\x41%20", id="its own word in a sentence"),
+        pytest.param('"PUT /v1/<b\\xC3\\xBCro>/e HTTP/1.1" 201', "büro", id="octets that nginx escapes"),
+        pytest.param('"PUT /v1/<b\\xfcro>/e HTTP/1.1" 201', "b\ufffdro", id="such octets that are not UTF-8"),
+        pytest.param('{"uri":"/v1/<b%C3%BCro>/e"}', "büro", id="a path in JSON"),
+        pytest.param('{"uri":"/v1/<b\\u00fcro>/e"}', "büro", id="a path that JSON escapes"),
+        pytest.param('{"host":"<b\\u00fcro>"}', "büro", id="a name that JSON escapes"),
+        pytest.param('{"host":"<50%25+>"}', "50%25+", id="a name in JSON that is no part of a URL"),
+        pytest.param('{"host":"<a\\xC3>"}', "a\\xC3", id="what is no JSON"),
+    ],
+)
+def test_a_name_is_without_the_encodings_of_its_line(line: str, name: str) -> None:
+    """Each is undone once, and percent-encoding only where the name stands in a URL."""
+    assert named(line) == name
+
+
+@PROPERTY
+@given(name=NAMES)
+def test_what_is_encoded_is_undone_and_found(name: str) -> None:
+    """Whatever the name is, in a path, in JSON, or as it is; and the pattern is of printable ASCII."""
+    pattern = pattern_for(name)
+    assert pattern.isascii()
+    assert pattern.isprintable()
+    for written in (quote(name, safe=""), quote(name), json.dumps(name)[1:-1], name):
+        octets = written.encode()
+        assert re.search(pattern.encode(), b"<" + octets + b">"), written
+    encoded = quote(name, safe="")
+    assert logged_name(f"/v1/{encoded}/e", 4, 4 + len(encoded)) == name
+
+
+@PROPERTY
+@given(line=st.text(), begin=st.integers(0, 20), length=st.integers(0, 20))
+def test_no_line_makes_it_raise(line: str, begin: int, length: int) -> None:
+    """Whatever a client may write."""
+    logged_name(line, begin, begin + length)
