@@ -434,7 +434,7 @@ def _print(
         _say(_json({**counts, **coverage, "unread": unread_rows(unread)}))
     else:
         for one, gap in missing:
-            _say(printable(f"not read: {gap.in_words(one.source)}"))
+            _say(printable(f"not seen: {gap.in_words(one.source)}"))
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
         for line_of_file in unread_lines(unread):
