@@ -111,6 +111,7 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         replay.take(evaluation)
         of_replay = in_words(list(replay.decisions))
         due = sum(one.at <= now for one in events)
+        saved_uploads: list[Observation | UnitState] = [Upload(host, at) for host, at in service.fleet.uploads.items()]
         service.feed(events[fed:due])
         fed = due
         # `check` reads the state that the service saved at its latest tick, and everything that the sources hold.
@@ -118,6 +119,7 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         saved = msgspec.json.decode(msgspec.json.encode(service.engine.incidents.snapshot()), type=Snapshot)
         checked.incidents.restore(saved)
         beside = Service(configured)
+        beside.feed(saved_uploads)
         beside.feed(readable(events[:due], configured, now))
         beside.fleet.lost = checked.incidents.once_uploaded
         service.fleet.lost = service.engine.incidents.once_uploaded

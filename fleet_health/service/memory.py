@@ -101,15 +101,17 @@ class SavedState(SavedReceiver):
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
-        saved = {"": self, **self.receivers}.get(receiver.name)
-        return RowDates(saved.ahead_rows if saved is not None and saved.is_of(receiver) else ())
+        return RowDates(self.known_of(receiver).ahead_rows)
+
+    def known_of(self, receiver: ReceiverSettings) -> KnownSources:
+        """Return what is known of the sources of a receiver."""
+        return self._saved_of(receiver).known_by(receiver)
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Tell an intake that has read nothing yet what is known of its sources."""
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
-        saved = {one.name: self._saved_of(one) for one in receivers}
-        intake.known = {one.name: saved[one.name].known_by(one) for one in receivers}
-        if any(saved[one.name].is_of(one) for one in receivers):
+        intake.known = {one.name: self.known_of(one) for one in receivers}
+        if any(self._saved_of(one).is_of(one) for one in receivers):
             intake.known_newcomers = self.newcomers
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)

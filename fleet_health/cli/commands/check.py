@@ -27,6 +27,7 @@ from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_S
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.model.observation import UnitState
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -128,6 +129,9 @@ def run(options: argparse.Namespace) -> int:
     rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
         for receiver in settings.receivers:
+            if is_live:  # a service that starts goes on from these, too
+                known = memory.known_of(receiver).uploads
+                fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.items() if at <= now])
             dates = memory.row_dates(receiver)
             unread |= _read_index(fleet, receiver, now, rows_since[receiver.name], dates, is_live=is_live)
             newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
