@@ -13,9 +13,10 @@ from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, lookback_of, under_a_clock_behind
 from fleet_health.detectors.hidden import hidden_verdicts
+from fleet_health.model.subject import general
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleet_health.alerting.incidents import Outcome
     from fleet_health.alerting.lifecycle import Decision
@@ -40,6 +41,13 @@ class Circumstances:
     seen: frozenset[str] = frozenset({"index", "journal"})
     is_stepped: bool = False
     latest_at: Instant | None = None
+
+
+def seen_sources(is_seen: Mapping[str, bool]) -> frozenset[str]:
+    """Return the names of the sources that are seen; and `index` or `journal` if that of every receiver is."""
+    kinds = {general(name) for name in is_seen}
+    of_every = {kind for kind in kinds if all(seen for name, seen in is_seen.items() if general(name) == kind)}
+    return frozenset(name for name, seen in is_seen.items() if seen) | of_every
 
 
 STEADY = Circumstances()
@@ -134,4 +142,9 @@ def evaluate_at(
         return replace(evaluation, not_evaluated=not_evaluated)
     gone = evict(fleet, lookback_of(detectors), now) if forgets else {}
     fleet.lost |= gone.keys()
-    return replace(evaluate(fleet, evaluating, now, incidents), gone=gone, not_evaluated=not_evaluated)
+    return replace(
+        evaluate(fleet, evaluating, now, incidents),
+        gone=gone,
+        not_evaluated=not_evaluated,
+        is_clock_stepped=circumstances.is_stepped,
+    )

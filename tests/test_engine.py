@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 MINUTE_US = 60 * SECOND_US
 NOON = 1_795_435_200_000_000
+SEEN_WHOLE = (Coverage("index"), Coverage("journal"))
 TICKS = 24
 HOSTS = ("pi-1", "pi-2", "pi-3", "expected")
 MINUTES = st.integers(-60, 5 * TICKS)
@@ -79,7 +80,7 @@ class Service:
     def __init__(self, configured: Settings) -> None:
         self.engine = Engine(configured.rules())
         self.fleet = Fleet(configured.host_limit, configured.ignored, configured.expected)
-        self.fleet.coverage = (Coverage("index"), Coverage("journal"))
+        self.fleet.coverage = SEEN_WHOLE
 
     def feed(self, seen: list[Observation | UnitState]) -> None:
         """Take in what the sources showed."""
@@ -96,7 +97,7 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
     suppressions_at = replay.suppressions
     observed = [(one.at, "", one) for one in events]
     span = (NOON - 1, NOON + TICKS * 5 * MINUTE_US)
-    evaluating = evaluated(watched, {"": ()}, observed, span, lambda: (replay.open, replay.lost))
+    evaluating = evaluated(watched, SEEN_WHOLE, observed, span, lambda: (replay.open, replay.lost))
     fed = 0
     for evaluation in evaluating:
         now = evaluation.at

@@ -33,6 +33,8 @@ class Alert:
         detected_at: The instant.
         evidence: What else is known of its host; None if it is no host's.
         command: A command that shows the journal's lines about it; empty if there is none.
+        after: When the incident before it, of the same host and symptom, was resolved, if in the same hour; else None.
+            Alerts up to then were of that one.
 
     """
 
@@ -40,10 +42,11 @@ class Alert:
     detected_at: Instant
     evidence: Evidence | None = None
     command: str = ""
+    after: Instant | None = None
 
     @property
     def dedup_key(self) -> str:
-        """The key under which this alert is given only once."""
+        """The key that all alerts of the host and symptom in this UTC hour have; an incident gives only one."""
         return dedup_key(self.finding.host, self.finding.symptom, self.detected_at)
 
     def row(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Which alerts were given in which hour: each is given once in it.
+"""Which alerts were given in which hour: an incident's is given once in it.
 
 Keys are held by the hour that their row was detected in, so a row that carries a key of another hour (written by hand,
 or by a clock that was wrong) suppresses nothing.
@@ -54,6 +54,10 @@ class DedupKeys:
     def add(self, key: str, at: Instant) -> None:
         """Record an alert that was given at an instant."""
         self.by_hour.setdefault(utc_hour(at), set()).add(key)
+
+    def discard(self, pair: Pair, at: Instant) -> None:
+        """Forget that the hour of an instant has had its alert of a host and symptom: that incident was resolved."""
+        self.by_hour.get(utc_hour(at), set()).discard(dedup_key(*pair, at))
 
     def has(self, pair: Pair, at: Instant) -> bool:
         """Return whether the hour of an instant has had its alert of a host and symptom."""

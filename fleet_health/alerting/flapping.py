@@ -29,11 +29,13 @@ class Flap(msgspec.Struct):
     Attributes:
         changed_at: Its latest opening or end.
         is_notified: Whether it has been said. Only then is nothing more said of it.
+        notified_at: When; None if it was not, or an earlier release took this down.
 
     """
 
     changed_at: Instant
     is_notified: bool = False
+    notified_at: Instant | None = None
 
 
 class Flapping:
@@ -42,21 +44,27 @@ class Flapping:
     Attributes:
         openings: Host and symptom -> when it opened within the last day.
         flaps: Host and symptom -> how it flaps, for those that do.
+        settled: Host -> since when and until when it flapped, as long as nobody was notified that it no longer does.
 
     """
 
     def __init__(
-        self, openings: dict[Pair, list[Instant]] | None = None, flaps: dict[Pair, Flap] | None = None
+        self,
+        openings: dict[Pair, list[Instant]] | None = None,
+        flaps: dict[Pair, Flap] | None = None,
+        settled: dict[str, tuple[Instant, Instant]] | None = None,
     ) -> None:
         self.openings = openings or {}
         self.flaps = flaps or {}
+        self.settled = settled or {}
         self.notified_hosts: set[str] = set()
         """The hosts of which it was said by who was killed before that could be saved."""
 
     def copy(self) -> Flapping:
         """Return a copy that does not change with this one."""
         openings = {pair: list(ats) for pair, ats in self.openings.items()}
-        return Flapping(openings, {pair: Flap(flap.changed_at, flap.is_notified) for pair, flap in self.flaps.items()})
+        flaps = {pair: Flap(flap.changed_at, flap.is_notified, flap.notified_at) for pair, flap in self.flaps.items()}
+        return Flapping(openings, flaps, dict(self.settled))
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
         """Record an opening; with more than so many within a day it flaps."""
@@ -70,10 +78,6 @@ class Flapping:
     def close(self, pair: Pair, now: Instant) -> None:
         """Record an end."""
         self._change(pair, now)
-
-    def came_before(self, pair: Pair, opened_at: Instant) -> bool:
-        """Return whether something had opened within a day before it did at an instant."""
-        return any(at != opened_at for at in self.openings.get(pair, ()))
 
     def is_notified(self, pair: Pair) -> bool:
         """Return whether something flaps, and that has been said."""
@@ -105,20 +109,33 @@ class Flapping:
             for host, flapping in by_host.items()
         ]
 
-    def tell(self, host: str, pairs: Iterable[Pair]) -> None:
+    def tell(self, host: str, pairs: Iterable[Pair], now: Instant) -> None:
         """Record that it has been said which of these of a host flap."""
+        self.settled.pop(host, None)  # it flaps again before anybody heard that it did no more
         for pair in pairs:
             if pair[0] == host and pair in self.flaps:
-                self.flaps[pair].is_notified = True
+                self.flaps[pair].is_notified, self.flaps[pair].notified_at = True, now
+
+    def forget(self, host: str) -> None:
+        """Record that it has been said that a host flaps no more."""
+        self.notified_hosts.discard(host)
+        self.settled.pop(host, None)
+        self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair[0] != host or not flap.is_notified}
 
     def settle(self, now: Instant, quiet_us: int, limit: int) -> None:
         """Forget what is too long ago, what has held still, and beyond a limit what has opened least often.
 
         Names may come and go for a day without end; what has opened several times must not give way to these.
         """
-        for pair in [pair for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= quiet_us]:
+        still = {pair: flap for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= quiet_us}
+        for pair in still:
             del self.flaps[pair]
             self.openings.pop(pair, None)
+        flapping = {host for (host, _), flap in self.flaps.items() if flap.is_notified}
+        for (host, _), flap in still.items():
+            if flap.is_notified and host not in flapping:
+                since, until = self.settled.get(host, (flap.notified_at or flap.changed_at, flap.changed_at))
+                self.settled[host] = min(since, flap.notified_at or since), max(until, flap.changed_at)
         self.openings = {pair: ats for pair, ats in self.openings.items() if abs(now - ats[-1]) < _SPAN_US}
         if len(self.openings) > limit:
             self.openings = dict(nlargest(limit, self.openings.items(), key=lambda one: (len(one[1]), one[1][-1])))
@@ -127,8 +144,10 @@ class Flapping:
     def redate(self, latest: Instant) -> None:
         """Date nothing later than an instant."""
         self.openings = {pair: [min(at, latest) for at in ats] for pair, ats in self.openings.items()}
+        self.settled = {host: (min(since, latest), min(at, latest)) for host, (since, at) in self.settled.items()}
         for flap in self.flaps.values():
             flap.changed_at = min(flap.changed_at, latest)
+            flap.notified_at = None if flap.notified_at is None else min(flap.notified_at, latest)
 
     def _in_words(self, finding: Finding) -> str:
         count = len(self.openings[finding.host, finding.symptom])

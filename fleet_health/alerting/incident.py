@@ -23,7 +23,14 @@ class Incident(msgspec.Struct):
         last_notified_at: The latest alert of it; None if there was none, because it is inhibited or silenced.
         recovered_since: Since when it is seen to be over; None while it is not.
         lost_at: Since when its host is lost; None if it is not.
-        is_muted: Whether a silence has kept an alert of it back.
+        is_loss_notified: Whether that was reported.
+        first_notified_lost_at: When it was notified for the first time, if it was lost by then; else None.
+        is_muted: Whether a silence or a mute window has kept its first alert back.
+        is_held: Whether its cause, or that it flaps, has kept its first alert back.
+        is_absence_excused: Whether a mute window or a cause suppressed it at the latest evaluation: its host may not
+            have been able to upload, or nobody expected it to.
+        waits_until: Until when its host is given time to show that it is over, before it is notified unfound; None if
+            it need not be given any.
         explains: The incidents that it is the cause of.
         sign_at: The newest fact known when it was last found that would speak for an end; None if there was none. Only
             a newer one ends it.
@@ -41,7 +48,12 @@ class Incident(msgspec.Struct):
     last_notified_at: Instant | None = None
     recovered_since: Instant | None = None
     lost_at: Instant | None = None
+    is_loss_notified: bool = False
+    first_notified_lost_at: Instant | None = None
     is_muted: bool = False
+    is_held: bool = False
+    is_absence_excused: bool = False
+    waits_until: Instant | None = None
     explains: frozenset[Pair] = frozenset()
     sign_at: Instant | None = None
     heard_at: Instant | None = None
@@ -67,7 +79,8 @@ class Incident(msgspec.Struct):
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
         """Record an evaluation that found it: by which limits, and which facts were known then."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
-        self.lost_at = self.recovered_since = None
+        self.lost_at = self.recovered_since = self.first_notified_lost_at = None
+        self.is_loss_notified = False
         if sign_at is not None and sign_at != PRESENT:
             self.sign_at = sign_at if self.sign_at is None else max(self.sign_at, sign_at)
         self.note_heard(heard_at)
@@ -92,6 +105,28 @@ class Incident(msgspec.Struct):
             self.heard_at = at if self.heard_at is None else max(self.heard_at, at)
 
     @property
+    def is_kept_back(self) -> bool:
+        """Whether its first alert was suppressed, and has not been sent since."""
+        return self.last_notified_at is None and (self.is_muted or self.is_held)
+
+    def note_notified(self, now: Instant) -> None:
+        """Record an alert of it."""
+        if self.lost_at is not None and self.last_notified_at is None:
+            self.first_notified_lost_at = now
+        self.last_notified_at, self.is_muted, self.is_held = now, False, False
+
+    def note_excused(self, now: Instant, absence_us: int, *, is_excused: bool) -> None:
+        """Record whether its host's absence is excused at an evaluation, and how long it is given after that."""
+        if is_excused:
+            self.is_absence_excused, self.waits_until = absence_us > 0, None
+        elif self.is_absence_excused:
+            self.is_absence_excused, self.waits_until = False, now + absence_us
+
+    def is_too_early(self, now: Instant) -> bool:
+        """Return whether its host has had too little time at an instant to show that it is over."""
+        return self.is_absence_excused or (self.waits_until is not None and now < self.waits_until)
+
+    @property
     def last_sign_at(self) -> Instant:
         """The latest sign of its host; of a silent host the latest upload, for that is what is missed of it."""
         at = self.sign_at if self.symptom == silent.SYMPTOM else self.heard_at
@@ -99,7 +134,16 @@ class Incident(msgspec.Struct):
 
     def redate(self, latest: Instant) -> None:
         """Date nothing later than an instant: what was stamped by a clock that was ahead happened before it."""
-        for name in ("opened_at", "last_notified_at", "recovered_since", "lost_at", "sign_at", "heard_at"):
+        for name in (
+            "opened_at",
+            "last_notified_at",
+            "recovered_since",
+            "lost_at",
+            "first_notified_lost_at",
+            "waits_until",
+            "sign_at",
+            "heard_at",
+        ):
             at: Instant | None = getattr(self, name)
             if at is not None:
                 setattr(self, name, min(at, latest))
@@ -111,16 +155,22 @@ class Snapshot(msgspec.Struct):
     Attributes:
         at: The latest evaluation that is in it; None for none.
         open: The open incidents.
+        unresolved: Those that are over, and whose resolution is suppressed.
         released: Which were inhibited until lately, each with the instant from which on it is notified.
         openings: When each host and symptom opened of late.
         flapping: Which of them flap.
+        settled: The hosts that flap no more, as long as that is suppressed, each with since when and until when it did.
+        resolved: What was resolved in the hours around the present, each with the instant of that.
         dedup_keys: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
 
     """
 
     at: Instant | None = None
     open: list[Incident] = []
+    unresolved: list[Incident] = []
     released: list[tuple[Pair, Instant]] = []
     openings: list[tuple[Pair, list[Instant]]] = []
     flapping: list[tuple[Pair, Flap]] = []
+    settled: list[tuple[str, tuple[Instant, Instant]]] = []
+    resolved: list[tuple[Pair, Instant]] = []
     dedup_keys: dict[str, list[str]] = {}

@@ -2,13 +2,19 @@
 
 An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
 lasts it is notified once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
-is inhibited, and named there.
+is inhibited, and named there. What returns after its resolution was notified is another incident, and is notified at
+once, with the dedup key of its hour.
 
 Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
 limits that were changed so that it is none any more, or that it is no longer looked for. That it is no longer found is
 not enough: by a clock that is behind, or after the host has given up, it would not be found either. An incident whose
-host shows no sign for the whole lookback is lost: that is reported once. While the clock contradicts our own records,
-and at an instant that lies before the latest evaluation, nothing ends, nothing is lost and nothing is forgotten.
+host shows no sign for the whole lookback is lost: that is reported once, and if nobody was notified of it before, that
+is an alert. While the clock contradicts our own records, and at an instant that lies before the latest evaluation,
+nothing ends, nothing is lost and nothing is forgotten.
+
+If an incident that was notified ends while it is suppressed, its resolution waits; if it returns meanwhile, it was
+never away. An incident that is no longer found when its suppression ends is notified too. But if its host had no reason
+or no way to upload meanwhile (a mute window, a receiver that was down), it is given as much time as any other first.
 
 What was alerted is said by `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
 `snapshot`.
@@ -18,7 +24,7 @@ from __future__ import annotations
 
 from copy import copy
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
@@ -27,17 +33,17 @@ from fleet_health.alerting.dedup_keys import DedupKeys
 from fleet_health.alerting.flapping import Flapping
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.inhibition import Inhibition
-from fleet_health.alerting.lifecycle import Action, Decision, Fact, Reason, row_of
+from fleet_health.alerting.lifecycle import NOTHING, Action, Decision, Fact, Reason, row_of
 from fleet_health.alerting.scope import Scope
 from fleet_health.alerting.suppression import no_suppressions
-from fleet_health.detectors import silent, too_many_hosts, unknown_hosts
+from fleet_health.detectors import receiver_down, silent, too_many_hosts, unknown_hosts
 from fleet_health.detectors.spec import Finding
-from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
+from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat, utc_hour
 from fleet_health.model.schedule import first_tick_at
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.alerting.suppression import Suppression, Suppressions
     from fleet_health.detectors.evaluation import Evaluation
@@ -53,13 +59,19 @@ _ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action
 _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
 
 # The bits by themselves: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
-_LOST, _NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.LOST, Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
+_LOST, _LOSS_FIRES, _LOSS_NOTIFIED = map(int, (Fact.LOST, Fact.LOSS_FIRES, Fact.LOSS_NOTIFIED))
+_NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
 _INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
-_NOTIFIED, _SUPPRESSED_BEFORE, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.SUPPRESSED_BEFORE, Fact.NOTIFIED_LATER))
+_NOTIFIED, _KEPT_BACK, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.KEPT_BACK, Fact.NOTIFIED_LATER))
+_TOO_EARLY = int(Fact.TOO_EARLY)
 _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
 
 _DOUBTFUL = "it is no longer found, and not yet seen to be over"
 _DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the inhibited incidents."
+_HOST_FIX = (
+    "If the host should still be there: see that it is up, and that its uploads are accepted. `fleet-health explain"
+    " {host}` shows what is known of it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +81,7 @@ class Outcome:
     Attributes:
         decisions: One for each incident that was open at the evaluation, or ended by it.
         alerts: What is notified: the decisions to notify and to repeat, and what flaps.
-        notices: The decisions to resolve and to lose.
+        notices: The decisions to resolve and to lose, and what flaps no more.
 
     """
 
@@ -83,9 +95,15 @@ class Incidents:
 
     def __init__(self, policy: AlertPolicy | None = None) -> None:
         self.open: dict[Pair, Incident] = {}
+        self._unresolved: dict[Pair, Incident] = {}
+        """What is over, and whose resolution is suppressed."""
         self._found: Mapping[Pair, Finding] = {}
         """What the latest evaluation found."""
         self._is_clock_behind = False
+        self._is_clock_uncertain = False
+        """Whether the clock was behind or set at the latest evaluation: then nobody knows what is missing."""
+        self._resolved: dict[Pair, Instant] = {}
+        """When the resolution of an incident was notified, of late."""
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
         self._dedup_keys = DedupKeys()
@@ -102,26 +120,33 @@ class Incidents:
 
     def remember(self, key: str, detected_at: Instant) -> None:
         """Record an alert that has been given."""
-        self._dedup_keys.add(key, detected_at)
+        if not any(detected_at <= at and dedup_key(*pair, at) == key for pair, at in self._resolved.items()):
+            self._dedup_keys.add(key, detected_at)
 
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
         """Record a row of `alerts.jsonl` that may be later than the snapshot."""
         pair = (host, symptom)
         if not status:
-            self._dedup_keys.add(dedup_key(host, symptom, detected_at), detected_at)
+            self.remember(dedup_key(host, symptom, detected_at), detected_at)
         if self.at is not None and detected_at <= self.at:
             return
+        if status == RESOLVED:
+            self._note_resolved(pair, detected_at)
         if symptom == flapping.SYMPTOM:
-            self._flapping.notified_hosts.add(host)
+            if status:
+                self._flapping.forget(host)
+            else:
+                self._flapping.notified_hosts.add(host)
             return
         if status == RESOLVED:
             self.open.pop(pair, None)
+            self._unresolved.pop(pair, None)
             return
         incident = self.open.setdefault(pair, Incident(host, symptom, detected_at))
         if status == LOST:
-            incident.lost_at = detected_at
+            incident.lost_at, incident.is_loss_notified = detected_at, True
         else:
-            incident.last_notified_at = max(incident.last_notified_at or detected_at, detected_at)
+            incident.note_notified(max(incident.last_notified_at or detected_at, detected_at))
 
     def snapshot(self) -> Snapshot:
         """Return what `restore` needs to go on from here.
@@ -132,9 +157,12 @@ class Incidents:
         return Snapshot(
             at=self.at,
             open=[one for pair, one in self.open.items() if pair not in grouped or _is_noticed(one)],
+            unresolved=list(self._unresolved.values()),
             released=list(self._inhibition.released.items()),
             openings=list(self._flapping.openings.items()),
             flapping=list(self._flapping.flaps.items()),
+            settled=list(self._flapping.settled.items()),
+            resolved=list(self._resolved.items()),
             dedup_keys=self._dedup_keys.around(*(at for at in (self.at, self._now) if at is not None)),
         )
 
@@ -142,8 +170,10 @@ class Incidents:
         """Go on from a snapshot."""
         self.at = snapshot.at
         self.open = {(incident.host, incident.symptom): incident for incident in snapshot.open}
+        self._unresolved = {(incident.host, incident.symptom): incident for incident in snapshot.unresolved}
         self._inhibition = Inhibition(dict(snapshot.released))
-        self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping))
+        self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping), dict(snapshot.settled))
+        self._resolved = dict(snapshot.resolved)
         self._dedup_keys = DedupKeys(snapshot.dedup_keys)
         for incident in self.open.values():
             if incident.last_notified_at is not None:
@@ -154,8 +184,9 @@ class Incidents:
     def redate(self, latest: Instant) -> None:
         """Date nothing later than an instant: the clock that stamped it was ahead, and has been set right."""
         self.at = None if self.at is None else min(self.at, latest)
-        for incident in self.open.values():
+        for incident in (*self.open.values(), *self._unresolved.values()):
             incident.redate(latest)
+        self._resolved = {pair: min(at, latest) for pair, at in self._resolved.items()}
         self._flapping.redate(latest)
 
     def update(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
@@ -170,41 +201,48 @@ class Incidents:
         grouped = self._grouped
         self.at, self._now = now if before is None else max(before, now), now
         self._is_clock_behind = evaluation.is_clock_behind
+        is_back_in_time = before is not None and now < before
+        self._is_clock_uncertain = evaluation.is_clock_behind or evaluation.is_clock_stepped or is_back_in_time
         if not evaluation.is_clock_behind:
             self._dedup_keys.prune(now)
+            self._resolved = {pair: at for pair, at in self._resolved.items() if abs(now - at) < HOUR_US}
+            self._inhibition.prune(now, self._policy.tick_us)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
         # It may have begun before the latest change of what is looked for.
         looked_for = (finding for finding in evaluation.findings if self._scope.includes(finding.host, finding.symptom))
         self._found = found = {(finding.host, finding.symptom): finding for finding in looked_for}
         opened = self._note(evaluation, found)
-        ends = _Ends()
+        ends: _Ends = []
         for pair in [pair for pair in self.open if not self._scope.includes(*pair)]:
-            ends.ended.append((self.open.pop(pair), Fact.DROPPED))
-        if not evaluation.is_clock_behind and (before is None or now >= before):
+            ends.append((self.open.pop(pair), Fact.DROPPED))
+        pairs = (*self.open, *self._unresolved)
+        suppressed = {pair: suppression for pair in pairs if (suppression := suppressions(*pair)) is not None}
+        if not evaluation.is_clock_behind and not is_back_in_time:
             is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
-            self._end(evaluation, ends, is_back=is_back, grouped=grouped)
+            inhibited = self._inhibition.explained(self._explained())
+            self._release(ends, inhibited.union(suppressed))
+            self._end(evaluation, ends, is_back=is_back, grouped=grouped, inhibited=inhibited, suppressed=suppressed)
             self._forget_lost(ends)
-        suppressed = {pair: suppression for pair in self.open if (suppression := suppressions(*pair)) is not None}
-        explained = [one.explains for one in self.open.values() if one.explains and self._is_heard_of(one, suppressed)]
-        self._inhibition.look(explained, found, now, self._policy.tick_us, keeps_released=evaluation.is_clock_behind)
-        for pair in found:
-            if pair in suppressed and pair not in self._inhibition.held:
-                incident = self.open[pair]
-                incident.is_muted |= not self._is_early(incident, now) and not self._is_not_due(incident, now)
+        unfound = {pair for pair, one in self.open.items() if pair not in found and _stands_unfound(one)}
+        self._inhibition.look(self._explained(), (found, unfound))
+        self._note_suppressed(suppressed, grouped, now)
         for pair in () if evaluation.is_clock_behind else opened:
             if pair not in self._inhibition.held:  # what comes and goes with its cause does not flap by itself
                 self._flapping.open(pair, now, self._policy.flap_limit)
         alerts = list(self._flaps(suppressed, suppressions, now))
+        for pair in self._flapping.flaps.keys() & found.keys():
+            self.open[pair].is_held |= self._flapping.is_notified(pair)
         causes = self._causes()
-        decisions = [
-            self._decide(one, now, suppressed.get(pair), causes, ends.facts.get(pair, 0))
-            for pair, one in self.open.items()
-        ]
+        decisions = [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
         alerts += [self._alert(decision, now) for decision in decisions if decision.action in _ALERTS]
-        decisions += [self._decide(one, now, None, causes, facts) for one, facts in ends.ended]
+        decisions += [self._decide(one, now, None, causes, facts) for one, facts in ends]
         decisions.sort(key=lambda decision: decision.pair)
         alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
-        return Outcome(decisions, alerts, [_notice(one, now) for one in decisions if one.action in _NOTICES])
+        notices = [self._notice(one, now) for one in decisions if one.action in _NOTICES]
+        if not evaluation.is_clock_behind:
+            notices += self._settled(suppressions, now)
+        notices.sort(key=lambda notice: (notice.host, notice.symptom))
+        return Outcome(decisions, alerts, notices)
 
     def decisions(self, now: Instant, suppressions: Suppressions = no_suppressions) -> list[Decision]:
         """Return the decision for each open incident at an instant after the latest evaluation; changes nothing.
@@ -218,8 +256,9 @@ class Incidents:
         """Return a copy that does not change with this one, for another thread."""
         other = copy(self)
         other.open = {pair: copy(incident) for pair, incident in self.open.items()}
-        other._dedup_keys, other._flapping = self._dedup_keys.copy(), self._flapping.copy()  # noqa: SLF001 - it is one of us
-        other._inhibition = copy(self._inhibition)  # noqa: SLF001
+        other._unresolved = dict(self._unresolved)  # noqa: SLF001 - it is one of us
+        other._dedup_keys, other._flapping = self._dedup_keys.copy(), self._flapping.copy()  # noqa: SLF001
+        other._inhibition, other._resolved = copy(self._inhibition), dict(self._resolved)  # noqa: SLF001
         return other
 
     def next_alert_at(
@@ -269,28 +308,47 @@ class Incidents:
         now, opened = evaluation.at, []
         for pair, finding in found.items():
             incident = self.open.get(pair)
-            if incident is None:
+            if incident is None and (incident := self._unresolved.pop(pair, None)) is not None:
+                self.open[pair] = incident
+            elif incident is None:
                 incident = self.open[pair] = Incident(*pair, now)
                 opened.append(pair)
             heard_at = evaluation.heard.get(finding.host)
             incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
-            incident.explains = finding.explains
+            # What it explained, and is found no more though it stands, it still explains.
+            unfound = (other for other in incident.explains - finding.explains if other not in found)
+            incident.explains = finding.explains.union(other for other in unfound if other in self.open)
         for host, last_at in evaluation.gone.items():  # nobody watched when it could have been found silent
-            if now - last_at <= self._policy.forget_after_us and self._scope.includes(host, silent.SYMPTOM):
-                self.open.setdefault((host, silent.SYMPTOM), Incident(host, silent.SYMPTOM, last_at))
+            pair = (host, silent.SYMPTOM)
+            if now - last_at > self._policy.forget_after_us or not self._scope.includes(*pair) or pair in self.open:
+                continue
+            before = self._unresolved.pop(pair) if pair in self._unresolved else None
+            self.open[pair] = before or Incident(*pair, last_at, sign_at=last_at)
+            if (down := self.open.get((EVERY_HOST, receiver_down.SYMPTOM))) is not None:
+                down.explains |= {pair}
         return opened
 
-    def _is_heard_of(self, incident: Incident, suppressed: Mapping[Pair, Suppression]) -> bool:
-        """Return whether somebody hears of an incident, or wants not to: else it must inhibit nothing.
+    def _explained(self) -> list[frozenset[Pair]]:
+        """Return what each open incident inhibits. One that flaps inhibits nothing, for nobody hears of it."""
+        return [
+            one.explains for pair, one in self.open.items() if one.explains and not self._flapping.is_notified(pair)
+        ]
 
-        Of one that flaps nobody does, nor of one that is back within the hour that has had its alert, and its end.
-        """
-        pair = (incident.host, incident.symptom)
-        if self._flapping.is_notified(pair):
-            return False
-        if incident.last_notified_at is not None or not self._flapping.came_before(pair, incident.opened_at):
-            return True
-        return pair in suppressed or self._now is None or not self._dedup_keys.has(pair, self._now)
+    def _note_suppressed(self, suppressed: Mapping[Pair, Suppression], grouped: Container[Pair], now: Instant) -> None:
+        """Record of each incident what of it is suppressed, for the time after that."""
+        held = self._inhibition.held
+        excused = {pair for pair, one in self.open.items() if one.is_absence_excused}
+        for pair in excused.union(suppressed, held) & self.open.keys():
+            incident, suppression = self.open[pair], suppressed.get(pair)
+            is_held = pair in held and pair not in grouped
+            is_excused = is_held or (suppression is not None and suppression.fact is Fact.MUTED)
+            if is_excused or incident.is_absence_excused:
+                incident.note_excused(now, self._policy.absence_us(*pair), is_excused=is_excused)
+            if (suppression is None and not is_held) or pair not in self._found or self._is_early(incident, now):
+                continue
+            if pair not in held:
+                incident.is_muted |= not self._is_not_due(incident, now)
+            incident.is_held |= is_held
 
     def _decide(
         self,
@@ -324,18 +382,14 @@ class Incidents:
         pair = (incident.host, incident.symptom)
         recovering_us = None if incident.recovered_since is None else now - incident.recovered_since
         is_ending = recovering_us is not None and recovering_us < 2 * self._policy.tick_us
-        is_found = pair in self._found
-        facts = 0
+        facts = 0 if pair in self._found else self._unfound_facts(incident, now)
         for fact, is_true in (
-            (_LOST, incident.lost_at is not None),
-            (_NOT_FOUND, not is_found),
             (_RECOVERING, recovering_us is not None),
             (_ENDING, is_ending),
             (_INHIBITS, not is_ending and bool(incident.explains & self._inhibition.held)),
-            (_INHIBITED, is_found and pair in self._inhibition.held),
+            (_INHIBITED, pair in self._inhibition.held),
             (_FLAPPING, self._flapping.is_notified(pair)),
             (_NOTIFIED, incident.last_notified_at is not None),
-            (_SUPPRESSED_BEFORE, incident.is_muted),
             (
                 _NOTIFIED_LATER,
                 self._is_clock_behind and incident.last_notified_at is not None and incident.last_notified_at > now,
@@ -347,6 +401,28 @@ class Incidents:
             if is_true:
                 facts |= fact
         return facts if suppression is None else facts | int(suppression.fact)
+
+    def _unfound_facts(self, incident: Incident, now: Instant) -> int:
+        """Return what is true of an incident that is not found, beside what may be true of any."""
+        is_lost = incident.lost_at is not None
+        facts = _NOT_FOUND
+        for fact, is_true in (
+            (_LOST, is_lost),
+            (_LOSS_FIRES, is_lost and self._does_loss_fire(incident, now)),
+            (_LOSS_NOTIFIED, incident.is_loss_notified),
+            (_KEPT_BACK, incident.is_kept_back),
+            (_TOO_EARLY, self._is_clock_uncertain or incident.is_too_early(now)),
+        ):
+            if is_true:
+                facts |= fact
+        return facts
+
+    def _does_loss_fire(self, incident: Incident, now: Instant) -> bool:
+        """Return whether nobody was notified of an incident before it was lost, or not for a whole lookback since."""
+        if incident.last_notified_at is None:
+            return True
+        since = incident.first_notified_lost_at
+        return since is not None and now - since <= self._policy.lookback_us(incident.host)
 
     def _is_early(self, incident: Incident, now: Instant) -> bool:
         return self._policy.is_within_grace((incident.host, incident.symptom), incident.opened_at, now)
@@ -363,33 +439,79 @@ class Incidents:
         for finding in self._flapping.untold(found[pair] for pair in pairs):
             pair = (finding.host, finding.symptom)
             if suppressions(*pair) is None and not self._dedup_keys.has(pair, now):
-                self._flapping.tell(finding.host, pairs)
+                self._flapping.tell(finding.host, pairs, now)
                 yield self._alert_of(finding, now)
 
     def _alert(self, decision: Decision, now: Instant) -> Alert:
         """Return the alert that was decided on, and remember it."""
-        decision.incident.last_notified_at = now
-        finding = self._found.get(decision.pair)
-        if finding is None:
-            finding = Finding(*decision.pair, _DOUBTFUL, _DOUBTFUL_FIX, decision.incident.explains)
+        decision.incident.note_notified(now)
+        finding = self._found.get(decision.pair) or self._unfound(decision.incident)
+        if decision.incident.explains:
+            finding = replace(finding, explains=decision.incident.explains)
         return self._alert_of(finding, now)
+
+    def _unfound(self, incident: Incident) -> Finding:
+        """Return what an alert says of an incident that stands, and that no detector finds any more."""
+        fix = _HOST_FIX.format(host=incident.host) if is_host(incident.host) else _DOUBTFUL_FIX
+        detail = _DOUBTFUL
+        if incident.lost_at is not None:
+            missing = "accepted upload" if incident.symptom == silent.SYMPTOM else "row or response"
+            lookback = describe(self._policy.lookback_us(incident.host))
+            detail = f"no {missing} since {isoformat(incident.last_sign_at)}, not in the whole lookback ({lookback}):"
+            detail += " the host is lost, and nobody was notified of it before"
+        return Finding(incident.host, incident.symptom, detail, fix, incident.explains)
+
+    def _notice(self, decision: Decision, now: Instant) -> Notice:
+        """Return the notice that was decided on, and remember it."""
+        incident = decision.incident
+        if decision.action is Action.LOSE:
+            incident.is_loss_notified = True
+            return Notice(LOST, *decision.pair, incident.opened_at, now, now)
+        self._note_resolved(decision.pair, now)
+        ended_at = now if incident.recovered_since is None else incident.recovered_since
+        return Notice(RESOLVED, *decision.pair, incident.opened_at, ended_at, now)
+
+    def _settled(self, suppressions: Suppressions, now: Instant) -> Iterator[Notice]:
+        """Notify of each host that flapped that it does no more, unless that is suppressed."""
+        for host, (since, until) in sorted(self._flapping.settled.items()):
+            pair = (host, flapping.SYMPTOM)
+            if suppressions(*pair) is None:
+                self._flapping.forget(host)
+                self._note_resolved(pair, now)
+                yield Notice(RESOLVED, *pair, since, until, now)
+
+    def _note_resolved(self, pair: Pair, now: Instant) -> None:
+        """Record that a resolution was notified: what comes after it is another incident, also within the hour."""
+        self._resolved[pair] = now
+        self._dedup_keys.discard(pair, now)
 
     def _alert_of(self, finding: Finding, now: Instant) -> Alert:
         """Return the alert of a finding, with what it inhibits, and remember it."""
         if named := self._inhibition.named(finding.explains):
             finding = replace(finding, detail=finding.detail + named)
-        alert = Alert(finding, now)
+        resolved_at = self._resolved.get((finding.host, finding.symptom))
+        is_of_this_hour = resolved_at is not None and utc_hour(resolved_at) == utc_hour(now)
+        alert = Alert(finding, now, after=resolved_at if is_of_this_hour else None)
         self._dedup_keys.add(alert.dedup_key, now)
         return alert
 
-    def _end(self, evaluation: Evaluation, ends: _Ends, *, is_back: bool, grouped: Container[Pair]) -> None:
+    def _end(
+        self,
+        evaluation: Evaluation,
+        ends: _Ends,
+        *,
+        is_back: bool,
+        grouped: Container[Pair],
+        inhibited: Container[Pair],
+        suppressed: Mapping[Pair, Suppression],
+    ) -> None:
         """Note which incidents are over, lost, or no longer to be known; those that end are open no more."""
         now = evaluation.at
         for pair, incident in list(self.open.items()):
             if pair in self._found:
                 continue
             if _is_moot(incident, evaluation):
-                ends.ended.append((self.open.pop(pair), Fact.DROPPED))
+                ends.append((self.open.pop(pair), Fact.DROPPED))
                 continue
             if (limits := evaluation.limits.get(pair)) is not None:
                 incident.note_missing(limits, is_continuous=not is_back)
@@ -403,22 +525,38 @@ class Incidents:
                 )  # a clock that was set back must not put it off
                 # To the nearest tick, for no two ticks are exactly one apart.
                 if now - incident.recovered_since + self._policy.tick_us // 2 >= self._policy.proof_us:
-                    self._resolve(pair, now, ends)
+                    fact = Fact.INHIBITED if pair in inhibited else NOTHING
+                    if (suppression := suppressed.get(pair)) is not None:
+                        fact |= suppression.fact
+                    self._resolve(pair, now, ends, fact)
             else:
                 incident.recovered_since = None
                 self._lose(pair, incident, evaluation, ends, is_grouped=pair in grouped)
 
     def _forget_lost(self, ends: _Ends) -> None:
-        """Forget the hosts that were lost first if there are too many: names may come, upload once, and go."""
-        lost = [(one.lost_at, pair) for pair, one in self.open.items() if one.lost_at is not None]
-        for _, pair in sorted(lost)[: max(0, len(lost) - self._policy.most_remembered)]:
-            ends.ended.append((self.open.pop(pair), Fact.DROPPED))
+        """Forget the hosts that were lost first if there are too many: names may come, upload once, and go.
 
-    def _resolve(self, pair: Pair, now: Instant, ends: _Ends) -> None:
+        Those whose loss was reported give way first.
+        """
+        lost = [
+            (not one.is_loss_notified, one.lost_at, pair) for pair, one in self.open.items() if one.lost_at is not None
+        ]
+        for _, _, pair in sorted(lost)[: max(0, len(lost) - self._policy.most_remembered)]:
+            ends.append((self.open.pop(pair), Fact.DROPPED))
+
+    def _resolve(self, pair: Pair, now: Instant, ends: _Ends, suppressed_by: Fact) -> None:
         incident = self.open.pop(pair)
+        if incident.last_notified_at is not None and suppressed_by:
+            self._unresolved[pair] = incident
         self._inhibition.release(incident.explains, now, self._policy.tick_us)
         self._flapping.close(pair, now)
-        ends.ended.append((incident, Fact.OVER))
+        ends.append((incident, Fact.OVER | suppressed_by))
+
+    def _release(self, ends: _Ends, kept_quiet: Container[Pair]) -> None:
+        """End what was over before, as far as nothing suppresses its resolution any more."""
+        for pair in [pair for pair in self._unresolved if pair not in kept_quiet]:
+            incident = self._unresolved.pop(pair)
+            ends.append((incident, Fact.OVER if self._scope.includes(*pair) else Fact.DROPPED))
 
     def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation, ends: _Ends, *, is_grouped: bool) -> None:
         """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
@@ -430,38 +568,23 @@ class Incidents:
         now = evaluation.at
         if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
             incident.lost_at = None
+            incident.is_loss_notified = False
         elif incident.lost_at is None and is_grouped and not _is_noticed(incident):
-            ends.ended.append(
-                (self.open.pop(pair), Fact.DROPPED)
-            )  # it was only ever one of many, and nobody knows its name
+            ends.append((self.open.pop(pair), Fact.DROPPED))  # it was only ever one of many, and nobody knows its name
         elif incident.lost_at is None:
             incident.lost_at = now
-            ends.facts[pair] = Fact.NEWLY_LOST
-        elif now - incident.lost_at > self._policy.forget_after_us:
-            ends.ended.append((self.open.pop(pair), Fact.DROPPED))
+        elif incident.is_loss_notified and now - incident.lost_at > self._policy.forget_after_us:
+            ends.append((self.open.pop(pair), Fact.DROPPED))
 
 
-class _Ends:
-    """What an evaluation itself says becomes of incidents.
-
-    Attributes:
-        ended: The incidents that are open no more, each with the fact that ended it.
-        facts: Host and symptom -> what has become of an incident that stays open.
-
-    """
-
-    def __init__(self) -> None:
-        self.ended: list[tuple[Incident, int]] = []
-        self.facts: dict[Pair, int] = {}
+_Ends: TypeAlias = list[tuple[Incident, int]]
+"""The incidents that are open no more, each with the fact that ended it."""
 
 
-def _notice(decision: Decision, now: Instant) -> Notice:
-    """Return the notice that was decided on."""
-    incident = decision.incident
-    if decision.action is Action.LOSE:
-        return Notice(LOST, *decision.pair, incident.opened_at, now, now)
-    ended_at = now if incident.recovered_since is None else incident.recovered_since
-    return Notice(RESOLVED, *decision.pair, incident.opened_at, ended_at, now)
+def _stands_unfound(incident: Incident) -> bool:
+    """Return whether an incident stands, though it may not be found, and nobody was notified of it."""
+    is_unnotified = incident.is_kept_back or (incident.lost_at is not None and incident.last_notified_at is None)
+    return incident.recovered_since is None and is_unnotified
 
 
 def _is_noticed(incident: Incident) -> bool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Sequence
 
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
@@ -19,7 +19,7 @@ class Inhibition:
     """Knows what is inhibited.
 
     Attributes:
-        held: What the latest evaluation found, and whose alerts are inhibited.
+        held: What stands by the latest evaluation, and is inhibited.
         released: What was inhibited by a cause that has ended, each with the instant up to which it still is.
 
     """
@@ -33,27 +33,21 @@ class Inhibition:
         # By about a tick, for no two are exactly one apart.
         self.released |= dict.fromkeys(explained, now + tick_us // 2)
 
-    def look(
-        self,
-        causes: Iterable[Iterable[Pair]],
-        found: Container[Pair],
-        now: Instant,
-        tick_us: int,
-        *,
-        keeps_released: bool = False,
-    ) -> None:
-        """See what is inhibited of all that is found, given what each open incident explains.
+    def prune(self, now: Instant, tick_us: int) -> None:
+        """Let go of what was released for long enough; not while the clock is behind, when nobody can tell."""
+        self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
 
-        What was released is kept if the clock is behind: its time has not come, or cannot be told.
-        """
-        if not keeps_released:
-            self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
-        explained = set(self.released).union(*causes)
-        self.held = frozenset(pair for pair in explained if pair in found)
+    def look(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:
+        """See what is inhibited of all that stands, given what each open incident explains."""
+        self.held = frozenset(pair for pair in self.explained(causes) if any(pair in one for one in standing))
 
-    def named(self, explained: frozenset[Pair]) -> str:
+    def explained(self, causes: Iterable[Iterable[Pair]]) -> set[Pair]:
+        """Return what causes inhibit, given what each explains, or have until lately."""
+        return set(self.released).union(*causes)
+
+    def named(self, explained: Iterable[Pair]) -> str:
         """Name what is inhibited of that which a cause explains, in words to follow on its detail; else nothing."""
-        held = sorted(explained & self.held)
+        held = sorted(self.held.intersection(explained))
         if not held:
             return ""
         named = ", ".join(f"{host} {symptom}" for host, symptom in held[:_HOSTS_NAMED])

@@ -3,10 +3,14 @@
     opened ──► pending ──► firing ──► resolved
                   │           │
                   └─────┬─────┘
-         inhibited, silenced, muted, flapping: its alerts are suppressed
+         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution
          unconfirmed: it is no longer found, and nothing shows that it is over
-         lost: its host has shown no sign for the whole lookback
+         lost: it was notified, and its host has shown no sign for the whole lookback
          forgotten: it is dropped without a notification
+
+Suppression ends in a notification: what was kept back is notified once nothing suppresses it any more, unless it was
+seen to be over by then, whether or not a detector still finds it. Nobody hears of the end of what nobody was notified
+of.
 
 Every open incident gets one decision at each evaluation, also when nothing is done. Whatever is shown of an incident
 (alerts, `status`, STATUS=, `explain`, `check`, the preview of a reload) renders that decision.
@@ -43,7 +47,7 @@ class State(StrEnum):
     PENDING = "pending"
     """It has not stood for long enough yet."""
     LOST = "lost"
-    """Its host has shown no sign for the whole lookback."""
+    """Its host has shown no sign for the whole lookback, after it was notified."""
     RESOLVED = "resolved"
     """It is over."""
     FORGOTTEN = "forgotten"
@@ -81,6 +85,7 @@ class Reason(StrEnum):
     UNCONFIRMED = "unconfirmed"
     LOST = "lost"
     RECOVERED = "recovered"
+    RESOLVED_LATER = "recovered, and its resolution is suppressed"
     NEVER_NOTIFIED = "recovered, and was never notified"
     FORGOTTEN = "no longer looked for"
 
@@ -94,8 +99,10 @@ class Fact(IntFlag):
     """It has been seen to be over for long enough."""
     LOST = auto()
     """Its host has shown no sign for the whole lookback."""
-    NEWLY_LOST = auto()
-    """That became so at this evaluation."""
+    LOSS_FIRES = auto()
+    """It had not been notified before it was lost, or was for the first time then, less than a lookback ago."""
+    LOSS_NOTIFIED = auto()
+    """That its host is lost was reported."""
     NOT_FOUND = auto()
     """The latest evaluation did not find it."""
     RECOVERING = auto()
@@ -114,8 +121,10 @@ class Fact(IntFlag):
     """It comes and goes, and that has been notified."""
     NOTIFIED = auto()
     """An alert of it was sent."""
-    SUPPRESSED_BEFORE = auto()
-    """A silence or a mute window has suppressed an alert of it."""
+    KEPT_BACK = auto()
+    """Its first alert was suppressed, and has not been sent since."""
+    TOO_EARLY = auto()
+    """Its host has had too little time since to show that it is over, or the clock is uncertain."""
     NOTIFIED_LATER = auto()
     """Its latest alert is dated later than this evaluation, because the clock is behind."""
     WITHIN_GRACE = auto()
@@ -170,18 +179,38 @@ def _notifications(facts: Fact, unless: Fact, state: State) -> tuple[Row, ...]:
 TABLE: tuple[Row, ...] = (
     # It ends.
     Row(Fact.DROPPED, NOTHING, State.FORGOTTEN, Action.NONE, Reason.FORGOTTEN),
-    Row(Fact.OVER | Fact.FLAPPING, NOTHING, State.RESOLVED, Action.NONE, Reason.FLAPPING),
+    Row(Fact.OVER | Fact.NOTIFIED | Fact.INHIBITED, NOTHING, State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER),
+    Row(Fact.OVER | Fact.NOTIFIED | Fact.SILENCED, NOTHING, State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER),
+    Row(Fact.OVER | Fact.NOTIFIED | Fact.MUTED, NOTHING, State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER),
     Row(Fact.OVER | Fact.NOTIFIED, NOTHING, State.RESOLVED, Action.RESOLVE, Reason.RECOVERED),
-    Row(Fact.OVER | Fact.SUPPRESSED_BEFORE, NOTHING, State.RESOLVED, Action.RESOLVE, Reason.RECOVERED),
+    Row(Fact.OVER | Fact.FLAPPING, NOTHING, State.RESOLVED, Action.NONE, Reason.FLAPPING),
     Row(Fact.OVER, NOTHING, State.RESOLVED, Action.NONE, Reason.NEVER_NOTIFIED),
-    Row(Fact.LOST | Fact.NEWLY_LOST, NOTHING, State.LOST, Action.LOSE, Reason.LOST),
-    Row(Fact.LOST, NOTHING, State.LOST, Action.NONE, Reason.LOST),
     # It is suppressed.
     Row(Fact.INHIBITED, NOTHING, State.INHIBITED, Action.NONE, Reason.INHIBITED),
     Row(Fact.SILENCED, NOTHING, State.SILENCED, Action.NONE, Reason.SILENCED),
     Row(Fact.MUTED, NOTHING, State.MUTED, Action.NONE, Reason.MUTED),
-    # It is not found. A cause whose effects are inhibited is notified all the same, or nobody would know of these.
-    Row(Fact.NOT_FOUND, Fact.RECOVERING | Fact.INHIBITS, State.UNCONFIRMED, Action.NONE, Reason.UNCONFIRMED),
+    Row(Fact.FLAPPING | Fact.KEPT_BACK, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
+    # Its host is lost. Nobody finds it any more; whoever was never notified of it is notified all the same.
+    Row(Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY, Fact.RECOVERING, State.PENDING, Action.NONE, Reason.WITHIN_GRACE),
+    *_notifications(Fact.LOST | Fact.LOSS_FIRES, Fact.RECOVERING, State.FIRING),
+    Row(Fact.LOST | Fact.LOSS_NOTIFIED, Fact.RECOVERING, State.LOST, Action.NONE, Reason.LOST),
+    Row(Fact.LOST, Fact.RECOVERING, State.LOST, Action.LOSE, Reason.LOST),
+    # It is not found. What was kept back is notified all the same, and a cause whose effects are inhibited as well, or
+    # nobody would know of these.
+    Row(
+        Fact.NOT_FOUND | Fact.KEPT_BACK | Fact.TOO_EARLY,
+        Fact.RECOVERING,
+        State.PENDING,
+        Action.NONE,
+        Reason.WITHIN_GRACE,
+    ),
+    Row(
+        Fact.NOT_FOUND,
+        Fact.RECOVERING | Fact.INHIBITS | Fact.KEPT_BACK,
+        State.UNCONFIRMED,
+        Action.NONE,
+        Reason.UNCONFIRMED,
+    ),
     Row(Fact.FLAPPING, NOTHING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
     Row(Fact.RECOVERING | Fact.ENDING | Fact.NOTIFIED, NOTHING, State.FIRING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING | Fact.ENDING, NOTHING, State.PENDING, Action.NONE, Reason.RECOVERING),
@@ -196,16 +225,18 @@ TABLE: tuple[Row, ...] = (
 _OPEN = frozenset(State) - {State.LOST, State.RESOLVED, State.FORGOTTEN}
 
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {
-    # Found, it is in any state that a finding can be in. A host that ages out of the lookback unseen opens unconfirmed,
-    # or lost at once.
-    None: _OPEN | {State.LOST},
+    # Found, it is in any state that a finding can be in; and unconfirmed, if it is found while the index is not seen.
+    # One whose resolution was suppressed comes from there as well: that is notified, or it stands again, or is lost.
+    None: frozenset(State),
     **{state: frozenset(State) for state in _OPEN},
-    # Nothing that ends begins again: a fault that returns is another incident.
-    State.LOST: frozenset(State),
+    # Only what was notified becomes lost, and what was notified is not pending again.
+    State.PENDING: frozenset(State) - {State.LOST},
+    State.LOST: frozenset(State) - {State.PENDING},
+    # Nothing that ends begins again: a fault that returns is another incident, unless nobody was notified of the end.
     State.RESOLVED: frozenset(),
     State.FORGOTTEN: frozenset(),
 }
-"""The state at one evaluation -> those that it can be in at the next; None before an incident opens."""
+"""The state at one evaluation -> those that it can be in at the next; None before it opens, and once it has ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,7 @@ _IN_WORDS = {
     Reason.INHIBITED: "its cause is notified instead, and it is notified if it outlives that by a tick",
     Reason.SILENCED: "a silence suppresses it",
     Reason.MUTED: "a mute window suppresses it",
+    Reason.RESOLVED_LATER: "it is over, and that is notified when nothing suppresses it any more",
     Reason.FLAPPING: "it comes and goes, and is notified again when it has held still",
     Reason.RECOVERING: "it is seen to be over, and resolved when that has lasted",
     Reason.UNCONFIRMED: "it is no longer found, and nothing newer than it shows that it is over",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ from fleet_health.config.schema import (
     ReceiverSettings,
     Settings,
 )
-from fleet_health.detectors import never_seen, silent
+from fleet_health.detectors import never_seen, receiver_down, silent
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.errors import ConfigError, Problem
@@ -35,11 +36,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from fleet_health.config.key import Key
+    from fleet_health.detectors.silent import SilentLimits
 
 DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 
 ABSENT = object()
 """Given as an option's value, it takes a key of the file back."""
+
+
+def _absence_us(limits: HostLimits[SilentLimits], host: str, symptom: str) -> int:
+    """Return how long a host must be absent to be missed, or every host of a receiver; 0 for any other symptom."""
+    if symptom == silent.SYMPTOM:
+        return limits.of(host).after_us
+    return limits.default.after_us if symptom == receiver_down.SYMPTOM else 0
+
 
 _FOUND_LENGTH = 60
 
@@ -298,6 +308,7 @@ def _assemble(
             most_remembered=found["hosts.limit"],
             grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
             lookback_us=lambda host: lookbacks.of(host).lookback_us,
+            absence_us=partial(_absence_us, lookbacks),
         ),
         limits=limits,
         switched_off=frozenset(

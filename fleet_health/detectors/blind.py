@@ -1,7 +1,8 @@
 """`blind`: we ourselves cannot see. Nothing is wrong with a host, and nothing would be found if it were.
 
-Either a source cannot be read, or the journal that is read is not what the receiver wrote: journald suppresses lines,
-again and again, so that no window is whole for long.
+Either a source cannot be read; or it can, and yet it shows nothing: what comes in is not understood, or there is not
+one entry of the receiver; or the journal that is read is not what the receiver wrote: journald suppresses lines, again
+and again, so that no window is whole for long.
 """
 
 from __future__ import annotations
@@ -24,13 +25,13 @@ from fleet_health.detectors.spec import (
     Subject,
 )
 from fleet_health.model.coverage import latest_run
-from fleet_health.model.instant import describe, isoformat
+from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet_health.model.coverage import Gap
+    from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
@@ -46,6 +47,16 @@ _SUGGESTED_FIX_CLOCK = (
     "On the machine where fleet-health runs: set the clock (`timedatectl status`); it goes on by itself. If the clock"
     " is right and was ahead before: stop fleet-health, move `state.json` out of its state directory, and start it."
 )
+
+_FIX_OF_SHARE = {
+    "index": "Compare a row of the index (`tail -n 1`) with `index.host_field` and `index.time_field` in the"
+    " configuration of fleet-health: `fleet-health status` says why the rows are rejected.",
+    "journal": "Run `fleet-health patterns`: it shows these lines, why `journal.response` does not match them, and a"
+    " pattern for their format.",
+}
+_ITEMS = {"index": "rows of the index", "journal": "upload lines of the journal"}
+_SLACK_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
+"""How much the clocks of the journal and of the index may differ, and how much later than its row a line may come."""
 
 _RATE_LIMIT_DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
 
@@ -77,7 +88,8 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "15m",
             "after_us",
-            "If the index or the journal cannot be read for longer than this, the alert `blind` fires.",
+            "If the index or the journal cannot be read, or shows nothing that is understood, for longer than this, the"
+            " alert `blind` fires.",
         ),
     ),
     build=lambda configured: Blind(
@@ -132,12 +144,19 @@ class Blind(Rule):
         if run is not None and self._is_lasting(run):
             details.append(f"the journal has kept having gaps for {describe(now - run.since)}: {_in_words(run)}")
             fixes.append(self._rate_limit_fix())
+        for coverage in fleet.coverage:
+            if self._is_missed(coverage, now):
+                details.append(_missed_in_words(coverage))
+                fixes.append(_FIX_OF_SHARE[coverage.kind])
+            if self._is_void(coverage, fleet, now):
+                details.append(self._void_in_words(coverage))
+                fixes.append(self._unit_fix())
         return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return for how long the source that is away the longest could not be read, and since when gaps are coming.
+        """Return how well the sources are seen, in each of the ways in which they may not be.
 
-        Either is enough for a finding.
+        Any of these is enough for a finding.
         """
         if host != EVERY_HOST:
             return ()
@@ -161,14 +180,41 @@ class Blind(Rule):
                 run is not None and self._is_lasting(run),
                 way="gaps",
             ),
+            *(
+                Condition(
+                    f"{_ITEMS[one.kind]} understood",
+                    f"{one.share.understood} of {one.share.came_in}, and none of the last {one.share.missed}",
+                    f"none of several, and none within {describe(self._after_us)}",
+                    "blind_after",
+                    self._is_missed(one, now),
+                    way=f"{one.source} understood",
+                )
+                for one in fleet.coverage
+                if one.kind in _ITEMS
+            ),
+            *(
+                Condition(
+                    "entries of the receiver's unit in the journal",
+                    self._void_in_words(one),
+                    f"none for {describe(self._window_us)} and yet an upload, or not one ever",
+                    "blind_after",
+                    self._is_void(one, fleet, now),
+                    way=f"{one.source} void",
+                )
+                for one in fleet.coverage
+                if one.kind == "journal"
+            ),
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether every source can be read, and the journal was whole for a window if gaps kept coming."""
+        """Return whether every source is read and understood, and the journal was whole for a window after gaps."""
         del host
         run = self._run(fleet, now)
         is_lasting = run is not None and self._is_lasting(run)
-        return not is_lasting and all(coverage.unseen_since is None for coverage in fleet.coverage)
+        return not is_lasting and all(
+            one.unseen_since is None and one.share.is_understood and not self._is_void(one, fleet, now)
+            for one in fleet.coverage
+        )
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant:
         """Return the present: that every source can be read is what we observe ourselves."""
@@ -180,6 +226,38 @@ class Blind(Rule):
         del host
         return f"{self._after_us},{self._window_us}"
 
+    def _is_missed(self, coverage: Coverage, now: Instant) -> bool:
+        """Return whether none of what came in was understood, ever or for too long."""
+        share = coverage.share
+        is_long_ago = share.last_at is None or now - share.last_at > self._after_us
+        return not share.is_understood and is_long_ago
+
+    def _is_void(self, coverage: Coverage, fleet: Fleet, now: Instant) -> bool:
+        """Return whether there is no entry of the receiver's unit, though there should be.
+
+        A receiver that has taken an upload since the journal begins has written something there, as it was started at
+        the latest. Of one that is not installed yet nothing can be expected for a while. Where there were entries, and
+        none in a whole window, an upload in it must have left one: another unit took it, or this journal is a copy.
+        """
+        if coverage.kind != "journal":
+            return False
+        begins_at, newest_at = coverage.begins_at or 0, fleet.uploads.newest_at()
+        if coverage.void_since is not None:
+            has_uploads = newest_at is not None and newest_at > begins_at + _SLACK_US
+            return has_uploads or now - coverage.void_since > self._after_us
+        since = now - self._window_us
+        if coverage.quiet_since is None or coverage.quiet_since > since or not coverage.is_shown(since, now):
+            return False
+        first_at, last_at = max(since, begins_at) + _SLACK_US, now - _IN_FLIGHT_US
+        return any(first_at < at < last_at for _, at in fleet.uploads.items())
+
+    def _void_in_words(self, coverage: Coverage) -> str:
+        if coverage.void_since is not None:
+            return f"the journal has not one entry of {self._named_units}"
+        if coverage.quiet_since is None:
+            return "not known"
+        return f"the journal has no entry of {self._named_units} since {isoformat(coverage.quiet_since)[:19]}Z"
+
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""
         gaps = (gap for coverage in fleet.coverage if coverage.kind == "journal" for gap in coverage.gaps)
@@ -189,6 +267,16 @@ class Blind(Rule):
     def _is_lasting(self, run: Gap) -> bool:
         """Return whether gaps keep coming: one that nobody counted is no more than a time that we were away."""
         return run.until - run.since > self._after_us and (run.gaps > 1 or run.messages > 0)
+
+    @property
+    def _named_units(self) -> str:
+        return ", ".join(self._units) or "the receiver"
+
+    def _unit_fix(self) -> str:
+        return (
+            f"Does {self._named_units} log to this journal? Compare `journal.unit` and `journal.match` in the"
+            " configuration of fleet-health with `systemctl list-units --type=service`."
+        )
 
     def _rate_limit_fix(self) -> str:
         shown = "".join(f"-u {shlex.quote(unit)} " for unit in self._units)
@@ -204,6 +292,14 @@ class Blind(Rule):
             f" `install -D -m 644 {_RATE_LIMIT_DROP_IN} /etc/systemd/system/{unit}.d/receiver-rate-limit.conf`,"
             f" then `systemctl daemon-reload` and `systemctl restart {shlex.quote(services[0])}`."
         )
+
+
+def _missed_in_words(coverage: Coverage) -> str:
+    """Return how many rows or lines were not understood, and when the last one was."""
+    share, items = coverage.share, _ITEMS[coverage.kind]
+    if share.last_at is None:
+        return f"not one of {share.came_in} {items} was understood"
+    return f"the last {share.missed} {items} were not understood, the one before them is of {isoformat(share.last_at)}"
 
 
 def _in_words(run: Gap) -> str:

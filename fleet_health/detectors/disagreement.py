@@ -88,11 +88,11 @@ class Disagreement(Rule):
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
         """Return `EVERY_HOST` if the whole window was seen in both."""
-        return (EVERY_HOST,) if _is_comparable(fleet, now - self._limits.window_us, now) else ()
+        return (EVERY_HOST,) if _is_comparable(fleet, self._since(fleet, now), now) else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Name the first of the hosts that lack it."""
-        lacking = self._lacking_once(fleet, now - self._limits.window_us, now)
+        lacking = self._lacking_once(fleet, self._since(fleet, now), now)
         return Finding(
             host=host,
             symptom=self.symptom,
@@ -104,7 +104,7 @@ class Disagreement(Rule):
         """Return how many hosts lack it, and whether both were seen whole."""
         if host != EVERY_HOST:
             return ()
-        since, table = now - self._limits.window_us, f"detectors.{self.symptom}"
+        since, table = self._since(fleet, now), f"detectors.{self.symptom}"
         is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking_once(fleet, since, now))
         return (
             Condition(
@@ -126,7 +126,7 @@ class Disagreement(Rule):
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether both were seen whole, and some upload is in both: that there is none proves nothing."""
         del host
-        since = now - self._limits.window_us
+        since = self._since(fleet, now)
         return _is_comparable(fleet, since, now) and _has_agreement(fleet, since, now)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
@@ -147,6 +147,10 @@ class Disagreement(Rule):
         del host
         limits = self._limits
         return f"{limits.window_us} {limits.slack_us} {limits.min_hosts} {limits.min_count}"
+
+    def _since(self, fleet: Fleet, now: Instant) -> Instant:
+        """Return from when on the two are compared: an upload from before the journal's begin is only in the index."""
+        return fleet.since_begin("journal", now - self._limits.window_us)
 
     def _lacking_once(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         return fleet.once((self, since, now), lambda: self._lacking(fleet, since, now))

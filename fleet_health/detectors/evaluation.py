@@ -44,6 +44,7 @@ class Evaluation:
         hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
         gone: The hosts whose last upload has become too long ago to be known any more, each with its instant.
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
+        is_clock_stepped: Whether the clock was set since the evaluation before: then nobody knows what is missing.
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
         not_evaluated: The names of the detectors that did not look, because too little was seen or the clock was
@@ -61,6 +62,7 @@ class Evaluation:
     heard: Mapping[str, Instant] = field(default_factory=dict)
     gone: Mapping[str, Instant] = field(default_factory=dict)
     is_clock_behind: bool = False
+    is_clock_stepped: bool = False
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
     forgotten: frozenset[Pair] = frozenset()
     not_evaluated: tuple[str, ...] = ()

@@ -189,10 +189,7 @@ class FatalOnly(Rule):
         counts = NO_EVENTS if window is None else window.count(since, now)
         total, accepted = counts.answers, counts.accepted
         share = counts.refused / total if total else 0.0
-        is_whole = _is_counted_whole(fleet, host, since, now)
-        is_certain = is_whole or _is_refused_by_the_index(fleet, host, since, now)
-        lack = "earlier answers left out" if fleet.is_whole("journal", since, now) else "with a gap"
-        evidence = "whole" if is_whole else f"{lack}, and the index shows none" if is_certain else lack
+        evidence, is_certain = _evidence(fleet, host, since, now)
         return (
             Condition(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
             Condition(
@@ -223,7 +220,8 @@ class FatalOnly(Rule):
             limits = self._limits.of(host)
             window_us, since = limits.window_us, now - limits.window_us
             if window_us not in gaps:
-                gaps[window_us] = fleet.is_whole("journal", since, now), fleet.missing("journal", since, now)
+                missing = fleet.missing("journal", since, now) if fleet.reaches("journal", since) else None
+                gaps[window_us] = _is_seen_whole(fleet, since, now), missing
             is_whole, missing = gaps[window_us]
             if is_whole or fleet.has_accepted(host, since, now):
                 continue
@@ -250,9 +248,31 @@ class FatalOnly(Rule):
         return f"{limits.window_us} {limits.min_count} {limits.ratio}"
 
 
+def _evidence(fleet: Fleet, host: str, since: Instant, until: Instant) -> tuple[str, bool]:
+    """Return how much the journal shows of a stretch of time, and whether it is certain that nothing was accepted."""
+    if not fleet.is_whole("journal", since, until):
+        lack = "with a gap"
+    elif not fleet.is_complete(host, since):
+        lack = "earlier answers left out"
+    elif fleet.reaches("journal", since):
+        return "whole", True
+    elif not _has_uploaded(fleet, host, since, until):
+        # It shows all that it holds, so only an upload from before its begin would speak against a finding.
+        return "begins later, and no earlier upload is known", True
+    else:
+        lack = "begins later"
+    is_refused = _is_refused_by_the_index(fleet, host, since, until)
+    return f"{lack}, and the index shows none" if is_refused else lack, is_refused
+
+
 def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:
     """Return whether the journal showed everything of a stretch of time, and all of it was counted of this host."""
-    return fleet.is_whole("journal", since, until) and fleet.is_complete(host, since)
+    return _is_seen_whole(fleet, since, until) and fleet.is_complete(host, since)
+
+
+def _is_seen_whole(fleet: Fleet, since: Instant, until: Instant) -> bool:
+    """Return whether no answer can be missing: where the journal begins later, there may have been earlier ones."""
+    return fleet.reaches("journal", since) and fleet.is_whole("journal", since, until)
 
 
 def fix_by_cause(

@@ -255,7 +255,7 @@ class ReceiverDown(Rule):
         if self._has_uploaded_since(unit.at, fleet.uploads.newest_at()):
             return None
         # Where something is missing, its start may be.
-        return unit.at if fleet.is_whole("journal", unit.at, now) else None
+        return unit.at if fleet.is_shown("journal", unit.at, now) else None
 
     def _has_uploaded_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
         """Return whether a upload contradicts systemd: the receiver was started otherwise, or elsewhere.

@@ -184,7 +184,8 @@ class Unstamped(Rule):
         limits, window = self._limits.of(host), fleet.traffic.window(host)
         since = now - limits.window_us
         is_rare = window is None or window.count(since, NEVER - 1).unstamped < limits.min_count
-        return is_rare and fleet.is_whole("journal", since, now) and fleet.is_complete(host, since)
+        is_whole = fleet.reaches("journal", since) and fleet.is_whole("journal", since, now)
+        return is_rare and is_whole and fleet.is_complete(host, since)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload: that the rejections merely stop is no sign."""

@@ -14,11 +14,18 @@ if TYPE_CHECKING:
 SUPPRESSED = "journald suppressed messages"
 BROKEN = "journald broke a long line, and the next may be missing"
 REMOVED = "entries were removed before they were read"
+LEFT_OUT = "a journal file is damaged, or of a format that libsystemd does not read"
 CLOCK_SET = "the clock was set"
 """The reasons of gaps. When the clock was set nothing was lost: but counts over that stretch prove nothing."""
 SEVERAL = "entries were lost"
 """The reason of gaps that were put together, and had different ones."""
+NOT_UNDERSTOOD = "none of what came in was understood"
+"""The reason of a stretch that was read, and that nobody could make sense of."""
 _COUNTED = frozenset({SUPPRESSED, BROKEN})
+
+# A row that is torn, or an odd request, comes singly: if of the first few none is understood, it is the format. Where
+# the format was right before, more are asked for: in a night without uploads odd ones come with nothing in between.
+_MISSED_AT_FIRST, _MISSED_IN_A_ROW = 5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,10 @@ class Gap:
             "reason": self.reason,
             "messages": self.messages or None,
         }
+
+    def in_words(self, source: str) -> str:
+        """Return it as it is listed for people: `journal from 2026-11-23T18:00:00Z to …: it begins later`."""
+        return f"{source} from {isoformat(self.since)[:19]}Z to {isoformat(self.until)[:19]}Z: {self.reason}"
 
     def overlaps(self, since: Instant, until: Instant) -> bool:
         """Return whether something may be missing between two instants, both included."""
@@ -111,6 +122,42 @@ def recent(gaps: Iterable[Gap], since: Instant, window_us: int) -> list[Gap]:
 
 
 @dataclass(frozen=True, slots=True)
+class Share:
+    """How much of what came in by a source was understood.
+
+    Attributes:
+        came_in: How many rows of the index, or upload lines of the journal.
+        understood: How many of them were understood.
+        missed: How many came in after the last one that was understood.
+        last_at: When the last one that was understood is dated; None if none ever was.
+
+    """
+
+    came_in: int = 0
+    understood: int = 0
+    missed: int = 0
+    last_at: Instant | None = None
+
+    @property
+    def is_understood(self) -> bool:
+        """Whether this is the format that we read: not if none of some was understood, or none of many in a row."""
+        return self.missed < (_MISSED_AT_FIRST if self.last_at is None else _MISSED_IN_A_ROW)
+
+    def row(self) -> dict[str, int]:
+        """Return it as it stands in the documents for programs."""
+        return {"came_in": self.came_in, "understood": self.understood}
+
+    def followed_by(self, later: Share) -> Share:
+        """Return the share of both: of this, and of what came in after it."""
+        return Share(
+            self.came_in + later.came_in,
+            self.understood + later.understood,
+            later.missed + (0 if later.understood else self.missed),
+            self.last_at if later.last_at is None else later.last_at,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Coverage:
     """One source's.
 
@@ -119,6 +166,11 @@ class Coverage:
         unseen_since: Since when it cannot be read; None while it can.
         reason: Why it cannot be read; empty while it can.
         gaps: What it has not shown, and will not.
+        begins_at: What is dated before this it does not hold; None if it reaches back as far as it was asked.
+        share: How much of what came in was understood.
+        void_since: Since when it is known to hold nothing of the receiver at all, not one entry; None if it does.
+        quiet_since: Since when nothing of the receiver has come: its last entry, or as far back as was read if there is
+            none; None if that is not known.
 
     """
 
@@ -126,6 +178,10 @@ class Coverage:
     unseen_since: Instant | None = None
     reason: str = ""
     gaps: tuple[Gap, ...] = ()
+    begins_at: Instant | None = None
+    share: Share = Share()
+    void_since: Instant | None = None
+    quiet_since: Instant | None = None
 
     @property
     def kind(self) -> str:
@@ -137,15 +193,32 @@ class Coverage:
         """The name of the receiver; empty where there is only one."""
         return receiver_of(self.source)
 
-    def is_whole(self, since: Instant, until: Instant) -> bool:
-        """Return whether everything between two instants was seen, both included."""
+    def is_shown(self, since: Instant, until: Instant) -> bool:
+        """Return whether all that it holds of the time between two instants was read, understood or not."""
         if self.unseen_since is not None and self.unseen_since <= until:
             return False
         return not any(gap.overlaps(since, until) for gap in self.gaps)
 
+    def is_whole(self, since: Instant, until: Instant) -> bool:
+        """Return whether all that it holds of the time between two instants, both included, was read and understood.
+
+        One line that was not understood is no more than that line; but of a format that we do not read nothing is seen.
+        """
+        return self.is_shown(since, until) and self.is_understood(until)
+
+    def reaches(self, since: Instant) -> bool:
+        """Return whether it holds what is dated at an instant and later, and not only what came later still."""
+        return self.begins_at is None or self.begins_at <= since
+
+    def is_understood(self, until: Instant) -> bool:
+        """Return whether what came in last, up to an instant, was understood."""
+        return self.share.is_understood or (self.share.last_at is not None and self.share.last_at >= until)
+
     def missing(self, since: Instant, until: Instant) -> int | None:
-        """Return how many messages are missing between two instants at most; None if nobody knows."""
+        """Return how many messages are missing, of what it holds of the time between two instants; None if unknown."""
         if self.unseen_since is not None and self.unseen_since <= until:
+            return None
+        if not self.is_understood(until):
             return None
         gaps = [gap for gap in self.gaps if gap.overlaps(since, until)]
         if any(gap.reason not in _COUNTED or not gap.messages for gap in gaps):
@@ -153,12 +226,34 @@ class Coverage:
         return sum(gap.messages for gap in gaps)
 
     def unseen_us(self, since: Instant, until: Instant) -> int:
-        """Return how much of the time between two instants was not seen whole, in microseconds."""
-        stretches = [(gap.since, gap.until) for gap in self.gaps if gap.overlaps(since, until)]
-        if self.unseen_since is not None and self.unseen_since <= until:
-            stretches.append((self.unseen_since, until))
+        """Return how much of the time between two instants was not seen whole, in microseconds.
+
+        Without what is before the source's begin: that was not lost on the way.
+        """
         total, seen_to = 0, since
-        for begin, end in sorted(stretches):
-            total += max(0, min(end, until) - max(begin, seen_to))
-            seen_to = max(seen_to, end)
+        for gap in self.unread(since, until):
+            if gap.reason == self._begins_later:
+                continue
+            total += max(0, min(gap.until, until) - max(gap.since, seen_to))
+            seen_to = max(seen_to, gap.until)
         return total
+
+    @property
+    def _begins_later(self) -> str:
+        return f"the {self.source} begins later"
+
+    def missed(self, since: Instant, until: Instant) -> Gap:
+        """Return the stretch between two instants of which nothing was understood, if its end is not."""
+        last_at = self.share.last_at
+        return Gap(since if last_at is None else max(since, last_at), until, NOT_UNDERSTOOD, self.share.missed)
+
+    def unread(self, since: Instant, until: Instant) -> list[Gap]:
+        """Return each stretch between two instants of which not everything was seen, in order, with the reason."""
+        stretches = [gap for gap in self.gaps if gap.overlaps(since, until)]
+        if self.begins_at is not None and since < self.begins_at:
+            stretches.append(Gap(since, min(self.begins_at, until), self._begins_later))
+        if self.unseen_since is not None and self.unseen_since <= until:
+            stretches.append(Gap(max(since, self.unseen_since), until, self.reason))
+        if not self.is_understood(until):
+            stretches.append(self.missed(since, until))
+        return sorted(stretches, key=lambda one: (one.since, one.until))

@@ -377,11 +377,25 @@ class Fleet:
         return self.traffic.window(host) is None and not self.is_complete(host, since)
 
     def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
-        """Return whether a source, `index` or `journal`, has shown everything between two instants, both included.
+        """Return whether all that a source, `index` or `journal`, holds of the time between two instants was seen.
 
-        Of several receivers, each one's must have.
+        Both are included. Whether it holds all of that time is for `reaches`. Of several receivers, that is so if each
+        one's was seen.
         """
         return all(coverage.is_whole(since, until) for coverage in self.coverage if coverage.kind == source)
+
+    def is_shown(self, source: str, since: Instant, until: Instant) -> bool:
+        """Return whether all that a source holds of that time was read: systemd's own messages need no pattern."""
+        return all(coverage.is_shown(since, until) for coverage in self.coverage if coverage.kind == source)
+
+    def reaches(self, source: str, since: Instant) -> bool:
+        """Return whether a source holds what is dated at an instant and later: it may have begun later itself."""
+        return all(coverage.reaches(since) for coverage in self.coverage if coverage.kind == source)
+
+    def since_begin(self, source: str, since: Instant) -> Instant:
+        """Return an instant, or the begin of what a source holds if that is later."""
+        begins = [one.begins_at for one in self.coverage if one.kind == source and one.begins_at is not None]
+        return max([since, *begins])
 
     def heard_at(self, host: str) -> Instant | None:
         """Return the newest sign of a host in either source, a row or a response of any kind; None without one."""

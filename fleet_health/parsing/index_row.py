@@ -10,7 +10,7 @@ import msgspec
 from fleet_health.model.host_name import host_name
 from fleet_health.model.instant import from_datetime
 from fleet_health.model.observation import Upload
-from fleet_health.parsing.rejection import Rejection, rejection
+from fleet_health.parsing.rejection import BLANK_LINE, Rejection, rejection
 from fleet_health.parsing.timestamp import EARLIEST, LATEST, TimeError, instant_of, parse_time
 
 if TYPE_CHECKING:
@@ -137,6 +137,19 @@ class IndexParser:
             return None
         return None if is_odd else (latest, len(lines))
 
+    def missed_in_a_row(self, block: bytes) -> int:
+        """Return how many rows at the end of a block could not be read; blank lines are no rows."""
+        missed, end = 0, len(block)
+        while end > 0:
+            begin = block.rfind(b"\n", 0, end - 1) + 1
+            line = block[begin:end].rstrip(b"\n")
+            if line.strip():
+                if isinstance(self.parse(line), Upload):
+                    break
+                missed += 1
+            end = begin
+        return missed
+
     def time_of(self, line: bytes) -> Instant | None:
         """Return a row's time; None if the line is not a row."""
         result = self.parse(line)
@@ -166,7 +179,7 @@ def _without_nul(lines: Iterable[bytes], rejections: list[Rejection]) -> Iterato
 
 def _reason(error: Exception, line: bytes) -> str:
     if not line.strip():
-        return "blank line"
+        return BLANK_LINE
     if isinstance(error, msgspec.ValidationError):
         return "host or time missing, or not a string"
     if isinstance(error, UnicodeDecodeError):

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import importlib
 import re
+from functools import lru_cache
 from typing import Any
 
 # Tried in this order where an expression leaves a choice.
 _CANDIDATES = "v1 /:-._a0\"'=,?[]{}()"
 _ALTERNATIVES = 3
 _DEEPEST = 50
+_method = re.compile(r"\b(?:PUT|POST|PATCH)\b")
+_path = re.compile(r"(?:^|[\s\"'])(/\w[^\s\"']*)")
 
 
 def samples(pattern: re.Pattern[str], groups: dict[str, str]) -> list[str]:
@@ -21,6 +24,49 @@ def samples(pattern: re.Pattern[str], groups: dict[str, str]) -> list[str]:
         if text and found and all(found[name] == value for name, value in groups.items()) and text not in made:
             made.append(text)
     return made
+
+
+@lru_cache(maxsize=4)
+def upload_words(response: re.Pattern[str]) -> tuple[str, ...]:
+    """Return what each upload line holds by a pattern, in whatever format: its method and its path.
+
+    Nothing if the pattern asks for no path.
+    """
+    runs = literals_of(response)
+    paths = [found[1] for run in runs if (found := _path.search(run))]
+    methods = [found[0] for run in runs if (found := _method.search(run))]
+    return (*methods[:1], paths[0]) if paths else ()
+
+
+def literals_of(pattern: re.Pattern[str]) -> tuple[str, ...]:
+    """Return the texts that whatever the pattern matches must hold, in order; none if they cannot be told."""
+    try:
+        parser: Any = importlib.import_module("re._parser")
+        runs = [""]
+        _collect_literals(parser.parse(pattern.pattern, pattern.flags & ~re.UNICODE), runs, 0)
+    except (ImportError, AttributeError, TypeError, ValueError, LookupError, RecursionError, re.error):
+        return ()
+    return tuple(run for run in runs if run)
+
+
+def _collect_literals(items: Any, runs: list[str], depth: int) -> None:
+    """Add the texts that each match holds, in order: a new one wherever something else may stand between."""
+    if depth > _DEEPEST:
+        raise ValueError("nested too deeply")
+    for kind, value in items:
+        match str(kind):
+            case "LITERAL":
+                runs[-1] += chr(value)
+            case "SUBPATTERN":
+                _collect_literals(value[-1], runs, depth + 1)
+            case "MAX_REPEAT" | "MIN_REPEAT" if value[0]:
+                runs.append("")
+                _collect_literals(value[-1], runs, depth + 1)
+                runs.append("")
+            case "AT":
+                pass
+            case _:
+                runs.append("")
 
 
 class _Writer:

@@ -16,6 +16,7 @@ from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 from fleet_health.parsing.logged_name import logged_name
 from fleet_health.parsing.long_line import CUT, LINE_LIMIT, view_of
+from fleet_health.parsing.pattern_sample import upload_words
 from fleet_health.parsing.rejection import Rejection, rejection
 
 if TYPE_CHECKING:
@@ -42,12 +43,18 @@ class LogParser:
         unstamped_marker: A warning contains this, in any case. None if there is no rule for warnings.
         unstamped_host: A warning matches this, too; has the group `host`. None if there is no rule for warnings.
 
+    Attributes:
+        missed: How many upload lines gave no observation so far.
+        missed_in_a_row: How many of them came after the last line that was understood.
+
     """
 
     def __init__(
         self, response: re.Pattern[str], unstamped_marker: str | None, unstamped_host: re.Pattern[str] | None
     ) -> None:
+        self.missed = self.missed_in_a_row = 0
         self._response = response.search
+        self._upload_words = upload_words(response)
         self._marker = None if unstamped_marker is None or unstamped_host is None else unstamped_marker.casefold()
         self._unstamped_host = None if unstamped_host is None else unstamped_host.search
 
@@ -73,6 +80,7 @@ class LogParser:
                 rejections.append(result)
             elif result is not None:
                 observations.append(result)
+                self.missed_in_a_row = 0
 
     @staticmethod
     def _lines(text: str, rejections: list[Rejection]) -> list[str]:
@@ -93,20 +101,31 @@ class LogParser:
             return self._access(access, whole_line, at)
         if self._marker is not None and self._marker in line.casefold():
             return self._unstamped(line, whole_line, at)
+        words = self._upload_words
+        if words and words[-1] in line and words[0] in line:
+            self._miss()
         if has_gap:
             return rejection("line longer than 2 KiB: not read whole, and nothing found in it", whole_line)
         return None
+
+    def _rejected(self, reason: str, line: str) -> Rejection:
+        self._miss()
+        return rejection(reason, line)
+
+    def _miss(self) -> None:
+        self.missed += 1
+        self.missed_in_a_row += 1
 
     def _access(self, access: re.Match[str], line: str, at: Instant) -> LogObservation | Rejection | None:
         host, status_text = access.group("host", "status")
         try:
             status = int(status_text)
         except (TypeError, ValueError):
-            return rejection("status is not a number", line)
+            return self._rejected("status is not a number", line)
         if not host:
-            return rejection("access names no host", line)
+            return self._rejected("access names no host", line)
         if CUT in host:
-            return rejection("host cut off by the limit on a line", line)
+            return self._rejected("host cut off by the limit on a line", line)
         name = host_name(host)
         if name is not host:  # one that is kept as it is holds nothing to undo, and nearly all are kept
             name = host_name(logged_name(access.string, *access.span("host")))
@@ -116,9 +135,9 @@ class LogParser:
         named = None if self._unstamped_host is None else self._unstamped_host(line)
         host = ((named and named["host"]) or "").rstrip(_PUNCTUATION)
         if not named or not host:
-            return rejection("unstamped rejection names no host", whole_line)
+            return self._rejected("unstamped rejection names no host", whole_line)
         if CUT in host:
-            return rejection("host cut off by the limit on a line", whole_line)
+            return self._rejected("host cut off by the limit on a line", whole_line)
         begin = named.start("host")
         return Unstamped(host_name(logged_name(line, begin, begin + len(host))), at)
 

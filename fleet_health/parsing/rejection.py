@@ -16,6 +16,9 @@ _EXCERPT_LENGTH = 120
 # Secrets are looked for in no more than this: what is cut moves what is behind it into the excerpt.
 _LOOKED_AT = 1_000
 
+BLANK_LINE = "blank line"
+"""The reason of a line that holds nothing: it tells nothing of the format of the others."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rejection:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, BinaryIO, TypeVar
 import msgspec
 import structlog
 
+from fleet_health.alerting.alert import Alert
 from fleet_health.files.rotation import is_rotated_name, matching, without_compression
 from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.files.unpacking import Unpacked, packing_of
@@ -25,10 +26,10 @@ from fleet_health.records.atomic_file import unavailable
 from fleet_health.records.log_lock import BATCH, SENDING, LogLock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from fleet_health.alerting.alert import Alert, Notice
+    from fleet_health.alerting.alert import Notice
     from fleet_health.model.instant import Instant
 
 T = TypeVar("T")
@@ -100,7 +101,7 @@ class AlertLog:
 
         """
         rows = self._read_back(since, parse_whole_row, owners={os.geteuid(), 0})
-        return list({entry.dedup_key: entry for entry, at in rows if at >= since}.values())
+        return list({(entry.dedup_key, at): entry for entry, at in rows if at >= since}.values())
 
     def _read_back(
         self, since: Instant, parse: Callable[[bytes], tuple[T, Instant] | None], owners: set[int] | None = None
@@ -181,6 +182,8 @@ class AlertLog:
     def append(self, alerts: Sequence[Alert | Notice]) -> list[Alert | Notice]:
         """Write those of the alerts, all of one evaluation, that the file does not hold yet: one write, one sync.
 
+        It holds an alert if this hour has had one of its incident: of its key, and later than the resolution before it.
+
         Returns:
             The alerts that were written.
 
@@ -193,8 +196,9 @@ class AlertLog:
         hour = utc_hour(alerts[0].detected_at)
         try:
             with self._opened() as (directory, fd):
-                given = {key for key, at in self.given(alerts[0].detected_at) if utc_hour(at) == hour}
-                due = [alert for alert in alerts if alert.dedup_key not in given]
+                rows = sorted(self.given(alerts[0].detected_at), key=lambda row: row[1])
+                given = {key: at for key, at in rows if utc_hour(at) == hour}
+                due = [alert for alert in alerts if not _is_given(alert, given)]
                 if due:
                     if os.fstat(fd).st_size == 0:
                         # Before the rows: once they are in, a sync that failed would not be tried again.
@@ -307,6 +311,13 @@ class AlertLog:
                 yield directory, fd
             finally:
                 os.close(fd)
+
+
+def _is_given(alert: Alert | Notice, given: Mapping[str, Instant]) -> bool:
+    """Return whether an hour has had an alert, given the latest alert of each key in it."""
+    at = given.get(alert.dedup_key)
+    after = alert.after if isinstance(alert, Alert) else None
+    return at is not None and (after is None or at > after)
 
 
 def _is_packed_name(name: str) -> bool:

@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from fleet_health.model.coverage import Coverage
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.subject import named
@@ -20,7 +21,7 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
-from fleet_health.sources.once import oldest_entry_at, read_every_row, read_journal
+from fleet_health.sources.once import read_every_row, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.detectors.spec import Lookback
-    from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation
     from fleet_health.replay.time_order import Item
@@ -50,7 +50,7 @@ class Part:
         order: Holds what was observed.
         numbers: Host -> its number; in that order.
         states: When the unit started (1) or stopped (0), each as twice the instant and that.
-        gaps: What the journal does not show.
+        coverage: What the source shows of it, and what not.
         rejections: What could not be read.
         last_at: The journal's last entry.
         unread: The rotated files that could not be read, or not to their end, each with the reason.
@@ -62,7 +62,7 @@ class Part:
     receiver: str = ""
     numbers: dict[str, int] = field(default_factory=dict)
     states: array[int] = field(default_factory=lambda: array("q"))
-    gaps: list[Gap] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=lambda: Coverage(""))
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
     unread: dict[Path, str] = field(default_factory=dict)
@@ -83,9 +83,8 @@ class Part:
                 on_progress,
             )
 
-        self.rejections, self.unread = read_every_row(
-            settings, since, deliver, now=max(until, present.now), dates=present.dates
-        )
+        past = read_every_row(settings, since, deliver, now=max(until, present.now), dates=present.dates)
+        self.rejections, self.coverage, self.unread = past.rejections, past.coverage, past.unread
         return self
 
     def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
@@ -94,18 +93,27 @@ class Part:
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
 
-        self.rejections, self.gaps, self.last_at = read_journal(settings, since, until, deliver)
+        past = read_journal(settings, since, until, deliver)
+        self.rejections, self.coverage, self.last_at = past.rejections, past.coverage, past.last_at
         return self
 
     def adopt(self, other: Part) -> None:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
-        self.gaps, self.rejections, self.unread = other.gaps, other.rejections, other.unread
+        self.coverage, self.rejections, self.unread = other.coverage, other.rejections, other.unread
 
     def follow_on(self, before: Part, begin: Instant) -> None:
-        """Let a gap that is there from the begin on reach back to the last entry of the part before."""
-        self.gaps = [replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.gaps]
+        """Go on where the part before ends: a gap that is there from the begin on reaches back to its last entry.
+
+        What is known of the source is then known of both.
+        """
+        gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
+        share = before.coverage.share.followed_by(self.coverage.share)
+        quiet_since = before.last_at if self.last_at == begin else self.last_at
+        self.coverage = replace(
+            before.coverage, gaps=(*before.coverage.gaps, *gaps), share=share, quiet_since=quiet_since
+        )
 
     def since(self, at: Instant) -> Iterator[Observed]:
         """Return what was observed from an instant on, and before it systemd's latest word till then."""
@@ -163,19 +171,16 @@ class Past:
     Attributes:
         run_length: How many observations are sorted at a time; None for as many as is usual.
         parts: The index, and the journal in one part or several that follow on each other; of each receiver.
-        gaps: Receiver -> what its journal does not show.
+        coverage: What each source of each receiver shows, and what not.
         rejections: Source -> what could not be read of it.
         unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
-        journal_begins_at: The journal's oldest entry, if that is later than what was asked for; the end if it is empty.
-            Of several journals, that of the one that begins last.
 
     """
 
     run_length: int | None = None
     parts: list[Part] = field(default_factory=list)
-    gaps: dict[str, list[Gap]] = field(default_factory=dict)
+    coverage: list[Coverage] = field(default_factory=list)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
-    journal_begins_at: Instant | None = None
     unread: dict[Path, str] = field(default_factory=dict)
     _uploaders: set[str] = field(default_factory=set)
     _stack: ExitStack = field(default_factory=ExitStack)
@@ -240,14 +245,11 @@ class Past:
             second.follow_on(first, middle + 1)
         self.parts += [rows, first, second]
         self._uploaders.update(rows.numbers)
-        self.gaps[name] = first.gaps + second.gaps
+        covered = (rows.coverage, first.coverage if is_alone else second.coverage)
+        self.coverage += [replace(one, source=named(one.source, name)) for one in covered]
         self.rejections |= {named("index", name): rows.rejections, named("journal", name): first.rejections}
         self.unread |= rows.unread
         first.rejections.merge(second.rejections)
-        oldest_at = oldest_entry_at(journal)
-        begins_at = until if oldest_at is None else oldest_at
-        if begins_at > begin:
-            self.journal_begins_at = max(begins_at, self.journal_begins_at or 0)
 
     def _part(self, receiver: str) -> Part:
         order = TimeOrder() if self.run_length is None else TimeOrder(self.run_length)

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING
 from fleet_health.alerting.lifecycle import Fact
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.engine import Engine, evaluate_at
-from fleet_health.model.coverage import Coverage
+from fleet_health.engine import Circumstances, Engine, evaluate_at, seen_sources
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Upload
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.model.subject import named
 from fleet_health.replay.timeline import Episode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fleet_health.alerting.incident import Incident
     from fleet_health.alerting.lifecycle import Decision
@@ -27,7 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.rules import Rules
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.evaluation import Evaluation
-    from fleet_health.model.coverage import Gap
+    from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Response, UnitState, Unstamped
     from fleet_health.model.subject import Pair
@@ -137,7 +135,7 @@ class Replay:
 
 def evaluated(
     watched: Watched,
-    gaps: Mapping[str, Iterable[Gap]],
+    coverage: Sequence[Coverage],
     observed: Iterable[Observed],
     span: tuple[Instant, Instant],
     state: Callable[[], tuple[tuple[Pair, ...], frozenset[str]]],
@@ -148,7 +146,7 @@ def evaluated(
 
     Args:
         watched: What is watched, and by which rules.
-        gaps: Receiver -> what its journal does not show.
+        coverage: What each source of each receiver shows, and what not.
         observed: What was observed, in order of time, from as long before the begin as the detectors reach back.
         span: The begin and the end.
         state: Gives, before each evaluation, what is open, or may be; and which hosts are lost.
@@ -163,7 +161,7 @@ def evaluated(
     fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected, watched.receivers)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     next_at = next_tick_at(since, tick_us)
-    gaps_in_order = {name: sorted(of_receiver, key=_end_of) for name, of_receiver in gaps.items()}
+    gaps_in_order = [sorted(one.gaps, key=_end_of) for one in coverage]
     uploads: dict[str, list[Upload]] = defaultdict(list)
     logged: dict[str, list[Response | Unstamped | UnitState]] = defaultdict(list)
 
@@ -176,14 +174,15 @@ def evaluated(
         logged.clear()
         # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
         since = now - lookback.traffic_us
-        coverage: list[Coverage] = []
-        for name, in_order in gaps_in_order.items():
+        known: list[Coverage] = []
+        for one, in_order in zip(coverage, gaps_in_order, strict=True):
             within = in_order[bisect_left(in_order, since, key=_end_of) : bisect_right(in_order, now, key=_end_of)]
-            known = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
-            coverage += [Coverage(named("index", name)), Coverage(named("journal", name), gaps=known)]
-        fleet.coverage = tuple(coverage)
+            gaps = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
+            known.append(replace(one, gaps=gaps))
+        fleet.coverage = tuple(known)
+        seen = seen_sources({one.source: one.kind == "journal" or one.is_understood(now) for one in coverage})
         suspects, fleet.lost = state()
-        return evaluate_at(fleet, rules.detectors, now, suspects)
+        return evaluate_at(fleet, rules.detectors, now, suspects, Circumstances(seen))
 
     for at, name, one in observed:
         while at > next_at <= until:

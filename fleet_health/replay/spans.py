@@ -48,7 +48,7 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
     evaluating = [_Span(past, replay, span) for span in others]
     observed = past.since(first[0] - _lookback_us(replay))
     evaluating_now = evaluated(
-        replay.watched, past.gaps, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
+        replay.watched, past.coverage, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
     )
     for evaluation in evaluating_now:
         replay.take(evaluation)
@@ -87,7 +87,12 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
     observed = past.since(span[0] - _lookback_us(replay))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
         evaluating = evaluated(
-            replay.watched, past.gaps, observed, span, lambda: (suspects.pairs, frozenset()), uploaders=past.uploaders()
+            replay.watched,
+            past.coverage,
+            observed,
+            span,
+            lambda: (suspects.pairs, frozenset()),
+            uploaders=past.uploaders(),
         )
         for evaluation in evaluating:
             suspects.take(evaluation)

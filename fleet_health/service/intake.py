@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from fleet_health.engine import seen_sources
 from fleet_health.files.hanging_calls import LIMIT_S
-from fleet_health.model.coverage import recent
+from fleet_health.model.coverage import Share, recent
 from fleet_health.model.fleet import Fleet, Tables, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Upload
@@ -204,11 +205,17 @@ class Intake:
         return {name: source.follower.dates.ahead_since(since) for name, source in sources.items()}
 
     def seen(self, now: Instant) -> frozenset[str]:
-        """The sources of which everything up to an instant was seen, by name; `index` if that of every receiver was."""
-        states = {state.name: state.is_seen(now) for state in self.states}
-        kinds = {general(name) for name in states}
-        of_every = {kind for kind in kinds if all(seen for name, seen in states.items() if general(name) == kind)}
-        return frozenset(name for name, seen in states.items() if seen) | of_every
+        """The sources of which everything up to an instant was seen, by name; `index` if that of every receiver was.
+
+        Of an index that is not understood nothing is. The journal also tells what systemd says of the unit, and what of
+        it is not understood is known from its coverage.
+        """
+        return seen_sources(
+            {
+                state.name: state.is_seen(now) and (general(state.name) == "journal" or state.share.is_understood)
+                for state in self.states
+            }
+        )
 
     def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
         """Record which hosts must keep their places, and which have uploaded long ago. See `Fleet.protect`."""
@@ -429,6 +436,7 @@ class Intake:
                 clock=self._clock,
                 dates=RowDates() if is_clock_new else self._row_dates(name, source.settings),
             )
+            follower.state.share = Share(last_at=source.table.newest_at())  # who is known by it was understood
             source.follower = self._pulsing(follower, self._index_pulse)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
         every = chain.from_iterable(one.items() for one in known.values())

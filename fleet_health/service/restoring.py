@@ -148,7 +148,9 @@ class _Notes:
 
 def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
     incidents = notes.pairs("incidents.open", (((one.host, one.symptom), one) for one in snapshot.open))
+    unresolved = notes.pairs("incidents.unresolved", (((one.host, one.symptom), one) for one in snapshot.unresolved))
     released = notes.pairs("incidents.released", snapshot.released)
+    resolved = notes.pairs("incidents.resolved", snapshot.resolved)
     openings = {
         pair: ats
         for pair, ats in notes.pairs("incidents.openings", snapshot.openings).items()
@@ -165,8 +167,11 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         snapshot,
         at=notes.instant("incidents.at", snapshot.at),
         open=[_incident(one, notes) for one in incidents.values() if _is_incident(one, notes)],
+        unresolved=[_incident(one, notes) for one in unresolved.values() if _is_incident(one, notes)],
         released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
         openings=list(openings.items()),
+        settled=[row for row in snapshot.settled if _is_settled(row, notes)],
+        resolved=[(pair, at) for pair, at in resolved.items() if notes.is_instant("incidents.resolved", at)],
         flapping=list(flapping.items()),
         dedup_keys={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
     )
@@ -189,6 +194,12 @@ def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[s
 def _is_ahead_row(row: AheadRow, notes: _Notes) -> bool:
     place, (host, at, counted_at) = "ahead_rows", row
     return notes.is_host(place, host) and notes.is_instant(place, at) and notes.is_instant(place, counted_at)
+
+
+def _is_settled(row: tuple[str, tuple[Instant, Instant]], notes: _Notes) -> bool:
+    place, (host, instants) = "incidents.settled", row
+    is_known = is_subject(host) or notes.refuse(place, "the name of a host or receiver", host)
+    return is_known and all(notes.is_instant(place, at) for at in instants)
 
 
 def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
@@ -224,6 +235,8 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
         last_notified_at=notes.instant(place, incident.last_notified_at),
         recovered_since=notes.instant(place, incident.recovered_since),
         lost_at=notes.instant(place, incident.lost_at),
+        first_notified_lost_at=notes.instant(place, incident.first_notified_lost_at),
+        waits_until=notes.instant(place, incident.waits_until),
         sign_at=notes.instant(place, incident.sign_at),
         heard_at=notes.instant(place, incident.heard_at),
         limits=incident.limits if len(incident.limits) <= _LIMITS_LENGTH else "",

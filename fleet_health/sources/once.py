@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import resource
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.model.coverage import BROKEN, Gap
+from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.model.window import NEVER
-from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.index.source import FUTURE, index_parser, index_tail
+from fleet_health.sources.index.source import FUTURE, Extent, index_parser, index_tail
+from fleet_health.sources.index.source import share_of as share_of_block
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import log_parser, lost_behind_broken
+from fleet_health.sources.journal.source import left_out_gaps, log_parser, lost_behind_broken
+from fleet_health.sources.journal.source import share_of as share_of_lines
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 from fleet_health.sources.state import no_later_than_written
 
@@ -26,12 +28,46 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.parsing.index_row import IndexParser
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 
 
 _BATCH = 10_000
 _GAP_US = 60 * SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class IndexPast:
+    """What was learned of the index beside the uploads.
+
+    Attributes:
+        rejections: What could not be read, by reason.
+        coverage: Where it begins, and how much of it was understood.
+        unread: The rotated files that could not be read, or not to their end, each with the reason.
+
+    """
+
+    rejections: RejectionCount
+    coverage: Coverage
+    unread: dict[Path, str]
+
+
+@dataclass(frozen=True, slots=True)
+class JournalPast:
+    """What was learned of the journal beside what was observed.
+
+    Attributes:
+        rejections: What could not be read, by reason.
+        coverage: Where it begins, what it does not show, how much of it was understood, and whether it holds anything
+            of the receiver at all.
+        last_at: Its last entry, or since when it was read.
+
+    """
+
+    rejections: RejectionCount
+    coverage: Coverage
+    last_at: Instant
 
 
 def read_index(
@@ -42,7 +78,7 @@ def read_index(
     *,
     now: Instant | None = None,
     dates: RowDates | None = None,
-) -> tuple[RejectionCount, dict[Path, str]]:
+) -> IndexPast:
     """Hand on the uploads of the index, and of what it was rotated to, that count at `since` or later.
 
     Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
@@ -55,9 +91,6 @@ def read_index(
         now: The present, by which rows are dated ahead; `until` if it is not given.
         dates: Dates the rows; None if no row is known to have been dated ahead.
 
-    Returns:
-        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
-
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
 
@@ -65,8 +98,8 @@ def read_index(
     dates = dates or RowDates()
     plain_until = min(until, dates.plain_until)
 
-    def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection]]:
-        return parser.parse_latest(lines, plain_until)[:2]
+    def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection], int]:
+        return parser.parse_latest(lines, plain_until)
 
     return _read_index(settings, since, deliver, parse, now=until if now is None else now, dates=dates)
 
@@ -78,7 +111,7 @@ def read_every_row(
     *,
     now: Instant = NEVER,
     dates: RowDates | None = None,
-) -> tuple[RejectionCount, dict[Path, str]]:
+) -> IndexPast:
     """Hand on every upload of the index, and of what it was rotated to, in the order of the rows.
 
     Args:
@@ -88,38 +121,45 @@ def read_every_row(
         now: The present, by which rows are dated ahead.
         dates: Dates the rows; None if no row is known to have been dated ahead.
 
-    Returns:
-        Which rows could not be read, by reason; and which rotated files could not be, or not to their end, and why.
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
 
     """
-    return _read_index(settings, since, deliver, IndexParser.parse_every, now=now, dates=dates or RowDates())
+
+    def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection], int]:
+        uploads, rejections = parser.parse_every(lines)
+        return uploads, rejections, len(uploads)
+
+    return _read_index(settings, since, deliver, parse, now=now, dates=dates or RowDates())
 
 
 def _read_index(
     settings: IndexSettings,
     since: Instant,
     deliver: Callable[[Sequence[Upload]], None],
-    parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection]]],
+    parse: Callable[[IndexParser, bytes], tuple[list[Upload], list[Rejection], int]],
     *,
     now: Instant,
     dates: RowDates,
-) -> tuple[RejectionCount, dict[Path, str]]:
-    parser, rejections = index_parser(settings), RejectionCount()
-    tail = index_tail(settings, parser, lambda: since)
+) -> IndexPast:
+    parser, rejections, share, extent = index_parser(settings), RejectionCount(), Share(), Extent()
+    tail = index_tail(settings, parser, lambda: since, extent)
     is_end = False
     while not is_end:
         block = tail.read()
         is_end = block.is_end
         # Nobody will come back for a last line that is not ended yet.
-        rows, rejected = parse(parser, block.lines + (tail.rest() if is_end else b""))
+        lines = block.lines + (tail.rest() if is_end else b"")
+        rows, rejected, count = parse(parser, lines)
+        extent.note(parser, lines)
+        share = share.followed_by(share_of_block(parser, lines, rows, rejected, count))
         uploads, ahead = dates.date(rows, now, written_at=no_later_than_written(NEVER, settings.path), is_end=is_end)
         deliver([upload for upload in uploads if upload.at >= since])
         rejections.add(rejected + block.rejections + [FUTURE] * ahead)
     tail.close()
-    return rejections, tail.unread
+    begins_at = extent.begins_at if share.came_in or extent.reaches_back else NEVER
+    return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share), tail.unread)
 
 
 def read_journal(
@@ -127,11 +167,8 @@ def read_journal(
     since: Instant,
     until: Instant,
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
-) -> tuple[RejectionCount, list[Gap], Instant]:
+) -> JournalPast:
     """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's latest word till then.
-
-    Returns:
-        What could not be read, by reason; what the journal does not show; and its last entry, or `since`.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
@@ -143,8 +180,12 @@ def read_journal(
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
+    share, missed_before = Share(), 0
 
     def hand_on() -> None:
+        nonlocal share, missed_before
+        share = share.followed_by(share_of_lines(parser, missed_before, observations))
+        missed_before = parser.missed
         deliver(observations)
         observations.clear()
         rejections.add(rejected)
@@ -152,8 +193,11 @@ def read_journal(
 
     reader = JournalReader(settings)
     try:
+        gaps += [gap for gap in left_out_gaps(reader) if gap.overlaps(since, until)]
+        oldest_at = reader.oldest_at()
         reader.find_instances(since)
-        deliver(_unit_states(reader, since, until))
+        deliver(states := _unit_states(reader, since, until))
+        is_void = not states and not reader.has_lines()
         reader.seek(since)
         for message, at in reader.read():
             if not since <= at <= until:
@@ -173,7 +217,15 @@ def read_journal(
     finally:
         hand_on()  # also what came before the reader failed
         reader.close()
-    return rejections, gaps + _behind_broken(behind_broken), last_at
+    coverage = Coverage(
+        "journal",
+        gaps=(*gaps, *_behind_broken(behind_broken)),
+        begins_at=NEVER if oldest_at is None else oldest_at,
+        share=share,
+        void_since=since if is_void else None,
+        quiet_since=last_at,
+    )
+    return JournalPast(rejections, coverage, last_at)
 
 
 def _unit_states(reader: JournalReader, since: Instant, until: Instant) -> list[UnitState]:
@@ -223,20 +275,6 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Insta
     tail.read()
     tail.close()
     JournalReader(journal).close()
-
-
-def oldest_entry_at(settings: JournalSettings) -> Instant | None:
-    """Look up the journal's oldest entry of any unit; None if there is none.
-
-    Raises:
-        SourceUnavailable: The journal is missing, or cannot be read.
-
-    """
-    reader = JournalReader(settings)
-    try:
-        return reader.oldest_at()
-    finally:
-        reader.close()
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import reduce
 from typing import TYPE_CHECKING
 
-from fleet_health.model.coverage import Coverage, Gap, recent
+from fleet_health.model.coverage import Coverage, Gap, Share, recent
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.words import plural
 from fleet_health.parsing.rejection import RejectionCount
@@ -53,6 +53,10 @@ class SourceState:
         rejections: What could not be read, by reason.
         gaps: What was never seen, in order; the oldest are put together when there are many. In front of those that
             are recent is one in the place of those that lead up to them.
+        begins_at: What is dated before this the source does not hold; None if it reaches back as far as it was asked.
+        share: How much of what came in was understood.
+        void_since: Since when it is known to hold nothing of the receiver at all; None if it does.
+        read_since: From when on it was read; None if it was not yet, or that does not matter.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
         unread: Which rotated files could not be read, or not to their end: the path, and why.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
@@ -68,23 +72,45 @@ class SourceState:
     rejections: RejectionCount = field(default_factory=RejectionCount)
     gaps: list[Gap] = field(default_factory=list)
     newest_at: Instant | None = None
+    begins_at: Instant | None = None
+    share: Share = field(default_factory=Share)
+    void_since: Instant | None = None
+    read_since: Instant | None = None
     window_us: int = 0
     unread: dict[str, str] = field(default_factory=dict)
 
     def is_seen(self, now: Instant) -> bool:
-        """Return whether everything up to an instant was seen; not so while a read takes too long."""
+        """Return whether everything up to an instant was read; not so while a read takes too long."""
         return self.phase is Phase.FOLLOWING and self.seen_until is not None and self.seen_until >= now
+
+    @property
+    def is_seeing(self) -> bool:
+        """Whether the source can be read, and what comes in is understood."""
+        return self.unseen_since is None and self.share.is_understood
+
+    def note(self, share: Share) -> None:
+        """Note how much was understood of what came in after the rest."""
+        self.share = self.share.followed_by(share)
 
     def coverage(self, now: Instant) -> Coverage:
         """Return what an evaluation must know."""
-        gaps = tuple(self.gaps)
+        known = self.known_coverage()
         if self.unseen_since is None and self.seen_until is not None and self.seen_until < now:
-            return Coverage(self.name, self.seen_until, "reading it takes too long", gaps)
-        return Coverage(self.name, self.unseen_since, self.reason, gaps)
+            return replace(known, unseen_since=self.seen_until, reason="reading it takes too long")
+        return known
 
     def known_coverage(self) -> Coverage:
         """Return what is known between two evaluations: not to have read to the present is no flaw then."""
-        return Coverage(self.name, self.unseen_since, self.reason, tuple(self.gaps))
+        return Coverage(
+            self.name,
+            self.unseen_since,
+            self.reason,
+            tuple(self.gaps),
+            begins_at=self.begins_at,
+            share=self.share,
+            void_since=self.void_since,
+            quiet_since=self.read_since if self.newest_at is None else self.newest_at,
+        )
 
     def lack(self, gap: Gap, since: Instant) -> None:
         """Record a gap, unless it is known, and forget those that end before an instant and lead up to none."""
@@ -115,6 +141,8 @@ class SourceState:
         elif self.reason:
             words += f" ({self.reason})"
         words += self._gaps_in_words(now)
+        if not self.share.is_understood or self.share.understood * 2 < self.share.came_in:
+            words += f", {self.share.understood} of {self.share.came_in} understood"
         if self.unread:
             words += f", {plural(len(self.unread), 'rotated file')} not read ({next(iter(self.unread.values()))})"
         if self.rejections.total:

@@ -239,11 +239,18 @@ def test_a_lost_host_is_forgotten_in_the_end(*, age: int, is_remembered: bool) -
 
 @pytest.mark.parametrize(("age", "is_lost"), [(30 * 24 * HOUR_US, True), (30 * 24 * HOUR_US + 1, False)])
 def test_who_was_forgotten_before_anybody_found_it_silent_is_lost(watch: Watch, *, age: int, is_lost: bool) -> None:
-    """Nobody watched for longer than its lookback; unless it is so long ago that a lost host would be forgotten too."""
-    ticks = [watch.tick(NOON, gone={"a": NOON - age}), watch.tick(NOON + TICK)]
+    """Nobody watched for longer than its lookback; unless it is so long ago that a lost host would be forgotten too.
 
-    assert [said(news) for news in ticks] == [[(LOST, *SILENT)] * is_lost, []]
-    assert [notice.lasted_us for notice in ticks[0].notices] == [age] * is_lost
+    Nobody was notified of it before, so that is an alert, repeated for a lookback; then it is as with any other.
+    """
+    instants = [NOON, NOON + TICK, NOON + HOUR_US, NOON + 24 * HOUR_US, NOON + 24 * HOUR_US + 1]
+    ticks = [watch.tick(at, gone={"a": NOON - age} if at == NOON else {}) for at in instants]
+
+    assert [told(news) for news in ticks] == [[SILENT] * is_lost, [], [SILENT] * is_lost, [SILENT] * is_lost, []]
+    assert [said(news) for news in ticks] == [[]] * 4 + [[(LOST, *SILENT)] * is_lost]
+    assert [alert.finding.detail[:55] for alert in ticks[0].alerts] == [
+        "no accepted upload since 2026-10-24T12:00:00+00:00, not"
+    ] * is_lost
 
 
 def test_who_was_forgotten_while_the_index_could_not_be_read_may_have_uploaded(watch: Watch) -> None:
@@ -299,8 +306,8 @@ def test_a_symptom_with_a_grace_is_told_of_when_that_is_over(watch: Watch) -> No
     assert [said(news) for news in ticks] == [[], [], [], []]
 
 
-def test_the_end_of_what_a_silence_kept_nobody_from_hearing_is_no_news(watch: Watch) -> None:
-    """Within its grace it would not have been notified of anyway."""
+def test_the_end_of_what_a_silence_kept_back_is_no_news(watch: Watch) -> None:
+    """Nobody was notified of it, within its grace or after."""
     watch.policy = AlertPolicy(grace_us=lambda *_: 2 * TICK)
     watch.incidents = Incidents(watch.policy)
     pairs = ("a", "never-seen"), ("b", "never-seen")
@@ -310,17 +317,19 @@ def test_the_end_of_what_a_silence_kept_nobody_from_hearing_is_no_news(watch: Wa
     watch.tick(NOON + 3 * TICK, over=[pairs[0]])
     after_grace = watch.tick(NOON + 4 * TICK, over=[pairs[0]])
 
-    assert [said(in_grace), said(after_grace)] == [[], [(RESOLVED, *pairs[0])]]
+    assert [said(in_grace), said(after_grace)] == [[], []]
+    assert not watch.incidents.open
 
 
-def test_a_silenced_incident_is_open_and_its_end_is_told(watch: Watch) -> None:
-    """It is notified when the silence ends, if it still stands."""
+def test_a_silenced_incident_is_open_and_told_if_it_outlives_the_silence(watch: Watch) -> None:
+    """If it does not, nobody hears of it: neither that it was, nor that it is over."""
     silenced = watch.tick(NOON, SILENT, ("b", "silent"), muted=[SILENT, ("b", "silent")])
     unsilenced = watch.tick(NOON + TICK, SILENT, muted=[("b", "silent")], over=[("b", "silent")])
     ended = watch.tick(NOON + 2 * TICK, SILENT, over=[("b", "silent")])
 
     assert [told(silenced), told(unsilenced)] == [[], [SILENT]]
-    assert said(ended) == [(RESOLVED, "b", "silent")]
+    assert said(ended) == []
+    assert list(watch.incidents.open) == [SILENT]
 
 
 def test_what_is_no_longer_looked_for_is_dropped(watch: Watch) -> None:
@@ -478,7 +487,7 @@ def test_what_cannot_be_said_to_flap_is_told_as_ever(watch: Watch) -> None:
     alerts += [watch.tick(NOON + HOUR_US, ("b", "fatal-only"))]
 
     assert [told(news)[0] for news in alerts if told(news)] == [
-        ("b", "silent"), ("b", "flapping"), ("b", "fatal-only"), ("b", "flapping")
+        ("b", "silent"), ("b", "flapping"), ("b", "fatal-only"), ("b", "fatal-only"), ("b", "flapping")
     ]  # fmt: skip
 
 
@@ -514,8 +523,8 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
     assert alerts[-2].finding.detail == ("receiver-down has come 6 times within 24 h; inhibits 1 alert: a silent")
 
 
-def test_a_cause_that_comes_again_within_its_hour_holds_nothing_back(watch: Watch) -> None:
-    """That it is over was told, and that it is back cannot be said before the next hour: then it names its hosts."""
+def test_a_cause_that_comes_again_within_its_hour_is_told_again_and_holds_back(watch: Watch) -> None:
+    """That it is over was told, so it is another incident: it is notified at once, and names its hosts."""
     watch.tick(NOON, DOWN, explains=[SILENT])
     watch.tick(NOON + TICK, over=[DOWN])
     watch.tick(NOON + 2 * TICK, over=[DOWN])
@@ -526,7 +535,8 @@ def test_a_cause_that_comes_again_within_its_hour_holds_nothing_back(watch: Watc
         watch.tick(NOON + HOUR_US, DOWN, SILENT, ("b", "silent"), explains=[SILENT, ("b", "silent")]),
     ]
 
-    assert [told(news) for news in ticks] == [[], [SILENT], [], [DOWN]]
+    assert [told(news) for news in ticks] == [[], [DOWN], [], [DOWN]]
+    assert ticks[1].alerts[0].finding.detail == "detail; inhibits 1 alert: a silent"
     assert ticks[-1].alerts[0].finding.detail == "detail; inhibits 2 alerts: a silent, b silent"
 
 

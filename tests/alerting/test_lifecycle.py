@@ -35,6 +35,7 @@ def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], 
         forget_after_us=20 * TICK_US,
         grace_us=lambda _, symptom: grace_us if symptom == "never-seen" else 0,
         lookback_us=lambda _: 6 * TICK_US,
+        absence_us=lambda _, symptom: 3 * TICK_US if symptom in {"silent", "receiver-down"} else 0,
     )
     incidents = Incidents(policy)
     before: dict[tuple[str, str], State] = {}
@@ -90,7 +91,7 @@ def test_each_set_of_facts_has_one_row_and_each_row_is_taken() -> None:
 def test_every_step_is_one_that_the_table_of_transitions_has() -> None:
     """Over random lives; and each step that the table has is made in one of them."""
     steps, done = set[tuple[State | None, State]](), set[tuple[State, Action]]()
-    for seed in range(60):
+    for seed in range(120):
         made, acted = walk(seed)
         steps |= made
         done |= acted

@@ -32,6 +32,7 @@ def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand,
     site.configure()
     site.show_all_symptoms()
     site.journal.append("a line that matches nothing")
+    site.journal.append('{"method":"PUT","path":"/v1/episodes/other/e","status":412}')
     site.sync_journal()
     with start_service(site) as service:
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")

@@ -177,3 +177,24 @@ def test_an_interrupt_ends_it_quietly(site: Site) -> None:
 def test_lines_that_differ_in_figures_have_one_shape(line: str, shape: str) -> None:
     """Words stay as they are, also those that could be hexadecimal."""
     assert line_shape(line) == shape
+
+
+def test_lines_of_another_format_get_a_reason_and_a_pattern(site: Site, patterns: Callable[..., Finished]) -> None:
+    """The pattern that is offered reads them; of other lines nothing is said."""
+    log = site.directory / "access.log"
+    line = '10.0.0.7 - - [26/Nov/2026:05:55:43 +0000] "PUT /v1/episodes/pi-{}/e HTTP/1.0" 201 0 "-" "shipper"\n'
+    log.write_text("".join(line.format(number) for number in range(7)) + 'INFO: x - "PUT /v1/episodes/a" 412\n')
+
+    done = patterns(log)
+    document = patterns(log, "--json").documents[0]
+    (offered,) = document["suggestions"]
+    site.configure(f"journal.response = '{offered['pattern']}'")
+    again = patterns(log, "--json").documents[0]
+
+    assert done.status == 1
+    assert "does not match: it is of another format: nginx, Apache or gunicorn: combined\n" in done.stdout
+    assert 'does not match: the pattern asks for `/` behind `"PUT /v1/episodes/`\n' in done.stdout
+    assert "\n7 lines would be matched by the pattern for nginx, Apache or gunicorn: combined:\n" in done.stdout
+    assert f"    response = '{offered['pattern']}'\n" in done.stdout
+    assert [shape["why"][:5] for shape in document["shapes"]] == ["it is", "the p"]
+    assert (again["response"]["matches"], again["forgeable"]) == (7, [])

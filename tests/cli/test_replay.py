@@ -122,7 +122,7 @@ def test_each_tick_finds_what_check_finds(seed: int, site: Site, capsys: pytest.
                 for evaluation in evaluations(past, replay, since, until, spans)
             }
             rejections = {source: count.by_reason for source, count in past.rejections.items()}
-        outcomes.append((replayed, replay.episodes, replay.alerts, past.gaps, rejections))
+        outcomes.append((replayed, replay.episodes, replay.alerts, past.coverage, rejections))
 
     assert list(replayed) == list(range(since + 5 * MINUTE, until + 1, 5 * MINUTE))
     for at, found in replayed.items():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fleet_health.detectors.blind import Blind
 from fleet_health.detectors.spec import Lookback
-from fleet_health.model.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap
+from fleet_health.model.coverage import CLOCK_SET, REMOVED, SUPPRESSED, Coverage, Gap, Share
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -143,3 +144,109 @@ def test_both_ways_to_be_blind_are_one_finding(fleet_of: Callable[..., Fleet], n
 def test_it_looks_at_no_observation() -> None:
     """So it is evaluated whatever cannot be seen."""
     assert Blind(AFTER_US).lookback == Lookback()
+
+
+@pytest.mark.parametrize(
+    ("source", "share", "detail"),
+    [
+        ("index", Share(4, 0, 4), None),
+        ("index", Share(5, 0, 5), "not one of 5 rows of the index was understood"),
+        ("journal", Share(7, 0, 7), "not one of 7 upload lines of the journal was understood"),
+        ("index", Share(30, 20, 10, -AFTER_US), None),
+        (
+            "index",
+            Share(30, 20, 10, -AFTER_US - 1),
+            "the last 10 rows of the index were not understood, the one before them is of 2026-11-23T18:39:59.999999",
+        ),
+        ("index", Share(30, 21, 9, -2 * AFTER_US), None),
+        ("index", Share(99, 1, 0, -2 * AFTER_US), None),
+    ],
+)
+def test_what_is_read_and_not_understood_is_a_finding(
+    source: str, share: Share, detail: str | None, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """At once if none ever was; else when the last one that was is too long ago. It ends with one that is."""
+    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
+    if share.last_at is not None:
+        share = replace(share, last_at=now + share.last_at)
+    fleet.coverage = (Coverage(source, share=share), Coverage("clock", share=Share()))
+
+    found = [finding.detail for finding in blind.find(fleet, now)]
+
+    assert [one[: len(detail or "")] for one in found] == ([] if detail is None else [detail])
+    assert blind.is_over(fleet, "*", now) == share.is_understood
+    fleet.coverage = (Coverage(source, share=share.followed_by(Share(1, 1, 0, now))),)
+    assert list(blind.find(fleet, now + 2 * AFTER_US)) == []
+    assert blind.is_over(fleet, "*", now)
+
+
+SLACK_US = 5 * MINUTE_US
+
+
+@pytest.mark.parametrize(
+    ("ages", "is_found"),
+    [
+        pytest.param((None, 60 * MINUTE_US, MINUTE_US), False, id="the unit has entries"),
+        pytest.param((0, 60 * MINUTE_US, None), False, id="nobody has uploaded, and we look for the first time"),
+        pytest.param((AFTER_US, 60 * MINUTE_US, None), False, id="for exactly as long as allowed"),
+        pytest.param((AFTER_US + 1, 60 * MINUTE_US, None), True, id="for longer"),
+        pytest.param((0, 60 * MINUTE_US, 60 * MINUTE_US - SLACK_US - 1), True, id="an upload since the begin"),
+        pytest.param((0, 60 * MINUTE_US, 60 * MINUTE_US - SLACK_US), False, id="one about when it began"),
+        pytest.param((0, MINUTE_US, 20 * MINUTE_US), False, id="one from before the begin"),
+    ],
+)
+def test_a_journal_without_an_entry_of_the_unit_is_a_finding(
+    ages: tuple[int | None, int, int | None],
+    is_found: bool,  # noqa: FBT001
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """One upload is enough that must have left an entry; without any it takes a while."""
+    void_age, begin_age, upload_age = ages
+    fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
+    blind = Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
+    void_since = None if void_age is None else now - void_age
+    fleet.coverage = (Coverage("journal", begins_at=now - begin_age, void_since=void_since),)
+
+    found = [finding.detail for finding in blind.find(fleet, now)]
+
+    assert found == [f"the journal has not one entry of {UNIT}"] * is_found
+    assert blind.is_over(fleet, "*", now) != is_found
+
+
+@pytest.mark.parametrize(
+    ("ages", "is_found"),
+    [
+        pytest.param(
+            (31 * MINUTE_US, None, 20 * MINUTE_US),
+            True,
+            id="none for so long, and an upload",
+        ),
+        pytest.param((31 * MINUTE_US, None, 25 * MINUTE_US), False, id="at about its begin: the clocks may differ"),
+        pytest.param((31 * MINUTE_US, None, 10_000_000), False, id="just now: the line may be on its way"),
+        pytest.param((31 * MINUTE_US, None, 40 * MINUTE_US), False, id="longer ago than the window"),
+        pytest.param((None, None, 20 * MINUTE_US), False, id="that is not known"),
+        pytest.param((30 * MINUTE_US, None, 20 * MINUTE_US), True, id="as old as the window"),
+        pytest.param((30 * MINUTE_US - 1, None, 20 * MINUTE_US), False, id="in the window"),
+        pytest.param((31 * MINUTE_US, 20 * MINUTE_US, 10 * MINUTE_US), True, id="it begins before that"),
+        pytest.param((31 * MINUTE_US, 12 * MINUTE_US, 10 * MINUTE_US), False, id="it begins about then"),
+        pytest.param((31 * MINUTE_US, None, None), False, id="nobody uploads in the night"),
+    ],
+)
+def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
+    ages: tuple[int | None, int | None, int | None],
+    is_found: bool,  # noqa: FBT001
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """The unit has entries, of long ago: another one took the upload, or this is the journal of another machine."""
+    quiet_age, begin_age, upload_age = ages
+    fleet = fleet_of(uploads=[] if upload_age is None else [("a", upload_age)])
+    quiet_since, begins_at = (None if age is None else now - age for age in (quiet_age, begin_age))
+    fleet.coverage = (Coverage("index"), Coverage("journal", begins_at=begins_at, quiet_since=quiet_since))
+
+    found = [finding.detail for finding in Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)]
+
+    assert [one.partition(" since ")[0] for one in found] == [f"the journal has no entry of {UNIT}"] * is_found
+    fleet.coverage = (replace(fleet.coverage[-1], unseen_since=now - 1, reason="it cannot be read at present"),)
+    assert list(Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)) == []

@@ -78,7 +78,7 @@ async def first_look(site: Site, rotated: Sequence[str] = ()) -> list[str]:
 def read_once(site: Site, rotated: Sequence[str] = ()) -> tuple[list[str], dict[Path, str]]:
     """Return the hosts that a command finds, and what it could not read."""
     uploads: list[Upload] = []
-    _, unread = read_every_row(index_settings(site, rotated), 0, uploads.extend)
+    unread = read_every_row(index_settings(site, rotated), 0, uploads.extend).unread
     return [upload.host for upload in uploads], unread
 
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.model.coverage import Coverage
 from fleet_health.service import clock
 from fleet_health.sources.journal.samples import sample_lines
 from fleet_health.sources.journal.source import JournalFollower
@@ -41,7 +40,7 @@ async def test_S2_no_part_of_a_line_that_journald_broke_is_read(journald: Privat
     await follower.poll()
     await follower.close()
     once: list[Any] = []
-    rejections, _, _ = read_journal(journald.settings, since, clock.now(), once.extend)
+    rejections = read_journal(journald.settings, since, clock.now(), once.extend).rejections
 
     reason = "part of a line that journald broke (longer than LineMax=)"
     assert [one.host for one in observations] == ["next"]
@@ -69,9 +68,9 @@ async def test_S7_a_line_behind_a_broken_one_may_be_missing(journald: PrivateJou
     await follower.close()
 
     until = clock.now()
-    _, gaps, _ = read_journal(journald.settings, since, until, observations.extend)
+    coverage = read_journal(journald.settings, since, until, observations.extend).coverage
 
     assert observations == []
     assert follower.state.known_coverage().missing(since, until) == 12
     assert "(12 messages may be missing, " in follower.state.summary(until)
-    assert Coverage("journal", gaps=tuple(gaps)).missing(since, until) == 12
+    assert coverage.missing(since, until) == 12

@@ -6,7 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.coverage import CLOCK_SET, REMOVED, SEVERAL, SUPPRESSED, Coverage, Gap, latest_run, recent
+from fleet_health.model.coverage import (
+    CLOCK_SET,
+    NOT_UNDERSTOOD,
+    REMOVED,
+    SEVERAL,
+    SUPPRESSED,
+    Coverage,
+    Gap,
+    Share,
+    latest_run,
+    recent,
+)
 
 END = 60
 WINDOW = 10
@@ -83,3 +94,74 @@ def test_what_is_kept_of_gaps_loses_no_run(found: list[Gap], since: int) -> None
     if before is not None and before.until >= since and any(gap.reason != CLOCK_SET for gap in kept):
         assert after is not None
         assert (after.since, after.until, after.messages) == (before.since, before.until, before.messages)
+
+
+@pytest.mark.parametrize(
+    ("share", "is_understood"),
+    [
+        pytest.param(Share(), True, id="nothing came in"),
+        pytest.param(Share(4, 0, 4), True, id="a few, of which none was understood"),
+        pytest.param(Share(5, 0, 5), False, id="several, of which none was"),
+        pytest.param(Share(50, 41, 9, 3), True, id="a few after one that was"),
+        pytest.param(Share(50, 40, 10, 3), False, id="many in a row after one that was"),
+        pytest.param(Share(50, 1, 0, 3), True, id="the last one was, and hardly another"),
+    ],
+)
+def test_when_a_format_counts_as_not_understood(share: Share, is_understood: bool) -> None:  # noqa: FBT001
+    """None of several; or none of many in a row, where the format was right before."""
+    assert share.is_understood == is_understood
+
+
+pieces = st.lists(st.lists(st.booleans(), max_size=12), max_size=6)
+
+
+@given(pieces)
+def test_a_share_grows_by_what_comes_in_after_it(blocks: list[list[bool]]) -> None:
+    """However what comes in is cut into blocks, it counts as if it had come at once."""
+    share, number = Share(), 0
+    for block in blocks:
+        whens = [number + place for place, good in enumerate(block) if good]
+        number += len(block)
+        missed = len(block) if not any(block) else block[::-1].index(True)
+        share = share.followed_by(Share(len(block), sum(block), missed, max(whens, default=None)))
+    whole = [good for block in blocks for good in block]
+    last = max((place for place, good in enumerate(whole) if good), default=None)
+
+    assert share == Share(len(whole), sum(whole), len(whole) - 1 - (-1 if last is None else last), last)
+
+
+NOTHING_UNDERSTOOD = Share(20, 0, 20)
+NO_MORE = Share(20, 10, 10, 15)
+
+
+@pytest.mark.parametrize(
+    ("coverage", "is_whole", "is_shown", "reaches", "unread"),
+    [
+        (Coverage("journal"), True, True, True, []),
+        (Coverage("journal", begins_at=10), True, True, True, []),
+        (Coverage("journal", begins_at=11), True, True, False, [(10, 11, "the journal begins later")]),
+        (Coverage("index", begins_at=99), True, True, False, [(10, 20, "the index begins later")]),
+        (Coverage("index", share=NOTHING_UNDERSTOOD), False, True, True, [(10, 20, NOT_UNDERSTOOD)]),
+        (Coverage("index", share=NO_MORE), False, True, True, [(15, 20, NOT_UNDERSTOOD)]),
+        (Coverage("index", share=Share(20, 10, 10, 20)), True, True, True, []),
+        (Coverage("index", 12, "it is gone"), False, False, True, [(12, 20, "it is gone")]),
+        (
+            Coverage("journal", gaps=(Gap(18, 19, REMOVED), Gap(12, 13, SUPPRESSED)), begins_at=11),
+            False,
+            False,
+            False,
+            [(10, 11, "the journal begins later"), (12, 13, SUPPRESSED), (18, 19, REMOVED)],
+        ),
+    ],
+)
+def test_what_was_seen_of_a_stretch_of_time(
+    coverage: Coverage,
+    is_whole: bool,  # noqa: FBT001
+    is_shown: bool,  # noqa: FBT001
+    reaches: bool,  # noqa: FBT001
+    unread: list[tuple[int, int, str]],
+) -> None:
+    """From 10 to 20: whether all that the source holds was read and understood, how far it reaches, and the rest."""
+    assert (coverage.is_whole(10, 20), coverage.is_shown(10, 20), coverage.reaches(10)) == (is_whole, is_shown, reaches)
+    assert [(gap.since, gap.until, gap.reason) for gap in coverage.unread(10, 20)] == unread
+    assert (coverage.missing(10, 20) is None) == (not is_whole)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from unittest.mock import patch
 
+from fleet_health.alerting.lifecycle import Action
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
@@ -103,6 +104,11 @@ class AssembledService:
         evaluation = self._engine.last
         assert evaluation is not None
         return evaluation
+
+    @property
+    def resolved(self) -> list[tuple[str, str]]:
+        """The host and symptom of each incident that the latest evaluation resolved."""
+        return [one.pair for one in self._engine.decisions if one.action is Action.RESOLVE]
 
     @property
     def is_clock_behind(self) -> bool:

@@ -8,6 +8,7 @@ import os
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -414,6 +415,19 @@ def test_two_writers_at_once_write_each_alert_once(path: Path) -> None:
 
     assert sum(counts) == 150
     assert len(written) == len(set(written)) == 150
+
+
+def test_what_returns_after_its_resolution_is_written_with_the_same_key(log: AlertLog, path: Path) -> None:
+    """The alerts up to the resolution were of another incident; two writers still write it once."""
+    first = alert(at=AT)
+    back = replace(alert(at=AT + 30), after=AT + 20)
+
+    assert log.append([first]) == [first]
+    assert log.append([replace(alert(at=AT + 10), after=AT - 1)]) == []
+    assert log.append([back]) == [back]
+    assert AlertLog(path).append([replace(back, detected_at=AT + 40)]) == []
+    assert hosts(path) == ["a", "a"]
+    assert [entry.detected_at for entry in log.entries_since(AT)] == [AT, AT + 30]
 
 
 def test_the_lock_of_a_dying_service_is_taken_over(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from systemd import journal
 from fleet_health.alerting.alert import RESOLVED, Alert, Notice
 from fleet_health.alerting.evidence import Evidence
 from fleet_health.detectors.spec import Finding
-from fleet_health.model.instant import HOUR_US
+from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.parsing.alert_row import parse_whole_row
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import MESSAGE_IDS, fields_of
@@ -293,8 +293,9 @@ def test_rows_of_another_users_file_are_not_sent(public_directory: Path, as_nobo
 
 def test_what_the_journal_no_longer_shows_is_taken_to_be_sent() -> None:
     """A vacuum must not have alerts mailed again."""
-    held = OwnEntries(begins_at=AT, keys={"a"})
+    held = OwnEntries(begins_at=AT, keys={("a", isoformat(AT))})
 
     assert held.knows("x", AT - 1)
     assert not held.knows("x", AT)
     assert held.knows("a", AT)
+    assert not held.knows("a", AT + 1)  # another incident of the same hour

@@ -139,6 +139,7 @@ def test_an_index_that_has_stopped_is_told_of(site: Site, start_service: StartSe
 def test_a_journal_that_lacks_what_the_index_has_is_told_of(site: Site, start_service: StartService) -> None:
     """Rows without an acceptance."""
     site.configure()
+    site.answer("well", 201, at_us=now_us() - 40 * MINUTE)
     site.answer("well", 201)
     site.sync_journal()
     site.upload(*HOSTS, minutes_ago=10)

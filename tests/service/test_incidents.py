@@ -146,7 +146,7 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
 
 
 def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site, start_service: StartService) -> None:
-    """Its last upload is beyond the lookback when the service is back; who has uploaded meanwhile is well."""
+    """Its last upload is beyond the lookback when the service is back: an alert, once; who has uploaded is well."""
     site.configure('alerts.resolved = true\nhosts.expected = ["gone"]')
     site.upload("well", "gone")
     site.answer("well", 201)
@@ -161,11 +161,12 @@ def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site,
     site.upload("well")
     for _ in range(2):
         with start_service(site) as service:
-            service.until(lambda: "1 lost" in service.notify.status, "the status")
+            service.until(lambda: "1 firing (1 silent)" in service.notify.status, "the status")
             service.until_evaluated_anew()
             kill(service)
 
-    assert outcomes(site) == [("gone", "silent", "lost")]
+    assert outcomes(site) == [("gone", "silent", "")]
+    assert "the host is lost" in site.alert_rows()[0]["detail"]
     assert open_incidents(site) == [("gone", "silent")]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -41,7 +42,7 @@ def test_systemd_is_told_in_the_right_order(service: Service) -> None:
 
 
 def test_new_limits_hold_from_the_next_tick_on(service: Service, site: Site) -> None:
-    """With other limits other hosts are found; nothing that was alerted is alerted again."""
+    """With other limits other hosts are found; what they resolved, and find again, is alerted again."""
     site.configure("[detectors.silent]\nafter = '1h'\n[detectors.fatal-only]\nmin_count = 13\n")
     service.reload()
     service.until(lambda: "1 firing (1 unstamped)" in service.notify.status, "the new limits")
@@ -50,7 +51,9 @@ def test_new_limits_hold_from_the_next_tick_on(service: Service, site: Site) -> 
     service.until(lambda: "3 firing" in service.notify.status, "the old limits")
 
     assert service.events("configuration reloaded")
-    assert len({row["dedup_key"] for row in site.alert_rows()}) == len(site.alert_rows())
+    alerts = Counter(row["host"] for row in site.alert_rows())
+
+    assert min(alerts["quiet"], alerts["refused"]) > 1
 
 
 def test_a_new_tick_holds_at_once(service: Service, site: Site) -> None:

@@ -255,8 +255,8 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     assert rig.hosts == ["a", "b"]
     assert sum(by_reason.values()) == 7
     assert by_reason[f"line longer than {LINE_LIMIT} bytes"] == 1
-    assert read_index(settings, 0, NOW, uploads.extend)[0].by_reason == by_reason
-    assert read_every_row(settings, 0, uploads.extend)[0].by_reason == by_reason
+    assert read_index(settings, 0, NOW, uploads.extend).rejections.by_reason == by_reason
+    assert read_every_row(settings, 0, uploads.extend).rejections.by_reason == by_reason
     assert [upload.host for upload in uploads] == ["a", "b", "a", "b"]
 
 

@@ -21,8 +21,8 @@ from fleet_health.cli.privileges import become_owner_of
 from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.engine import Circumstances, Engine
-from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
+from fleet_health.engine import Circumstances, Engine, seen_sources
+from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
+    from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Upload
     from fleet_health.parsing.rejection import RejectionCount
@@ -136,9 +137,12 @@ def run(options: argparse.Namespace) -> int:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
-    evaluation = _evaluate(engine, fleet, now, Circumstances(latest_at=latest_at))
+    seen = seen_sources({one.source: one.kind == JOURNAL or one.is_understood(now) for one in fleet.coverage})
+    evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
-    _print(lines, unread, host_count=sum(1 for _ in fleet.hosts()), options=options)
+    lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
+    missing = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
+    _print(lines, fleet, missing, unread, options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -150,12 +154,15 @@ def _read_index(
     until = now + FUTURE_LIMIT_US if is_live else now
 
     def take_in(uploads: Sequence[Upload]) -> None:
-        fleet.record_uploads(receiver.name, [upload for upload in uploads if upload.at <= until])
+        # Whoever uploaded before that is not watched, and was not lost by any service either.
+        watched = [upload for upload in uploads if now - lookback_us <= upload.at <= until]
+        fleet.record_uploads(receiver.name, watched)
 
-    present = max(now, clock.now())
-    rejections, unread = read_index(receiver.index, now - lookback_us, until, take_in, now=present, dates=dates)
-    _report(rejections, named("index", receiver.name))
-    return unread
+    present, source = max(now, clock.now()), named("index", receiver.name)
+    index = read_index(receiver.index, now - lookback_us, until, take_in, now=present, dates=dates)
+    fleet.coverage += (replace(index.coverage, source=source),)
+    _report(index.rejections, source)
+    return index.unread
 
 
 def _read_journal(
@@ -171,7 +178,7 @@ def _read_journal(
     source = named("journal", receiver.name)
     until = NEVER if is_live else now  # what is dated ahead tells of the clock
     try:
-        rejections, gaps, newest_at = read_journal(
+        journal = read_journal(
             receiver.journal,
             now - lookback_us,
             until,
@@ -181,9 +188,11 @@ def _read_journal(
         _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
         fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
         return {}
-    fleet.coverage += (Coverage(source, gaps=tuple(gaps)),)
-    _report(rejections, source)
-    return {JOURNAL: max(newest.get(JOURNAL, 0), newest_at)}
+    # For how long there has been no entry of the unit this check cannot tell.
+    void_since = None if journal.coverage.void_since is None else now
+    fleet.coverage += (replace(journal.coverage, source=source, void_since=void_since),)
+    _report(journal.rejections, source)
+    return {JOURNAL: max(newest.get(JOURNAL, 0), journal.last_at)}
 
 
 def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
@@ -231,9 +240,10 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
     """Return an engine that goes on from the state of the service, if there is one."""
     rules = settings.rules()
     # Only a service that evaluates tells since when an incident has stood. Without one each would open anew at every
-    # check, and never outlast its grace.
+    # check, and never outlast its grace, nor the time that its host is given after a suppression.
     if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
-        rules = replace(rules, policy=replace(rules.policy, grace_us=lambda *_: 0))
+        policy = replace(rules.policy, grace_us=lambda *_: 0, absence_us=lambda *_: 0)
+        rules = replace(rules, policy=policy)
     engine = Engine(rules)
     if saved is not None:
         engine.incidents.restore(saved)
@@ -291,7 +301,9 @@ def _notify(
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
     due = [
-        replace(by_key[alert.dedup_key], finding=alert.finding) if alert.dedup_key in by_key else alert
+        replace(by_key[alert.dedup_key], finding=alert.finding, after=alert.after)
+        if alert.dedup_key in by_key
+        else alert
         for alert in outcome.alerts
     ]
     new = frozenset(alert.dedup_key for alert in due)
@@ -364,7 +376,15 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(lines: Sequence[_Line], unread: Mapping[Path, str], *, host_count: int, options: argparse.Namespace) -> None:
+def _print(
+    lines: Sequence[_Line],
+    fleet: Fleet,
+    missing: Sequence[tuple[Coverage, Gap]],
+    unread: Mapping[Path, str],
+    *,
+    options: argparse.Namespace,
+) -> None:
+    host_count = sum(1 for _ in fleet.hosts())
     new_count = sum(line.is_new for line in lines)
     for line in lines:
         finding = line.alert.finding
@@ -377,8 +397,14 @@ def _print(lines: Sequence[_Line], unread: Mapping[Path, str], *, host_count: in
             _say(f"    {finding.suggested_fix}")
     if options.json:
         counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
-        _say(_json({**counts, "unread": unread_rows(unread)}))
+        coverage = {
+            "not_read": [{"source": one.source, **gap.row()} for one, gap in missing],
+            "understood": {one.source: one.share.row() for one in fleet.coverage},
+        }
+        _say(_json({**counts, **coverage, "unread": unread_rows(unread)}))
     else:
+        for one, gap in missing:
+            _say(printable(f"not read: {gap.in_words(one.source)}"))
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
         for line_of_file in unread_lines(unread):

@@ -16,7 +16,6 @@ from fleet_health.config.loading import load
 from fleet_health.config.values import duration
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
-from fleet_health.model.coverage import Gap
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.replay.parallel import processors
@@ -105,9 +104,7 @@ def _tell(options: argparse.Namespace, report: Report, old: Report | None, timel
     problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
     if timeline is not None:
         timeline.episodes = list(report.episodes)
-        begins_at = report.journal_begins_at or 0
-        before = [Gap(report.since, begins_at, "the journal begins later")] if begins_at > report.since else []
-        timeline.gaps = {"journal": (*before, *report.gaps)}
+        timeline.gaps = {one.source: tuple(one.unread(report.since, report.until)) for one in report.coverage}
         try:
             draw(timeline, options.plot)
         except PlotError as error:  # what took so long to find is told all the same
@@ -160,8 +157,8 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
             findings=findings,
             alerts=replay.alerts,
             episodes=sorted(replay.episodes, key=lambda one: (one.opened_at, one.host, one.symptom)),
-            gaps=[gap for gaps in past.gaps.values() for gap in gaps],
-            journal_begins_at=past.journal_begins_at,
+            needed_since=since - lookback.traffic_us,
+            coverage=past.coverage,
             rejections=past.rejections,
             unread=past.unread,
             failures=replay.failures,

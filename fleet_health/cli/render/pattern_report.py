@@ -13,8 +13,10 @@ from fleet_health.config.pattern_trust import REMEDY, forgeable, warnings
 from fleet_health.errors import printable
 from fleet_health.model.observation import Response
 from fleet_health.model.words import plural
+from fleet_health.parsing.known_patterns import DEFAULT_WORDS, reason_against, suggested
 from fleet_health.parsing.line_shape import line_shape
 from fleet_health.parsing.long_line import view_of
+from fleet_health.parsing.pattern_sample import upload_words
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.journal.source import log_parser
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from fleet_health.config.schema import JournalSettings
+    from fleet_health.parsing.known_patterns import KnownPattern
 
 VERSION = 1
 """The version of the document; keys are only ever added to it."""
@@ -74,12 +77,32 @@ class Report:
         """How many more lines matched nothing, of shapes beyond those that are told apart."""
         self.forgeable = forgeable(settings)
         self._parser = log_parser(settings)
+        self._words = upload_words(settings.response) or DEFAULT_WORDS
         self._batch: list[bytes] = []
 
     @property
     def unmatched(self) -> int:
         """How many lines matched nothing."""
         return self.shapes.total() + self.others
+
+    def why(self, shape: str) -> str:
+        """Return why lines of a shape do not match; empty if they are no upload lines, and others match."""
+        line = self.samples[shape]
+        if self.response.matches and not self._is_of_upload(line):
+            return ""
+        return reason_against(line, self.settings.response)
+
+    def suggestions(self) -> list[tuple[KnownPattern, int]]:
+        """Return the patterns of known formats that upload lines would match, with how many do."""
+        found: Counter[KnownPattern] = Counter()
+        for shape, count in self.shapes.items():
+            line = self.samples[shape]
+            if self._is_of_upload(line) and (known := suggested(line, self._words)) is not None:
+                found[known] += count
+        return found.most_common()
+
+    def _is_of_upload(self, line: str) -> bool:
+        return bool(self._words) and all(word in line for word in self._words)
 
     def add(self, message: bytes) -> None:
         """Take a message, of one line or several."""
@@ -144,11 +167,23 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
         for shape, count in report.shapes.most_common(_SHOWN):
             yield cut(f"{count:>8} x {printable(shape)}", columns)
             yield f"           such as {printable(report.samples[shape])}"
+            if why := report.why(shape):
+                yield f"           does not match: {printable(why)}"
         if (more := len(report.shapes) - _SHOWN) > 0 or report.others:
             yield f"         and {max(0, more)} more shapes" + (f", and {report.others} lines" * bool(report.others))
+    yield from _suggestions(report)
     if not report.response.matches and not report.unstamped.matches:
         yield ""
         yield from _advice(report)
+
+
+def _suggestions(report: Report) -> Iterator[str]:
+    for one, count in report.suggestions():
+        yield ""
+        yield f"{plural(count, 'line')} would be matched by the pattern for {one.format}:"
+        yield f"    response = '{one.pattern}'"
+        if one.note:
+            yield f"    {one.note}"
 
 
 def _warnings(report: Report) -> Iterator[str]:
@@ -179,7 +214,7 @@ def _advice(report: Report) -> Iterator[str]:
         else:
             yield "There are no lines: does `journal.match` fit the receiver's entries, and does it log?"
         return
-    yield "Nothing matched. Write a pattern for the lines above that tell of an upload, and set it in the configuration"
+    yield "Nothing matched. Write a pattern for the upload lines above, and set it in the configuration"
     yield "as `journal.response`: a regular expression with (?P<host>…) and (?P<status>…). It is now"
     yield f"    {printable(report.settings.response.pattern)}"
 
@@ -200,8 +235,17 @@ def as_json(report: Report) -> dict[str, Any]:
         "rejections": dict(report.rejections.by_reason),
         "unmatched": report.unmatched,
         "shapes": [
-            {"shape": printable(shape), "count": count, "sample": printable(report.samples[shape])}
+            {
+                "shape": printable(shape),
+                "count": count,
+                "sample": printable(report.samples[shape]),
+                "why": printable(report.why(shape)),
+            }
             for shape, count in report.shapes.most_common(_SHOWN)
+        ],
+        "suggestions": [
+            {"format": one.format, "pattern": one.pattern, "note": one.note, "lines": count}
+            for one, count in report.suggestions()
         ],
     }
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from fleet_health.model.coverage import Gap
+    from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
     from fleet_health.parsing.rejection import RejectionCount
     from fleet_health.replay.difference import Change
@@ -38,9 +38,8 @@ class Report:
         findings: How many findings there were, over all ticks.
         alerts: How many alerts would have been given.
         episodes: The incidents, by opening, host and symptom.
-        gaps: What the journal does not show.
-        journal_begins_at: The oldest entry of the journal, if it is later than what would have been looked at; the end
-            if it is empty.
+        needed_since: How far back the journal is needed for all detectors to be exact from the begin on.
+        coverage: What each source shows, and what not: the index, and the journal.
         rejections: Source -> what could not be read of it.
         unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
         failures: Symptom -> the first error of its detector.
@@ -53,11 +52,19 @@ class Report:
     findings: int
     alerts: int
     episodes: Sequence[Episode]
-    gaps: Sequence[Gap]
-    journal_begins_at: Instant | None
+    needed_since: Instant
+    coverage: Sequence[Coverage]
     rejections: dict[str, RejectionCount]
     unread: dict[Path, str]
     failures: dict[str, Exception]
+
+    def begins_at(self, coverage: Coverage) -> Instant | None:
+        """Return where a source begins, if that is later than is needed; the end of the replay if it is empty.
+
+        An index that begins later than the begin of the replay lacks uploads; the journal is needed from earlier on.
+        """
+        since = self.needed_since if coverage.kind == "journal" else self.since
+        return None if coverage.reaches(since) else min(coverage.begins_at or self.until, self.until)
 
 
 def as_lines(report: Report, old: Report | None) -> Iterator[str]:
@@ -66,12 +73,18 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
         f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {plural(report.ticks, 'tick')},"
         f" {plural(len(report.episodes), 'incident')}, {plural(report.alerts, 'alert')}"
     )
-    if report.journal_begins_at is not None:
-        yield f"the journal has nothing from before {isoformat(report.journal_begins_at)[:19]}Z"
-    yield from (
-        f"gap in the journal from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
-        for gap in report.gaps
-    )
+    for one in report.coverage:
+        begins_at = report.begins_at(one)
+        if begins_at is not None:
+            yield f"the {one.source} has nothing from before {isoformat(begins_at)[:19]}Z"
+        yield from (
+            f"gap in the {one.source} from {isoformat(gap.since)[:19]}Z to {isoformat(gap.until)[:19]}Z: {gap.reason}"
+            for gap in one.gaps
+        )
+        if not one.is_understood(report.until):
+            yield f"not read: {one.missed(report.since, report.until).in_words(one.source)}"
+        if one.share.understood < one.share.came_in:
+            yield f"{one.source}: {one.share.understood} of {one.share.came_in} understood"
     yield from unread_lines(report.unread)
     for source, rejections in report.rejections.items():
         yield from (f"{source}: {count} rejected: {why}" for why, count in sorted(rejections.by_reason.items()))
@@ -113,7 +126,6 @@ def as_json(report: Report, old: Report | None) -> str:
 
 
 def _document(report: Report) -> dict[str, Any]:
-    begins_at = report.journal_begins_at
     return {
         "since_wall": isoformat(report.since),
         "until_wall": isoformat(report.until),
@@ -122,12 +134,25 @@ def _document(report: Report) -> dict[str, Any]:
         "alerts": report.alerts,
         "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
         "incidents": _rows(report.episodes, report.until),
-        "journal_begins_wall": None if begins_at is None else isoformat(begins_at),
-        "gaps": [gap.row() for gap in report.gaps],
+        "index_begins_wall": _latest_begin(report, "index"),
+        "journal_begins_wall": _latest_begin(report, "journal"),
+        "gaps": [gap.row() for one in report.coverage for gap in one.gaps],
+        "not_read": [
+            {"source": one.source, **gap.row()}
+            for one in report.coverage
+            for gap in one.unread(report.since, report.until)
+        ],
+        "understood": {one.source: one.share.row() for one in report.coverage},
         "rejections": {source: dict(count.by_reason) for source, count in report.rejections.items()},
         "unread": unread_rows(report.unread),
         "failures": {symptom: repr(error) for symptom, error in report.failures.items()},
     }
+
+
+def _latest_begin(report: Report, kind: str) -> str | None:
+    """Return where a kind of source begins, if later than is needed; of several receivers' the latest."""
+    begins = [at for one in report.coverage if one.kind == kind and (at := report.begins_at(one)) is not None]
+    return isoformat(max(begins)) if begins else None
 
 
 def _rows(episodes: Sequence[Episode], until: Instant) -> list[dict[str, Any]]:

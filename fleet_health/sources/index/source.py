@@ -17,18 +17,20 @@ from asyncinotify import Event, Inotify, Mask
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
+from fleet_health.model.coverage import Share
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
-from fleet_health.parsing.rejection import Rejection
+from fleet_health.parsing.rejection import BLANK_LINE, Rejection
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.instant import Instant
@@ -39,6 +41,9 @@ _DIRECTORY_GONE = Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.IGNORED | Mask.UNMOUN
 _HINTS = Mask.MODIFY | Mask.CREATE | Mask.MOVED_TO | Mask.DELETE | Mask.MOVE_SELF | Mask.DELETE_SELF | Mask.ONLYDIR
 
 FUTURE = Rejection("row from the future, taken as now", "")
+
+# Among so many rows at the begin of a file is one that is dated, or none is.
+_FIRST_ROWS = 100
 
 _log = structlog.get_logger("fleet_health.sources")
 
@@ -76,14 +81,15 @@ class IndexFollower(Follower):
         self._deliver = deliver
         self._lookback_us = lookback_us
         self._path = settings.path
-        self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us)
+        self._extent = Extent()
+        self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us, self._extent)
         self._inotify: Inotify | None = None
         self._is_opened_anew = True  # and so perhaps in another directory than the one that is watched
         self._is_inotify_missed = False
         self._last_row_at: Instant | None = None
         self._file_written_at: Instant | None = None
         # What was read and not taken in yet: a read that was late is still good.
-        self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int]]] = deque()
+        self._read: deque[tuple[Block, tuple[list[Upload], list[Rejection], int], Share]] = deque()
         self._is_closed = False
 
     async def _read_to_end(self, *, is_hinted: bool) -> None:  # noqa: ARG002 - a look at a file misses nothing
@@ -98,6 +104,7 @@ class IndexFollower(Follower):
                 await call_at(self._path, self._read_block, plain_until)
             finally:  # also if it is late, for the one before it may have been late, too
                 is_end = self._take_in_what_was_read()
+            self._note_unread()
             if not is_end:
                 self._progress()
 
@@ -105,12 +112,13 @@ class IndexFollower(Follower):
         """Take in the blocks that were read; return whether the last one was the end."""
         is_end = False
         while self._read:
-            block, parsed = self._read.popleft()
+            block, parsed, share = self._read.popleft()
             if block.event:
                 _log.info("index " + block.event, path=str(self._path))
                 self._is_opened_anew, self._is_reading_new = True, False
+            self.state.begins_at = self._extent.begins_at
+            self.state.note(share)
             self._take_in(block, *parsed)
-            self._note_unread()
             is_end = block.is_end and not block.event
             self._is_reading_new |= is_end
         return is_end
@@ -119,8 +127,10 @@ class IndexFollower(Follower):
         try:
             block = self._tail.read()
             self.state.newest_at = self._written_at(block.lines)
+            self._extent.note(self._parser, block.lines)
             self._file_written_at = no_later_than_written(NEVER, self._path)
-            self._read.append((block, self._parser.parse_latest(block.lines, plain_until)))
+            parsed = self._parser.parse_latest(block.lines, plain_until)
+            self._read.append((block, parsed, share_of(self._parser, block.lines, *parsed)))
         finally:
             if self._is_closed:  # while this read hung
                 self._tail.close()
@@ -155,12 +165,13 @@ class IndexFollower(Follower):
 
     async def _has_hint(self) -> bool:
         if self._is_opened_anew:
+            self._is_opened_anew = False
             self._unwatch()
             try:
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
+                self._is_opened_anew = True
                 return False  # as the next read will report
-            self._is_opened_anew = False
         try:
             async with asyncio.timeout(self.longest_wait):
                 if self._inotify is not None:
@@ -216,13 +227,63 @@ def index_parser(settings: IndexSettings) -> IndexParser:
     return IndexParser(host_field=settings.host_field, time_field=settings.time_field)
 
 
-def index_tail(settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant]) -> Tail:
+def share_of(
+    parser: IndexParser, lines: bytes, rows: Sequence[Upload], rejections: Sequence[Rejection], count: int
+) -> Share:
+    """Return how much of a block was understood.
+
+    Args:
+        parser: What read the block.
+        lines: The block.
+        rows: What was understood; of each host it may be only the latest.
+        rejections: What was not, one for each row.
+        count: How many rows were understood.
+
+    """
+    missed = sum(one.reason != BLANK_LINE for one in rejections)
+    in_a_row = parser.missed_in_a_row(lines) if missed else 0
+    return Share(count + missed, count, in_a_row, max((row.at for row in rows), default=None))
+
+
+class Extent:
+    """Finds out where an index begins, if that is later than it is asked for."""
+
+    def __init__(self) -> None:
+        self._first_at: Instant | None = None
+        self.reaches_back = False
+        """Whether there is something older than what is read."""
+
+    @property
+    def begins_at(self) -> Instant | None:
+        """When its first row is dated; None if there is none, or there are rows from before what was read."""
+        return None if self.reaches_back else self._first_at
+
+    def note(self, parser: IndexParser, lines: bytes) -> None:
+        """Note what is read, in the order of reading."""
+        if self._first_at is None and not self.reaches_back:
+            times = (parser.time_of(line) for line in lines.split(b"\n", _FIRST_ROWS)[:_FIRST_ROWS])
+            self._first_at = next((at for at in times if at is not None), None)
+
+
+def index_tail(
+    settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant], extent: Extent | None = None
+) -> Tail:
     """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
 
-    `since` is asked each time that a file is entered.
+    `since` is asked each time that a file is entered. `extent` is told whether anything is left out by that.
     """
+    begin = Extent() if extent is None else extent
 
     def entry(read_at: ReadAt, size: int) -> int:
-        return entry_offset(read_at, size, parser.time_of, since())
+        offset = entry_offset(read_at, size, parser.time_of, since())
+        if offset:
+            begin.reaches_back = True
+        return offset
 
-    return Tail(settings.path, entry, lambda: rotated_files(settings.path, settings.rotated, since()))
+    def rotated() -> list[Path]:
+        files = rotated_files(settings.path, settings.rotated, since())
+        if len(rotated_files(settings.path, settings.rotated, 0)) > len(files):
+            begin.reaches_back = True
+        return files
+
+    return Tail(settings.path, entry, rotated)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from systemd import journal
 
 from fleet_health.errors import SourceFailing, SourceRefused
-from fleet_health.model.instant import HOUR_US
+from fleet_health.model.instant import HOUR_US, isoformat
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -35,16 +35,16 @@ class OwnEntries:
 
     Attributes:
         begins_at: The oldest entry of the journal: of what was sent before that, nothing is known.
-        keys: The dedup keys of the alerts and notices.
+        keys: The dedup keys of the alerts and notices, each with the time of its evaluation.
 
     """
 
     begins_at: Instant
-    keys: set[str] = field(default_factory=set)
+    keys: set[tuple[str, str]] = field(default_factory=set)
 
     def knows(self, key: str, at: Instant) -> bool:
         """Return whether an entry was sent, or it cannot be told any more."""
-        return key in self.keys or at < self.begins_at
+        return (key, isoformat(at)) in self.keys or at < self.begins_at
 
 
 def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[str], *, patience: float) -> OwnEntries:
@@ -107,10 +107,10 @@ def _of_namespace(namespace: str) -> Any:
     return journal.Reader(namespace=namespace)
 
 
-def _keys(reader: Any) -> Iterator[str]:
+def _keys(reader: Any) -> Iterator[tuple[str, str]]:
     count = 0
     while reader._next():  # noqa: SLF001
-        yield _text(reader, "FLEET_DEDUP_KEY")
+        yield _text(reader, "FLEET_DEDUP_KEY"), _text(reader, "FLEET_DETECTED_AT_WALL")
         count += 1
         if not count % _BATCH:
             reader.process()

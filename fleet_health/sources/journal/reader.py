@@ -17,6 +17,8 @@ where it is. What else is worth knowing:
 * It knows no globs. Which instances there are, the journal's index of `_SYSTEMD_UNIT` shows.
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
+* A file of a format that it does not know it leaves out without a word, and so it does with one that is damaged at its
+  head. Hence `left_out`.
 * To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
 """
 
@@ -37,6 +39,7 @@ from fleet_health.model.unit_states import UnitMessage, UnitStates
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
+from fleet_health.sources.journal.files import LeftOutFile, left_out_files
 from fleet_health.sources.journal.matches import (
     instances,
     line_matches,
@@ -86,6 +89,7 @@ class JournalReader:
         fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
         unread: Why the entry read last gave no message.
         rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
+        left_out: The files, of those that are not written to any more, that libsystemd does not read.
 
     Raises:
         SourceUnavailable: In every method: the journal is missing, may not be read, or cannot be read now.
@@ -110,6 +114,12 @@ class JournalReader:
         self._broken_lines = BrokenLines(self._field)
         self.units, self.active, self._instances = set(plain_units(settings)), set[str](), list[str]()
         self._match_lines()
+        self._listed_at = _changed_at(settings)
+        try:
+            self.left_out = self._left_out()
+        except SourceUnavailable:
+            self.close()
+            raise
 
     def add_units(self, units: Iterable[str]) -> None:
         """Read the lines of these units, too, from the place that is set next."""
@@ -183,11 +193,35 @@ class JournalReader:
                 os.close(one)
         return descriptor
 
+    def _left_out(self) -> list[LeftOutFile]:
+        """Return the archived files that libsystemd leaves out; SourceRefused if it does so with a current one."""
+        found = self._not_opened()
+        for one in found:
+            if one.is_current:
+                raise SourceRefused(
+                    f"{one.path}: libsystemd does not read this file (incompatible flags {one.incompatible_flags:#x});"
+                    " `journalctl --header` shows why: upgrade libsystemd0 to the version of journald, and restart"
+                )
+        return found
+
+    def _not_opened(self) -> list[LeftOutFile]:
+        directories = _directories(self._settings)
+        if not left_out_files(directories):
+            return []
+        self.process()  # it may have been made just now
+        return left_out_files(directories)
+
     def is_outdated(self) -> bool:
-        """Return whether there can be journal files that this reader will never hear of."""
+        """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            return self.fd is None or self._places != _identities(self._settings) or bool(_unreadable(self._settings))
-        except OSError:
+            if self.fd is None or self._places != _identities(self._settings) or _unreadable(self._settings):
+                return True
+            changed_at = _changed_at(self._settings)
+            if changed_at == self._listed_at:
+                return False
+            self._listed_at = changed_at
+            return self._not_opened() != self.left_out
+        except (OSError, SourceUnavailable):
             return True  # opened anew, it will be said what is wrong
 
     def seek(self, since: Instant) -> None:
@@ -376,6 +410,20 @@ class JournalReader:
         finally:
             self._match_lines()
 
+    def has_lines(self) -> bool:
+        """Return whether there is any line of the units, however long ago. Leaves the place unset."""
+        lines = line_matches(self._settings, self.units)
+        if not lines:
+            return False
+        try:
+            self._match(*lines)
+            self._reader.seek_head()
+            return bool(self._reader._next())  # noqa: SLF001
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+
     def cursor(self) -> str:
         """Name the entry read last; there must be one."""
         try:
@@ -453,6 +501,11 @@ def _directories(settings: JournalSettings) -> list[Path]:
         machine = "machine-id"  # there is none, so there is no journal of this machine
     suffix = "" if settings.namespace is None else f".{settings.namespace}"
     return [root / f"{machine}{suffix}" for root in _ROOTS]
+
+
+def _changed_at(settings: JournalSettings) -> list[int]:
+    """Return when a file was last made, renamed or removed in each of these directories that is there."""
+    return [directory.stat().st_mtime_ns for directory in _directories(settings) if directory.is_dir()]
 
 
 def _every_directory(settings: JournalSettings) -> list[Path]:

@@ -18,7 +18,7 @@ import structlog
 
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.coverage import BROKEN, REMOVED, Gap
+from fleet_health.model.coverage import BROKEN, LEFT_OUT, REMOVED, Gap, Share
 from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import named
 from fleet_health.model.unit_states import UnitStates
@@ -140,6 +140,7 @@ class JournalFollower(Follower):
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
         behind_broken: list[Instant] = []
+        missed_before = self._parser.missed
         count, last_at = 0, self._seen_until
         try:
             for message, at in entries:
@@ -163,21 +164,30 @@ class JournalFollower(Follower):
             if count:
                 self._cursor = reader.cursor()
                 self._seen_until = last_at  # in the order of reading, which is that of writing
-                take_in = partial(self._take_in, count, rejections, behind_broken, observations, last_at)
+                share = share_of(self._parser, missed_before, observations)
+                take_in = partial(self._take_in, count, rejections, behind_broken, observations, last_at, share)
                 self._found.append(take_in)
 
-    def _take_in(
+    def _take_in(  # noqa: PLR0917 - all that a slice gives
         self,
         count: int,
         rejections: Sequence[Rejection],
         behind_broken: Sequence[Instant],
         observations: Sequence[LogObservation],
         last_at: Instant | None,
+        share: Share,
     ) -> None:
         self._count(count, rejections)
+        self.state.note(share)
         self._lack_behind_broken(behind_broken)
         self.state.newest_at = last_at
+        if count:
+            self.state.void_since = None
         self._deliver(observations)
+
+    def _take_in_states(self, states: Sequence[UnitState]) -> None:
+        self.state.void_since = None
+        self._deliver(states)
 
     def _lack(self, gap: Gap) -> None:
         """Record a gap."""
@@ -200,21 +210,22 @@ class JournalFollower(Follower):
     def _open(self) -> JournalReader:
         # Ours from the first: if anything fails from here on, `_let_go` closes it.
         reader = self._reader = JournalReader(self._settings)
-        if self._seen_until is not None:
-            oldest_at = reader.oldest_at()
-            if oldest_at is not None and oldest_at > self._seen_until:
-                self._found.append(partial(self._lack, Gap(self._seen_until, oldest_at, REMOVED)))
-        since = self._clock() - self._lookback_us
+        now = self._clock()
+        since = now - self._lookback_us
+        self._find_gaps(reader, since)
         reader.find_instances(since)
-        if self._cursor is None:
-            self._since = since
+        is_first = self._cursor is None
+        if is_first:
+            self._since = self.state.read_since = since
         if not self._after_unit_message:
             for message in reader.latest_unit_messages(since):
                 self._states.record(message)
             self._after_unit_message = since
             if self._states.latest is not None:
-                self._found.append(partial(self._deliver, [self._states.latest]))
+                self._found.append(partial(self._take_in_states, [self._states.latest]))
         self._states.expect(reader.active)
+        if is_first:
+            self._note_extent(reader, now)
         self._read_unit_messages(reader)
         self._seek(reader)
         if reader.fd is None and not self._is_polling_said:
@@ -222,13 +233,34 @@ class JournalFollower(Follower):
         self._is_polling_said = reader.fd is None
         return reader
 
+    def _find_gaps(self, reader: JournalReader, since: Instant) -> None:
+        """Find out what was removed before it was read, and what libsystemd does not read."""
+        gaps = [gap for gap in left_out_gaps(reader) if gap.until >= since]
+        if self._seen_until is not None:
+            oldest_at = reader.oldest_at()
+            if oldest_at is not None and oldest_at > self._seen_until:
+                gaps.append(Gap(self._seen_until, oldest_at, REMOVED))
+        self._found += [partial(self._lack, gap) for gap in gaps]
+
+    def _note_extent(self, reader: JournalReader, now: Instant) -> None:
+        """Note how far back the journal reaches, and whether it holds anything of the receiver at all."""
+        state, oldest_at = self.state, reader.oldest_at()
+        # What began later when it was opened first was missed; that it is removed since, after it was read, is no flaw.
+        begins_at = now if oldest_at is None else min(oldest_at, now)
+        if state.begins_at is None or begins_at < state.begins_at:
+            state.begins_at = begins_at
+        if self._states.latest is not None or reader.has_lines():
+            state.void_since = None
+        elif state.void_since is None:
+            state.void_since = now
+
     def _read_unit_messages(self, reader: JournalReader) -> None:
         """Read on what systemd reports on the units, and what instances that are new have logged up to our place."""
         messages, cursor = reader.unit_messages(self._after_unit_message)
         self._after_unit_message = cursor or self._after_unit_message
         changes = [state for message in messages if (state := self._states.record(message)) is not None]
         if changes:
-            self._found.append(partial(self._deliver, changes))
+            self._found.append(partial(self._take_in_states, changes))
         found = {*reader.units, *instances(self._settings, (message.unit for message in messages))}
         if new := found - self._units:
             if self._cursor is not None and self._seen_until is not None:
@@ -240,14 +272,15 @@ class JournalFollower(Follower):
         """Read what units have logged that were not known when these entries were read."""
         observations: list[LogObservation] = []
         rejections: list[Rejection] = []
-        count = 0
+        count, missed_before = 0, self._parser.missed
         for message, at in reader.read_units(units, self._clock() - self._lookback_us, until):
             count += 1
             if message is None:
                 rejections.append(reader.unread)
             else:
                 self._parse_into(observations, rejections, message, at)
-        self._found.append(partial(self._take_in, count, rejections, (), observations, until))
+        share = share_of(self._parser, missed_before, observations)
+        self._found.append(partial(self._take_in, count, rejections, (), observations, until, share))
 
     def _seek(self, reader: JournalReader) -> None:
         """Go behind the entry that was read last; to where reading is to begin if there is none yet."""
@@ -303,6 +336,25 @@ class JournalFollower(Follower):
 def log_parser(settings: JournalSettings) -> LogParser:
     """Make the parser that a receiver's settings ask for."""
     return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
+
+
+def left_out_gaps(reader: JournalReader) -> list[Gap]:
+    """Return what the files hold that libsystemd does not read."""
+    return [Gap(one.since, one.until, LEFT_OUT) for one in reader.left_out]
+
+
+def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogObservation]) -> Share:
+    """Return how much was understood of some lines.
+
+    Args:
+        parser: What read them, and nothing after them.
+        missed_before: How many lines it had missed before.
+        observations: What it found in them.
+
+    """
+    understood, missed = len(observations), parser.missed - missed_before
+    in_a_row = min(missed, parser.missed_in_a_row)
+    return Share(understood + missed, understood, in_a_row, observations[-1].at if observations else None)
 
 
 def lost_behind_broken(parser: LogParser, rest: bytes, at: Instant) -> list[Instant]:

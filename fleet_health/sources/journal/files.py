@@ -1,0 +1,121 @@
+"""Journal files that libsystemd leaves out without a word: of a format that it does not know, or damaged.
+
+Which ones it reads shows in the files that this process has open. What such a file would hold is in its header, which
+is the same in all formats (https://systemd.io/JOURNAL_FILE_FORMAT).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from fleet_health.model.instant import Instant
+
+_DESCRIPTORS = Path("/proc/self/fd")
+_SIGNATURE = b"LPKSHHRH"
+# The signature, the incompatible flags, the state, the number of entries, and when the first and the last was made.
+_HEADER = struct.Struct("<8s4xIB135xQ24xQQ")
+_ONLINE = 1
+# Of other users' journals nothing is wanted, and libsystemd enters no other directories.
+_is_of_users = re.compile(r"user-\d+[.@]").match
+_is_machine_id = re.compile(r"[0-9a-f]{32}").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOutFile:
+    """A file that is not read.
+
+    Attributes:
+        path: Where it is.
+        incompatible_flags: Its features that a reader must know.
+        since: When its first entry was made.
+        until: When its last one was.
+        is_current: Whether entries are still written to it.
+
+    """
+
+    path: Path
+    incompatible_flags: int
+    since: Instant
+    until: Instant
+    is_current: bool
+
+
+def left_out_files(directories: Sequence[Path]) -> list[LeftOutFile]:
+    """Return the files with entries, of these directories, that this process has not opened.
+
+    The first directory is looked through whatever its name; the others if they are those of a machine.
+    """
+    try:
+        opened = set(_opened())
+    except OSError:
+        return []
+    files = [file for file in _files(directories) if _number(file) not in opened]
+    left_out = [found for file in files if (found := _header(file)) is not None]
+    if not left_out:
+        return []
+    newest_at = max((one.until for file in _files(directories) if (one := _header(file)) is not None), default=0)
+    return [
+        LeftOutFile(one.path, one.incompatible_flags, one.since, one.until, is_current=True)
+        if one.until == newest_at and _may_be_current(one.path)
+        else one
+        for one in left_out
+    ]
+
+
+def _files(directories: Iterable[Path]) -> Iterator[Path]:
+    for number, directory in enumerate(directories):
+        if number and not _is_machine_id(directory.name.partition(".")[0]):
+            continue
+        try:
+            names = sorted(directory.iterdir())
+        except OSError:
+            continue
+        yield from (file for file in names if file.name.endswith((".journal", ".journal~")))
+
+
+def _opened() -> Iterator[tuple[int, int]]:
+    for descriptor in _DESCRIPTORS.iterdir():
+        try:
+            state = os.fstat(int(descriptor.name))
+        except OSError:  # the one of the directory itself
+            continue
+        yield state.st_dev, state.st_ino
+
+
+def _number(path: Path) -> tuple[int, int] | None:
+    try:
+        state = path.stat()
+    except OSError:
+        return None
+    return state.st_dev, state.st_ino
+
+
+def _header(path: Path) -> LeftOutFile | None:
+    """Read a file's header; None if it has no entries, is not wanted, or cannot be read."""
+    if _is_of_users(path.name):
+        return None
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEADER.size)
+    except OSError:
+        return None
+    if len(head) < _HEADER.size:
+        return None
+    signature, flags, state, count, since, until = _HEADER.unpack(head)
+    if signature != _SIGNATURE or not count:
+        return None
+    is_current = path.name == "system.journal" or (state == _ONLINE and _may_be_current(path))
+    return LeftOutFile(path, flags, since, until, is_current)
+
+
+def _may_be_current(path: Path) -> bool:
+    """Return whether a file of this name is one that is written to: when it is not any more it is renamed."""
+    return "@" not in path.name and path.suffix == ".journal"

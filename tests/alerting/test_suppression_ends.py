@@ -1,0 +1,406 @@
+"""Suppression always ends in a notification: of each mechanism, whatever becomes of the fault and of us meanwhile."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_health.alerting.alert import LOST, RESOLVED
+from fleet_health.alerting.alert_policy import AlertPolicy
+from fleet_health.alerting.incident import Snapshot
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.lifecycle import Fact, Reason, State
+from fleet_health.alerting.rules import Rules
+from fleet_health.alerting.suppression import Suppression
+from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
+from fleet_health.detectors.limits import HostLimits
+from fleet_health.detectors.silent import Silent, SilentLimits
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.engine import Engine
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.observation import Response, Upload
+from tests.alerting.test_incident_life import DOWN, MINUTE, NOON, SILENT, TICK, Watch, said, told
+from tests.rig.properties import tried
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.alerting.incidents import Outcome
+
+AFTER, LOOKBACK = 3, 10
+"""In ticks: when a host is silent, and when it can no longer be found so."""
+REFUSED = ("a", "fatal-only")
+FIX = SuggestedFix("fix")
+
+
+def rules() -> Rules:
+    """Return rules under which a host is soon silent, and soon lost."""
+    silent = HostLimits(SilentLimits(AFTER * TICK, LOOKBACK * TICK, FIX))
+    refused = HostLimits(FatalOnlyLimits(4 * TICK, 2, 0.95, FIX, FIX, FIX))
+    return Rules(
+        (Silent(silent), FatalOnly(refused)),
+        AlertPolicy(
+            tick_us=TICK,
+            flap_limit=100,
+            lookback_us=lambda _: LOOKBACK * TICK,
+            absence_us=lambda _, symptom: AFTER * TICK if symptom == "silent" else 0,
+        ),
+    )
+
+
+@dataclass
+class World:
+    """A host, the engine that evaluates it, and what somebody was notified of it.
+
+    Attributes:
+        restarts: Whether the engine starts anew before each evaluation.
+        told: Symptom -> whether its latest notification was an alert.
+        keys: How often each dedup key was alerted since its latest resolution.
+
+    """
+
+    restarts: bool = False
+    engine: Engine = field(default_factory=lambda: Engine(rules()))
+    fleet: Fleet = field(default_factory=Fleet)
+    number: int = 0
+    last_upload: int | None = None
+    told: dict[str, bool] = field(default_factory=dict)
+    keys: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    @property
+    def now(self) -> int:
+        """The present."""
+        return NOON + self.number * TICK
+
+    def act(self, *, uploads: bool = False, is_refused: bool = False) -> None:
+        """Let the host upload, or be refused."""
+        if uploads:
+            self.fleet.uploads.record([Upload("a", self.now)])
+            self.fleet.traffic.record([Response("a", self.now, 201)])
+            self.last_upload = self.number
+        elif is_refused:
+            self.fleet.traffic.record([Response("a", self.now, 412)])
+
+    def evaluate(self, suppression: Fact | None = None) -> Outcome:
+        """Evaluate, and check what is said against what was."""
+        if self.restarts:
+            saved = msgspec.json.decode(msgspec.json.encode(self.engine.incidents.snapshot()), type=Snapshot)
+            self.engine = Engine(rules(), Incidents())
+            self.engine.incidents.restore(saved)
+        self.fleet.lost = self.engine.incidents.once_uploaded
+        found = None if suppression is None else Suppression(suppression, "")
+        outcome = self.engine.tick(self.fleet, self.now, suppressions=lambda *_: found)
+        for alert in outcome.alerts:
+            self.told[alert.finding.symptom] = True
+            self.keys[alert.finding.symptom, alert.dedup_key] += 1
+        for notice in outcome.notices:
+            assert self.told.get(notice.symptom), "nobody was notified of what this is said of"
+            if notice.status == RESOLVED:
+                self.told[notice.symptom] = False
+                self.keys = Counter({key: n for key, n in self.keys.items() if key[0] != notice.symptom})
+        assert suppression is None or not (outcome.alerts or outcome.notices)
+        assert set(self.keys.values()) <= {1}
+        return outcome
+
+
+KINDS = pytest.mark.parametrize("kind", [Fact.SILENCED, Fact.MUTED], ids=["silence", "mute window"])
+RESTARTS = pytest.mark.parametrize("restarts", [False, True], ids=["one life", "a restart before each evaluation"])
+
+
+@tried(300)
+@given(
+    # What the host does; then what suppresses its alerts; then whether we watch at all.
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["uploads", "is away", "is refused"]),
+            st.sampled_from([None, None, Fact.SILENCED, Fact.MUTED]),
+            st.booleans() | st.just(value=True),
+            st.integers(1, 2 * LOOKBACK),
+        ),
+        max_size=12,
+    ),
+    restarts=st.booleans(),
+)
+def test_what_outlives_its_suppression_is_told_and_only_what_was_told_is_resolved(
+    steps: list[tuple[str, Fact | None, bool, int]], *, restarts: bool
+) -> None:
+    """Whatever overlaps: faults, silences, mute windows, restarts, and times in which nobody watched."""
+    world = World(restarts)
+    world.act(uploads=True)
+    world.evaluate()
+    for what, suppression, is_watched, ticks in steps:
+        for _ in range(ticks):
+            world.number += 1
+            world.act(uploads=what == "uploads", is_refused=what == "is refused")
+            if is_watched:
+                world.evaluate(suppression)
+    is_away = world.number - (world.last_upload or 0) > AFTER
+    for _ in range(AFTER + 1 if is_away else 2):  # as long as it is given to show itself, or must be well
+        world.number += 1
+        world.act(uploads=not is_away)
+        world.evaluate()
+    states = {one.incident.symptom: one.state for one in world.engine.decisions if one.state is not State.RESOLVED}
+
+    if is_away:
+        assert world.told.get("silent"), "it is still away, and nobody was ever notified"
+        assert states["silent"] in {State.FIRING, State.LOST}
+    else:
+        assert not any(world.told.values()), "it is well, and nobody was notified that it is"
+        assert states == {}
+
+
+@KINDS
+@RESTARTS
+@pytest.mark.parametrize("ticks", [AFTER + 2, LOOKBACK + 5], ids=["found at the end", "beyond its lookback by then"])
+def test_who_dies_while_it_is_suppressed_is_told_of_at_the_end(kind: Fact, ticks: int, *, restarts: bool) -> None:
+    """Once, whether or not the detector can still find it."""
+    world = World(restarts)
+    world.act(uploads=True)
+    world.evaluate()
+    for _ in range(ticks):
+        world.number += 1
+        world.evaluate(kind)
+    states = {one.state for one in world.engine.decisions}
+    outcomes = []
+    for _ in range(AFTER + 3):
+        world.number += 1
+        outcomes.append(world.evaluate())
+
+    assert states == {State.SILENCED if kind is Fact.SILENCED else State.MUTED}
+    assert [told(one) for one in outcomes if one.alerts] == [[SILENT]]
+    assert bool(outcomes[0].alerts) == (kind is Fact.SILENCED or ticks <= LOOKBACK)  # after a mute window it has time
+
+
+@RESTARTS
+def test_what_is_no_longer_found_is_told_when_the_silence_ends(*, restarts: bool) -> None:
+    """Its refusals are too long ago to be counted by then, and it was not seen to be accepted."""
+    world = World(restarts)
+    for _ in range(2):
+        world.number += 1
+        world.act(is_refused=True)
+    world.evaluate(Fact.SILENCED)
+    world.number += 6
+    world.evaluate(Fact.SILENCED)
+    world.number += 1
+    outcome, again = world.evaluate(), world.evaluate()
+
+    assert (told(outcome), told(again)) == ([REFUSED], [])
+    assert outcome.alerts[0].finding.detail == "it is no longer found, and not yet seen to be over"
+    assert outcome.alerts[0].finding.suggested_fix.endswith("`fleet-health explain a` shows what is known of it.")
+    assert {one.state for one in world.engine.decisions} == {State.UNCONFIRMED}
+
+
+@KINDS
+@RESTARTS
+def test_a_resolution_waits_as_long_as_its_problem_would(kind: Fact, *, restarts: bool) -> None:
+    """It is sent once, at the end; of when it was over. Until then the host is well."""
+    world = World(restarts)
+    world.act(uploads=True)
+    world.number += AFTER + 1
+    alerted = world.evaluate()
+    ticks = []
+    for _ in range(4):
+        world.number += 1
+        world.act(uploads=True)
+        ticks.append(world.evaluate(kind))
+    ended, after = world.evaluate(), world.evaluate()
+
+    assert told(alerted) == [SILENT]
+    assert [one.reason for tick in ticks for one in tick.decisions][-1] == Reason.RESOLVED_LATER
+    assert not world.engine.incidents.open
+    assert [said(one) for one in (*ticks, ended, after)] == [[]] * 4 + [[(RESOLVED, *SILENT)], []]
+    assert ended.notices[0].ended_at == NOON + (AFTER + 2) * TICK
+
+
+@RESTARTS
+def test_what_returns_before_its_resolution_was_sent_was_never_away(*, restarts: bool) -> None:
+    """It is the same incident, and nothing is said of its end."""
+    watch = Watch(restarts=restarts)
+    watch.tick(NOON, SILENT)
+    for number in (1, 2):
+        watch.tick(NOON + number * TICK, over=[SILENT], muted=[SILENT])
+    closed = list(watch.incidents.open)
+    back = watch.tick(NOON + 3 * TICK, SILENT, muted=[SILENT])
+    after = watch.tick(NOON + 4 * TICK, SILENT)
+
+    assert (closed, list(watch.incidents.open)) == ([], [SILENT])
+    assert [said(back), said(after), told(after)] == [[], [], []]
+    assert watch.incidents.open[SILENT].opened_at == NOON
+
+
+@RESTARTS
+def test_a_fault_that_returns_within_the_hour_is_another_incident(*, restarts: bool) -> None:
+    """It is notified at once, with the key of the hour; and each incident has one alert in it."""
+    watch = Watch(restarts=restarts)
+    first = watch.tick(NOON, SILENT)
+    watch.tick(NOON + TICK, over=[SILENT])
+    resolved = watch.tick(NOON + 2 * TICK, over=[SILENT])
+    back, later = watch.tick(NOON + 3 * TICK, SILENT), watch.tick(NOON + 4 * TICK, SILENT)
+    state = back.decisions[0]
+
+    assert [told(first), said(resolved), told(back), told(later)] == [[SILENT], [(RESOLVED, *SILENT)], [SILENT], []]
+    assert (state.state, state.reason) == (State.FIRING, Reason.FIRST)
+    assert first.alerts[0].dedup_key == back.alerts[0].dedup_key
+    assert (first.alerts[0].after, back.alerts[0].after) == (None, NOON + 2 * TICK)
+
+
+def test_the_keys_of_the_alert_log_do_not_hide_a_fault_that_returned() -> None:
+    """The log has the alert of the incident before; the state says that this one was resolved."""
+    first, second = Watch(), Watch()
+    alert = first.tick(NOON, SILENT).alerts[0]
+    first.tick(NOON + TICK, over=[SILENT])
+    first.tick(NOON + 2 * TICK, over=[SILENT])
+    second.incidents.restore(first.incidents.snapshot())
+    second.incidents.remember(alert.dedup_key, alert.detected_at)
+    second.incidents.recall(*SILENT, "", alert.detected_at)
+
+    assert told(second.tick(NOON + 3 * TICK, SILENT)) == [SILENT]
+
+
+@RESTARTS
+def test_who_stays_away_when_the_receiver_is_back_is_told_of(*, restarts: bool) -> None:
+    """It was inhibited, and is beyond its lookback; but first it has as much time as any other to upload."""
+    watch = Watch(AlertPolicy(absence_us=lambda *_: 2 * TICK), restarts=restarts)
+    hosts = [SILENT, ("b", "silent")]
+    watch.tick(NOON, DOWN, *hosts, explains=hosts, signs=dict.fromkeys(hosts, NOON - HOUR_US))
+    lost = watch.tick(NOON + 26 * HOUR_US, evaluated=("silent", "receiver-down"))
+    back_at = NOON + 26 * HOUR_US
+    over = [DOWN, ("b", "silent")]
+    ticks = [watch.tick(back_at + number * TICK, over=over) for number in range(1, 7)]
+
+    assert {one.pair: one.state for one in lost.decisions} == {
+        DOWN: State.UNCONFIRMED, SILENT: State.INHIBITED, ("b", "silent"): State.INHIBITED
+    }  # fmt: skip
+    assert [told(one) for one in ticks] == [[], [], [], [], [SILENT], []]
+    assert [said(one) for one in ticks] == [[], [(RESOLVED, *DOWN)], [], [], [], []]
+
+
+@RESTARTS
+def test_flapping_that_ends_is_resolved(*, restarts: bool) -> None:
+    """Once it has held still for long enough; with how long it flapped; not while somebody silences that."""
+    watch = Watch(AlertPolicy(flap_limit=1), restarts=restarts)
+    for at in (NOON, NOON + 3 * TICK):
+        watch.tick(at, SILENT)
+        watch.tick(at + TICK, over=[SILENT])
+        watch.tick(at + 2 * TICK, over=[SILENT])
+    settles_at = NOON + 5 * TICK + HOUR_US
+    flapping = ("a", "flapping")
+    ticks = [
+        watch.tick(settles_at - 1),
+        watch.tick(settles_at, muted=[flapping]),
+        watch.tick(settles_at + TICK),
+        watch.tick(settles_at + 2 * TICK),
+    ]
+
+    assert [said(one) for one in ticks] == [[], [], [(RESOLVED, *flapping)], []]
+    assert ticks[2].notices[0].lasted_us == 2 * TICK
+
+
+@RESTARTS
+@pytest.mark.parametrize("is_found", [True, False])
+def test_flapping_that_does_not_end_well_is_told_of(*, is_found: bool, restarts: bool) -> None:
+    """What stands when it has held still is notified, also if it is not found any more."""
+    watch = Watch(AlertPolicy(flap_limit=1), restarts=restarts)
+    watch.tick(NOON, REFUSED)
+    watch.tick(NOON + TICK, over=[REFUSED])
+    watch.tick(NOON + 2 * TICK, over=[REFUSED])
+    flaps = watch.tick(NOON + 3 * TICK, REFUSED)
+    before = watch.tick(NOON + 4 * TICK, *[REFUSED] * is_found)
+    settled = watch.tick(NOON + 3 * TICK + HOUR_US, *[REFUSED] * is_found)
+
+    assert [told(flaps), told(before), told(settled)] == [[("a", "flapping")], [], [REFUSED]]
+    assert [one.state for one in before.decisions] == [State.FLAPPING]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(lambda watch: watch.tick(NOON - 1, is_clock_behind=True), id="the clock is behind"),
+        pytest.param(lambda watch: watch.tick(NOON - 1), id="the clock was set back a little"),
+    ],
+)
+def test_under_an_uncertain_clock_nothing_unfound_is_told(prepare: Callable[[Watch], Outcome]) -> None:
+    """Nobody knows then what is missing; it waits for the next evaluation that does."""
+    watch = Watch()
+    watch.tick(NOON, REFUSED, muted=[REFUSED])
+    uncertain = prepare(watch)
+    certain = watch.tick(NOON + MINUTE)
+
+    assert [told(uncertain), told(certain)] == [[], [REFUSED]]
+
+
+def test_a_notified_host_is_lost_without_another_alert() -> None:
+    """Whoever was notified before it was suppressed hears that it is lost, when that ends."""
+    watch = Watch()
+    watch.tick(NOON, SILENT, signs={SILENT: NOON})
+    lost_at = NOON + 25 * HOUR_US
+    ticks = [watch.tick(lost_at, muted=[SILENT]), watch.tick(lost_at + TICK), watch.tick(lost_at + 2 * TICK)]
+
+    assert [told(one) for one in ticks] == [[], [], []]
+    assert [said(one) for one in ticks] == [[], [(LOST, *SILENT)], []]
+
+
+FAILING = ("*", "receiver-failing")
+
+
+@RESTARTS
+def test_a_cause_goes_on_to_hold_back_who_gave_up(*, restarts: bool) -> None:
+    """The host tries no more, so the cause does not name it; it is notified when the cause is over, and it is not."""
+    watch = Watch(restarts=restarts)
+    evaluated = ("fatal-only", "receiver-failing")
+    watch.tick(NOON, FAILING, REFUSED, explains=[REFUSED], evaluated=evaluated)
+    gave_up = watch.tick(NOON + TICK, FAILING, evaluated=evaluated)
+    ticks = [watch.tick(NOON + number * TICK, over=[FAILING], evaluated=evaluated) for number in (2, 3, 4)]
+
+    assert {one.pair: one.state for one in gave_up.decisions} == {FAILING: State.FIRING, REFUSED: State.INHIBITED}
+    assert [told(one) for one in (gave_up, *ticks)] == [[], [], [], [REFUSED]]
+
+
+@RESTARTS
+def test_the_resolution_of_what_is_inhibited_waits_for_the_cause(*, restarts: bool) -> None:
+    """It was notified before there was a cause."""
+    watch = Watch(restarts=restarts)
+    evaluated = ("fatal-only", "receiver-failing")
+    watch.tick(NOON, REFUSED, evaluated=evaluated)
+    watch.tick(NOON + TICK, FAILING, REFUSED, explains=[REFUSED], evaluated=evaluated)
+    over = [
+        watch.tick(NOON + number * TICK, FAILING, over=[REFUSED], explains=[REFUSED], evaluated=evaluated)
+        for number in (2, 3, 4)
+    ]
+    ended = [watch.tick(NOON + number * TICK, over=[FAILING], evaluated=evaluated) for number in (5, 6, 7)]
+
+    assert [said(one) for one in over] == [[], [], []]
+    assert [said(one) for one in ended] == [[], [(RESOLVED, *FAILING)], [(RESOLVED, *REFUSED)]]
+
+
+@RESTARTS
+def test_who_is_gone_while_the_receiver_is_down_is_told_of_after_that(*, restarts: bool) -> None:
+    """We were away for longer than its lookback, and so is the receiver: that is the cause, as far as anybody knows."""
+    watch = Watch(restarts=restarts)
+    evaluated = ("silent", "receiver-down")
+    gone = watch.tick(NOON, DOWN, gone={"a": NOON - 62 * HOUR_US}, evaluated=evaluated)
+    ticks = [watch.tick(NOON + number * TICK, over=[DOWN], evaluated=evaluated) for number in (1, 2, 3)]
+
+    assert told(gone) == [DOWN]
+    assert gone.alerts[0].finding.detail == "detail; inhibits 1 alert: a silent"
+    assert [told(one) for one in ticks] == [[], [], [SILENT]]
+
+
+def test_a_silenced_host_is_lost_as_long_as_the_silence_lasts() -> None:
+    """It is not forgotten before somebody was notified of it."""
+    watch = Watch(AlertPolicy(forget_after_us=2 * TICK, lookback_us=lambda _: TICK))
+    for number in range(6):
+        watch.tick(NOON + number * TICK, *[SILENT] * (number == 0), muted=[SILENT])
+    ended = watch.tick(NOON + 6 * TICK)
+    ticks = [watch.tick(NOON + number * TICK) for number in (7, 8, 9)]
+
+    assert told(ended) == [SILENT]
+    assert [said(one) for one in ticks] == [[], [(LOST, *SILENT)], []]
+    assert not watch.incidents.open

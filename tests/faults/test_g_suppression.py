@@ -1,0 +1,134 @@
+"""Suppression in the real service: whatever it kept back is notified when it ends, and only that is resolved."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.alerting.silences import Silence
+from fleet_health.records.silence_file import SilenceFile
+from tests.rig.site import now_us
+from tests.service.test_incidents import kill, open_incidents, outcomes, state_of
+
+if TYPE_CHECKING:
+    from tests.conftest import RunCommand, Site, StartService
+
+QUICK = 'alerts.resolved = true\n[detectors.silent]\nafter = "1s"\nlookback = "2s"\n'
+ALWAYS = [datetime.now(UTC) + timedelta(hours=hours) for hours in (-2, 2)]
+QUIET = '[[quiet]]\nfrom = "{:%H:%M}"\nto = "{:%H:%M}"\n'
+
+
+def silence(site: Site, host: str) -> Silence:
+    """Silence a host for an hour."""
+    now = now_us()
+    one = Silence("quiet1", host, None, now, now + 3_600_000_000, "moving it", "root")
+    SilenceFile(site.directory / "state").add(one, now)
+    return one
+
+
+def is_lost(site: Site, host: str) -> bool:
+    """Return whether the saved state knows that a host is beyond its lookback."""
+    if not open_incidents(site):
+        return False
+    return any(one["host"] == host and one["lost_at"] for one in state_of(site)["incidents"]["open"])
+
+
+@pytest.mark.fault("G1", rig="service", says="a host dies while it is silenced, and leaves its lookback")
+@pytest.mark.parametrize("is_killed", [False, True], ids=["one life", "killed meanwhile"])
+def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
+    site: Site, start_service: StartService, run_command: RunCommand, *, is_killed: bool
+) -> None:
+    """Once, though the detector does not find it any more; the status is right before and after."""
+    site.configure(QUICK)
+    site.answer("well", 201)
+    site.sync_journal()
+    one = silence(site, "dies")
+    with start_service(site) as service:
+        service.until_ready()
+        site.upload("dies")
+        service.until(lambda: is_lost(site, "dies"), "the end of its lookback")
+        service.until(lambda: "0 firing; 1 silenced" in service.notify.status, "the status")
+        before = (outcomes(site), run_command("status", "--config", site.config).status)
+        if is_killed:
+            kill(service)
+        else:
+            SilenceFile(site.directory / "state").end(one.id, now_us())
+            service.until(lambda: outcomes(site), "the alert")
+            after = run_command("status", "--config", site.config)
+            service.do_until(lambda: site.upload("dies"), lambda: len(outcomes(site)) > 1, "the end")
+    if is_killed:
+        SilenceFile(site.directory / "state").end(one.id, now_us())
+        with start_service(site) as service:
+            service.until(lambda: outcomes(site), "the alert")
+            after = run_command("status", "--config", site.config)
+            service.do_until(lambda: site.upload("dies"), lambda: len(outcomes(site)) > 1, "the end")
+
+    assert before == ([], 0)
+    assert [row for row in outcomes(site) if row[2] != "lost"][:2] == [
+        ("dies", "silent", ""),
+        ("dies", "silent", "resolved"),
+    ]
+    assert "the host is lost, and nobody was notified of it before" in site.alert_rows()[0]["detail"]
+    assert after.status == 1
+
+
+@pytest.mark.fault("G2", rig="service", says="what was notified recovers in a mute window")
+def test_G2_a_resolution_waits_for_the_end_of_the_mute_window(site: Site, start_service: StartService) -> None:
+    """The host is well meanwhile; and of what came and went within the window nobody hears."""
+    plain = 'alerts.resolved = true\n[detectors.fatal-only]\nwindow = "2s"\n'
+    site.configure(plain)
+    site.upload("told", minutes_ago=45)
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: outcomes(site) == [("told", "silent", "")], "the alert")
+        site.configure(plain + QUIET.format(*ALWAYS))
+        service.reload()
+        site.upload("told")
+        service.until(lambda: not open_incidents(site), "the end")
+        site.answer("untold", 412, times=12)
+        site.sync_journal()
+        service.until(lambda: open_incidents(site) == [("untold", "fatal-only")], "the fault within")
+        site.answer("untold", 201)
+        site.sync_journal()
+        service.until(lambda: not open_incidents(site), "its end")
+        muted = outcomes(site)
+        site.configure(plain)
+        service.reload()
+        service.until(lambda: len(outcomes(site)) > 1, "the resolution")
+        service.until_evaluated_anew()
+
+    assert muted == [("told", "silent", "")]
+    assert outcomes(site) == [("told", "silent", ""), ("told", "silent", "resolved")]
+
+
+@pytest.mark.fault("G3", rig="service")
+def test_G3_a_fault_that_returns_within_the_hour_is_told_of(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """Its row has the same key and a later time; the state says that it fires, also after a kill."""
+    site.configure('[detectors.silent]\nafter = "1s"\n')
+    site.answer("well", 201)
+    site.sync_journal()
+    site.upload("comes")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("comes", "silent")], "the alert")
+        service.do_until(lambda: site.upload("comes"), lambda: not open_incidents(site), "the resolution")
+        kill(service)
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) > 1, "the second alert")
+        service.until_evaluated_anew()
+        status = run_command("status", "--config", site.config, "--json")
+        checked = run_command("check", "--config", site.config)
+    first, second = site.alert_rows()
+
+    assert (first["host"], first["symptom"]) == (second["host"], second["symptom"])
+    assert (first["dedup_key"] == second["dedup_key"]) == (
+        first["detected_at_wall"][:13] == second["detected_at_wall"][:13]
+    )
+    assert status.status == 1
+    assert json.loads(status.stdout)["incidents_by_state"] == {"firing": 1}
+    assert "0 new alerts" in checked.stdout
