@@ -65,6 +65,21 @@ def test_how_many_messages_are_missing(coverage: Coverage, missing: int | None) 
     assert coverage.missing(10, 20) == missing
 
 
+@pytest.mark.parametrize(
+    ("other", "is_covered"),
+    [
+        pytest.param(Gap(10, 20, REMOVED), True, id="the same stretch"),
+        pytest.param(Gap(11, 19, REMOVED), True, id="a part of it"),
+        pytest.param(Gap(9, 20, REMOVED), False, id="it begins earlier"),
+        pytest.param(Gap(10, 21, REMOVED), False, id="it ends later"),
+        pytest.param(Gap(10, 20, SUPPRESSED), False, id="another reason"),
+    ],
+)
+def test_a_gap_covers_what_adds_nothing(other: Gap, *, is_covered: bool) -> None:
+    """Both ends belong to it."""
+    assert Gap(10, 20, REMOVED).covers(other) == is_covered
+
+
 @given(gaps)
 def test_a_run_is_what_leaves_no_window_whole(found: list[Gap]) -> None:
     """From the begin of a run to its end, and a window further, no window is whole; before it one was."""

@@ -285,7 +285,7 @@ def _environment(checkout: Path, *, compiles: bool) -> Mapping[str, str]:
     """Return what the tests, and the processes that they start, are to find: the copy, and the same examples always."""
     return {
         "PYTHONPATH": str(checkout),
-        "HYPOTHESIS_PROFILE": "ci",
+        "HYPOTHESIS_PROFILE": "mutants",
         "PYTHONDONTWRITEBYTECODE": "" if compiles else "1",
     }
 
