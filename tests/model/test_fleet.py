@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -131,34 +130,6 @@ def test_a_host_that_may_be_expected_is_taken_in_up_to_twice_the_limit() -> None
 
     assert set(dict(uploads.items())) == {"a", "b", "pi-1", "pi-2", "named"}
     assert (uploads.left_out.count, uploads.left_out.host) == (2, "pi-3")
-
-
-@pytest.mark.parametrize(
-    ("at", "now", "age"),
-    [
-        pytest.param(9, 40, 21, id="before it began"),
-        pytest.param(10, 40, 20, id="just when it began"),
-        pytest.param(11, 40, 29, id="after it began"),
-        pytest.param(20, 40, 20, id="when it ended"),
-    ],
-)
-def test_time_that_did_not_pass_makes_nothing_older(at: int, now: int, age: int) -> None:
-    """The clock was set from 10 to 20: whatever was uploaded up to then is ten younger."""
-    uploads = Uploads()
-    uploads.skip(10, 20)
-
-    assert uploads.age_us(at, now) == age
-
-
-def test_an_upload_is_forgotten_by_the_time_that_passed() -> None:
-    """Exactly as old as what is remembered is not too old; nor is what is older only by the time that was skipped."""
-    uploads = Uploads()
-    uploads.record([Upload("a", 9), Upload("b", 10), Upload("c", 20)])
-    uploads.skip(10, 20)
-
-    assert uploads.evict(20) == {"a": 9}
-    assert uploads.age_us(10, 40) == 20  # what was skipped is known for as long as it may count
-    assert uploads.evict(21) == {"b": 10, "c": 20}
 
 
 def test_a_newcomer_is_known_as_one_for_as_long_as_uploads_are_remembered() -> None:
