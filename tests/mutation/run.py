@@ -48,7 +48,7 @@ EQUIVALENT = Path(__file__).resolve().parent / "equivalent.txt"
 
 _LATER = {
     "model": ("tests/detectors", "tests/alerting", "tests/test_engine.py", "tests/parsing"),
-    "detectors": ("tests/alerting", "tests/test_engine.py"),
+    "detectors": ("tests/alerting", "tests/test_engine.py", "tests/config"),
     "alerting": ("tests/detectors", "tests/test_engine.py"),
     "parsing": ("tests/sources", "tests/fuzz/test_fuzz.py"),
     "sources": ("tests/replay",),
