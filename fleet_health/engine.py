@@ -82,6 +82,7 @@ class Engine:
 
         Neither the fleet nor the incidents may change meanwhile.
         """
+        self.rules.apply_to(fleet)
         detectors, pairs = self.rules.detectors, tuple(self.incidents.open)
         evaluation = evaluate_at(fleet, detectors, now, pairs, circumstances)
         if circumstances.latest_at is not None:

@@ -74,6 +74,13 @@ def in_words(decisions: list[Decision]) -> list[tuple[str, ...]]:
     return [(*one.pair, one.state, one.action, one.reason, one.detail) for one in decisions]
 
 
+def readable(seen: list[Observation | UnitState], configured: Settings, now: int) -> list[Observation | UnitState]:
+    """Return what `check` reads of the sources: no row that is too old for any detector."""
+    states = [one for one in seen if isinstance(one, UnitState)]
+    since = configured.rules().reading_begins_at(states, now)
+    return [one for one in seen if not isinstance(one, Upload) or one.at >= since]
+
+
 class Service:
     """What the service does at a tick, on a fleet that it is fed."""
 
@@ -104,6 +111,7 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         replay.take(evaluation)
         of_replay = in_words(list(replay.decisions))
         due = sum(one.at <= now for one in events)
+        saved_uploads: list[Observation | UnitState] = [Upload(host, at) for host, at in service.fleet.uploads.items()]
         service.feed(events[fed:due])
         fed = due
         # `check` reads the state that the service saved at its latest tick, and everything that the sources hold.
@@ -111,7 +119,8 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         saved = msgspec.json.decode(msgspec.json.encode(service.engine.incidents.snapshot()), type=Snapshot)
         checked.incidents.restore(saved)
         beside = Service(configured)
-        beside.feed(events[:due])
+        beside.feed(saved_uploads)
+        beside.feed(readable(events[:due], configured, now))
         beside.fleet.lost = checked.incidents.once_uploaded
         service.fleet.lost = service.engine.incidents.once_uploaded
 

@@ -39,6 +39,7 @@ from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors import receiver_down, silent, too_many_hosts, unknown_hosts
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat, utc_hour
+from fleet_health.model.pauses import paused_us
 from fleet_health.model.schedule import first_tick_at
 from fleet_health.model.subject import EVERY_HOST, is_host
 
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.suppression import Suppression, Suppressions
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.instant import Instant
+    from fleet_health.model.pauses import Pause
     from fleet_health.model.subject import Pair
 
 # Beside a missed tick: nobody has watched if the latest evaluation is longer ago. No machine is busy for so long.
@@ -99,6 +101,7 @@ class Incidents:
         """What is over, and whose resolution is suppressed."""
         self._found: Mapping[Pair, Finding] = {}
         """What the latest evaluation found."""
+        self._pauses: Sequence[Pause] = ()
         self._is_clock_behind = False
         self._is_clock_uncertain = False
         """Whether the clock was behind or set at the latest evaluation: then nobody knows what is missing."""
@@ -200,7 +203,7 @@ class Incidents:
         before, now = self.at, evaluation.at
         grouped = self._grouped
         self.at, self._now = now if before is None else max(before, now), now
-        self._is_clock_behind = evaluation.is_clock_behind
+        self._is_clock_behind, self._pauses = evaluation.is_clock_behind, evaluation.pauses
         is_back_in_time = before is not None and now < before
         self._is_clock_uncertain = evaluation.is_clock_behind or evaluation.is_clock_stepped or is_back_in_time
         if not evaluation.is_clock_behind:
@@ -425,7 +428,9 @@ class Incidents:
         return since is not None and now - since <= self._policy.lookback_us(incident.host)
 
     def _is_early(self, incident: Incident, now: Instant) -> bool:
-        return self._policy.is_within_grace((incident.host, incident.symptom), incident.opened_at, now)
+        # Time in which no host could upload is none that a host has stayed away for.
+        counted_from = incident.opened_at + paused_us(self._pauses, incident.opened_at, now)
+        return self._policy.is_within_grace((incident.host, incident.symptom), counted_from, now)
 
     def _is_not_due(self, incident: Incident, now: Instant) -> bool:
         return not self._policy.is_due(incident.opened_at, incident.last_notified_at, now)

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from fleet_health.model.instant import from_datetime
+from fleet_health.model.pauses import Pause
 from fleet_health.model.subject import is_host
 
 if TYPE_CHECKING:
-    from datetime import time
+    from collections.abc import Iterator
+    from datetime import date, time
     from zoneinfo import ZoneInfo
 
     from fleet_health.model.host_globs import HostGlobs
@@ -49,6 +53,19 @@ class MuteWindow:
             return day in self.days and self.begins <= clock < self.ends
         return (day in self.days and clock >= self.begins) or ((day - 1) % 7 in self.days and clock < self.ends)
 
+    def pauses(self, since: Instant, until: Instant) -> Iterator[Pause]:
+        """Return every stretch of it that has a part of the time between two instants, in order.
+
+        Where the clock is set by an hour in the night, the longer reading of a time that it shows twice or never holds.
+        """
+        first, last = ((_EPOCH + timedelta(microseconds=at)).astimezone(self.zone).date() for at in (since, until))
+        for number in range(-1, (last - first).days + 1):
+            day = first + timedelta(days=number)
+            if day.weekday() in self.days:
+                pause = _pause_of(self, day)
+                if pause.since <= until and since <= pause.until:
+                    yield pause
+
     def in_words(self) -> str:
         """Return when it ends, for a person: `[[quiet]] until 06:00 Europe/Berlin`."""
         return f"[[quiet]] until {self.ends:%H:%M} {self.zone.key}"
@@ -56,3 +73,17 @@ class MuteWindow:
     def is_about(self, host: str) -> bool:
         """Return whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
         return self.hosts is None or (is_host(host) and self.hosts.matches(host))
+
+
+@lru_cache(maxsize=1024)  # each evaluation asks for the same days again
+def _pause_of(window: MuteWindow, day: date) -> Pause:
+    """Return the stretch of a window that begins on a day."""
+    end_day = day if window.begins < window.ends else day + timedelta(days=1)
+    begin, end = _instants(window.zone, day, window.begins), _instants(window.zone, end_day, window.ends)
+    return Pause(min(begin), max(end), "the mute window ended")
+
+
+def _instants(zone: ZoneInfo, day: date, at: time) -> list[Instant]:
+    """Return when the wall clock shows a time on a day, by both readings."""
+    there = datetime.combine(day, at, tzinfo=zone)
+    return [from_datetime(there.replace(fold=fold).astimezone(UTC)) for fold in (0, 1)]

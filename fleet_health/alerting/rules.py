@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.scope import Scope
+from fleet_health.detectors import receiver_down
+from fleet_health.detectors.evaluation import lookback_of
+from fleet_health.model.pauses import RECEIVER_STOPPED, Pause, begin_of, merged
+from fleet_health.model.unit_history import UnitHistory
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.detectors.spec import Detector
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import UnitState
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +30,32 @@ class Rules:
         detectors: The detectors in force, each with its limits.
         policy: When an incident is notified, and when it is over.
         scope: Which hosts and symptoms are looked for.
+        mute_windows: When hosts may be off without being missed.
 
     """
 
     detectors: tuple[Detector, ...] = ()
     policy: AlertPolicy = field(default_factory=AlertPolicy)
     scope: Scope = field(default_factory=Scope)
+    mute_windows: tuple[MuteWindow, ...] = ()
+
+    def reading_begins_at(self, states: Iterable[UnitState], at: Instant) -> Instant:
+        """Return from when on rows must be known to evaluate at an instant, by what systemd said of the receiver."""
+        history = UnitHistory()
+        for state in states:
+            history.record(state)
+        # Of a start without a stop nobody knows how long before it the unit was down.
+        stops = [pause for pause in history.pauses(lambda _: None) if pause.is_known]
+        if (stopped_at := history.stopped_at()) is not None and stopped_at < at:
+            stops.append(Pause(stopped_at, at, RECEIVER_STOPPED))
+
+        def pauses_since(since: Instant) -> list[Pause]:
+            mutes = merged(pause for window in self.mute_windows for pause in window.pauses(since, at))
+            return [*stops, *mutes]
+
+        return begin_of(at, lookback_of(self.detectors).uploads_us, pauses_since)
+
+    def apply_to(self, fleet: Fleet) -> None:
+        """Let a fleet know when its hosts are not missed."""
+        fleet.mute_windows = self.mute_windows
+        fleet.is_unit_watched = any(detector.symptom == receiver_down.SYMPTOM for detector in self.detectors)

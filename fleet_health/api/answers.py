@@ -136,6 +136,7 @@ class Answers:
         settings, lookback_us = self._settings(), self._engine.lookback.traffic_us
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()
+            self._engine.rules.apply_to(fleet)
             incidents = self._engine.incidents.frozen()
             known = self._knowledge(incidents, suppressions)
             document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)

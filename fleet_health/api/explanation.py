@@ -14,6 +14,7 @@ from fleet_health.detectors import silent, unstamped
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.model.history import BIN_US
 from fleet_health.model.instant import SECOND_US, isoformat
+from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.schedule import next_tick_at
 from fleet_health.model.subject import EVERY_HOST, is_host, named
 
@@ -144,11 +145,15 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
-    """Return at which tick a host will be silent if it uploads no more; None if it is, or was never seen to upload."""
-    last_at, after_us = fleet.uploads.last_at(host), known.settings.limits[silent.SYMPTOM].of(host).after_us
-    if last_at is None or known.now - last_at > after_us:
+    """Return at which tick a host will be silent if it uploads no more; None if it is, or has no row in the index."""
+    after_us, now = known.settings.limits[silent.SYMPTOM].of(host).after_us, known.now
+    last_at = fleet.accepted_at(host)
+    if last_at is None or fleet.uploads.last_at(host) is None or fleet.absence_us(host, last_at, now) > after_us:
         return None
-    return isoformat(next_tick_at(last_at + after_us, known.settings.tick_us))
+    pause = latest_before(fleet.pauses(host, now), now)
+    counted_from = last_at if pause is None else max(last_at, pause.until)
+    left_us = after_us - passed_us(fleet.skips, counted_from, now)
+    return isoformat(next_tick_at(now + left_us, known.settings.tick_us))
 
 
 def _next_alert(

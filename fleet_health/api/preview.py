@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.api.overview import VERSION
@@ -41,7 +42,8 @@ def preview_document(
 
     """
     found_old = _found(evaluate_at(fleet, old.detectors(), now, forgets=False), old)
-    engine = Engine(new.rules(), incidents)
+    engine, fleet = Engine(new.rules(), incidents), copy(fleet)
+    engine.rules.apply_to(fleet)
     evaluation = evaluate_at(fleet, new.detectors(), now, tuple(incidents.open), forgets=False)
     found_new = _found(evaluation, new)
     decided = {decision.pair: decision for decision in engine.decide(evaluation, suppressions).decisions}

@@ -186,7 +186,8 @@ class Settings:
         """Return by what the fleet is evaluated."""
         detectors = self.detectors()
         symptoms = frozenset(detector.symptom for detector in detectors)
-        return Rules(detectors, self.policy, Scope(symptoms, self.ignored, frozenset(self.expected), self._general))
+        scope = Scope(symptoms, self.ignored, frozenset(self.expected), self._general)
+        return Rules(detectors, self.policy, scope, self.mute_windows)
 
     @property
     def _general(self) -> frozenset[Pair]:

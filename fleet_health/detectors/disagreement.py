@@ -43,7 +43,7 @@ class DisagreementLimits:
     min_count: int = 1
 
 
-def settings(symptom: str, suggested_fix: str, *, has_min_count: bool) -> tuple[Setting, ...]:
+def settings(symptom: str, suggested_fix: str, *, min_hosts: int, has_min_count: bool) -> tuple[Setting, ...]:
     """Declare the settings of one of the two detectors; only the journal counts the uploads of a host."""
     table = f"detectors.{symptom}"
     min_count = Setting(
@@ -59,7 +59,7 @@ def settings(symptom: str, suggested_fix: str, *, has_min_count: bool) -> tuple[
             "How much later than the one the other may come; less than half the window.",
         ),
         *((min_count,) if has_min_count else ()),
-        Setting(f"{table}.min_hosts", Kind.COUNT, 3, "min_hosts", "From so many such hosts on it is an alert."),
+        Setting(f"{table}.min_hosts", Kind.COUNT, min_hosts, "min_hosts", "From so many such hosts on it is an alert."),
         Setting(
             f"{table}.suggested_fix",
             Kind.SUGGESTED_FIX,
@@ -96,7 +96,7 @@ class Disagreement(Rule):
         return Finding(
             host=host,
             symptom=self.symptom,
-            detail=f"{self._say(lacking)}: {name_hosts(lacking)}",
+            detail=f"{self._say(lacking)}: {name_hosts(lacking)}{self._note(fleet)}",
             suggested_fix=self._limits.suggested_fix.render(host),
         )
 
@@ -158,6 +158,11 @@ class Disagreement(Rule):
     @abstractmethod
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         """Return the hosts that lack all of it in the other, each with how many uploads it has in the one."""
+
+    def _note(self, fleet: Fleet) -> str:
+        """Return what else is known of it, to follow on the hosts' names; nothing by default."""
+        del fleet
+        return ""
 
     @abstractmethod
     def _say(self, lacking: Mapping[str, int]) -> str:

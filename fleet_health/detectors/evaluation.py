@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.spec import Lookback
-from fleet_health.model.subject import is_host
+from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.spec import Detector, Finding
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.pauses import Pause
     from fleet_health.model.subject import Pair
 
 
@@ -47,6 +48,7 @@ class Evaluation:
         is_clock_stepped: Whether the clock was set since the evaluation before: then nobody knows what is missing.
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
+        pauses: Over which time no host could upload: time in which an absence does not grow.
         not_evaluated: The names of the detectors that did not look, because too little was seen or the clock was
             uncertain.
 
@@ -65,6 +67,7 @@ class Evaluation:
     is_clock_stepped: bool = False
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
     forgotten: frozenset[Pair] = frozenset()
+    pauses: tuple[Pause, ...] = ()
     not_evaluated: tuple[str, ...] = ()
 
 
@@ -125,6 +128,7 @@ def evaluate(
         limits,
         {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
         forgotten=frozenset(forgotten),
+        pauses=fleet.pauses(EVERY_HOST, now),
     )
 
 
@@ -162,4 +166,4 @@ def lookback_of(detectors: Sequence[Detector]) -> Lookback:
 
 def evict(fleet: Fleet, lookback: Lookback, now: Instant) -> dict[str, Instant]:
     """Forget what no evaluation from `now` on asks for; return the hosts that are gone, with their last uploads."""
-    return fleet.evict(uploads_before=now - lookback.uploads_us, traffic_before=now - lookback.traffic_us)
+    return fleet.standing_still().evict(now - lookback.uploads_us, now - lookback.traffic_us, now)

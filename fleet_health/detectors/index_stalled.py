@@ -29,6 +29,8 @@ SPEC = DetectorSpec(
         SYMPTOM,
         "On the receiver: look whether the disk of its index is full and whether it may write there. If it does"
         " write, compare where to with `index.path` in the configuration of fleet-health.",
+        # Of a host that is known by one source alone, the other's silence says nothing: its uploads would be missed.
+        min_hosts=1,
         has_min_count=True,
     ),
     contradictions=contradictions(SYMPTOM),
@@ -61,6 +63,15 @@ class IndexStalled(Disagreement):
             if accepted >= limits.min_count:
                 lacking[host] = accepted
         return lacking
+
+    def _note(self, fleet: Fleet) -> str:
+        late_us = max((one.late_us for one in fleet.coverage if one.kind == "index"), default=0)
+        if not late_us:
+            return ""
+        return (
+            f"; rows do come, but are dated {describe(late_us)} before they were written:"
+            " look at the clock and the time zone of the receiver"
+        )
 
     def _say(self, lacking: Mapping[str, int]) -> str:
         return (

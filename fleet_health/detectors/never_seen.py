@@ -1,4 +1,4 @@
-"""`never-seen`: a host that is expected has not delivered once."""
+"""`never-seen`: a host that is expected has not uploaded once."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from fleet_health.detectors import silent
 from fleet_health.detectors.spec import INDEX, Condition, DetectorSpec, Finding, Kind, Lookback, Rule, Setting, Subject
 from fleet_health.model.host_globs import HostGlobs, is_plain
+from fleet_health.model.instant import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -89,12 +90,16 @@ class NeverSeen(Rule):
         """Look back as far as who is silent does."""
         return Lookback(uploads_us=self._lookback_us)
 
+    def _absence_us(self, fleet: Fleet, host: str, now: Instant) -> int:
+        """Return for how long it could have uploaded and did not, of the time for which uploads are known."""
+        return fleet.absence_us(host, now - self._lookback_us - self._limits.of(host).grace_us, now)
+
     def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
         """Return each name that is expected and unknown, and each shape that no known host has."""
         del now
         unknown = [name for name in self._plain if not _is_known(fleet, name)]
         if self._shapes.globs:
-            unknown += self._shapes.unmatched(host for host, _ in fleet.uploads.items())
+            unknown += self._shapes.unmatched(_uploaders(fleet))
         return unknown
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -109,14 +114,23 @@ class NeverSeen(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return whether it is expected, and whether it is known; of a shape whether any host of it is."""
-        del now
+        """Return whether it is expected, whether it is known, and for how long it could have uploaded.
+
+        Of a shape whether any host of it is known.
+        """
         if host not in self._expected:
             return ()
         is_known = _is_known(fleet, host) or not HostGlobs((host,)).unmatched(fleet.lost)
         return (
             Condition("expected", "yes", "yes", "hosts.expected", is_met=True),
             Condition("accepted uploads", "known" if is_known else "none is known", "none is known", "", not is_known),
+            Condition(
+                "time in which it could upload",
+                describe(absence_us := self._absence_us(fleet, host, now)),
+                f"longer than {describe(self._limits.of(host).grace_us)}",
+                "detectors.never-seen.grace",
+                absence_us > self._limits.of(host).grace_us,
+            ),
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
@@ -125,11 +139,12 @@ class NeverSeen(Rule):
         return _is_known(fleet, host)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest row of the host, or of any host that matches."""
+        """Return the newest accepted upload of the host, or of any host that matches, in either source."""
         if is_plain(host):
-            return fleet.uploads.last_at(host)
+            return fleet.accepted_at(host)
         glob = HostGlobs((host,))
-        return max((at for name, at in fleet.uploads.items() if glob.matches(name)), default=None)
+        instants = (fleet.accepted_at(name) for name in fleet.hosts() if glob.matches(name))
+        return max((at for at in instants if at is not None), default=None)
 
     def limits_of(self, host: str) -> str:
         """Return nothing: there is no limit to be below."""
@@ -140,5 +155,11 @@ class NeverSeen(Rule):
 def _is_known(fleet: Fleet, name: str) -> bool:
     """Return whether a host has uploaded; of a shape, whether any host of it has."""
     if is_plain(name):
-        return fleet.uploads.last_at(name) is not None
-    return not HostGlobs((name,)).unmatched(host for host, _ in fleet.uploads.items())
+        return fleet.accepted_at(name) is not None
+    return not HostGlobs((name,)).unmatched(_uploaders(fleet))
+
+
+def _uploaders(fleet: Fleet) -> Iterator[str]:
+    """Return every host with an accepted upload in either source."""
+    yield from (host for host, _ in fleet.uploads.items())
+    yield from (host for host, window in fleet.traffic.items() if window.accepted_at is not None)

@@ -1,4 +1,4 @@
-"""`receiver-down`: the receiver is gone. Systemd says so, or nobody uploads any more."""
+"""`receiver-down`: the receiver is gone. Systemd says so, it is started again and again, or nobody uploads any more."""
 
 from __future__ import annotations
 
@@ -18,7 +18,9 @@ from fleet_health.detectors.spec import (
     Subject,
     are_met,
 )
-from fleet_health.model.instant import describe, isoformat
+from fleet_health.detectors.wording import how_long_ago
+from fleet_health.model.instant import SECOND_US, describe, isoformat
+from fleet_health.model.pauses import passed_us
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
 SYMPTOM = "receiver-down"
 
-_BY_SYSTEMD, _BY_INDEX = "systemd", "index"
+_BY_SYSTEMD, _BY_STARTS, _BY_INDEX = "systemd", "starts", "index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,8 @@ class ReceiverDownLimits:
         min_hosts: Fewer active hosts than this say nothing by their silence.
         ratio: The share of the silent among the active ones, from which on it is a finding; 0 to 1.
         suggested_fix: What to do.
+        starts: Its unit is down when it started so often, and nobody uploaded since the first of these starts.
+        window_us: Within how long.
 
     """
 
@@ -51,6 +55,10 @@ class ReceiverDownLimits:
     min_hosts: int
     ratio: float
     suggested_fix: SuggestedFix
+    # A unit that fails at once and is started again every 15 s looks up whenever one looks. Nobody restarts a service
+    # five times between two uploads of a whole fleet, and one that lives longer than six minutes takes some.
+    starts: int = 5
+    window_us: int = 1800 * SECOND_US
 
 
 SPEC = DetectorSpec(
@@ -68,6 +76,21 @@ SPEC = DetectorSpec(
             "2m",
             "after_us",
             "The receiver's unit stopped or failed longer ago than this, and has not started since.",
+        ),
+        Setting(
+            "receiver.down.starts",
+            Kind.COUNT,
+            5,
+            "starts",
+            "The receiver's unit started so often within `window`, and no host has uploaded since the first of these"
+            " starts: it keeps failing.",
+        ),
+        Setting(
+            "receiver.down.window",
+            Kind.DURATION,
+            "30m",
+            "window_us",
+            "How far back the starts of the unit are counted.",
         ),
         Setting(
             "receiver.down.min_hosts",
@@ -98,7 +121,10 @@ SPEC = DetectorSpec(
 
 
 class ReceiverDown(Rule):
-    """Finds out whether the receiver is down, in two ways: by systemd's word on its unit, and by the index."""
+    """Finds out whether the receiver is down, in three ways.
+
+    Systemd says that its unit stopped, or that it started again and again; or no host uploads.
+    """
 
     spec = SPEC
 
@@ -108,13 +134,14 @@ class ReceiverDown(Rule):
 
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as the longest lookback, and for as long as a unit may be down."""
-        return Lookback(uploads_us=self._lookback_us, traffic_us=self._limits.after_us)
+        """Look back as far as the longest lookback, and for as long as the unit's stops and starts matter."""
+        limits = self._limits
+        return Lookback(uploads_us=self._lookback_us, traffic_us=max(limits.after_us, limits.window_us))
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
         """Return `EVERY_HOST` if systemd says that the unit is down, or no host has uploaded for long enough."""
-        is_quiet = self._is_quiet(fleet, now)
-        return (EVERY_HOST,) if is_quiet or self._stopped_at(fleet, now) is not None else ()
+        is_down = self._stopped_at(fleet, now) is not None or self._is_restarting(fleet, now)
+        return (EVERY_HOST,) if is_down or self._is_quiet(fleet, now) else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Return by which ways. What it explains is the silence of the hosts that were not silent when it went."""
@@ -127,12 +154,19 @@ class ReceiverDown(Rule):
                 f" (the limit is {describe(self._limits.after_us)})"
             )
             gone_at.append(stopped_at)
-        by_index = (one for one in self.conditions(fleet, host, now) if one.way == _BY_INDEX)
-        if (newest_at := fleet.uploads.newest_at()) is not None and are_met(by_index):
-            quiet, active = self._quiet_and_active(fleet, now)
-            age = describe(fleet.uploads.age_us(newest_at, now))
+        if self._is_restarting(fleet, now):
+            starts = self._starts(fleet, now)
             ways.append(
-                f"by the index no host has uploaded since {isoformat(newest_at)}, {age} ago"
+                f"systemd says that its unit started {len(starts)} times in {describe(self._limits.window_us)},"
+                f" the last time at {isoformat(starts[-1])}, and no host has uploaded since the first of these starts"
+            )
+            gone_at.append(starts[0])
+        by_index = (one for one in self.conditions(fleet, host, now) if one.way == _BY_INDEX)
+        if (newest_at := fleet.newest_accepted_at()) is not None and are_met(by_index):
+            quiet, active = self._quiet_and_active(fleet, now)
+            ways.append(
+                f"by the index no host has uploaded since {isoformat(newest_at)},"
+                f" {how_long_ago(fleet, host, newest_at, now)}"
                 f" (the limit is {describe(self._silent_limits.default.after_us)}),"
                 f" and {quiet} of {active} active hosts are silent"
             )
@@ -145,17 +179,17 @@ class ReceiverDown(Rule):
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
                 (name, silent.SYMPTOM)
-                for name, last_at in fleet.latest_uploads()
-                if first_gone_at - last_at <= self._silent_limits.of(name).after_us
+                for name, row_at in fleet.latest_uploads()
+                if first_gone_at - (fleet.accepted_at(name) or row_at) <= self._silent_limits.of(name).after_us
             ),
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return what each of the two ways goes by."""
+        """Return what each of the three ways goes by."""
         if host != EVERY_HOST:
             return ()
         limits, after_us = self._limits, self._silent_limits.default.after_us
-        unit, newest_at = fleet.traffic.unit, fleet.uploads.newest_at()
+        unit, newest_at = fleet.traffic.unit, fleet.newest_accepted_at()
         if unit is None:
             by_systemd = "nothing is known of its unit"
         else:
@@ -173,10 +207,16 @@ class ReceiverDown(Rule):
                 way=_BY_SYSTEMD,
             ),
             Condition(
+                f"by systemd: starts in {describe(limits.window_us)}, and no upload since the first of them",
+                str(len(self._starts(fleet, now))),
+                f"at least {limits.starts}",
+                "receiver.down.starts",
+                self._is_restarting(fleet, now),
+                way=_BY_STARTS,
+            ),
+            Condition(
                 "by the index: latest upload of all",
-                "none is known"
-                if newest_at is None
-                else f"{describe(max(0, fleet.uploads.age_us(newest_at, now)))} ago",
+                "none is known" if newest_at is None else how_long_ago(fleet, EVERY_HOST, newest_at, now),
                 f"longer ago than {describe(after_us)}",
                 "detectors.silent.after",
                 self._is_quiet(fleet, now),
@@ -217,22 +257,23 @@ class ReceiverDown(Rule):
         """
         del host
         after_us = self._silent_limits.default.after_us
-        unit, newest_at = fleet.traffic.unit, fleet.uploads.newest_at()
+        unit, newest_at = fleet.traffic.unit, fleet.newest_accepted_at()
         if (
             unit is not None
             and unit.is_running
             and (newest_at is None or unit.at > newest_at)
             and now - unit.at <= after_us
+            and len(self._starts(fleet, now)) <= 1
             and fleet.is_whole("index", now - after_us, now)
         ):
             return True
-        is_contradicted = unit is None or unit.is_running or self._has_uploaded_since(unit.at, newest_at)
-        return newest_at is not None and is_contradicted and fleet.uploads.age_us(newest_at, now) <= after_us
+        is_contradicted = unit is None or unit.is_running or self._was_seen_since(unit.at, newest_at)
+        return newest_at is not None and is_contradicted and passed_us(fleet.skips, newest_at, now) <= after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest row of any host, or the unit's start if that is later."""
+        """Return the newest accepted upload of any host in either source, or the unit's start if that is later."""
         del host
-        unit, newest_at = fleet.traffic.unit, fleet.uploads.newest_at()
+        unit, newest_at = fleet.traffic.unit, fleet.newest_accepted_at()
         if unit is None or not unit.is_running:
             return newest_at
         return unit.at if newest_at is None else max(unit.at, newest_at)
@@ -241,7 +282,8 @@ class ReceiverDown(Rule):
         """Return the limits, and that of `silent`."""
         del host
         limits = self._limits
-        return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {self._silent_limits.default.after_us}"
+        after_us = self._silent_limits.default.after_us
+        return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {after_us} {limits.starts} {limits.window_us}"
 
     @property
     def _lookback_us(self) -> int:
@@ -250,32 +292,50 @@ class ReceiverDown(Rule):
     def _stopped_at(self, fleet: Fleet, now: Instant) -> Instant | None:
         """Return since when the unit is down by systemd's word; None if it is not, not for long enough, or unsure."""
         unit = fleet.traffic.unit
-        if unit is None or unit.is_running or now - unit.at <= self._limits.after_us:
+        if unit is None or unit.is_running:
             return None
-        if self._has_uploaded_since(unit.at, fleet.uploads.newest_at()):
+        # A machine that boots stopped it before, and is about to start it.
+        booted_at = max((until for _, until in fleet.shutdowns if until <= now), default=unit.at)
+        if now - max(unit.at, booted_at) <= self._limits.after_us:
+            return None
+        if self._was_seen_since(unit.at, fleet.receiver_sign_at()):
             return None
         # Where something is missing, its start may be.
         return unit.at if fleet.is_shown("journal", unit.at, now) else None
 
-    def _has_uploaded_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
-        """Return whether a upload contradicts systemd: the receiver was started otherwise, or elsewhere.
+    def _was_seen_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
+        """Return whether a sign of the receiver contradicts systemd: it was started otherwise, or elsewhere.
 
         What it still wrote while it went does not.
         """
         return newest_at is not None and newest_at - stopped_at > self._limits.after_us
 
+    def _starts(self, fleet: Fleet, now: Instant) -> list[Instant]:
+        """Return when the unit started within the window, since the newest upload of all."""
+        since, newest_at = now - self._limits.window_us - 1, fleet.newest_accepted_at()
+        since = since if newest_at is None else max(since, newest_at)
+        return fleet.traffic.unit_history.starts_after(since, now)
+
+    def _is_restarting(self, fleet: Fleet, now: Instant) -> bool:
+        limits = self._limits
+        # The uploads need be looked at only if there are enough starts at all.
+        in_window = fleet.traffic.unit_history.starts_after(now - limits.window_us - 1, now)
+        return len(in_window) >= limits.starts and len(self._starts(fleet, now)) >= limits.starts
+
     def _is_quiet(self, fleet: Fleet, now: Instant) -> bool:
         """Return whether the newest upload of all is longer ago than a host may be silent."""
-        newest_at, after_us = fleet.uploads.newest_at(), self._silent_limits.default.after_us
-        return newest_at is not None and fleet.uploads.age_us(newest_at, now) > after_us
+        row_at, after_us = fleet.uploads.newest_at(), self._silent_limits.default.after_us
+        if row_at is not None and passed_us(fleet.skips, row_at, now) <= after_us:
+            return False
+        newest_at = fleet.newest_accepted_at()
+        return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that uploaded within their lookback."""
         active = quiet = 0
-        for host, last_at in fleet.latest_uploads():
+        for host, row_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
-            age_us = fleet.uploads.age_us(last_at, now)
-            if age_us <= limits.lookback_us:
+            if fleet.counted_us(host, row_at, now) <= limits.lookback_us:
                 active += 1
-                quiet += age_us > limits.after_us
+                quiet += fleet.absence_us(host, fleet.accepted_at(host) or row_at, now) > limits.after_us
         return quiet, active

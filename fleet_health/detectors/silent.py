@@ -19,6 +19,7 @@ from fleet_health.detectors.spec import (
     Setting,
     Subject,
 )
+from fleet_health.detectors.wording import how_long_ago
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
@@ -41,8 +42,9 @@ class SilentLimits:
     """When a host counts as silent.
 
     Attributes:
-        after_us: It is silent when its last upload is longer ago than this, strictly.
-        lookback_us: It is watched at all if it uploaded within this time, the boundary included.
+        after_us: It is silent when its last upload is longer ago than this, strictly. Only time counts in which it
+            could upload.
+        lookback_us: It is watched at all if it uploaded within this time, the boundary included. Likewise.
         suggested_fix: What to do.
 
     """
@@ -67,7 +69,8 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "30m",
             "after_us",
-            "Its last accepted upload is longer ago than this.",
+            "Its last accepted upload, by the index or the journal, is longer ago than this. Time before the receiver"
+            " or its machine started does not count, nor does that of a mute window.",
         ),
         Setting(
             "detectors.silent.lookback",
@@ -120,26 +123,31 @@ class Silent(Rule):
 
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as the longest lookback."""
-        return Lookback(uploads_us=max(limits.lookback_us for limits in self._limits.each_alone()))
+        """Look back as far as the longest lookback, and in the journal for what a host may have uploaded lately."""
+        limits = self._limits.each_alone()
+        return Lookback(
+            uploads_us=max(one.lookback_us for one in limits), traffic_us=max(one.after_us for one in limits)
+        )
 
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
         """Return the hosts whose last upload is longer ago than `after`."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
-        uploads = fleet.uploads
-        for host, last_at in uploads.items():
-            if now - last_at > least_us and uploads.age_us(last_at, now) > self._limits.of(host).after_us:
-                yield host
+        for host, row_at in fleet.uploads.items():
+            # Of nearly all hosts the row says enough.
+            if now - row_at > least_us:
+                last_at = fleet.accepted_at(host) or row_at
+                if fleet.absence_us(host, last_at, now) > self._limits.of(host).after_us:
+                    yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Return since when it has uploaded nothing."""
-        last_at = fleet.uploads.last_at(host)
+        last_at = fleet.accepted_at(host)
         assert last_at is not None  # noqa: S101 - it meets the conditions
         return Finding(
             host=host,
             symptom=SYMPTOM,
             detail=(
-                f"no accepted upload since {isoformat(last_at)}, {describe(fleet.uploads.age_us(last_at, now))} ago"
+                f"no accepted upload since {isoformat(last_at)}, {how_long_ago(fleet, host, last_at, now)}"
                 f" (the limit is {describe(self._limits.of(host).after_us)})"
             ),
             suggested_fix=self._fix(fleet, host, last_at, now).render(host),
@@ -149,23 +157,24 @@ class Silent(Rule):
         """Return how long ago the last upload was, against both limits."""
         if host == EVERY_HOST:
             return ()
-        limits, last_at = self._limits.of(host), fleet.uploads.last_at(host)
-        quiet_us = None if last_at is None else fleet.uploads.age_us(last_at, now)
-        quiet = "none is known" if quiet_us is None else f"{describe(max(0, quiet_us))} ago"
+        limits, row_at = self._limits.of(host), fleet.uploads.last_at(host)
+        # Without a row a host is no part of the fleet that is watched by its uploads, whatever the journal shows of it.
+        last_at = None if row_at is None else fleet.accepted_at(host)
+        quiet = "none is known" if last_at is None else how_long_ago(fleet, host, last_at, now)
         return (
             Condition(
                 "last accepted upload",
                 quiet,
                 f"longer ago than {describe(limits.after_us)}",
                 "detectors.silent.after",
-                quiet_us is not None and quiet_us > limits.after_us,
+                last_at is not None and fleet.absence_us(host, last_at, now) > limits.after_us,
             ),
             Condition(
-                "last accepted upload",
-                quiet,
+                "last row in the index",
+                "none is known" if row_at is None else how_long_ago(fleet, host, row_at, now),
                 f"no longer ago than {describe(limits.lookback_us)}",
                 "detectors.silent.lookback",
-                quiet_us is not None and quiet_us <= limits.lookback_us,
+                row_at is not None and fleet.counted_us(host, row_at, now) <= limits.lookback_us,
             ),
         )
 
@@ -180,12 +189,12 @@ class Silent(Rule):
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether the host has uploaded lately."""
-        last_at = fleet.uploads.last_at(host)
-        return last_at is not None and fleet.uploads.age_us(last_at, now) <= self._limits.of(host).after_us
+        last_at = fleet.accepted_at(host)
+        return last_at is not None and fleet.absence_us(host, last_at, now) <= self._limits.of(host).after_us
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the newest row."""
-        return fleet.uploads.last_at(host)
+        """Return the newest accepted upload in either source."""
+        return fleet.accepted_at(host)
 
     def limits_of(self, host: str) -> str:
         """Return both limits."""

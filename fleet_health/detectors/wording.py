@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.model.instant import describe
+from fleet_health.model.instant import describe, isoformat
+from fleet_health.model.pauses import latest_before, passed_us
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
     from fleet_health.model.window import HostWindow
 
 _HOSTS_NAMED = 10
@@ -19,6 +22,19 @@ def in_steps(window: HostWindow | None) -> str:
     if window is None or not window.step_us:
         return ""
     return f" (so many that they are counted in steps of {describe(window.step_us)})"
+
+
+def how_long_ago(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:
+    """Return how long ago a host gave its last sign, and how much of that counts.
+
+    For example `3 h 2 min ago, of which 2 min count: the receiver started at 2026-11-23T18:53:00+00:00`.
+    """
+    age_us, absence_us = passed_us(fleet.skips, last_at, now), fleet.absence_us(host, last_at, now)
+    pause = latest_before(fleet.pauses(host, now), now)
+    words = f"{describe(max(0, age_us))} ago"
+    if pause is None or pause.until <= last_at or absence_us >= age_us:
+        return words
+    return f"{words}, of which {describe(absence_us)} count: {pause.reason} at {isoformat(pause.until)}"
 
 
 def name_hosts(hosts: Collection[str]) -> str:

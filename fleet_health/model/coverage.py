@@ -171,6 +171,7 @@ class Coverage:
         void_since: Since when it is known to hold nothing of the receiver at all, not one entry; None if it does.
         quiet_since: Since when nothing of the receiver has come: its last entry, or as far back as was read if there is
             none; None if that is not known.
+        late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
 
     """
 
@@ -182,6 +183,7 @@ class Coverage:
     share: Share = Share()
     void_since: Instant | None = None
     quiet_since: Instant | None = None
+    late_us: int = 0
 
     @property
     def kind(self) -> str:

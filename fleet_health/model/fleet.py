@@ -9,11 +9,22 @@ by tables of its own beside them, if there are several.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.pauses import (
+    MACHINE_STARTED,
+    RECEIVER_STOPPED,
+    Pause,
+    absence_us,
+    counted_us,
+    merged,
+    passed_us,
+)
 from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
 from fleet_health.model.subject import is_host
 from fleet_health.model.traffic import Traffic
@@ -25,12 +36,18 @@ if TYPE_CHECKING:
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+    from fleet_health.model.pauses import RecurringPause, Skip
     from fleet_health.model.window import Counts, HostWindow
 
 
 __all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Tables", "Traffic", "Uploads"]
 
 _MOST_SKIPS = 100
+_DAY_US = 24 * HOUR_US
+# A week has every mute window in it. One that lasts for a week has no end, and would hide its hosts for ever.
+_MUTES_BACK_US, _LONGEST_MUTE_US = 8 * _DAY_US, 7 * _DAY_US
+# What a receiver still writes while it stops; an upload that comes later contradicts that it has stopped.
+_STOPPING_US = 60 * SECOND_US
 
 
 Made = TypeVar("Made")
@@ -54,7 +71,6 @@ class Uploads:
         "limit",
         "newcomers",
         "notes_newcomers",
-        "skips",
     )
 
     def __init__(
@@ -71,8 +87,6 @@ class Uploads:
         """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
         self.established: frozenset[str] = frozenset()
         """Hosts that are no newcomers, though no upload of them was in this table when it was opened."""
-        self.skips: tuple[tuple[Instant, Instant], ...] = ()
-        """From when to when the clock was set ahead, or the machine slept: time in which nobody could upload."""
         self._forgotten = -NEVER
 
     @property
@@ -110,21 +124,6 @@ class Uploads:
         """Return when a host last uploaded; None if it is not known to have uploaded."""
         return self._last_at.get(host)
 
-    def skip(self, since: Instant, until: Instant) -> None:
-        """Record that the time between two instants did not pass, though the clock shows that it has.
-
-        What was skipped before ends there at the latest: if the clock was set back, it does pass.
-        """
-        known = tuple((begin, min(end, since)) for begin, end in self.skips if begin < since)
-        self.skips = (*known, *(((since, until),) if since < until else ()))[-_MOST_SKIPS:]
-
-    def age_us(self, at: Instant, now: Instant) -> int:
-        """Return how long ago something was uploaded: the time between two instants, without what was skipped."""
-        return now - at - self._skipped_us(at)
-
-    def _skipped_us(self, at: Instant) -> int:
-        return sum(until - since for since, until in self.skips if at <= since)
-
     def items(self) -> Iterable[tuple[str, Instant]]:
         """Return each host with its last upload."""
         return self._last_at.items()
@@ -133,15 +132,20 @@ class Uploads:
         """Return when any host uploaded last; None if none is known."""
         return max(self._last_at.values(), default=None)
 
-    def evict(self, before: Instant) -> dict[str, Instant]:
-        """Forget the hosts whose last upload was before an instant; return them, each with that upload."""
+    def evict(
+        self, before: Instant, is_kept: Callable[[str, Instant], bool] = lambda _host, _at: False
+    ) -> dict[str, Instant]:
+        """Forget the hosts whose last upload was before an instant; return them, each with that upload.
+
+        Args:
+            before: The instant.
+            is_kept: Says of such a host and its last upload whether it stays all the same.
+
+        """
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
-        if gone := {
-            host: at for host, at in self._last_at.items() if at < before and at + self._skipped_us(at) < before
-        }:
+        if gone := {host: at for host, at in self._last_at.items() if at < before and not is_kept(host, at)}:
             self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
         self._forgotten = max(self._forgotten, before)
-        self.skips = tuple(skip for skip in self.skips if skip[1] >= before)
         if self.newcomers:
             kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)
             self.newcomers = dict(kept)
@@ -168,7 +172,21 @@ class Fleet:
 
     """
 
-    __slots__ = ("_counts", "_made", "_whole", "coverage", "lost", "receivers", "register", "traffic", "uploads")
+    __slots__ = (
+        "_counts",
+        "_made",
+        "_whole",
+        "coverage",
+        "is_unit_watched",
+        "lost",
+        "mute_windows",
+        "receivers",
+        "register",
+        "shutdowns",
+        "skips",
+        "traffic",
+        "uploads",
+    )
 
     def __init__(
         self,
@@ -198,6 +216,14 @@ class Fleet:
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
         """Hosts that have uploaded, perhaps longer ago than uploads are known."""
+        self.skips: tuple[Skip, ...] = ()
+        """From when to when the clock was set ahead."""
+        self.shutdowns: tuple[tuple[Instant, Instant], ...] = ()
+        """From when to when the machine was off or asleep."""
+        self.is_unit_watched = True
+        """Whether a stop of the receiver's unit is an alert of its own; else its hosts are missed meanwhile."""
+        self.mute_windows: Sequence[RecurringPause] = ()
+        """When an operator wants to hear nothing: hosts may be off then, such as outside office hours."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
         self._made: dict[Hashable, Any] | None = None
 
@@ -258,19 +284,6 @@ class Fleet:
         if receiver:
             self.receivers[receiver].traffic.record(observations)
 
-    def evict(self, uploads_before: Instant, traffic_before: Instant) -> dict[str, Instant]:
-        """Forget what is older than these; return the hosts whose last upload was, each with that upload."""
-        for traffic in self._every_traffic():
-            traffic.evict(traffic_before)
-        for tables in self.receivers.values():
-            tables.uploads.evict(uploads_before)
-        return self.uploads.evict(uploads_before)
-
-    def skip(self, since: Instant, until: Instant) -> None:
-        """Record that the time between two instants did not pass. See `Uploads.skip`."""
-        for uploads in (self.uploads, *(tables.uploads for tables in self.receivers.values())):
-            uploads.skip(since, until)
-
     def _every_traffic(self) -> Iterator[Traffic]:
         yield self.traffic
         yield from (tables.traffic for tables in self.receivers.values())
@@ -293,6 +306,131 @@ class Fleet:
             self._made[key] = make()
         made: Made = self._made[key]
         return made
+
+    def skip(self, since: Instant, until: Instant) -> None:
+        """Record that the time between two instants did not pass, though the clock shows that it has.
+
+        What was skipped before ends there at the latest: if the clock was set back, it does pass.
+        """
+        known = tuple((begin, min(end, since)) for begin, end in self.skips if begin < since)
+        self.skips = (*known, *(((since, until),) if since < until else ()))[-_MOST_SKIPS:]
+
+    def shut_down(self, since: Instant, until: Instant) -> None:
+        """Record that the machine was off or asleep between two instants."""
+        if since < until and (since, until) not in self.shutdowns:
+            self.shutdowns = (*self.shutdowns, (since, until))[-_MOST_SKIPS:]
+
+    def pauses(self, host: str, now: Instant) -> tuple[Pause, ...]:
+        """Return over which time no absence of a host counts, in order; of `EVERY_HOST` what concerns all hosts."""
+        if (view := self._receiver_view(host)) is not self:
+            return view.pauses(host, now)
+        windows = self._windows_of(host)
+
+        def make() -> tuple[Pause, ...]:
+            present = self._present_stop(now, self.receiver_sign_at) if self._is_stop_seen(now) else ()
+            return merged([*self._pauses(windows, now), *present])
+
+        return self.once(("pauses", windows, now), make)
+
+    def absence_us(self, host: str, last_at: Instant, now: Instant) -> int:
+        """Return for how long a host has been absent, in which it could have uploaded. See `pauses.absence_us`."""
+        pauses = self.pauses(host, now)
+        return absence_us(pauses, self.skips, last_at, now) if pauses else passed_us(self.skips, last_at, now)
+
+    def counted_us(self, host: str, since: Instant, now: Instant) -> int:
+        """Return the time between two instants in which a host could have uploaded, as a lookback counts it.
+
+        It goes by what stays known for as long as a lookback: a host that was lost is not to come back by what is
+        forgotten of the journal.
+        """
+        if (view := self._receiver_view(host)) is not self:
+            return view.counted_us(host, since, now)
+        windows = self._windows_of(host)
+
+        def make() -> tuple[Pause, ...]:
+            present = self._present_stop(now, self.uploads.newest_at)
+            return merged(one for one in (*self._pauses(windows, now), *present) if one.is_known)
+
+        return counted_us(self.once(("known pauses", windows, now), make), self.skips, since, now)
+
+    def _receiver_view(self, host: str) -> Fleet:
+        """Return the part of the receiver that a host uploads to: only its stops concern the host."""
+        return self.of(self.receiver_of(host)) if self.receivers else self
+
+    def _windows_of(self, host: str) -> tuple[int, ...]:
+        if not self.mute_windows:
+            return ()
+        return tuple(number for number, window in enumerate(self.mute_windows) if window.is_about(host))
+
+    def _pauses(self, windows: Iterable[int], now: Instant) -> Iterator[Pause]:
+        mutes = merged(
+            pause for number in windows for pause in self.mute_windows[number].pauses(now - _MUTES_BACK_US, now)
+        )
+        yield from (one for one in mutes if one.until - one.since < _LONGEST_MUTE_US)
+        yield from (Pause(since, until, MACHINE_STARTED) for since, until in self.shutdowns)
+        if not self.receivers:
+            yield from map(self._examined, self.traffic.unit_history.pauses(self.traffic.latest_before))
+
+    def _examined(self, pause: Pause) -> Pause:
+        """Return a stop without the part in which somebody uploaded: the receiver was started otherwise meanwhile."""
+        since = pause.since + _STOPPING_US
+        if since >= pause.until or not pause.is_known:
+            return pause
+        instants = self.once("row instants", lambda: sorted(at for _, at in self.uploads.items()))
+        place = bisect_left(instants, pause.until) - 1
+        if place < 0 or instants[place] <= since:
+            return pause
+        return replace(pause, since=instants[place], is_known=False)
+
+    def _is_stop_seen(self, now: Instant) -> bool:
+        """Return whether the journal was whole since the latest word on the unit: else its start may be missing."""
+        return self.traffic.unit is not None and self.is_whole("journal", self.traffic.unit.at, now)
+
+    def _present_stop(self, now: Instant, newest_sign_at: Callable[[], Instant | None]) -> Iterator[Pause]:
+        """Return the time since the unit stopped; nothing if it runs, or a sign of the receiver contradicts it."""
+        unit = self.traffic.unit
+        if unit is None or unit.is_running or unit.at >= now or not self.is_unit_watched or self.receivers:
+            return
+        since = self.traffic.unit_history.stopped_at() or unit.at
+        if (sign_at := newest_sign_at()) is None or sign_at - since <= _STOPPING_US:
+            yield Pause(since, now, RECEIVER_STOPPED)
+
+    def receiver_sign_at(self) -> Instant | None:
+        """Return the newest sign that the receiver is at work: a row, or a response of any kind; None without one."""
+        return self.once("receiver sign", self._receiver_sign_at)
+
+    def _receiver_sign_at(self) -> Instant | None:
+        in_journal = (at for _, window in self.traffic.items() if (at := window.last_at) is not None)
+        return _newest(self.uploads.newest_at(), max(in_journal, default=None))
+
+    def newest_accepted_at(self) -> Instant | None:
+        """Return the newest accepted upload of any host in either source, a row or a 2xx; None without one."""
+        return self.once("newest accepted", self._newest_accepted_at)
+
+    def _newest_accepted_at(self) -> Instant | None:
+        in_journal = (at for _, window in self.traffic.items() if (at := window.accepted_at) is not None)
+        return _newest(self.uploads.newest_at(), max(in_journal, default=None))
+
+    def evict(self, uploads_before: Instant, traffic_before: Instant, now: Instant) -> dict[str, Instant]:
+        """Forget what was uploaded and answered before two instants; return the hosts that are gone.
+
+        Time in which a host could not upload does not make it forgotten, nor is one that the journal shows to upload.
+        """
+        for traffic in self._every_traffic():
+            traffic.evict(traffic_before)
+
+        def keeps(view: Fleet) -> Callable[[str, Instant], bool]:
+            def is_kept(host: str, at: Instant) -> bool:
+                if view.counted_us(host, at, now) <= now - uploads_before:
+                    return True
+                accepted_at = view.accepted_at(host)
+                return accepted_at is not None and accepted_at >= uploads_before
+
+            return is_kept
+
+        for name, tables in self.receivers.items():
+            tables.uploads.evict(uploads_before, keeps(self.of(name)))
+        return self.uploads.evict(uploads_before, keeps(self))
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""

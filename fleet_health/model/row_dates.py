@@ -25,6 +25,17 @@ if TYPE_CHECKING:
 FUTURE_LIMIT_US = 300 * SECOND_US
 """Clocks of a receiver and its neighbour differ by less than this; a row dated further ahead is in error."""
 
+LATE_LIMIT_US = 600 * SECOND_US
+"""A receiver writes a row at once; one dated longer ago than this comes from a wrong clock, or a wrong time zone."""
+
+
+def late_us(at: Instant | None, written_at: Instant | None) -> int:
+    """Return how long before it was written a row is dated, if that is too long to be in order; else 0."""
+    if at is None or written_at is None or written_at - at <= LATE_LIMIT_US:
+        return 0
+    return written_at - at
+
+
 AheadRow: TypeAlias = tuple[str, int, int]
 """A row that was dated ahead: its host, its own time, and when it counts."""
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Response, UnitState
 from fleet_health.model.places import HOST_LIMIT, Pool, Register, stranger_limit
-from fleet_health.model.window import EXACT_EVENTS, NEVER, HostWindow
+from fleet_health.model.unit_history import UnitHistory
+from fleet_health.model.window import CLIENT_ERROR, EXACT_EVENTS, NEVER, SERVER_ERROR, SUCCESS, HostWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -22,6 +23,7 @@ _BUDGET = 1 << 24
 """How many numbers all windows may keep: 128 MiB. A fleet of 10,000 that uploads every ten seconds keeps 2 million."""
 
 _REFUSED = 300
+_ANY = (SUCCESS, CLIENT_ERROR, SERVER_ERROR)
 
 
 class Traffic:
@@ -34,6 +36,7 @@ class Traffic:
         strangers: The windows of hosts that have never uploaded and are not expected.
         likely: Those of hosts that have never uploaded and match a glob of the expected hosts.
         unit: Systemd's latest word on the receiver; None if it has said nothing that is known.
+        unit_history: All of its words that are known.
 
     """
 
@@ -54,6 +57,7 @@ class Traffic:
         "limit",
         "strangers",
         "unit",
+        "unit_history",
     )
 
     def __init__(
@@ -65,6 +69,7 @@ class Traffic:
         self.limit = limit
         self.strangers, self.likely = Pool(stranger_limit(limit)), Pool(limit)
         self.unit: UnitState | None = None
+        self.unit_history = UnitHistory()
         # Hosts that are known by an accepted upload in the journal alone.
         self._accepted: set[str] = set()
         # Known host -> up to when its events may be missing, for it lost its place while it was a stranger.
@@ -85,6 +90,13 @@ class Traffic:
     def stranger_limit(self) -> int:
         """How many strangers have a place at a time."""
         return self.strangers.limit
+
+    def latest_before(self, at: Instant) -> Instant | None:
+        """Return the latest response to any host before an instant; None if none is known."""
+        if at <= self._oldest_at:
+            return None
+        instants = (window.latest(_ANY, at - 1) for _, window in self.items())
+        return max((one for one in instants if one is not None), default=None)
 
     @property
     def left_out(self) -> tuple[LeftOut, LeftOut]:
@@ -108,6 +120,7 @@ class Traffic:
         windows, changed, count = self._windows, self._changed, 0
         for observation in observations:
             if isinstance(observation, UnitState):
+                self.unit_history.record(observation)
                 if self.unit is None or self.unit.at <= observation.at:
                     self.unit = observation
                 continue
@@ -171,6 +184,11 @@ class Traffic:
         if until >= self._forgotten and until > -NEVER:
             self._incomplete[host] = until
         return window
+
+    def adopt_unit(self, other: Traffic) -> None:
+        """Take over what another table knows of the unit, before anything is recorded in this one."""
+        self.unit = other.unit
+        self.unit_history.adopt(other.unit_history)
 
     def admit(self, host: str) -> None:
         """Record that a host has become known."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 from fleet_health.model.host_name import host_name
 from fleet_health.model.observation import Response, Unstamped
@@ -23,6 +23,14 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 LogObservation: TypeAlias = Response | Unstamped
+
+
+class _Observations(Protocol):
+    """A list that may hold more than what is read here."""
+
+    def append(self, observation: LogObservation, /) -> None:
+        """Append."""
+
 
 # What a client can write into the journal must not decide how long a message keeps the event loop busy: 1 MiB of line
 # breaks took 7 s. journald makes one entry of each line of a service's output; a traceback has some dozens.
@@ -65,9 +73,7 @@ class LogParser:
         self.parse_into(observations, rejections, message, at)
         return observations, rejections
 
-    def parse_into(
-        self, observations: list[LogObservation], rejections: list[Rejection], message: bytes, at: Instant
-    ) -> None:
+    def parse_into(self, observations: _Observations, rejections: list[Rejection], message: bytes, at: Instant) -> None:
         """Do as `parse` does, and add to two lists: this is done for every entry of a busy receiver."""
         if len(message) > MESSAGE_LIMIT:
             rejections.append(rejection("message longer than 1 MiB: the rest is not read", message))

@@ -87,13 +87,20 @@ class Part:
         self.rejections, self.coverage, self.unread = past.rejections, past.coverage, past.unread
         return self
 
-    def read_journal(self, settings: JournalSettings, since: Instant, until: Instant, on_progress: OnProgress) -> Part:
+    def read_journal(
+        self,
+        settings: JournalSettings,
+        since: Instant,
+        until: Instant,
+        on_progress: OnProgress,
+        states_since: Instant | None = None,
+    ) -> Part:
         """Read the journal's entries; raises SourceUnavailable."""
 
         def deliver(observations: Iterable[Observation | UnitState]) -> None:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
 
-        past = read_journal(settings, since, until, deliver)
+        past = read_journal(settings, since, until, deliver, states_since)
         self.rejections, self.coverage, self.last_at = past.rejections, past.coverage, past.last_at
         return self
 
@@ -199,6 +206,11 @@ class Past:
         """Return every host that an index has a row of."""
         return frozenset(self._uploaders)
 
+    def states(self) -> Iterator[UnitState]:
+        """Return systemd's words on the receivers' units, in order."""
+        for state in sorted(state for part in self.parts for state in part.states):
+            yield UnitState(state // 2, bool(state % 2))
+
     def since(self, at: Instant) -> Iterator[Observed]:
         """Return what was observed from an instant on, in order of time, and before it systemd's latest words."""
         return heapq.merge(*(part.since(at) for part in self.parts), key=_at)
@@ -212,6 +224,7 @@ class Past:
         *,
         is_alone: bool = True,
         present: Present | None = None,
+        rows_since: Instant | None = None,
     ) -> None:
         """Read both sources of a receiver; of several, one after the other.
 
@@ -222,6 +235,7 @@ class Past:
             on_progress: Is told how far one of them has been read.
             is_alone: Whether this process is to do all of it.
             present: By what its rows are dated; if it is not given, none is taken to be dated ahead.
+            rows_since: From when on the index is read; None for as far back from the begin as `lookback` says.
 
         Raises:
             SourceUnavailable: One of them is missing, or cannot be read.
@@ -231,15 +245,16 @@ class Past:
         index, journal = receiver.index, receiver.journal
         begin, middle = since - lookback.traffic_us, (since + until) // 2
         present = present or Present()
-        row_span = (since - lookback.uploads_us, until)
+        rows_since = since - lookback.uploads_us if rows_since is None else rows_since
+        row_span, states_since = (rows_since, until), min(begin, rows_since)
         rows, first, second = self._part(name), self._part(name), self._part(name)
         if is_alone:
             rows.read_index(index, row_span, present, on_progress)
-            first.read_journal(journal, begin, until, on_progress)
+            first.read_journal(journal, begin, until, on_progress, states_since)
         else:
             reading_rows = Beside(lambda: rows.read_index(index, row_span, present, _show_nothing))
             reading_second = Beside(lambda: second.read_journal(journal, middle + 1, until, _show_nothing))
-            first.read_journal(journal, begin, middle, on_progress)
+            first.read_journal(journal, begin, middle, on_progress, states_since)
             rows.adopt(reading_rows.result())
             second.adopt(reading_second.result())
             second.follow_on(first, middle + 1)

@@ -160,6 +160,7 @@ def evaluated(
     tick_us, lookback = rules.policy.tick_us, lookback_of(rules.detectors)
     fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected, watched.receivers)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
+    rules.apply_to(fleet)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = [sorted(one.gaps, key=_end_of) for one in coverage]
     uploads: dict[str, list[Upload]] = defaultdict(list)

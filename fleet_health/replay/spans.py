@@ -46,7 +46,7 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
     first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
     # Before we begin, so that they work meanwhile.
     evaluating = [_Span(past, replay, span) for span in others]
-    observed = past.since(first[0] - _lookback_us(replay))
+    observed = past.since(_begin(past, replay, first[0]))
     evaluating_now = evaluated(
         replay.watched, past.coverage, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
     )
@@ -84,7 +84,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
     of_no_host = rules.scope.general or frozenset(product((EVERY_HOST,), symptoms))
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *of_no_host]
     suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
-    observed = past.since(span[0] - _lookback_us(replay))
+    observed = past.since(_begin(past, replay, span[0]))
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
         evaluating = evaluated(
             replay.watched,
@@ -109,6 +109,7 @@ def _portable(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, failures=failures)
 
 
-def _lookback_us(replay: Replay) -> int:
-    lookback = lookback_of(replay.watched.rules.detectors)
-    return max(lookback.uploads_us, lookback.traffic_us)
+def _begin(past: Past, replay: Replay, at: Instant) -> Instant:
+    """Return from when on the past must be known to evaluate from an instant."""
+    rules = replay.watched.rules
+    return min(rules.reading_begins_at(past.states(), at), at - lookback_of(rules.detectors).traffic_us)

@@ -27,6 +27,16 @@ def monotonic_us() -> int:
     return time.monotonic_ns() // 1000
 
 
+def booted_at(now: Instant) -> Instant:
+    """Return when this machine booted, by a present. The time that it slept since then counts."""
+    return now - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
+
+
+def asleep_us() -> int:
+    """Return for how many microseconds this machine has been suspended since it booted."""
+    return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()) // 1000
+
+
 # systemd-timesyncd touches it at each successful synchronization, every 34 minutes at the latest.
 SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
 
@@ -98,10 +108,19 @@ class ClockState:
 class StepWatch:
     """Notices that the wall clock went another way than time did: it was set, or the machine was suspended."""
 
-    def __init__(self, wall: Callable[[], Instant] = now, monotonic: Callable[[], int] = monotonic_us) -> None:
+    def __init__(
+        self,
+        wall: Callable[[], Instant] = now,
+        monotonic: Callable[[], int] = monotonic_us,
+        asleep: Callable[[], int] = asleep_us,
+    ) -> None:
         self._wall = wall
         self._monotonic = monotonic
+        self._asleep = asleep
         self._offset_us = self._wall() - self._monotonic()
+        self._asleep_us = self._asleep()
+        self.slept_us = 0
+        """For how long the machine was suspended between the two latest looks: a part of the step."""
 
     def look(self) -> tuple[Instant, int]:
         """Return the present, and by how many microseconds the clock has stepped since the last look; negative if back.
@@ -110,4 +129,6 @@ class StepWatch:
         """
         now, before_us = self._wall(), self._offset_us
         self._offset_us = now - self._monotonic()
+        asleep_before_us, self._asleep_us = self._asleep_us, self._asleep()
+        self.slept_us = self._asleep_us - asleep_before_us
         return now, self._offset_us - before_us

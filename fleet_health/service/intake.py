@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 import structlog
 
+from fleet_health.detectors.spec import Lookback
 from fleet_health.engine import seen_sources
 from fleet_health.files.hanging_calls import LIMIT_S
 from fleet_health.model.coverage import Share, recent
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
-    from fleet_health.detectors.spec import Lookback
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
@@ -167,8 +167,6 @@ class Intake:
         """What was known of the sources of each receiver before this process; to be set before the first `adopt`."""
         self.known_newcomers: Mapping[str, Instant] = {}
         """Which hosts had turned up for the first time within the lookback, each with its first row; likewise."""
-        self.known_skips: tuple[tuple[Instant, Instant], ...] = ()
-        """From when to when time was skipped; likewise."""
         self.known_left_out = LeftOut()
         """What a full table had left out; likewise."""
         self.horizon: Instant | None = None
@@ -247,7 +245,7 @@ class Intake:
         if index is None or index.settings != indexes or index.lookback_us < lookback.uploads_us:
             index = self._open_index(indexes, lookback.uploads_us, settings.host_limit, settings.ignored)
         if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
-            journal = self._open_journal(journals, lookback.traffic_us, settings.host_limit, settings.ignored)
+            journal = self._open_journal(journals, lookback, settings.host_limit, settings.ignored)
         await self._catch_up_with(index, journal)
         return PreparedSources(index, journal, lookback, settings.host_limit, settings.ignored)
 
@@ -262,6 +260,15 @@ class Intake:
         )
         self.fleet.limit_hosts(prepared.host_limit)
         return old
+
+    def note_boot(self, booted_at: Instant, known_until: Instant | None) -> None:
+        """Record when this machine booted: nobody could upload from when our own records end until then.
+
+        A journal in another directory is that of another machine, or of the past.
+        """
+        settings = {} if self._journal is None else self._journal.settings
+        if known_until is not None and any(one.directory is None for one in settings.values()):
+            self.fleet.shut_down(known_until, booted_at)
 
     async def adopt(self, settings: Settings, lookback: Lookback) -> None:
         """Prepare other sources, and switch to them."""
@@ -287,7 +294,8 @@ class Intake:
             index = self._open_index(
                 self._index.settings, self._index.lookback_us, limit, self._ignored, is_clock_new=True
             )
-            journal = self._open_journal(self._journal.settings, self._journal.lookback_us, limit, self._ignored)
+            lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)
+            journal = self._open_journal(self._journal.settings, lookback, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
             for name, source in journal.by_receiver.items():
@@ -417,15 +425,13 @@ class Intake:
         table = sources.table
         if self._index is None:
             newcomers, table.left_out = self.known_newcomers, self.known_left_out
-            table.skips = self.known_skips
         elif any(self._index.settings.get(name) == one for name, one in settings.items()):
             uploads = self.fleet.uploads
-            newcomers, table.left_out, table.skips = uploads.newcomers, uploads.left_out, uploads.skips
+            newcomers, table.left_out = uploads.newcomers, uploads.left_out
         # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
         # that have been compressed or removed since. What is dated ahead comes from a clock that was wrong; what is too
         # long ago to be evaluated by is missed at the next evaluation.
         for name, source in sources.by_receiver.items():
-            source.table.skips = table.skips
             record = sources.recorder(source.table, Uploads.record)
             record(Upload(host, at) for host, at in known[name].items() if at <= latest)
             follower = IndexFollower(
@@ -462,11 +468,17 @@ class Intake:
         return {}
 
     def _open_journal(
-        self, settings: Mapping[str, JournalSettings], lookback_us: int, host_limit: int, ignored: HostGlobs
+        self, settings: Mapping[str, JournalSettings], lookback: Lookback, host_limit: int, ignored: HostGlobs
     ) -> _JournalSources:
+        lookback_us = lookback.traffic_us
         sources = _sources(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
         for name, source in sources.by_receiver.items():
             known = self.known.get(name) if self._journal is None else None
+            is_known = self._journal is not None and self._journal.settings.get(name) == source.settings
+            if known is not None:
+                source.table.unit_history.seen_until = known.journal_seen_until or 0
+            elif is_known:
+                source.table.adopt_unit(self.fleet.of(name).traffic)
             follower = JournalFollower(
                 source.settings,
                 receiver=name,
@@ -474,9 +486,11 @@ class Intake:
                 deliver=self._unless_held(sources.recorder(source.table, Traffic.record)),
                 clock=self._clock,
                 seen_until=None if known is None else known.journal_seen_until,
+                # A host's absence is known as far back as its uploads, and so must be when it could not upload.
+                states_us=max(0, lookback.uploads_us - lookback_us),
             )
             gaps: Sequence[Gap] = () if known is None else known.journal_gaps
-            if self._journal is not None and self._journal.settings.get(name) == source.settings:
+            if is_known:
                 gaps = self._gaps[name]
             follower.state.gaps = recent(gaps, self._clock() - lookback_us, lookback_us)
             source.follower = self._pulsing(follower, self._journal_pulse)

@@ -84,7 +84,8 @@ class SavedState(SavedReceiver):
         left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
         are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
             access of `/b%C3%BCro/` was by a host of that name, escaped once more.
-        skips: From when to when time was skipped, because the clock was set ahead or the machine slept.
+        skips: From when to when time was skipped, because the clock was set ahead.
+        shutdowns: From when to when the machine was off or asleep.
 
     """
 
@@ -96,18 +97,22 @@ class SavedState(SavedReceiver):
     left_out: tuple[int, str, Instant] | None = None
     are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
+    shutdowns: list[tuple[Instant, Instant]] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
-        saved = {"": self, **self.receivers}.get(receiver.name)
-        return RowDates(saved.ahead_rows if saved is not None and saved.is_of(receiver) else ())
+        return RowDates(self.known_of(receiver).ahead_rows)
+
+    def known_of(self, receiver: ReceiverSettings) -> KnownSources:
+        """Return what is known of the sources of a receiver."""
+        return self._saved_of(receiver).known_by(receiver)
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Tell an intake that has read nothing yet what is known of its sources."""
-        saved = {one.name: self._saved_of(one) for one in receivers}
-        intake.known = {one.name: saved[one.name].known_by(one) for one in receivers}
-        if any(saved[one.name].is_of(one) for one in receivers):
-            intake.known_newcomers, intake.known_skips = self.newcomers, tuple(self.skips)
+        intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
+        intake.known = {one.name: self.known_of(one) for one in receivers}
+        if any(self._saved_of(one).is_of(one) for one in receivers):
+            intake.known_newcomers = self.newcomers
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
 
@@ -161,6 +166,7 @@ class Saving:
         if lasting == self._lasting and self._at is not None and 0 <= now - self._at < _SAVE_EVERY_US:
             return None
         self._lasting, self._at = lasting, now
+        uploads = fleet.uploads
         left_out = (
             (uploads.left_out.count, uploads.left_out.host, uploads.left_out.latest_at) if uploads.was_full else None
         )
@@ -174,7 +180,8 @@ class Saving:
                 },
                 newcomers=dict(uploads.newcomers),
                 left_out=left_out,
-                skips=list(uploads.skips),
+                skips=list(fleet.skips),
+                shutdowns=list(fleet.shutdowns),
             )
         )
 

@@ -54,7 +54,8 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
             if is_receiver_name(name) or notes.refuse("receivers", "the name of a receiver", name)
         },
         newcomers=_hosts("newcomers", memory.newcomers, notes),
-        skips=[skip for skip in memory.skips if _is_skip(skip, notes)],
+        skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
+        shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
@@ -209,10 +210,10 @@ def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
     return notes.is_host(place, host) and notes.is_instant(place, at)
 
 
-def _is_skip(skip: tuple[Instant, Instant], notes: _Notes) -> bool:
-    place, (since, until) = "skips", skip
+def _is_stretch(place: str, stretch: tuple[Instant, Instant], notes: _Notes) -> bool:
+    since, until = stretch
     if since > until:
-        return notes.refuse(place, "a stretch of time", skip)
+        return notes.refuse(place, "a stretch of time", stretch)
     return notes.is_instant(place, since) and notes.is_instant(place, until)
 
 

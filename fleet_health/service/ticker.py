@@ -18,7 +18,7 @@ from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.service.clock import ClockState, monotonic_us
+from fleet_health.service.clock import ClockState, booted_at, monotonic_us
 from fleet_health.service.witness import SAMPLES
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class Evaluator:
         snapshot: Callable[[Fleet], Awaitable[bytes | None]],
         is_synchronized: Callable[[Instant], bool],
         counters: Counters,
+        booted_at: Callable[[Instant], Instant] = booted_at,
     ) -> None:
         self.history = History()
         self.next_at: Instant | None = None
@@ -91,6 +92,7 @@ class Evaluator:
         self._snapshot = snapshot
         self._is_synchronized = is_synchronized
         self._counters = counters
+        self._booted_at = booted_at
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
@@ -111,6 +113,7 @@ class Evaluator:
 
     async def run(self) -> NoReturn:
         """Evaluate now, and at every tick, for ever."""
+        self._intake.note_boot(self._booted_at(self._clock()), self._incidents.at)
         while True:
             await self._evaluate()
             await self._sleep_until_tick()
@@ -192,9 +195,14 @@ class Evaluator:
         if self.clock_state.is_behind:
             since = min(since, self.clock_state.first_at)
             skipped_since = max(skipped_since, self.clock_state.latest_at)
+        slept_since = now - self._step_watch.slept_us
         await self._intake.reread(Gap(since, now, CLOCK_SET))
         # What our own records go up to did pass.
-        self._intake.fleet.skip(min(skipped_since, now), now)
+        if now - slept_since > BEHIND_LIMIT_US:
+            self._intake.fleet.shut_down(max(slept_since, self._incidents.at or 0), now)
+        else:
+            self._intake.fleet.skip(min(skipped_since, now), now)
+        self._intake.note_boot(self._booted_at(now), self._incidents.at)
         self._pulse.beat(_STRIDE)
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
-from fleet_health.model.instant import SECOND_US
+from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.model.window import NEVER
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
 
+
+STATES_BACK_US = 92 * 24 * HOUR_US
+"""How far back from where reading begins an outage of the receiver is looked for."""
 
 _BATCH = 10_000
 _GAP_US = 60 * SECOND_US
@@ -167,8 +170,11 @@ def read_journal(
     since: Instant,
     until: Instant,
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
+    states_since: Instant | None = None,
 ) -> JournalPast:
-    """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's latest word till then.
+    """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's words on the units.
+
+    These begin with how the units were at `states_since`; without that it is the latest one before `since`.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
@@ -196,7 +202,7 @@ def read_journal(
         gaps += [gap for gap in left_out_gaps(reader) if gap.overlaps(since, until)]
         oldest_at = reader.oldest_at()
         reader.find_instances(since)
-        deliver(states := _unit_states(reader, since, until))
+        deliver(states := _unit_states(reader, since if states_since is None else states_since, until))
         is_void = not states and not reader.has_lines()
         reader.seek(since)
         for message, at in reader.read():
@@ -275,6 +281,21 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Insta
     tail.read()
     tail.close()
     JournalReader(journal).close()
+
+
+def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> list[UnitState]:
+    """Look up the receiver's state at an instant, if it is known, and its changes from then on to another one.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    reader = JournalReader(settings)
+    try:
+        reader.find_instances(since)
+        return _unit_states(reader, since, until)
+    finally:
+        reader.close()
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:

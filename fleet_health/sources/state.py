@@ -58,6 +58,7 @@ class SourceState:
         void_since: Since when it is known to hold nothing of the receiver at all; None if it does.
         read_since: From when on it was read; None if it was not yet, or that does not matter.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
+        late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
         unread: Which rotated files could not be read, or not to their end: the path, and why.
         newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
 
@@ -77,6 +78,7 @@ class SourceState:
     void_since: Instant | None = None
     read_since: Instant | None = None
     window_us: int = 0
+    late_us: int = 0
     unread: dict[str, str] = field(default_factory=dict)
 
     def is_seen(self, now: Instant) -> bool:
@@ -110,6 +112,7 @@ class SourceState:
             share=self.share,
             void_since=self.void_since,
             quiet_since=self.read_since if self.newest_at is None else self.newest_at,
+            late_us=self.late_us,
         )
 
     def lack(self, gap: Gap, since: Instant) -> None:
@@ -143,6 +146,8 @@ class SourceState:
         words += self._gaps_in_words(now)
         if not self.share.is_understood or self.share.understood * 2 < self.share.came_in:
             words += f", {self.share.understood} of {self.share.came_in} understood"
+        if self.late_us:
+            words += f", rows dated {describe(self.late_us)} before they were written"
         if self.unread:
             words += f", {plural(len(self.unread), 'rotated file')} not read ({next(iter(self.unread.values()))})"
         if self.rejections.total:

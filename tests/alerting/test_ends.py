@@ -243,7 +243,8 @@ DISAGREEMENT = DisagreementLimits(30 * MINUTE, 2 * MINUTE, 1, FIX)
     ("detector", "host", "observed", "sign"),
     [
         (Silent(SILENT_LIMITS), "a", [Upload("a", 5), Upload("a", 3), Upload("b", 9)], 5),
-        (Silent(SILENT_LIMITS), "a", [Response("a", 7, 201)], None),
+        (Silent(SILENT_LIMITS), "a", [Response("a", 7, 201), Upload("a", 5)], 7),
+        (Silent(SILENT_LIMITS), "a", [Response("a", 7, 412)], None),
         (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Response("a", 6, 412), Upload("a", 3)], 4),
         (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 4, 201), Upload("a", 5)], 5),
         (FatalOnly(HostLimits(FATAL_ONLY)), "a", [Response("a", 6, 412), Response("b", 7, 201)], None),

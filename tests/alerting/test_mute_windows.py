@@ -6,6 +6,8 @@ from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleet_health.alerting.mute_windows import MuteWindow
 from fleet_health.model.host_globs import HostGlobs
@@ -114,3 +116,25 @@ def test_whom_it_is_about(globs: tuple[str, ...] | None, host: str, *, is_about:
     window = MuteWindow(DAYS, time(0), time(0), BERLIN, None if globs is None else HostGlobs(globs))
 
     assert window.is_about(host) == is_about
+
+
+HOUR_US = 3_600_000_000
+
+
+@given(
+    st.frozensets(st.integers(0, 6)),
+    st.sampled_from([time(0), time(2, 30), time(9), time(17), time(22, 15)]),
+    st.sampled_from([time(0), time(2, 30), time(9), time(17), time(23, 45)]),
+    st.sampled_from(["2026-11-20", "2026-03-27", "2026-10-23"]),
+)
+def test_its_pauses_are_when_it_is_active(days: frozenset[int], begins: time, ends: time, since: str) -> None:
+    """Instant by instant; but for the night in which the clock is set, which is one pause whatever the clock shows."""
+    window = MuteWindow(days, begins, ends, BERLIN)
+    begin = from_datetime(datetime.fromisoformat(since).replace(tzinfo=UTC))
+    pauses = list(window.pauses(begin, begin + 96 * HOUR_US))
+
+    for quarter in range(4 * 96):
+        at = begin + quarter * HOUR_US // 4
+        is_paused = any(one.since <= at < one.until for one in pauses)
+        is_night_of_change = since != "2026-11-20" and 45 * HOUR_US <= at - begin <= 53 * HOUR_US
+        assert is_paused == window.is_active(at) or (is_paused and is_night_of_change)

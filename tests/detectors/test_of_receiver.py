@@ -96,7 +96,7 @@ def test_what_is_forgotten_is_forgotten_of_each(fleet: Fleet, now: Instant) -> N
     """A host is gone when its last upload to any receiver is too long ago."""
     fleet.record_uploads("a", [Upload("moved", now - 50), Upload("gone", now - 50)])
     fleet.record_uploads("b", [Upload("moved", now)])
-    gone = fleet.evict(uploads_before=now - 10, traffic_before=now - 10)
+    gone = fleet.evict(uploads_before=now - 10, traffic_before=now - 10, now=now)
 
     assert gone == {"gone": now - 50}
     assert list(fleet.of("a").uploads.items()) == []

@@ -131,7 +131,7 @@ def test_by_systemds_word_it_explains_who_uploaded_until_then(fleet_of: Callable
 
 def test_both_ways_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Its detail says both, and what either explains is explained."""
-    fleet = fleet_of(uploads=named([HOUR_US, HOUR_US + AFTER_US, HOUR_US + AFTER_US + 1]))
+    fleet = fleet_of(uploads=named([2 * HOUR_US, 2 * HOUR_US + AFTER_US, 2 * HOUR_US + AFTER_US + 1]))
     fleet.traffic.unit = UnitState(now - 50 * MINUTE_US, is_running=False)
 
     (finding,) = DETECTOR.find(fleet, now)
@@ -203,4 +203,4 @@ def test_a_start_proves_nothing_while_nobody_sees_who_uploads(
 
 def test_the_reach_is_that_of_silent_and_the_units_own() -> None:
     """All active hosts must be known."""
-    assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=DOWN_US)
+    assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=30 * MINUTE_US)

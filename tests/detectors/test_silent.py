@@ -140,11 +140,12 @@ def test_two_overrides_of_one_host_add_up(
 
 
 def test_the_reach_is_the_longest_lookback() -> None:
-    """Rows must be known as far back as any host is watched; the journal is not needed."""
+    """Rows must be known as far back as any host is watched, uploads in the journal as far as one may be silent."""
     overrides = [Override("a*", {"lookback_us": 48 * HOUR_US}), Override("b*", {"lookback_us": HOUR_US})]
 
-    assert Silent(HostLimits(LIMITS)).lookback == Lookback(uploads_us=LOOKBACK_US)
-    assert Silent(HostLimits(LIMITS, overrides)).lookback == Lookback(uploads_us=48 * HOUR_US)
+    lookbacks = [Silent(HostLimits(LIMITS, chosen)).lookback for chosen in ((), overrides)]
+
+    assert lookbacks == [Lookback(LOOKBACK_US, AFTER_US), Lookback(48 * HOUR_US, AFTER_US)]
 
 
 @pytest.mark.parametrize(

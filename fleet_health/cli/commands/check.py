@@ -27,7 +27,8 @@ from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_S
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
+from fleet_health.model.observation import Upload
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
@@ -40,7 +41,7 @@ from fleet_health.service.catch_up import recorded, unsent
 from fleet_health.service.memory import SavedState, newest_alert_at, past_alerts, saved_state
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
-from fleet_health.sources.once import read_index, read_journal
+from fleet_health.sources.once import STATES_BACK_US, read_index, read_journal, unit_states
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Upload
+    from fleet_health.model.observation import UnitState
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -117,19 +118,31 @@ def run(options: argparse.Namespace) -> int:
     newest: dict[str, Instant] = {INDEX: 0}
     unread: dict[Path, str] = {}
     is_live = options.now is None
+    # As of a past instant, what a service knows now is not what it knew then.
+    saved = memory.incidents if is_live else None
+    if is_live:
+        fleet.skips, fleet.shutdowns = tuple(memory.skips), tuple(memory.shutdowns)
+        fleet.traffic.unit_history.seen_until = memory.journal_seen_until or 0
+        if settings.journal.directory is None and memory.incidents.at is not None:
+            fleet.shut_down(memory.incidents.at, clock.booted_at(now))
+    rules = settings.rules()
+    rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
         for receiver in settings.receivers:
+            if is_live:  # a service that starts goes on from these, too
+                known = memory.known_of(receiver).uploads
+                fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.items() if at <= now])
             dates = memory.row_dates(receiver)
-            unread |= _read_index(fleet, receiver, now, lookback.uploads_us, dates, is_live=is_live)
+            unread |= _read_index(fleet, receiver, now, rows_since[receiver.name], dates, is_live=is_live)
             newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             newest[INDEX] = max(newest[INDEX], newest_at)
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     for receiver in settings.receivers:
-        newest |= _read_journal(fleet, receiver, now, lookback.traffic_us, newest, is_live=options.now is None)
-    # As of a past instant, what a service knows now is not what it knew then.
-    saved = memory.incidents if options.now is None else None
+        newest |= _read_journal(
+            *(fleet, receiver, now, lookback.traffic_us, newest), is_live=is_live, rows_since=rows_since[receiver.name]
+        )
     behind = None
     if options.now is None:
         behind = _contradiction(settings, {**newest, SAVED_STATE: memory.incidents.at}, now)
@@ -147,7 +160,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _read_index(
-    fleet: Fleet, receiver: ReceiverSettings, now: Instant, lookback_us: int, dates: RowDates, *, is_live: bool
+    fleet: Fleet, receiver: ReceiverSettings, now: Instant, since: Instant, dates: RowDates, *, is_live: bool
 ) -> dict[Path, str]:
     """Take the index of a receiver into the fleet; return which rotated files could not be read, and why."""
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
@@ -155,12 +168,13 @@ def _read_index(
 
     def take_in(uploads: Sequence[Upload]) -> None:
         # Whoever uploaded before that is not watched, and was not lost by any service either.
-        watched = [upload for upload in uploads if now - lookback_us <= upload.at <= until]
+        watched = [upload for upload in uploads if since <= upload.at <= until]
         fleet.record_uploads(receiver.name, watched)
 
     present, source = max(now, clock.now()), named("index", receiver.name)
-    index = read_index(receiver.index, now - lookback_us, until, take_in, now=present, dates=dates)
-    fleet.coverage += (replace(index.coverage, source=source),)
+    index = read_index(receiver.index, since, until, take_in, now=present, dates=dates)
+    late = _late_us(dates.newest, receiver.index.path) if is_live else 0
+    fleet.coverage += (replace(index.coverage, source=source, late_us=late),)
     _report(index.rejections, source)
     return index.unread
 
@@ -173,6 +187,7 @@ def _read_journal(
     newest: Mapping[str, Instant],
     *,
     is_live: bool,
+    rows_since: Instant,
 ) -> dict[str, Instant]:
     """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
     source = named("journal", receiver.name)
@@ -183,6 +198,7 @@ def _read_journal(
             now - lookback_us,
             until,
             lambda observations: fleet.record_traffic(receiver.name, tuple(observations)),
+            min(rows_since, now - lookback_us),
         )
     except SourceUnavailable as error:
         _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
@@ -218,6 +234,24 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
         number: Decimal | None = getattr(options, name)
         given.append((key, name, None if number is None else f"{number:f}{unit}"))
     return {key: ("--" + name.replace("_", "-"), raw) for key, name, raw in given if raw is not None}
+
+
+def _unit_states(receiver: ReceiverSettings, now: Instant) -> list[UnitState]:
+    """Look up systemd's words on a receiver; none where its journal cannot be read, which is reported later."""
+    try:
+        return unit_states(receiver.journal, now - STATES_BACK_US, now)
+    except SourceUnavailable:
+        return []
+
+
+def _late_us(newest_at: Instant | None, path: Path) -> int:
+    """Return how long before it was written the newest row is dated, if that is too long; else 0."""
+    try:
+        found = path.stat()
+    except OSError:
+        return 0
+    # Just after a rotation it is empty, and the newest row stands in another file.
+    return late_us(newest_at, found.st_mtime_ns // 1000) if found.st_size else 0
 
 
 def _report(rejections: RejectionCount, source: str) -> None:
@@ -404,7 +438,7 @@ def _print(
         _say(_json({**counts, **coverage, "unread": unread_rows(unread)}))
     else:
         for one, gap in missing:
-            _say(printable(f"not read: {gap.in_words(one.source)}"))
+            _say(printable(f"not seen: {gap.in_words(one.source)}"))
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
         for line_of_file in unread_lines(unread):

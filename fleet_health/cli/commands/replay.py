@@ -25,7 +25,7 @@ from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
 from fleet_health.service.memory import SavedState, saved_state
-from fleet_health.sources.once import allow_many_files, ensure_readable
+from fleet_health.sources.once import STATES_BACK_US, allow_many_files, ensure_readable, unit_states
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable
@@ -139,8 +139,13 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
         progress.begin("reading", since, until)
         lookback = lookback_of(settings.detectors())
         for receiver in settings.receivers:
-            present = Present(clock.now(), memory.row_dates(receiver))
-            past.read(receiver, lookback, (since, until), progress.reach, is_alone=processes == 1, present=present)
+            states = unit_states(receiver.journal, since - STATES_BACK_US, since)
+            past.read(
+                *(receiver, lookback, (since, until), progress.reach),
+                is_alone=processes == 1,
+                present=Present(clock.now(), memory.row_dates(receiver)),
+                rows_since=replay.watched.rules.reading_begins_at(states, since),
+            )
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)

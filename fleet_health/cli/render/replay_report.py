@@ -82,7 +82,7 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
             for gap in one.gaps
         )
         if not one.is_understood(report.until):
-            yield f"not read: {one.missed(report.since, report.until).in_words(one.source)}"
+            yield f"not seen: {one.missed(report.since, report.until).in_words(one.source)}"
         if one.share.understood < one.share.came_in:
             yield f"{one.source}: {one.share.understood} of {one.share.came_in} understood"
     yield from unread_lines(report.unread)

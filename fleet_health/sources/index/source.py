@@ -18,7 +18,7 @@ from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.coverage import Share
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates
+from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
@@ -26,7 +26,7 @@ from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import BLANK_LINE, Rejection
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.tail import Tail
-from fleet_health.sources.state import no_later_than_written
+from fleet_health.sources.state import Phase, no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -127,6 +127,8 @@ class IndexFollower(Follower):
         try:
             block = self._tail.read()
             self.state.newest_at = self._written_at(block.lines)
+            if block.lines and self.state.phase is Phase.FOLLOWING:  # what was there before was written at any time
+                self.state.late_us = late_us(self._last_row_at, self._clock())
             self._extent.note(self._parser, block.lines)
             self._file_written_at = no_later_than_written(NEVER, self._path)
             parsed = self._parser.parse_latest(block.lines, plain_until)

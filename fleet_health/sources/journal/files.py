@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_SUFFIXES = (".journal", ".journal~")
 _SIGNATURE = b"LPKSHHRH"
 # The signature, the incompatible flags, the state, the number of entries, and when the first and the last was made.
 _HEADER = struct.Struct("<8s4xIB135xQ24xQQ")
@@ -78,12 +79,15 @@ def _files(directories: Iterable[Path]) -> Iterator[Path]:
             names = sorted(directory.iterdir())
         except OSError:
             continue
-        yield from (file for file in names if file.name.endswith((".journal", ".journal~")))
+        yield from (file for file in names if file.name.endswith(_SUFFIXES))
 
 
 def _opened() -> Iterator[tuple[int, int]]:
     for descriptor in _DESCRIPTORS.iterdir():
         try:
+            # By its name first: of another file, on a disk that hangs, even the state cannot be had.
+            if not os.readlink(descriptor).endswith(_SUFFIXES):  # noqa: PTH115 - what the kernel says is no path
+                continue
             state = os.fstat(int(descriptor.name))
         except OSError:  # the one of the directory itself
             continue

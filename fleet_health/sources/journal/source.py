@@ -61,6 +61,7 @@ class JournalFollower(Follower):
         deliver: Callable[[Iterable[LogObservation | UnitState]], None],
         clock: Callable[[], Instant],
         seen_until: Instant | None = None,
+        states_us: int = 0,
         receiver: str = "",
     ) -> None:
         """Prepare to follow.
@@ -71,6 +72,7 @@ class JournalFollower(Follower):
             deliver: Takes the observations.
             clock: Tells the present.
             seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
+            states_us: How much further back than the rest the starts and stops of the unit are read.
             receiver: The name of the receiver, if there are several.
 
         """
@@ -78,6 +80,7 @@ class JournalFollower(Follower):
         self.state.window_us = lookback_us
         self._settings = settings
         self._lookback_us = lookback_us
+        self._states_us = states_us
         self._deliver = deliver
         self._parser = log_parser(settings)
         self._parse_into = self._parser.parse_into
@@ -218,9 +221,10 @@ class JournalFollower(Follower):
         if is_first:
             self._since = self.state.read_since = since
         if not self._after_unit_message:
-            for message in reader.latest_unit_messages(since):
+            states_since = since - self._states_us
+            for message in reader.latest_unit_messages(states_since):
                 self._states.record(message)
-            self._after_unit_message = since
+            self._after_unit_message = states_since
             if self._states.latest is not None:
                 self._found.append(partial(self._take_in_states, [self._states.latest]))
         self._states.expect(reader.active)

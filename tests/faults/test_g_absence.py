@@ -1,0 +1,192 @@
+"""Absence that could not have been otherwise, and verdicts that the other source refutes (G7 to G9)."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.rig.site import now_us
+
+if TYPE_CHECKING:
+    from tests.conftest import RunCommand, Service, Site, StartService
+
+MINUTE = 60_000_000
+HOUR_MINUTES = 60
+UNIT = "cis490-receiver.service"
+STARTED, STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"
+HOSTS = ("a", "b")
+LONG_QUIET = [("long%20quiet", "silent")]
+
+
+def systemd_says(site: Site, *words: tuple[float, str]) -> None:
+    """Append PID 1's words on the receiver, each so many minutes ago."""
+    for minutes_ago, message_id in words:
+        site.journal.append(
+            "Started Receiver." if message_id == STARTED else "Stopped Receiver.",
+            at_us=now_us() - round(minutes_ago * MINUTE),
+            unit="init.scope",
+            _PID="1",
+            UNIT=UNIT,
+            MESSAGE_ID=message_id,
+        )
+
+
+def upload(site: Site, *hosts: str, minutes_ago: float) -> None:
+    """Upload as the receiver shows it in both sources; the journal must be written in order."""
+    for host in hosts:
+        site.answer(host, 201, at_us=now_us() - round(minutes_ago * MINUTE))
+    site.upload(*hosts, minutes_ago=minutes_ago)
+
+
+def open_incidents(service: Service, site: Site, run_command: RunCommand) -> list[tuple[str, str]]:
+    """Return what is open after another evaluation."""
+    service.until_evaluated_anew()
+    document = run_command("status", "--json", "--config", site.config).documents[0]
+    incidents = [one for host in document["hosts"] for one in host["incidents"]] + document["fleet_incidents"]
+    return sorted((one["host"], one["symptom"]) for one in incidents)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        # Nobody tells since when the receiver was down.
+        pytest.param([(190, STARTED), (0.01, STARTED)], [], id="a power cut"),
+        pytest.param([(180, STOPPED), (0.01, STARTED)], LONG_QUIET, id="three hours' maintenance"),
+        pytest.param([(180, STOPPED), (100, STARTED), (90, STOPPED), (0.01, STARTED)], LONG_QUIET, id="stopped twice"),
+    ],
+)
+@pytest.mark.fault("G7", rig="R3", says="just after the receiver started nobody is blamed, in service and check alike")
+def test_G7_just_after_the_receiver_started(
+    words: list[tuple[float, str]],
+    expected: list[tuple[str, str]],
+    site: Site,
+    start_service: StartService,
+    run_command: RunCommand,
+) -> None:
+    """Hosts have their whole time from the start on; who was silent before that stays so."""
+    site.upload("long quiet", minutes_ago=5 * HOUR_MINUTES)
+    upload(site, *HOSTS, minutes_ago=181)
+    systemd_says(site, *words)
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    with start_service(site) as service:
+        found = open_incidents(service, site, run_command)
+        explained = run_command("explain", "a", "--config", site.config).stdout
+
+    assert found == expected
+    assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == found
+    assert "the receiver started" in explained
+
+
+@pytest.mark.fault("G7", rig="R3", says="who stays away after the receiver started is alerted in time, and never lost")
+def test_G7_who_stays_away_after_an_outage_is_alerted(site: Site, start_service: StartService) -> None:
+    """Also after an outage that is longer than the lookback, by the state of before."""
+    site.configure('[detectors.silent]\nafter = "2s"\nlookback = "20s"')
+    upload(site, *HOSTS, minutes_ago=0)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        service.stop()
+    state = json.loads((path := site.directory / "state" / "state.json").read_bytes())
+    outage = 26 * 60 * MINUTE
+    for values in (state["uploads"], state["incidents"]):
+        values.update({name: at - outage for name, at in values.items() if isinstance(at, int)})
+    state["incidents"].update(open=[], dedup_keys={})
+    state["journal_seen_until"] = None
+    path.write_text(json.dumps(state))
+    site.index.write_bytes(b"")
+    site.alerts.unlink(missing_ok=True)
+    site.journal_name = "later.journal"
+    (site.journal_directory / "receiver.journal").unlink()
+    systemd_says(site, (26 * 60 - 0.01, STOPPED), (0, STARTED))
+    site.sync_journal()
+    with start_service(site) as service:
+        service.do_until(
+            lambda: site.upload("b"), lambda: ("a", "silent") in site.alerted(), "the alert of who stays away"
+        )
+
+    assert site.alerted() == [("a", "silent")]
+
+
+@pytest.mark.fault("G7", rig="R3", says="a unit that starts again and again is down, and its hosts are not blamed")
+def test_G7_a_receiver_that_keeps_failing(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """It looks up; the silence of both hosts is its fault."""
+    upload(site, *HOSTS, minutes_ago=40)
+    for number in range(60, 0, -1):
+        systemd_says(site, (number / 2 + 0.1, STARTED), (number / 2, STOPPED))
+    systemd_says(site, (0.01, STARTED))
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "receiver-down")], "the alert")
+        found = open_incidents(service, site, run_command)
+
+    assert site.alerted() == [("*", "receiver-down")]
+    assert ("*", "receiver-down") in found
+    assert site.alert_rows()[0]["detail"].startswith("systemd says that its unit started ")
+
+
+@pytest.mark.fault("G8", rig="R3", says="after a mute window hosts have their whole time; also in check and replay")
+def test_G8_the_morning_after_a_mute_window(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """Hosts that are off over night are not silent just as the window ends."""
+    hour = 60 * MINUTE
+    end = now_us() // MINUTE * MINUTE  # by whole minutes, as a window is written
+    begins, ends = (f"{at // hour % 24:02}:{at // MINUTE % 60:02}" for at in (end - 14 * hour, end))
+    site.configure(f'[[quiet]]\nfrom = "{begins}"\nto = "{ends}"')
+    since = (now_us() - end) / MINUTE
+    site.upload(*HOSTS, minutes_ago=14 * 60 + since + 5)
+    site.upload("long quiet", minutes_ago=14 * 60 + since + 45)
+    site.answer("other", 412)
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    replayed = run_command("replay", "--config", site.config, "--since", "2m", "--json").documents[0]
+    with start_service(site) as service:
+        found = open_incidents(service, site, run_command)
+
+    assert found == LONG_QUIET
+    assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == found
+    assert {(one["host"], one["symptom"]) for one in replayed["incidents"]} == set(found)
+
+
+@pytest.mark.parametrize("hosts", [("a",), ("a", "b"), ("a", "b", "c", "d")])
+@pytest.mark.fault(
+    "G9", rig="R3", says="while the journal shows uploads, rows that stopped are the index's fault alone"
+)
+def test_G9_uploads_without_rows(
+    hosts: tuple[str, ...], site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """The index was rotated outside, or its disk is full: no host is silent, and the receiver is not down."""
+    site.upload(*hosts, minutes_ago=120)
+    for minutes_ago in (20, 15, 10, 5):
+        for host in hosts:
+            site.answer(host, 201, at_us=now_us() - minutes_ago * MINUTE)
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("*", "index-stalled")], "the alert")
+        found = open_incidents(service, site, run_command)
+
+    assert found == [("*", "index-stalled")]
+    assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == found
+
+
+@pytest.mark.fault(
+    "G9", rig="R3", says="rows that come now and are dated long ago are named, in alert, status and check"
+)
+def test_G9_rows_in_a_wrong_time_zone(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """The alert leads to the receiver's clock."""
+    site.upload("a", minutes_ago=120)
+    with start_service(site) as service:
+        service.until_ready()
+        site.upload("a", minutes_ago=120)
+        service.until(lambda: "rows dated 2 h before they were written" in service.notify.status, "the status")
+        for minutes_ago in (12, 8, 4):
+            site.answer("a", 201, at_us=now_us() - minutes_ago * MINUTE)
+        site.sync_journal()
+        service.until(lambda: ("*", "index-stalled") in site.alerted(), "the alert")
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+
+    details = [row["detail"] for row in (*site.alert_rows(), *checked) if row.get("symptom") == "index-stalled"]
+    assert len(details) == 2
+    assert all("; rows do come, but are dated " in detail for detail in details)
