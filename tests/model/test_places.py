@@ -76,6 +76,17 @@ def test_what_was_lost_matters_for_as_long_as_it_would_count(
     assert fleet.is_complete("a", 11)
 
 
+@pytest.mark.parametrize(("before", "is_complete"), [(10, False), (11, True)])
+def test_what_a_stranger_lacks_it_lacks_when_it_is_known(before: int, *, is_complete: bool) -> None:
+    """It had a place again before it uploaded; what was lost before that matters to the instant."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", at=10) + refused("b", "c", "a", at=20))
+    fleet.traffic.evict(before)
+    fleet.uploads.record([Upload("a", 30)])
+
+    assert fleet.is_complete("a", 10) == is_complete
+
+
 @pytest.mark.parametrize(("before", "lost_at"), [(10, 10), (11, -NEVER)])
 def test_a_host_without_an_event_that_counts_loses_nothing_with_its_place(before: int, lost_at: int) -> None:
     """An event exactly when the time that counts begins does count."""
