@@ -9,7 +9,7 @@ from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.scope import Scope
 from fleet_health.detectors import receiver_down
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.model.pauses import RECEIVER_STOPPED, Pause, begin_of, merged
+from fleet_health.model.pauses import LONGEST_MUTE_US, MUTES_BACK_US, RECEIVER_STOPPED, Pause, begin_of, merged
 from fleet_health.model.unit_history import UnitHistory
 
 if TYPE_CHECKING:
@@ -50,8 +50,9 @@ class Rules:
             stops.append(Pause(stopped_at, at, RECEIVER_STOPPED))
 
         def pauses_since(since: Instant) -> list[Pause]:
-            mutes = merged(pause for window in self.mute_windows for pause in window.pauses(since, at))
-            return [*stops, *mutes]
+            back_to = min(since, at - MUTES_BACK_US)
+            mutes = merged(pause for window in self.mute_windows for pause in window.pauses(back_to, at))
+            return [*stops, *(one for one in mutes if one.until - one.since < LONGEST_MUTE_US)]
 
         return begin_of(at, lookback_of(self.detectors).uploads_us, pauses_since)
 

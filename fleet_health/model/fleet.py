@@ -15,9 +15,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.model.host_globs import HostGlobs
-from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.instant import SECOND_US
 from fleet_health.model.pauses import (
+    LONGEST_MUTE_US,
     MACHINE_STARTED,
+    MUTES_BACK_US,
     RECEIVER_STOPPED,
     Pause,
     absence_us,
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
 __all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Tables", "Traffic", "Uploads"]
 
 _MOST_SKIPS = 100
-_DAY_US = 24 * HOUR_US
-# A week has every mute window in it. One that lasts for a week has no end, and would hide its hosts for ever.
-_MUTES_BACK_US, _LONGEST_MUTE_US = 8 * _DAY_US, 7 * _DAY_US
 # What a receiver still writes while it stops; an upload that comes later contradicts that it has stopped.
 _STOPPING_US = 60 * SECOND_US
 
@@ -364,9 +363,9 @@ class Fleet:
 
     def _pauses(self, windows: Iterable[int], now: Instant) -> Iterator[Pause]:
         mutes = merged(
-            pause for number in windows for pause in self.mute_windows[number].pauses(now - _MUTES_BACK_US, now)
+            pause for number in windows for pause in self.mute_windows[number].pauses(now - MUTES_BACK_US, now)
         )
-        yield from (one for one in mutes if one.until - one.since < _LONGEST_MUTE_US)
+        yield from (one for one in mutes if one.until - one.since < LONGEST_MUTE_US)
         yield from (Pause(since, until, MACHINE_STARTED) for since, until in self.shutdowns)
         if not self.receivers:
             yield from map(self._examined, self.traffic.unit_history.pauses(self.traffic.latest_before))

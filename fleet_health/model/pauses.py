@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
+from fleet_health.model.instant import HOUR_US
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
 RECEIVER_STARTED = "the receiver started"
 RECEIVER_STOPPED = "the receiver is stopped, as seen"
 MACHINE_STARTED = "the machine started or woke"
+
+_DAY_US = 24 * HOUR_US
+MUTES_BACK_US, LONGEST_MUTE_US = 8 * _DAY_US, 7 * _DAY_US
+"""A week has every mute window in it. One that lasts for a week has no end, and would hide its hosts for ever."""
+
+_MOST_PAUSED_US = 92 * _DAY_US
 
 Skip: TypeAlias = tuple["Instant", "Instant"]
 """From when to when the clock was set ahead: time that it shows, and that did not pass."""
@@ -112,6 +120,9 @@ def begin_of(at: Instant, lookback_us: int, pauses_since: Callable[[Instant], It
         lookback_us: How far to look back, in microseconds.
         pauses_since: Returns the pauses that end after an instant, those that concern any host.
 
+    Returns:
+        The instant; no more than 92 days before the lookback begins.
+
     """
     begin, before = at - lookback_us, at
     while begin < before:
@@ -120,6 +131,8 @@ def begin_of(at: Instant, lookback_us: int, pauses_since: Callable[[Instant], It
         begin = at - lookback_us - paused_us(pauses, begin, at)
         # All of a pause that ends just here is as good as its end.
         begin = min([begin, *(one.since for one in pauses if one.since <= begin <= one.until)])
+        if begin < at - lookback_us - _MOST_PAUSED_US:
+            return at - lookback_us - _MOST_PAUSED_US
     return begin
 
 

@@ -90,3 +90,15 @@ def test_reading_begins_where_the_lookback_does(stretches: list[tuple[int, int]]
 
     assert all(counted_us(pauses, (), earlier, at) > lookback for earlier in range(begin - 30, begin))
     assert counted_us(pauses, (), begin, at) == lookback
+
+
+@pytest.mark.parametrize("gap_us", [0, 60_000_000])
+def test_a_window_that_hardly_ever_ends_leads_no_further_back_than_a_quarter(gap_us: int) -> None:
+    """Every day again, with a minute in which somebody is missed, or none."""
+    day, now = 86_400_000_000, 1_795_460_100_000_000
+
+    def pauses_since(since: int) -> list[Pause]:
+        days = range(since // day - 1, now // day + 1)
+        return [Pause(one * day, (one + 1) * day - gap_us, "every day") for one in days]
+
+    assert begin_of(now, day, pauses_since) == now - 93 * day

@@ -71,5 +71,5 @@ class Limits(NamedTuple):
             },
             # The reference knows the three.
             switched_off=frozenset(detector.symptom for detector in base.detectors())
-            - {"silent", "fatal-only", "unstamped", "blind", "too-many-hosts"},
+            - {"silent", "fatal-only", "unstamped", "too-many-hosts"},
         )

@@ -129,9 +129,15 @@ class Oracle:
         uploads = [row.counted[end] for row in self.rows if row.host == host and row.counted]
         if not uploads:
             return False
-        last_at = max(uploads)
-        age = now - last_at - sum(until - since for since, until in self.skips if last_at <= since)
-        return rules.after * MINUTE < age <= rules.lookback * MINUTE
+        # A response of 2xx is as good a sign of life as a row; how long a host is watched goes by its rows alone.
+        accepted = [
+            entry.at for entry in self.entries if entry.host == host and entry.status and entry.status // 100 == 2
+        ]
+        is_away = self._age(max(uploads + accepted), now) > rules.after * MINUTE
+        return is_away and self._age(max(uploads), now) <= rules.lookback * MINUTE
+
+    def _age(self, at: int, now: int) -> int:
+        return now - at - sum(until - since for since, until in self.skips if at <= since)
 
     def _refused(self, host: str, rules: Rules, now: int) -> Iterator[Verdict]:
         statuses = [
