@@ -110,6 +110,16 @@ def test_a_change_of_its_end_is_noticed() -> None:
     assert [len(look.moved) for look in looks] == [0, 0, 1, 1]
 
 
+def test_a_silence_that_is_ended_at_once_is_ended_and_not_moved() -> None:
+    """Its new end is this very instant, so it no longer holds."""
+    watch = SilenceWatch()
+    watch.look(Silences([silence(until=200)]), [], 150)
+
+    look = watch.look(Silences([silence(until=160)]), [], 160)
+
+    assert (look.moved, [one.silence.id for one in look.ended]) == ((), ["s"])
+
+
 DAY_US = 86_400_000_000
 
 
@@ -119,10 +129,14 @@ DAY_US = 86_400_000_000
         pytest.param({}, "", id="an ordinary one"),
         pytest.param({"hosts": "x" * 128}, "", id="as long as it may be"),
         pytest.param({"hosts": "x" * 129}, "hosts: it has 129 characters, and no more than 128 are allowed"),
+        pytest.param({"hosts": "*a" * 8}, "", id="with as many stars as it may have"),
         pytest.param({"hosts": "*a" * 9}, "hosts: it has 9 `*`, and no more than 8 are allowed"),
         pytest.param({"hosts": ""}, "hosts: it is empty"),
         pytest.param({"ends_at": 30 * DAY_US}, "", id="as long as a month"),
+        pytest.param({"ends_at": 0}, "", id="ended as soon as it began"),
+        pytest.param({"ends_at": -1}, "it ends before it begins"),
         pytest.param({"ends_at": 30 * DAY_US + 1}, "it lasts 30 d, and no more than 30 d are allowed"),
+        pytest.param({"reason": "x" * 200, "author": "x" * 64, "id": "x" * 64}, "", id="texts as long as they may be"),
         pytest.param({"reason": "x" * 201}, "reason: it has 201 characters, and no more than 200 are allowed"),
         pytest.param({"author": "x" * 65}, "author: it has 65 characters, and no more than 64 are allowed"),
         pytest.param({"id": "x" * 65}, "id: it has 65 characters, and no more than 64 are allowed"),
@@ -141,6 +155,8 @@ def test_how_many_are_admitted() -> None:
     found, problems = admitted([*ended, silence("x" * 200, name="bad"), *holding, later], 5_000)
 
     assert [one.id for one in found] == [*(one.id for one in ended[10:]), *(one.id for one in holding[:ACTIVE_LIMIT])]
+    assert admitted(holding[:ACTIVE_LIMIT], 9_999) == (holding[:ACTIVE_LIMIT], [])
+    assert admitted(holding, 10_000) == (holding[-ENDED_LIMIT:], [])
     assert problems == [
         "hosts: it has 200 characters, and no more than 128 are allowed",
         "6 more than the 200 that may be active at a time",
@@ -177,7 +193,9 @@ def test_which_globs_are_most_of_the_fleet(glob: str, *, is_wide: bool) -> None:
 
 
 def test_a_fleet_of_one_host_is_no_fleet() -> None:
-    """Nor does it take hosts to refuse what spells nothing out."""
+    """Two are one, and half of it is not most; nor does it take hosts to refuse what spells nothing out."""
+    assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1", "pi-2", "bench-1"])
+    assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1", "pi-2", "bench-1", "bench-2"]) == ""
     assert breadth_problem("pi-*", 2 * DAY_US, ["pi-1"]) == ""
     assert breadth_problem("pi-*", 2 * DAY_US, []) == ""
     assert breadth_problem("*", 2 * DAY_US, []).startswith("* may match every host, for it spells out no character")

@@ -152,12 +152,19 @@ def test_the_reach_is_the_longest_window() -> None:
     assert FatalOnly(HostLimits(LIMITS, overrides)).lookback == Lookback(uploads_us=2 * HOUR_US, traffic_us=2 * HOUR_US)
 
 
-@pytest.mark.parametrize(("unstamped", "fix"), [(1, LIMITS.suggested_fix), (2, SuggestedFix("stamp $host"))])
+@pytest.mark.parametrize(
+    ("refused", "unstamped", "fix"),
+    [
+        pytest.param(3, 1, LIMITS.suggested_fix, id="fewer than half"),
+        pytest.param(4, 2, LIMITS.suggested_fix, id="exactly half is not most"),
+        pytest.param(3, 2, SuggestedFix("stamp $host"), id="more than half"),
+    ],
+)
 def test_the_fix_is_that_of_unstamped_when_that_is_the_cause(
-    unstamped: int, fix: SuggestedFix, fleet_of: Callable[..., Fleet], now: Instant
+    refused: int, unstamped: int, fix: SuggestedFix, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """An upload without a stamp is warned of and refused: when more than half of the refusals are such."""
-    fleet = fleet_of(responses=[("pi-1", 1, 400)] * 3, unstamped=[("pi-1", 1)] * unstamped)
+    fleet = fleet_of(responses=[("pi-1", 1, 400)] * refused, unstamped=[("pi-1", 1)] * unstamped)
     stamps = HostLimits(UnstampedLimits(WINDOW_US, 10, SuggestedFix("stamp $host")))
 
     (finding,) = FatalOnly(HostLimits(LIMITS), stamps).find(fleet, now)
@@ -177,6 +184,7 @@ def lossy(source: str, since: int, until: int) -> Coverage:
         pytest.param(1, None, None, True, True, id="in a whole window a row decides nothing"),
         pytest.param(None, (5, 4), None, True, False, id="lossy, and the index shows no acceptance"),
         pytest.param(1, (5, 4), None, False, True, id="lossy, and the index shows one"),
+        pytest.param(0, (5, 4), None, False, True, id="lossy, and the index shows one at this very instant"),
         pytest.param(WINDOW_US, (5, 4), None, False, True, id="at the window's beginning"),
         pytest.param(WINDOW_US + 1, (5, 4), None, True, False, id="just before the window"),
         pytest.param(None, (5, 4), (9, 8), False, False, id="neither is whole, so it is unknown"),

@@ -112,6 +112,8 @@ def test_a_known_gap_makes_it_unknown(
         pytest.param(None, OLD, False, id="a row without an upload"),
         pytest.param((OLD, 412), OLD, False, id="a row, and a refusal"),
         pytest.param((WINDOW_US, 201), WINDOW_US, True, id="both at the window's beginning"),
+        pytest.param((0, 201), 0, True, id="both at this very instant"),
+        pytest.param((0, 201), -1, False, id="a row that is dated ahead"),
         pytest.param((OLD, 201), WINDOW_US + 1, False, id="a row from before it"),
         pytest.param((WINDOW_US + 1, 201), OLD, False, id="an upload from before it"),
     ],

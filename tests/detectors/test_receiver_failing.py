@@ -60,6 +60,18 @@ def test_many_hosts_with_mostly_5xx_are_a_finding(
     assert [finding.host for finding in found] == ["*"] * is_found
 
 
+@pytest.mark.parametrize(("failing", "is_found"), [(2, False), (3, True)])
+def test_strangers_that_are_refused_hide_it_from_nobody(
+    failing: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Without them exactly min_hosts are enough, also if a stranger gets 5xx as well."""
+    known = [(f"pi-{number}", 1, 500) for number in range(failing)]
+    strangers = [("new-0", 1, 500), *((f"new-{number}", 1, 412) for number in range(1, 9))]
+    fleet = fleet_of(uploads=[(host, 2 * WINDOW_US) for host, _, _ in known], responses=[*known, *strangers])
+
+    assert [finding.host for finding in DETECTOR.find(fleet, now)] == ["*"] * is_found
+
+
 def test_it_explains_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Those and no other one; and it says how many of how many, and with which statuses."""
     hosts = [FAILS, [(1, 503), (1, 500)], [(1, 503), (2, 503), (3, 412)], WORKS, [(1, 412)]]
@@ -103,6 +115,9 @@ def test_what_was_not_seen_whole_is_neither_found_nor_over(
         pytest.param([], False, id="nobody uploads any more"),
         pytest.param([FAILS] * 2, False, id="too few upload to tell"),
         pytest.param([FAILS] * 2 + [WORKS], True, id="one is accepted"),
+        pytest.param([FAILS] * 3 + [WORKS], False, id="one is accepted, and exactly min_hosts get mostly 5xx"),
+        pytest.param([FAILS] * 3 + [WORKS] * 3, False, id="exactly half of the hosts still get mostly 5xx"),
+        pytest.param([FAILS] * 3 + [WORKS] * 4, True, id="fewer than half of the hosts do"),
         pytest.param([[(WINDOW_US, 201)]], True, id="it was at the window's beginning"),
         pytest.param([[(WINDOW_US + 1, 201)]], False, id="it was before the window"),
     ],

@@ -52,6 +52,25 @@ def test_silence_begins_after_its_boundary_and_ends_with_the_lookback(
     assert [finding.host for finding in Silent(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
 
 
+@pytest.mark.parametrize(
+    ("age", "are_met", "is_over"),
+    [
+        pytest.param(AFTER_US, [False, True], True, id="exactly as long as allowed"),
+        pytest.param(AFTER_US + 1, [True, True], False, id="a microsecond longer than allowed"),
+        pytest.param(LOOKBACK_US, [True, True], False, id="exactly at the lookback"),
+        pytest.param(LOOKBACK_US + 1, [True, False], False, id="a microsecond beyond the lookback"),
+    ],
+)
+def test_each_limit_is_explained_as_it_is_found_by(
+    age: int, are_met: list[bool], *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """What `explain` shows stands on the same limits, and so does what ends it."""
+    fleet, detector = fleet_of(uploads=[("pi-1", age)]), Silent(HostLimits(LIMITS))
+
+    assert [condition.is_met for condition in detector.conditions(fleet, "pi-1", now)] == are_met
+    assert detector.is_over(fleet, "pi-1", now) == is_over
+
+
 def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """What is found says for how long, against which limit, since when, and what to do."""
     fleet = fleet_of(uploads=[("pi-1", 31 * MINUTE_US + 20 * SECOND_US)])
@@ -133,6 +152,7 @@ def test_the_reach_is_the_longest_lookback() -> None:
     ("responses", "unstamped", "fix"),
     [
         ([], 0, "Look at pi-1."),
+        ([(0, 422)], 0, "refused"),
         ([(1, 422)], 0, "refused"),
         ([(1, 412)], 0, "diverged"),
         ([(1, 503)], 0, "receiver"),

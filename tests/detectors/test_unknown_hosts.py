@@ -99,6 +99,10 @@ def test_the_detail_gives_the_number_ten_names_and_how_many_were_dropped(
         " one was dropped for another once so far"
     )
 
+    (at_the_windows_beginning,) = detector().find(many, now + 29 * MINUTE)
+
+    assert at_the_windows_beginning.detail == of_many.detail
+
 
 def test_it_is_over_in_a_window_in_which_nobody_was_dropped(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Too few that have a place prove nothing while others lose theirs."""
@@ -106,4 +110,5 @@ def test_it_is_over_in_a_window_in_which_nobody_was_dropped(fleet_of: Callable[.
 
     assert detector().is_over(quiet, "*", now)
     assert not detector().is_over(busy, "*", now)
-    assert detector().is_over(busy, "*", now + 30 * MINUTE)
+    assert not detector().is_over(busy, "*", now + 29 * MINUTE)  # dropped exactly at the window's beginning
+    assert detector().is_over(busy, "*", now + 29 * MINUTE + 1)

@@ -46,6 +46,26 @@ def test_enough_unstamped_rejections_are_a_finding(
     assert [finding.host for finding in Unstamped(HostLimits(LIMITS)).find(fleet, now)] == ["pi-1"] * is_found
 
 
+@pytest.mark.parametrize(
+    ("ages", "is_over"),
+    [
+        pytest.param([], True, id="there are none any more"),
+        pytest.param([1, 2], True, id="one fewer than min_count"),
+        pytest.param([1, 2, 3], False, id="exactly min_count"),
+        pytest.param([WINDOW_US] * 3, False, id="exactly at the window's beginning"),
+        pytest.param([WINDOW_US + 1, 1, 2], True, id="one of three is just outside"),
+        pytest.param([-1, 1, 2], False, id="one that is dated ahead of the clock counts"),
+    ],
+)
+def test_it_is_over_when_the_rejections_have_become_too_few(
+    ages: list[int], *, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """It ends below min_count, and not a rejection earlier."""
+    fleet = fleet_of(unstamped=[("pi-1", age) for age in ages])
+
+    assert Unstamped(HostLimits(LIMITS)).is_over(fleet, "pi-1", now) == is_over
+
+
 def test_successes_do_not_make_up_for_unstamped_rejections(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Access lines neither add to the count nor prevent the finding."""
     fleet = fleet_of(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleet_health.model.coverage import (
@@ -65,6 +65,21 @@ def test_how_many_messages_are_missing(coverage: Coverage, missing: int | None) 
     assert coverage.missing(10, 20) == missing
 
 
+@pytest.mark.parametrize(
+    ("other", "is_covered"),
+    [
+        pytest.param(Gap(10, 20, REMOVED), True, id="the same stretch"),
+        pytest.param(Gap(11, 19, REMOVED), True, id="a part of it"),
+        pytest.param(Gap(9, 20, REMOVED), False, id="it begins earlier"),
+        pytest.param(Gap(10, 21, REMOVED), False, id="it ends later"),
+        pytest.param(Gap(10, 20, SUPPRESSED), False, id="another reason"),
+    ],
+)
+def test_a_gap_covers_what_adds_nothing(other: Gap, *, is_covered: bool) -> None:
+    """Both ends belong to it."""
+    assert Gap(10, 20, REMOVED).covers(other) == is_covered
+
+
 @given(gaps)
 def test_a_run_is_what_leaves_no_window_whole(found: list[Gap]) -> None:
     """From the begin of a run to its end, and a window further, no window is whole; before it one was."""
@@ -81,6 +96,7 @@ def test_a_run_is_what_leaves_no_window_whole(found: list[Gap]) -> None:
     assert (run.messages, run.gaps) == (sum(gap.messages for gap in within), len(within))
 
 
+@example([Gap(10, 11, SUPPRESSED, 2), Gap(10, 20, SUPPRESSED, 3)], 15)
 @given(gaps, st.integers(0, END + 20))
 def test_what_is_kept_of_gaps_loses_no_run(found: list[Gap], since: int) -> None:
     """What ends since an instant is as it was, and the run that leads up to it keeps its begin and its counts."""
@@ -145,6 +161,8 @@ NO_MORE = Share(20, 10, 10, 15)
         (Coverage("index", share=NO_MORE), False, True, True, [(15, 20, NOT_UNDERSTOOD)]),
         (Coverage("index", share=Share(20, 10, 10, 20)), True, True, True, []),
         (Coverage("index", 12, "it is gone"), False, False, True, [(12, 20, "it is gone")]),
+        (Coverage("index", 20, "it is gone"), False, False, True, [(20, 20, "it is gone")]),
+        (Coverage("index", 21, "it is gone"), True, True, True, []),
         (
             Coverage("journal", gaps=(Gap(18, 19, REMOVED), Gap(12, 13, SUPPRESSED)), begins_at=11),
             False,

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.observation import Response, Unstamped, Upload
+from fleet_health.model.places import Register
 from fleet_health.model.window import Counts
 from tests.rig.properties import tried
 
@@ -119,6 +120,42 @@ def test_a_full_fleet_goes_on_with_the_hosts_it_knows(fleet_of: Callable[..., Fl
     strangers, likely = fleet.traffic.left_out
     assert (fleet.uploads.left_out.count, strangers.count, likely.count) == (1, 3, 0)
     assert (strangers.host, strangers.latest_at) == ("c", now - 5)
+
+
+def test_a_host_that_may_be_expected_is_taken_in_up_to_twice_the_limit() -> None:
+    """A glob may match invented names as well, so there is an end to it; a name that is given has a place always."""
+    uploads = Uploads(2, register=Register(["pi-*", "named"]))
+
+    uploads.record([Upload(host, 1) for host in ("a", "b", "c", "pi-1", "pi-2", "pi-3", "named")])
+
+    assert set(dict(uploads.items())) == {"a", "b", "pi-1", "pi-2", "named"}
+    assert (uploads.left_out.count, uploads.left_out.host) == (2, "pi-3")
+
+
+def test_a_newcomer_is_known_as_one_for_as_long_as_uploads_are_remembered() -> None:
+    """From its first row on, to the instant."""
+    uploads = Uploads()
+    uploads.notes_newcomers = True
+    uploads.record([Upload("a", 10), Upload("a", 30)])
+
+    uploads.evict(10)
+    assert uploads.newcomers == {"a": 10}
+
+    uploads.evict(11)
+    assert uploads.newcomers == {}
+
+
+def test_it_counts_as_full_for_as_long_as_uploads_are_remembered() -> None:
+    """A host that was left out exactly when the time that is remembered begins is still in it."""
+    uploads = Uploads(1)
+    assert not uploads.was_full
+
+    uploads.record([Upload("a", 10), Upload("b", 10)])
+    uploads.evict(10)
+    assert uploads.was_full
+
+    uploads.evict(11)
+    assert not uploads.was_full
 
 
 def test_hosts_that_are_forgotten_make_room(fleet_of: Callable[..., Fleet], now: int) -> None:

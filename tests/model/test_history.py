@@ -63,6 +63,15 @@ def test_each_thing_has_its_character(observations: list[Upload | Response], exp
     assert shown(history) == expected
 
 
+@pytest.mark.parametrize(("age_us", "expected"), [(BINS * BIN_US - 1, "s"), (BINS * BIN_US, ".")])
+def test_the_oldest_bin_is_the_last_that_is_known(age_us: int, expected: str) -> None:
+    """What is older shows nowhere."""
+    history = History()
+    history.note(fleet_with(Upload("a", NOON + BIN_US - 1 - age_us)), NOON + BIN_US - 1, known_since=0)
+
+    assert strip_of(history.snapshot, "a") == expected + "." * (BINS - 1)
+
+
 def test_it_moves_on_with_time() -> None:
     """A bin for each quarter of an hour, until it falls off; and then nothing is left of the host."""
     history, fleet = History(), fleet_with(Upload("a", NOON))

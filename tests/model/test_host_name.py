@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from fleet_health.model.host_name import host_name, own_name, safe_glob
+from fleet_health.model.host_name import host_name, is_host_name, own_name, safe_glob
 from tests.rig.properties import tried
 
 PROPERTY = tried(500)
@@ -134,3 +134,9 @@ def test_long_names_differ_by_their_ends() -> None:
 
     assert len(names) == 3
     assert {len(name) for name in names} == {128}
+
+
+@pytest.mark.parametrize(("length", "is_made"), [(128, True), (129, False)])
+def test_no_name_is_longer_than_128_characters(length: int, *, is_made: bool) -> None:
+    """One of exactly so many can have been made."""
+    assert is_host_name("a" * length) == is_made

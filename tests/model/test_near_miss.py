@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice, permutations
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,12 +27,24 @@ NAMES = st.text("abc", min_size=1, max_size=6)
         pytest.param("bench", ["pi-12", "b"], None, id="nothing alike"),
         pytest.param("pi-12", [], None, id="nobody"),
         pytest.param("", ["a"], "a", id="an empty name"),
+        pytest.param("abcd", ["xycd"], "xycd", id="two other letters"),
+        pytest.param("abcd", ["ab"], "ab", id="two letters too many at the end"),
+        pytest.param("abcd", ["cd"], "cd", id="two letters too many at the begin"),
+        pytest.param("x" * 64, ["x" * 63], "x" * 63, id="as long as it may be"),
         pytest.param("x" * 65, ["x" * 64], None, id="too long to be worth it"),
     ],
 )
 def test_the_nearest_is_found(name: str, known: list[str], expected: str | None) -> None:
     """By one edit, or else by two."""
     assert near_miss(name, dict.fromkeys(known)) == expected
+
+
+@pytest.mark.parametrize(("others", "expected"), [(199, "bacdefhg"), (200, None)])
+def test_two_hundred_names_that_look_alike_are_compared(others: int, expected: str | None) -> None:
+    """One that comes after them may be missed: that is what bounds the time."""
+    alike = ["".join(letters) for letters in islice(permutations("hgfedcba"), others)]
+
+    assert near_miss("abcdefgh", dict.fromkeys([*alike, "bacdefhg"])) == expected
 
 
 def distance(one: str, other: str) -> int:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Response, Upload
+from fleet_health.model.observation import Response, UnitState, Upload
+from fleet_health.model.places import LeftOut, Pool
+from fleet_health.model.window import NEVER
 
 LIMIT = 20
 """Two strangers have a place at a time."""
@@ -45,6 +47,113 @@ def test_a_stranger_that_uploads_takes_its_window_along() -> None:
     assert answered(fleet) == {"a", "b", "c"}
     assert fleet.counts(0, 100)["a"].refused == 1
     assert [fleet.is_stranger(host) for host in ("a", "b")] == [False, True]
+
+
+def test_a_full_table_has_no_place_for_an_upload_that_only_the_journal_shows() -> None:
+    """As many hosts as the limit have one; whoever comes after them is a stranger, though it was accepted."""
+    fleet = Fleet(2)
+    fleet.traffic.record([Response(host, 10, 201) for host in ("a", "b", "c")])
+
+    assert [fleet.has_uploaded(host) for host in "abc"] == [True, True, False]
+    assert [host for host, _ in fleet.strangers()] == ["c"]
+
+
+@pytest.mark.parametrize(("before", "is_complete"), [(10, False), (11, True)])
+@pytest.mark.parametrize("is_evicted_first", [False, True])
+def test_what_was_lost_matters_for_as_long_as_it_would_count(
+    before: int, *, is_complete: bool, is_evicted_first: bool
+) -> None:
+    """To the instant, whether the host becomes known before or after the time is forgotten."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", at=10) + refused("b", "c", at=20))
+    if is_evicted_first:
+        fleet.traffic.evict(before)
+    fleet.uploads.record([Upload("a", 30)])
+    fleet.traffic.record(refused("a", at=40))
+    fleet.traffic.evict(before)
+
+    assert fleet.is_complete("a", 10) == is_complete
+    assert fleet.is_complete("a", 11)
+
+
+@pytest.mark.parametrize(("before", "is_complete"), [(10, False), (11, True)])
+def test_what_a_stranger_lacks_it_lacks_when_it_is_known(before: int, *, is_complete: bool) -> None:
+    """It had a place again before it uploaded; what was lost before that matters to the instant."""
+    fleet = Fleet(LIMIT)
+    fleet.traffic.record(refused("a", at=10) + refused("b", "c", "a", at=20))
+    fleet.traffic.evict(before)
+    fleet.uploads.record([Upload("a", 30)])
+
+    assert fleet.is_complete("a", 10) == is_complete
+
+
+@pytest.mark.parametrize(("before", "lost_at"), [(10, 10), (11, -NEVER)])
+def test_a_host_without_an_event_that_counts_loses_nothing_with_its_place(before: int, lost_at: int) -> None:
+    """An event exactly when the time that counts begins does count."""
+    pool = Pool(1)
+    for host in ("a", "b"):
+        pool.use(host).add_response(10, 412)
+
+    assert list(pool.crowded_out(20, before)) == ["a"]
+    assert (pool.lost_at, pool.left_out.count) == (lost_at, int(lost_at > -NEVER))
+    assert list(pool.crowded_out(20, before)) == []
+
+
+def test_the_events_of_strangers_are_forgotten_to_the_instant() -> None:
+    """Whoever has one left keeps its place."""
+    pool = Pool(1)
+    pool.use("a").add_response(10, 412)
+
+    assert (pool.evict(10), list(pool.windows)) == ([], ["a"])
+    assert (pool.evict(11), list(pool.windows)) == (["a"], [])
+
+
+def test_what_a_stranger_lacks_is_forgotten_to_the_instant() -> None:
+    """It had no place when something was lost: that matters up to then."""
+    pool = Pool(1)
+    for host in ("a", "b"):
+        pool.use(host).add_response(10, 412)
+        list(pool.crowded_out(20, 0))
+    pool.take("b")
+    pool.use("b").add_response(30, 412)
+
+    pool.evict(10)
+    assert pool.incomplete_until("b") == 10
+    pool.evict(11)
+    assert pool.incomplete_until("b") == -NEVER
+
+
+def test_of_what_is_left_out_the_latest_is_named() -> None:
+    """Of two at the same instant the one that came second."""
+    left_out = LeftOut()
+    for host, at in (("a", 5), ("b", 5), ("c", 4)):
+        left_out.add(host, at)
+
+    assert (left_out.count, left_out.host, left_out.latest_at) == (3, "b", 5)
+
+
+def test_of_two_words_on_the_unit_at_one_instant_the_second_holds() -> None:
+    """And an older one changes nothing, whenever it is read."""
+    fleet = Fleet()
+    fleet.traffic.record(
+        [UnitState(10, is_running=False), UnitState(10, is_running=True), UnitState(9, is_running=False)]
+    )
+
+    assert fleet.traffic.unit == UnitState(10, is_running=True)
+
+
+@pytest.mark.parametrize(
+    ("at", "is_accepted"), [(9, False), (10, True), (20, True), (21, False)], ids=["early", "begin", "end", "late"]
+)
+def test_either_source_shows_that_a_host_was_accepted(at: int, *, is_accepted: bool) -> None:
+    """Between two instants, both included; a refusal shows nothing."""
+    by_row, by_response, refused_then = Fleet(), Fleet(), Fleet()
+    by_row.uploads.record([Upload("a", at)])
+    by_response.traffic.record([Response("a", at, 201)])
+    refused_then.traffic.record([Response("a", at, 412)])
+
+    assert by_row.has_accepted("a", 10, 20) == by_response.has_accepted("a", 10, 20) == is_accepted
+    assert not refused_then.has_accepted("a", 10, 20)
 
 
 def test_an_upload_that_only_the_journal_shows_gives_a_place() -> None:

@@ -70,6 +70,21 @@ def test_a_row_ahead_counts_when_it_was_written(
     assert dated(RowDates(), *ats, **circumstances) == counts_at
 
 
+def test_a_row_exactly_at_the_limit_is_one_that_others_go_by() -> None:
+    """It stays as it is, and one in front of it that is too far ahead counts at its time, but no later than now."""
+    rows = [Upload("a", NOW + YEAR), Upload("b", NOW + LIMIT)]
+
+    found = RowDates().date(rows, NOW, written_at=NOW - 20 * MINUTE)
+
+    assert found == ([Upload("a", NOW), Upload("b", NOW + LIMIT)], 1)
+
+
+@pytest.mark.parametrize(("ahead", "counts_at"), [(LIMIT, 46), (LIMIT + 1, 0)])
+def test_a_file_is_from_the_future_beyond_the_limit(ahead: int, counts_at: int) -> None:
+    """Up to it the clocks merely differ, and what is too far ahead counts as the row before."""
+    assert dated(RowDates(), 46, -999, 45, written_at=NOW + ahead) == [46, counts_at, 45]
+
+
 def test_the_row_before_may_have_been_in_an_earlier_block() -> None:
     """A reading goes on from block to block."""
     dates = RowDates()
@@ -91,6 +106,14 @@ def test_it_does_not_count_anew(later_by: int) -> None:
 
         assert (first.at, own.at) == (NOW, NOW + 8 * MINUTE)
         assert other.at == (row.at if later_by > HOUR_US else NOW + 8 * MINUTE)
+
+
+def test_it_is_found_ahead_once_also_within_one_instant() -> None:
+    """Read again at the instant at which it counts, it is known."""
+    dates, row = RowDates(), Upload("a", NOW + HOUR_US)
+
+    assert dates.date([row], NOW, is_new=True) == ([Upload("a", NOW)], 1)
+    assert dates.anew().date([row], NOW) == ([Upload("a", NOW)], 0)
 
 
 def test_a_clock_that_stands_still_is_heard_again_and_again() -> None:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.window import EXACT_EVENTS, Counts, HostWindow
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.window import EXACT_EVENTS, FEWEST_EVENTS, Counts, HostWindow
 from tests.rig.properties import tried
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 PROPERTY = tried(300)
 # Near each other, and as far apart as times can be.
@@ -183,3 +190,54 @@ def test_steps_grow_until_they_fit() -> None:
 
     assert window.size <= 32
     assert window.totals.client_errors == 10_000
+
+
+def filled(limit: int, instants: Iterable[int]) -> HostWindow:
+    """Make a window with an accepted upload at each of some instants."""
+    window = HostWindow(limit)
+    for at in instants:
+        window.add_response(at, 201)
+    return window
+
+
+@pytest.mark.parametrize(("count", "step_us"), [(FEWEST_EVENTS, 0), (FEWEST_EVENTS + 1, SECOND_US)])
+def test_up_to_its_limit_a_window_keeps_every_event(count: int, step_us: int) -> None:
+    """With one more they are counted in steps, whether they came or the limit was lowered."""
+    came, lowered = filled(FEWEST_EVENTS, range(count)), filled(2 * FEWEST_EVENTS, range(count))
+    lowered.economise(FEWEST_EVENTS)
+
+    assert (came.step_us, lowered.step_us) == (step_us, step_us)
+
+
+def test_steps_become_longer_when_there_are_more_than_half_the_limit() -> None:
+    """At exactly half of it they are as they were; so are they if the limit is set anew."""
+    window = filled(FEWEST_EVENTS, (second * SECOND_US for second in range(FEWEST_EVENTS + 1)))
+    step_us, at = window.step_us, FEWEST_EVENTS * SECOND_US
+    while window.size < FEWEST_EVENTS // 2:
+        at += step_us
+        window.add_response(at, 201)
+    window.economise(FEWEST_EVENTS)
+    assert window.step_us == step_us
+
+    window.add_response(at + step_us, 201)
+    assert window.step_us > step_us
+
+
+def test_steps_are_as_long_as_it_takes_for_a_quarter_of_the_limit() -> None:
+    """Exactly a quarter is few enough."""
+    seconds = [*range(FEWEST_EVENTS), FEWEST_EVENTS - 1]
+    window = filled(FEWEST_EVENTS, (second * SECOND_US for second in seconds))
+
+    assert (window.step_us, window.size) == (4 * SECOND_US, FEWEST_EVENTS // 4)
+
+
+def test_steps_become_longer_as_long_as_that_puts_events_together() -> None:
+    """Two seconds with 300 statuses each become one step, and it is no use to make that longer."""
+    window = HostWindow(FEWEST_EVENTS)
+    statuses = [hundred + number for hundred in (200, 400, 500) for number in range(100)]
+    for _ in range(2):
+        for at in (0, SECOND_US):
+            for status in statuses:
+                window.add_response(at, status)
+
+    assert (window.step_us, window.size) == (2 * SECOND_US, 300)

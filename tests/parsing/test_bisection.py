@@ -120,9 +120,30 @@ def test_the_number_of_probes_is_logarithmic(count: int) -> None:
 
 def test_a_small_file_is_read_whole() -> None:
     """Up to 1 MiB nothing is probed: that is exact in any order."""
-    file = Probed([line_of(BEGIN)] * (WHOLE_SIZE // 400))
+    length = 512
+    largest, too_large = (Probed([line_of(BEGIN, length)] * (WHOLE_SIZE // length + more)) for more in (0, 1))
 
-    assert (file.entered(BEGIN + 10**12), file.reads) == (0, [])
+    assert (largest.entered(BEGIN + 10**12), largest.reads) == (0, [])
+    assert too_large.entered(BEGIN + 10**12) > 0
+
+
+def test_it_is_halved_until_a_probe_is_as_long_as_what_is_left() -> None:
+    """Of 128 probes' length seven are read, and one more for the end of the line; reading less would save nothing."""
+    length = 512
+    file = Probed([line_of(BEGIN, length)] * (128 * PROBE_SIZE // length))
+
+    file.entered(BEGIN + 10**12)
+
+    assert len(file.reads) == 7 + 1
+
+
+def test_a_probe_that_begins_with_an_end_of_line_is_entered_behind_it() -> None:
+    """The line that follows is whole, however little of the one before was seen."""
+    length = 512
+    between = [line_of(BEGIN, length)] * (128 * PROBE_SIZE // length - 2)
+    file = Probed([line_of(BEGIN, length + 1), *between, line_of(BEGIN, length - 1)])
+
+    assert file.entered(BEGIN + 10**12) == 127 * PROBE_SIZE + 1
 
 
 @pytest.mark.parametrize(

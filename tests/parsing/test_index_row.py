@@ -297,6 +297,7 @@ def test_no_time_makes_it_raise(time: str) -> None:
         pytest.param(GOOD + b"\n" + GOOD, id="no newline at the end"),
         pytest.param(GOOD + b"\n" + row(time='"0001-01-01T00:00:00Z"') + b"\n", id="too early a time"),
         pytest.param(GOOD + b"\n" + row(time='"9999-12-31T00:00:00Z"') + b"\n", id="too late a time"),
+        pytest.param(GOOD + b"\n" + row(time='"2200-01-01T00:00:00Z"') + b"\n", id="the first time that is too late"),
         pytest.param(GOOD + b"\n" + row(time='"2026-11-23T18:55:00"') + b"\n", id="a time without an offset"),
         pytest.param(GOOD + b"\n" + row('"\xff"').replace("ÿ".encode(), b"\xff") + b"\n", id="no UTF-8"),
         pytest.param(GOOD + b"\n" + row('""') + b"\n", id="an empty host"),

@@ -75,6 +75,15 @@ def test_what_is_encoded_is_undone_and_found(name: str) -> None:
     assert logged_name(f"/v1/{encoded}/e", 4, 4 + len(encoded)) == name
 
 
+@pytest.mark.parametrize("octet", [0x80, 0xA0, 0xFF])
+def test_an_octet_that_is_no_text_is_found(octet: int) -> None:
+    """From the first to the last octet that may stand in a name that is not UTF-8: as it is, or escaped."""
+    pattern = pattern_for(bytes([octet]).decode("utf-8", "surrogateescape")).encode()
+
+    for written in (bytes([octet]), b"%%%02X" % octet, b"\\x%02x" % octet):
+        assert re.fullmatch(pattern, written), written
+
+
 @PROPERTY
 @given(line=st.text(), begin=st.integers(0, 20), length=st.integers(0, 20))
 def test_no_line_makes_it_raise(line: str, begin: int, length: int) -> None:

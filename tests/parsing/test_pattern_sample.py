@@ -22,7 +22,10 @@ from fleet_health.parsing.pattern_sample import samples
         (r"a++b*?(?>c)[^a]\W\D.", {}, ["acv vx"]),
         (r"(?<!x)a(?=b)b\b", {}, ["ab"]),
         (r"[^v]x", {}, ["1x"]),
-        ("(" * 60 + "a" + ")" * 60, {}, []),
+        (r"[^v-z]x", {}, ["1x"]),
+        (r"[^a-v]x", {}, ["1x"]),
+        ("(" * 50 + "a" + ")" * 50, {}, ["a"]),
+        ("(" * 51 + "a" + ")" * 51, {}, []),
     ],
 )
 def test_a_sample_is_matched_with_the_groups_as_asked(pattern: str, groups: dict[str, str], texts: list[str]) -> None:

@@ -267,6 +267,14 @@ def test_a_message_of_very_many_lines_is_read_in_part(line: bytes) -> None:
     assert (len(just[0]), just[1]) == (10_000, [])
 
 
+@pytest.mark.parametrize(("before", "seen"), [(16_383, [response()]), (16_384, [])])
+def test_the_last_line_that_is_read_is_the_16384th(before: int, seen: list[LogObservation]) -> None:
+    """Also if no line break ends it."""
+    observations, rejections = PARSER.parse(b"ab\n" * before + access(), AT)
+
+    assert (observations, len(rejections)) == (seen, 1 - len(seen))
+
+
 @pytest.mark.parametrize(
     ("text", "groups", "message"),
     [
@@ -303,3 +311,11 @@ def test_what_is_cut_off_a_huge_message_is_counted() -> None:
 
     assert len(observations) == MESSAGE_LIMIT // len(line)
     assert [rejection.reason for rejection in rejections] == ["message longer than 1 MiB: the rest is not read"]
+
+
+def test_a_message_of_exactly_the_limit_is_read_whole() -> None:
+    """Nothing of it is cut off."""
+    message = (b"\n" + access()).rjust(MESSAGE_LIMIT, b"x")
+
+    assert PARSER.parse(message, AT) == ([response()], [])
+    assert len(PARSER.parse(b"x" + message, AT)[1]) == 1

@@ -29,6 +29,12 @@ def test_what_python_writes_is_read_exactly(moment: datetime, separator: str) ->
     assert parse_time(moment.isoformat(separator)) == from_datetime(moment)
 
 
+@pytest.mark.parametrize("text", ["1900-01-01T00:00:00Z", "2199-12-31T23:59:59.999999Z"])
+def test_the_first_and_the_last_plausible_moments_are_read(text: str) -> None:
+    """The years from 1900 to 2199 can be; nothing else can."""
+    assert parse_time(text) == from_datetime(datetime.fromisoformat(text))
+
+
 @pytest.mark.parametrize(
     ("text", "reason"),
     [

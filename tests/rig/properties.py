@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "by hand")
 _TIMES = {"thorough": 20}
 
 settings.register_profile("ci", derandomize=True, deadline=None)
+# A mutant is to be noticed, not to be explained by the smallest example.
+settings.register_profile("mutants", derandomize=True, deadline=None, phases=[Phase.explicit, Phase.generate])
 settings.register_profile("by hand", deadline=None)
 settings.register_profile("thorough", deadline=None, max_examples=2_000)
 

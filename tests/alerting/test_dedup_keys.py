@@ -1,0 +1,25 @@
+"""Which hours' alerts are remembered."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.alerting.alert import dedup_key
+from fleet_health.alerting.dedup_keys import DedupKeys
+from fleet_health.model.instant import HOUR_US
+
+NOW = 1_795_435_200_000_000 + HOUR_US // 2
+SILENT = ("pi-1", "silent")
+
+
+@pytest.mark.parametrize(
+    ("hours", "is_kept"), [(-26, False), (-25, True), (-1, True), (0, True), (1, True), (25, True), (26, False)]
+)
+def test_the_hours_of_a_day_and_one_more_are_remembered(hours: int, *, is_kept: bool) -> None:
+    """On either side of the present: a clock that is set back goes through them again."""
+    keys, at = DedupKeys(), NOW + hours * HOUR_US
+    keys.add(dedup_key(*SILENT, at), at)
+
+    keys.prune(NOW)
+
+    assert keys.has(SILENT, at) == is_kept
