@@ -101,3 +101,32 @@ def test_what_is_forgotten_is_forgotten_of_each(fleet: Fleet, now: Instant) -> N
     assert gone == {"gone": now - 50}
     assert list(fleet.of("a").uploads.items()) == []
     assert fleet.receiver_of("moved") == "b"
+
+
+def test_which_receiver_a_host_belongs_to(fleet: Fleet, now: Instant) -> None:
+    """The one that it uploaded to last, and the one that answered it last; none of a host that nobody knows."""
+    fleet.record_uploads("a", [Upload("moved", now - 2)])
+    fleet.record_uploads("b", [Upload("moved", now - 1)])
+    fleet.record_traffic("a", [Response("moved", now, 412)])
+
+    assert (fleet.receiver_of("moved"), fleet.answered_by("moved")) == ("b", "a")
+    assert (fleet.receiver_of("nobody"), fleet.answered_by("nobody")) == ("", "")
+
+
+def test_what_changes_for_the_fleet_changes_for_each_receiver(fleet: Fleet, now: Instant) -> None:
+    """The limit of hosts, and who loses a place when an incident is over."""
+    fleet.record_traffic("a", [Response("stranger", now, 412)])
+    fleet.protect(["stranger"])
+    fleet.protect([])
+    fleet.limit_hosts(20)
+    of_a = fleet.of("a")
+
+    assert (fleet.uploads.limit, of_a.uploads.limit, of_a.traffic.limit) == (20, 20, 20)
+    assert of_a.whole is fleet
+    assert list(of_a.latest_uploads()) == []
+    assert of_a.traffic.strangers.windows.keys() == {"stranger"}
+
+
+def test_a_receiver_that_is_not_read_yet_has_shown_nothing(fleet: Fleet) -> None:
+    """A preview of a configuration may name one."""
+    assert list(fleet.of("new").hosts()) == []

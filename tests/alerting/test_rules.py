@@ -1,0 +1,49 @@
+"""From when on rows must be known: pauses lead further back than the lookback."""
+
+from __future__ import annotations
+
+from datetime import time
+from zoneinfo import ZoneInfo
+
+from fleet_health.alerting.mute_windows import MuteWindow
+from fleet_health.alerting.rules import Rules
+from fleet_health.config.loading import load
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.observation import UnitState
+from fleet_health.model.row_dates import LATE_LIMIT_US, late_us
+
+NOON = 1_795_435_200_000_000
+RULES = load(None).rules()
+
+
+def test_without_a_pause_it_is_the_lookback() -> None:
+    """A start of which no stop is known leads no further back."""
+    at = NOON - 24 * HOUR_US
+
+    assert RULES.reading_begins_at([], NOON) == at
+    assert RULES.reading_begins_at([UnitState(NOON - HOUR_US, is_running=True)], NOON) == at
+
+
+def test_a_stop_that_is_over_leads_as_much_further_back() -> None:
+    """So does one that lasts."""
+    stop, start = (UnitState(NOON - hours * HOUR_US, is_running=hours == 2) for hours in (5, 2))
+
+    assert RULES.reading_begins_at([stop, start], NOON) == NOON - 27 * HOUR_US
+    assert RULES.reading_begins_at([stop], NOON) == NOON - 29 * HOUR_US
+
+
+def test_a_mute_window_leads_further_back_and_one_that_never_ends_does_not() -> None:
+    """An hour of each day; then all of every day."""
+    every_day, utc = frozenset(range(7)), ZoneInfo("UTC")
+    an_hour = MuteWindow(every_day, time(3), time(4), utc, None)
+    always = MuteWindow(every_day, time(0), time(0), utc, None)
+
+    assert Rules(RULES.detectors, mute_windows=(an_hour,)).reading_begins_at([], NOON) == NOON - 25 * HOUR_US
+    assert Rules(RULES.detectors, mute_windows=(always,)).reading_begins_at([], NOON) == NOON - 24 * HOUR_US
+
+
+def test_a_row_is_late_from_the_limit_on() -> None:
+    """Of what is not known nothing is said."""
+    assert late_us(NOON - LATE_LIMIT_US, NOON) == 0
+    assert late_us(NOON - LATE_LIMIT_US - 1, NOON) == LATE_LIMIT_US + 1
+    assert late_us(None, NOON) == late_us(NOON, None) == 0
