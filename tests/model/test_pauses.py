@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.pauses import Pause, absence_us, begin_of, counted_us, latest_before, merged, paused_us
+from fleet_health.model.pauses import (
+    Pause,
+    absence_us,
+    begin_of,
+    counted_us,
+    latest_before,
+    merged,
+    passed_us,
+    paused_us,
+)
 
 LAST, NOW = 1_000, 2_000
 
@@ -102,3 +111,16 @@ def test_a_window_that_hardly_ever_ends_leads_no_further_back_than_a_quarter(gap
         return [Pause(one * day, (one + 1) * day - gap_us, "every day") for one in days]
 
     assert begin_of(now, day, pauses_since) == now - 93 * day
+
+
+def test_of_pauses_that_end_together_the_first_to_begin_is_named() -> None:
+    """It is the one that lasted."""
+    assert merged([Pause(5, 10, "b"), Pause(0, 10, "a", is_known=False)]) == (Pause(0, 10, "a", is_known=False),)
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "passed"), [(9, 40, 21), (10, 40, 20), (11, 40, 29), (0, 10, 10), (0, 21, 11)]
+)
+def test_a_skip_counts_from_the_instant_at_which_the_clock_was_set(since: int, until: int, passed: int) -> None:
+    """It was set from 10 to 20: what began there is as much shorter, what ended there is not."""
+    assert passed_us([(10, 20)], since, until) == passed

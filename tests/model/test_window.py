@@ -241,3 +241,24 @@ def test_steps_become_longer_as_long_as_that_puts_events_together() -> None:
                 window.add_response(at, status)
 
     assert (window.step_us, window.size) == (2 * SECOND_US, 300)
+
+
+@pytest.mark.parametrize(
+    ("status", "counts"),
+    [
+        (200, Counts(accepted=16)),
+        (299, Counts(accepted=16)),
+        (400, Counts(client_errors=16)),
+        (499, Counts(client_errors=16)),
+        (500, Counts(server_errors=16)),
+        (599, Counts(server_errors=16)),
+    ],
+)
+def test_steps_count_each_status_in_its_class(status: int, counts: Counts) -> None:
+    """Also over a stretch of time that is a part of the window: here of two steps of eight seconds."""
+    window = HostWindow(FEWEST_EVENTS)
+    for second in range(FEWEST_EVENTS + 1):
+        window.add_response(second * SECOND_US, status)
+
+    assert window.step_us == 8 * SECOND_US
+    assert window.count(15 * SECOND_US, 16 * SECOND_US) == counts
