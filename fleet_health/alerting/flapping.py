@@ -150,8 +150,11 @@ class Flapping:
             flap.notified_at = None if flap.notified_at is None else min(flap.notified_at, latest)
 
     def _in_words(self, finding: Finding) -> str:
-        count = len(self.openings[finding.host, finding.symptom])
-        return f"{finding.symptom} has come {count} times within 24 h"
+        # It may be notified later than it came last, by more than a day: a silence suppressed it.
+        count = len(self.openings.get((finding.host, finding.symptom), ()))
+        return (
+            f"{finding.symptom} has come {count} times within 24 h" if count else f"{finding.symptom} came repeatedly"
+        )
 
     def _change(self, pair: Pair, now: Instant) -> None:
         if pair in self.flaps:
