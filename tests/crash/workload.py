@@ -21,6 +21,7 @@ detectors.unstamped.min_count = {MIN_COUNT}
 receiver.enabled = false
 detectors.index-stalled.enabled = false
 detectors.journal-lossy.enabled = false
+detectors.blind.enabled = false
 """
 """The configuration that the workload is made for; what it does not name is as by default."""
 

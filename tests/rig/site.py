@@ -106,6 +106,10 @@ class Site:
         for _ in range(times):
             self.journal.append(f"WARNING: missing X-Cis490-Code-Commit host={host}, refused", at_us=at_us)
 
+    def begin_journal(self) -> None:
+        """Let the journal reach back further than any window."""
+        self.journal.append("Started the receiver.", at_us=now_us() - 25 * 3_600_000_000)
+
     def show_all_symptoms(self) -> None:
         """Return every symptom a host of its own, and one host that is well."""
         self.upload("well")

@@ -346,6 +346,7 @@ def test_S4_changed_limits_end_what_they_no_longer_find(
 ) -> None:
     """By a reload and by a restart, without a new upload; as `reload --dry-run` foretells."""
     site.configure(RESOLVED)
+    site.begin_journal()
     site.show_all_symptoms()
     site.sync_journal()
     lax = (

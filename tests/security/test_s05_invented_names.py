@@ -240,6 +240,7 @@ def test_S5_a_full_index_has_room_for_whoever_is_expected_or_open() -> None:
 @pytest.mark.fault("S5", rig="service")
 def test_S5_a_known_host_is_alerted_in_a_flood_also_after_a_restart(site: Site, start_service: StartService) -> None:
     """The journal is read after the index: refusals that stand in it before a flood are those of a known host."""
+    site.begin_journal()
     site.upload("known")
     site.answer("known", 422, times=15)
     flood(site, 300)
@@ -370,6 +371,7 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
 @pytest.mark.fault("S5", rig="files")
 def test_S5_check_sees_known_and_expected_hosts_in_a_flood(site: Site, run_command: RunCommand) -> None:
     """The index is read first, and who is expected has a place."""
+    site.begin_journal()
     site.upload("known")
     for host in ("known", "named", "new-1"):
         site.answer(host, 422, times=15)

@@ -168,6 +168,7 @@ def test_S9_explain_and_the_alert_say_that_a_busy_host_is_counted_in_steps(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
     """Figures that are not exact are not given as if they were."""
+    site.begin_journal()
     site.upload("busy")
     site.answer("busy", 422, times=EXACT_EVENTS + 100)
     site.sync_journal()
