@@ -108,8 +108,7 @@ class Traffic:
         windows, changed, count = self._windows, self._changed, 0
         for observation in observations:
             if isinstance(observation, UnitState):
-                if self.unit is None or self.unit.at <= observation.at:
-                    self.unit = observation
+                self.unit = observation  # also if it is older: of a machine whose messages came late
                 continue
             host, at = observation.host, observation.at
             window = windows.get(host)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import resource
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import FUTURE, index_parser, index_tail
-from fleet_health.sources.journal.reader import JournalReader
+from fleet_health.sources.journal.machines import every_reader
 from fleet_health.sources.journal.source import log_parser, lost_behind_broken
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 from fleet_health.sources.state import no_later_than_written
@@ -26,8 +27,10 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.model.unit_states import UnitMessage
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
+    from fleet_health.sources.journal.reader import JournalReader
 
 
 _BATCH = 10_000
@@ -139,7 +142,7 @@ def read_journal(
     """
     parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
     parse_into = parser.parse_into
-    last_at = since
+    newest_at = since
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
@@ -150,42 +153,51 @@ def read_journal(
         rejections.add(rejected)
         rejected.clear()
 
-    reader = JournalReader(settings)
     try:
-        reader.find_instances(since)
-        deliver(_unit_states(reader, since, until))
-        reader.seek(since)
-        for message, at in reader.read():
-            if not since <= at <= until:
-                continue
-            if message is None:
-                rejected.append(reader.unread)
-                behind_broken += lost_behind_broken(parser, reader.rest, at)
-                continue
-            if message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
-                if (gap := suppressed_gap(settings, message, last_at, at)) is not None:
-                    gaps.append(gap)
-            else:
-                parse_into(observations, rejected, message, at)
-                if len(observations) >= _BATCH:
-                    hand_on()
-            last_at = at
+        with every_reader(settings) as readers:
+            for reader in readers:
+                reader.find_instances(since)
+            deliver(_unit_states(readers, since, until))
+            for reader in readers:
+                last_at = since
+                reader.seek(since)
+                for message, at in reader.read():
+                    if not since <= at <= until:
+                        continue
+                    if message is None:
+                        rejected.append(reader.unread)
+                        behind_broken += lost_behind_broken(parser, reader.rest, at)
+                        continue
+                    if message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
+                        if (gap := suppressed_gap(settings, message, last_at, at)) is not None:
+                            gaps.append(gap)
+                    else:
+                        parse_into(observations, rejected, message, at)
+                        if len(observations) >= _BATCH:
+                            hand_on()
+                    last_at = at
+                newest_at = max(newest_at, last_at)
     finally:
         hand_on()  # also what came before the reader failed
-        reader.close()
-    return rejections, gaps + _behind_broken(behind_broken), last_at
+    return rejections, gaps + _behind_broken(sorted(behind_broken)), newest_at
 
 
-def _unit_states(reader: JournalReader, since: Instant, until: Instant) -> list[UnitState]:
+def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instant) -> list[UnitState]:
     """Return the receiver's state at an instant, if it is known, and its changes from then on to another one."""
     states = UnitStates()
-    for message in reader.latest_unit_messages(since):
+    for message in _in_time(reader.latest_unit_messages(since) for reader in readers):
         states.record(message)
     found = [] if states.latest is None else [states.latest]
-    states.expect(reader.active)
-    messages, _ = reader.unit_messages(since)
+    for reader in readers:
+        states.expect(reader.active)
+    messages = _in_time(reader.unit_messages(since)[0] for reader in readers)
     changes = (states.record(message) for message in messages if since <= message.at <= until)
     return found + [state for state in changes if state is not None]
+
+
+def _in_time(messages: Iterable[Iterable[UnitMessage]]) -> Iterator[UnitMessage]:
+    """Return the messages of several machines by time; those of one are left in their order."""
+    return heapq.merge(*messages, key=lambda message: message.at)
 
 
 def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
@@ -222,7 +234,8 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Insta
     tail = index_tail(index, index_parser(index), lambda: since)
     tail.read()
     tail.close()
-    JournalReader(journal).close()
+    with every_reader(journal):
+        pass
 
 
 def oldest_entry_at(settings: JournalSettings) -> Instant | None:
@@ -232,11 +245,8 @@ def oldest_entry_at(settings: JournalSettings) -> Instant | None:
         SourceUnavailable: The journal is missing, or cannot be read.
 
     """
-    reader = JournalReader(settings)
-    try:
-        return reader.oldest_at()
-    finally:
-        reader.close()
+    with every_reader(settings) as readers:
+        return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
@@ -246,14 +256,12 @@ def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> 
         SourceUnavailable: The journal is missing, or cannot be read.
 
     """
-    reader = JournalReader(settings)
-    try:
-        reader.find_instances(since)
-        reader.seek(since)
-        for message, at in reader.read():
-            if message is None or not since <= at <= until:
-                continue
-            if not (message.startswith(SUPPRESSED_WORD) and reader.is_of_journald()):
-                yield message
-    finally:
-        reader.close()
+    with every_reader(settings) as readers:
+        for reader in readers:
+            reader.find_instances(since)
+            reader.seek(since)
+            for message, at in reader.read():
+                if message is None or not since <= at <= until:
+                    continue
+                if not (message.startswith(SUPPRESSED_WORD) and reader.is_of_journald()):
+                    yield message

@@ -17,17 +17,18 @@ where it is. What else is worth knowing:
 * It knows no globs. Which instances there are, the journal's index of `_SYSTEMD_UNIT` shows.
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
-* To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
+* To open a journal without permission succeeds, and shows no entries. Hence `refuse_unreadable`.
 """
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from systemd import journal
 
@@ -49,7 +50,7 @@ from fleet_health.sources.journal.matches import (
 from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
@@ -61,6 +62,9 @@ _MACHINE_ID = Path("/etc/machine-id")
 _BATCH = 1_024
 
 _SPARE_DESCRIPTORS = 8
+
+is_machine_id = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+"""Whether libsystemd looks for journal files in a directory of this name, below the one that it is given."""
 
 # <systemd/sd-journal.h>; systemd-python has no name for the second: a namespace, and the default one as well.
 _LOCAL_ONLY, _WITH_DEFAULT_NAMESPACE = 1 << 0, 1 << 6
@@ -77,8 +81,19 @@ _DAMAGED = Rejection("damaged journal entry", "")
 _BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMax=)", "")
 
 
+class File(NamedTuple):
+    """A journal file as it was found: another one under the same name has another inode."""
+
+    path: Path
+    inode: int
+
+
 class JournalReader:
     """Reads the lines of the receiver's units, and the service managers' messages about these units.
+
+    Args:
+        settings: Which journal, and which units.
+        files: The only files to read, as long as they are there; None for all of the journal, also what is added.
 
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
@@ -92,12 +107,14 @@ class JournalReader:
 
     """
 
-    def __init__(self, settings: JournalSettings) -> None:
+    def __init__(self, settings: JournalSettings, files: Sequence[File] | None = None) -> None:
         self._settings = settings
-        _refuse_unreadable(settings)
+        self._files = files
+        if files is None:
+            refuse_unreadable(settings)
         try:
-            self._places = _identities(settings)
-            self._reader: Any = _opened(settings)
+            self._places = self._identities()
+            self._reader: Any = _opened(settings) if files is None else _opened_files([file.path for file in files])
         except OSError as error:
             raise _unavailable(error) from error
         try:
@@ -186,9 +203,17 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of."""
         try:
-            return self.fd is None or self._places != _identities(self._settings) or bool(_unreadable(self._settings))
+            is_refused = self._files is None and bool(_unreadable(self._settings))
+            return self.fd is None or self._places != self._identities() or is_refused
         except OSError:
             return True  # opened anew, it will be said what is wrong
+
+    def _identities(self) -> list[tuple[int, int]]:
+        """Return the device and inode of each of the journal's directories that is there."""
+        of_files = None if self._files is None else sorted({file.path.parent for file in self._files})
+        directories = _every_directory(self._settings) if of_files is None else of_files
+        states = [directory.stat() for directory in directories if directory.is_dir()]
+        return [(state.st_dev, state.st_ino) for state in states]
 
     def seek(self, since: Instant) -> None:
         """Go before the first entry with `t >= since`."""
@@ -412,11 +437,22 @@ def _opened(settings: JournalSettings) -> Any:
     return journal.Reader()
 
 
+def _opened_files(files: Sequence[Path]) -> Any:
+    while True:
+        try:
+            return journal.Reader(files=[str(file) for file in files])
+        except FileNotFoundError:  # renamed or deleted since it was listed
+            files = [file for file in files if file.exists()]
+            if not files:  # systemd-python does not know what to do with none
+                raise
+
+
 def _unavailable(error: OSError) -> SourceUnavailable:
     return SourceFailing(f"the journal cannot be read: {error.strerror or error}")
 
 
-def _refuse_unreadable(settings: JournalSettings) -> None:
+def refuse_unreadable(settings: JournalSettings) -> None:
+    """Raise SourceUnavailable if there is no journal, or if it may not be read."""
     directories: list[Path] = []
     try:
         directories = _directories(settings)
@@ -438,7 +474,14 @@ def _unreadable(settings: JournalSettings) -> list[Path]:
     Who may read only the entries of his own user sees nothing of a service's.
     """
     files = [directory / "system.journal" for directory in _every_directory(settings)]
-    return [file for file in files if file.exists() and not os.access(file, os.R_OK)]
+    return [file for file in files if not os.access(file, os.R_OK) and not _is_missing(file)]
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        return not file.exists()
+    except PermissionError:  # nor can it be told whether there are others beside it
+        return False
 
 
 def _directories(settings: JournalSettings) -> list[Path]:
@@ -446,7 +489,8 @@ def _directories(settings: JournalSettings) -> list[Path]:
     if settings.directory is not None:
         if not settings.directory.is_dir():
             return [settings.directory]
-        return [settings.directory, *sorted(entry for entry in settings.directory.iterdir() if entry.is_dir())]
+        below = sorted(entry for entry in settings.directory.iterdir() if is_machine_id(entry.name) and entry.is_dir())
+        return [settings.directory, *below]
     try:
         machine = _MACHINE_ID.read_text("ascii").strip()
     except OSError:
@@ -459,9 +503,3 @@ def _every_directory(settings: JournalSettings) -> list[Path]:
     """Return these directories, and those of the default namespace."""
     directories = _directories(settings)
     return directories if settings.namespace is None else directories + _directories(replace(settings, namespace=None))
-
-
-def _identities(settings: JournalSettings) -> list[tuple[int, int]]:
-    """Return the device and inode of each of these directories that is there."""
-    states = [directory.stat() for directory in _every_directory(settings) if directory.is_dir()]
-    return [(state.st_dev, state.st_ino) for state in states]
