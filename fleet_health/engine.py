@@ -16,12 +16,13 @@ from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.subject import general
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fleet_health.alerting.incidents import Outcome
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.spec import Detector, Lookback
+    from fleet_health.model.coverage import Coverage
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
@@ -48,6 +49,14 @@ def seen_sources(is_seen: Mapping[str, bool]) -> frozenset[str]:
     kinds = {general(name) for name in is_seen}
     of_every = {kind for kind in kinds if all(seen for name, seen in is_seen.items() if general(name) == kind)}
     return frozenset(name for name, seen in is_seen.items() if seen) | of_every
+
+
+def readable_sources(coverage: Iterable[Coverage], now: Instant) -> frozenset[str]:
+    """Return the names of the sources that are seen of those that were read to an instant.
+
+    Of an index that is not understood nothing is; the journal also tells what systemd says of the unit.
+    """
+    return seen_sources({one.source: one.kind == "journal" or one.is_understood(now) for one in coverage})
 
 
 STEADY = Circumstances()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from fleet_health.alerting.lifecycle import Fact
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.engine import Circumstances, Engine, evaluate_at, seen_sources
+from fleet_health.engine import Circumstances, Engine, evaluate_at, readable_sources
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Upload
 from fleet_health.model.schedule import next_tick_at
@@ -181,7 +181,7 @@ def evaluated(
             gaps = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
             known.append(replace(one, gaps=gaps))
         fleet.coverage = tuple(known)
-        seen = seen_sources({one.source: one.kind == "journal" or one.is_understood(now) for one in coverage})
+        seen = readable_sources(coverage, now)
         suspects, fleet.lost = state()
         return evaluate_at(fleet, rules.detectors, now, suspects, Circumstances(seen))
 

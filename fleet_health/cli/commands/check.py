@@ -21,7 +21,7 @@ from fleet_health.cli.privileges import become_owner_of
 from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.engine import Circumstances, Engine, seen_sources
+from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
 from fleet_health.model.coverage import Coverage
@@ -121,10 +121,7 @@ def run(options: argparse.Namespace) -> int:
     # As of a past instant, what a service knows now is not what it knew then.
     saved = memory.incidents if is_live else None
     if is_live:
-        fleet.skips, fleet.shutdowns = tuple(memory.skips), tuple(memory.shutdowns)
-        fleet.traffic.unit_history.seen_until = memory.journal_seen_until or 0
-        if settings.journal.directory is None and memory.incidents.at is not None:
-            fleet.shut_down(memory.incidents.at, clock.booted_at(now))
+        _restore_times(fleet, settings, memory, now)
     rules = settings.rules()
     rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
@@ -150,13 +147,24 @@ def run(options: argparse.Namespace) -> int:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
-    seen = seen_sources({one.source: one.kind == JOURNAL or one.is_understood(now) for one in fleet.coverage})
+    seen = readable_sources(fleet.coverage, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
     lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
     missing = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
     _print(lines, fleet, missing, unread, options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
+
+
+def _restore_times(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
+    """Let a fleet know when nobody could upload, as a service that starts does."""
+    fleet.skips, fleet.shutdowns = tuple(memory.skips), tuple(memory.shutdowns)
+    for receiver in settings.receivers:
+        seen_until = memory.known_of(receiver).journal_seen_until or 0
+        fleet.of(receiver.name).traffic.unit_history.seen_until = seen_until
+    is_local = any(receiver.journal.directory is None for receiver in settings.receivers)
+    if is_local and memory.incidents.at is not None:
+        fleet.shut_down(memory.incidents.at, clock.booted_at(now))
 
 
 def _read_index(
