@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.alerting.silences import Silence
-from fleet_health.records.silence_file import SilenceFile
-from tests.rig.site import now_us
+from tests.rig.suppressing import end, silence
 from tests.service.test_incidents import kill, open_incidents, outcomes, state_of
 
 if TYPE_CHECKING:
@@ -19,14 +17,6 @@ if TYPE_CHECKING:
 QUICK = 'alerts.resolved = true\n[detectors.silent]\nafter = "1s"\nlookback = "2s"\n'
 ALWAYS = [datetime.now(UTC) + timedelta(hours=hours) for hours in (-2, 2)]
 QUIET = '[[quiet]]\nfrom = "{:%H:%M}"\nto = "{:%H:%M}"\n'
-
-
-def silence(site: Site, host: str) -> Silence:
-    """Silence a host for an hour."""
-    now = now_us()
-    one = Silence("quiet1", host, None, now, now + 3_600_000_000, "moving it", "root")
-    SilenceFile(site.directory / "state").add(one, now)
-    return one
 
 
 def is_lost(site: Site, host: str) -> bool:
@@ -55,12 +45,12 @@ def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
         if is_killed:
             kill(service)
         else:
-            SilenceFile(site.directory / "state").end(one.id, now_us())
+            end(site, one)
             service.until(lambda: outcomes(site), "the alert")
             after = run_command("status", "--config", site.config)
             service.do_until(lambda: site.upload("dies"), lambda: len(outcomes(site)) > 1, "the end")
     if is_killed:
-        SilenceFile(site.directory / "state").end(one.id, now_us())
+        end(site, one)
         with start_service(site) as service:
             service.until(lambda: outcomes(site), "the alert")
             after = run_command("status", "--config", site.config)

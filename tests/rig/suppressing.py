@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.lifecycle import Fact
+from fleet_health.alerting.silences import Silence
 from fleet_health.alerting.suppression import Suppression
+from fleet_health.records.silence_file import SilenceFile
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from fleet_health.alerting.suppression import Suppressions
+    from tests.rig.site import Site
 
 
 def silenced(pairs: Iterable[tuple[str, str]]) -> Suppressions:
@@ -21,6 +25,19 @@ def silenced(pairs: Iterable[tuple[str, str]]) -> Suppressions:
 def muted(pairs: Iterable[tuple[str, str]]) -> Suppressions:
     """Return what mutes some hosts and symptoms for the time of a window."""
     return _suppressed(pairs, Suppression(Fact.MUTED, "a mute window"))
+
+
+def silence(site: Site, host: str) -> Silence:
+    """Silence a host of a site for an hour."""
+    now = now_us()
+    one = Silence("quiet1", host, None, now, now + 3_600_000_000, "moving it", "root")
+    SilenceFile(site.directory / "state").add(one, now)
+    return one
+
+
+def end(site: Site, one: Silence) -> None:
+    """End a silence of a site."""
+    SilenceFile(site.directory / "state").end(one.id, now_us())
 
 
 def _suppressed(pairs: Iterable[tuple[str, str]], suppression: Suppression) -> Suppressions:

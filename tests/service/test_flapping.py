@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.alerting.silences import Silence
-from fleet_health.records.silence_file import SilenceFile
-from tests.rig.site import now_us
+from tests.rig.suppressing import end, silence
 
 if TYPE_CHECKING:
     from tests.conftest import Site, StartService
@@ -51,19 +49,6 @@ def flapping_pairs(site: Site) -> set[tuple[str, str]]:
 def told(site: Site) -> set[tuple[str, str]]:
     """Return what was notified, however many hours had begun meanwhile."""
     return set(site.alerted())
-
-
-def silence(site: Site, host: str) -> Silence:
-    """Silence a host for an hour."""
-    now = now_us()
-    one = Silence("quiet1", host, None, now, now + 3_600_000_000, "moving it", "root")
-    SilenceFile(site.directory / "state").add(one, now)
-    return one
-
-
-def end(site: Site, one: Silence) -> None:
-    """End a silence."""
-    SilenceFile(site.directory / "state").end(one.id, now_us())
 
 
 def warn(site: Site, host: str) -> None:
