@@ -273,7 +273,7 @@ class Daemon:
         self._stop.set()
 
     async def _read_alert_log(self, now: Instant) -> tuple[PastAlerts, list[Alert | Notice], Instant | None]:
-        """Read what it tells of the past, what the journal may lack, and its newest row that is ahead of the clock."""
+        """Read past alerts, alerts that the journal may lack, and the newest row that is dated ahead of the clock."""
         log, saved_at = self._delivery.log, self._incidents.at
 
         def read() -> tuple[PastAlerts, list[Alert | Notice], Instant | None]:

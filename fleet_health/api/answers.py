@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from fleet_health.service.ticker import Evaluator
 
 CONFIGURATION = Path("configuration")
-"""Stands for its file where calls that may hang are told apart."""
+"""The path under which `call_at` counts the calls that read the configuration."""
 
 _GLOBS = 100
 """How many globs a request for the status may have."""

@@ -91,7 +91,7 @@ class Unpacked:
             yield carried
 
     def close(self) -> None:
-        """Give back everything but the file. What is read next is read from the begin on."""
+        """Free everything but the file. The next read starts at its beginning."""
         if self._program is not None:
             self._program.kill()
         if self._stream is not None:

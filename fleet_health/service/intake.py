@@ -442,7 +442,8 @@ class Intake:
                 clock=self._clock,
                 dates=RowDates() if is_clock_new else self._row_dates(name, source.settings),
             )
-            follower.state.share = Share(last_at=source.table.newest_at())  # who is known by it was understood
+            # A row that made a host known was understood.
+            follower.state.share = Share(last_at=source.table.newest_at())
             source.follower = self._pulsing(follower, self._index_pulse)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
         every = chain.from_iterable(one.items() for one in known.values())

@@ -62,7 +62,7 @@ class SavedReceiver(msgspec.Struct):
     ahead_rows: list[AheadRow] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
-        """Return what it tells of a receiver; of its index if that is the same one."""
+        """Return what is known of a receiver; uploads only if they are from the same index."""
         if not self.is_of(settings):
             return KnownSources(self.journal_seen_until, self.journal_gaps)
         return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.ahead_rows)
@@ -108,7 +108,7 @@ class SavedState(SavedReceiver):
         return self._saved_of(receiver).known_by(receiver)
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
-        """Tell an intake that has read nothing yet what is known of its sources."""
+        """Give an intake that has not read anything yet what is known of its sources."""
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         intake.known = {one.name: self.known_of(one) for one in receivers}
         if any(self._saved_of(one).is_of(one) for one in receivers):

@@ -524,7 +524,7 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
 
 
 def test_a_cause_that_comes_again_within_its_hour_is_told_again_and_holds_back(watch: Watch) -> None:
-    """That it is over was told, so it is another incident: it is notified at once, and names its hosts."""
+    """Its resolution was notified, so this is a new incident: it is notified at once, and names its hosts."""
     watch.tick(NOON, DOWN, explains=[SILENT])
     watch.tick(NOON + TICK, over=[DOWN])
     watch.tick(NOON + 2 * TICK, over=[DOWN])

@@ -201,7 +201,7 @@ class _ListReader:
         return 0
 
     def has_lines(self) -> bool:
-        """Say yes."""
+        """Return True: every reader here has lines."""
         return True
 
     def find_instances(self, since: int) -> None:

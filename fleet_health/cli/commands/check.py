@@ -199,7 +199,7 @@ def _read_journal(
 ) -> dict[str, Instant]:
     """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
     source = named("journal", receiver.name)
-    until = NEVER if is_live else now  # what is dated ahead tells of the clock
+    until = NEVER if is_live else now  # an entry dated ahead shows that the clock is behind
     try:
         journal = read_journal(
             receiver.journal,

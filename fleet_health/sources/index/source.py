@@ -272,7 +272,7 @@ def index_tail(
 ) -> Tail:
     """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
 
-    `since` is asked each time that a file is entered. `extent` is told whether anything is left out by that.
+    `since` is called for each file that is opened. `extent` records whether older rows were skipped.
     """
     begin = Extent() if extent is None else extent
 

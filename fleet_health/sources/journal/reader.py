@@ -13,7 +13,7 @@ where it is. What else is worth knowing:
   look into that file again before the next entry is written, unless it is told to seek (seen).
 * It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
 * To ask an entry for a field that it lacks costs more than reading its message. So the lines of the units, and the
-  messages about them, which are told apart by their MESSAGE_ID, are not read in one go.
+  messages about them, which differ by MESSAGE_ID, are read in separate passes.
 * It knows no globs. Which instances there are, the journal's index of `_SYSTEMD_UNIT` shows.
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 # Others tell no state. A process that exited or was killed for want of memory (98e32220…, fe6faa94…) may be one of
-# several, or a reload; if the unit ends by it, one of these follows.
+# several, or a reload; if the unit stops because of it, one of these follows.
 RUNNING_BY_ID = {
     "39f53479d3a045ac8e11786248231fbf": True,  # started; also a start that was skipped, see `UnitStates`
     "9d1aaa27d60140bd96365438aad20286": False,  # stopped
