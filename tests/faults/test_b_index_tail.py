@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import gzip
 import itertools
@@ -21,15 +20,13 @@ from fleet_health.config.loading import load
 from fleet_health.model.instant import isoformat
 from fleet_health.service import clock
 from fleet_health.sources.index.open_file import LINE_LIMIT
-from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.state import Phase
-from tests.rig.patience import PATIENCE_S
+from tests.rig.index_rig import IndexRig
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from fleet_health.model.observation import Upload
     from tests.conftest import AsyncEventually, DoWithout, Following, Service, Site
 
 LOOKBACK_US = 3_600_000_000
@@ -38,29 +35,11 @@ MIB = 1 << 20
 _QUEUE_LENGTH = Path("/proc/sys/fs/inotify/max_queued_events")
 
 
-class Rig:
-    """A follower of a site's index, and what it has delivered."""
+class Rig(IndexRig):
+    """A follower of a site's index."""
 
     def __init__(self, site: Site) -> None:
-        self.hosts: list[str] = []
-        settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
-        self.follower = IndexFollower(settings, lookback_us=LOOKBACK_US, deliver=self._take, clock=clock.now)
-        self.state = self.follower.state
-
-    def _take(self, uploads: Iterable[Upload]) -> None:
-        self.hosts += [upload.host for upload in uploads]
-
-    async def look(self) -> list[str]:
-        """Look at the index once; return the hosts of the rows that are new."""
-        before = len(self.hosts)
-        async with asyncio.timeout(PATIENCE_S):
-            await self.follower.poll()
-        return self.hosts[before:]
-
-    @property
-    def rejected(self) -> dict[str, int]:
-        """What could not be read, by reason."""
-        return dict(self.state.rejections.by_reason)
+        super().__init__(load(None, {"index.path": ("--index-path", str(site.index))}).index, LOOKBACK_US)
 
 
 @pytest.fixture

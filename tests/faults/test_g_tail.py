@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import bz2
 import gzip
 import json
@@ -24,14 +23,14 @@ import pytest
 from fleet_health.config.loading import load
 from fleet_health.service import clock
 from fleet_health.sources.index import open_file
-from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.once import read_every_row
 from fleet_health.sources.state import Phase
+from tests.rig.index_rig import IndexRig
 from tests.rig.patience import PATIENCE_S
 from tests.rig.site import index_row, now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Sequence
 
     from fleet_health.config.schema import IndexSettings
     from fleet_health.model.observation import Upload
@@ -40,24 +39,11 @@ if TYPE_CHECKING:
 DAY_US = 86_400_000_000
 
 
-class Rig:
-    """A follower of a site's index, and what it has delivered."""
+class Rig(IndexRig):
+    """A follower of a site's index."""
 
     def __init__(self, site: Site, rotated: Sequence[str] = ()) -> None:
-        self.hosts: list[str] = []
-        self.settings = index_settings(site, rotated)
-        self.follower = IndexFollower(self.settings, lookback_us=DAY_US, deliver=self._take, clock=clock.now)
-        self.state = self.follower.state
-
-    def _take(self, uploads: Iterable[Upload]) -> None:
-        self.hosts += [upload.host for upload in uploads]
-
-    async def look(self) -> list[str]:
-        """Look at the index once; return the hosts of the rows that are new."""
-        before = len(self.hosts)
-        async with asyncio.timeout(PATIENCE_S):
-            await self.follower.poll()
-        return self.hosts[before:]
+        super().__init__(index_settings(site, rotated), DAY_US)
 
 
 def index_settings(site: Site, rotated: Sequence[str] = ()) -> IndexSettings:
