@@ -13,11 +13,13 @@ from tests.rig.patience import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import RunCommand, Service, Site, StartService
+    from tests.conftest import Eventually, RunCommand, Service, Site, StartService
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_in_good_order(number: signal.Signals, site: Site, start_service: StartService) -> None:
+def test_it_stops_in_good_order(
+    number: signal.Signals, site: Site, start_service: StartService, eventually: Eventually
+) -> None:
     """A stop is announced, comes to an end, and is a success."""
     site.show_all_symptoms()
     site.sync_journal()
@@ -25,7 +27,7 @@ def test_it_stops_in_good_order(number: signal.Signals, site: Site, start_servic
         service.until_ready()
         service.process.send_signal(number)
         status = service.process.wait(PATIENCE_S)
-        stopping = service.notify.having("STOPPING")
+        stopping = eventually(lambda: service.notify.having("STOPPING"), "STOPPING=1")
 
     assert status == 0
     assert [message["STOPPING"] for message in stopping] == ["1"]
