@@ -19,7 +19,7 @@ from fleet_health.parsing.line_shape import line_shape
 from fleet_health.parsing.long_line import view_of
 from fleet_health.parsing.pattern_sample import upload_words
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
