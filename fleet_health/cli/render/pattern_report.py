@@ -179,9 +179,9 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
         yield from _pattern("journal.unstamped", report.unstamped, report, columns)
     yield from _warnings(report)
     for place, hosts in report.strangers():
-        more = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
+        others = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
         yield ""
-        yield printable(f"WARNING {place}: {', '.join(_quoted(hosts[:_SHOWN]))}{more}")
+        yield printable(f"WARNING {place}: {', '.join(_quoted(hosts[:_SHOWN]))}{others}")
         yield "What to do: see that the group `host` of each pattern matches a name as the index has it, and no more."
     for status, count in report.uncounted.most_common(_SHOWN):
         yield f"status {printable(status)} is neither 2xx, 4xx nor 5xx, and is not counted: {count} times"
