@@ -26,7 +26,7 @@ from fleet_health.alerting.silences import (
     glob_problem,
 )
 from fleet_health.api.silence_requests import BREADTH_ADVICE, user_name
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask
+from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, is_utf8, length, refuse
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.loading import load_path
@@ -124,7 +124,6 @@ class _Silences:
     def add(self, silence: Silence, now: Instant, *, is_wide_meant: bool) -> Silence:
         """Add one; return it as it is then."""
         request = {
-            "command": "silence",
             "hosts": silence.hosts,
             "symptom": silence.symptom,
             "for_s": (silence.ends_at - now) / SECOND_US,
@@ -139,7 +138,7 @@ class _Silences:
         except TooManySilences as error:
             raise RefusedError(str(error)) from error
         except SinkUnavailable as error:
-            return self._ask(error, request)
+            return self._ask(error, target("silences"), "POST", request)
         return silence
 
     def end(self, name: str, now: Instant) -> Silence | None:
@@ -148,7 +147,7 @@ class _Silences:
             become_owner_of(self.file.path.parent)
             return self.file.end(name, now)
         except SinkUnavailable as error:
-            return self._ask(error, {"command": "end-silence", "id": name})
+            return self._ask(error, target("silences", name), "DELETE")
 
     def _refuse_wide(self, silence: Silence, request: Mapping[str, Any]) -> None:
         """Refuse to keep most of the fleet quiet for long; which hosts there are, the service knows, if it runs."""
@@ -157,12 +156,12 @@ class _Silences:
             raise RefusedError(f"{printable(problem)}; {BREADTH_ADVICE}")
         if length_us > WIDE_LONGEST_US and not is_plain(silence.hosts):
             with suppress(NoAnswerError):
-                ask(self.control_path, {**request, "is_trial": True})
+                ask(self.control_path, target("silences"), "POST", {**request, "is_trial": True})
 
-    def _ask(self, error: SinkUnavailable, request: Mapping[str, Any]) -> Silence:
+    def _ask(self, error: SinkUnavailable, target: str, method: str, body: Mapping[str, Any] | None = None) -> Silence:
         if not isinstance(error.__cause__, PermissionError):
             raise error
-        return silence_of(ask(self.control_path, request)["silence"])
+        return silence_of(ask(self.control_path, target, method, body)["silence"])
 
 
 def _add(silences: _Silences, options: argparse.Namespace) -> int:
