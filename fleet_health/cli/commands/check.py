@@ -98,7 +98,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--now",
         type=instant,
         metavar="TIME",
-        help="evaluate as of this time: ISO 8601 with offset, or seconds since the epoch",
+        help="evaluate as of this time: so long ago (90m), `yesterday 18:55`, a date, or a date and time",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
     parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")
