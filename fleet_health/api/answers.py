@@ -86,7 +86,7 @@ class Answers:
         self._problems = problems
         self._load = load
         self._reload = reload
-        silences = SilenceRequests(silencing, self._known_hosts)
+        silences = SilenceRequests(silencing, self._known_hosts, lambda: engine.incidents)
         self._by_command: dict[str, Answer] = {
             "status": self._status,
             "explain": self._explain,
