@@ -11,6 +11,9 @@ from __future__ import annotations
 import hashlib
 import re
 
+PUNCTUATION = ":;,."
+"""What may stand behind a host's name, and never belongs to it."""
+
 _MAX_LENGTH = 128
 _MISLEADING = r"(?:-|\.\.?\Z)"
 _is_plain = re.compile(rf"(?!{_MISLEADING})[A-Za-z0-9._:-]{{1,128}}", re.ASCII).fullmatch
@@ -34,6 +37,14 @@ def host_name(raw: str) -> str:
         return escaped
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
+
+
+def named_host(raw: str) -> str:
+    """Make the name of a host that a source names safe, without the punctuation behind it.
+
+    It belongs to the sentence (`host=pi-07: missing …`), or is the dot of the DNS root. With it, one host would be two.
+    """
+    return host_name(raw.rstrip(PUNCTUATION) or raw) if raw[-1:] in PUNCTUATION else host_name(raw)
 
 
 def own_name(name: str) -> str:

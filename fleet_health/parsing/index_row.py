@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fleet_health.model.host_name import host_name
+from fleet_health.model.host_name import named_host
 from fleet_health.model.instant import from_datetime
 from fleet_health.model.observation import Upload
 from fleet_health.parsing.rejection import BLANK_LINE, Rejection, rejection
@@ -51,7 +51,7 @@ class IndexParser:
             return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return rejection(_reason(error, line), line)
-        return Upload(host_name(row.host), at) if row.host else rejection("empty host", line)
+        return Upload(named_host(row.host), at) if row.host else rejection("empty host", line)
 
     def parse_block(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         r"""Read a block of whole lines, each ended by `\n`."""
@@ -86,7 +86,7 @@ class IndexParser:
             uploads, rejections = self.parse_block(block)
             return uploads, rejections, len(uploads)
         moments, count = latest
-        return [Upload(host_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
+        return [Upload(named_host(host), from_datetime(moment)) for host, moment in moments.items()], [], count
 
     def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
@@ -107,7 +107,7 @@ class IndexParser:
             if row.host not in names:
                 if not row.host:
                     return self.parse_block(block)
-                names[row.host] = host_name(row.host)
+                names[row.host] = named_host(row.host)
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes, until: Instant) -> tuple[dict[str, datetime], int] | None:

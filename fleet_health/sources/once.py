@@ -15,9 +15,9 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import FUTURE, Extent, index_parser, index_tail
 from fleet_health.sources.index.source import share_of as share_of_block
+from fleet_health.sources.journal.lines import left_out_gaps, log_parser, lost_behind_broken
+from fleet_health.sources.journal.lines import share_of as share_of_lines
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import left_out_gaps, log_parser, lost_behind_broken
-from fleet_health.sources.journal.source import share_of as share_of_lines
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 from fleet_health.sources.state import no_later_than_written
 

@@ -10,7 +10,7 @@ import pytest
 
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.incidents import Incidents
-from fleet_health.api.server import RequestError
+from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.model.instant import HOUR_US
 from fleet_health.parsing.timestamp import parse_time

@@ -7,7 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.client import ask, target, with_service
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.overview_screen import COLOURS, short_duration, strip_in
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show
@@ -45,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(path: Path, options: argparse.Namespace) -> int:
-    document = ask(path, {"command": "explain", "host": options.host})
+    document = ask(path, target("hosts", options.host))
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.client import ask, target, with_service
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option
 from fleet_health.errors import printable
 
@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _reload(path: Path, options: argparse.Namespace) -> int:
-    document = ask(path, {"command": "preview"})
+    document = ask(path, target("reload", query={"dry_run": ["true"]}), "POST")
     for problem in document["problems"]:
         print(printable(problem), file=sys.stderr)  # noqa: T201
     if options.json:
@@ -50,7 +50,7 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
     if document["problems"]:
         return EXIT_CONFIG
     if not options.dry_run:
-        ask(path, {"command": "reload"})
+        ask(path, target("reload"), "POST")
         if not options.json:
             print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
     return 0

@@ -21,9 +21,9 @@ from fleet_health.alerting.silences import (
     breadth_problem,
     glob_problem,
 )
-from fleet_health.api.server import RequestError
+from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, author_of, none_named, wanted
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask
+from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.options import (
     Subparsers,
     add_config_option,
@@ -167,15 +167,17 @@ class _Silences:
     def add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
         """Make one; return it, and what it acknowledges."""
         try:
-            answer = self._ask({"command": "silence", **request})
+            answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
         except NoAnswerError as error:
             return self._written(error, lambda: self._add(request))
         return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
 
     def end(self, what: str) -> list[Silence]:
         """End those that are meant by an id, or by the name of hosts."""
+        user = _sudo_user()
+        query = {} if user is None else {"on_behalf_of": [user]}
         try:
-            answer = self._ask({"command": "end-silence", "id": what})
+            answer = ask(self.control_path, target("silences", what, query=query), "DELETE")
         except NoAnswerError as error:
             return self._written(error, lambda: self._end(what))
         return [silence_of(row) for row in answer["silences"]]
@@ -200,9 +202,6 @@ class _Silences:
         if not (ended := self.file.end(what, clock.now(), self.author)):
             raise RequestError(none_named(what))
         return ended
-
-    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        return ask(self.control_path, {**request, "on_behalf_of": os.environ.get("SUDO_USER")})
 
     def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
         """Write the file where no service answers; for who may not, that there is none is the problem."""
@@ -314,7 +313,12 @@ def _span(silence: Silence, now: Instant) -> str:
 
 
 def _author() -> str:
-    return author_of(os.getuid(), {"on_behalf_of": os.environ.get("SUDO_USER")})
+    return author_of(os.getuid(), {"on_behalf_of": _sudo_user()})
+
+
+def _sudo_user() -> str | None:
+    """Return for whom sudo runs this command; None without sudo."""
+    return os.environ.get("SUDO_USER") or None
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:

@@ -19,7 +19,7 @@ where it is. What else is worth knowing:
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
 * A file of a format that it does not know it leaves out without a word, and so it does with one that is damaged at its
   head. Hence `left_out`.
-* To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
+* To open a journal without permission succeeds, and shows no entries. Hence `refuse_unreadable`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,23 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systemd import journal
 
-from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.errors import SourceFailing, SourceRefused, SourceUnavailable
 from fleet_health.model.host_globs import is_plain
 from fleet_health.model.unit_states import UnitMessage, UnitStates
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
+from fleet_health.sources.journal.directories import (
+    identities,
+    places,
+    places_changed_at,
+    refuse_unreadable,
+    unreadable_files,
+)
 from fleet_health.sources.journal.files import LeftOutFile, left_out_files
 from fleet_health.sources.journal.matches import (
     instances,
@@ -56,9 +61,6 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
-
-_ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
-_MACHINE_ID = Path("/etc/machine-id")
 
 # What is read between two calls of `process()`.
 _BATCH = 1_024
@@ -98,9 +100,9 @@ class JournalReader:
 
     def __init__(self, settings: JournalSettings) -> None:
         self._settings = settings
-        _refuse_unreadable(settings)
+        refuse_unreadable(settings)
         try:
-            self._places = _identities(settings)
+            self._places = identities(settings)
             self._reader: Any = _opened(settings)
         except OSError as error:
             raise _unavailable(error) from error
@@ -114,7 +116,7 @@ class JournalReader:
         self._broken_lines = BrokenLines(self._field)
         self.units, self.active, self._instances = set(plain_units(settings)), set[str](), list[str]()
         self._match_lines()
-        self._listed_at = _changed_at(settings)
+        self._listed_at = places_changed_at(settings)
         try:
             self.left_out = self._left_out()
         except SourceUnavailable:
@@ -205,7 +207,7 @@ class JournalReader:
         return found
 
     def _not_opened(self) -> list[LeftOutFile]:
-        directories = _directories(self._settings)
+        directories = places(self._settings)
         if not left_out_files(directories):
             return []
         self.process()  # it may have been made just now
@@ -214,9 +216,9 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            if self.fd is None or self._places != _identities(self._settings) or _unreadable(self._settings):
+            if self.fd is None or self._places != identities(self._settings) or unreadable_files(self._settings):
                 return True
-            changed_at = _changed_at(self._settings)
+            changed_at = places_changed_at(self._settings)
             if changed_at == self._listed_at:
                 return False
             self._listed_at = changed_at
@@ -462,59 +464,3 @@ def _opened(settings: JournalSettings) -> Any:
 
 def _unavailable(error: OSError) -> SourceUnavailable:
     return SourceFailing(f"the journal cannot be read: {error.strerror or error}")
-
-
-def _refuse_unreadable(settings: JournalSettings) -> None:
-    directories: list[Path] = []
-    try:
-        directories = _directories(settings)
-        files = [file for directory in directories for file in directory.glob("*.journal")]
-    except OSError as error:
-        raise SourceRefused(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
-    if not files:
-        places = " or ".join(str(directory) for directory in directories)
-        raise SourceMissing(f"there is no journal in {places}")
-    unreadable = _unreadable(settings)
-    if unreadable or not any(os.access(file, os.R_OK) for file in files):
-        file = (unreadable or files)[0]
-        raise SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
-
-
-def _unreadable(settings: JournalSettings) -> list[Path]:
-    """Return the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
-
-    Who may read only the entries of his own user sees nothing of a service's.
-    """
-    files = [directory / "system.journal" for directory in _every_directory(settings)]
-    return [file for file in files if file.exists() and not os.access(file, os.R_OK)]
-
-
-def _directories(settings: JournalSettings) -> list[Path]:
-    """Return the directories in which libsystemd looks for the journal's files."""
-    if settings.directory is not None:
-        if not settings.directory.is_dir():
-            return [settings.directory]
-        return [settings.directory, *sorted(entry for entry in settings.directory.iterdir() if entry.is_dir())]
-    try:
-        machine = _MACHINE_ID.read_text("ascii").strip()
-    except OSError:
-        machine = "machine-id"  # there is none, so there is no journal of this machine
-    suffix = "" if settings.namespace is None else f".{settings.namespace}"
-    return [root / f"{machine}{suffix}" for root in _ROOTS]
-
-
-def _changed_at(settings: JournalSettings) -> list[int]:
-    """Return when a file was last made, renamed or removed in each of these directories that is there."""
-    return [directory.stat().st_mtime_ns for directory in _directories(settings) if directory.is_dir()]
-
-
-def _every_directory(settings: JournalSettings) -> list[Path]:
-    """Return these directories, and those of the default namespace."""
-    directories = _directories(settings)
-    return directories if settings.namespace is None else directories + _directories(replace(settings, namespace=None))
-
-
-def _identities(settings: JournalSettings) -> list[tuple[int, int]]:
-    """Return the device and inode of each of these directories that is there."""
-    states = [directory.stat() for directory in _every_directory(settings) if directory.is_dir()]
-    return [(state.st_dev, state.st_ino) for state in states]

@@ -17,8 +17,8 @@ from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import SUCCESS
 from fleet_health.parsing.logged_name import pattern_for
 from fleet_health.parsing.redaction import without_secrets
+from fleet_health.sources.journal.lines import log_parser
 from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import log_parser
 
 if TYPE_CHECKING:
     from collections.abc import Collection

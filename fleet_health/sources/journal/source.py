@@ -18,12 +18,12 @@ import structlog
 
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.coverage import BROKEN, LEFT_OUT, REMOVED, Gap, Share
+from fleet_health.model.coverage import BROKEN, REMOVED, Gap, Share
 from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import named
 from fleet_health.model.unit_states import UnitStates
-from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.sources.follower import Follower
+from fleet_health.sources.journal.lines import left_out_gaps, log_parser, lost_behind_broken, share_of
 from fleet_health.sources.journal.matches import instances
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
@@ -335,32 +335,3 @@ class JournalFollower(Follower):
     def _close_left(self) -> None:
         while self._left:
             self._left.pop().close()
-
-
-def log_parser(settings: JournalSettings) -> LogParser:
-    """Make the parser that a receiver's settings ask for."""
-    return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
-
-
-def left_out_gaps(reader: JournalReader) -> list[Gap]:
-    """Return what the files hold that libsystemd does not read."""
-    return [Gap(one.since, one.until, LEFT_OUT) for one in reader.left_out]
-
-
-def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogObservation]) -> Share:
-    """Return how much was understood of some lines.
-
-    Args:
-        parser: What read them, and nothing after them.
-        missed_before: How many lines it had missed before.
-        observations: What it found in them.
-
-    """
-    understood, missed = len(observations), parser.missed - missed_before
-    in_a_row = min(missed, parser.missed_in_a_row)
-    return Share(understood + missed, understood, in_a_row, observations[-1].at if observations else None)
-
-
-def lost_behind_broken(parser: LogParser, rest: bytes, at: Instant) -> list[Instant]:
-    """Return the instant of what was left out as the rest of a broken line if it reads like a line of its own."""
-    return [at] if rest and parser.parse(rest, at)[0] else []
