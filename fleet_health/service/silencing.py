@@ -191,14 +191,14 @@ class Silencing:
             notice(_log, "silence expired", **facts)
 
 
-def _facts(silence: Silence) -> dict[str, str | bool | None]:
+def _facts(silence: Silence) -> dict[str, str | None]:
     return {
         "id": silence.id,
         "hosts": silence.hosts,
         "symptom": silence.symptom,
         "since": isoformat(silence.starts_at),
         "until": isoformat(silence.ends_at),
-        "is_until_resolved": silence.is_until_resolved,
+        "or_until": "all that it acknowledges is resolved" if silence.is_until_resolved else None,
         "author": silence.author,
         "reason": silence.reason,
     }

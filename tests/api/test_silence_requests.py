@@ -84,7 +84,10 @@ async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRe
         ({"for_s": None, "ends_at_wall": "tomorrow"}, "expected `ends_at_wall` to be a time with its offset"),
         ({"starts_at_wall": 5}, "expected `starts_at_wall` to be a time with its offset"),
         ({"for_s": None, "ends_at_wall": in_hours(-1)}, "expected a silence that ends in the future"),
-        ({"for_s": None, "ends_at_wall": in_hours(0.01)}, "expected an end from a minute to 30 days after the begin"),
+        (
+            {"for_s": None, "starts_at_wall": in_hours(3), "ends_at_wall": in_hours(2)},
+            "expected an end from a minute to 30 days after the begin",
+        ),
         ({"for_s": None, "ends_at_wall": in_hours(721)}, "expected an end from a minute to 30 days after the begin"),
         ({"starts_at_wall": in_hours(-2)}, "expected a silence that ends in the future, found an end at 20"),
         ({"starts_at_wall": in_hours(24 * 91)}, "expected a silence that begins within 90 d, found a begin at 20"),

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord, SilenceWatch
-from fleet_health.api.server import RequestError
+from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.service import clock
 from tests.oracle.assembled_service import AssembledService, Clock

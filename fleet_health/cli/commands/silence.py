@@ -24,6 +24,7 @@ from fleet_health.alerting.silences import (
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, author_of, none_named, wanted
 from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import (
     Subparsers,
     add_config_option,
@@ -35,7 +36,7 @@ from fleet_health.cli.options import (
     refuse,
 )
 from fleet_health.cli.privileges import become_owner_of
-from fleet_health.config.loading import load_path
+from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.records.journal_sink import MESSAGE_IDS
@@ -74,7 +75,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "silence",
-        help="suppress the alerts of some hosts for a while",
+        help=SUMMARIES["silence"],
         usage="%(prog)s HOST-GLOB [--symptom S] [--from TIME] (--for 2h | --until TIME) [--all] --reason TEXT\n"
         "       %(prog)s HOST-GLOB [--symptom S] --until-resolved [--for 7d | --until TIME] --reason TEXT\n"
         "       %(prog)s list [--expired] [--json]\n"
@@ -128,7 +129,7 @@ def run(options: argparse.Namespace) -> int:
     """Do what was asked for; return the exit status."""
     try:
         state_directory, control_path = (
-            load_path(config_path(options), key) for key in ("state.directory", "control.path")
+            load_location(config_path(options), key) for key in ("state.directory", "control.path")
         )
     except ConfigError as error:
         return refuse(error)
