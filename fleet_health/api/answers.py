@@ -12,10 +12,11 @@ from aiofiles.os import wrap
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
-from fleet_health.api.overview import STATES, VERSION, Knowledge, source_document, status_document
+from fleet_health.api.overview import Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
+from fleet_health.api.states import STATES, VERSION
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, PathHangs, printable

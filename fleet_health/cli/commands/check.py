@@ -16,6 +16,7 @@ import structlog
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.lifecycle import Action, State
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.cli.render.unread import unread_lines, unread_rows
@@ -71,7 +72,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "check",
-        help="evaluate the fleet once, by hand or from a timer",
+        help=SUMMARIES["check"],
         description="Evaluate the fleet once, as the service would next. Options take precedence over the configuration"
         " file. If root runs it, it switches to the owner of the alert log's directory before it writes there. Exit"
         " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for a"

@@ -27,9 +27,10 @@ from fleet_health.alerting.silences import (
 )
 from fleet_health.api.silence_requests import BREADTH_ADVICE, user_name
 from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, is_utf8, length, refuse
 from fleet_health.cli.privileges import become_owner_of
-from fleet_health.config.loading import load_path
+from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.host_globs import is_plain
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
@@ -53,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "silence",
-        help="suppress the alerts of some hosts for a while",
+        help=SUMMARIES["silence"],
         usage="%(prog)s HOST-GLOB [--symptom S] --for 2h [--all] --reason TEXT\n"
         "       %(prog)s list [--json]\n"
         "       %(prog)s end ID",
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     """Do what was asked for; return the exit status."""
     try:
         state_directory, control_path = (
-            load_path(config_path(options), key) for key in ("state.directory", "control.path")
+            load_location(config_path(options), key) for key in ("state.directory", "control.path")
         )
     except ConfigError as error:
         return refuse(error)
