@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fleet_health.cli.plot import style
-from fleet_health.cli.plot.style import color_of, cut, gap_patch
+from fleet_health.cli.plot.style import color_of, cut, drawable, gap_patch
 from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import is_host
 
@@ -84,5 +84,6 @@ def _title(timeline: Timeline, rows: Rows) -> str:
     since, until = (isoformat(at)[:16].replace("T", " ") for at in (timeline.since, timeline.until))
     title = f"{since} to {until} UTC: {hosts}, {troubled} with incidents"
     if timeline.name:
-        title = f"{cut(timeline.name, _LONGEST_NAME)}: {title}"
+        name = drawable(timeline.name)
+        title = f"{name if len(name) <= _LONGEST_NAME else f'…{name[1 - _LONGEST_NAME :]}'}: {title}"
     return f"{title}; shown are the {shown} in most trouble, {left_out} are left out" if left_out else title
