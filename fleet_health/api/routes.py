@@ -63,7 +63,7 @@ class Api:
             Route("GET", "/v1/hosts/{host}", self._host),
             Route("GET", "/v1/silences", self._silences),
             Route("POST", "/v1/silences", self._add_silence),
-            Route("DELETE", "/v1/silences/{id}", self._end_silence),
+            Route("DELETE", "/v1/silences/{id}", self._end_silence, frozenset(("on_behalf_of",))),
             Route("POST", "/v1/reload", self._reload, frozenset(("dry_run",))),
         )
 
@@ -127,7 +127,8 @@ class Api:
         return HTTPStatus.OK if wanted.get("is_trial") else HTTPStatus.CREATED, document
 
     async def _end_silence(self, request: Request, id_: str) -> _Answer:
-        return HTTPStatus.OK, await self._answers.silences.end({"id": id_}, _user(request))
+        wanted = {"id": id_, "on_behalf_of": request.query.get("on_behalf_of", [None])[-1]}
+        return HTTPStatus.OK, await self._answers.silences.end(wanted, _user(request))
 
     async def _reload(self, request: Request, _part: str) -> _Answer:
         dry_run = request.query.get("dry_run", ["false"])[-1]
