@@ -12,7 +12,7 @@ from datetime import datetime
 from fleet_health.model.instant import SECOND_US, Instant, from_datetime, isoformat
 
 _utc_times = re.compile(
-    r"(?<![\w:./-])\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|\+00:00)(?![\w:/]|\.\w)", re.ASCII
+    r"(?<![\w:./-])\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|\+00:00)(?![\w/]|[.:]\w)", re.ASCII
 )
 
 
@@ -23,6 +23,11 @@ def local(at: Instant) -> str:
         return there.astimezone().isoformat(" ")
     except (OverflowError, ValueError, OSError):  # the C library knows no such year
         return there.isoformat(" ")
+
+
+def local_wall(wall: str) -> str:
+    """Write a time of a document, in ISO 8601, for a person."""
+    return local(from_datetime(datetime.fromisoformat(wall)))
 
 
 def localized(text: str) -> str:

@@ -33,6 +33,7 @@ from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
+from fleet_health.parsing.local_time import localized
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
@@ -431,7 +432,7 @@ def _print(
             _say(_json({**line.alert.row(), "is_new": line.is_new, "decision": decision}))
         else:
             _say(f"{finding.host}: {finding.symptom}{_note(line)}")
-            _say(f"    {finding.detail}")
+            _say(localized(f"    {finding.detail}"))
             _say(f"    {finding.suggested_fix}")
     if options.json:
         counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
@@ -442,7 +443,7 @@ def _print(
         _say(_json({**counts, **coverage, "unread": unread_rows(unread)}))
     else:
         for one, gap in missing:
-            _say(printable(f"not seen: {gap.in_words(one.source)}"))
+            _say(localized(printable(f"not seen: {gap.in_words(one.source)}")))
         note = " (dry run: none was written)" if options.dry_run and new_count else ""
         _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
         for line_of_file in unread_lines(unread):

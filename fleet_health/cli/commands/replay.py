@@ -17,7 +17,7 @@ from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
-from fleet_health.parsing.local_time import local
+from fleet_health.parsing.local_time import local, localized
 from fleet_health.replay.parallel import processors
 from fleet_health.replay.past import Past, Present
 from fleet_health.replay.replay import Replay, Watched
@@ -141,7 +141,7 @@ def _tell(
     if options.json:
         print(as_json(report, old))  # noqa: T201
     else:
-        show(list(as_lines(report, old, is_listed=options.list)), is_paged=not options.no_pager)
+        show([localized(line) for line in as_lines(report, old, is_listed=options.list)], is_paged=not options.no_pager)
     return _EXIT_BROKEN if problems else 0
 
 
