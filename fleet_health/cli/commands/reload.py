@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.cli.client import ask, target, with_service
+from fleet_health.cli.asking import with_allowed_service
+from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option
 from fleet_health.errors import printable
@@ -27,7 +28,8 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Show which settings have changed in the configuration file of the running service, and what would"
         " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Reloading takes root.",
         epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
-        " user may not reload it; 4 when the service is not running.",
+        " user may not reload it; 4 when the service is not running; 5 when this user may not ask"
+        " it.",
     )
     add_config_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")
@@ -37,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return what would change, and reload; return the exit status."""
-    return with_service(options, partial(_reload, options=options))
+    return with_allowed_service(options, partial(_reload, options=options))
 
 
 def _reload(path: Path, options: argparse.Namespace) -> int:
