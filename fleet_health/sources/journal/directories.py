@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import pwd
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.errors import SourceMissing, SourceRefused
+from fleet_health.errors import SourceForbidden, SourceMissing, SourceRefused
 
 if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
@@ -30,7 +31,20 @@ def refuse_unreadable(settings: JournalSettings) -> None:
     unreadable = unreadable_files(settings)
     if unreadable or not any(os.access(file, os.R_OK) for file in files):
         file = (unreadable or files)[0]
-        raise SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
+        raise SourceForbidden(
+            str(file),
+            service="add the user of this service to group systemd-journal",
+            person="run this command as root, or join group systemd-journal (`usermod -aG systemd-journal"
+            f" {_user_name()}`, then log in anew)",
+        )
+
+
+def _user_name() -> str:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def unreadable_files(settings: JournalSettings) -> list[Path]:

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # What is read is taken in as often as this, however long the backlog.
 _SLICE = 0.01
+# How often, in seconds, it is looked up whether there is anything by now of what is configured and was not found.
+_ASK_AGAIN = 2.0
 # Named where the configuration names no directory.
 _JOURNAL = Path("/var/log/journal")
 
@@ -92,6 +94,7 @@ class JournalFollower(Follower):
         self._units: set[str] = set()
         self._after_unit_message: Instant | str = 0
         self._is_polling_said = False
+        self._ask_again_at = 0.0
         # What is to be taken in, in order; also of a call that was late.
         self._found: deque[Callable[[], None]] = deque()
         self._left: list[JournalReader] = []  # to be closed
@@ -108,6 +111,8 @@ class JournalFollower(Follower):
     def _begin(self, is_hinted: bool) -> JournalReader:  # noqa: FBT001 - for a thread
         reader = self._reader or self._open()
         reader.process()
+        if self.state.unheard and not is_hinted and time.monotonic() >= self._ask_again_at:
+            self._note_unheard(reader)
         if not is_hinted:
             self._read_unit_messages(reader)
             self._seek(reader)  # who reads on from where he is may have passed over an entry that was being written
@@ -228,6 +233,7 @@ class JournalFollower(Follower):
             if self._states.latest is not None:
                 self._found.append(partial(self._take_in_states, [self._states.latest]))
         self._states.expect(reader.active)
+        self._note_unheard(reader)
         if is_first:
             self._note_extent(reader, now)
         self._read_unit_messages(reader)
@@ -257,6 +263,17 @@ class JournalFollower(Follower):
             state.void_since = None
         elif state.void_since is None:
             state.void_since = now
+
+    def _note_unheard(self, reader: JournalReader) -> None:
+        """Note what of the settings the journal has no entry of; a unit may be installed, or log its first line."""
+        self._ask_again_at = time.monotonic() + _ASK_AGAIN
+        self._found.append(partial(self._take_in_unheard, tuple(reader.unheard())))
+
+    def _take_in_unheard(self, unheard: tuple[str, ...]) -> None:
+        if unheard != self.state.unheard:
+            for sentence in unheard:
+                _log.error("receiver not found in the journal", source=self.state.name, reason=sentence)
+        self.state.unheard = unheard
 
     def _read_unit_messages(self, reader: JournalReader) -> None:
         """Read on what systemd reports on the units, and what instances that are new have logged up to our place."""
