@@ -25,6 +25,7 @@ COMMANDS = (
     "run",
     "status",
     "explain",
+    "follow",
     "check",
     "replay",
     "reload",

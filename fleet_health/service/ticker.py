@@ -142,6 +142,7 @@ class Evaluator:
             outcome = await self._decide(evaluation)
             self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
             alerts = await self._with_evidence(outcome.alerts)
+            self._delivery.publication.note(outcome.notices, now)
             async with self._intake.held() as fleet:
                 state = await self._snapshot(fleet)
             if self._are_notices_recorded:
