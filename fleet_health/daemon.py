@@ -264,6 +264,7 @@ class Daemon:
         except PathHangs as error:
             _log.error("state file not readable, started without saved incidents", reason=str(error))
             self._is_state_left_out = True
+            self._silencing.are_incidents_known = False
             self._delivery.leave_state_alone(str(error))
             self._parts.create_task(self._end_when_state_is_readable())
             return SavedState()

@@ -13,8 +13,9 @@ is an alert. While the clock contradicts our own records, and at an instant that
 nothing ends, nothing is lost and nothing is forgotten.
 
 If an incident that was notified ends while it is suppressed, its resolution waits; if it returns meanwhile, it was
-never away. An incident that is no longer found when its suppression ends is notified too. But if its host had no reason
-or no way to upload meanwhile (a mute window, a receiver that was down), it is given as much time as any other first.
+never away. That of an acknowledged one does not wait, for it is what ends the acknowledgement. An incident that is no
+longer found when its suppression ends is notified too. But if its host had no reason or no way to upload meanwhile (a
+mute window, a receiver that was down), it is given as much time as any other first.
 
 What was alerted is said by `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
 `snapshot`.
@@ -61,6 +62,7 @@ _FORESEEN_US = 32 * 24 * HOUR_US
 _ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action.RESOLVE, Action.LOSE})
 # Of what ended, and nothing more will be notified.
 _FINAL = frozenset({Reason.RECOVERED, Reason.FLAPPING, Reason.FORGOTTEN})
+_BY_OPERATOR = frozenset({Reason.SILENCED, Reason.ACKNOWLEDGED, Reason.MUTED})
 _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
 
 # The bits by themselves: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
@@ -225,13 +227,13 @@ class Incidents:
         ends: _Ends = []
         for pair in [pair for pair in self.open if not self._scope.includes(*pair)]:
             ends.append((self.open.pop(pair), Fact.DROPPED))
-        pairs = (*self.open, *self._unresolved)
-        suppressed = {pair: suppression for pair in pairs if (suppression := suppressions(*pair)) is not None}
+        suppressed = self._suppressed({**self._unresolved, **self.open}, suppressions)
         if not evaluation.is_clock_behind and not is_back_in_time:
             is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
             inhibited = self._inhibition.explained(self._explained())
-            self._release(ends, inhibited.union(suppressed))
-            self._end(evaluation, ends, is_back=is_back, grouped=grouped, inhibited=inhibited, suppressed=suppressed)
+            quiet = {pair: one.fact for pair, one in suppressed.items() if one.fact is not Fact.ACKNOWLEDGED}
+            self._release(ends, inhibited.union(quiet))
+            self._end(evaluation, ends, is_back=is_back, grouped=grouped, inhibited=inhibited, quiet=quiet)
             self._forget_lost(ends)
         unfound = {pair for pair, one in self.open.items() if pair not in found and _stands_unfound(one)}
         self._inhibition.look(self._explained(), (found, unfound))
@@ -261,8 +263,8 @@ class Incidents:
 
         It says what that evaluation would decide if it were at this instant, under these suppressions.
         """
-        causes = self._causes()
-        return [self._decide(one, now, suppressions(*pair), causes) for pair, one in self.open.items()]
+        causes, suppressed = self._causes(), self._suppressed(self.open, suppressions)
+        return [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
 
     def frozen(self) -> Incidents:
         """Return a copy that does not change with this one, for another thread."""
@@ -346,6 +348,12 @@ class Incidents:
                 down.explains |= {pair}
         return opened
 
+    @staticmethod
+    def _suppressed(incidents: Mapping[Pair, Incident], suppressions: Suppressions) -> dict[Pair, Suppression]:
+        """Return what an operator suppresses of some incidents."""
+        found = ((pair, suppressions(*pair, one.opened_at)) for pair, one in incidents.items())
+        return {pair: suppression for pair, suppression in found if suppression is not None}
+
     def _explained(self) -> list[frozenset[Pair]]:
         """Return what each open incident inhibits. One that flaps inhibits nothing, for nobody hears of it."""
         return [
@@ -379,7 +387,7 @@ class Incidents:
         """Look an incident up in the table, by what is true of it and by further facts."""
         row = row_of(facts | self._facts(incident, now, suppression))
         detail = ""
-        if suppression is not None and row.reason in {Reason.SILENCED, Reason.MUTED}:
+        if suppression is not None and row.reason in _BY_OPERATOR:
             detail = suppression.detail
         elif row.reason is Reason.INHIBITED:
             detail = _in_words(causes.get((incident.host, incident.symptom), ()))
@@ -458,7 +466,7 @@ class Incidents:
         pairs = [pair for pair in found if pair not in self._inhibition.held and pair not in suppressed]
         for finding in self._flapping.untold(found[pair] for pair in pairs):
             pair = (finding.host, finding.symptom)
-            if suppressions(*pair) is None and not self._dedup_keys.has(pair, now):
+            if suppressions(*pair, None) is None and not self._dedup_keys.has(pair, now):
                 self._flapping.tell(finding.host, pairs, now)
                 yield self._alert_of(finding, now)
 
@@ -496,7 +504,7 @@ class Incidents:
         """Notify of each host that flapped that it does no more, unless that is suppressed."""
         for host, (since, until) in sorted(self._flapping.settled.items()):
             pair = (host, flapping.SYMPTOM)
-            if suppressions(*pair) is None:
+            if suppressions(*pair, None) is None:
                 self._flapping.forget(host)
                 self._note_resolved(pair, now)
                 yield Notice(RESOLVED, *pair, since, until, now)
@@ -524,7 +532,7 @@ class Incidents:
         is_back: bool,
         grouped: Container[Pair],
         inhibited: Container[Pair],
-        suppressed: Mapping[Pair, Suppression],
+        quiet: Mapping[Pair, Fact],
     ) -> None:
         """Note which incidents are over, lost, or no longer to be known; those that end are open no more."""
         now = evaluation.at
@@ -547,9 +555,7 @@ class Incidents:
                 # To the nearest tick, for no two ticks are exactly one apart.
                 if now - incident.recovered_since + self._policy.tick_us // 2 >= self._policy.proof_us:
                     fact = Fact.INHIBITED if pair in inhibited else NOTHING
-                    if (suppression := suppressed.get(pair)) is not None:
-                        fact |= suppression.fact
-                    self._resolve(pair, now, ends, fact)
+                    self._resolve(pair, now, ends, fact | quiet.get(pair, NOTHING))
             else:
                 incident.recovered_since = None
                 self._lose(pair, incident, evaluation, ends, is_grouped=pair in grouped)

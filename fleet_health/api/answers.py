@@ -14,10 +14,11 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.incident_list import incidents_document
-from fleet_health.api.overview import STATES, VERSION, Knowledge, source_document, status_document
+from fleet_health.api.overview import Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
+from fleet_health.api.states import STATES, VERSION
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, PathHangs, printable
@@ -94,7 +95,7 @@ class Answers:
         self._problems = problems
         self._load = load
         self._request_reload = reload
-        self.silences = SilenceRequests(silencing, self._known_hosts)
+        self.silences = SilenceRequests(silencing, self._known_hosts, lambda: engine.incidents)
         """Makes and ends silences."""
 
     async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:
@@ -138,7 +139,7 @@ class Answers:
         with suppress(TimeoutError):
             async with asyncio.timeout(_PUBLISHED_WITHIN):
                 while self._evaluator.deciding.locked() or not self._delivery.is_settled:
-                    await self.publication.changed()
+                    await self.publication.change.wait()
         last = self._engine.last
         if last is None or self._evaluator.deciding.locked():
             raise RequestError("there is no evaluation yet; try again", 503, {"Retry-After": "1"})

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import Action, Decision, Reason, State
-from fleet_health.api.overview import VERSION
+from fleet_health.api.states import VERSION
 from fleet_health.model.instant import isoformat
 
 if TYPE_CHECKING:

@@ -76,7 +76,7 @@ class Api:
             Route("GET", "/v1/notifications", self._notifications, frozenset(("after", "follow"))),
             Route("GET", "/v1/silences", self._silences),
             Route("POST", "/v1/silences", self._add_silence),
-            Route("DELETE", "/v1/silences/{id}", self._end_silence),
+            Route("DELETE", "/v1/silences/{id}", self._end_silence, frozenset(("on_behalf_of",))),
             Route("POST", "/v1/reload", self._reload, frozenset(("dry_run",))),
         )
 
@@ -146,7 +146,7 @@ class Api:
         if wait_s and known == self._tag:
             with suppress(TimeoutError), self._waiting():
                 async with asyncio.timeout(wait_s):
-                    await self._answers.publication.changed()
+                    await self._answers.publication.change.wait()
         if known == self._tag:
             return Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", self._tag),))
         async with self._one_at_a_time:
@@ -196,19 +196,18 @@ class Api:
         publication = self._answers.publication
         with self._waiting():
             while True:
-                changed = asyncio.ensure_future(publication.changed())
+                change = publication.change
                 notifications, missed = publication.since(position)
                 position += missed + len(notifications)
+                if notifications or missed:
+                    yield _piece(notifications, missed, is_event=is_event)
+                if publication.is_closed:
+                    return
                 try:
-                    if notifications or missed:
-                        yield _piece(notifications, missed, is_event=is_event)
-                    if publication.is_closed:
-                        return
-                    await asyncio.wait((changed,), timeout=_HEARTBEAT_S)
-                    if not changed.done():
-                        yield b":\n\n" if is_event else b"\n"  # who has gone is noticed by it
-                finally:
-                    changed.cancel()
+                    async with asyncio.timeout(_HEARTBEAT_S):
+                        await change.wait()
+                except TimeoutError:
+                    yield b":\n\n" if is_event else b"\n"  # who has gone is noticed by it
 
     async def _silences(self, _request: Request, _part: str) -> Response:
         return await self._document(self._answers.active_silences())
@@ -219,7 +218,8 @@ class Api:
         return await self._document(self._answers.silences.add(wanted, _user(request)), status)
 
     async def _end_silence(self, request: Request, id_: str) -> Response:
-        return await self._document(self._answers.silences.end({"id": id_}, _user(request)))
+        wanted = {"id": id_, "on_behalf_of": request.query.get("on_behalf_of", [None])[-1]}
+        return await self._document(self._answers.silences.end(wanted, _user(request)))
 
     async def _reload(self, request: Request, _part: str) -> Response:
         if _flag(request.query, "dry_run", default=False):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
-from fleet_health.config.loading import load_path
+from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, FleetHealthError
 from fleet_health.files.safe_files import SafeDirectory, UnsafePathError
 
@@ -210,7 +210,7 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
     What goes wrong is said: a configuration that is not right, a request that is refused, a service that is not there.
     """
     try:
-        path = load_path(config_path(options), "control.path")
+        path = load_location(config_path(options), "control.path")
     except ConfigError as error:
         return refuse(error)
     try:

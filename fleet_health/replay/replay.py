@@ -126,7 +126,7 @@ class Replay:
         """Return what the mute windows suppress; which silences there were is not known."""
         active = [window for window in self.watched.mute_windows if window.is_active(now)]
 
-        def suppression(host: str, _symptom: str) -> Suppression | None:
+        def suppression(host: str, _symptom: str, _opened_at: Instant | None) -> Suppression | None:
             window = next((window for window in active if window.is_about(host)), None)
             return None if window is None else Suppression(Fact.MUTED, window.in_words())
 

@@ -99,9 +99,10 @@ class Publication:
         self.is_closed = True
         self._wake()
 
-    async def changed(self) -> None:
-        """Wait until something is published."""
-        await self._changed.wait()
+    @property
+    def change(self) -> asyncio.Event:
+        """What is set when something is published next."""
+        return self._changed
 
     @property
     def end(self) -> int:

@@ -14,8 +14,9 @@ import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.alerting.lifecycle import State
-from fleet_health.model.history import BINS, HistorySnapshot
+from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
+from fleet_health.model.strip import BINS
 from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS

@@ -146,7 +146,7 @@ def test_it_ends_when_nobody_reads(site: Site, follow: Callable[..., Any], start
             os.close(read)
             status = follower.process.wait(PATIENCE_S)
 
-    assert (status, follower.stderr) == (0, "")
+    assert (status, follower.stderr) == (141, "")
 
 
 def test_a_cursor_file_that_cannot_be_read_is_said(site: Site, run_command: RunCommand) -> None:

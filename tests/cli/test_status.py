@@ -18,7 +18,7 @@ from fleet_health.api.connection import HEAD_LIMIT
 from fleet_health.cli.commands.status import exit_status
 from fleet_health.cli.render.overview_screen import screen, short_duration
 from fleet_health.cli.render.terminal import Paint
-from fleet_health.model.history import BINS
+from fleet_health.model.strip import BINS
 from tests.rig.api_client import ApiClient
 from tests.rig.patience import PATIENCE_S
 

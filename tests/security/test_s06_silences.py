@@ -220,12 +220,12 @@ async def test_S6_silences_are_matched_off_the_loop(tmp_path: Path, monkeypatch:
     is_muted = await silencing.match(pairs, now)
     counter.cancel()
     matched = len(threads)
-    muted = [pair for pair in pairs if is_muted(*pair)]
-    await silencing.look(pairs, now)
+    muted = [pair for pair in pairs if is_muted(*pair, now)]
+    await silencing.look(dict.fromkeys(pairs, now), now)
     await silencing.refresh(now)  # the file is as it was, and so is what was matched
     again = await silencing.match(pairs, now)
 
-    assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], None)
+    assert (matched, len(threads), muted, again(*pairs[0], now)) == (10_000, 10_000, [], None)
     assert threading.get_ident() not in threads
     assert turns > 3
 

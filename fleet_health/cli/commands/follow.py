@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.client import ForbiddenError, NoAnswerError, connected, lines_of, send, target, with_service
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for
 from fleet_health.errors import printable
@@ -33,13 +34,13 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "follow",
-        help="print everything that is notified, as it happens",
+        help=SUMMARIES["follow"],
         description="Print each notification of the running service as it is sent: alerts (ALERT), repeats (STILL),"
         " resolutions (RESOLVED), and hosts that are lost (LOST). It starts with what comes next, or after the"
         " notification that --cursor-file names. If the service restarts, it waits for it and goes on without missing"
         " or repeating a notification of the last 24 hours.",
-        epilog="Exit status: 0 when it was interrupted or nobody reads its output any more; 1 when the cursor file"
-        " cannot be read or written; 2 for a wrong request; 4 when the user may not connect to the service.",
+        epilog="Exit status: 0 when it was interrupted; 141 when nobody reads its output any more; 1 when the cursor"
+        " file cannot be read or written; 2 for a wrong request; 4 when the user may not connect to the service.",
     )
     add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on a line for each notification")
@@ -58,9 +59,24 @@ def run(options: argparse.Namespace) -> int:
         return with_service(options, partial(_follow, options=options))
     except KeyboardInterrupt:
         return 0
+    except _OutputError as error:
+        raise error.why from None
     except _CursorError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return _EXIT_BROKEN
+
+
+class _OutputError(Exception):
+    """Stdout cannot be written, which is no fault of the connection.
+
+    Attributes:
+        why: What it failed with.
+
+    """
+
+    def __init__(self, why: OSError) -> None:
+        super().__init__(str(why))
+        self.why = why
 
 
 class _CursorError(Exception):
@@ -90,7 +106,7 @@ def _follow(path: Path, options: argparse.Namespace) -> int:
                 print(f"{error}; waiting for it", file=sys.stderr)  # noqa: T201
                 is_waiting = True
         if _nobody_reads():
-            return 0
+            raise BrokenPipeError
         time.sleep(_RETRY_S)
 
 
@@ -116,7 +132,10 @@ class _Printer:
             return
         row = json.loads(line)
         text = line.decode().rstrip("\n") if self._is_json else _line(row, self._paint)
-        print(text, flush=True)  # noqa: T201 - stdout is what this command is for
+        try:
+            print(text, flush=True)  # noqa: T201 - stdout is what this command is for
+        except OSError as error:
+            raise _OutputError(error) from error
         if "id" in row:
             self.cursor = row["id"]
             self._keep()

@@ -9,8 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.api.overview import STATES
+from fleet_health.api.states import STATES
 from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, target, with_service
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import height, paint_for, show, width
@@ -30,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "status",
-        help="show the state of the fleet",
+        help=SUMMARIES["status"],
         description="Show the fleet as the running service sees it, with one line for each host, the worst state first:"
         " its last accepted upload, the responses in the window, and the last six hours with a character for each"
         " quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer found, and not yet"
