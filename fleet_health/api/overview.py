@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.alerting.lifecycle import State
+from fleet_health.api.states import STATES, UNKNOWN, VERSION, WELL
 from fleet_health.detectors import fatal_only
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import BIN_US, strip_of
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from fleet_health.alerting.lifecycle import Decision
-    from fleet_health.alerting.silences import Silences
+    from fleet_health.alerting.silences import Silence, Silences
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.fleet import Fleet
@@ -29,30 +29,6 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
     from fleet_health.sources.state import SourceState
-
-VERSION = 1
-"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
-
-UNKNOWN, WELL = "unknown", "well"
-"""The states of a host without an incident."""
-
-STATES: tuple[str, ...] = (
-    State.FIRING,
-    State.UNCONFIRMED,
-    UNKNOWN,
-    State.INHIBITED,
-    State.SILENCED,
-    State.MUTED,
-    State.FLAPPING,
-    State.PENDING,
-    State.LOST,
-    WELL,
-)
-"""The states of a host, the one of most trouble first; with incidents, it is that of the worst of them.
-
-A host is unknown if it has no incident, and yet the journal has a gap in which it may be in trouble, or some of its
-responses were dropped because more hosts are refused than are counted.
-"""
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
 
@@ -181,7 +157,7 @@ def host_document(
     fleet: Fleet,
     host: str,
     state: str,
-    decisions: Iterable[Decision],
+    decisions: Sequence[Decision],
     *,
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -206,8 +182,14 @@ def host_document(
             "unstamped": counts.unstamped,
         },
         "strip": strip_of(known.history, host),
-        "silences": [silence.id for silence in known.silences.about(host) if silence.is_active(known.now)],
+        "silences": [one.id for one in known.silences.about(host) if _is_in_force(one, decisions, known.now)],
     }
+
+
+def _is_in_force(silence: Silence, decisions: Iterable[Decision], now: Instant) -> bool:
+    """Return whether a silence of a host holds; one that acknowledges does only for the sake of its incidents."""
+    covered = (silence.covers(one.incident.symptom, one.incident.opened_at) for one in decisions)
+    return silence.is_active(now) and (not silence.is_until_resolved or any(covered))
 
 
 def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:

@@ -8,7 +8,6 @@ take it for an option (`-rf`) or for another directory (`..`): then its first ch
 
 from __future__ import annotations
 
-import hashlib
 import re
 
 PUNCTUATION = ":;,."
@@ -35,6 +34,8 @@ def host_name(raw: str) -> str:
     escaped = _unsafe_byte.sub(lambda match: b"%%%02X" % match[0][0], octets[: _MAX_LENGTH + 1]).decode("ascii")
     if len(octets) <= _MAX_LENGTH and len(escaped) <= _MAX_LENGTH:
         return escaped
+    import hashlib  # noqa: PLC0415 - slow to import, and few names are altered
+
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from fleet_health.alerting.alert import Notice  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
@@ -88,6 +89,7 @@ class SavedState(SavedReceiver):
         identities: Which sources of each kind were read; empty if that is not known.
         exchanged: Since when another source of a kind is read in the place of one.
         shutdowns: From when to when the machine was off or asleep.
+        notices: The notices of late, which the alert log need not have.
 
     """
 
@@ -102,6 +104,7 @@ class SavedState(SavedReceiver):
     shutdowns: list[tuple[Instant, Instant]] = []
     identities: dict[str, list[str]] = {}
     exchanged: dict[str, Instant] = {}
+    notices: list[Notice] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -136,10 +139,11 @@ def state_to_save(
     history: History,
     *,
     ahead_rows: Mapping[str, list[AheadRow]],
+    notices: Sequence[Notice] = (),
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
-    state.are_urls_undone = True
+    state.are_urls_undone, state.notices = True, list(notices)
     state.identities = {kind: sorted(found) for kind, found in identities_of(receivers).items()}
     state.exchanged = dict(intake.fleet.exchanged)
     for receiver in receivers:

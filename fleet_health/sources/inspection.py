@@ -5,15 +5,14 @@ A wrong setting may be one that can be used: a mistyped unit has no entries, and
 
 from __future__ import annotations
 
-from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.errors import SourceForbidden, SourceMissing, SourceUnavailable
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.words import plural
+from fleet_health.sources.journal.machines import opened, unheard_in
 from fleet_health.sources.journal.matches import unmatched_in_words
-from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.once import read_index, read_journal
 
 if TYPE_CHECKING:
@@ -72,9 +71,10 @@ def _problems_of_index(settings: IndexSettings, rows: list[Instant], now: Instan
 
 
 def _problems_of_journal(settings: JournalSettings, rows: list[Instant], now: Instant) -> Iterator[str]:
-    with closing(JournalReader(settings)) as reader:
-        reader.find_instances(now - _LINES_BACK_US)
-        unheard = reader.unheard()
+    with opened(settings) as journal:
+        for reader in journal.readers:
+            reader.find_instances(now - _LINES_BACK_US)
+        unheard = unheard_in(journal.readers)
     yield from unheard
     coverage = read_journal(settings, now - _LINES_BACK_US, now, lambda _: None).coverage
     if not unheard and coverage.is_unmatched(rows, now):

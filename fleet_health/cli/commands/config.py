@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import (
     EXIT_BLIND,
     EXIT_CONFIG,
@@ -18,11 +19,12 @@ from fleet_health.cli.options import (
     host_glob,
     refuse,
 )
+from fleet_health.config.document import LISTS
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
 from fleet_health.config.match_trust import match_warnings
 from fleet_health.config.pattern_trust import REMEDY, warnings
-from fleet_health.config.schema import LISTS, OVERRIDABLE
+from fleet_health.config.schema import OVERRIDABLE
 from fleet_health.errors import ConfigError, Problem, printable
 from fleet_health.service import clock
 from fleet_health.sources.inspection import inspected
@@ -41,7 +43,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "config",
-        help="check a configuration, or show what is in force",
+        help=SUMMARIES["config"],
         description="Check a configuration, or show every setting that is in force and where it comes from.",
         epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
         " problem; 3 when it can, but what it names is no receiver's: a unit that systemd does not know and that has no"

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
 from fleet_health.cli.render.pattern_report import Report, as_json, as_lines
 from fleet_health.cli.render.terminal import show, width
@@ -34,7 +35,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "patterns",
-        help="try the configuration's patterns on real lines",
+        help=SUMMARIES["patterns"],
         description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file of its"
         " lines. This shows how often each matches, which hosts and statuses it finds, how long it takes, and which"
         " lines match neither, with similar ones grouped. It warns of hosts that only one pattern finds, or that are"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,12 @@ from typing import TYPE_CHECKING
 from fleet_health.errors import SourceForbidden, SourceMissing, SourceRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from fleet_health.config.schema import JournalSettings
+
+is_machine_id = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+"""Whether libsystemd looks for journal files in a directory of this name, below the one that it is given."""
 
 _ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
 _MACHINE_ID = Path("/etc/machine-id")
@@ -30,13 +36,17 @@ def refuse_unreadable(settings: JournalSettings) -> None:
         raise SourceMissing(f"there is no journal in {named}")
     unreadable = unreadable_files(settings)
     if unreadable or not any(os.access(file, os.R_OK) for file in files):
-        file = (unreadable or files)[0]
-        raise SourceForbidden(
-            str(file),
-            service="add the user of this service to group systemd-journal",
-            person="run this command as root, or join group systemd-journal (`usermod -aG systemd-journal"
-            f" {_user_name()}`, then log in anew)",
-        )
+        raise no_permission((unreadable or files)[0])
+
+
+def no_permission(file: Path) -> SourceForbidden:
+    """Make the error for a journal file that may not be read."""
+    return SourceForbidden(
+        str(file),
+        service="add the user of this service to group systemd-journal",
+        person="run this command as root, or join group systemd-journal (`usermod -aG systemd-journal"
+        f" {_user_name()}`, then log in anew)",
+    )
 
 
 def _user_name() -> str:
@@ -52,8 +62,15 @@ def unreadable_files(settings: JournalSettings) -> list[Path]:
 
     Who may read only the entries of his own user sees nothing of a service's.
     """
-    files = [directory / "system.journal" for directory in _every_directory(settings)]
-    return [file for file in files if file.exists() and not os.access(file, os.R_OK)]
+    files = [directory / "system.journal" for directory in every_place(settings)]
+    return [file for file in files if not os.access(file, os.R_OK) and not _is_missing(file)]
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        return not file.exists()
+    except PermissionError:  # nor can it be told whether there are others beside it
+        return False
 
 
 def places(settings: JournalSettings) -> list[Path]:
@@ -61,7 +78,8 @@ def places(settings: JournalSettings) -> list[Path]:
     if settings.directory is not None:
         if not settings.directory.is_dir():
             return [settings.directory]
-        return [settings.directory, *sorted(entry for entry in settings.directory.iterdir() if entry.is_dir())]
+        below = sorted(entry for entry in settings.directory.iterdir() if is_machine_id(entry.name) and entry.is_dir())
+        return [settings.directory, *below]
     try:
         machine = _MACHINE_ID.read_text("ascii").strip()
     except OSError:
@@ -75,13 +93,13 @@ def places_changed_at(settings: JournalSettings) -> list[int]:
     return [directory.stat().st_mtime_ns for directory in places(settings) if directory.is_dir()]
 
 
-def _every_directory(settings: JournalSettings) -> list[Path]:
+def every_place(settings: JournalSettings) -> list[Path]:
     """Return these directories, and those of the default namespace."""
     directories = places(settings)
     return directories if settings.namespace is None else directories + places(replace(settings, namespace=None))
 
 
-def identities(settings: JournalSettings) -> list[tuple[int, int]]:
-    """Return the device and inode of each of these directories that is there."""
-    states = [directory.stat() for directory in _every_directory(settings) if directory.is_dir()]
+def identities(directories: Iterable[Path]) -> list[tuple[int, int]]:
+    """Return the device and inode of each of some directories that is there."""
+    states = [directory.stat() for directory in directories if directory.is_dir()]
     return [(state.st_dev, state.st_ino) for state in states]

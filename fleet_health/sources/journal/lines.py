@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.model.coverage import LEFT_OUT, Gap, Share
+from fleet_health.model.coverage import Share
 from fleet_health.parsing.receiver_log import LogParser
 
 if TYPE_CHECKING:
@@ -13,17 +13,11 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
     from fleet_health.parsing.receiver_log import LogObservation
-    from fleet_health.sources.journal.reader import JournalReader
 
 
 def log_parser(settings: JournalSettings) -> LogParser:
     """Make the parser that a receiver's settings ask for."""
     return LogParser(settings.response, settings.unstamped_marker, settings.unstamped_host)
-
-
-def left_out_gaps(reader: JournalReader) -> list[Gap]:
-    """Return what the files hold that libsystemd does not read."""
-    return [Gap(one.since, one.until, LEFT_OUT) for one in reader.left_out]
 
 
 def share_of(parser: LogParser, missed_before: int, observations: Sequence[LogObservation]) -> Share:

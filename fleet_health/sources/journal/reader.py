@@ -33,20 +33,21 @@ from typing import TYPE_CHECKING, Any
 
 from systemd import journal
 
-from fleet_health.errors import SourceFailing, SourceRefused, SourceUnavailable
+from fleet_health.errors import SourceFailing, SourceUnavailable
 from fleet_health.model.host_globs import is_plain
 from fleet_health.model.unit_states import UnitMessage, UnitStates
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
 from fleet_health.sources.journal.directories import (
+    every_place,
     identities,
     places,
     places_changed_at,
     refuse_unreadable,
     unreadable_files,
 )
-from fleet_health.sources.journal.files import LeftOutFile, left_out_files
+from fleet_health.sources.journal.files import LeftOutFile, left_out_files, refuse_current
 from fleet_health.sources.journal.known_units import alias_of, is_known_unit
 from fleet_health.sources.journal.matches import (
     instances,
@@ -62,10 +63,12 @@ from fleet_health.sources.journal.matches import (
 from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
+    from fleet_health.sources.journal.files import File
 
 # What is read between two calls of `process()`.
 _BATCH = 1_024
@@ -90,6 +93,10 @@ _BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMa
 class JournalReader:
     """Reads the lines of the receiver's units, and the service managers' messages about these units.
 
+    Args:
+        settings: Which journal, and which units.
+        files: The only files to read, as long as they are there; None for all of the journal, also what is added.
+
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
         active: Those of several units of which `find_instances` found lines.
@@ -103,12 +110,14 @@ class JournalReader:
 
     """
 
-    def __init__(self, settings: JournalSettings) -> None:
+    def __init__(self, settings: JournalSettings, files: Sequence[File] | None = None) -> None:
         self._settings = settings
-        refuse_unreadable(settings)
+        self._files = files
+        if files is None:
+            refuse_unreadable(settings)
         try:
-            self._places = identities(settings)
-            self._reader: Any = _opened(settings)
+            self._places = self._identities()
+            self._reader: Any = _opened(settings) if files is None else _opened_files([file.path for file in files])
         except OSError as error:
             raise _unavailable(error) from error
         try:
@@ -123,7 +132,7 @@ class JournalReader:
         self._match_lines()
         self._listed_at = places_changed_at(settings)
         try:
-            self.left_out = self._left_out()
+            self.left_out = [] if files is not None else refuse_current(self._not_opened())
         except SourceUnavailable:
             self.close()
             raise
@@ -132,6 +141,38 @@ class JournalReader:
         """Read the lines of these units, too, from the place that is set next."""
         self.units.update(units)
         self._match_lines()
+
+    def values_of(self, field: str) -> set[str]:
+        """Look up every value that a field has in the whole journal."""
+        try:
+            return set(map(str, self._reader.query_unique(field)))
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def latest_entries(
+        self, fields: Iterable[str], since: Instant, limit: int, wanted: Iterable[str] = ()
+    ) -> list[tuple[bytes, dict[str, str]]]:
+        """Read the latest entries that have some fields, back to an instant, the latest first; leaves the place unset.
+
+        Returns:
+            Each entry's message, with what the wanted fields hold of those that it has.
+
+        """
+        found: list[tuple[bytes, dict[str, str]]] = []
+        try:
+            self._match(fields)
+            self._reader.seek_tail()
+            while len(found) < limit and self._reader._previous():  # noqa: SLF001
+                message, at = self._entry()
+                if at < since:
+                    break
+                if message is not None:
+                    found.append((message, {name: self._text(name) for name in wanted if self._has(name)}))
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+        return found
 
     def find_instances(self, since: Instant) -> None:
         """Look up which units have lines from an instant on, and add the instances of globs that have or that run.
@@ -200,17 +241,6 @@ class JournalReader:
                 os.close(one)
         return descriptor
 
-    def _left_out(self) -> list[LeftOutFile]:
-        """Return the archived files that libsystemd leaves out; SourceRefused if it does so with a current one."""
-        found = self._not_opened()
-        for one in found:
-            if one.is_current:
-                raise SourceRefused(
-                    f"{one.path}: libsystemd does not read this file (incompatible flags {one.incompatible_flags:#x});"
-                    " `journalctl --header` shows why: upgrade libsystemd0 to the version of journald, and restart"
-                )
-        return found
-
     def _not_opened(self) -> list[LeftOutFile]:
         directories = places(self._settings)
         if not left_out_files(directories):
@@ -221,8 +251,10 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            if self.fd is None or self._places != identities(self._settings) or unreadable_files(self._settings):
+            if self.fd is None or self._places != self._identities() or unreadable_files(self._settings):
                 return True
+            if self._files is not None:
+                return False  # of others, whoever has opened this reader must hear
             changed_at = places_changed_at(self._settings)
             if changed_at == self._listed_at:
                 return False
@@ -230,6 +262,12 @@ class JournalReader:
             return self._not_opened() != self.left_out
         except (OSError, SourceUnavailable):
             return True  # opened anew, it will be said what is wrong
+
+    def _identities(self) -> list[tuple[int, int]]:
+        """Return the device and inode of each of the directories that its files are in."""
+        if self._files is None:
+            return identities(every_place(self._settings))
+        return identities(sorted({file.path.parent for file in self._files}))
 
     def seek(self, since: Instant) -> None:
         """Go before the first entry with `t >= since`."""
@@ -260,6 +298,7 @@ class JournalReader:
         get_next = reader._next  # noqa: SLF001
         since_process = 0
         try:
+            reader.process()  # what was read meanwhile may have been another machine's, for long
             while self._is_on_unread or get_next():
                 self._is_on_unread = False
                 yield self._entry()
@@ -518,6 +557,16 @@ def _may_come(fields: Iterable[str]) -> bool:
     """Return whether entries with some fields may still come, for they name a unit that systemd knows."""
     units = (value for field, _, value in (one.partition("=") for one in fields) if field == "_SYSTEMD_UNIT")
     return any(map(is_known_unit, units))
+
+
+def _opened_files(files: Sequence[Path]) -> Any:
+    while True:
+        try:
+            return journal.Reader(files=[str(file) for file in files])
+        except FileNotFoundError:  # renamed or deleted since it was listed
+            files = [file for file in files if file.exists()]
+            if not files:  # systemd-python does not know what to do with none
+                raise
 
 
 def _unavailable(error: OSError) -> SourceUnavailable:
