@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from fleet_health.alerting.alert import Notice  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
@@ -86,6 +87,7 @@ class SavedState(SavedReceiver):
             access of `/b%C3%BCro/` was by a host of that name, escaped once more.
         skips: From when to when time was skipped, because the clock was set ahead.
         shutdowns: From when to when the machine was off or asleep.
+        notices: The notices of late, which the alert log need not have.
 
     """
 
@@ -98,6 +100,7 @@ class SavedState(SavedReceiver):
     are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
+    notices: list[Notice] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -131,10 +134,11 @@ def state_to_save(
     history: History,
     *,
     ahead_rows: Mapping[str, list[AheadRow]],
+    notices: Sequence[Notice] = (),
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
-    state.are_urls_undone = True
+    state.are_urls_undone, state.notices = True, list(notices)
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state

@@ -142,6 +142,7 @@ class Evaluator:
             outcome = await self._decide(evaluation)
             self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
             alerts = await self._with_evidence(outcome.alerts)
+            self._delivery.publication.note(outcome.notices, now)
             async with self._intake.held() as fleet:
                 state = await self._snapshot(fleet)
             if self._are_notices_recorded:
@@ -251,11 +252,11 @@ class Evaluator:
         suppressions = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
             outcome = self._engine.decide(evaluation, suppressions)
-            await self._silencing.look(self._incidents.open, now)
+            await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
         # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
         later = await self._silencing.match(pairs, self.clock_state.latest_at)
-        return self._engine.decide(evaluation, lambda *pair: suppressions(*pair) or later(*pair))
+        return self._engine.decide(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
         """Add the evidence, as far as it can be had: an alert must not wait for a disk, nor fail for what adorns it."""

@@ -91,11 +91,12 @@ class JournalReader:
     Args:
         settings: Which journal, and which units.
         files: The only files to read, as long as they are there; None for all of the journal, also what is added.
+        is_watching: Whether to have a descriptor. Who reads certain files can do without.
 
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
         active: Those of several units of which `find_instances` found lines.
-        fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
+        fd: Readable when the journal's files have changed; None if there is no inotify instance for it.
         unread: Why the entry read last gave no message.
         rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
         left_out: The files, of those that are not written to any more, that libsystemd does not read.
@@ -105,7 +106,9 @@ class JournalReader:
 
     """
 
-    def __init__(self, settings: JournalSettings, files: Sequence[File] | None = None) -> None:
+    def __init__(
+        self, settings: JournalSettings, files: Sequence[File] | None = None, *, is_watching: bool = True
+    ) -> None:
         self._settings = settings
         self._files = files
         if files is None:
@@ -116,7 +119,7 @@ class JournalReader:
         except OSError as error:
             raise _unavailable(error) from error
         try:
-            self.fd = self._descriptor()
+            self.fd = self._descriptor(is_watching=is_watching)
         except OSError as error:
             self.close()  # a traceback would keep it, and its files, open
             raise _unavailable(error) from error
@@ -136,6 +139,38 @@ class JournalReader:
         """Read the lines of these units, too, from the place that is set next."""
         self.units.update(units)
         self._match_lines()
+
+    def values_of(self, field: str) -> set[str]:
+        """Look up every value that a field has in the whole journal."""
+        try:
+            return set(map(str, self._reader.query_unique(field)))
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def latest_entries(
+        self, fields: Iterable[str], since: Instant, limit: int, wanted: Iterable[str] = ()
+    ) -> list[tuple[bytes, dict[str, str]]]:
+        """Read the latest entries that have some fields, back to an instant, the latest first; leaves the place unset.
+
+        Returns:
+            Each entry's message, with what the wanted fields hold of those that it has.
+
+        """
+        found: list[tuple[bytes, dict[str, str]]] = []
+        try:
+            self._match(fields)
+            self._reader.seek_tail()
+            while len(found) < limit and self._reader._previous():  # noqa: SLF001
+                message, at = self._entry()
+                if at < since:
+                    break
+                if message is not None:
+                    found.append((message, {name: self._text(name) for name in wanted if self._has(name)}))
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+        return found
 
     def find_instances(self, since: Instant) -> None:
         """Look up which units have lines from an instant on, and add the instances of globs that have or that run.
@@ -186,13 +221,14 @@ class JournalReader:
                 self._reader.add_disjunction()
             self._reader.add_match(*fields)
 
-    def _descriptor(self) -> int | None:
-        try:
-            descriptor: int | None = self._reader.fileno()
-        except OSError as error:
-            if error.errno != errno.EMFILE:
-                raise
-            descriptor = None
+    def _descriptor(self, *, is_watching: bool) -> int | None:
+        descriptor: int | None = None
+        if is_watching:
+            try:
+                descriptor = self._reader.fileno()
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
         # A journal file for which there was no descriptor libsystemd has left out without a word. Those with which it
         # went through the directories are free again, so one that is free now does not tell: there must be some.
         spare: list[int] = []
@@ -214,10 +250,12 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            if self.fd is None or self._places != self._identities() or unreadable_files(self._settings):
+            if self._places != self._identities() or unreadable_files(self._settings):
                 return True
             if self._files is not None:
                 return False  # of others, whoever has opened this reader must hear
+            if self.fd is None:
+                return True
             changed_at = places_changed_at(self._settings)
             if changed_at == self._listed_at:
                 return False
