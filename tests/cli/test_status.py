@@ -471,8 +471,9 @@ def test_who_may_not_ask_is_told_so() -> None:
             listener.listen()
             os.chown(directory, 0, grp.getgrnam("daemon").gr_gid)
             directory.chmod(0o750)
+            imports = "import argparse, encodings.utf_8_sig, gettext, grp, locale, os, pwd, shutil, sys, tomllib"
             code = (
-                "import os, sys; from fleet_health.cli.commands import explain, reload, status;"
+                "import fleet_health.cli.render.nagios; from fleet_health.cli.commands import explain, reload, status;"
                 "from fleet_health.__main__ import main; os.setgroups([]); os.setresgid(*[65534] * 3);"
                 "os.setresuid(*[65534] * 3); sys.exit(main(sys.argv[1:]))"
             )
@@ -481,7 +482,7 @@ def test_who_may_not_ask_is_told_so() -> None:
                     [
                         sys.executable,
                         "-c",
-                        f"import argparse, encodings.utf_8_sig, gettext, grp, locale, pwd, shutil, tomllib, fleet_health.cli.render.nagios; {code}",
+                        f"{imports}; {code}",
                         *arguments,
                     ],
                     capture_output=True,
