@@ -20,12 +20,13 @@ from fleet_health.model.words import plural
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_SILENCE = "Silence {id} of {hosts} ({symptom:or every symptom}), by {author}: {reason},"
+_SILENCE = 'Silence {id} of {hosts} ({symptom:or every symptom}), by {author} for "{reason}",'
 
 SENTENCES: Mapping[str, str] = {
     # The service itself.
     "ready": "Ready: {sources}.",
     "stopping": "Stopping: the last alerts are being written.",
+    "service failed": "The service failed, and ends: {error}.",
     "stopped with alerts not written": "Stopped with alerts that are not in the alert log: {reason}.",
     "evaluated": "Evaluated the fleet: {findings:finding}, {new_alerts:new alert}, {ended:incident} ended"
     "{not_evaluated:if ; not evaluated: }.",
@@ -42,7 +43,7 @@ SENTENCES: Mapping[str, str] = {
     "pattern can be forged by a client": "{warning}. {remedy}",
     # The sources.
     "source catching up": "The {source} is being read up to the present.",
-    "source caught up": "The {source} was read up to the present: {read:entry}{rejected:if , rejected: }.",
+    "source caught up": "The {source} was read up to the present: {read:line}{rejected:if , rejected: }.",
     "source not available": "The {source} is not available ({state}): {reason}.",
     "index changed": "The index {path} was {change}.",
     "rotated index not read": "A rotated file of the index was not read: {file}: {reason}.",
