@@ -50,6 +50,7 @@ SENTENCES: Mapping[str, str] = {
     "inotify not available, polling every 2 s": "inotify is not available, the index is polled every 2 s: {reason}.",
     "inotify instances used up (fs.inotify.max_user_instances), polling the journal": "All inotify instances are in use"
     " (fs.inotify.max_user_instances), the journal is polled.",
+    "receiver not found in the journal": "The {source} has nothing of the receiver: {reason}.",
     "gap in the journal": "The journal has a gap from {since} to {until}: {reason}.",
     "gaps in the journal, symptoms not ruled out": "The journal has gaps, so symptoms are not ruled out; hosts"
     " concerned: {hosts}.",
