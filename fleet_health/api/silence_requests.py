@@ -26,6 +26,7 @@ from fleet_health.api.requests import RequestError
 from fleet_health.api.unknown_names import unknown_warning
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.files.hanging_calls import call_at
+from fleet_health.model.host_globs import is_plain
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.subject import subject_glob
 from fleet_health.parsing.timestamp import TimeError, parse_time
@@ -109,7 +110,8 @@ class SilenceRequests:
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
         if not ended:
-            raise RequestError(none_named(what))
+            known = self._silencing.silences
+            raise RequestError(none_named(what, () if known is None else known.all, clock.now()))
         for one in ended:
             self._silencing.log_ended(one)
         return {"silence": ended[0].row(), "silences": [one.row() for one in ended]}
@@ -177,8 +179,14 @@ def acknowledging(
     return silence, covered
 
 
-def none_named(what: str) -> str:
-    """Return that there is no silence to end, and how to find those that there are."""
+def none_named(what: str, silences: Sequence[Silence], now: Instant) -> str:
+    """Return that there is no silence to end, and how to find those that there are; for a host, what else covers it."""
+    wider = [one for one in Silences(silences).about(what) if one.ends_at > now] if is_plain(what) else []
+    if wider:
+        named = ", ".join(f"{one.id} ({one.hosts})" for one in wider[:3])
+        return printable(
+            f"there is no silence of just {what}, and {named} covers other hosts as well; end that by its ID"
+        )
     return f"there is no silence {printable(what)}; `silence list` shows them"
 
 
