@@ -171,6 +171,7 @@ class _Silences:
             answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
         except NoAnswerError as error:
             return self._written(error, lambda: self._add(request))
+        _warn(answer["warning"])
         return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
 
     def end(self, what: str) -> list[Silence]:
@@ -213,6 +214,11 @@ class _Silences:
             if isinstance(unavailable.__cause__, PermissionError):
                 raise error from unavailable
             raise
+
+
+def _warn(warning: str) -> None:
+    if warning:
+        print(f"warning: {printable(warning)}", file=sys.stderr)  # noqa: T201
 
 
 def _add(silences: _Silences, options: argparse.Namespace) -> int:
