@@ -113,6 +113,8 @@ def test_manual_and_completion(installed: Service) -> None:
     for page in ("fleet-health", "fleet-health-config"):
         # Debian has a link to share/man there, and man may go by that.
         assert machine.run("man", "--where", page).stdout.startswith(("/usr/local/share/man/man", "/usr/local/man/man"))
+        assert page in machine.run("whatis", page).stdout
+    assert "fleet-health (1)" in machine.run("apropos", "hosts", "fleet").stdout
     assert loaded.endswith(" fleet-health\n")
     assert machine.path("/usr/local/share/zsh/site-functions/_fleet-health").read_text().startswith("#compdef")
 
