@@ -169,7 +169,7 @@ def test_purge_leaves_nothing_behind(shown: dict[Path, str]) -> None:
         said = service.install("--uninstall", "--purge")
 
         assert {"/usr/local/share/man/man5/fleet-health-config.5", "/usr/local/bin/fleet-health"} <= installed
-        assert "of which these users were members: anna" in said
+        assert "these users were members of the group fleet-health: anna" in said
         after = everything(machine)
         assert sorted(after - before) == []
         assert sorted(before - after) == []
