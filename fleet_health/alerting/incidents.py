@@ -31,10 +31,11 @@ from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.dedup_keys import DedupKeys
+from fleet_health.alerting.ended import EndedIncidents
 from fleet_health.alerting.flapping import Flapping
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.inhibition import Inhibition
-from fleet_health.alerting.lifecycle import NOTHING, Action, Decision, Fact, Reason, row_of
+from fleet_health.alerting.lifecycle import NOTHING, Action, Decision, Fact, Reason, State, row_of
 from fleet_health.alerting.scope import Scope
 from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors import receiver_down, silent, too_many_hosts, unknown_hosts
@@ -59,6 +60,8 @@ _UNWATCHED_US = 300 * SECOND_US
 _FORESEEN_US = 32 * 24 * HOUR_US
 
 _ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action.RESOLVE, Action.LOSE})
+# Of what ended, and nothing more will be notified.
+_FINAL = frozenset({Reason.RECOVERED, Reason.FLAPPING, Reason.FORGOTTEN})
 _BY_OPERATOR = frozenset({Reason.SILENCED, Reason.ACKNOWLEDGED, Reason.MUTED})
 _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
 
@@ -109,6 +112,8 @@ class Incidents:
         """Whether the clock was behind or set at the latest evaluation: then nobody knows what is missing."""
         self._resolved: dict[Pair, Instant] = {}
         """When the resolution of an incident was notified, of late."""
+        self.ended = EndedIncidents()
+        """What was notified, and has ended of late."""
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
         self._dedup_keys = DedupKeys()
@@ -144,8 +149,8 @@ class Incidents:
                 self._flapping.notified_hosts.add(host)
             return
         if status == RESOLVED:
-            self.open.pop(pair, None)
-            self._unresolved.pop(pair, None)
+            over = [one for one in (self.open.pop(pair, None), self._unresolved.pop(pair, None)) if one is not None]
+            self.ended.add(((one, State.RESOLVED) for one in over), detected_at)
             return
         incident = self.open.setdefault(pair, Incident(host, symptom, detected_at))
         if status == LOST:
@@ -168,6 +173,7 @@ class Incidents:
             flapping=list(self._flapping.flaps.items()),
             settled=list(self._flapping.settled.items()),
             resolved=list(self._resolved.items()),
+            ended=list(self.ended.all),
             dedup_keys=self._dedup_keys.around(*(at for at in (self.at, self._now) if at is not None)),
         )
 
@@ -179,6 +185,7 @@ class Incidents:
         self._inhibition = Inhibition(dict(snapshot.released))
         self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping), dict(snapshot.settled))
         self._resolved = dict(snapshot.resolved)
+        self.ended = EndedIncidents(snapshot.ended)
         self._dedup_keys = DedupKeys(snapshot.dedup_keys)
         for incident in self.open.values():
             if incident.last_notified_at is not None:
@@ -240,7 +247,9 @@ class Incidents:
         causes = self._causes()
         decisions = [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
         alerts += [self._alert(decision, now) for decision in decisions if decision.action in _ALERTS]
-        decisions += [self._decide(one, now, None, causes, facts) for one, facts in ends]
+        decided = [self._decide(one, now, None, causes, facts) for one, facts in ends]
+        self.ended.add(((one.incident, one.state) for one in decided if one.reason in _FINAL), now)
+        decisions += decided
         decisions.sort(key=lambda decision: decision.pair)
         alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
         notices = [self._notice(one, now) for one in decisions if one.action in _NOTICES]
@@ -263,6 +272,7 @@ class Incidents:
         other.open = {pair: copy(incident) for pair, incident in self.open.items()}
         other._unresolved = dict(self._unresolved)  # noqa: SLF001 - it is one of us
         other._dedup_keys, other._flapping = self._dedup_keys.copy(), self._flapping.copy()  # noqa: SLF001
+        other.ended = EndedIncidents(self.ended.all)
         other._inhibition, other._resolved = copy(self._inhibition), dict(self._resolved)  # noqa: SLF001
         return other
 
@@ -280,6 +290,11 @@ class Incidents:
             return is_due and not self._dedup_keys.has(pair, at) and not is_suppressed_at(at)
 
         return first_tick_at(now, now + _FORESEEN_US, self._policy.tick_us, is_notified)
+
+    @property
+    def unresolved(self) -> tuple[Incident, ...]:
+        """What is over, and whose resolution is suppressed."""
+        return tuple(self._unresolved.values())
 
     @property
     def anchored(self) -> tuple[str, ...]:
@@ -457,11 +472,12 @@ class Incidents:
 
     def _alert(self, decision: Decision, now: Instant) -> Alert:
         """Return the alert that was decided on, and remember it."""
+        is_repeat = decision.action is Action.REPEAT
         decision.incident.note_notified(now)
         finding = self._found.get(decision.pair) or self._unfound(decision.incident)
         if decision.incident.explains:
             finding = replace(finding, explains=decision.incident.explains)
-        return self._alert_of(finding, now)
+        return replace(self._alert_of(finding, now), is_repeat=is_repeat)
 
     def _unfound(self, incident: Incident) -> Finding:
         """Return what an alert says of an incident that stands, and that no detector finds any more."""
@@ -523,14 +539,16 @@ class Incidents:
         for pair, incident in list(self.open.items()):
             if pair in self._found:
                 continue
-            if _is_moot(incident, evaluation):
+            exchanged_at = evaluation.unproved.get(pair)
+            is_unproved = exchanged_at is not None and incident.opened_at <= exchanged_at
+            if not is_unproved and _is_moot(incident, evaluation):
                 ends.append((self.open.pop(pair), Fact.DROPPED))
                 continue
             if (limits := evaluation.limits.get(pair)) is not None:
                 incident.note_missing(limits, is_continuous=not is_back)
             incident.note_heard(evaluation.heard.get(incident.host))
             is_proved = incident.is_outgrown or incident.is_ended_by(evaluation.signs.get(pair))
-            if pair in evaluation.over and is_proved:
+            if pair in evaluation.over and is_proved and not is_unproved:
                 if incident.recovered_since is None or is_back:  # time that nobody watched proves nothing
                     incident.recovered_since = now
                 incident.recovered_since = min(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,8 +13,9 @@ from aiofiles.os import wrap
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
+from fleet_health.api.incident_list import incidents_document
 from fleet_health.api.overview import Knowledge, source_document, status_document
-from fleet_health.api.preview import preview_document, refused_document
+from fleet_health.api.preview import changed_sources, preview_document, refused_document
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.api.states import STATES, VERSION
@@ -27,6 +29,7 @@ from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
 from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
+from fleet_health.sources.inspection import inspected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,13 +40,19 @@ if TYPE_CHECKING:
     from fleet_health.engine import Engine
     from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
+    from fleet_health.service.delivery import Delivery
     from fleet_health.service.intake import Intake
+    from fleet_health.service.publication import Publication
     from fleet_health.service.silencing import Silencing
     from fleet_health.service.ticker import Evaluator
 
 CONFIGURATION = Path("configuration")
 """The path under which `call_at` counts the calls that read the configuration."""
 
+SOURCES = Path("sources of another configuration")
+"""The same for the calls that look at the sources that another configuration names."""
+
+_PUBLISHED_WITHIN = 15.0
 _GLOBS = 100
 """How many globs a request for hosts may have."""
 
@@ -58,6 +67,7 @@ class Answers:
         evaluator: Evaluator,
         engine: Engine,
         silencing: Silencing,
+        delivery: Delivery,
         counters: Counters,
         settings: Callable[[], Settings],
         problems: Callable[[], Sequence[str]],
@@ -71,6 +81,7 @@ class Answers:
             evaluator: Knows when the next evaluation is, and what the hosts did in the last hours.
             engine: Knows the latest evaluation, and what is open.
             silencing: What is silenced.
+            delivery: Publishes what was notified.
             counters: What the service has done since it started.
             settings: Gives the settings in force.
             problems: Gives what is wrong with the service.
@@ -82,6 +93,7 @@ class Answers:
         self._evaluator = evaluator
         self._engine = engine
         self._silencing = silencing
+        self._delivery = delivery
         self._counters = counters
         self._settings = settings
         self._problems = problems
@@ -116,6 +128,28 @@ class Answers:
             document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
         return {**document, "counters": self._counters.row()}
 
+    @property
+    def publication(self) -> Publication:
+        """What was published, by the evaluation and by the notification."""
+        return self._delivery.publication
+
+    async def incidents(self) -> tuple[int, dict[str, Any]]:
+        """Return the number of the latest published evaluation, and the incidents as it left them.
+
+        Raises:
+            RequestError: There is none yet, or what it notifies takes too long to deliver.
+
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PUBLISHED_WITHIN):
+                while self._evaluator.deciding.locked() or not self._delivery.is_settled:
+                    await self.publication.change.wait()
+        last = self._engine.last
+        if last is None or self._evaluator.deciding.locked():
+            raise RequestError("there is no evaluation yet; try again", 503, {"Retry-After": "1"})
+        number, incidents = self.publication.number, self._engine.incidents.frozen()
+        return number, await wrap(incidents_document)(last, self._engine.decisions, incidents)
+
     async def explanation(self, host: str) -> dict[str, Any]:
         """Return why a host, a receiver or the fleet is evaluated as it is.
 
@@ -149,13 +183,23 @@ class Answers:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
         except PathHangs as error:
             return refused_document([str(error)], clock.now())
+        try:
+            source_problems = await call_at(SOURCES, _source_problems, self._settings(), settings)
+        except PathHangs as error:
+            source_problems = [f"the sources cannot be looked at: {error}"]
         await self._silencing.refresh(clock.now())
         async with self._intake.held() as fleet:
             now = clock.now()
             incidents = self._engine.incidents.frozen()
             suppressions = self._silencing.muter(now, settings.mute_windows)
             return await wrap(preview_document)(
-                self._settings(), settings, now, fleet=fleet, incidents=incidents, suppressions=suppressions
+                self._settings(),
+                settings,
+                now,
+                fleet=fleet,
+                incidents=incidents,
+                suppressions=suppressions,
+                source_problems=source_problems,
             )
 
     def reload(self, uid: int | None) -> dict[str, Any]:
@@ -224,6 +268,15 @@ class Answers:
             silences=self._silencing.silences or Silences(),
             history=self._evaluator.history.snapshot,
         )
+
+
+def _source_problems(old: Settings, new: Settings) -> list[str]:
+    """Return what is wrong with the sources that other settings name and these do not."""
+    found = []
+    for receiver in changed_sources(old, new):
+        of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
+        found += [of_receiver + problem for problem in inspected(receiver, clock.now()).of_service]
+    return found
 
 
 def _globs(wanted: Sequence[str]) -> HostGlobs:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from fleet_health.alerting.alert import Notice  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
@@ -20,7 +21,7 @@ from fleet_health.model.places import LeftOut
 from fleet_health.model.row_dates import AheadRow, RowDates
 from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
-from fleet_health.service.intake import KnownSources
+from fleet_health.service.intake import KnownSources, identities_of
 from fleet_health.service.restoring import examined, with_present_names
 from fleet_health.sources.state import no_later_than_written
 
@@ -85,7 +86,10 @@ class SavedState(SavedReceiver):
         are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
             access of `/b%C3%BCro/` was by a host of that name, escaped once more.
         skips: From when to when time was skipped, because the clock was set ahead.
+        identities: Which sources of each kind were read; empty if that is not known.
+        exchanged: Since when another source of a kind is read in the place of one.
         shutdowns: From when to when the machine was off or asleep.
+        notices: The notices of late, which the alert log need not have.
 
     """
 
@@ -98,6 +102,9 @@ class SavedState(SavedReceiver):
     are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
+    identities: dict[str, list[str]] = {}
+    exchanged: dict[str, Instant] = {}
+    notices: list[Notice] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -109,6 +116,7 @@ class SavedState(SavedReceiver):
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Give an intake that has not read anything yet what is known of its sources."""
+        intake.known_identities, intake.fleet.exchanged = self.identities, dict(self.exchanged)
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         intake.known = {one.name: self.known_of(one) for one in receivers}
         if any(self._saved_of(one).is_of(one) for one in receivers):
@@ -131,10 +139,13 @@ def state_to_save(
     history: History,
     *,
     ahead_rows: Mapping[str, list[AheadRow]],
+    notices: Sequence[Notice] = (),
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
-    state.are_urls_undone = True
+    state.are_urls_undone, state.notices = True, list(notices)
+    state.identities = {kind: sorted(found) for kind, found in identities_of(receivers).items()}
+    state.exchanged = dict(intake.fleet.exchanged)
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state

@@ -124,6 +124,7 @@ class Evaluator:
         now, is_stepped = await self._read_sources()
         self._pulse.beat(_STRIDE)
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
+        self._intake.note_unmatched(now)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None
@@ -142,6 +143,7 @@ class Evaluator:
             outcome = await self._decide(evaluation)
             self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
             alerts = await self._with_evidence(outcome.alerts)
+            self._delivery.publication.note(outcome.notices, now)
             async with self._intake.held() as fleet:
                 state = await self._snapshot(fleet)
             if self._are_notices_recorded:

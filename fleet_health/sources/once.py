@@ -234,6 +234,7 @@ def read_journal(
         share=share,
         void_since=since if is_void else None,
         quiet_since=last_at,
+        read_since=since,
     )
     return JournalPast(rejections, coverage, last_at)
 

@@ -27,6 +27,8 @@ from __future__ import annotations
 import errno
 import os
 import time
+from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from systemd import journal
@@ -46,12 +48,15 @@ from fleet_health.sources.journal.directories import (
     unreadable_files,
 )
 from fleet_health.sources.journal.files import LeftOutFile, left_out_files, refuse_current
+from fleet_health.sources.journal.known_units import alias_of, is_known_unit
 from fleet_health.sources.journal.matches import (
     instances,
     line_matches,
     matches_about,
     matches_about_each,
+    of_units,
     plain_units,
+    unit_field,
     unit_matches,
     watched_units,
 )
@@ -91,11 +96,12 @@ class JournalReader:
     Args:
         settings: Which journal, and which units.
         files: The only files to read, as long as they are there; None for all of the journal, also what is added.
+        is_watching: Whether to have a descriptor. Who reads certain files can do without.
 
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
         active: Those of several units of which `find_instances` found lines.
-        fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
+        fd: Readable when the journal's files have changed; None if there is no inotify instance for it.
         unread: Why the entry read last gave no message.
         rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
         left_out: The files, of those that are not written to any more, that libsystemd does not read.
@@ -105,7 +111,9 @@ class JournalReader:
 
     """
 
-    def __init__(self, settings: JournalSettings, files: Sequence[File] | None = None) -> None:
+    def __init__(
+        self, settings: JournalSettings, files: Sequence[File] | None = None, *, is_watching: bool = True
+    ) -> None:
         self._settings = settings
         self._files = files
         if files is None:
@@ -116,7 +124,7 @@ class JournalReader:
         except OSError as error:
             raise _unavailable(error) from error
         try:
-            self.fd = self._descriptor()
+            self.fd = self._descriptor(is_watching=is_watching)
         except OSError as error:
             self.close()  # a traceback would keep it, and its files, open
             raise _unavailable(error) from error
@@ -218,13 +226,14 @@ class JournalReader:
                 self._reader.add_disjunction()
             self._reader.add_match(*fields)
 
-    def _descriptor(self) -> int | None:
-        try:
-            descriptor: int | None = self._reader.fileno()
-        except OSError as error:
-            if error.errno != errno.EMFILE:
-                raise
-            descriptor = None
+    def _descriptor(self, *, is_watching: bool) -> int | None:
+        descriptor: int | None = None
+        if is_watching:
+            try:
+                descriptor = self._reader.fileno()
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
         # A journal file for which there was no descriptor libsystemd has left out without a word. Those with which it
         # went through the directories are free again, so one that is free now does not tell: there must be some.
         spare: list[int] = []
@@ -246,10 +255,12 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            if self.fd is None or self._places != self._identities() or unreadable_files(self._settings):
+            if self._places != self._identities() or unreadable_files(self._settings):
                 return True
             if self._files is not None:
                 return False  # of others, whoever has opened this reader must hear
+            if self.fd is None:
+                return True
             changed_at = places_changed_at(self._settings)
             if changed_at == self._listed_at:
                 return False
@@ -465,6 +476,45 @@ class JournalReader:
         finally:
             self._match_lines()
 
+    def unheard(self) -> list[str]:
+        """Return in a sentence each of what is configured that no entry of the journal is of. Leaves the place unset.
+
+        A unit that this machine's systemd knows may just not have run yet, so it is left out.
+        """
+        settings = self._settings
+        is_local = settings.directory is None
+        try:
+            unheard = [unit for unit in settings.units if not self._is_heard_of(unit)]
+            sentences = [
+                _unheard_unit(unit, is_local=is_local)
+                for unit in unheard
+                if not (is_local and is_known_unit(unit) and alias_of(unit) is None)
+            ]
+            if settings.units and len(unheard) == len(settings.units):
+                return sentences  # whether the rest matches cannot be told
+            return sentences + [
+                f"no entry of the journal{of_units(settings)} has {' and '.join(fields)}; see `journal.match`"
+                for fields in settings.match
+                if not any(map(self._is_any, line_matches(replace(settings, match=(fields,)), self.units)))
+                and not (is_local and _may_come(fields))
+            ]
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+
+    def _is_heard_of(self, unit: str) -> bool:
+        """Return whether there is an entry of a unit, or of any that a glob matches, or systemd's word about it."""
+        if not is_plain(unit):
+            fields = ("_SYSTEMD_UNIT", "UNIT")
+            return any(fnmatchcase(str(one), unit) for name in fields for one in self._reader.query_unique(name))
+        return any(self._is_any(fields) for fields in ([unit_field(unit)], matches_about(unit, RUNNING_BY_ID)))
+
+    def _is_any(self, fields: Iterable[str]) -> bool:
+        self._match(fields)
+        self._reader.seek_head()
+        return bool(self._reader._next())  # noqa: SLF001
+
     def cursor(self) -> str:
         """Name the entry read last; there must be one."""
         try:
@@ -499,6 +549,20 @@ def _opened(settings: JournalSettings) -> Any:
         # What the service manager logs about a unit is in the default namespace, wherever the unit logs.
         return journal.Reader(flags=_LOCAL_ONLY | _WITH_DEFAULT_NAMESPACE, namespace=settings.namespace)
     return journal.Reader()
+
+
+def _unheard_unit(unit: str, *, is_local: bool) -> str:
+    if is_local and (real := alias_of(unit)) is not None:
+        return f"{unit}: systemd knows it as {real}, and so does the journal; see `journal.unit`"
+    systemd = ", and systemd does not know it" if is_local else ""
+    what = "it" if is_plain(unit) else "any such unit"
+    return f"{unit}: the journal has no entry of {what}{systemd}; see `journal.unit`"
+
+
+def _may_come(fields: Iterable[str]) -> bool:
+    """Return whether entries with some fields may still come, for they name a unit that systemd knows."""
+    units = (value for field, _, value in (one.partition("=") for one in fields) if field == "_SYSTEMD_UNIT")
+    return any(map(is_known_unit, units))
 
 
 def _opened_files(files: Sequence[Path]) -> Any:
