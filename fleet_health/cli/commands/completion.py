@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _CANNOT_START = 2
 _FUNCTIONS = {
     "HOST": shell_names.HOSTS,
+    "HOST|FILE": shell_names.HOSTS,
     "HOST-GLOB": shell_names.HOSTS,
     "HOST-GLOB|list|expire": shell_names.SILENCED,
     "ID|HOST-GLOB": shell_names.SILENCES,
