@@ -643,6 +643,6 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
         (404, "no host wel is known; did you mean well?"),
         (400, "expected a path in UTF-8"),
         (400, "expected a body that is a JSON object"),
-        (400, "there is no silence none; `silence list` shows them"),
+        (404, "there is no silence none; `silence list` shows them"),
         (400, "expected `dry_run` to be true or false"),
     ]

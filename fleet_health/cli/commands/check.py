@@ -67,6 +67,8 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
+# Whoever runs it from a timer without a configuration has put it in the place of the script that wrote there.
+_ALERTS_OF_SCRIPT = "/var/lib/cis490/alerts.jsonl"
 _JOURNAL_PATIENCE = 1.0
 # Beside two ticks: a service whose state is older does not evaluate any more.
 _UNWATCHED_US = 300 * SECOND_US
@@ -88,7 +90,9 @@ def add_parser(subparsers: Subparsers) -> None:
     add_common_options(parser)
     add_config_file(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
-    parser.add_argument("--alerts-path", metavar="FILE", help="the alert log")
+    parser.add_argument(
+        "--alerts-path", metavar="FILE", help=f"the alert log; without a configuration file {_ALERTS_OF_SCRIPT}"
+    )
     parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
     parser.add_argument(
         "--lookback-hours", type=_number, metavar="H", help="watch hosts that uploaded so recently (24)"
@@ -240,6 +244,8 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
         ("detectors.unstamped.min_count", "fatal_min_count"),
     ):
         given.append((key, name, getattr(options, name)))
+    if config_path(options) is None and options.alerts_path is None:
+        given.append(("alerts.path", "alerts_path", _ALERTS_OF_SCRIPT))
     if options.journal_directory is not None:
         given.append(("journal.namespace", "journal_directory", ABSENT))
     for key, name, unit in (
