@@ -73,7 +73,7 @@ def test_it_can_be_found_by_what_it_is_about(name: str, pages: Path) -> None:
 
 def test_every_command_and_option_is_explained(pages: Path) -> None:
     """Each command has a part of its own, with all of its arguments and what is said of them."""
-    text = shown(pages / NAMES[0], width=1000)
+    text = shown(pages / NAMES[0], width=2000)
 
     for parser in list(all_parsers(build_parser()))[1:]:
         _, _, rest = text.partition(f"\n   {parser.prog}\n")
