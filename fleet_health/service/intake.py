@@ -107,6 +107,11 @@ class _Sources(Generic[_Follower, _Settings, _Table]):
         """What they were opened for."""
         return {name: source.settings for name, source in self.by_receiver.items()}
 
+    def same(self, receiver: str, settings: _Settings) -> _Source[_Follower, _Settings, _Table] | None:
+        """Return the source of a receiver if it was opened for the same settings; else None."""
+        source = self.by_receiver.get(receiver)
+        return source if source is not None and source.settings == settings else None
+
     @property
     def are_followed(self) -> bool:
         """Whether they have been read to their end, and are followed."""
@@ -425,7 +430,7 @@ class Intake:
         table = sources.table
         if self._index is None:
             newcomers, table.left_out = self.known_newcomers, self.known_left_out
-        elif any(self._index.settings.get(name) == one for name, one in settings.items()):
+        elif any(self._index.same(name, one) for name, one in settings.items()):
             uploads = self.fleet.uploads
             newcomers, table.left_out = uploads.newcomers, uploads.left_out
         # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
@@ -455,18 +460,20 @@ class Intake:
     def _row_dates(self, receiver: str, settings: IndexSettings) -> RowDates:
         """Return what dates the rows of an index, by what is known of it."""
         if self._index is None:
-            return RowDates(self.known[receiver].ahead_rows if receiver in self.known else ())
-        if self._index.settings.get(receiver) == settings:
-            return self._index.by_receiver[receiver].follower.dates.anew()
-        return RowDates()
+            return RowDates(self._saved(receiver).ahead_rows)
+        before = self._index.same(receiver, settings)
+        return RowDates() if before is None else before.follower.dates.anew()
 
     def _known_uploads(self, receiver: str, settings: IndexSettings) -> Mapping[str, Instant]:
         """Return when each host last uploaded to a receiver, as far as it is known by the same index."""
         if self._index is None:
-            return self.known[receiver].uploads if receiver in self.known else {}
-        if self._index.settings.get(receiver) == settings:
-            return dict(self._index.by_receiver[receiver].table.items())
-        return {}
+            return self._saved(receiver).uploads
+        before = self._index.same(receiver, settings)
+        return {} if before is None else dict(before.table.items())
+
+    def _saved(self, receiver: str) -> KnownSources:
+        """Return what was known of the sources of a receiver before this process."""
+        return self.known.get(receiver, KnownSources())
 
     def _open_journal(
         self, settings: Mapping[str, JournalSettings], lookback: Lookback, host_limit: int, ignored: HostGlobs
@@ -474,25 +481,23 @@ class Intake:
         lookback_us = lookback.traffic_us
         sources = _sources(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
         for name, source in sources.by_receiver.items():
-            known = self.known.get(name) if self._journal is None else None
-            is_known = self._journal is not None and self._journal.settings.get(name) == source.settings
-            if known is not None:
-                source.table.unit_history.seen_until = known.journal_seen_until or 0
-            elif is_known:
-                source.table.adopt_unit(self.fleet.of(name).traffic)
+            saved = self._saved(name) if self._journal is None else KnownSources()
+            before = None if self._journal is None else self._journal.same(name, source.settings)
+            if before is not None:
+                source.table.adopt_unit(before.table)
+            elif saved.journal_seen_until is not None:
+                source.table.unit_history.seen_until = saved.journal_seen_until
             follower = JournalFollower(
                 source.settings,
                 receiver=name,
                 lookback_us=lookback_us,
                 deliver=self._unless_held(sources.recorder(source.table, Traffic.record)),
                 clock=self._clock,
-                seen_until=None if known is None else known.journal_seen_until,
+                seen_until=saved.journal_seen_until,
                 # A host's absence is known as far back as its uploads, and so must be when it could not upload.
                 states_us=max(0, lookback.uploads_us - lookback_us),
             )
-            gaps: Sequence[Gap] = () if known is None else known.journal_gaps
-            if is_known:
-                gaps = self._gaps[name]
+            gaps = saved.journal_gaps if before is None else before.follower.state.gaps
             follower.state.gaps = recent(gaps, self._clock() - lookback_us, lookback_us)
             source.follower = self._pulsing(follower, self._journal_pulse)
         return sources

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert import Alert
     from fleet_health.alerting.incidents import Outcome
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.engine import Engine
     from fleet_health.model.counters import Counters
@@ -250,12 +251,18 @@ class Evaluator:
         pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
         suppressions = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
-            outcome = self._engine.decide(evaluation, suppressions)
+            outcome = self._take(evaluation, suppressions)
             await self._silencing.look(self._incidents.open, now)
             return outcome
         # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
         later = await self._silencing.match(pairs, self.clock_state.latest_at)
-        return self._engine.decide(evaluation, lambda *pair: suppressions(*pair) or later(*pair))
+        return self._take(evaluation, lambda *pair: suppressions(*pair) or later(*pair))
+
+    def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:
+        """Decide, and date the tick after this one: whoever is shown the decisions is shown both."""
+        outcome = self._engine.decide(evaluation, suppressions)
+        self.next_at = next_tick_at(evaluation.at, self._engine.rules.policy.tick_us)
+        return outcome
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
         """Add the evidence, as far as it can be had: an alert must not wait for a disk, nor fail for what adorns it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,50 +12,17 @@ import pytest
 from tests.rig.patience import PATIENCE_S, POLL_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.conftest import HangingMount, Service, Site
+    from tests.rig.alert_journal import AlertJournal
 
 
 StartHurried: TypeAlias = "Callable[..., Service]"
 
 
-class Journal:
-    """Stands in for journald: takes what is sent to its socket."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(str(path))
-        self._alerted: list[tuple[str, str]] = []
-
-    @property
-    def alerted(self) -> list[tuple[str, str]]:
-        """The host and symptom of each alert that has come so far, sorted."""
-        try:
-            while True:
-                lines = self._socket.recv(1 << 16).decode("utf-8", "replace").split("\n")
-                fields = dict(line.split("=", 1) for line in lines if "=" in line)
-                if "FLEET_SYMPTOM" in fields:
-                    self._alerted.append((fields["FLEET_HOST"], fields["FLEET_SYMPTOM"]))
-        except BlockingIOError:
-            return sorted(self._alerted)
-
-    def close(self) -> None:
-        """Take no more."""
-        self._socket.close()
-
-
 @pytest.fixture
-def journald(tmp_path: Path) -> Iterator[Journal]:
-    """Take alerts as journald does."""
-    one = Journal(tmp_path / "journald")
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def start_hurried(journald: Journal, start_altered_service: Callable[[Site, str], Service]) -> StartHurried:
+def start_hurried(alert_journal: AlertJournal, start_altered_service: Callable[[Site, str], Service]) -> StartHurried:
     """Start a service that waits a second for a disk, feeds a watchdog, and sends its alerts to `journald`."""
     code = """
 import os
@@ -69,7 +35,7 @@ JournalSink.__init__.__defaults__ = ({path!r},)
 """
 
     def start(site: Site, limit_s: float = 1.0) -> Service:
-        return start_altered_service(site, code.format(limit_s=limit_s, path=str(journald.path)))
+        return start_altered_service(site, code.format(limit_s=limit_s, path=str(alert_journal.path)))
 
     return start
 
@@ -221,7 +187,7 @@ def test_G15_a_reload_leads_away_from_what_hangs(
 
 @pytest.mark.fault("G15", rig="FUSE", says="the disk of alert log, state and silences hangs, later")
 def test_G15_alerts_go_to_the_journal_while_the_disk_of_the_records_hangs(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """Evaluations and watchdog go on; when the disk is back, the alert log gets the alerts, each once."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -231,7 +197,7 @@ def test_G15_alerts_go_to_the_journal_while_the_disk_of_the_records_hangs(
         hanging_mount.hang()
         site.show_all_symptoms()
         site.sync_journal()
-        service.until(lambda: journald.alerted == site.EVERY_ALERT, "the alerts in the journal")
+        service.until(lambda: alert_journal.alerted == site.EVERY_ALERT, "the alerts in the journal")
         service.until(lambda: "the alert log cannot be written" in service.notify.status, "the status")
         until_fed_again(service)
         status = service.notify.status
@@ -241,13 +207,13 @@ def test_G15_alerts_go_to_the_journal_while_the_disk_of_the_records_hangs(
         service.until_evaluated_anew()
 
         assert "silences cannot be used" in status
-        assert journald.alerted == site.EVERY_ALERT
+        assert alert_journal.alerted == site.EVERY_ALERT
         assert service.stop() == 0
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the service is stopped while the disk of the records hangs")
 def test_G15_it_can_be_stopped_while_the_disk_of_the_records_hangs(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """What waits for the alert log is in the journal by then."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -257,16 +223,16 @@ def test_G15_it_can_be_stopped_while_the_disk_of_the_records_hangs(
         hanging_mount.hang()
         site.show_all_symptoms()
         site.sync_journal()
-        service.until(lambda: journald.alerted, "an alert in the journal")
+        service.until(lambda: alert_journal.alerted, "an alert in the journal")
         service.until_evaluated_anew()
 
         assert stop(service, hanging_mount) == 0
-        assert journald.alerted == site.EVERY_ALERT
+        assert alert_journal.alerted == site.EVERY_ALERT
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the service is stopped before it knows that the alert log hangs")
 def test_G15_a_stop_in_the_middle_of_a_write_sends_the_alerts_to_the_journal(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """They wait for the alert log for a moment more, and go to the journal before the end."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -279,12 +245,12 @@ def test_G15_a_stop_in_the_middle_of_a_write_sends_the_alerts_to_the_journal(
 
         assert stop(service, hanging_mount) == 0
         assert service.events("stopped with alerts not written")
-        assert journald.alerted == [("quiet", "silent")]
+        assert alert_journal.alerted == [("quiet", "silent")]
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the disk of alert log, state and silences hangs at the start")
 def test_G15_a_state_that_hangs_at_the_start_is_restored_when_it_is_back(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """Until then alerts go to the journal and the state is left alone; then the service ends, to begin from it."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -299,7 +265,7 @@ def test_G15_a_state_that_hangs_at_the_start_is_restored_when_it_is_back(
     hanging_mount.hang()
     with start_hurried(site) as service, hanging_mount:
         service.until_ready()
-        service.until(lambda: ("quiet-too", "silent") in journald.alerted, "the alert in the journal")
+        service.until(lambda: ("quiet-too", "silent") in alert_journal.alerted, "the alert in the journal")
         service.until_evaluated_anew()
         until_fed_again(service)
         status = service.notify.status
@@ -352,7 +318,7 @@ def assert_taken_over(site: Site, dying: Service, service: Service) -> None:
 
 @pytest.mark.fault("G16", rig="FUSE", says="killed while the disk of the alert log and its lock hangs")
 def test_G16_while_the_lock_itself_hangs_alerts_go_to_the_journal(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """The next one starts all the same; it has the lock, and writes what waits, once the first has ended."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -366,7 +332,7 @@ def test_G16_while_the_lock_itself_hangs_alerts_go_to_the_journal(
         site.sync_journal()
         with start_hurried(site) as service, hanging_mount:
             service.until_ready()
-            service.until(lambda: journald.alerted == site.EVERY_ALERT, "the alerts in the journal")
+            service.until(lambda: alert_journal.alerted == site.EVERY_ALERT, "the alerts in the journal")
             assert dying.process.poll() is None
             hanging_mount.go_on()
             # Its saved state can be read again, so it ends, to begin from it; before that it writes what waits.
