@@ -133,6 +133,7 @@ class Blind(Rule):
             for coverage in fleet.coverage
             if coverage.unseen_since is not None and now - coverage.unseen_since > self._after_us
         }
+        away = frozenset(unseen)
         clock, run = unseen.pop(CLOCK, ""), self._run(fleet, now)
         details, fixes = [], []
         if unseen:
@@ -151,7 +152,16 @@ class Blind(Rule):
             if self._is_void(coverage, fleet, now):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
-        return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
+        begins = [one.unseen_since for one in fleet.coverage if one.source in away and one.unseen_since is not None]
+        begins += [run.since] if run is not None and self._is_lasting(run) else []
+        begins += [one.share.last_at for one in fleet.coverage if self._is_missed(one, now) and one.share.last_at]
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail="; ".join(details),
+            suggested_fix=" ".join(fixes),
+            since=min(begins, default=None),
+        )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Return how well the sources are seen, in each of the ways in which they may not be.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -34,7 +35,7 @@ from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.model.counters import Counters
@@ -66,6 +67,7 @@ class KnownSources:
         journal_seen_until: Up to when the journal was read whole; None if it never was.
         journal_gaps: What of it was never seen.
         uploads: When each host had uploaded last, by the same index.
+        accepted: When uploads of each host were accepted by the journal of which that index has no row.
         ahead_rows: The rows of the same index that were dated ahead, and when each counts.
 
     """
@@ -73,6 +75,7 @@ class KnownSources:
     journal_seen_until: Instant | None = None
     journal_gaps: Sequence[Gap] = ()
     uploads: Mapping[str, Instant] = field(default_factory=dict)
+    accepted: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
     ahead_rows: Sequence[AheadRow] = ()
 
 
@@ -127,8 +130,9 @@ class _Sources(Generic[_Follower, _Settings, _Table]):
         if table is self.table:
             return lambda observations: record(table, observations)
 
-        def record_in_both(observations: Iterable[Any]) -> None:
-            observations = tuple(observations)
+        def record_in_both(observations: Any) -> None:
+            if not isinstance(observations, Mapping):
+                observations = tuple(observations)
             record(self.table, observations)
             record(table, observations)
 
@@ -321,7 +325,8 @@ class Intake:
         self._first = [source.follower.state for source in _all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
         # Whoever is known by the old index stays known until the new one is read.
-        register.uploads = (index.table.last_at, fleet.uploads.last_at)
+        tables = (index.table, fleet.uploads, journal.table.accepted, fleet.traffic.accepted)
+        register.uploads = tuple(table.last_at for table in tables)
         register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
         await self._catch_up(index, journal)
 
@@ -330,7 +335,7 @@ class Intake:
         fleet, sources = self.fleet, _all_of(index, journal)
         old = [source for source in self._sources if source not in sources]
         self._index, self._journal = index, journal
-        index.table.notes_newcomers = True
+        index.table.notes_newcomers = journal.table.accepted.notes_newcomers = True
         fleet.uploads, fleet.traffic = index.table, journal.table
         fleet.receivers = {
             name: Tables(source.table, journal.by_receiver[name].table)
@@ -422,8 +427,7 @@ class Intake:
         def new_table() -> Uploads:
             return Uploads(host_limit, ignored, self.fleet.register)
 
-        now = self._clock()
-        latest = now if self.horizon is None else max(now, self.horizon)
+        latest = self._latest
         known = {name: self._known_uploads(name, one) for name, one in settings.items()}
         sources = _sources(settings, new_table, lookback_us)
         newcomers: Mapping[str, Instant] = {}
@@ -457,6 +461,12 @@ class Intake:
         table.notes_newcomers = table.newest_at() is not None
         return sources
 
+    @property
+    def _latest(self) -> Instant:
+        """The present, or up to when our own records go if that is later."""
+        now = self._clock()
+        return now if self.horizon is None else max(now, self.horizon)
+
     def _row_dates(self, receiver: str, settings: IndexSettings) -> RowDates:
         """Return what dates the rows of an index, by what is known of it."""
         if self._index is None:
@@ -478,11 +488,21 @@ class Intake:
     def _open_journal(
         self, settings: Mapping[str, JournalSettings], lookback: Lookback, host_limit: int, ignored: HostGlobs
     ) -> _JournalSources:
-        lookback_us = lookback.traffic_us
+        lookback_us, latest = lookback.traffic_us, self._latest
         sources = _sources(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
+        if self._journal is not None and any(self._journal.same(name, one) for name, one in settings.items()):
+            table = self.fleet.traffic.accepted
+            sources.table.accepted.newcomers = dict(table.newcomers)
+            sources.table.accepted.left_out = table.left_out
         for name, source in sources.by_receiver.items():
             saved = self._saved(name) if self._journal is None else KnownSources()
             before = None if self._journal is None else self._journal.same(name, source.settings)
+            accepted = saved.accepted
+            if before is not None:
+                accepted = {host: before.table.accepted.latest(host) for host, _ in before.table.accepted.items()}
+            # What is dated ahead comes from a clock that was wrong.
+            accepted = {host: [at for at in instants if at <= latest] for host, instants in accepted.items()}
+            sources.recorder(source.table, Traffic.remember)(accepted)
             if before is not None:
                 source.table.adopt_unit(before.table)
             elif saved.journal_seen_until is not None:

@@ -51,6 +51,7 @@ class SavedReceiver(msgspec.Struct):
         journal_gaps: What of the journal was never seen, as far back as it is looked at.
         index_path: Which index the uploads are from.
         uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
+        accepted: When uploads of each host were accepted by the journal of which the index has no row.
         ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
 
     """
@@ -59,13 +60,14 @@ class SavedReceiver(msgspec.Struct):
     journal_gaps: list[Gap] = []
     index_path: str = ""
     uploads: dict[str, Instant] = {}
+    accepted: dict[str, list[Instant]] = {}
     ahead_rows: list[AheadRow] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
         """Return what is known of a receiver; uploads only if they are from the same index."""
         if not self.is_of(settings):
             return KnownSources(self.journal_seen_until, self.journal_gaps)
-        return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.ahead_rows)
+        return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.accepted, self.ahead_rows)
 
     def is_of(self, settings: ReceiverSettings) -> bool:
         """Return whether it is about the index of a receiver."""
@@ -174,8 +176,11 @@ class Saving:
             msgspec.structs.replace(
                 memory,
                 uploads={} if memory.receivers else dict(uploads.items()),
+                accepted={} if memory.receivers else fleet.without_row(),
                 receivers={
-                    name: msgspec.structs.replace(saved, uploads=dict(fleet.of(name).uploads.items()))
+                    name: msgspec.structs.replace(
+                        saved, uploads=dict(fleet.of(name).uploads.items()), accepted=fleet.of(name).without_row()
+                    )
                     for name, saved in memory.receivers.items()
                 },
                 newcomers=dict(uploads.newcomers),

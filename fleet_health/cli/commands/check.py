@@ -127,8 +127,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         for receiver in settings.receivers:
             if is_live:  # a service that starts goes on from these, too
-                known = memory.known_of(receiver).uploads
-                fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.items() if at <= now])
+                known = memory.known_of(receiver)
+                fleet.record_uploads(
+                    receiver.name, [Upload(host, at) for host, at in known.uploads.items() if at <= now]
+                )
+                accepted = {host: [at for at in ats if at <= now] for host, ats in known.accepted.items()}
+                fleet.record_accepted(receiver.name, accepted)
             dates = memory.row_dates(receiver)
             unread |= _read_index(fleet, receiver, now, rows_since[receiver.name], dates, is_live=is_live)
             newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
