@@ -45,7 +45,7 @@ _SUGGESTED_FIX = (
 )
 _SUGGESTED_FIX_CLOCK = (
     "On the machine where fleet-health runs: set the clock (`timedatectl status`); it goes on by itself. If the clock"
-    " is right and was ahead before: stop fleet-health, move `state.json` out of its state directory, and start it."
+    " is right, and was ahead before, confirm it as root: `touch /run/fleet-health/clock-is-right`."
 )
 
 _FIX_OF_SHARE = {

@@ -180,6 +180,8 @@ class Intake:
         """What a full table had left out; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
+        self.disproved_until: Instant = 0
+        """Up to when entries are dated ahead by a clock that was wrong: whenever they were written, it was not then."""
         self._is_held = False
         self._hold = asyncio.Lock()
         # A reload and a clock that is set may come together, and the later one must go on from what the other opened.
@@ -415,6 +417,14 @@ class Intake:
 
         return deliver
 
+    def _unless_disproved(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
+        def deliver(observations: Any) -> None:
+            if self.disproved_until > (now := self._clock()):
+                observations = [one for one in observations if not now < one.at <= self.disproved_until]
+            record(observations)
+
+        return deliver
+
     def _open_index(
         self,
         settings: Mapping[str, IndexSettings],
@@ -511,7 +521,7 @@ class Intake:
                 source.settings,
                 receiver=name,
                 lookback_us=lookback_us,
-                deliver=self._unless_held(sources.recorder(source.table, Traffic.record)),
+                deliver=self._unless_held(self._unless_disproved(sources.recorder(source.table, Traffic.record))),
                 clock=self._clock,
                 seen_until=saved.journal_seen_until,
                 # A host's absence is known as far back as its uploads, and so must be when it could not upload.

@@ -88,6 +88,7 @@ class SavedState(SavedReceiver):
             access of `/b%C3%BCro/` was by a host of that name, escaped once more.
         skips: From when to when time was skipped, because the clock was set ahead.
         shutdowns: From when to when the machine was off or asleep.
+        disproved_until: Up to when records are dated ahead by a clock that was wrong, as was confirmed; 0 if none is.
 
     """
 
@@ -100,6 +101,7 @@ class SavedState(SavedReceiver):
     are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
+    disproved_until: Instant = 0
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -112,6 +114,7 @@ class SavedState(SavedReceiver):
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Give an intake that has not read anything yet what is known of its sources."""
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
+        intake.disproved_until = self.disproved_until
         intake.known = {one.name: self.known_of(one) for one in receivers}
         if any(self._saved_of(one).is_of(one) for one in receivers):
             intake.known_newcomers = self.newcomers
@@ -136,7 +139,7 @@ def state_to_save(
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
-    state.are_urls_undone = True
+    state.are_urls_undone, state.disproved_until = True, intake.disproved_until
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state

@@ -56,6 +56,7 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         },
         newcomers=_hosts("newcomers", memory.newcomers, notes),
         skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
+        disproved_until=notes.instant("disproved_until", memory.disproved_until) or 0,
         shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )

@@ -13,12 +13,12 @@ from fleet_health.alerting.lifecycle import Action
 from fleet_health.engine import Circumstances
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction
+from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction, credible
 from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.service.clock import ClockState, booted_at, monotonic_us
+from fleet_health.service.clock import STATE_ALONE_US, ClockState, booted_at, monotonic_us
 from fleet_health.service.witness import SAMPLES
 
 if TYPE_CHECKING:
@@ -97,6 +97,8 @@ class Evaluator:
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
+        self.disproved_until: Instant = 0
+        """Up to when records are dated ahead by a clock that was wrong, as was confirmed: they are no evidence."""
         self.deciding = asyncio.Lock()
         """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
         self._are_notices_recorded = False
@@ -215,14 +217,18 @@ class Evaluator:
     async def _look_at_clock(self, now: Instant, *, is_stepped: bool) -> bool:
         """See whether the clock contradicts our own records; return whether everything was read anew for its sake.
 
-        If a time server has confirmed it, the records are wrong: they are dated as if written now.
+        If a time server or root has confirmed it, the records are wrong: they are dated as if written now. So is the
+        saved state if it alone contradicts the clock for long, while rows and entries come that agree with it: absence
+        can be evaluated by a clock that all of these go by, whatever time it is elsewhere.
         """
         was_behind, first_at = self.clock_state.is_behind, self.clock_state.first_at
         found, is_redated = self._contradiction(now), False
-        if found is not None and self._is_synchronized(now):
+        if found is not None and (self._is_synchronized(now) or self._is_state_alone(now)):
             if is_redated := (self._incidents.at or 0) - now > BEHIND_LIMIT_US:
-                _log.warning("state dated ahead of a synchronized clock, dated as of now", reason=str(found))
+                _log.warning("state dated ahead of a confirmed clock, dated as of now", reason=str(found))
                 self._incidents.redate(now)
+            self.disproved_until = max([self.disproved_until, *(at for at in self._others.values() if at is not None)])
+            self._intake.disproved_until = self.disproved_until
             self.records.clear()
             found = None
         self.clock_state.note(found, now, is_set=is_stepped)
@@ -241,8 +247,19 @@ class Evaluator:
         return True
 
     def _contradiction(self, now: Instant) -> Contradiction | None:
-        read = {state.name: state.newest_at for state in self._intake.states}
-        return contradiction({**self.records, **read, SAVED_STATE: self._incidents.at}, now)
+        return contradiction(credible(self._others, self.disproved_until) | {SAVED_STATE: self._incidents.at}, now)
+
+    @property
+    def _others(self) -> dict[str, Instant | None]:
+        """What each record but the saved state goes up to."""
+        return {**self.records, **{state.name: state.newest_at for state in self._intake.states}}
+
+    def _is_state_alone(self, now: Instant) -> bool:
+        """Return whether the saved state alone has contradicted the clock for long, and something came meanwhile."""
+        others = credible(self._others, self.disproved_until)
+        if contradiction(others, now) is not None or self.clock_state.lasting_us < STATE_ALONE_US:
+            return False
+        return any(at is not None and self.clock_state.first_at <= at for at in others.values())
 
     async def _decide(self, evaluation: Evaluation) -> Outcome:
         now = evaluation.at

@@ -23,7 +23,7 @@ from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
-from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
+from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -45,7 +45,7 @@ from fleet_health.sources.once import STATES_BACK_US, read_index, read_journal, 
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState
+    from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -142,11 +143,15 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_CONFIG
     for receiver in settings.receivers:
         newest |= _read_journal(
-            *(fleet, receiver, now, lookback.traffic_us, newest), is_live=is_live, rows_since=rows_since[receiver.name]
+            *(fleet, receiver, now, lookback.traffic_us, newest),
+            is_live=is_live,
+            rows_since=rows_since[receiver.name],
+            disproved_until=memory.disproved_until if is_live else 0,
         )
     behind = None
     if options.now is None:
-        behind = _contradiction(settings, {**newest, SAVED_STATE: memory.incidents.at}, now)
+        others = credible(newest, memory.disproved_until)
+        behind = _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
@@ -200,16 +205,21 @@ def _read_journal(
     *,
     is_live: bool,
     rows_since: Instant,
+    disproved_until: Instant,
 ) -> dict[str, Instant]:
     """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
     source = named("journal", receiver.name)
     until = NEVER if is_live else now  # an entry dated ahead shows that the clock is behind
+
+    def take_in(observations: Iterable[LogObservation | UnitState]) -> None:
+        fleet.record_traffic(receiver.name, [one for one in observations if not now < one.at <= disproved_until])
+
     try:
         journal = read_journal(
             receiver.journal,
             now - lookback_us,
             until,
-            lambda observations: fleet.record_traffic(receiver.name, tuple(observations)),
+            take_in,
             min(rows_since, now - lookback_us),
         )
     except SourceUnavailable as error:
@@ -273,7 +283,7 @@ def _report(rejections: RejectionCount, source: str) -> None:
 
 def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now: Instant) -> Contradiction | None:
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
-    if clock.is_synchronized(now):
+    if clock.is_synchronized(now) or clock.is_confirmed(now, clock.confirmation_beside(settings.control_path)):
         return None
     return contradiction({**newest, ALERT_LOG: newest_alert_at(_alert_log(settings), now)}, now)
 
