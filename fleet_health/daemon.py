@@ -14,6 +14,7 @@ from aiofiles.os import wrap
 
 from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import CONFIGURATION, Answers
+from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
@@ -161,7 +162,7 @@ class Daemon:
             load=load,
             reload=self._reload.set,
         )
-        self._control = ControlSocket(answers)
+        self._control = ControlSocket(Api(answers))
         self._engine.adopt(self._settings.rules())
         self._silencing.switch(self._silencing.file, self._settings.mute_windows)
         self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)

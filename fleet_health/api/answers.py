@@ -1,4 +1,4 @@
-"""What the service answers to the operator's commands."""
+"""What the service knows and does for who asks: each method makes one document."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ from aiofiles.os import wrap
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
-from fleet_health.api.overview import STATES, Knowledge, source_document, status_document
+from fleet_health.api.overview import Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
-from fleet_health.api.server import RequestError
+from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
+from fleet_health.api.states import STATES, VERSION
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, PathHangs, printable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.host_globs import HostGlobs, is_plain
+from fleet_health.model.instant import isoformat
 from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
 from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.suppression import Suppressions
-    from fleet_health.api.server import Answer
     from fleet_health.config.schema import Settings
     from fleet_health.engine import Engine
     from fleet_health.model.counters import Counters
@@ -44,11 +45,11 @@ CONFIGURATION = Path("configuration")
 """The path under which `call_at` counts the calls that read the configuration."""
 
 _GLOBS = 100
-"""How many globs a request for the status may have."""
+"""How many globs a request for hosts may have."""
 
 
 class Answers:
-    """Answers each request by its command. What takes time is done off the loop."""
+    """Makes the documents. What takes time is done off the loop."""
 
     def __init__(
         self,
@@ -85,37 +86,25 @@ class Answers:
         self._settings = settings
         self._problems = problems
         self._load = load
-        self._reload = reload
-        silences = SilenceRequests(silencing, self._known_hosts)
-        self._by_command: dict[str, Answer] = {
-            "status": self._status,
-            "explain": self._explain,
-            "preview": self._preview,
-            "reload": self._take_configuration,
-            "silence": silences.add,
-            "end-silence": silences.end,
-        }
+        self._request_reload = reload
+        self.silences = SilenceRequests(silencing, self._known_hosts)
+        """Makes and ends silences."""
 
-    async def __call__(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Answer a request of a user.
+    async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:
+        """Return how the fleet fares.
+
+        Args:
+            hosts: Names and globs of the hosts to list; none for all.
+            states: The states of the hosts to list; none for all.
+            limit: How many hosts to list at most; None for all.
 
         Raises:
-            RequestError: It is not one that can be answered.
+            RequestError: One of them cannot be.
 
         """
-        command = request.get("command")
-        if not isinstance(command, str) or command not in self._by_command:
-            raise RequestError(f"expected `command` to be one of {', '.join(self._by_command)}, found {command!r}")
-        return await self._by_command[command](request, uid)
-
-    async def _status(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
-        globs = _globs([subject_glob(text) for text in _texts(request, "hosts")])
-        states = frozenset(_texts(request, "states"))
-        if strange := sorted(states - set(STATES)):
-            raise RequestError(f"expected `states` from {', '.join(STATES)}, found {strange[0]!r}")
-        limit = request.get("limit")
-        if limit is not None and (not isinstance(limit, int) or limit < 0):
-            raise RequestError(f"expected `limit` to be a whole number, found {limit!r}")
+        globs = _globs([subject_glob(text) for text in hosts])
+        if strange := sorted(set(states) - set(STATES)):
+            raise RequestError(f"expected `state` to be one of {', '.join(STATES)}, found {strange[0]!r}")
 
         def is_wanted(host: str) -> bool:
             return not globs.globs or globs.matches(host)
@@ -124,13 +113,16 @@ class Answers:
         async with self._intake.held() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
             known = self._knowledge(self._engine.incidents.frozen(), suppressions)
-            document = await wrap(status_document)(known, fleet, is_wanted, states, limit)
+            document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
         return {**document, "counters": self._counters.row()}
 
-    async def _explain(self, request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
-        host = request.get("host")
-        if not isinstance(host, str) or not host:
-            raise RequestError(f"expected `host` to be a host's name, found {host!r}")
+    async def explanation(self, host: str) -> dict[str, Any]:
+        """Return why a host, a receiver or the fleet is evaluated as it is.
+
+        Raises:
+            RequestError: It is not known.
+
+        """
         host = subject_glob(host)
         suppressions = await self._suppressions()
         settings, lookback_us = self._settings(), self._engine.lookback.traffic_us
@@ -141,7 +133,7 @@ class Answers:
             known = self._knowledge(incidents, suppressions)
             document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)
             if not document["is_known"]:
-                raise RequestError(await wrap(_unknown)(host, fleet, known))
+                raise RequestError(await wrap(_unknown)(host, fleet, known), 404)
             about = [Alert(Finding(host, "", "", ""), known.now)]
             about = await wrap(with_evidence)(about, fleet, settings.receivers, lookback_us)
         with suppress(PathHangs):
@@ -149,7 +141,8 @@ class Answers:
         (about_host,) = about
         return {**document, "evidence": about_host.facts()}
 
-    async def _preview(self, _request: Mapping[str, Any], _: int) -> Mapping[str, Any]:
+    async def preview(self) -> dict[str, Any]:
+        """Return what the configuration as it is now would change."""
         try:
             settings = await call_at(CONFIGURATION, self._load)
         except ConfigError as error:
@@ -165,14 +158,45 @@ class Answers:
                 self._settings(), settings, now, fleet=fleet, incidents=incidents, suppressions=suppressions
             )
 
-    async def _take_configuration(self, _request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+    def reload(self, uid: int | None) -> dict[str, Any]:
+        """Have the configuration taken, soon.
+
+        Raises:
+            RequestError: The user may not do so.
+
+        """
         if uid not in {0, os.geteuid()}:
             raise RequestError(
                 f"only root and the service's own user may reload the configuration, found user {uid};"
-                " `fleet-health reload --dry-run` shows what would change"
+                " `fleet-health reload --dry-run` shows what would change",
+                403,
             )
-        self._reload()
+        self._request_reload()
         return {"is_requested": True}
+
+    async def active_silences(self) -> dict[str, Any]:
+        """Return the silences that hold at present."""
+        now = clock.now()
+        await self._silencing.refresh(now)
+        silences = self._silencing.silences or Silences()
+        return {
+            "version": VERSION,
+            "at_wall": isoformat(now),
+            "silences": [silence.row() for silence in silences.all if silence.is_active(now)],
+        }
+
+    def health(self) -> dict[str, Any]:
+        """Return whether evaluations are made: `starting`, `ok`, or `stuck` if the next one is overdue."""
+        now, last, next_at = clock.now(), self._engine.last, self._evaluator.next_at
+        overdue_us = 0 if next_at is None else now - next_at
+        health = "starting" if last is None else "stuck" if overdue_us > 2 * self._settings().tick_us else "ok"
+        return {
+            "version": VERSION,
+            "at_wall": isoformat(now),
+            "health": health,
+            "last_tick_wall": None if last is None else isoformat(last.at),
+            "next_tick_wall": None if next_at is None else isoformat(next_at),
+        }
 
     async def _known_hosts(self) -> Sequence[str]:
         async with self._intake.held() as fleet:
@@ -206,10 +230,10 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
     """Take what hosts are asked for: any number of plain names, but only so many globs, for each costs something."""
     shapes = [glob for glob in wanted if not is_plain(glob)]
     if len(shapes) > _GLOBS:
-        raise RequestError(f"expected up to {_GLOBS} globs in `hosts`, beside plain names, found {len(shapes)}")
+        raise RequestError(f"expected up to {_GLOBS} globs in `host`, beside plain names, found {len(shapes)}")
     for glob in shapes:
         if problem := glob_problem(glob):
-            raise RequestError(f"expected short globs in `hosts`: of {printable(glob)[:80]}, {problem}")
+            raise RequestError(f"expected short globs in `host`: of {printable(glob)[:80]}, {problem}")
     return HostGlobs(tuple(wanted))
 
 
@@ -225,10 +249,3 @@ def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
             f" refused than the {limit} that are counted at a time; if it is yours, name it in `hosts.expected`{hint}"
         )
     return f"no host {printable(host)} is known{hint}"
-
-
-def _texts(request: Mapping[str, Any], key: str) -> list[str]:
-    texts = request.get(key) or []
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise RequestError(f"expected `{key}` to be a list of strings, found something else")
-    return texts

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import Reason
-from fleet_health.api.overview import VERSION, hidden_of, host_document, host_state, incident_document
+from fleet_health.api.overview import hidden_of, host_document, host_state, incident_document
+from fleet_health.api.states import VERSION
 from fleet_health.config.in_force import OFF, in_force
 from fleet_health.detectors import silent, unstamped
 from fleet_health.detectors.evaluation import lookback_of

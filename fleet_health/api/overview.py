@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.alerting.lifecycle import State
+from fleet_health.api.states import STATES, UNKNOWN, VERSION, WELL
 from fleet_health.detectors import fatal_only
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import BIN_US, strip_of
@@ -29,30 +29,6 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
     from fleet_health.sources.state import SourceState
-
-VERSION = 1
-"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
-
-UNKNOWN, WELL = "unknown", "well"
-"""The states of a host without an incident."""
-
-STATES: tuple[str, ...] = (
-    State.FIRING,
-    State.UNCONFIRMED,
-    UNKNOWN,
-    State.INHIBITED,
-    State.SILENCED,
-    State.MUTED,
-    State.FLAPPING,
-    State.PENDING,
-    State.LOST,
-    WELL,
-)
-"""The states of a host, the one of most trouble first; with incidents, it is that of the worst of them.
-
-A host is unknown if it has no incident, and yet the journal has a gap in which it may be in trouble, or some of its
-responses were dropped because more hosts are refused than are counted.
-"""
 
 _RANKS = {state: rank for rank, state in enumerate(STATES)}
 

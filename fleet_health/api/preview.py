@@ -5,9 +5,9 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.api.overview import VERSION
+from fleet_health.api.states import VERSION
+from fleet_health.config.document import LISTS
 from fleet_health.config.in_force import in_force
-from fleet_health.config.schema import LISTS
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine, evaluate_at
 from fleet_health.model.instant import isoformat

@@ -1,9 +1,7 @@
-"""The operator's socket: commands ask the running service by it, a line of JSON each way.
+"""The control socket: where the API is served to whoever may write to it.
 
-A request is an object with `command` and what that command takes; the answer is one object, with `error` if it could
-not be given. What a client may cost is bounded: the length of a request, the time to send one and to take the answer,
-the number of clients, of whom one who asks for nothing makes room for another; and one answer is made at a time. A
-client that stands still disturbs nobody.
+What clients may cost is bounded: their number, of whom one that asks for nothing makes room for another, how many take
+an answer that has no end, and what `Connection` bounds for each. A client that stands still disturbs nobody.
 """
 
 from __future__ import annotations
@@ -16,51 +14,42 @@ import struct
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-import msgspec
 import structlog
-from aiofiles.os import wrap
 
+from fleet_health.api.connection import HEAD_LIMIT, Connection, problem
+from fleet_health.api.requests import RequestError
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.safe_files import SafeDirectory, UnsafePathError, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from fleet_health.api.requests import Request, Respond, Response
 
-REQUEST_LIMIT = 1 << 14
-"""How long a request may be, in bytes, its newline included: hundreds of hosts can be asked for by their names."""
 CLIENT_LIMIT = 16
 """How many clients there may be at a time."""
 
 _MODE = 0o660
 _BACKLOG = 16
 _REMOVAL_TIME = 1.0
-_CHUNK = 1 << 16
-_TOO_LONG = b"too long"
+# How long who is being served may go on when the socket is closed.
+_GRACE_TIME = 0.5
 
 # From Python 3.13 on asyncio would remove the socket by the name that it was bound to, which leads nowhere by then.
 _NO_CLEAN_UP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 _log = structlog.get_logger("fleet_health.service")
 
-Answer: TypeAlias = "Callable[[Mapping[str, Any], int], Awaitable[Mapping[str, Any]]]"
-"""Answers a request of a user, by his number; raises `RequestError` if it cannot be answered."""
-
-
-class RequestError(Exception):
-    """A request cannot be answered; `str()` is for the person who made it."""
-
 
 class ControlSocket:
     """Listens at a path, for who may write there: the owner and his group."""
 
-    def __init__(self, answer: Answer, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
+    def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
         """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
         self.problem = ""
         """Why nobody can be answered; empty if all is well."""
-        self._answer = answer
+        self._respond = respond
         self._idle_time = idle_time
         self._send_time = send_time
         self._path: Path | None = None
@@ -68,8 +57,7 @@ class ControlSocket:
         self._server: asyncio.Server | None = None
         self._clients: set[asyncio.Task[None]] = set()
         # Of whom a request is awaited, who has done nothing for the longest first.
-        self._idle: dict[asyncio.StreamReader, None] = {}
-        self._one_at_a_time = asyncio.Lock()
+        self._idle: dict[Connection, None] = {}
 
     async def open(self, path: Path) -> None:
         """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
@@ -87,16 +75,18 @@ class ControlSocket:
             self.problem = f"{place_of(error, path)}: {error.strerror or error}"
             _log.warning("control socket not available", socket=str(path), reason=error.strerror or str(error))
             return
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=REQUEST_LIMIT, **_NO_CLEAN_UP)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=HEAD_LIMIT, **_NO_CLEAN_UP)
 
     async def close(self) -> None:
-        """Listen no longer; who is being served is left without an answer."""
+        """Listen no longer; who is being served has a moment to take the answer."""
         if self._server is None or self._path is None:
             return
         self._server.close()
         while self._dismiss():
             pass
         await asyncio.sleep(0)  # they end by themselves
+        if self._clients:
+            await asyncio.wait(self._clients, timeout=_GRACE_TIME)
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
@@ -114,76 +104,63 @@ class ControlSocket:
         return False
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all of it is taken
+        uid = _peer(writer.get_extra_info("socket"))
+        client = Connection(reader, writer, uid=uid, idle_time=self._idle_time, send_time=self._send_time)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are in one
         self._clients.add(task)
         try:
             if len(self._clients) > CLIENT_LIMIT and not self._dismiss():
-                await self._send(
-                    writer, await _encoded({"error": f"there are {CLIENT_LIMIT} others already; try again"})
-                )
-                return
-            uid = _peer(writer.get_extra_info("socket"))
-            while line := await self._line(reader):
-                await self._send(writer, await self._answered(line, uid))
+                await client.send(problem(_too_many()))
+            else:
+                await self._converse(client)
+            await client.hang_up()
         except (TimeoutError, OSError):
             pass  # it stood still, or has gone: that is its own affair
         finally:
             self._clients.discard(task)
-            # Without waiting for what it has not taken.
-            writer.transport.abort()
+            client.abort()
+
+    async def _converse(self, client: Connection) -> None:
+        """Answer the requests of a client until there are no more, one after the other."""
+        while client.can_go_on:
+            self._idle[client] = None
+            try:
+                request = await client.request()
+            except RequestError as error:
+                await client.send(problem(error))
+                return
+            finally:
+                self._idle.pop(client, None)
+            if request is None or not self._is_open:
+                return
+            await client.send(await self._answer(request))
+
+    async def _answer(self, request: Request) -> Response:
+        try:
+            return await self._respond(request)
+        except RequestError as error:
+            return problem(error)
+        except Exception as error:  # noqa: BLE001 - a question must not end the service
+            _log.exception("request failed")
+            return problem(RequestError(f"the service failed to answer: {error}; its log has more", 500))
+
+    @property
+    def _is_open(self) -> bool:
+        return self._server is not None and self._server.is_serving()
 
     def _dismiss(self) -> bool:
         """Let the client go who has asked for nothing for the longest; False if all are being served."""
         if not self._idle:
             return False
-        reader = next(iter(self._idle))
-        del self._idle[reader]
-        reader.feed_eof()  # as if it had hung up; asyncio of Python 3.11 would log that it was cancelled
+        client = next(iter(self._idle))
+        del self._idle[client]
+        client.dismiss()
         return True
 
-    async def _line(self, reader: asyncio.StreamReader) -> bytes:
-        """Return the next request; nothing if there is no more, and `_TOO_LONG` in the place of one that is longer."""
-        self._idle[reader] = None
-        try:
-            async with asyncio.timeout(self._idle_time):
-                line = await reader.readline()
-        except ValueError:  # the reader has thrown away what it had of it
-            return _TOO_LONG
-        finally:
-            self._idle.pop(reader, None)
-        return line if line.endswith(b"\n") else b""
 
-    async def _answered(self, line: bytes, uid: int) -> bytes:
-        """Return the reply as it is sent: the document takes several times the memory, and a client may be slow."""
-        async with self._one_at_a_time:
-            return await _encoded(await self._document(line, uid))
-
-    async def _document(self, line: bytes, uid: int) -> Mapping[str, Any]:
-        if line is _TOO_LONG:
-            return {"error": f"expected a request of up to {REQUEST_LIMIT} bytes, found a longer one; ask for less"}
-        try:
-            request = msgspec.json.decode(line, type=dict[str, Any])
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return {"error": "expected a JSON object on a line, found something else"}
-        try:
-            return await self._answer(request, uid)
-        except RequestError as error:
-            return {"error": str(error)}
-        except Exception as error:  # noqa: BLE001 - a question must not end the service
-            _log.exception("request failed")
-            return {"error": f"the service failed to answer: {error}; its log has more"}
-
-    async def _send(self, writer: asyncio.StreamWriter, line: bytes) -> None:
-        async with asyncio.timeout(self._send_time):
-            for begin in range(0, len(line), _CHUNK):
-                writer.write(line[begin : begin + _CHUNK])
-                await writer.drain()
-
-
-async def _encoded(answer: Mapping[str, Any]) -> bytes:
-    return await wrap(msgspec.json.encode)(answer) + b"\n"  # a whole fleet is megabytes
+def _too_many() -> RequestError:
+    return RequestError(f"there are {CLIENT_LIMIT} others already; try again", 503, {"Retry-After": "1"})
 
 
 def _peer(connection: socket.socket) -> int:

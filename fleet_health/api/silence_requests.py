@@ -19,7 +19,7 @@ from fleet_health.alerting.silences import (
     breadth_problem,
     glob_problem,
 )
-from fleet_health.api.server import RequestError
+from fleet_health.api.requests import RequestError
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import SECOND_US

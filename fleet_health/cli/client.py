@@ -1,23 +1,30 @@
-"""Asking the running service, by its socket."""
+"""Asking the running service, by its socket.
+
+It speaks HTTP/1.0 to a service that we know: an answer ends where the connection ends. h11 or http.client would take as
+much processor time to import as all the rest of a short command.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import stat
 import sys
 import time
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from fleet_health.cli.options import EXIT_CONFIG, config_path, refuse
-from fleet_health.config.loading import load_path
+from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, FleetHealthError
 from fleet_health.files.safe_files import SafeDirectory, UnsafePathError
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 EXIT_NOT_RUNNING = 4
@@ -25,6 +32,10 @@ EXIT_NOT_RUNNING = 4
 
 _PATIENCE = 15.0
 _CHUNK = 1 << 20
+_ERRORS = 400
+_STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]").match
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
+_SOMEBODY_ELSE = "what answers there is not fleet-health; see `[control] path` in its configuration"
 
 
 class NoAnswerError(FleetHealthError):
@@ -35,20 +46,65 @@ class RefusedError(FleetHealthError):
     """The service answers, but not what was asked for; `str()` is its word."""
 
 
-def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
-    """Ask the service that listens at a path.
+def target(*parts: str, query: Mapping[str, Sequence[str]] | None = None) -> str:
+    """Return the target of a request: the parts of a path below `/v1`, and the values of each parameter."""
+    path = "/".join(["/v1", *(quote(part, safe="*@") for part in parts)])
+    parameters = "&".join(
+        f"{name}={quote(value, safe='*@')}" for name, values in (query or {}).items() for value in values
+    )
+    return f"{path}?{parameters}" if parameters else path
+
+
+def ask(path: Path, target: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Ask the service that listens at a path; return the document that it answers.
 
     Raises:
         NoAnswerError: There is none, or it may not be asked, or it stands still.
         RefusedError: It cannot answer this.
 
     """
+    with connected(path) as connection:
+        send(connection, target, method, body)
+        answer = b"".join(_chunks(connection))
+    head, separator, content = answer.partition(b"\r\n\r\n")
+    found = _STATUS(head)
+    if not found:
+        if not answer:
+            raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
+        raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
+    length = _LENGTH(head)
+    if not separator or (length and len(content) < int(length[1])):
+        raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
+    document = _decoded(content)
+    if document is None:
+        raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
+    if int(found[1]) >= _ERRORS:
+        raise RefusedError(str(document.get("detail", document.get("title", ""))))
+    return document
+
+
+def send(connection: socket.socket, target: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> None:
+    """Send a request, the only one of its connection."""
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {target} HTTP/1.0\r\nHost: localhost\r\nContent-Length: {len(content)}\r\n\r\n"
+    # It may refuse the request before it has read all of it, and answer why.
+    with suppress(BrokenPipeError, ConnectionResetError):
+        connection.sendall(head.encode("ascii") + content)
+
+
+@contextmanager
+def connected(path: Path) -> Iterator[socket.socket]:
+    """Connect to the service that listens at a path, for as long as the context lasts.
+
+    Raises:
+        NoAnswerError: There is none, or it may not be asked, or it stands still; also within the context.
+
+    """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(_PATIENCE)
             _connect(connection, path)
-            connection.sendall(json.dumps(request).encode() + b"\n")
-            line = b"".join(_until_newline(connection))
+            yield connection
     except (FileNotFoundError, ConnectionError) as error:
         raise NoAnswerError(
             f"{path}: the service is not running ({error.strerror}); `systemctl status fleet-health` says more"
@@ -61,16 +117,6 @@ def ask(path: Path, request: Mapping[str, Any]) -> dict[str, Any]:
         raise NoAnswerError(f"{path}: no answer within {_PATIENCE:.0f} s; the service hangs") from error
     except OSError as error:
         raise NoAnswerError(f"{path}: {error.strerror or error}") from error
-    if not line.endswith(b"\n"):
-        raise NoAnswerError(f"{path}: the service hung up before it had answered; it may be stopping")
-    answer = _decoded(line)
-    if answer is None:
-        raise NoAnswerError(
-            f"{path}: what answers there is not fleet-health; see `[control] path` in its configuration"
-        )
-    if "error" in answer:
-        raise RefusedError(str(answer["error"]))
-    return answer
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
@@ -99,7 +145,7 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
     What goes wrong is said: a configuration that is not right, a request that is refused, a service that is not there.
     """
     try:
-        path = load_path(config_path(options), "control.path")
+        path = load_location(config_path(options), "control.path")
     except ConfigError as error:
         return refuse(error)
     try:
@@ -112,11 +158,9 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
         return EXIT_NOT_RUNNING
 
 
-def _until_newline(connection: socket.socket) -> Iterator[bytes]:
+def _chunks(connection: socket.socket) -> Iterator[bytes]:
     ends_at = time.monotonic() + _PATIENCE
     while chunk := connection.recv(_CHUNK):
         yield chunk
-        if chunk.endswith(b"\n"):
-            return
         if time.monotonic() > ends_at:
             raise TimeoutError

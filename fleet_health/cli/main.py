@@ -9,39 +9,31 @@ import io
 import os
 import signal
 import sys
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.commands import SUMMARIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from fleet_health.cli.options import Subparsers
 
 _EXIT_PIPE, _EXIT_INTERRUPT = 128 + signal.SIGPIPE, 128 + signal.SIGINT
 # What write(2) fails with if the disk behind stdout is at fault. A file that is opened has a name; stdout has none, and
 # the service prints nothing.
 _FULL = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO))
 
-COMMANDS = (
-    "run",
-    "status",
-    "explain",
-    "check",
-    "replay",
-    "reload",
-    "silence",
-    "config",
-    "patterns",
-    "demo",
-    "completion",
-)
-
 
 def run_command(arguments: list[str]) -> int:
     """Parse the command line and run the command; return its exit status."""
-    # The service must not carry what only other commands need, so the module of the command called is all we import.
-    named = [command for command in COMMANDS if arguments[:1] == [command]]
+    # Each command must start quickly, and the service not carry what only other commands need: so the module of the
+    # command called is all we import, and none to list them.
+    named = [command for command in SUMMARIES if arguments[:1] == [command]]
     _have_streams()
-    options = build_parser(named or COMMANDS).parse_args(arguments)
+    if not named:
+        _outline().parse_args(arguments)
+    options = build_parser(named or SUMMARIES).parse_args(arguments)
     try:
         status: int = options.command(options)
         sys.stdout.flush()
@@ -76,14 +68,38 @@ def _let_stdout_go() -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def build_parser(commands: Iterable[str] = COMMANDS) -> argparse.ArgumentParser:
+def build_parser(commands: Iterable[str] = SUMMARIES) -> argparse.ArgumentParser:
     """Make the parser of the command line, with the commands given."""
+    parser, subparsers = _parser()
+    for command in commands:
+        importlib.import_module(f"fleet_health.cli.commands.{command}").add_parser(subparsers)
+    return parser
+
+
+def _outline() -> argparse.ArgumentParser:
+    """Make a parser that lists the commands, and knows nothing of them but their names."""
+    parser, subparsers = _parser()
+    for command, summary in SUMMARIES.items():
+        subparsers.add_parser(command, help=summary)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version; to look it up takes longer than all else."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib.metadata import version  # noqa: PLC0415 - see above
+
+        print(f"fleet-health {version('fleet-health')}")  # noqa: T201
+        parser.exit()
+
+
+def _parser() -> tuple[argparse.ArgumentParser, Subparsers]:
     parser = argparse.ArgumentParser(
         prog="fleet-health",
         description="Knows which hosts of a fleet have stopped delivering, are refused every time, or run old code.",
     )
-    parser.add_argument("--version", action="version", version=f"fleet-health {version('fleet-health')}")
-    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in commands:
-        importlib.import_module(f"fleet_health.cli.commands.{command}").add_parser(subparsers)
-    return parser
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version and exit"
+    )
+    return parser, parser.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -8,12 +8,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
-from fleet_health.config.loading import DEFAULT_PATH
+from fleet_health.config.locations import DEFAULT_PATH
 from fleet_health.config.values import LONGEST, duration
 from fleet_health.errors import printable
 from fleet_health.model.subject import subject_glob
 from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
-from fleet_health.service.logging import LEVELS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,6 +30,8 @@ EXIT_CONFIG = 2
 
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config` and `--log-level`."""
+    from fleet_health.service.logging import LEVELS  # noqa: PLC0415 - slow to import, and few commands log
+
     add_config_option(parser)
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -11,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import MuteWindow
+from fleet_health.config.document import LISTS, TableReader, read_document, shown
 from fleet_health.config.receiver_patterns import depending_defaults
 from fleet_health.config.schema import (
     BY_HOST,
     HOSTS_KEY,
     KEYS,
-    LISTS,
     OVERRIDABLE,
     QUIET_KEYS,
     RECEIVER_KEYS,
@@ -35,10 +33,7 @@ from fleet_health.model.words import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fleet_health.config.key import Key
     from fleet_health.detectors.silent import SilentLimits
-
-DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 
 ABSENT = object()
 """Given as an option's value, it takes a key of the file back."""
@@ -50,8 +45,6 @@ def _absence_us(limits: HostLimits[SilentLimits], host: str, symptom: str) -> in
         return limits.of(host).after_us
     return limits.default.after_us if symptom == receiver_down.SYMPTOM else 0
 
-
-_FOUND_LENGTH = 60
 
 # Which journal is read.
 _WHERE = frozenset({"journal.directory", "journal.namespace"})
@@ -68,16 +61,16 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
         ConfigError: With every problem of the file and the options.
 
     """
-    document = _read(path) if path else {}
+    document = read_document(path) if path else {}
     problems: list[Problem] = []
     raw_receivers, raw_overrides, raw_quiet = (document.get(key, []) for key in LISTS)
-    found = _Reader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in LISTS})
+    found = TableReader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in LISTS})
     found = _absolute(found, path)
     for key, (option, raw) in (options or {}).items():
         try:
             found[key] = None if raw is ABSENT else KEYS[key].read(raw)
         except ValueError as error:
-            problems.append(Problem(option, str(error), _show(raw)))
+            problems.append(Problem(option, str(error), shown(raw)))
     receivers = _read_receivers(raw_receivers, found, path, problems)
     if receivers:
         problems += [
@@ -95,86 +88,6 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     return settings
 
 
-def load_path(path: Path | None, key: str) -> Path:
-    """Read a single path, whatever else is wrong: the service goes on with an old configuration, and is to be found.
-
-    Raises:
-        ConfigError: The file is no TOML, or this key or another one in its table is wrong.
-
-    """
-    problems: list[Problem] = []
-    tables = (_read(path) if path else {}).items()
-    found = _Reader(problems, KEYS, "").read({name: raw for name, raw in tables if key.startswith(f"{name}.")})
-    if problems:
-        raise ConfigError(path or "command line", problems)
-    return Path((path or Path()).parent, found.get(key, KEYS[key].default))
-
-
-def _read(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(path.read_bytes().decode("utf-8-sig"))
-    except OSError as error:
-        problem = Problem("file", "a readable file", error.strerror or str(error), "give another one with --config")
-    except UnicodeDecodeError as error:
-        problem = Problem(f"byte {error.start}", "UTF-8", f"0x{error.object[error.start]:02x}")
-    except tomllib.TOMLDecodeError as error:
-        message, _, place = str(error).rpartition(" (at ")
-        problem = Problem(place.rstrip(")") or "file", "TOML", message)
-    except (RecursionError, ValueError) as error:  # ValueError: a number of thousands of digits
-        problem = Problem("file", "TOML of a reasonable size", str(error))
-    raise ConfigError(path, [problem]) from None
-
-
-class _Reader:
-    """Reads a table against the keys known for it, and collects what is wrong."""
-
-    def __init__(self, problems: list[Problem], keys: Mapping[str, Key], place: str) -> None:
-        self._problems = problems
-        self._keys = keys
-        self._tables = {key.rpartition(".")[0] for key in keys} | {""}
-        self._tables |= {table.rpartition(".")[0] for table in self._tables}
-        self._place = place
-
-    def read(self, document: Mapping[str, Any]) -> dict[str, Any]:
-        """Return each key that is set, with its value; keys with problems are left out."""
-        return dict(self._read_table("", document))
-
-    def _read_table(self, table: str, document: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-        for name, raw in document.items():
-            key = f"{table}.{name}" if table else name
-            if not name or "." in name:  # in quotes; it is no path through tables
-                self._report_unknown(table, f'{table}."{name}"' if table else f'"{name}"', name)
-            elif key in self._keys:
-                try:
-                    yield key, self._keys[key].read(raw)
-                except ValueError as error:
-                    self._report(key, str(error), _show(raw))
-            elif key not in self._tables:
-                self._report_unknown(table, key, name)
-            elif isinstance(raw, dict):
-                yield from self._read_table(key, raw)
-            else:
-                self._report(key, f"a table, [{key}]", _show(raw))
-
-    def _report(self, key: str, expected: str, found: str, hint: str = "") -> None:
-        self._problems.append(Problem(self._place + key, expected, found, hint))
-
-    def _report_unknown(self, table: str, key: str, name: str) -> None:
-        prefix = f"{table}." if table else ""
-        known = sorted(
-            {
-                other.removeprefix(prefix).split(".")[0]
-                for other in (*self._keys, *self._tables)
-                if other and other.startswith(prefix)
-            }
-            | (set(LISTS) if not table and not self._place else set())
-        )
-        elsewhere = [other for other in self._keys if other.rpartition(".")[2] == name]
-        close = [prefix + other for other in get_close_matches(name, known, n=1)]
-        hint = f"did you mean {(elsewhere or close)[0]}?" if elsewhere or close else ""
-        self._report(key, "one of " + ", ".join(known), "an unknown key", hint)
-
-
 def _with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:
     """Return the values with the defaults of the keys that are not set."""
     defaults = {key: entry.default for key, entry in KEYS.items()}
@@ -188,12 +101,12 @@ def _read_receivers(
 ) -> tuple[ReceiverSettings, ...]:
     """Read `[[receivers]]`; what one does not say is as in `[index]` and `[journal]`."""
     if not isinstance(raw_receivers, list) or not all(isinstance(entry, dict) for entry in raw_receivers):
-        problems.append(Problem("receivers", "tables, each headed [[receivers]]", _show(raw_receivers)))
+        problems.append(Problem("receivers", "tables, each headed [[receivers]]", shown(raw_receivers)))
         return ()
     receivers: list[ReceiverSettings] = []
     for number, entry in enumerate(raw_receivers, start=1):
         place = f"receivers[{number}]."
-        found = _absolute(_Reader(problems, RECEIVER_KEYS, place).read(entry), path)
+        found = _absolute(TableReader(problems, RECEIVER_KEYS, place).read(entry), path)
         name = found.pop("name", "")
         if "name" not in entry:
             problems.append(Problem(place + "name", 'a short name for the receiver, such as "lab-2"', "nothing"))
@@ -236,12 +149,12 @@ def _read_overrides(
     """Read `[[overrides]]`: symptom -> the changes to its limits, in order, but for the keys that prevail."""
     overrides: dict[str, list[Override]] = {symptom: [] for symptom in BY_HOST}
     if not isinstance(raw_overrides, list) or not all(isinstance(entry, dict) for entry in raw_overrides):
-        problems.append(Problem("overrides", "tables, each headed [[overrides]]", _show(raw_overrides)))
+        problems.append(Problem("overrides", "tables, each headed [[overrides]]", shown(raw_overrides)))
         return overrides
     keys = {"hosts": HOSTS_KEY, **OVERRIDABLE}
     for number, entry in enumerate(raw_overrides, start=1):
         place = f"overrides[{number}]."
-        found = _Reader(problems, keys, place).read(entry)
+        found = TableReader(problems, keys, place).read(entry)
         globs = found.pop("hosts", ())
         if "hosts" not in entry:
             problems.append(Problem(place + "hosts", 'a list of host globs, such as ["bench-*"]', "nothing"))
@@ -255,12 +168,12 @@ def _read_overrides(
 def _read_quiet(raw_quiet: Any, problems: list[Problem]) -> tuple[MuteWindow, ...]:
     """Read `[[quiet]]`; a window with a problem is left out."""
     if not isinstance(raw_quiet, list) or not all(isinstance(entry, dict) for entry in raw_quiet):
-        problems.append(Problem("quiet", "tables, each headed [[quiet]]", _show(raw_quiet)))
+        problems.append(Problem("quiet", "tables, each headed [[quiet]]", shown(raw_quiet)))
         return ()
     windows = []
     for number, entry in enumerate(raw_quiet, start=1):
         place, before = f"quiet[{number}].", len(problems)
-        found = _Reader(problems, QUIET_KEYS, place).read(entry)
+        found = TableReader(problems, QUIET_KEYS, place).read(entry)
         problems += [
             Problem(place + key, 'a time of day such as "22:00"', "nothing")
             for key in ("from", "to")
@@ -351,11 +264,11 @@ def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., boo
             yield Problem(f"{place}journal.namespace", "only one of directory and namespace", "both")
         of_unit = [field for fields in journal.match for field in fields if field.startswith("_SYSTEMD_UNIT=")]
         if journal.units and of_unit:
-            yield Problem(f"{place}journal.match", "the unit in journal.unit only", _show(of_unit[0]))
+            yield Problem(f"{place}journal.match", "the unit in journal.unit only", shown(of_unit[0]))
         if are_read("alerts.path", "index.path") and settings.alerts_path == index.path:
             yield Problem("alerts.path", "a file of its own", "the path of the index")
         if are_read("index.host_field", "index.time_field") and index.host_field == index.time_field:
-            yield Problem(f"{place}index.time_field", "another key than index.host_field", _show(index.time_field))
+            yield Problem(f"{place}index.time_field", "another key than index.host_field", shown(index.time_field))
         for before, other in enumerate(settings.receivers[: number - 1], start=1):
             if are_read("index.path") and index.path == other.index.path:
                 yield Problem(f"{place}index.path", "an index of its own", f"that of receivers[{before}]: {index.path}")
@@ -374,18 +287,3 @@ def _share_lines(one: JournalSettings, other: JournalSettings) -> bool:
     return one.units == other.units or any(
         fnmatchcase(unit, glob) or fnmatchcase(glob, unit) for unit in one.units for glob in other.units
     )
-
-
-def _show(raw: Any) -> str:
-    if isinstance(raw, str):
-        text = f'"{raw}"'
-    elif isinstance(raw, dict):
-        text = "a table"
-    elif isinstance(raw, bool):
-        text = str(raw).lower()
-    else:
-        try:
-            text = str(raw)
-        except ValueError:
-            text = "a number of thousands of digits"
-    return text if len(text) <= _FOUND_LENGTH else text[:_FOUND_LENGTH] + "…"

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.scope import Scope
-from fleet_health.config import receiver_patterns, values
+from fleet_health.config import pattern_values, receiver_patterns, values
 from fleet_health.config.key import Key
+from fleet_health.config.locations import LOCATIONS
 from fleet_health.detectors.of_receiver import OfReceiver
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.detectors.spec import Configured, Kind, Subject
@@ -31,7 +32,7 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.DURATION: values.duration(),
     Kind.COUNT: values.count,
     Kind.RATIO: values.ratio,
-    Kind.SUGGESTED_FIX: values.suggested_fix,
+    Kind.SUGGESTED_FIX: pattern_values.suggested_fix,
 }
 """The kind of a detector's setting -> its reader."""
 
@@ -49,13 +50,14 @@ KEYS: dict[str, Key] = {
     "journal.match": Key(values.matches, None),
     "journal.directory": Key(values.path, None),
     "journal.namespace": Key(values.namespace, None),
-    "journal.response": Key(values.pattern("host", "status"), receiver_patterns.RESPONSE),
+    "journal.response": Key(pattern_values.pattern("host", "status"), receiver_patterns.RESPONSE),
     "journal.unstamped.contains": Key(values.text, receiver_patterns.MARKER),
-    "journal.unstamped.host": Key(values.pattern("host"), receiver_patterns.unstamped_host(receiver_patterns.MARKER)),
+    "journal.unstamped.host": Key(
+        pattern_values.pattern("host"), receiver_patterns.unstamped_host(receiver_patterns.MARKER)
+    ),
     "alerts.path": Key(values.path, "/var/lib/fleet-health/alerts.jsonl"),
     "alerts.rotated": Key(values.path_globs, []),
-    "control.path": Key(values.path, "/run/fleet-health/control.sock"),
-    "state.directory": Key(values.path, "/var/lib/fleet-health"),
+    **LOCATIONS,
     "alerts.resolved": Key(values.switch, default=False),
     "alerts.resolve_after": Key(values.duration(), None),
     "alerts.repeat": Key(values.repeat, "hour"),
@@ -64,9 +66,6 @@ KEYS: dict[str, Key] = {
     **{one.key: Key(_READERS[one.kind], one.default) for spec in DETECTORS for one in spec.settings},
     **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
 }
-
-LISTS = ("receivers", "overrides", "quiet")
-"""The tables that may come several times, and are no settings themselves."""
 
 RECEIVER_KEYS = {
     "name": Key(values.receiver_name, None),

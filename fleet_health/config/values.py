@@ -10,21 +10,17 @@ import re
 from contextlib import suppress
 from datetime import time
 from decimal import Decimal
-from difflib import get_close_matches
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from fleet_health.config.pattern_speed import slowness
-from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.host_name import safe_glob
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.subject import is_receiver_name
-from fleet_health.parsing.receiver_log import compile_pattern
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from zoneinfo import ZoneInfo
 
 _UNITS_US = {
     "ms": SECOND_US // 1000,
@@ -93,9 +89,13 @@ def wall_time(raw: Any) -> time:
 
 def zone(raw: Any) -> ZoneInfo:
     """Read the name of a time zone."""
+    from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones  # noqa: PLC0415 - slow to import
+
     try:
         return ZoneInfo(raw)
     except (ZoneInfoNotFoundError, ValueError, TypeError, OSError, AttributeError):
+        from difflib import get_close_matches  # noqa: PLC0415 - slow to import, and seldom needed
+
         close = get_close_matches(str(raw), available_timezones(), n=1)
         meant = f' (perhaps "{close[0]}")' if close else ""
         raise ValueError(f'a time zone of the IANA database, such as "Europe/Berlin" or "UTC"{meant}') from None
@@ -205,36 +205,6 @@ def namespace(raw: Any) -> str:
     if not isinstance(raw, str) or not _is_namespace(raw):
         raise ValueError("the name of a journal namespace, as in LogNamespace=")
     return raw
-
-
-def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
-    """Read a regular expression that has the named groups given."""
-    wanted = " and ".join(f"(?P<{group}>…)" for group in groups)
-
-    def read(raw: Any) -> re.Pattern[str]:
-        expected = f"a regular expression with {wanted}"
-        try:
-            compiled = compile_pattern(text(raw), *groups)
-        except ValueError as error:
-            raise ValueError(f"{expected}; this one is {error}" if isinstance(raw, str) and raw else expected) from None
-        try:
-            seconds = slowness(compiled)
-        except ValueError as error:
-            raise ValueError(f"{expected}; this one {error}") from None
-        if seconds:
-            raise ValueError(f"{expected} that is fast on any line; this one takes {seconds:.2f} s and more")
-        return compiled
-
-    return read
-
-
-def suggested_fix(raw: Any) -> SuggestedFix:
-    """Read the text of a suggested fix."""
-    template = text(raw)
-    try:
-        return SuggestedFix(template)
-    except ValueError as error:
-        raise ValueError(f"a text in which only $host stands for something; it has {error}") from None
 
 
 def globs(raw: Any) -> tuple[str, ...]:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 RECEIVER_UNIT = "cis490-receiver.service"
 
-# All entries claim one boot whose monotonic clock is the realtime clock, so that the entries of several files fall
-# into the order of their timestamps by whichever clock a reader compares them.
+# All entries of a machine claim one boot whose monotonic clock is the realtime clock, so that the entries of several
+# files fall into the order of their timestamps by whichever clock a reader compares them.
 _BOOT_ID = "4f1d0c7b9a3e4d52a6f08c1e7b25d964"
 
 # Debian's place first; other distributions have merged /lib or use libexec.
@@ -51,9 +51,14 @@ class JournalFile:
 
     Entries stand in the order of the calls, whatever their timestamps. A file whose last entry lies in the future
     cannot be opened for writing again: systemd sets it aside (`name@….journal~`, still read) and starts another.
+
+    Args:
+        path: The file; it is appended to if it is there.
+        machine: The id of the machine that logs the entries, 32 hex digits; empty for entries that name none.
+
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, machine: str = "") -> None:
         writer = find_writer()
         if writer is None:
             raise JournalFileError("systemd-journal-remote is not installed")
@@ -73,6 +78,9 @@ class JournalFile:
             "SYSLOG_IDENTIFIER": "uvicorn",
             "PRIORITY": 6,
         }
+        if machine:
+            self._origin["_MACHINE_ID"] = machine
+        self._boot_id = machine or _BOOT_ID
 
     def append(
         self,
@@ -101,7 +109,7 @@ class JournalFile:
         if message is not None:
             usual["MESSAGE"] = message
         entry = bytearray(
-            f"__REALTIME_TIMESTAMP={at_us}\n__MONOTONIC_TIMESTAMP={at_us}\n_BOOT_ID={_BOOT_ID}\n".encode()
+            f"__REALTIME_TIMESTAMP={at_us}\n__MONOTONIC_TIMESTAMP={at_us}\n_BOOT_ID={self._boot_id}\n".encode()
         )
         for name, value in (usual | fields).items():
             for data in _occurrences(value):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from fleet_health.model.instant import SECOND_US, Instant
+from fleet_health.model.strip import BINS, BOTH, NOTHING, REFUSED, UNSEEN, UPLOADED
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
@@ -20,12 +21,6 @@ if TYPE_CHECKING:
 
 BIN_US = 900 * SECOND_US
 """The length of a bin."""
-BINS = 24
-"""How many bins are remembered."""
-
-UPLOADED, REFUSED, BOTH, NOTHING, UNSEEN = "s", "r", "b", ".", " "
-"""What a strip says of a bin: uploaded; refused; both; neither; or not watched."""
-
 _ALL = (1 << BINS) - 1
 
 

@@ -8,8 +8,10 @@ take it for an option (`-rf`) or for another directory (`..`): then its first ch
 
 from __future__ import annotations
 
-import hashlib
 import re
+
+PUNCTUATION = ":;,."
+"""What may stand behind a host's name, and never belongs to it."""
 
 _MAX_LENGTH = 128
 _MISLEADING = r"(?:-|\.\.?\Z)"
@@ -32,8 +34,18 @@ def host_name(raw: str) -> str:
     escaped = _unsafe_byte.sub(lambda match: b"%%%02X" % match[0][0], octets[: _MAX_LENGTH + 1]).decode("ascii")
     if len(octets) <= _MAX_LENGTH and len(escaped) <= _MAX_LENGTH:
         return escaped
+    import hashlib  # noqa: PLC0415 - slow to import, and few names are altered
+
     digest = hashlib.sha256(octets).hexdigest()[:16]
     return f"{escaped[: _MAX_LENGTH - 17]}~{digest}"
+
+
+def named_host(raw: str) -> str:
+    """Make the name of a host that a source names safe, without the punctuation behind it.
+
+    It belongs to the sentence (`host=pi-07: missing …`), or is the dot of the DNS root. With it, one host would be two.
+    """
+    return host_name(raw.rstrip(PUNCTUATION) or raw) if raw[-1:] in PUNCTUATION else host_name(raw)
 
 
 def own_name(name: str) -> str:

@@ -123,8 +123,7 @@ class Traffic:
         for observation in observations:
             if isinstance(observation, UnitState):
                 self.unit_history.record(observation)
-                if self.unit is None or self.unit.at <= observation.at:
-                    self.unit = observation
+                self.unit = observation  # also if it is older: of a machine whose messages came late
                 continue
             host, at = observation.host, observation.at
             if type(observation) is Response and observation.status < _REFUSED:

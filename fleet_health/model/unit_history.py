@@ -27,12 +27,18 @@ class UnitHistory:
         """Up to when the journal was read before this process; 0 if it never was, or that is not known."""
 
     def record(self, state: UnitState) -> None:
-        """Record systemd's word. What is read again is known already."""
+        """Record systemd's word. What is read again is known already.
+
+        If the receiver runs since an instant, no stop after that was one of all its units: that was not known yet, for
+        the messages of another machine came late.
+        """
         word = state.at, state.is_running
         place = bisect_left(self._states, word)
         if self._states[place : place + 1] != [word]:
             self._states.insert(place, word)
-            del self._states[:-_MOST_STATES]
+        if state.is_running:
+            self._states[place + 1 :] = [one for one in self._states[place + 1 :] if one[1]]
+        del self._states[:-_MOST_STATES]
 
     def adopt(self, other: UnitHistory) -> None:
         """Take over what another one knows, before anything is recorded here."""

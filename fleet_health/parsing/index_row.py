@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from fleet_health.model.host_name import host_name
+from fleet_health.model.host_name import named_host
 from fleet_health.model.instant import from_datetime
 from fleet_health.model.observation import Upload
 from fleet_health.parsing.logged_name import kept_name
@@ -158,7 +158,7 @@ class IndexParser:
 
 
 def _name(raw: str) -> str:
-    return host_name(kept_name(raw))
+    return named_host(kept_name(raw))
 
 
 def is_whole_row(line: bytes) -> bool:

@@ -11,7 +11,7 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from fleet_health.model.host_name import host_name
+from fleet_health.model.host_name import PUNCTUATION, named_host
 from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR, SUCCESS
 from fleet_health.parsing.logged_name import logged_name
@@ -40,7 +40,6 @@ MESSAGE_LINES = 16_384
 _COUNTED_CLASSES = frozenset({SUCCESS, CLIENT_ERROR, SERVER_ERROR})
 # What may stand behind a line, and is no part of it: a pattern that is anchored to the end must not miss the line.
 _LINE_ENDS = "\r\0"
-_PUNCTUATION = ":;,."
 
 
 class LogParser:
@@ -132,20 +131,20 @@ class LogParser:
             return self._rejected("access names no host", line)
         if CUT in host:
             return self._rejected("host cut off by the limit on a line", line)
-        name = host_name(host)
+        name = named_host(host)
         if name is not host:  # one that is kept as it is holds nothing to undo, and nearly all are kept
-            name = host_name(logged_name(access.string, *access.span("host")))
+            name = named_host(logged_name(access.string, *access.span("host")))
         return Response(name, at, status) if status // 100 in _COUNTED_CLASSES else None
 
     def _unstamped(self, line: str, whole_line: str, at: Instant) -> LogObservation | Rejection:
         named = None if self._unstamped_host is None else self._unstamped_host(line)
-        host = ((named and named["host"]) or "").rstrip(_PUNCTUATION)
+        host = ((named and named["host"]) or "").rstrip(PUNCTUATION)
         if not named or not host:
             return self._rejected("unstamped rejection names no host", whole_line)
         if CUT in host:
             return self._rejected("host cut off by the limit on a line", whole_line)
         begin = named.start("host")
-        return Unstamped(host_name(logged_name(line, begin, begin + len(host))), at)
+        return Unstamped(named_host(logged_name(line, begin, begin + len(host))), at)
 
 
 def compile_pattern(text: str, *groups: str) -> re.Pattern[str]:

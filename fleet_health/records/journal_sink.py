@@ -1,13 +1,7 @@
-"""Alerts as journal entries, sent without ever waiting for journald.
-
-`systemd.journal.send` writes to journald's socket with the interpreter lock held: while journald stands still, so does
-the whole process, whichever thread called it (python-systemd#170). The native protocol is a datagram of fields, so we
-send it ourselves on a socket that does not block, and keep what did not go through for a later turn.
-"""
+"""Alerts as journal entries, sent without ever waiting for journald: what it does not take is kept for a later turn."""
 
 from __future__ import annotations
 
-import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +11,10 @@ from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Notice
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.model.instant import SECOND_US, isoformat
+from fleet_health.records.journal_socket import SOCKET, JournalSocket, datagram
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
     from fleet_health.alerting.alert import Alert
 
@@ -27,8 +22,6 @@ MESSAGE_IDS = {spec.symptom: spec.message_id for spec in DETECTORS} | {
     flapping.SYMPTOM: "30faa7e19bc9432b8d04e7452cbe590f",
 }
 """Symptom -> the MESSAGE_ID of its entries; the message catalog explains each."""
-
-SOCKET = "/run/systemd/journal/socket"
 
 NOTICE_IDS = {
     RESOLVED: "a832a5da81944bc29265404e94de324d",
@@ -49,8 +42,7 @@ class JournalSink:
     """Sends alerts to this machine's journal."""
 
     def __init__(self, path: str = SOCKET) -> None:
-        self._path = path
-        self._socket: socket.socket | None = None
+        self._socket = JournalSocket(path)
         self._queue: deque[bytes] = deque()
         self._is_absence_said = False
 
@@ -62,7 +54,7 @@ class JournalSink:
     @property
     def fd(self) -> int | None:
         """A descriptor that becomes writable when journald takes more; None while there is no journald."""
-        return None if self._socket is None else self._socket.fileno()
+        return self._socket.fd
 
     def take(self, alerts: Iterable[Alert | Notice]) -> None:
         """Take alerts and notices, one entry each, for `flush` to send."""
@@ -85,40 +77,32 @@ class JournalSink:
     def flush(self) -> None:
         """Send what waits, as far as journald takes it now. It takes a few at a time: ten on a plain kernel."""
         while self._queue:
-            if self._socket is None:
-                self._socket = self._connect()
-                if self._socket is None:
-                    return
+            if not self._is_connected():
+                return
             try:
                 self._socket.send(self._queue[0])
             except BlockingIOError:
                 return  # it is busy, or stands still
             except ConnectionError:
-                self.close()  # it has gone; perhaps another has come
-                continue
+                continue  # perhaps another has come
             except OSError as error:
                 _log.error("alert not sent to the journal", reason=error.strerror)
             self._queue.popleft()
 
     def close(self) -> None:
         """Close the socket; what still waits is in the alert log."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        self._socket.close()
 
-    def _connect(self) -> socket.socket | None:
-        # Connected, for only then can it be waited for until there is room: see `fd`.
-        attempt = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    def _is_connected(self) -> bool:
         try:
-            attempt.connect(self._path)
+            self._socket.connect()
         except OSError as error:
-            attempt.close()
             if not self._is_absence_said:
                 self._is_absence_said = True
-                _log.warning("journald not available", socket=self._path, reason=error.strerror)
-            return None
+                _log.warning("journald not available", socket=self._socket.path, reason=error.strerror)
+            return False
         self._is_absence_said = False
-        return attempt
+        return True
 
 
 def fields_of(alert: Alert | Notice) -> dict[str, str]:
@@ -159,15 +143,3 @@ def _in_words(fact: Any) -> str:
     if isinstance(fact, dict):
         return ", ".join(f"{count} x {status}" for status, count in fact.items())
     return "\n".join(fact) if isinstance(fact, list) else str(fact)
-
-
-def datagram(fields: Mapping[str, str]) -> bytes:
-    """Write fields in journald's native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL)."""
-    parts = []
-    for name, text in fields.items():
-        octets = text.encode("utf-8", "backslashreplace")
-        if b"\n" in octets:
-            parts.append(name.encode() + b"\n" + len(octets).to_bytes(8, "little") + octets + b"\n")
-        else:
-            parts.append(name.encode() + b"=" + octets + b"\n")
-    return b"".join(parts)

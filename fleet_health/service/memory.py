@@ -21,7 +21,7 @@ from fleet_health.model.row_dates import AheadRow, RowDates
 from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
 from fleet_health.service.intake import KnownSources
-from fleet_health.service.restoring import examined, with_urls_undone
+from fleet_health.service.restoring import examined, with_present_names
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ class Saving:
 def recall(file: StateFile[SavedState]) -> SavedState:
     """Read the state back; what cannot be read, or cannot be, is logged, and begins anew."""
     try:
-        memory = with_urls_undone(file.load(examined) or SavedState())
+        memory = with_present_names(file.load(examined) or SavedState())
     except SinkUnavailable as error:
         _log.error("state file not readable, started without saved incidents", reason=str(error))
         return SavedState()
@@ -220,7 +220,7 @@ def saved_state(directory: Path) -> SavedState | None:
         state, _ = salvage(msgspec.json.decode(content, type=dict[str, Any]), SavedState)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    return None if state is None else with_urls_undone(examined(state)[0])
+    return None if state is None else with_present_names(examined(state)[0])
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:

@@ -13,9 +13,10 @@ from urllib.parse import unquote
 import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
-from fleet_health.model.history import BINS, HistorySnapshot
-from fleet_health.model.host_name import host_name, is_host_name, own_name
-from fleet_health.model.subject import Pair, is_receiver_name, is_subject
+from fleet_health.model.history import HistorySnapshot
+from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
+from fleet_health.model.strip import BINS
+from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
 from fleet_health.records.journal_sink import MESSAGE_IDS
 
@@ -63,33 +64,42 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
     return kept, notes.problems
 
 
-def with_urls_undone(memory: SavedState) -> SavedState:
-    """Return the memory with the names that hosts have without the encoding of a URL, if it was saved with it.
+def with_present_names(memory: SavedState) -> SavedState:
+    """Return the memory with the names that hosts have today, if it was saved when a source gave them others.
 
-    In the index a host had its name all the same, so what has uploaded is called as it should be.
+    Before 0.1.0 a name could have the encoding of a URL, or end in punctuation. The index had it without the encoding
+    all the same, so what has uploaded is called as it should be.
     """
-    if memory.are_urls_undone:
-        return memory
 
     def name(host: str) -> str:
-        if "%25" not in host or "~" in host or host in memory.uploads:
-            return host
-        return host_name(unquote(own_name(host)))
+        if not memory.are_urls_undone and "%25" in host and "~" not in host and host not in memory.uploads:
+            return named_host(unquote(own_name(host)))
+        return named_host(own_name(host)) if host[-1:] in PUNCTUATION and is_host(host) else host
+
+    def latest(instants: Mapping[str, Instant]) -> dict[str, Instant]:
+        found: dict[str, Instant] = {}
+        for host, at in instants.items():
+            found[name(host)] = max(at, found.get(name(host), at))
+        return found
 
     def renamed(rows: Iterable[tuple[Pair, T]]) -> list[tuple[Pair, T]]:
         return list({(name(host), symptom): row for (host, symptom), row in rows}.items())
+
+    def restored(found: Iterable[Incident]) -> list[Incident]:
+        return [
+            msgspec.structs.replace(
+                one, host=host, explains=frozenset((name(other), symptom) for other, symptom in one.explains)
+            )
+            for (host, _), one in renamed(((one.host, one.symptom), one) for one in found)
+        ]
 
     incidents = memory.incidents
     return msgspec.structs.replace(
         memory,
         incidents=msgspec.structs.replace(
             incidents,
-            open=[
-                msgspec.structs.replace(
-                    one, host=host, explains=frozenset((name(other), symptom) for other, symptom in one.explains)
-                )
-                for (host, _), one in renamed(((one.host, one.symptom), one) for one in incidents.open)
-            ],
+            open=restored(incidents.open),
+            unresolved=restored(incidents.unresolved),
             released=renamed(incidents.released),
             openings=renamed(incidents.openings),
             flapping=renamed(incidents.flapping),
@@ -97,6 +107,12 @@ def with_urls_undone(memory: SavedState) -> SavedState:
         history=msgspec.structs.replace(
             memory.history, marks={name(host): marks for host, marks in memory.history.marks.items()}
         ),
+        uploads=latest(memory.uploads),
+        receivers={
+            receiver: msgspec.structs.replace(saved, uploads=latest(saved.uploads))
+            for receiver, saved in memory.receivers.items()
+        },
+        newcomers=latest(memory.newcomers),
     )
 
 

@@ -15,9 +15,9 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import FUTURE, Extent, index_parser, index_tail
 from fleet_health.sources.index.source import share_of as share_of_block
-from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import left_out_gaps, log_parser, lost_behind_broken
-from fleet_health.sources.journal.source import share_of as share_of_lines
+from fleet_health.sources.journal.lines import log_parser, lost_behind_broken
+from fleet_health.sources.journal.lines import share_of as share_of_lines
+from fleet_health.sources.journal.machines import in_time, opened
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
 from fleet_health.sources.state import no_later_than_written
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.parsing.index_row import IndexParser
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
+    from fleet_health.sources.journal.reader import JournalReader
 
 
 STATES_BACK_US = 92 * 24 * HOUR_US
@@ -182,7 +183,6 @@ def read_journal(
     """
     parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
     parse_into = parser.parse_into
-    last_at = since
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
@@ -197,32 +197,36 @@ def read_journal(
         rejections.add(rejected)
         rejected.clear()
 
-    reader = JournalReader(settings)
     try:
-        gaps += [gap for gap in left_out_gaps(reader) if gap.overlaps(since, until)]
-        oldest_at = reader.oldest_at()
-        reader.find_instances(since)
-        deliver(states := _unit_states(reader, since if states_since is None else states_since, until))
-        is_void = not states and not reader.has_lines()
-        reader.seek(since)
-        for message, at in reader.read():
-            if not since <= at <= until:
-                continue
-            if message is None:
-                rejected.append(reader.unread)
-                behind_broken += lost_behind_broken(parser, reader.rest, at)
-                continue
-            if message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
-                if (gap := suppressed_gap(settings, message, last_at, at)) is not None:
-                    gaps.append(gap)
-            else:
-                parse_into(observations, rejected, message, at)
-                if len(observations) >= _BATCH:
-                    hand_on()
-            last_at = at
+        with opened(settings) as journal:
+            readers = journal.readers
+            gaps += [gap for gap in journal.left_out if gap.overlaps(since, until)]
+            oldest_at = journal.oldest_at
+            for reader in readers:
+                reader.find_instances(since)
+            deliver(states := _unit_states(readers, since if states_since is None else states_since, until))
+            is_void = not states and not any(reader.has_lines() for reader in readers)
+            for reader in readers:
+                reader.seek(since)
+            last_of_each = dict.fromkeys(readers, since)
+            for reader, message, at in journal.read():
+                if not since <= at <= until:
+                    continue
+                if message is None:
+                    rejected.append(reader.unread)
+                    behind_broken += lost_behind_broken(parser, reader.rest, at)
+                    continue
+                if message.startswith(SUPPRESSED_WORD) and reader.is_of_journald():
+                    if (gap := suppressed_gap(settings, message, last_of_each[reader], at)) is not None:
+                        gaps.append(gap)
+                else:
+                    parse_into(observations, rejected, message, at)
+                    if len(observations) >= _BATCH:
+                        hand_on()
+                last_of_each[reader] = at
     finally:
         hand_on()  # also what came before the reader failed
-        reader.close()
+    last_at = max(last_of_each.values(), default=since)
     coverage = Coverage(
         "journal",
         gaps=(*gaps, *_behind_broken(behind_broken)),
@@ -234,14 +238,15 @@ def read_journal(
     return JournalPast(rejections, coverage, last_at)
 
 
-def _unit_states(reader: JournalReader, since: Instant, until: Instant) -> list[UnitState]:
+def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instant) -> list[UnitState]:
     """Return the receiver's state at an instant, if it is known, and its changes from then on to another one."""
     states = UnitStates()
-    for message in reader.latest_unit_messages(since):
+    for message in in_time(reader.latest_unit_messages(since) for reader in readers):
         states.record(message)
     found = [] if states.latest is None else [states.latest]
-    states.expect(reader.active)
-    messages, _ = reader.unit_messages(since)
+    for reader in readers:
+        states.expect(reader.active)
+    messages = in_time(reader.unit_messages(since)[0] for reader in readers)
     changes = (states.record(message) for message in messages if since <= message.at <= until)
     return found + [state for state in changes if state is not None]
 
@@ -280,7 +285,8 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Insta
     tail = index_tail(index, index_parser(index), lambda: since)
     tail.read()
     tail.close()
-    JournalReader(journal).close()
+    with opened(journal):
+        pass
 
 
 def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> list[UnitState]:
@@ -290,12 +296,10 @@ def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> li
         SourceUnavailable: The journal is missing, or cannot be read.
 
     """
-    reader = JournalReader(settings)
-    try:
-        reader.find_instances(since)
-        return _unit_states(reader, since, until)
-    finally:
-        reader.close()
+    with opened(settings) as journal:
+        for reader in journal.readers:
+            reader.find_instances(since)
+        return _unit_states(journal.readers, since, until)
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
@@ -305,14 +309,12 @@ def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> 
         SourceUnavailable: The journal is missing, or cannot be read.
 
     """
-    reader = JournalReader(settings)
-    try:
-        reader.find_instances(since)
-        reader.seek(since)
-        for message, at in reader.read():
+    with opened(settings) as journal:
+        for reader in journal.readers:
+            reader.find_instances(since)
+            reader.seek(since)
+        for reader, message, at in journal.read():
             if message is None or not since <= at <= until:
                 continue
             if not (message.startswith(SUPPRESSED_WORD) and reader.is_of_journald()):
                 yield message
-    finally:
-        reader.close()

@@ -114,7 +114,7 @@ KINDS = pytest.mark.parametrize("kind", [Fact.SILENCED, Fact.MUTED], ids=["silen
 RESTARTS = pytest.mark.parametrize("restarts", [False, True], ids=["one life", "a restart before each evaluation"])
 
 
-@tried(300)
+@tried(120)
 @given(
     # What the host does; then what suppresses its alerts; then whether we watch at all.
     steps=st.lists(

@@ -1,4 +1,4 @@
-"""The operator's socket: who may use it, and what a bad client can do to the others."""
+"""The control socket: who may use it, and what a bad client can do to the others."""
 
 from __future__ import annotations
 
@@ -7,42 +7,56 @@ import json
 import os
 import socket
 import stat
+import subprocess
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+import h11
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleet_health.api import server as control
-from fleet_health.api.server import CLIENT_LIMIT, REQUEST_LIMIT, ControlSocket, RequestError
+from fleet_health.api.connection import BODY_LIMIT, HEAD_LIMIT
+from fleet_health.api.requests import Request, RequestError, Response
+from fleet_health.api.server import CLIENT_LIMIT, ControlSocket
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from tests.conftest import AsyncEventually
 
-LONG = "x" * 8_000_000
+LONG = b"x" * 8_000_000
 """More than the buffers between two processes hold."""
 
 
-async def answer(request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
+async def respond(request: Request) -> Response:
     """Answer a few requests."""
-    match request.get("command"):
+    match request.path[0]:
         case "long":
-            return {"long": LONG}
+            return Response(200, LONG)
         case "refuse":
-            raise RequestError("not that")
+            raise RequestError("not that", 403, {"X-Why": "because"})
         case "fail":
             raise ZeroDivisionError("division by zero")
-        case "who":
-            return {"uid": uid}
-    return {"echo": dict(request)}
+        case "count":
+            return Response(200, _numbers())
+    echo = {"method": request.method, "path": request.path, "body": request.body.decode(), "uid": request.uid}
+    return Response(200, json.dumps(echo).encode())
+
+
+async def _numbers() -> AsyncIterator[bytes]:
+    for number in range(3):
+        yield f"{number}\n".encode()
 
 
 @asynccontextmanager
 async def listening(path: Path, **times: float) -> AsyncIterator[ControlSocket]:
     """Listen for as long as the context lasts."""
-    control = ControlSocket(answer, **times)
+    control = ControlSocket(respond, **times)
     await control.open(path)
     try:
         yield control
@@ -50,17 +64,39 @@ async def listening(path: Path, **times: float) -> AsyncIterator[ControlSocket]:
         await control.close()
 
 
-async def ask(path: Path, *lines: bytes) -> list[dict[str, Any]]:
-    """Send lines, and read all that is answered until the service hangs up or has answered each."""
+async def ask(path: Path, *requests: bytes, chunk: int | None = None) -> list[tuple[int, bytes]]:
+    """Send requests by one connection, and read what is answered until the service hangs up or has answered each."""
     reader, writer = await asyncio.open_unix_connection(path, limit=1 << 26)
-    writer.write(b"".join(lines))
+    data = b"".join(requests)
+    for begin in range(0, len(data), chunk or len(data) or 1):
+        writer.write(data[begin : begin + (chunk or len(data))])
+        await asyncio.sleep(0)
+    http = h11.Connection(h11.CLIENT)
     answers = []
-    for _ in lines:
-        if not (line := await reader.readline()):
+    for _ in requests or [b""]:
+        http.send(h11.Request(method="GET", target="/", headers=[("Host", "x")]))
+        http.send(h11.EndOfMessage())
+        status, body = 0, bytearray()
+        while not isinstance(event := http.next_event(), h11.EndOfMessage):
+            if event is h11.NEED_DATA:
+                http.receive_data(await reader.read(1 << 16))
+            elif isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.ConnectionClosed):
+                break
+        answers.append((status, bytes(body)))
+        if http.our_state is not h11.DONE or http.their_state is not h11.DONE:
             break
-        answers.append(json.loads(line))
+        http.start_next_cycle()
     writer.close()
     return answers
+
+
+def documents(answers: Sequence[tuple[int, bytes]]) -> list[Any]:
+    """Return the documents of some answers."""
+    return [json.loads(body) for _, body in answers]
 
 
 def hang_up(writer: asyncio.StreamWriter) -> None:
@@ -69,48 +105,114 @@ def hang_up(writer: asyncio.StreamWriter) -> None:
     writer.close()
 
 
-def request(command: str) -> bytes:
+def request(path: str, method: str = "GET", body: bytes = b"") -> bytes:
     """Make a request."""
-    return json.dumps({"command": command}).encode() + b"\n"
+    return f"{method} /{path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
-async def test_each_line_is_answered_by_one(tmp_path: Path) -> None:
-    """Several on one connection, in order; a failure is an answer as well."""
+@pytest.mark.parametrize("chunk", [None, 1, 7])
+async def test_each_request_is_answered_by_one(chunk: int | None, tmp_path: Path) -> None:
+    """Several on one connection, in order, though sent at once or byte by byte; a failure is an answer as well."""
     path = tmp_path / "s"
     async with listening(path):
-        answers = await ask(path, request("a"), request("refuse"), request("fail"), request("b"))
+        answers = await ask(
+            path,
+            request("a"),
+            request("refuse"),
+            request("fail"),
+            request("count"),
+            request("b", "POST", b"{}"),
+            chunk=chunk,
+        )
 
-    assert [one.get("echo") for one in answers] == [{"command": "a"}, None, None, {"command": "b"}]
-    assert answers[1]["error"] == "not that"
-    assert "division by zero" in answers[2]["error"]
+    (first, refused, failed, (_, numbers), last) = answers
+    assert documents([first, last]) == [
+        {"method": method, "path": [name], "body": body, "uid": os.geteuid()}
+        for method, name, body in (("GET", "a", ""), ("POST", "b", "{}"))
+    ]
+    assert (refused[0], json.loads(refused[1])) == (
+        403,
+        {"type": "about:blank", "title": "Forbidden", "status": 403, "detail": "not that"},
+    )
+    assert (failed[0], "division by zero" in json.loads(failed[1])["detail"]) == (500, True)
+    assert numbers == b"0\n1\n2\n"
 
 
-async def test_it_is_known_who_asks(tmp_path: Path) -> None:
-    """By the kernel's word."""
-    async with listening(tmp_path / "s"):
-        assert await ask(tmp_path / "s", request("who")) == [{"uid": os.geteuid()}]
+async def test_curl_speaks_with_it(tmp_path: Path) -> None:
+    """As the documentation shows; a client of HTTP/1.0 gets an answer that ends with the connection."""
+    path = tmp_path / "s"
+    outputs = []
+    async with listening(path):
+        for arguments in (["--http1.0"], ["--http1.1"], ["--http1.1", "--head"], ["-d", "x" * 2_000]):
+            curl = await asyncio.create_subprocess_exec(
+                *("curl", "-sS", "--unix-socket", str(path), *arguments, "http://localhost/count"),
+                stdout=subprocess.PIPE,
+            )
+            outputs.append((await asyncio.wait_for(curl.communicate(), PATIENCE_S))[0])
+
+    assert [outputs[0], outputs[1], outputs[3]] == [b"0\n1\n2\n"] * 3
+    assert outputs[2].startswith(b"HTTP/1.1 200 OK\r\n")
 
 
-@pytest.mark.parametrize("line", [b"\n", b"{\n", b"[]\n", b"5\n", b"\xff\n", b"[" * 4_000 + b"\n", b'{"a":NaN}\n'])
-async def test_what_is_no_request_is_refused(line: bytes, tmp_path: Path) -> None:
-    """With a word on what was expected; the next one is answered."""
+@pytest.mark.parametrize(
+    ("sent", "status"),
+    [
+        (b'{"command": "status"}\n\n', 400),
+        (b"\x16\x03\x01\x02\x00\r\n\r\n", 400),
+        (b"GET / HTP/1.1\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"GET /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET /" + b"x" * HEAD_LIMIT * 3 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * HEAD_LIMIT + b"\r\n", 431),
+        (request("a", "POST", b"x" * (BODY_LIMIT + 1)), 413),
+        (b"POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n8000\r\n" + b"x" * 0x8000, 413),
+        (request("%FF"), 400),
+    ],
+)
+async def test_what_is_no_request_is_refused(sent: bytes, status: int, tmp_path: Path) -> None:
+    """By a problem document with a word on what was expected; the next client is answered."""
     path = tmp_path / "s"
     async with listening(path):
-        answers = await ask(path, line, request("a"))
+        ((refused, problem),) = await ask(path, sent)
+        ((answered, _),) = await ask(path, request("a"))
 
-    assert "expected a JSON object on a line" in answers[0]["error"]
-    assert answers[1] == {"echo": {"command": "a"}}
+    assert refused == json.loads(problem)["status"] == status
+    assert json.loads(problem)["title"] == HTTPStatus(status).phrase
+    assert "expected" in json.loads(problem)["detail"]
+    assert answered == 200
 
 
-async def test_a_request_is_bounded(tmp_path: Path) -> None:
-    """One that is longer is refused, though nothing of it is kept."""
+async def test_the_longest_request_is_answered(tmp_path: Path) -> None:
+    """With a head and a body as long as they may be."""
     path = tmp_path / "s"
     async with listening(path):
-        (refused,) = await ask(path, b'"' + b"x" * (REQUEST_LIMIT * 4) + b'"\n')
-        (answered,) = await ask(path, request("x" * (REQUEST_LIMIT - 20)))
+        answers = await ask(path, request("x" * (HEAD_LIMIT - 100)), request("a", "POST", b"x" * BODY_LIMIT))
 
-    assert f"up to {REQUEST_LIMIT} bytes" in refused["error"]
-    assert "echo" in answered
+    assert [status for status, _ in answers] == [200, 200]
+
+
+@given(st.lists(st.binary(max_size=200) | st.sampled_from([b"GET /a HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n"])))
+def test_nothing_that_is_sent_disturbs_the_next_client(pieces: list[bytes]) -> None:
+    """Whatever it is, and in whatever pieces."""
+
+    async def send_it() -> None:
+        here, there = socket.socketpair()
+        listener = ControlSocket(respond, idle_time=0.5, send_time=0.5)
+        server = await asyncio.open_unix_connection(sock=there)
+        serving = asyncio.create_task(listener._serve(*server))
+        here.setblocking(False)  # noqa: FBT003 - it takes no other form
+        for piece in pieces:
+            try:
+                await asyncio.get_running_loop().sock_sendall(here, piece)
+            except OSError:
+                break
+        here.close()
+        await asyncio.wait_for(serving, PATIENCE_S)
+        assert (listener._clients, listener._idle) == (set(), {})
+
+    asyncio.run(send_it())
 
 
 async def test_owner_and_group_may_use_it(tmp_path: Path) -> None:
@@ -133,11 +235,11 @@ async def test_what_a_killed_service_left_is_replaced(tmp_path: Path) -> None:
         left.bind(str(path))
     file.write_text("mine")
     async with listening(path):
-        (answered,) = await ask(path, request("a"))
+        ((status, _),) = await ask(path, request("a"))
     async with listening(file) as control:
         problem = control.problem
 
-    assert "echo" in answered
+    assert status == 200
     assert problem == f"{file}: expected a socket, found something else; move it away"
     assert file.read_text() == "mine"
 
@@ -164,40 +266,69 @@ async def test_it_moves_when_it_is_told_to(tmp_path: Path) -> None:
 
     assert stayed
     assert not first.exists()
-    assert moved == back == [{"echo": {"command": "a"}}]
+    assert [status for status, _ in moved + back] == [200, 200]
 
 
 async def test_the_socket_of_another_service_stays(tmp_path: Path) -> None:
     """It was put in our place, so it is not ours to remove."""
     path = tmp_path / "s"
     async with listening(path):
-        other = ControlSocket(answer)
+        other = ControlSocket(respond)
         await other.open(path)
-    answers = await ask(path, request("a"))
+    ((status, _),) = await ask(path, request("a"))
     await other.close()
 
-    assert answers == [{"echo": {"command": "a"}}]
+    assert status == 200
+
+
+async def test_who_is_being_served_when_it_closes_gets_the_answer(tmp_path: Path) -> None:
+    """And who only waits is let go."""
+    path = tmp_path / "s"
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def respond_late(_request: Request) -> Response:
+        begun.set()
+        await go_on.wait()
+        return Response(200, b"late")
+
+    listener = ControlSocket(respond_late)
+    await listener.open(path)
+    idle, writer = await asyncio.open_unix_connection(path)
+    asking = asyncio.create_task(ask(path, request("a")))
+    await begun.wait()
+    closing = asyncio.create_task(listener.close())
+    left = await idle.read()
+    go_on.set()
+    answers = await asking
+    await closing
+    writer.close()
+
+    assert answers == [(200, b"late")]
+    assert left == b""
 
 
 async def test_one_that_stands_still_disturbs_nobody(tmp_path: Path) -> None:
-    """Neither who never asks, nor who never takes the answer; both are left in the end."""
+    """Neither who never asks, nor who never takes the answer, nor who asks byte by byte; all are left in the end."""
     path = tmp_path / "s"
-    async with listening(path, idle_time=3.0, send_time=0.3):
+    async with listening(path, idle_time=3.0, send_time=1.0):
         mute, writer = await asyncio.open_unix_connection(path)
+        slow, slow_writer = await asyncio.open_unix_connection(path)
+        slow_writer.write(request("a")[:-1])
         deaf = socket.socket(socket.AF_UNIX)
         deaf.connect(str(path))
         deaf.sendall(request("long"))
         answers = await ask(path, request("a"), request("long"))
-        left = await mute.read()
+        left = await mute.read() + await slow.read()
         writer.close()
+        slow_writer.close()
         deaf.settimeout(None)
         taken = 0
         while chunk := await asyncio.to_thread(deaf.recv, 1 << 20):
             taken += len(chunk)
         deaf.close()
 
-    assert answers[0] == {"echo": {"command": "a"}}
-    assert answers[1]["long"] == LONG
+    assert answers[0][0] == 200
+    assert answers[1] == (200, LONG)
     assert left == b""
     assert taken < len(LONG)
 
@@ -208,7 +339,7 @@ async def test_there_are_no_more_clients_than_the_limit(tmp_path: Path, async_ev
     async with listening(path) as control:
         crowd = [await asyncio.open_unix_connection(path) for _ in range(CLIENT_LIMIT)]
         await async_eventually(lambda: len(control._clients) == CLIENT_LIMIT)
-        (answered,) = await ask(path, request("a"))
+        ((answered, _),) = await ask(path, request("a"))
         dismissed = await crowd[0][0].read()
         second_reader, second_writer = crowd[1]
         second_writer.write(request("b"))
@@ -216,9 +347,9 @@ async def test_there_are_no_more_clients_than_the_limit(tmp_path: Path, async_ev
         for _, writer in crowd:
             writer.close()
 
-    assert answered == {"echo": {"command": "a"}}
+    assert answered == 200
     assert dismissed == b""
-    assert json.loads(still_served) == {"echo": {"command": "b"}}
+    assert still_served.startswith(b"HTTP/1.1 200 ")
 
 
 async def test_where_all_are_being_served_one_more_is_told_so(
@@ -232,11 +363,11 @@ async def test_where_all_are_being_served_one_more_is_told_so(
         for _, writer in crowd:
             writer.write(request("long"))
         await async_eventually(lambda: len(listener._clients) == 2 and not listener._idle)
-        (refused,) = await ask(path, b"")
+        ((refused, problem),) = await ask(path)
         hang_up(crowd.pop()[1])
         await async_eventually(lambda: len(listener._clients) < 2)
-        (answered,) = await ask(path, request("a"))
+        ((answered, _),) = await ask(path, request("a"))
         hang_up(crowd.pop()[1])
 
-    assert "others already" in refused["error"]
-    assert "echo" in answered
+    assert (refused, "others already" in json.loads(problem)["detail"]) == (503, True)
+    assert answered == 200

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.api.server import RequestError
+from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service.silencing import Silencing

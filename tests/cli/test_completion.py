@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.docs.tree import all_parsers, arguments
-from fleet_health.cli.main import COMMANDS, build_parser
+from fleet_health.cli.main import build_parser
 from fleet_health.records.journal_sink import MESSAGE_IDS
 from tests.rig.patience import PATIENCE_S
 from tests.rig.service_process import plain_environment
@@ -86,7 +87,7 @@ def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "offered"),
     [
-        ([""], set(COMMANDS)),
+        ([""], set(SUMMARIES)),
         (["co"], {"config", "completion"}),
         (["config", ""], {"check", "show"}),
         (["silence", ""], {"list", "end"}),

@@ -71,7 +71,7 @@ def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[
 
     assert done.status == 0
     assert done.stdout.startswith("16 lines\n\njournal.response: 5 lines (31.2%), 2 hosts, ")
-    assert "    201: 4, 412: 1\n    pi-1 4, pi-2 1\n" in done.stdout
+    assert '    201: 4, 412: 1\n    "pi-1" 4, "pi-2" 1\n' in done.stdout
     assert "journal.unstamped: 2 lines (12.5%), 1 host, " in done.stdout
     assert "status 304 is neither 2xx, 4xx nor 5xx, and is not counted: 1 times\n" in done.stdout
     assert "1 rejected: unstamped rejection names no host, the latest: WARNING: missing" in done.stdout
@@ -79,6 +79,25 @@ def test_what_matches_and_what_does_not_is_shown(site: Site, patterns: Callable[
     assert "           such as INFO worker 0 took 0.0 s for 10.0.0.0\\x1b[31m\n" in done.stdout
     assert (document["version"], document["unmatched"], document["shapes"][0]["count"]) == (1, 7, 7)
     assert document["response"]["us_per_line"] > 0
+
+
+def test_hosts_that_only_one_source_knows_are_warned_of(site: Site, run_command: RunCommand) -> None:
+    """A pattern that takes in too much of a name makes hosts of its own, and in quotes that shows."""
+    site.configure("journal.unstamped = { contains = 'missing', host = 'host=(?P<host>.*) missing' }")
+    site.upload("pi-1")
+    site.answer("pi-1", 201)
+    site.answer("pi-2", 201)
+    site.answer("pi-3", 412)
+    site.journal.append("host=pi-3: missing X-Cis490-Code-Commit")
+    site.journal.append("host=pi-1 ) missing X-Cis490-Code-Commit")
+    site.sync_journal()
+    done = run_command("patterns", "--config", site.config)
+    (document,) = run_command("patterns", "--config", site.config, "--json").documents
+
+    assert '    "pi-1%20%29" 1, "pi-3" 1\n' in done.stdout or '    "pi-3" 1, "pi-1%20%29" 1\n' in done.stdout
+    assert 'WARNING journal.unstamped: not among the hosts of journal.response: "pi-1%20%29"\n' in done.stdout
+    assert f'among the hosts of the index {site.index}: "pi-2"\n' in done.stdout
+    assert [one["hosts"] for one in document["strangers"]] == [["pi-1%20%29"], ["pi-2"]]
 
 
 def test_nothing_that_matches_is_said_with_what_to_do(site: Site, patterns: Callable[..., Finished]) -> None:

@@ -413,6 +413,6 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     """Nothing is written."""
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
-    with pytest.raises(PlotError, match=r"pip install 'fleet-health\[plot\]'"):
+    with pytest.raises(PlotError, match=r"packaging/install\.sh --with-plot"):
         draw(empty(), tmp_path / "plot.svg")
     assert list(tmp_path.iterdir()) == []

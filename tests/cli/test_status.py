@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import re
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.api.server import REQUEST_LIMIT
+from fleet_health.api.connection import HEAD_LIMIT
 from fleet_health.cli.commands.status import exit_status
 from fleet_health.cli.render.overview_screen import screen, short_duration
 from fleet_health.cli.render.terminal import Paint
-from fleet_health.model.history import BINS
+from fleet_health.model.strip import BINS
+from tests.rig.api_client import ApiClient
 from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -135,9 +135,9 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
     assert by_name.documents[0]["hosts_matching"] == 1
     assert (too_many.status, too_many.stderr) == (
         2,
-        f"expected a request of up to {REQUEST_LIMIT} bytes, found a longer one; ask for less\n",
+        f"expected the head of a request to have up to {HEAD_LIMIT} bytes, found a longer one; ask for less\n",
     )
-    assert (wrong.status, wrong.stderr) == (2, "expected `limit` to be a whole number, found -1\n")
+    assert (wrong.status, wrong.stderr) == (2, "expected `limit` to be a whole number, found '-1'\n")
 
 
 def test_the_exit_status_says_how_it_is(
@@ -406,24 +406,34 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
     site.upload("well")
     site.answer("well", 201)
     site.sync_journal()
-    answers = []
-    with start_service(site) as service, socket.socket(socket.AF_UNIX) as connection:
+    wrong = (
+        ("GET", "/v1/hosts/"),
+        ("GET", "/v2/status"),
+        ("DELETE", "/v1/status"),
+        ("GET", "/v1/status?hots=pi"),
+        ("GET", "/v1/status?state=x"),
+        ("GET", "/v1/status?limit=-1"),
+        ("GET", "/v1/hosts/wel"),
+        ("GET", "/v1/hosts/%FF"),
+        ("POST", "/v1/silences"),
+        ("DELETE", "/v1/silences/none"),
+        ("POST", "/v1/reload?dry_run=yes"),
+    )
+    with start_service(site) as service, ApiClient(site.directory / "control.sock") as client:
         service.until_ready()
-        connection.connect(str(site.directory / "control.sock"))
-        stream = connection.makefile("rwb")
-        for request in (
-            {},
-            {"command": "dance"},
-            {"command": "status", "hosts": 5},
-            {"command": "status", "states": ["x"]},
-        ):
-            stream.write(json.dumps(request).encode() + b"\n")
-            stream.flush()
-            answers.append(json.loads(stream.readline())["error"])
+        answers = [client.ask(*one) for one in wrong]
 
-    assert [answer.split(",")[0] for answer in answers] == [
-        "expected `command` to be one of status",
-        "expected `command` to be one of status",
-        "expected `hosts` to be a list of strings",
-        "expected `states` from firing",
+    assert all(problem["status"] == status for status, problem in answers)
+    assert [(status, problem["detail"].partition(",")[0]) for status, problem in answers] == [
+        (404, "there is nothing at this path; there is /healthz"),
+        (404, "there is nothing at this path; there is /healthz"),
+        (405, "expected GET or HEAD at /v1/status"),
+        (400, "expected parameters from host"),
+        (400, "expected `state` to be one of firing"),
+        (400, "expected `limit` to be a whole number"),
+        (404, "no host wel is known; did you mean well?"),
+        (400, "expected a path in UTF-8"),
+        (400, "expected a body that is a JSON object"),
+        (400, "there is no silence none; `silence list` shows them"),
+        (400, "expected `dry_run` to be true or false"),
     ]

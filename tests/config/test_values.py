@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.config import values
+from fleet_health.config import pattern_values, values
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from tests.rig.properties import tried
 
@@ -63,8 +63,8 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
         (values.matches, ["_UID=1", "A=", "+", "B=x=y"], (("_UID=1", "A="), ("B=x=y",))),
         (values.namespace, "lab", "lab"),
         (values.namespace, "lab-1.a_b", "lab-1.a_b"),
-        (values.pattern("host"), "(?P<host>x)", re.compile("(?P<host>x)")),
-        (values.suggested_fix, "On $host.", SuggestedFix("On $host.")),
+        (pattern_values.pattern("host"), "(?P<host>x)", re.compile("(?P<host>x)")),
+        (pattern_values.suggested_fix, "On $host.", SuggestedFix("On $host.")),
         (values.globs, ["a"], ("a",)),
         (values.globs, ["a", "b-*", "[!c]?"], ("a", "b-*", "[!c]?")),
         (values.globs, ["ö *"], ("%C3%B6%20*",)),
@@ -108,20 +108,20 @@ WRONG: list[tuple[Callable[[Any], Any], str, list[Any]]] = [
     (values.units, UNIT, [[], ["a", 5], [["a"]]]),
     (values.matches, MATCH, ["", "a=b", "_UID", "A\0=b", 5, [], ["+"], ["A=b", "+"], ["A=b", 5], "+", "A=\0"]),
     (values.namespace, NAMESPACE, ["", "a b", "a/b", "*", "+lab", "ä", 5, "a\n", "x" * 129]),
-    (values.pattern("host", "status"), PATTERN, ["", 5, None, ["x"]]),
+    (pattern_values.pattern("host", "status"), PATTERN, ["", 5, None, ["x"]]),
     (
-        values.pattern("host", "status"),
+        pattern_values.pattern("host", "status"),
         f"{PATTERN}; this one is without the group (?P<status>…)",
         ["(?P<host>x)"],
     ),
     (
-        values.pattern("host", "status"),
+        pattern_values.pattern("host", "status"),
         f"{PATTERN}; this one is not a regular expression: nothing to repeat at position 0",
         ["*"],
     ),
-    (values.suggested_fix, f"{FIX}; it has {LONE_DOLLAR}", ["5 $", "$5", "${host", "$`ls`"]),
-    (values.suggested_fix, f"{FIX}; it has $h, which is not known here; $host is the only name", ["$h"]),
-    (values.suggested_fix, TEXT, ["", 5, None, ["x"]]),
+    (pattern_values.suggested_fix, f"{FIX}; it has {LONE_DOLLAR}", ["5 $", "$5", "${host", "$`ls`"]),
+    (pattern_values.suggested_fix, f"{FIX}; it has $h, which is not known here; $host is the only name", ["$h"]),
+    (pattern_values.suggested_fix, TEXT, ["", 5, None, ["x"]]),
     (values.globs, GLOBS, ["a", [], [""], ["a", 5], ["a", ["b"]], {"a": 1}, None]),
 ]
 
@@ -152,7 +152,14 @@ def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, str]]) -> None:
 @given(raw=st.text(st.sampled_from("0159.msh d$`(?P<host>)[]*{}\\"), max_size=20))
 def test_no_string_makes_a_reader_fail_otherwise(raw: str) -> None:
     """A reader gives a value or raises ValueError, nothing else."""
-    for read in (values.duration(), values.path, values.text, values.units, values.namespace, values.suggested_fix):
+    for read in (
+        values.duration(),
+        values.path,
+        values.text,
+        values.units,
+        values.namespace,
+        pattern_values.suggested_fix,
+    ):
         try:
             read(raw)
         except ValueError as error:

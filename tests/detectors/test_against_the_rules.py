@@ -144,7 +144,7 @@ ENTRIES = st.lists(
 )
 
 
-@tried(600)
+@tried(250)
 @given(rows=ROWS, entries=ENTRIES, default=RULES, bench=RULES, has_evicted=st.booleans())
 def test_the_findings_are_those_of_the_rules(
     rows: list[Upload], entries: list[Entry], default: Rules, bench: Rules, *, has_evicted: bool
@@ -162,7 +162,7 @@ def test_the_findings_are_those_of_the_rules(
     assert found == by_the_rules(rows, entries, {"pi-1": default, "pi-2": default, "bench-1": bench}, NOW)
 
 
-@tried(300)
+@tried(120)
 @given(
     batches=st.lists(st.tuples(ROWS, ENTRIES, st.integers(0, 10)), min_size=1, max_size=5), default=RULES, bench=RULES
 )

@@ -236,7 +236,9 @@ def mount_namespace(scratch: Path) -> Iterator[None]:
             ("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"),
             ("--bind", str(logs), "/var/log"),
             ("--bind", str(configuration), "/etc/systemd"),
-            # journald asks the control groups who its clients are; the unified hierarchy is there on every kernel.
+            # journald asks the control groups who its clients are. The unified hierarchy is there on every kernel, but
+            # may not be mounted twice at one place: so it is put on an empty directory, whatever was there before.
+            ("-t", "tmpfs", "tmpfs", "/sys/fs/cgroup"),
             ("-t", "cgroup2", "cgroup2", "/sys/fs/cgroup"),
         ):
             mounted = subprocess.run(["mount", *arguments], capture_output=True, text=True, check=False)

@@ -28,7 +28,7 @@ from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.receiver_log import LogParser
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.records.alert_log import AlertLog
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
 
 if TYPE_CHECKING:
     from pathlib import Path

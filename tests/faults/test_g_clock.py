@@ -134,6 +134,7 @@ def test_G14_a_row_from_the_future_counts_once(clock: FakeClock, site: Site, sta
             service.until_evaluated_anew()
             service.stop(signal.SIGKILL)
         lives.append(sorted(reported(site)))
+    site.configure(RESOLVED, tick="5m")  # a replay of an hour by ticks of 100 ms would take long
     checked = run_at(clock, 40 * MINUTE_S, "check", "--dry-run", "--config", site.config)
     replayed = run_at(clock, 40 * MINUTE_S, "replay", "--since", "1h", "--json", "--no-pager", "--config", site.config)
 
@@ -161,5 +162,6 @@ def test_G14_a_command_alone_finds_the_dead_host(site: Site, run_command: RunCom
 
     assert "ahead: silent" in run_command("check", "--dry-run", "--config", site.config).stdout
     assert "ahead: silent" in run_command("check", "--dry-run", "--now", then, "--config", site.config).stdout
+    site.configure(tick="5m")
     replayed = run_command("replay", "--since", "1h", "--json", "--no-pager", "--config", site.config)
     assert [one["host"] for one in replayed.documents[0]["incidents"]] == ["ahead"]

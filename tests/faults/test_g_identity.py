@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from fleet_health.cli.client import ask
+from fleet_health.cli.client import ask, target
 from tests.rig.site import now_us
 
 if TYPE_CHECKING:
@@ -41,14 +41,14 @@ def test_G12_a_name_that_a_url_encodes_is_one_host(
         service.until(lambda: len(site.alert_rows()) >= len(REFUSED), "the alerts")
         service.until_evaluated_anew()
         control = site.directory / "control.sock"
-        document = ask(control, {"command": "status"})
-        request = {"command": "silence", "symptom": None, "for_s": 3600, "reason": "x"}
-        by_socket = ask(control, request | {"hosts": "bür*"})["silence"]["hosts"]
+        document = ask(control, target("status"))
+        request = {"symptom": None, "for_s": 3600, "reason": "x"}
+        by_socket = ask(control, target("silences"), "POST", request | {"hosts": "bür*"})["silence"]["hosts"]
         by_command = run_command(
             "silence", "bür*", "--for", "1h", "--reason", "x", "--config", site.config
         ).stdout.split()[1]
-        wanted = ask(control, {"command": "status", "hosts": ["bür*", "-ü"]})
-        explained = ask(control, {"command": "explain", "host": "büro"})
+        wanted = ask(control, target("status", query={"host": ["bür*", "-ü"]}))
+        explained = ask(control, target("hosts", "büro"))
 
     assert site.alerted() == sorted((name, "fatal-only") for name in REFUSED.values())
     assert {one["host"] for one in document["hosts"]} == {"well", *WELL.values(), *REFUSED.values()}
@@ -81,7 +81,7 @@ def test_G12_a_name_that_the_receiver_keeps_encoded_is_one_host(site: Site, star
     with start_service(site) as service:
         service.until(lambda: len(site.alert_rows()) >= 2, "the alerts")
         service.until_evaluated_anew()
-        document = ask(site.directory / "control.sock", {"command": "status"})
+        document = ask(site.directory / "control.sock", target("status"))
 
     assert site.alerted() == [("%2D%C3%BC", "fatal-only"), ("%2D%C3%BC", "unstamped")]
     assert {one["host"] for one in document["hosts"]} == {"well", "b%C3%BCro", "aa:bb", "a%20b", "%2D%C3%BC"}

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.demo.journal import JournalFile
+from tests.rig.journal_files import make_unknown
 from tests.rig.site import iso, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Finished, RunCommand, Site, StartService
 
@@ -200,15 +200,6 @@ def test_G5_who_sees_little_is_not_blind(happens: Any, site: Site, symptoms: Any
     happens(site, now_us())
 
     assert symptoms() == (set(), "")
-
-
-def make_unknown(path: Path) -> None:
-    """Set an incompatible flag that no version knows."""
-    with path.open("r+b") as file:
-        file.seek(12)
-        flags = file.read(1)[0]
-        file.seek(12)
-        file.write(bytes([flags | 0x80]))
 
 
 @pytest.mark.fault("G6", rig="R0", says="of the file that is written to")

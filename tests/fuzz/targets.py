@@ -21,9 +21,10 @@ from fleet_health.model.observation import Response, Unstamped, Upload
 from fleet_health.model.row_dates import RowDates
 from fleet_health.parsing.alert_row import parse_alert_row
 from fleet_health.parsing.rejection import Rejection
-from fleet_health.records.journal_sink import datagram, fields_of
+from fleet_health.records.journal_sink import fields_of
+from fleet_health.records.journal_socket import datagram
 from fleet_health.sources.index.source import index_parser
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

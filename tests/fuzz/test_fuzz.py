@@ -18,7 +18,7 @@ from tests.rig.properties import tried
 
 CORPUS = sorted((Path(__file__).parent / "corpus").glob("*.bin"))
 
-FUZZ = tried(400, suppress_health_check=list(HealthCheck))
+FUZZ = tried(200, suppress_health_check=list(HealthCheck))
 
 NASTY_TEXT = st.text(max_size=40) | st.text(
     st.sampled_from("\0\n\r\t\x1b\x7f\x85\u2028\u202e\ud800\udfff\ufeff/%~:.,= \"'\\`${}\u017f\u212a\u0664"),

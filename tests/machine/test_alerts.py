@@ -267,8 +267,8 @@ def test_S6_the_journal_says_who_silenced_what(service: Service, new_host: Calla
 
     def logged() -> dict[tuple[str, str], dict[str, str]] | None:
         entries = machine.journal("--unit=fleet-health", "--priority=notice..notice", "--grep=silenced-")
-        events = [json.loads(entry["MESSAGE"]) for entry in entries]
-        found = {(event["event"], event["hosts"]): event for event in events if event["hosts"] in hosts}
+        events = [entry for entry in entries if entry.get("FLEET_HOSTS") in hosts]
+        found = {(event["FLEET_EVENT"], event["FLEET_HOSTS"]): event for event in events}
         return found if len(found) >= 3 else None
 
     events = eventually(logged, "two silences and an end in the journal")
@@ -276,9 +276,37 @@ def test_S6_the_journal_says_who_silenced_what(service: Service, new_host: Calla
     for silence in machine.run("fleet-health", "silence", "list").stdout.splitlines():
         machine.run("fleet-health", "silence", "end", silence.partition(":")[0])
 
-    assert (by_member["author"], by_member["reason"]) == ("silencer", "moving the bench")
-    assert (by_root["author"], by_root["origin"]) == ("somebody", "silences.json, where the author is only a claim")
-    assert events["silence ended early", hosts[0]]["by"] == "silencer"
+    assert (by_member["FLEET_AUTHOR"], by_member["FLEET_REASON"]) == ("silencer", "moving the bench")
+    origin = "silences.json, where the author is only a claim"
+    assert (by_root["FLEET_AUTHOR"], by_root["FLEET_ORIGIN"]) == ("somebody", origin)
+    assert events["silence ended early", hosts[0]]["FLEET_BY"] == "silencer"
+
+
+def test_the_journal_of_the_service_reads_as_prose(
+    service: Service, receiver: Receiver, new_host: Callable[[str], str]
+) -> None:
+    """`journalctl -o cat` shows sentences and alerts and no JSON; what is logged has its values as fields."""
+    host = new_host("unstamped")
+    receiver.upload(host, times=3, stamped=False)
+    service.wait_for_alert(host, "unstamped")
+    service.control("reload")
+
+    def has_reloaded() -> list[dict[str, Any]]:
+        return service.machine.journal(
+            f"_SYSTEMD_INVOCATION_ID={service.property('InvocationID')}", "FLEET_EVENT=configuration reloaded"
+        )
+
+    (reloaded,) = eventually(has_reloaded, "the reload in the journal")
+    unit = ("--unit=fleet-health", f"_SYSTEMD_INVOCATION_ID={service.property('InvocationID')}")
+    lines = service.machine.run("journalctl", "--output=cat", *unit).stdout.splitlines()
+    (ready,) = service.machine.journal(*unit, "FLEET_EVENT=ready")
+
+    assert (reloaded["MESSAGE"], reloaded["PRIORITY"]) == ("The configuration was reloaded.", "6")
+    assert ready["MESSAGE"].startswith("Ready: index following")
+    assert ready["_TRANSPORT"] == "journal"
+    assert json.loads(ready["FLEET_SOURCES"])[0].startswith("index following")
+    assert any(line.startswith(f"ALERT host={host} ") for line in lines)
+    assert [line for line in lines if line.startswith("{") or '":' in line] == []
 
 
 @pytest.mark.fault("D6", rig="R2")

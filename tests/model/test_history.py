@@ -6,8 +6,9 @@ import msgspec
 import pytest
 
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.history import BIN_US, BINS, History, HistorySnapshot, strip_of
+from fleet_health.model.history import BIN_US, History, HistorySnapshot, strip_of
 from fleet_health.model.observation import Response, Upload
+from fleet_health.model.strip import BINS
 
 MINUTE = 60_000_000
 NOON = 1_795_435_200_000_000

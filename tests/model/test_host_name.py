@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fleet_health.model.host_name import host_name, is_host_name, own_name, safe_glob
 from tests.rig.properties import tried
 
-PROPERTY = tried(500)
+PROPERTY = tried(250)
 HASH_OF_129_A = "c12cb024a2e5551c"
 HASH_OF_128_HYPHENS = "2942b516e1655df9"
 

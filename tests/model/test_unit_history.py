@@ -35,6 +35,18 @@ def test_it_was_stopped_until_it_started(observed: list[tuple[int, bool] | int],
     assert {one.reason for one in found} <= {RECEIVER_STARTED}
 
 
+def test_what_ran_since_was_not_stopped_meanwhile() -> None:
+    """The messages of a machine that come late correct what those of another one seemed to say."""
+    traffic = Traffic()
+    traffic.record([UnitState(5, is_running=True), UnitState(7, is_running=False), UnitState(9, is_running=False)])
+    before = traffic.unit_history.stopped_at()
+    traffic.record([UnitState(6, is_running=True)])
+
+    assert (before, traffic.unit_history.stopped_at()) == (7, None)
+    assert traffic.unit == UnitState(6, is_running=True)
+    assert traffic.unit_history.starts_after(0, 10) == [5, 6]
+
+
 def test_another_table_goes_on_with_what_is_known() -> None:
     """A journal that is read anew shows the latest states again, and not what came long before."""
     old, new = Traffic(), Traffic()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from fleet_health.config.schema import JournalSettings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.unit_states import UnitMessage
     from tests.oracle.limits import Limits
@@ -63,7 +64,11 @@ class AssembledService:
         self._base = load(config)
         self._loop = asyncio.new_event_loop()
         self._is_alive = False
-        self._patch = patch("fleet_health.sources.journal.source.JournalReader", lambda _: _ListReader(entries))
+        self._patch = patch.multiple(
+            "fleet_health.sources.journal.source",
+            JournalReader=lambda *_: _ListReader(entries),
+            MachineFiles=_OneMachine,
+        )
         self._patch.start()
 
     def start(self, limits: Limits) -> None:
@@ -173,6 +178,19 @@ class AssembledService:
             coroutine.close()
             return self._loop.create_task(asyncio.Event().wait())
         return self._loop.create_task(coroutine)
+
+
+class _OneMachine:
+    """Finds one machine, as `MachineFiles` does for its own journal."""
+
+    left_out: Sequence[Any] = ()
+
+    def __init__(self, settings: JournalSettings) -> None:
+        del settings
+
+    def look(self) -> dict[str, None]:
+        """Find its files."""
+        return {"": None}
 
 
 class _ListReader:

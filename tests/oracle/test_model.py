@@ -238,5 +238,5 @@ def verdict_of(finding: Finding) -> Verdict:
     return Verdict(finding.host, finding.symptom, tuple(map(int, counts)))
 
 
-ServiceModel.TestCase.settings = tried(150, stateful_step_count=40, suppress_health_check=list(HealthCheck))
+ServiceModel.TestCase.settings = tried(60, stateful_step_count=40, suppress_health_check=list(HealthCheck))
 TestServiceModel = ServiceModel.TestCase

@@ -108,6 +108,21 @@ def test_what_a_message_says(message: bytes, observations: list[LogObservation])
     assert PARSER.parse(message, AT) == (observations, [])
 
 
+@pytest.mark.parametrize("end", [":", ";", ",", ".", ":.", "...", "%3A"])
+def test_punctuation_behind_a_name_belongs_to_it_by_no_pattern(end: str) -> None:
+    """Whatever the operator's pattern takes in; inside of a name it stays."""
+    parser = LogParser(
+        re.compile(r"host=(?P<host>\S+) status=(?P<status>\d+)"), MARKER, re.compile(r"by (?P<host>\S+)")
+    )
+    in_url = LogParser(re.compile(r"PUT /(?P<host>[^/ ]+)/\S+ (?P<status>\d+)"), None, None)
+    octets = end.encode()
+
+    if end != "%3A":  # not in a URL, that is what a name says
+        assert parser.parse(b"host=aa:b.c" + octets + b" status=412", AT)[0] == [response(412, "aa:b.c")]
+        assert parser.parse(MARKER.encode() + b" by pi-1" + octets, AT)[0] == [unstamped()]
+    assert in_url.parse(b"PUT /pi-1" + octets + b"/e1 201", AT)[0] == [response()]
+
+
 @pytest.mark.parametrize(
     ("message", "reason"),
     [

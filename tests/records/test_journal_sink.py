@@ -15,7 +15,8 @@ from structlog.testing import capture_logs
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.detectors.spec import Finding
-from fleet_health.records.journal_sink import MESSAGE_IDS, JournalSink, datagram, fields_of
+from fleet_health.records.journal_sink import MESSAGE_IDS, JournalSink, fields_of
+from fleet_health.records.journal_socket import datagram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

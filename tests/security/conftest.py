@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.config.loading import load
-from fleet_health.config.values import pattern
+from fleet_health.config.pattern_values import pattern
 from fleet_health.parsing.receiver_log import LogParser
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
 from tests.security.servers import RECIPES
 
 if TYPE_CHECKING:

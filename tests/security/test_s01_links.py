@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.alerting.alert import Alert
+from fleet_health.api.requests import Request, Response
 from fleet_health.api.server import ControlSocket
 from fleet_health.cli.plot.plot import draw
 from fleet_health.detectors.spec import Finding
@@ -27,7 +28,7 @@ from fleet_health.sources.index import tail
 from tests.rig.site import index_row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
     from tests.conftest import DoWithout, Finished, RunCommand, Site, StartService
@@ -115,7 +116,7 @@ def test_S1_check_as_root_writes_nowhere_else(
 
     assert tree(victim) == before
     assert done.status == 1
-    assert "alert log not writable" in done.stderr
+    assert "The alert log cannot be written" in done.stderr
     assert "expected " in done.stderr
 
 
@@ -327,9 +328,9 @@ def test_S1_a_plot_replaces_a_link(name: str, receivers: Path, victim: Path) -> 
     assert [(path.name, path.is_symlink()) for path in receivers.iterdir()] == [("week.svg", False)]
 
 
-async def nobody_asks(_request: Mapping[str, Any], _uid: int) -> Mapping[str, Any]:
+async def nobody_asks(_request: Request) -> Response:
     """Answer nothing."""
-    return {}
+    return Response(200, b"")
 
 
 @pytest.mark.fault("S1", rig="second user")

@@ -22,7 +22,7 @@ from fleet_health.parsing.access_formats import FORMATS, Request
 from fleet_health.parsing.forgery import forgeries
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.receiver_log import LogParser
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
 from tests.rig.properties import tried
 from tests.security.servers import FORGED, VICTIM
 

@@ -18,7 +18,9 @@ from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
 from fleet_health.api.answers import Answers
-from fleet_health.api.server import CLIENT_LIMIT, ControlSocket, RequestError
+from fleet_health.api.requests import RequestError
+from fleet_health.api.routes import Api
+from fleet_health.api.server import CLIENT_LIMIT, ControlSocket
 from fleet_health.config.loading import load
 from fleet_health.engine import Engine
 from fleet_health.model.counters import Counters
@@ -30,9 +32,10 @@ from fleet_health.service.clock import ClockState
 from fleet_health.service.intake import Intake
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
+from tests.rig.api_client import ApiClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
     from pathlib import Path
 
     from fleet_health.service.ticker import Evaluator
@@ -45,22 +48,21 @@ ONLY_HOSTS = "receiver.enabled = false"
 """A whole fleet that is silent would be the receiver's fault."""
 
 
-def asked(site: Site, requests: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Ask the service all of it by one connection; return its answers."""
-    with socket.socket(socket.AF_UNIX) as client:
-        client.connect(str(site.directory / "control.sock"))
-        with client.makefile("rwb") as stream:
-            answers = []
-            for request in requests:
-                stream.write(json.dumps(request).encode() + b"\n")
-                stream.flush()
-                answers.append(json.loads(stream.readline()))
-            return answers
+def silenced(site: Site, silences: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Ask the service for silences, all by one connection; return its answers."""
+    with ApiClient(site.directory / "control.sock") as client:
+        return [client.ask("POST", "/v1/silences", silence)[1] for silence in silences]
+
+
+def end(site: Site, name: str) -> None:
+    """Ask the service to end a silence."""
+    with ApiClient(site.directory / "control.sock") as client:
+        assert client.ask("DELETE", f"/v1/silences/{name}")[0] == 200
 
 
 def silence(number: int, **changes: object) -> dict[str, Any]:
     """Make a request for a silence."""
-    request = {"command": "silence", "hosts": f"*{number}*x", "symptom": None, "for_s": 3_600, "reason": "mine"}
+    request = {"hosts": f"*{number}*x", "symptom": None, "for_s": 3_600, "reason": "mine"}
     return request | changes
 
 
@@ -102,15 +104,15 @@ def test_S6_silences_without_end_are_refused(site: Site, start_service: StartSer
     site.upload(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
     with start_service(site, WATCHDOG_USEC="3000000") as service:
         service.until(lambda: rows_written(site) == 500, "the alerts")
-        answers = asked(site, map(silence, range(MANY)))
+        answers = silenced(site, map(silence, range(MANY)))
         status = answers_and_ticks(site, service, run_command)
         command = run_command("silence", "pi-1", "--for", "1h", "--reason", "x", "--config", site.config)
-        asked(site, [{"command": "end-silence", "id": answers[0]["silence"]["id"]}])
+        end(site, answers[0]["silence"]["id"])
         one_more = run_command("silence", "pi-1", "--for", "1h", "--reason", "x", "--config", site.config)
         killed = service.process.poll()
 
     made = [answer for answer in answers if "silence" in answer]
-    refused = {answer["error"] for answer in answers if "error" in answer}
+    refused = {answer["detail"] for answer in answers if "detail" in answer}
     assert (len(made), len(status["silences"])) == (ACTIVE_LIMIT, ACTIVE_LIMIT)
     assert len(refused) == 1
     assert "200 silences are active already, which is the limit; end some of them" in refused.pop()
@@ -264,8 +266,8 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
             counters=Counters(),
         )
         (tmp_path / "config.toml").touch()
-        status = await answers({"command": "status"}, 0)
-        explained = await answers({"command": "explain", "host": "pi-0001"}, 0)
+        status = await answers.status([], [], None)
+        explained = await answers.explanation("pi-0001")
 
     assert status["incidents_by_state"] == {"unconfirmed": 2_000}
     assert explained["state"] == "unconfirmed"
@@ -295,10 +297,10 @@ def test_S6_the_whole_fleet_for_long_takes_a_word_more(
             run("pi-1", "25h"),
             run("p*", "25h", "--all"),
         ]
-        answers = asked(site, [silence(0, hosts="p*", for_s=90_000, all=is_meant) for is_meant in (False, True)])
+        answers = silenced(site, [silence(0, hosts="p*", for_s=90_000, all=is_meant) for is_meant in (False, True)])
 
     assert (alone, beside) == ([2, 2, 0, 0, 0], [2, 2, 0, 0, 0])
-    assert ["error" in answer for answer in answers] == [True, False]
+    assert ["detail" in answer for answer in answers] == [True, False]
 
 
 @pytest.mark.fault("S6", rig="a process")
@@ -308,12 +310,12 @@ def test_S6_who_silenced_what_is_logged(site: Site, start_service: StartService,
     write(site, rows(1, "by-hand", id="hand") + rows(1, "taken-away", id="gone", author="nobody in particular"))
     with start_service(site) as service:
         service.until_ready()
-        (answer,) = asked(site, [silence(0, hosts="by-request", symptom="silent")])
+        (answer,) = silenced(site, [silence(0, hosts="by-request", symptom="silent")])
         row = answer["silence"]
         service.until(lambda: len(service.events("silence made")) == 3, "each to be logged")
         run_command("silence", "by-command", "--for", "2h", "--reason", "why", "--config", site.config)
         service.until(lambda: len(service.events("silence made")) == 4, "the one that a command wrote")
-        asked(site, [{"command": "end-silence", "id": row["id"]}])
+        end(site, row["id"])
         made = service.events("silence made")
         ends = service.events("silence ended early")
         kept = json.loads((site.directory / "state" / "silences.json").read_text())["silences"]
@@ -347,18 +349,21 @@ async def test_S6_clients_who_take_no_answer_hold_no_document(tmp_path: Path) ->
     """As Python objects the answer about a fleet is several times as large as what is sent."""
     made: list[weakref.ref[Document]] = []
 
-    async def answer(_request: Mapping[str, Any], _uid: int) -> Mapping[str, Any]:
-        document = Document(long="x" * 8_000_000)
-        made.append(weakref.ref(document))
-        return document
+    class Fleet:
+        """Makes large documents."""
 
-    control = ControlSocket(answer)
+        async def status(self, *_: object) -> Document:
+            document = Document(long="x" * 8_000_000)
+            made.append(weakref.ref(document))
+            return document
+
+    control = ControlSocket(Api(cast("Answers", Fleet())))
     await control.open(tmp_path / "control.sock")
     clients = [socket.socket(socket.AF_UNIX) for _ in range(CLIENT_LIMIT)]
     try:
         for client in clients:
             client.connect(str(tmp_path / "control.sock"))
-            client.sendall(b"{}\n")
+            client.sendall(b"GET /v1/status HTTP/1.0\r\n\r\n")
         async with asyncio.timeout(10):
             while len(made) < CLIENT_LIMIT:  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.05)
@@ -397,7 +402,7 @@ async def test_S6_only_root_reloads(uid: int, tmp_path: Path, *, is_taken: bool)
             reload=lambda: reloads.append(None),
         )
         try:
-            await answers({"command": "reload"}, uid)
+            answers.reload(uid)
         except RequestError as error:
             assert "only root and the service's own user may reload" in str(error)  # noqa: PT017 - either is a case
 

@@ -11,8 +11,8 @@ import pytest
 from fleet_health.config.loading import load
 from fleet_health.parsing.redaction import without_secrets
 from fleet_health.parsing.rejection import rejection
+from fleet_health.sources.journal.lines import log_parser
 from fleet_health.sources.journal.samples import sample_lines
-from fleet_health.sources.journal.source import log_parser
 from tests.rig.site import now_us
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import HistorySnapshot
-from fleet_health.service.memory import SavedState, Saving
-from fleet_health.service.restoring import with_urls_undone
+from fleet_health.service.memory import SavedReceiver, SavedState, Saving
+from fleet_health.service.restoring import with_present_names
 
 SECOND = 1_000_000
 NEW, OLD = "b%C3%BCro", "b%25C3%25BCro"
@@ -64,5 +64,17 @@ def test_a_state_of_an_earlier_build_has_the_names_of_today() -> None:
         named(OLD, uploader=NEW, are_urls_undone=True),
     ]
 
-    assert with_urls_undone(old) == named(NEW, uploader=NEW, are_urls_undone=False)
-    assert [with_urls_undone(one) for one in rest] == rest
+    assert with_present_names(old) == named(NEW, uploader=NEW, are_urls_undone=False)
+    assert [with_present_names(one) for one in rest] == rest
+
+
+def test_punctuation_behind_a_name_is_dropped_from_a_state_of_an_earlier_build() -> None:
+    """Two hosts become one, which uploaded when the later of them did."""
+    old = named("pi-07:", uploader="pi-07.", are_urls_undone=True)
+    old.uploads["pi-07"] = 0
+    old.receivers["lab"] = SavedReceiver(uploads={"pi-07,": 2})
+
+    new = named("pi-07", uploader="pi-07", are_urls_undone=True)
+    new.receivers["lab"] = SavedReceiver(uploads={"pi-07": 2})
+
+    assert with_present_names(old) == new

@@ -1,1 +1,18 @@
-"""The commands: one module each, imported only when it is called."""
+"""The commands: one module each, imported only when it is called. Each has `add_parser`, and its summary here."""
+
+from __future__ import annotations
+
+SUMMARIES = {
+    "run": "run the service",
+    "status": "show the state of the fleet",
+    "explain": "show why a host is reported, or why not",
+    "check": "evaluate the fleet once, by hand or from a timer",
+    "replay": "show what would have fired in the past",
+    "reload": "show what the configuration would change, and reload it",
+    "silence": "suppress the alerts of some hosts for a while",
+    "config": "check a configuration, or show what is in force",
+    "patterns": "try the configuration's patterns on real lines",
+    "demo": "show it at work: a receiver, four hosts, and the service that reports three of them",
+    "completion": "print the completion script of a shell",
+}
+"""Command -> what the list of commands says of it, which is shown without importing any."""

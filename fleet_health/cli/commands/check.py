@@ -16,6 +16,7 @@ import structlog
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.lifecycle import Action, State
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.cli.render.unread import unread_lines, unread_rows
@@ -45,7 +46,7 @@ from fleet_health.sources.once import STATES_BACK_US, read_index, read_journal, 
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
@@ -72,7 +73,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "check",
-        help="evaluate the fleet once, by hand or from a timer",
+        help=SUMMARIES["check"],
         description="Evaluate the fleet once, as the service would next. Options take precedence over the configuration"
         " file. If root runs it, it switches to the owner of the alert log's directory before it writes there. Exit"
         " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for a"
@@ -107,7 +108,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Evaluate once; return the exit status."""
-    logs.configure(options.log_level)
+    logs.configure(options.log_level, is_for_people=not options.json)
     try:
         settings = load(config_path(options), _overrides(options))
     except ConfigError as error:
@@ -349,11 +350,16 @@ def _notify(
         with_evidence(alerts, fleet, settings.receivers, lookback_us), settings.receivers, lookback_us
     )
     # What only root can read has been read. From here on, files are read and written where others may put links.
-    is_broken |= not _is_done(lambda: become_owner_of(settings.alerts_path.parent), "root cannot be dropped")
-    is_broken |= not _is_done(
-        lambda: past_alerts(log, now, engine.incidents.at).restore_to(engine.incidents),
-        "alert log not readable, alerts of this hour unknown",
-    )
+    try:
+        become_owner_of(settings.alerts_path.parent)
+    except SinkUnavailable as error:
+        _log.error("root cannot be dropped", reason=str(error))
+        is_broken = True
+    try:
+        past_alerts(log, now, engine.incidents.at).restore_to(engine.incidents)
+    except SinkUnavailable as error:
+        _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
+        is_broken = True
     outcome = engine.decide(evaluation, silencing.muter(now))
     by_key = {alert.dedup_key: alert for alert in alerts}
     due = [
@@ -381,16 +387,6 @@ def _notify(
         for alert in sorted(shown, key=lambda alert: (alert.finding.host, alert.finding.symptom))
     ]
     return lines, is_broken
-
-
-def _is_done(work: Callable[[], None], problem: str) -> bool:
-    """Do something; log it as a problem, and give False, if a sink is not available for it."""
-    try:
-        work()
-    except SinkUnavailable as error:
-        _log.error(problem, reason=str(error))
-        return False
-    return True
 
 
 def _catch_up(log: AlertLog, sink: JournalSink, now: Instant) -> None:

@@ -6,6 +6,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.docs.tree import all_parsers, arguments, subcommands
 from fleet_health.cli.main import build_parser
 
@@ -21,7 +22,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "completion",
-        help="print the completion script of a shell",
+        help=SUMMARIES["completion"],
         description="Print the script with which a shell completes this command line. bash reads it from its start"
         " file, zsh from a file `_fleet-health` in a directory of `$fpath`. The installer puts both in place.",
         epilog="Exit status: 0 when it was printed; 2 when a package that it needs is missing.",

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, host_glob, refuse
+from fleet_health.config.document import LISTS
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
 from fleet_health.config.match_trust import match_warnings
 from fleet_health.config.pattern_trust import REMEDY, warnings
-from fleet_health.config.schema import LISTS, OVERRIDABLE
+from fleet_health.config.schema import OVERRIDABLE
 from fleet_health.errors import ConfigError, printable
 
 if TYPE_CHECKING:
@@ -26,7 +28,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "config",
-        help="check a configuration, or show what is in force",
+        help=SUMMARIES["config"],
         description="Check a configuration, or show every setting that is in force and where it comes from.",
         epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
         " problem.",

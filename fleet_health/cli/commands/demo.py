@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.demo.journal import find_writer
 from fleet_health.errors import FleetHealthError
 from fleet_health.files.safe_files import SafeDirectory
@@ -29,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     """Add the command to the program's."""
     parser = subparsers.add_parser(
         "demo",
-        help="show it at work: a receiver, four hosts, and the service that reports three of them",
+        help=SUMMARIES["demo"],
         description="Show fleet-health at work within half a minute. Needs no root, changes nothing on this machine.",
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the files, in DIR, which must be new or empty")

@@ -7,7 +7,8 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.client import ask, target, with_service
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.overview_screen import COLOURS, short_duration, strip_in
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show
@@ -24,7 +25,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "explain",
-        help="show why a host is reported, or why not",
+        help=SUMMARIES["explain"],
         description="Ask the running service about one host. For each detector this shows every figure against its"
         " limit, with the setting and where it comes from; why an incident is notified or not; when the next alert is"
         " due; and the latest lines that refuse the host. Host `*` stands for the fleet as a whole, `*@NAME`"
@@ -45,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(path: Path, options: argparse.Namespace) -> int:
-    document = ask(path, {"command": "explain", "host": options.host})
+    document = ask(path, target("hosts", options.host))
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:

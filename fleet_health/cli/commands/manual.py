@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from fleet_health.cli.docs import configuration_manual, roff
 from fleet_health.cli.docs.tree import all_parsers, arguments, explanation, subcommands
 from fleet_health.cli.main import build_parser
-from fleet_health.config.loading import DEFAULT_PATH
+from fleet_health.config.locations import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

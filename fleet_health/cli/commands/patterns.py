@@ -7,21 +7,27 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
 from fleet_health.cli.render.pattern_report import Report, as_json, as_lines
 from fleet_health.cli.render.terminal import show, width
 from fleet_health.config.loading import load
 from fleet_health.errors import ConfigError, SourceRefused, SourceUnavailable, printable
+from fleet_health.model.instant import HOUR_US
 from fleet_health.parsing.receiver_log import MESSAGE_LIMIT
 from fleet_health.service import clock
-from fleet_health.sources.once import read_messages
+from fleet_health.sources.once import read_index, read_messages
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from fleet_health.config.schema import IndexSettings
+    from fleet_health.model.instant import Instant
+
 _EXIT_NOTHING, _EXIT_USAGE = 1, 2
 _STDIN = Path("-")
+_INDEX_BACK_US = 24 * HOUR_US
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
@@ -29,10 +35,11 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "patterns",
-        help="try the configuration's patterns on real lines",
+        help=SUMMARIES["patterns"],
         description="Try `journal.response` and `journal.unstamped` on the receiver's journal, or on a file of its"
         " lines. This shows how often each matches, which hosts and statuses it finds, how long it takes, and which"
-        " lines match neither, with similar ones grouped. On the access lines of known servers it also tries whether a"
+        " lines match neither, with similar ones grouped. It warns of hosts that only one pattern finds, or that are"
+        " accepted and not in the index. On the access lines of known servers it also tries whether a"
         " client can forge a line that counts for another host. Use it to adapt the patterns to another receiver; it"
         " writes nothing.",
         epilog="Exit status: 0 when a line matched; 1 when none did; 2 for a bad configuration, or lines that cannot be"
@@ -75,11 +82,22 @@ def run(options: argparse.Namespace) -> int:
         print(printable(reason), file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
     report.finish()
+    report.index = _hosts_of_index(receivers[name].index, now)
     if options.json:
         print(json.dumps(as_json(report)))  # noqa: T201
     else:
         show(list(as_lines(report, width())), is_paged=not options.no_pager)
     return 0 if report.response.matches or report.unstamped.matches else _EXIT_NOTHING
+
+
+def _hosts_of_index(settings: IndexSettings, now: Instant) -> tuple[Path, frozenset[str]] | None:
+    """Return the index with the hosts of its last day; None if it cannot be read, for it may be on another machine."""
+    hosts: set[str] = set()
+    try:
+        read_index(settings, now - _INDEX_BACK_US, now, lambda uploads: hosts.update(one.host for one in uploads))
+    except SourceUnavailable:
+        return None
+    return settings.path, frozenset(hosts)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

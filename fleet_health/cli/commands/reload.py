@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.cli.client import ask, with_service
+from fleet_health.cli.client import ask, target, with_service
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option
 from fleet_health.errors import printable
 
@@ -22,7 +23,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "reload",
-        help="show what the configuration would change, and reload it",
+        help=SUMMARIES["reload"],
         description="Show which settings have changed in the configuration file of the running service, and what would"
         " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Reloading takes root.",
         epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _reload(path: Path, options: argparse.Namespace) -> int:
-    document = ask(path, {"command": "preview"})
+    document = ask(path, target("reload", query={"dry_run": ["true"]}), "POST")
     for problem in document["problems"]:
         print(printable(problem), file=sys.stderr)  # noqa: T201
     if options.json:
@@ -50,7 +51,7 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
     if document["problems"]:
         return EXIT_CONFIG
     if not options.dry_run:
-        ask(path, {"command": "reload"})
+        ask(path, target("reload"), "POST")
         if not options.json:
             print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
     return 0

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
 from fleet_health.cli.plot.plot import PlotError, draw, ensure_drawable, plot_format
 from fleet_health.cli.render.progress import Progress
@@ -45,7 +46,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "replay",
-        help="show what would have fired in the past",
+        help=SUMMARIES["replay"],
         description="Evaluate the past: read the journal and the index, evaluate at each tick that there would have"
         " been, and show which incidents would have opened, when, and for how long. With --diff, compare with another"
         " configuration: which incidents are added, which are gone, and which open, end or are notified differently."

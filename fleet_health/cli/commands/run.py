@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_common_options, config_path, refuse
 from fleet_health.config.loading import load
 from fleet_health.config.pattern_trust import REMEDY, warnings
@@ -35,7 +36,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "run",
-        help="run the service",
+        help=SUMMARIES["run"],
         description="Watch the fleet until SIGTERM. SIGHUP reloads the configuration, as a whole or not at all.",
     )
     add_common_options(parser)

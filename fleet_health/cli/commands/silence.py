@@ -26,10 +26,11 @@ from fleet_health.alerting.silences import (
     glob_problem,
 )
 from fleet_health.api.silence_requests import BREADTH_ADVICE, user_name
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask
+from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, is_utf8, length, refuse
 from fleet_health.cli.privileges import become_owner_of
-from fleet_health.config.loading import load_path
+from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.host_globs import is_plain
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
@@ -53,7 +54,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "silence",
-        help="suppress the alerts of some hosts for a while",
+        help=SUMMARIES["silence"],
         usage="%(prog)s HOST-GLOB [--symptom S] --for 2h [--all] --reason TEXT\n"
         "       %(prog)s list [--json]\n"
         "       %(prog)s end ID",
@@ -88,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
     """Do what was asked for; return the exit status."""
     try:
         state_directory, control_path = (
-            load_path(config_path(options), key) for key in ("state.directory", "control.path")
+            load_location(config_path(options), key) for key in ("state.directory", "control.path")
         )
     except ConfigError as error:
         return refuse(error)
@@ -124,7 +125,6 @@ class _Silences:
     def add(self, silence: Silence, now: Instant, *, is_wide_meant: bool) -> Silence:
         """Add one; return it as it is then."""
         request = {
-            "command": "silence",
             "hosts": silence.hosts,
             "symptom": silence.symptom,
             "for_s": (silence.ends_at - now) / SECOND_US,
@@ -139,7 +139,7 @@ class _Silences:
         except TooManySilences as error:
             raise RefusedError(str(error)) from error
         except SinkUnavailable as error:
-            return self._ask(error, request)
+            return self._ask(error, target("silences"), "POST", request)
         return silence
 
     def end(self, name: str, now: Instant) -> Silence | None:
@@ -148,7 +148,7 @@ class _Silences:
             become_owner_of(self.file.path.parent)
             return self.file.end(name, now)
         except SinkUnavailable as error:
-            return self._ask(error, {"command": "end-silence", "id": name})
+            return self._ask(error, target("silences", name), "DELETE")
 
     def _refuse_wide(self, silence: Silence, request: Mapping[str, Any]) -> None:
         """Refuse to keep most of the fleet quiet for long; which hosts there are, the service knows, if it runs."""
@@ -157,12 +157,12 @@ class _Silences:
             raise RefusedError(f"{printable(problem)}; {BREADTH_ADVICE}")
         if length_us > WIDE_LONGEST_US and not is_plain(silence.hosts):
             with suppress(NoAnswerError):
-                ask(self.control_path, {**request, "is_trial": True})
+                ask(self.control_path, target("silences"), "POST", {**request, "is_trial": True})
 
-    def _ask(self, error: SinkUnavailable, request: Mapping[str, Any]) -> Silence:
+    def _ask(self, error: SinkUnavailable, target: str, method: str, body: Mapping[str, Any] | None = None) -> Silence:
         if not isinstance(error.__cause__, PermissionError):
             raise error
-        return silence_of(ask(self.control_path, request)["silence"])
+        return silence_of(ask(self.control_path, target, method, body)["silence"])
 
 
 def _add(silences: _Silences, options: argparse.Namespace) -> int:

@@ -9,15 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.api.overview import STATES
-from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, with_service
+from fleet_health.api.states import STATES
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, target, with_service
+from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import height, paint_for, show, width
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 _EXIT_FIRING, _EXIT_BLIND = 1, 3
@@ -30,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "status",
-        help="show the state of the fleet",
+        help=SUMMARIES["status"],
         description="Show the fleet as the running service sees it, with one line for each host, the worst state first:"
         " its last accepted upload, the responses in the window, and the last six hours with a character for each"
         " quarter of an hour. The sign in front shows the state: ! firing, ? unconfirmed (no longer found, and not yet"
@@ -58,13 +59,15 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show the status; return the exit status."""
-    request = {"command": "status", "hosts": options.hosts, "states": options.state or [], "limit": options.limit}
+    request = {"host": options.hosts, "state": options.state or []}
+    if options.limit is not None:
+        request["limit"] = [str(options.limit)]
     show_it = _watch if options.watch else partial(_show, options=options)
     return with_service(options, lambda path: show_it(path, request))
 
 
-def _show(path: Path, request: Mapping[str, Any], options: argparse.Namespace) -> int:
-    document = ask(path, request)
+def _show(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Namespace) -> int:
+    document = ask(path, target("status", query=request))
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:
@@ -80,14 +83,14 @@ def exit_status(document: Mapping[str, Any]) -> int:
     return 0 if is_well else _EXIT_FIRING
 
 
-def _watch(path: Path, request: Mapping[str, Any]) -> int:
+def _watch(path: Path, request: Mapping[str, Sequence[str]]) -> int:
     """Show it again and again, as much as there is room for; return the exit status of the last time."""
     status = 0
     try:
         while True:
             room = height() - 1 if sys.stdout.isatty() else None
             try:
-                document = ask(path, request if room is None else _at_most(room, request))
+                document = ask(path, target("status", query=request if room is None else _at_most(room, request)))
             except NoAnswerError as error:  # it may come back
                 lines, status = [str(error)], EXIT_NOT_RUNNING
             else:
@@ -101,7 +104,7 @@ def _watch(path: Path, request: Mapping[str, Any]) -> int:
         return status
 
 
-def _at_most(count: int, request: Mapping[str, Any]) -> Mapping[str, Any]:
+def _at_most(count: int, request: Mapping[str, Sequence[str]]) -> Mapping[str, Sequence[str]]:
     """Ask for no more hosts than there is room for: the service would lay out thousands for it every two seconds."""
-    limit = request["limit"]
-    return {**request, "limit": count if limit is None else min(count, limit)}
+    limit = min([count, *map(int, request.get("limit", ()))])
+    return {**request, "limit": [str(limit)]}

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.docs import roff
-from fleet_health.config.loading import DEFAULT_PATH
+from fleet_health.config.locations import DEFAULT_PATH
 from fleet_health.config.schema import HOSTS_KEY, KEYS, OVERRIDABLE, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.registry import DETECTORS
 

@@ -45,7 +45,7 @@ def ensure_drawable(path: Path) -> None:
     """
     _format_of(path)
     if importlib.util.find_spec("matplotlib") is None:
-        remedy = "install.sh --plot, or pip install 'fleet-health[plot]'"
+        remedy = "run packaging/install.sh --with-plot from a checkout, as root"
         raise PlotError(f"a plot needs matplotlib, which is not installed: {remedy}")
     try:
         if path.is_dir():

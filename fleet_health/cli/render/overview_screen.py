@@ -6,11 +6,11 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.api.overview import STATES, UNKNOWN, WELL
+from fleet_health.api.states import STATES, UNKNOWN, WELL
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, cut
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
-from fleet_health.model.history import BINS, BOTH, NOTHING, REFUSED, UNSEEN, UPLOADED
+from fleet_health.model.strip import BINS, BOTH, NOTHING, REFUSED, UNSEEN, UPLOADED
 from fleet_health.model.subject import named, receiver_of
 from fleet_health.model.words import plural
 

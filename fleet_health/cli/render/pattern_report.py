@@ -12,16 +12,18 @@ from fleet_health.config.in_force import OFF
 from fleet_health.config.pattern_trust import REMEDY, forgeable, warnings
 from fleet_health.errors import printable
 from fleet_health.model.observation import Response
+from fleet_health.model.window import SUCCESS
 from fleet_health.model.words import plural
 from fleet_health.parsing.known_patterns import DEFAULT_WORDS, reason_against, suggested
 from fleet_health.parsing.line_shape import line_shape
 from fleet_health.parsing.long_line import view_of
 from fleet_health.parsing.pattern_sample import upload_words
 from fleet_health.parsing.rejection import RejectionCount
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.parsing.known_patterns import KnownPattern
@@ -66,6 +68,10 @@ class Report:
         self.settings = settings
         self.lines = 0
         self.response, self.unstamped = PatternCount(), PatternCount()
+        self.accepted: set[str] = set()
+        """The hosts of which a 2xx was found."""
+        self.index: tuple[Path, frozenset[str]] | None = None
+        """The index of the receiver, and the hosts in it; None if it was not read."""
         self.uncounted: Counter[str] = Counter()
         """Statuses that were found and are of no class that is counted."""
         self.rejections = RejectionCount()
@@ -104,6 +110,19 @@ class Report:
     def _is_of_upload(self, line: str) -> bool:
         return bool(self._words) and all(word in line for word in self._words)
 
+    def strangers(self) -> Iterator[tuple[str, list[str]]]:
+        """Return where a pattern finds hosts that another source does not name, in words, each with these hosts.
+
+        A refusal for want of a stamp is a response as well, and what was accepted has a row in the index. A source that
+        names no host at all proves nothing.
+        """
+        if self.response.hosts and (odd := sorted(self.unstamped.hosts.keys() - self.response.hosts.keys())):
+            yield "journal.unstamped: not among the hosts of journal.response", odd
+        if self.index is not None:
+            path, known = self.index
+            if known and (odd := sorted(self.accepted - known)):
+                yield f"journal.response: accepted, and not among the hosts of the index {path}", odd
+
     def add(self, message: bytes) -> None:
         """Take a message, of one line or several."""
         self._batch += message.split(b"\n")
@@ -132,6 +151,8 @@ class Report:
             if isinstance(one, Response):
                 self.response.add(one.host)
                 self.response.statuses[one.status] += 1
+                if one.status // 100 == SUCCESS and one.host in self.response.hosts:
+                    self.accepted.add(one.host)
             else:
                 self.unstamped.add(one.host)
         if observations or rejections:
@@ -157,6 +178,11 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
     else:
         yield from _pattern("journal.unstamped", report.unstamped, report, columns)
     yield from _warnings(report)
+    for place, hosts in report.strangers():
+        others = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
+        yield ""
+        yield printable(f"WARNING {place}: {', '.join(_quoted(hosts[:_SHOWN]))}{others}")
+        yield "What to do: see that the group `host` of each pattern matches a name as the index has it, and no more."
     for status, count in report.uncounted.most_common(_SHOWN):
         yield f"status {printable(status)} is neither 2xx, 4xx nor 5xx, and is not counted: {count} times"
     for reason, count in sorted(report.rejections.by_reason.items()):
@@ -175,6 +201,11 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
     if not report.response.matches and not report.unstamped.matches:
         yield ""
         yield from _advice(report)
+
+
+def _quoted(hosts: Iterable[str]) -> Iterator[str]:
+    """Put names into quotes, so that it shows where each begins and ends."""
+    return (f'"{host}"' for host in hosts)
 
 
 def _suggestions(report: Report) -> Iterator[str]:
@@ -202,7 +233,7 @@ def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> It
     if count.statuses:
         yield cut("    " + ", ".join(f"{status}: {times}" for status, times in sorted(count.statuses.items())), columns)
     if count.hosts:
-        named = ", ".join(f"{host} {times}" for host, times in count.hosts.most_common(_SHOWN))
+        named = ", ".join(f'"{host}" {times}' for host, times in count.hosts.most_common(_SHOWN))
         more = f" and {len(count.hosts) - _SHOWN} more" if len(count.hosts) > _SHOWN else ""
         yield cut(f"    {named}", columns - len(more)) + more
 
@@ -231,6 +262,7 @@ def as_json(report: Report) -> dict[str, Any]:
             {"pattern": one.pattern, "format": one.format, "field": one.field, "line": printable(one.line)}
             for one in report.forgeable
         ],
+        "strangers": [{"place": printable(place), "hosts": hosts} for place, hosts in report.strangers()],
         "statuses_not_counted": dict(report.uncounted),
         "rejections": dict(report.rejections.by_reason),
         "unmatched": report.unmatched,

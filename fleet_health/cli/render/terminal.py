@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import os
 import shlex
-import shutil
 import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 
-_PLAIN_WIDTH = 80
+_PLAIN_WIDTH, _PLAIN_HEIGHT = 80, 24
 
 
 class Paint:
@@ -37,12 +36,23 @@ def paint_for(stream: object) -> Paint:
 
 def width() -> int:
     """Return the columns that there are: 80 where nobody says."""
-    return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).columns
+    return _size("COLUMNS", lambda size: size.columns) or _PLAIN_WIDTH
 
 
 def height() -> int:
     """Return the lines that there are."""
-    return shutil.get_terminal_size((_PLAIN_WIDTH, 24)).lines
+    return _size("LINES", lambda size: size.lines) or _PLAIN_HEIGHT
+
+
+def _size(variable: str, of: Callable[[os.terminal_size], int]) -> int:
+    """Return what a variable says, or else the terminal; 0 where neither does. `shutil` has it too; it loads slowly."""
+    said = os.environ.get(variable, "")
+    if said.isdecimal() and int(said):
+        return int(said)
+    try:
+        return of(os.get_terminal_size(sys.stdout.fileno()))
+    except (OSError, ValueError, AttributeError):  # no terminal; closed; none at all
+        return 0
 
 
 def can_show(text: str) -> bool:

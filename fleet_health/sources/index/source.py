@@ -114,7 +114,7 @@ class IndexFollower(Follower):
         while self._read:
             block, parsed, share = self._read.popleft()
             if block.event:
-                _log.info("index " + block.event, path=str(self._path))
+                _log.info("index changed", change=block.event, path=str(self._path))
                 self._is_opened_anew, self._is_reading_new = True, False
             self.state.begins_at = self._extent.begins_at
             self.state.note(share)

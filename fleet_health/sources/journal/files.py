@@ -11,7 +11,9 @@ import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from fleet_health.errors import SourceRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -19,14 +21,22 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 _DESCRIPTORS = Path("/proc/self/fd")
-_SUFFIXES = (".journal", ".journal~")
+SUFFIXES = (".journal", ".journal~")
+"""How the names of journal files end, for libsystemd."""
+
 _SIGNATURE = b"LPKSHHRH"
 # The signature, the incompatible flags, the state, the number of entries, and when the first and the last was made.
 _HEADER = struct.Struct("<8s4xIB135xQ24xQQ")
 _ONLINE = 1
-# Of other users' journals nothing is wanted, and libsystemd enters no other directories.
+# Of other users' journals nothing is wanted.
 _is_of_users = re.compile(r"user-\d+[.@]").match
-_is_machine_id = re.compile(r"[0-9a-f]{32}").fullmatch
+
+
+class File(NamedTuple):
+    """A journal file as it was found: another one under the same name has another inode."""
+
+    path: Path
+    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,43 +60,61 @@ class LeftOutFile:
 
 
 def left_out_files(directories: Sequence[Path]) -> list[LeftOutFile]:
-    """Return the files with entries, of these directories, that this process has not opened.
-
-    The first directory is looked through whatever its name; the others if they are those of a machine.
-    """
+    """Return the files with entries, of these directories, that this process has not opened."""
     try:
         opened = set(_opened())
     except OSError:
         return []
-    files = [file for file in _files(directories) if _number(file) not in opened]
-    left_out = [found for file in files if (found := _header(file)) is not None]
-    if not left_out:
+    files = list(_files(directories))
+    return headers_of([file for file in files if _number(file) not in opened], files)
+
+
+def headers_of(left_out: Iterable[Path], files: Iterable[Path]) -> list[LeftOutFile]:
+    """Return what files with entries would hold that are not read, given all that are there."""
+    found = [one for file in left_out if (one := _header(file)) is not None]
+    if not found:
         return []
-    newest_at = max((one.until for file in _files(directories) if (one := _header(file)) is not None), default=0)
+    newest_at = max((one.until for file in files if (one := _header(file)) is not None), default=0)
     return [
         LeftOutFile(one.path, one.incompatible_flags, one.since, one.until, is_current=True)
         if one.until == newest_at and _may_be_current(one.path)
         else one
-        for one in left_out
+        for one in found
     ]
 
 
+def refuse_current(left_out: list[LeftOutFile]) -> list[LeftOutFile]:
+    """Return files that are not read; raise SourceRefused if entries are still written to one of them."""
+    for one in left_out:
+        if one.is_current:
+            raise SourceRefused(
+                f"{one.path}: libsystemd does not read this file (incompatible flags {one.incompatible_flags:#x});"
+                " `journalctl --header` shows why: upgrade libsystemd0 to the version of journald, and restart"
+            )
+    return left_out
+
+
+def has_entries(file: Path) -> bool:
+    """Return whether a journal file has any entries; False also for a file that is none."""
+    with file.open("rb") as opened:
+        head = opened.read(_HEADER.size)
+    return len(head) == _HEADER.size and head.startswith(_SIGNATURE) and bool(_HEADER.unpack(head)[3])
+
+
 def _files(directories: Iterable[Path]) -> Iterator[Path]:
-    for number, directory in enumerate(directories):
-        if number and not _is_machine_id(directory.name.partition(".")[0]):
-            continue
+    for directory in directories:
         try:
             names = sorted(directory.iterdir())
         except OSError:
             continue
-        yield from (file for file in names if file.name.endswith(_SUFFIXES))
+        yield from (file for file in names if file.name.endswith(SUFFIXES))
 
 
 def _opened() -> Iterator[tuple[int, int]]:
     for descriptor in _DESCRIPTORS.iterdir():
         try:
             # By its name first: of another file, on a disk that hangs, even the state cannot be had.
-            if not os.readlink(descriptor).endswith(_SUFFIXES):  # noqa: PTH115 - what the kernel says is no path
+            if not os.readlink(descriptor).endswith(SUFFIXES):  # noqa: PTH115 - what the kernel says is no path
                 continue
             state = os.fstat(int(descriptor.name))
         except OSError:  # the one of the directory itself
@@ -118,6 +146,11 @@ def _header(path: Path) -> LeftOutFile | None:
         return None
     is_current = path.name == "system.journal" or (state == _ONLINE and _may_be_current(path))
     return LeftOutFile(path, flags, since, until, is_current)
+
+
+def is_closed_to_us(file: Path) -> bool:
+    """Return whether a file is one that services' entries are written to, and may not be read."""
+    return _may_be_current(file) and not _is_of_users(file.name) and not os.access(file, os.R_OK) and file.exists()
 
 
 def _may_be_current(path: Path) -> bool:

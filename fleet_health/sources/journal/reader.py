@@ -19,7 +19,7 @@ where it is. What else is worth knowing:
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
 * A file of a format that it does not know it leaves out without a word, and so it does with one that is damaged at its
   head. Hence `left_out`.
-* To open a journal without permission succeeds, and shows no entries. Hence `_refuse_unreadable`.
+* To open a journal without permission succeeds, and shows no entries. Hence `refuse_unreadable`.
 """
 
 from __future__ import annotations
@@ -27,19 +27,25 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from systemd import journal
 
-from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.errors import SourceFailing, SourceUnavailable
 from fleet_health.model.host_globs import is_plain
 from fleet_health.model.unit_states import UnitMessage, UnitStates
 from fleet_health.parsing.long_line import LINE_LIMIT
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.sources.journal.broken_lines import BrokenLines
-from fleet_health.sources.journal.files import LeftOutFile, left_out_files
+from fleet_health.sources.journal.directories import (
+    every_place,
+    identities,
+    places,
+    places_changed_at,
+    refuse_unreadable,
+    unreadable_files,
+)
+from fleet_health.sources.journal.files import LeftOutFile, left_out_files, refuse_current
 from fleet_health.sources.journal.matches import (
     instances,
     line_matches,
@@ -52,13 +58,12 @@ from fleet_health.sources.journal.matches import (
 from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
 
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
-
-_ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
-_MACHINE_ID = Path("/etc/machine-id")
+    from fleet_health.sources.journal.files import File
 
 # What is read between two calls of `process()`.
 _BATCH = 1_024
@@ -83,6 +88,10 @@ _BROKEN_LINE = Rejection("part of a line that journald broke (longer than LineMa
 class JournalReader:
     """Reads the lines of the receiver's units, and the service managers' messages about these units.
 
+    Args:
+        settings: Which journal, and which units.
+        files: The only files to read, as long as they are there; None for all of the journal, also what is added.
+
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
         active: Those of several units of which `find_instances` found lines.
@@ -96,12 +105,14 @@ class JournalReader:
 
     """
 
-    def __init__(self, settings: JournalSettings) -> None:
+    def __init__(self, settings: JournalSettings, files: Sequence[File] | None = None) -> None:
         self._settings = settings
-        _refuse_unreadable(settings)
+        self._files = files
+        if files is None:
+            refuse_unreadable(settings)
         try:
-            self._places = _identities(settings)
-            self._reader: Any = _opened(settings)
+            self._places = self._identities()
+            self._reader: Any = _opened(settings) if files is None else _opened_files([file.path for file in files])
         except OSError as error:
             raise _unavailable(error) from error
         try:
@@ -114,9 +125,9 @@ class JournalReader:
         self._broken_lines = BrokenLines(self._field)
         self.units, self.active, self._instances = set(plain_units(settings)), set[str](), list[str]()
         self._match_lines()
-        self._listed_at = _changed_at(settings)
+        self._listed_at = places_changed_at(settings)
         try:
-            self.left_out = self._left_out()
+            self.left_out = [] if files is not None else refuse_current(self._not_opened())
         except SourceUnavailable:
             self.close()
             raise
@@ -193,19 +204,8 @@ class JournalReader:
                 os.close(one)
         return descriptor
 
-    def _left_out(self) -> list[LeftOutFile]:
-        """Return the archived files that libsystemd leaves out; SourceRefused if it does so with a current one."""
-        found = self._not_opened()
-        for one in found:
-            if one.is_current:
-                raise SourceRefused(
-                    f"{one.path}: libsystemd does not read this file (incompatible flags {one.incompatible_flags:#x});"
-                    " `journalctl --header` shows why: upgrade libsystemd0 to the version of journald, and restart"
-                )
-        return found
-
     def _not_opened(self) -> list[LeftOutFile]:
-        directories = _directories(self._settings)
+        directories = places(self._settings)
         if not left_out_files(directories):
             return []
         self.process()  # it may have been made just now
@@ -214,15 +214,23 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            if self.fd is None or self._places != _identities(self._settings) or _unreadable(self._settings):
+            if self.fd is None or self._places != self._identities() or unreadable_files(self._settings):
                 return True
-            changed_at = _changed_at(self._settings)
+            if self._files is not None:
+                return False  # of others, whoever has opened this reader must hear
+            changed_at = places_changed_at(self._settings)
             if changed_at == self._listed_at:
                 return False
             self._listed_at = changed_at
             return self._not_opened() != self.left_out
         except (OSError, SourceUnavailable):
             return True  # opened anew, it will be said what is wrong
+
+    def _identities(self) -> list[tuple[int, int]]:
+        """Return the device and inode of each of the directories that its files are in."""
+        if self._files is None:
+            return identities(every_place(self._settings))
+        return identities(sorted({file.path.parent for file in self._files}))
 
     def seek(self, since: Instant) -> None:
         """Go before the first entry with `t >= since`."""
@@ -253,6 +261,7 @@ class JournalReader:
         get_next = reader._next  # noqa: SLF001
         since_process = 0
         try:
+            reader.process()  # what was read meanwhile may have been another machine's, for long
             while self._is_on_unread or get_next():
                 self._is_on_unread = False
                 yield self._entry()
@@ -460,61 +469,15 @@ def _opened(settings: JournalSettings) -> Any:
     return journal.Reader()
 
 
+def _opened_files(files: Sequence[Path]) -> Any:
+    while True:
+        try:
+            return journal.Reader(files=[str(file) for file in files])
+        except FileNotFoundError:  # renamed or deleted since it was listed
+            files = [file for file in files if file.exists()]
+            if not files:  # systemd-python does not know what to do with none
+                raise
+
+
 def _unavailable(error: OSError) -> SourceUnavailable:
     return SourceFailing(f"the journal cannot be read: {error.strerror or error}")
-
-
-def _refuse_unreadable(settings: JournalSettings) -> None:
-    directories: list[Path] = []
-    try:
-        directories = _directories(settings)
-        files = [file for directory in directories for file in directory.glob("*.journal")]
-    except OSError as error:
-        raise SourceRefused(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
-    if not files:
-        places = " or ".join(str(directory) for directory in directories)
-        raise SourceMissing(f"there is no journal in {places}")
-    unreadable = _unreadable(settings)
-    if unreadable or not any(os.access(file, os.R_OK) for file in files):
-        file = (unreadable or files)[0]
-        raise SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
-
-
-def _unreadable(settings: JournalSettings) -> list[Path]:
-    """Return the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
-
-    Who may read only the entries of his own user sees nothing of a service's.
-    """
-    files = [directory / "system.journal" for directory in _every_directory(settings)]
-    return [file for file in files if file.exists() and not os.access(file, os.R_OK)]
-
-
-def _directories(settings: JournalSettings) -> list[Path]:
-    """Return the directories in which libsystemd looks for the journal's files."""
-    if settings.directory is not None:
-        if not settings.directory.is_dir():
-            return [settings.directory]
-        return [settings.directory, *sorted(entry for entry in settings.directory.iterdir() if entry.is_dir())]
-    try:
-        machine = _MACHINE_ID.read_text("ascii").strip()
-    except OSError:
-        machine = "machine-id"  # there is none, so there is no journal of this machine
-    suffix = "" if settings.namespace is None else f".{settings.namespace}"
-    return [root / f"{machine}{suffix}" for root in _ROOTS]
-
-
-def _changed_at(settings: JournalSettings) -> list[int]:
-    """Return when a file was last made, renamed or removed in each of these directories that is there."""
-    return [directory.stat().st_mtime_ns for directory in _directories(settings) if directory.is_dir()]
-
-
-def _every_directory(settings: JournalSettings) -> list[Path]:
-    """Return these directories, and those of the default namespace."""
-    directories = _directories(settings)
-    return directories if settings.namespace is None else directories + _directories(replace(settings, namespace=None))
-
-
-def _identities(settings: JournalSettings) -> list[tuple[int, int]]:
-    """Return the device and inode of each of these directories that is there."""
-    states = [directory.stat() for directory in _every_directory(settings) if directory.is_dir()]
-    return [(state.st_dev, state.st_ino) for state in states]

@@ -17,8 +17,8 @@ from fleet_health.model.observation import Response, Unstamped
 from fleet_health.model.window import SUCCESS
 from fleet_health.parsing.logged_name import pattern_for
 from fleet_health.parsing.redaction import without_secrets
-from fleet_health.sources.journal.reader import JournalReader
-from fleet_health.sources.journal.source import log_parser
+from fleet_health.sources.journal.lines import log_parser
+from fleet_health.sources.journal.machines import opened
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -54,30 +54,26 @@ def sample_lines(
     if not lacking:
         return found
     try:
-        reader = JournalReader(settings)
-    except SourceUnavailable:
-        return found
-    try:
-        reader.find_instances(since)
-        parse = log_parser(settings).parse
-        gives_up_at = time.monotonic() + _PATIENCE
-        for number, (message, at) in enumerate(reader.read_back(until)):
-            is_late = not number % _BETWEEN_LOOKS_AT_THE_CLOCK and time.monotonic() > gives_up_at
-            if at < since or not lacking or is_late:
-                break
-            for observation in parse(message or b"", at)[0]:
-                is_refusal = isinstance(observation, Unstamped) or (
-                    isinstance(observation, Response) and observation.status // 100 != SUCCESS
-                )
-                if is_refusal and observation.host in lacking:
-                    lines = found.setdefault(observation.host, [])
-                    lines.insert(0, _shown(message or b""))
-                    if len(lines) == _LINES_EACH:
-                        lacking.discard(observation.host)
+        with opened(settings) as journal:
+            for reader in journal.readers:
+                reader.find_instances(since)
+            parse = log_parser(settings).parse
+            gives_up_at = time.monotonic() + _PATIENCE
+            for number, (_, message, at) in enumerate(journal.read_back(until)):
+                is_late = not number % _BETWEEN_LOOKS_AT_THE_CLOCK and time.monotonic() > gives_up_at
+                if at < since or not lacking or is_late:
+                    break
+                for observation in parse(message or b"", at)[0]:
+                    is_refusal = isinstance(observation, Unstamped) or (
+                        isinstance(observation, Response) and observation.status // 100 != SUCCESS
+                    )
+                    if is_refusal and observation.host in lacking:
+                        lines = found.setdefault(observation.host, [])
+                        lines.insert(0, _shown(message or b""))
+                        if len(lines) == _LINES_EACH:
+                            lacking.discard(observation.host)
     except SourceUnavailable:
         pass  # it is said by the follower; what was found is shown
-    finally:
-        reader.close()
     return found
 
 

@@ -106,7 +106,7 @@ class Tardy(Rule):
 
 LISTED = """
 from fleet_health.detectors import registry
-from tests.detectors.test_added_detector import SPEC
+from tests.test_added_detector import SPEC
 registry.DETECTORS = (*registry.DETECTORS, SPEC)
 """
 

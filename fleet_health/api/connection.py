@@ -1,0 +1,200 @@
+"""One connection of HTTP/1.1: h11 is the protocol, this is its bytes, its bounds and its timeouts.
+
+What a client may cost is bounded: the bytes of a request's head and body, the time to send one, and the time to take
+an answer. Requests may follow each other on a connection, also before they are answered (pipelining); they are answered
+in their order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from email.utils import formatdate
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import h11
+import msgspec
+
+from fleet_health.api.requests import PROBLEM, Request, RequestError, Response
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+HEAD_LIMIT = 1 << 15
+"""How long the head of a request may be, in bytes: hundreds of hosts can be asked for by their names."""
+BODY_LIMIT = 1 << 14
+"""How long the body of a request may be, in bytes."""
+
+_CHUNK = 1 << 16
+# How much, and for how long, is still read of a client whose request was refused before it was read: a client of TCP
+# that still sends would not see the answer.
+_LINGER_BYTES, _LINGER_TIME = 1 << 18, 1.0
+
+
+class Connection:
+    """Reads requests and sends answers, on the server's side."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        uid: int | None = None,
+        idle_time: float = 30.0,
+        send_time: float = 10.0,
+    ) -> None:
+        """Take a connection.
+
+        Args:
+            reader: What the client sends.
+            writer: Where answers go.
+            uid: The user at the other end; None if the kernel does not tell.
+            idle_time: How many seconds a client may take to send a whole request, from when one is awaited.
+            send_time: How many seconds it may take to take an answer, or a piece of one that has no end.
+
+        """
+        self._reader = reader
+        self._writer = writer
+        self._uid = uid
+        self._idle_time = idle_time
+        self._send_time = send_time
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+        self._is_head = False
+        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all of it is taken
+
+    def dismiss(self) -> None:
+        """End the wait for a request, as if the client had hung up."""
+        self._reader.feed_eof()  # asyncio of Python 3.11 would log that it was cancelled
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether another request may follow the one that was answered."""
+        if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
+            self._http.start_next_cycle()
+        return self._http.our_state is h11.IDLE
+
+    async def request(self) -> Request | None:
+        """Return the next request; None if there is no more.
+
+        Raises:
+            RequestError: It breaks the protocol or a bound. It must still be answered, and is the last one.
+            TimeoutError: The client takes too long.
+
+        """
+        self._is_head = False
+        try:
+            async with asyncio.timeout(self._idle_time):
+                head = await self._event()
+                if not isinstance(head, h11.Request):
+                    return None
+                self._is_head = head.method == b"HEAD"
+                body = await self._body()
+        except h11.RemoteProtocolError as error:
+            if self._reader.at_eof():  # it went in the middle of one
+                return None
+            detail = f"expected a request of HTTP/1.1, found something else: {error}"
+            if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+                detail = (
+                    f"expected the head of a request to have up to {HEAD_LIMIT} bytes, found a longer one; ask for less"
+                )
+            raise RequestError(detail, error.error_status_hint) from error
+        if body is None:
+            return None
+        return Request(
+            head.method.decode("ascii"),
+            head.target.decode("ascii"),
+            {name.decode("ascii"): value.decode("latin-1") for name, value in head.headers},
+            body,
+            self._uid,
+        )
+
+    async def _body(self) -> bytes | None:
+        body = b""
+        if self._http.they_are_waiting_for_100_continue:
+            await self._write(self._http.send(h11.InformationalResponse(status_code=100, headers=[])))
+        while not isinstance(event := await self._event(), h11.EndOfMessage):
+            if not isinstance(event, h11.Data):
+                return None
+            body += event.data
+            if len(body) > BODY_LIMIT:
+                raise RequestError(f"expected a body of up to {BODY_LIMIT} bytes, found a longer one", 413)
+        return body
+
+    async def _event(self) -> object:
+        while (event := self._http.next_event()) is h11.NEED_DATA:
+            self._http.receive_data(await self._reader.read(_CHUNK))
+        return event
+
+    async def send(self, response: Response) -> None:
+        """Send an answer.
+
+        Raises:
+            TimeoutError: The client takes too long to take it.
+            OSError: The client has gone.
+
+        """
+        headers = [
+            ("Date", formatdate(usegmt=True)),
+            ("Content-Type", response.content_type),
+            ("Cache-Control", "no-store"),
+            ("X-Content-Type-Options", "nosniff"),
+            *response.headers,
+        ]
+        if isinstance(response.body, bytes) and response.status != HTTPStatus.NOT_MODIFIED:
+            headers.append(("Content-Length", str(len(response.body))))
+        head = self._http.send(
+            h11.Response(status_code=response.status, reason=_phrase(response.status), headers=headers)
+        )
+        async with asyncio.timeout(self._send_time):
+            await self._write(head)
+        if self._is_head:
+            pass
+        elif isinstance(response.body, bytes):
+            async with asyncio.timeout(self._send_time):
+                for begin in range(0, len(response.body), _CHUNK):
+                    await self._write(self._http.send(h11.Data(data=response.body[begin : begin + _CHUNK])))
+        else:
+            await self._send_pieces(response.body)
+        async with asyncio.timeout(self._send_time):
+            await self._write(self._http.send(h11.EndOfMessage()))
+
+    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
+        async for piece in pieces:
+            async with asyncio.timeout(self._send_time):
+                await self._write(self._http.send(h11.Data(data=piece)))
+
+    async def _write(self, data: bytes | None) -> None:
+        if data:
+            self._writer.write(data)
+            await self._writer.drain()
+
+    async def hang_up(self) -> None:
+        """End the connection. A client that still sends is read on for a moment, or it would not see its answer."""
+        if self._http.their_state in {h11.SEND_BODY, h11.ERROR} and self._http.our_state is not h11.ERROR:
+            with suppress(TimeoutError, OSError, RuntimeError):
+                self._writer.write_eof()
+                async with asyncio.timeout(_LINGER_TIME):
+                    left = _LINGER_BYTES
+                    while left > 0 and (data := await self._reader.read(_CHUNK)):
+                        left -= len(data)
+        self.abort()
+
+    def abort(self) -> None:
+        """End the connection at once, without waiting for what was not taken."""
+        self._writer.transport.abort()
+
+
+def problem(error: RequestError) -> Response:
+    """Return the answer to a request that cannot be answered: a problem document (RFC 9457)."""
+    document = {
+        "type": "about:blank",
+        "title": _phrase(error.status),
+        "status": error.status,
+        "detail": str(error),
+    }
+    return Response(error.status, msgspec.json.encode(document) + b"\n", PROBLEM, tuple(error.headers.items()))
+
+
+def _phrase(status: int) -> str:
+    return HTTPStatus(status).phrase

@@ -1,0 +1,129 @@
+"""What is asked of the API and what it answers, as values that know no connection."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias
+from urllib.parse import parse_qsl, unquote
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+
+JSON, PROBLEM = "application/json", "application/problem+json"
+
+_PARAMETER_LIMIT = 2_000
+
+
+class RequestError(Exception):
+    """A request cannot be answered; `str()` is for the person who made it."""
+
+    def __init__(self, detail: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
+        """Take what is wrong, and the status and further headers of the answer."""
+        super().__init__(detail)
+        self.status = status
+        self.headers = headers or {}
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request.
+
+    Attributes:
+        method: The method, in capitals.
+        target: The target as it was sent: a path with a query, or a whole URL.
+        headers: The headers by their names in lower case; of one that was sent twice, the last.
+        body: The body; empty if there is none.
+        uid: The user who asks, whom the kernel vouches for; None on a connection that does not tell.
+
+    """
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    uid: int | None = None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The parts of the path, each decoded. A `/` within a part is sent as `%2F`.
+
+        Raises:
+            RequestError: It is no path, or not UTF-8.
+
+        """
+        path = self._after_authority.partition("?")[0]
+        if not path.startswith("/"):
+            raise RequestError(f"expected a target that begins with `/`, found {self.target[:80]!r}")
+        try:
+            return tuple(unquote(part, errors="strict") for part in path[1:].split("/"))
+        except UnicodeDecodeError as error:
+            raise RequestError(f"expected a path in UTF-8, found {path[:80]!r}") from error
+
+    @property
+    def query(self) -> dict[str, list[str]]:
+        """The parameters of the query, each with its values in their order.
+
+        Raises:
+            RequestError: They are not UTF-8, or too many.
+
+        """
+        try:
+            pairs = parse_qsl(
+                self._after_authority.partition("?")[2],
+                keep_blank_values=True,
+                errors="strict",
+                max_num_fields=_PARAMETER_LIMIT,
+            )
+        except UnicodeDecodeError as error:
+            raise RequestError("expected a query in UTF-8") from error
+        except ValueError as error:
+            raise RequestError(f"expected up to {_PARAMETER_LIMIT} parameters, found more") from error
+        query: dict[str, list[str]] = {}
+        for name, value in pairs:
+            query.setdefault(name, []).append(value)
+        return query
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The body as a JSON object.
+
+        Raises:
+            RequestError: It is none.
+
+        """
+        try:
+            return msgspec.json.decode(self.body, type=dict[str, Any])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            raise RequestError("expected a body that is a JSON object, found something else") from error
+
+    @property
+    def _after_authority(self) -> str:
+        """The target from its path on; a client that takes us for a proxy sends a whole URL (RFC 9112, 3.2.2)."""
+        scheme, separator, rest = self.target.partition("://")
+        if not separator or scheme.lower() not in {"http", "https"}:
+            return self.target
+        return rest[len(rest.partition("/")[0].partition("?")[0]) :] or "/"
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One answer.
+
+    Attributes:
+        status: Its status.
+        body: Its body, encoded; or what yields it piece by piece, for as long as the client takes it.
+        content_type: What the body is.
+        headers: Further headers.
+
+    """
+
+    status: int
+    body: bytes | AsyncIterator[bytes]
+    content_type: str = JSON
+    headers: Sequence[tuple[str, str]] = ()
+
+
+Respond: TypeAlias = "Callable[[Request], Awaitable[Response]]"
+"""Answers a request; raises `RequestError` if it cannot be answered."""

@@ -1,0 +1,38 @@
+"""Where the service is found, read from its configuration without the rest, which takes far longer to load."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fleet_health.config import values
+from fleet_health.config.document import TableReader, read_document
+from fleet_health.config.key import Key
+from fleet_health.errors import ConfigError, Problem
+
+DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
+"""The configuration that is read where no other one is named."""
+
+LOCATIONS: dict[str, Key] = {
+    "control.path": Key(values.path, "/run/fleet-health/control.sock"),
+    "state.directory": Key(values.path, "/var/lib/fleet-health"),
+}
+"""The settings that say where the service listens, and where it keeps what it must remember."""
+
+
+def load_location(path: Path | None, key: str) -> Path:
+    """Read one of `LOCATIONS`, whatever else is wrong: a service with an old configuration goes on, and is to be found.
+
+    Args:
+        path: The configuration file; None stands for an empty one.
+        key: The setting.
+
+    Raises:
+        ConfigError: The file is no TOML, or this key or another one in its table is wrong.
+
+    """
+    problems: list[Problem] = []
+    tables = (read_document(path) if path else {}).items()
+    found = TableReader(problems, LOCATIONS, "").read({name: raw for name, raw in tables if key.startswith(f"{name}.")})
+    if problems:
+        raise ConfigError(path or "command line", problems)
+    return Path((path or Path()).parent, found.get(key, LOCATIONS[key].default))

@@ -1,0 +1,44 @@
+"""The kinds of value that take more to read: patterns of lines, and texts in which something is filled in."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.config.pattern_speed import slowness
+from fleet_health.config.values import text
+from fleet_health.detectors.suggested_fix import SuggestedFix
+from fleet_health.parsing.receiver_log import compile_pattern
+
+if TYPE_CHECKING:
+    import re
+    from collections.abc import Callable
+
+
+def pattern(*groups: str) -> Callable[[Any], re.Pattern[str]]:
+    """Read a regular expression that has the named groups given."""
+    wanted = " and ".join(f"(?P<{group}>…)" for group in groups)
+
+    def read(raw: Any) -> re.Pattern[str]:
+        expected = f"a regular expression with {wanted}"
+        try:
+            compiled = compile_pattern(text(raw), *groups)
+        except ValueError as error:
+            raise ValueError(f"{expected}; this one is {error}" if isinstance(raw, str) and raw else expected) from None
+        try:
+            seconds = slowness(compiled)
+        except ValueError as error:
+            raise ValueError(f"{expected}; this one {error}") from None
+        if seconds:
+            raise ValueError(f"{expected} that is fast on any line; this one takes {seconds:.2f} s and more")
+        return compiled
+
+    return read
+
+
+def suggested_fix(raw: Any) -> SuggestedFix:
+    """Read the text of a suggested fix."""
+    template = text(raw)
+    try:
+        return SuggestedFix(template)
+    except ValueError as error:
+        raise ValueError(f"a text in which only $host stands for something; it has {error}") from None

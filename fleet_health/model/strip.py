@@ -1,0 +1,9 @@
+"""A host's last hours as a strip: a character for each quarter of an hour, the latest at the end."""
+
+from __future__ import annotations
+
+BINS = 24
+"""How many quarters of an hour it has."""
+
+UPLOADED, REFUSED, BOTH, NOTHING, UNSEEN = "s", "r", "b", ".", " "
+"""What it says of each: uploaded; refused; both; neither; or not watched."""

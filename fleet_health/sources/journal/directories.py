@@ -1,0 +1,91 @@
+"""In which directories libsystemd looks for a journal's files, and whether these may be read."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.errors import SourceMissing, SourceRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from fleet_health.config.schema import JournalSettings
+
+is_machine_id = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}").fullmatch
+"""Whether libsystemd looks for journal files in a directory of this name, below the one that it is given."""
+
+_ROOTS = (Path("/run/log/journal"), Path("/var/log/journal"))
+_MACHINE_ID = Path("/etc/machine-id")
+
+
+def refuse_unreadable(settings: JournalSettings) -> None:
+    """Raise SourceMissing if there is no journal, SourceRefused if it may not be read."""
+    directories: list[Path] = []
+    try:
+        directories = places(settings)
+        files = [file for directory in directories for file in directory.glob("*.journal")]
+    except OSError as error:
+        raise SourceRefused(f"the journal in {error.filename} cannot be listed: {error.strerror}") from error
+    if not files:
+        named = " or ".join(map(str, directories))
+        raise SourceMissing(f"there is no journal in {named}")
+    unreadable = unreadable_files(settings)
+    if unreadable or not any(os.access(file, os.R_OK) for file in files):
+        raise no_permission((unreadable or files)[0])
+
+
+def no_permission(file: Path) -> SourceRefused:
+    """Make the error for a journal file that may not be read."""
+    return SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
+
+
+def unreadable_files(settings: JournalSettings) -> list[Path]:
+    """Return the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
+
+    Who may read only the entries of his own user sees nothing of a service's.
+    """
+    files = [directory / "system.journal" for directory in every_place(settings)]
+    return [file for file in files if not os.access(file, os.R_OK) and not _is_missing(file)]
+
+
+def _is_missing(file: Path) -> bool:
+    try:
+        return not file.exists()
+    except PermissionError:  # nor can it be told whether there are others beside it
+        return False
+
+
+def places(settings: JournalSettings) -> list[Path]:
+    """Return the directories in which libsystemd looks for the journal's files."""
+    if settings.directory is not None:
+        if not settings.directory.is_dir():
+            return [settings.directory]
+        below = sorted(entry for entry in settings.directory.iterdir() if is_machine_id(entry.name) and entry.is_dir())
+        return [settings.directory, *below]
+    try:
+        machine = _MACHINE_ID.read_text("ascii").strip()
+    except OSError:
+        machine = "machine-id"  # there is none, so there is no journal of this machine
+    suffix = "" if settings.namespace is None else f".{settings.namespace}"
+    return [root / f"{machine}{suffix}" for root in _ROOTS]
+
+
+def places_changed_at(settings: JournalSettings) -> list[int]:
+    """Return when a file was last made, renamed or removed in each of these directories that is there."""
+    return [directory.stat().st_mtime_ns for directory in places(settings) if directory.is_dir()]
+
+
+def every_place(settings: JournalSettings) -> list[Path]:
+    """Return these directories, and those of the default namespace."""
+    directories = places(settings)
+    return directories if settings.namespace is None else directories + places(replace(settings, namespace=None))
+
+
+def identities(directories: Iterable[Path]) -> list[tuple[int, int]]:
+    """Return the device and inode of each of some directories that is there."""
+    states = [directory.stat() for directory in directories if directory.is_dir()]
+    return [(state.st_dev, state.st_ino) for state in states]

@@ -1,0 +1,215 @@
+"""Whose journal files a directory holds: those of each machine are read by a reader of their own.
+
+libsystemd puts the entries of all its files in one order. By that, an entry that comes late from one machine stands
+before what was read of another, and is passed over. From systemd 255 on, it even takes the boots of machines whose
+journals systemd-journal-remote has collected for boots of one machine, one after the other, and shows nothing new of
+all but one (systemd#34169).
+
+The header of a collected file names the machine that collected it. So the `_MACHINE_ID` of its first entry counts.
+"""
+
+from __future__ import annotations
+
+import errno
+import heapq
+import os
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+from systemd import journal
+
+from fleet_health.errors import SourceFailing
+from fleet_health.model.coverage import LEFT_OUT, Gap
+from fleet_health.sources.journal.directories import is_machine_id, no_permission, refuse_unreadable
+from fleet_health.sources.journal.files import (
+    SUFFIXES,
+    File,
+    LeftOutFile,
+    has_entries,
+    headers_of,
+    is_closed_to_us,
+    refuse_current,
+)
+from fleet_health.sources.journal.reader import JournalReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+    from pathlib import Path
+
+    from fleet_health.config.schema import JournalSettings
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.unit_states import UnitMessage
+
+Files: TypeAlias = tuple[File, ...] | None
+"""The files of one machine; None for those that libsystemd finds by itself, of this machine."""
+
+_Entries: TypeAlias = "Iterable[tuple[bytes | None, Instant]]"
+
+# Not the file is at fault then, and leaving it out would leave it unread without a word.
+_OUR_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+
+
+class MachineFiles:
+    """The journal files that a receiver's settings name, by machine.
+
+    Attributes:
+        left_out: The files of a directory, of those that are not written to any more, that libsystemd does not read.
+
+    """
+
+    def __init__(self, settings: JournalSettings) -> None:
+        self._settings = settings
+        self._machines: dict[File, str | None] = {}
+        self._files_of_each: dict[str, tuple[File, ...]] = {}
+        self.left_out: list[LeftOutFile] = []
+
+    def look(self) -> dict[str, Files]:
+        """Return the files that are there now, by machine id. Files without an entry as yet are left out.
+
+        Raises:
+            SourceUnavailable: There is no journal, it may not be read, or one of a machine is of an unknown format.
+
+        """
+        directory = self._settings.directory
+        if directory is None:
+            return {"": None}
+        try:
+            listed = _listed(directory)
+            if not listed or listed != self._machines.keys() or None in self._machines.values():
+                refuse_unreadable(self._settings)
+                self._sort(listed)
+        except OSError as error:
+            refuse_unreadable(self._settings)
+            raise SourceFailing(f"the journal cannot be read: {error.strerror or error}") from error
+        return dict(self._files_of_each)
+
+    def _sort(self, listed: set[File]) -> None:
+        machines: dict[File, str | None] = {}
+        for file in sorted(listed):
+            machine = self._machines.get(file)
+            machines[file] = _machine_of(file.path) if machine is None else machine
+            if machines[file] is None and is_closed_to_us(file.path):
+                raise no_permission(file.path)  # what another machine shows is no substitute
+        self._machines, self._files_of_each = machines, {}
+        for file, machine in machines.items():
+            if machine is not None:
+                self._files_of_each[machine] = (*self._files_of_each.get(machine, ()), file)
+        unread = [file.path for file, machine in machines.items() if machine is None]
+        self.left_out = refuse_current(headers_of(unread, [file.path for file in machines]))
+
+
+@dataclass(frozen=True, slots=True)
+class OpenJournal:
+    """A journal that is open.
+
+    Attributes:
+        readers: One for each machine whose entries are in it.
+        left_out: The gaps that the files leave that libsystemd does not read.
+
+    """
+
+    readers: Sequence[JournalReader]
+    left_out: Sequence[Gap]
+
+    @property
+    def oldest_at(self) -> Instant | None:
+        """When the oldest entry of all was made; None if there is none. Leaves the places unset."""
+        return oldest_of(self.readers)
+
+    def read(self) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
+        """Read on to the present end, all machines in the order of time: each entry's reader, message and timestamp."""
+        return self._merged([reader.read() for reader in self.readers], reverse=False)
+
+    def read_back(self, until: Instant) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
+        """Read from the last entry with `t <= until` back to the beginning, in the same way."""
+        return self._merged([reader.read_back(until) for reader in self.readers], reverse=True)
+
+    def _merged(
+        self, entries_of_each: Sequence[_Entries], *, reverse: bool
+    ) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
+        each = [
+            ((reader, message, at) for message, at in entries)
+            for reader, entries in zip(self.readers, entries_of_each, strict=True)
+        ]
+        # What a reader knows of its entry is asked while it stands there: it goes on only when it is asked for more.
+        return each[0] if len(each) == 1 else heapq.merge(*each, key=_at_of_entry, reverse=reverse)
+
+
+@contextmanager
+def opened(settings: JournalSettings) -> Iterator[OpenJournal]:
+    """Open a journal, and close it in the end.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    with ExitStack() as stack:
+        machine_files = MachineFiles(settings)
+        files_of_each = machine_files.look()
+        readers = [stack.enter_context(closing(JournalReader(settings, files))) for files in files_of_each.values()]
+        yield OpenJournal(readers, left_out_gaps(machine_files, readers))
+
+
+def left_out_gaps(machine_files: MachineFiles, readers: Iterable[JournalReader]) -> list[Gap]:
+    """Return the gaps that the files leave that libsystemd does not read."""
+    left_out = [*machine_files.left_out, *(one for reader in readers for one in reader.left_out)]
+    return [Gap(one.since, one.until, LEFT_OUT) for one in left_out]
+
+
+def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
+    """Return when the oldest entry of some readers was made; None if there is none. Leaves their places unset."""
+    return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
+
+
+def in_time(messages_of_each: Iterable[Iterable[UnitMessage]]) -> Iterator[UnitMessage]:
+    """Return the messages of several machines by time; those of one are left in their order."""
+    return heapq.merge(*messages_of_each, key=lambda message: message.at)
+
+
+def _at_of_entry(entry: tuple[JournalReader, bytes | None, Instant]) -> Instant:
+    return entry[2]
+
+
+def _listed(directory: Path) -> set[File]:
+    files, below = _scanned(directory)
+    for name in filter(is_machine_id, below):
+        with suppress(FileNotFoundError, NotADirectoryError):
+            files |= _scanned(directory / name)[0]
+    return files
+
+
+def _scanned(directory: Path) -> tuple[set[File], list[str]]:
+    """Return the journal files in a directory, and the names of all else in it."""
+    files, others = set[File](), list[str]()
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            if entry.name.endswith(SUFFIXES):
+                files.add(File(directory / entry.name, entry.inode()))
+            else:
+                others.append(entry.name)
+    return files, others
+
+
+def _machine_of(file: Path) -> str | None:
+    """Return the machine id of a file's first entry, empty if that has none; None if there is no entry to be read."""
+    try:
+        if not has_entries(file):
+            return None
+        reader = journal.Reader(files=[str(file)])
+    except OSError as error:
+        if error.errno in _OUR_WANTS:
+            raise
+        return None  # as libsystemd leaves it out, too
+    with closing(reader):
+        try:
+            reader.seek_head()
+            while reader._next():  # noqa: SLF001 - see reader.py
+                with suppress(OSError):  # this entry alone is damaged
+                    machine: bytes = reader._get("_MACHINE_ID")  # noqa: SLF001
+                    return machine.decode("ascii", "replace")
+        except KeyError:
+            return ""
+        except OSError:  # the file is damaged, as whoever reads it will report
+            return ""
+    return None
