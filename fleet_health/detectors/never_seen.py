@@ -92,7 +92,8 @@ class NeverSeen(Rule):
 
     def _absence_us(self, fleet: Fleet, host: str, now: Instant) -> int:
         """Return for how long it could have uploaded and did not, of the time for which uploads are known."""
-        return fleet.absence_us(host, now - self._lookback_us - self._limits.of(host).grace_us, now)
+        since = max(now - self._lookback_us - self._limits.of(host).grace_us, fleet.known_since)
+        return fleet.absence_us(host, since, now)
 
     def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
         """Return each name that is expected and unknown, and each shape that no known host has."""

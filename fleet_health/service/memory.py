@@ -11,6 +11,7 @@ import structlog
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
+from fleet_health.files.hang_watch import touching
 from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
 from fleet_health.model.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
@@ -215,7 +216,7 @@ def recall(file: StateFile[SavedState]) -> SavedState:
 def saved_state(directory: Path) -> SavedState | None:
     """Return the saved state of a service, for who only looks; None if it is not to be had."""
     try:
-        with SafeDirectory(directory) as opened:
+        with touching(directory), SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
         state, _ = salvage(msgspec.json.decode(content, type=dict[str, Any]), SavedState)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

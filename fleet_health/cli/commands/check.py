@@ -24,6 +24,7 @@ from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
+from fleet_health.files.hang_watch import touching
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
@@ -77,8 +78,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Evaluate the fleet once, as the service would next. Options take precedence over the configuration"
         " file. If root runs it, it switches to the owner of the alert log's directory before it writes there. Exit"
         " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for a"
-        " bad configuration, or an index that is missing or unreadable. A clock that is behind the state file, the"
-        " alert log, the journal or the index counts as such a failure; then absence is not evaluated.",
+        " bad configuration, an index that is missing or unreadable, or a disk or mount that does not respond."
+        " A clock that is behind the state file, the alert log, the journal or the index counts as a failure of a part;"
+        " then absence is not evaluated.",
     )
     add_common_options(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
@@ -110,7 +112,8 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate once; return the exit status."""
     logs.configure(options.log_level, is_for_people=not options.json)
     try:
-        settings = load(config_path(options), _overrides(options))
+        with touching(config_path(options)):
+            settings = load(config_path(options), _overrides(options))
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
@@ -123,22 +126,20 @@ def run(options: argparse.Namespace) -> int:
     # As of a past instant, what a service knows now is not what it knew then.
     saved = memory.incidents if is_live else None
     if is_live:
-        _restore_times(fleet, settings, memory, now)
+        _restore(fleet, settings, memory, now)
     rules = settings.rules()
     rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
         for receiver in settings.receivers:
-            if is_live:  # a service that starts goes on from these, too
-                known = memory.known_of(receiver)
-                fleet.record_uploads(
-                    receiver.name, [Upload(host, at) for host, at in known.uploads.items() if at <= now]
-                )
-                accepted = {host: [at for at in ats if at <= now] for host, ats in known.accepted.items()}
-                fleet.record_accepted(receiver.name, accepted)
             dates = memory.row_dates(receiver)
             unread |= _read_index(fleet, receiver, now, rows_since[receiver.name], dates, is_live=is_live)
-            newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
+            with touching(receiver.index.path):
+                newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             newest[INDEX] = max(newest[INDEX], newest_at)
+        if saved is None or saved.at is None:
+            # Nobody has watched: before the index begins, anybody may have uploaded.
+            begins_at = fleet.since_begin("index", 0)
+            fleet.known_since = begins_at if begins_at <= now else 0
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
@@ -152,26 +153,31 @@ def run(options: argparse.Namespace) -> int:
     behind = None
     if options.now is None:
         others = credible(newest, memory.disproved_until)
-        behind = _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
+        with touching(settings.alerts_path):
+            behind = _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
     seen = readable_sources(fleet.coverage, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
-    lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
+    with touching(settings.alerts_path):
+        lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
     missing = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
     _print(lines, fleet, missing, unread, options=options)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
-def _restore_times(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
-    """Let a fleet know when nobody could upload, as a service that starts does."""
+def _restore(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
+    """Let a fleet know who had uploaded, and when nobody could, as a service that starts does."""
     fleet.skips, fleet.shutdowns = tuple(memory.skips), tuple(memory.shutdowns)
     for receiver in settings.receivers:
-        seen_until = memory.known_of(receiver).journal_seen_until or 0
-        fleet.of(receiver.name).traffic.unit_history.seen_until = seen_until
+        known = memory.known_of(receiver)
+        fleet.of(receiver.name).traffic.unit_history.seen_until = known.journal_seen_until or 0
+        fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.uploads.items() if at <= now])
+        accepted = {host: [at for at in instants if at <= now] for host, instants in known.accepted.items()}
+        fleet.record_accepted(receiver.name, accepted)
     is_local = any(receiver.journal.directory is None for receiver in settings.receivers)
     if is_local and memory.incidents.at is not None:
         fleet.shut_down(memory.incidents.at, clock.booted_at(now))
@@ -191,7 +197,8 @@ def _read_index(
 
     present, source = max(now, clock.now()), named("index", receiver.name)
     index = read_index(receiver.index, since, until, take_in, now=present, dates=dates)
-    late = _late_us(dates.newest, receiver.index.path) if is_live else 0
+    with touching(receiver.index.path):
+        late = _late_us(dates.newest, receiver.index.path) if is_live else 0
     fleet.coverage += (replace(index.coverage, source=source, late_us=late),)
     _report(index.rejections, source)
     return index.unread
