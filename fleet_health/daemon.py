@@ -28,7 +28,7 @@ from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.records.state_file import StateFile
 from fleet_health.service import clock
-from fleet_health.service.catch_up import catch_up, recorded
+from fleet_health.service.catch_up import catch_up, recorded, recorded_since
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.intake import Intake
@@ -41,6 +41,7 @@ from fleet_health.service.memory import (
     recall,
     state_to_save,
 )
+from fleet_health.service.publication import KEPT_US
 from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
@@ -156,6 +157,7 @@ class Daemon:
             evaluator=self._evaluator,
             engine=self._engine,
             silencing=self._silencing,
+            delivery=self._delivery,
             counters=self._counters,
             settings=lambda: self._settings,
             problems=self._problems,
@@ -190,6 +192,7 @@ class Daemon:
                 pass
             notify("STOPPING=1", "STATUS=Stopping: writing the last alerts")
             _log.info("stopping")
+            self._delivery.publication.close()
             await self._control.close()
             # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
             self._delivery.deliver((), state=last_state)
@@ -231,6 +234,7 @@ class Daemon:
         memory.prepare(self._intake, self._settings.receivers)
         now = clock.now()
         past, entries, newest_at = await self._read_alert_log(now)
+        self._delivery.publication.restore(await self._read_notified(now), memory.notices)
         past.restore_to(self._incidents)
         self._intake.horizon = self._incidents.at
         self._evaluator.records[ALERT_LOG] = newest_at
@@ -267,6 +271,7 @@ class Daemon:
         except PathHangs as error:
             _log.error("state file not readable, started without saved incidents", reason=str(error))
             self._is_state_left_out = True
+            self._silencing.are_incidents_known = False
             self._delivery.leave_state_alone(str(error))
             self._parts.create_task(self._end_when_state_is_readable())
             return SavedState()
@@ -293,6 +298,13 @@ class Daemon:
             _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
             return PastAlerts(), [], None
 
+    async def _read_notified(self, now: Instant) -> list[Alert | Notice]:
+        """Read what was notified of late from the alert log, for whoever follows that."""
+        log = self._delivery.log
+        with suppress(PathHangs):  # that is logged where it matters
+            return await call_at(log.path, recorded_since, log, now - KEPT_US, now)
+        return []
+
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
         now = clock.now()
         memory = state_to_save(
@@ -303,6 +315,7 @@ class Daemon:
             self._evaluator.history,
             # By a clock that is behind, every row is dated ahead.
             ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
+            notices=self._delivery.publication.notices,
         )
         return await wrap(self._saving.due)(memory, now, fleet)  # off the loop: there may be many hosts
 

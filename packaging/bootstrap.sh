@@ -84,16 +84,18 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
 
 # --- installing it -------------------------------------------------------------------------------------------
 
-logged() { # runs a command quietly; what it said is shown if it fails
-  local log status=0
-  log=$(mktemp)
-  "$@" >"$log" 2>&1 </dev/null || status=$?
-  if ((status)); then
-    say "" "This failed: $*" "Its last lines (all of them are in $log):" ""
-    tail -n 25 "$log" >&2
-    return "$status"
-  fi
-  rm -f "$log"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+# shellcheck source=packaging/progress.sh
+source "$checkout/packaging/progress.sh"
+
+update_package_lists() { # COMMAND…: apt-get, as root
+  # Without the mode, apt-get ends with 0 even if no list could be downloaded.
+  "$@" -o APT::Update::Error-Mode=any update >"$log" 2>&1 </dev/null && return
+  say "" "apt-get update failed:"
+  grep -E '^(E|W|Err|N):' "$log" | sort -u | sed 's/^/  /' >&2 || tail -n 10 "$log" >&2
+  say "" "Look at the network, the proxy, the clock, and the sources in /etc/apt; then run \`apt-get update\` by hand." \
+    "Going on with the package lists that are here."
 }
 
 system_packages() { # PURPOSE
@@ -117,13 +119,14 @@ system_packages() { # PURPOSE
     say "Installing them with apt-get …"
   fi
   local apt=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get)
-  logged "${apt[@]}" update || say "Going on with the package lists of last time."
-  logged "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" || die "Please run it by hand:" "  $by_hand"
+  update_package_lists "${apt[@]}"
+  logged "$log" "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" ||
+    die "The packages are not installed. Please run by hand:" "  apt-get update" "  $by_hand" "and start again."
   # The tests start these themselves; as services of this machine they would take port 80.
   local server
   for server in nginx caddy; do
     if [[ -d /run/systemd/system && " ${packages[*]} " == *" $server "* ]]; then
-      logged "${as_root[@]}" systemctl disable --now "$server" || true
+      logged "$log" "${as_root[@]}" systemctl disable --now "$server" || true
     fi
   done
 
@@ -144,12 +147,12 @@ venv() { # DIR PURPOSE
   [[ $(cat "$dir/prepared" 2>/dev/null) != "$stamp" ]] || return 0
 
   say "Preparing $dir …"
-  logged "$interpreter" -I -m venv --clear "$dir"
+  logged "$log" "$interpreter" -I -m venv --clear "$dir"
   # Exactly what is locked, checked by its hash. pip would build with whatever is newest, unless told not to isolate.
   local pip=("$dir/bin/python" -I -m pip --disable-pip-version-check install)
-  logged "${pip[@]}" --require-hashes --requirement "$locked/build.txt"
-  logged "${pip[@]}" --no-build-isolation --use-pep517 --require-hashes --requirement "$locked/$purpose.txt"
-  logged "${pip[@]}" --no-build-isolation --no-deps --no-index --editable "$checkout"
+  logged "$log" "${pip[@]}" --require-hashes --requirement "$locked/build.txt"
+  logged "$log" "${pip[@]}" --no-build-isolation --use-pep517 --require-hashes --requirement "$locked/$purpose.txt"
+  logged "$log" "${pip[@]}" --no-build-isolation --no-deps --no-index --editable "$checkout"
   printf '%s\n' "$stamp" >"$dir/prepared"
 }
 

@@ -14,6 +14,7 @@ cd /
 releases=/opt/fleet-health
 config=/etc/fleet-health/config.toml
 service=fleet-health.service
+made=$releases/made-directories
 
 # What is installed, and where to; `uninstall` removes exactly this, and what is below.
 files=(
@@ -55,14 +56,15 @@ heeded=(
 
 usage() {
   cat <<END
-usage: install.sh [--no-apt] [--no-start] [--plot]
+usage: install.sh [--no-apt] [--no-start] [--with-plot | --without-plot]
        install.sh --uninstall [--purge]
 
-  --no-apt     do not install build tools; for a machine that has them
-  --no-start   leave the service as it is; otherwise it is enabled and (re)started
-  --plot       with matplotlib, for \`fleet-health replay --plot\`; an upgrade keeps it
-  --uninstall  remove what was installed; the configuration and the alert log stay
-  --purge      with --uninstall: remove these too, and the user fleet-health
+  --no-apt        do not install build tools; for a machine that has them
+  --no-start      leave the service as it is; otherwise it is enabled and (re)started
+  --with-plot     install matplotlib too, for \`fleet-health replay --plot\`; an upgrade keeps it
+  --without-plot  leave matplotlib out again
+  --uninstall     remove what was installed; the configuration and the alert log stay
+  --purge         with --uninstall: remove these too, with the user and the group fleet-health
 
 It is built for \$PYTHON (now: $python). Of pip's variables PIP_NO_INDEX, PIP_FIND_LINKS (absolute paths), PIP_INDEX_URL,
 PIP_CERT and the like are heeded, and the usual ones for proxies and certificates. Whatever comes from there has to have
@@ -220,7 +222,7 @@ close_to_others() { # PATH…: what we have put in place, and the directories on
 # --- building and trying it -----------------------------------------------------------------------------------------
 
 pip() { # the one of a virtual environment of its own, for the build alone
-  "$build/tools/bin/python" -I -m pip --disable-pip-version-check --no-input --no-cache-dir --quiet "$@"
+  logged "$build/log" "$build/tools/bin/python" -I -m pip --disable-pip-version-check --no-input --no-cache-dir "$@"
 }
 
 build_release() {
@@ -244,9 +246,12 @@ build_release() {
   if [[ $plot == yes ]]; then locked=$source/requirements/plot.txt; fi
 
   "$python" -I -m venv "$build/tools"
+  say "getting what builds it, with pip"
   pip install --require-hashes --requirement "$source/requirements/build.txt"
   wheel=(wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps)
+  say "getting and building the $(grep --count '^[^ #].*==' "$locked") packages that it needs; on a small machine this takes minutes"
   pip "${wheel[@]}" --require-hashes --requirement "$locked"
+  say "building and installing fleet-health itself"
   pip "${wheel[@]}" --no-index "$source"
   "$python" -I -m venv --without-pip "$release"
   pip --python "$release/bin/python" install --no-deps --no-index "$build"/wheels/*.whl
@@ -287,8 +292,8 @@ for module in pkgutil.walk_packages(fleet_health.__path__, "fleet_health."):
 
 try_release() { # before anything of the running one is touched
   local program=$release/bin/fleet-health with=$config status=0
-  say "trying it as the user fleet-health, with your configuration"
   if [[ ! -e $with ]]; then with=$release/share/fleet-health/default-config.toml; fi
+  say "trying it as the user fleet-health, with ${with/#"$release"*/the default configuration}"
   as_service "$program" --version || reject "it does not run"
   as_service "$release/bin/python" -I -c "$import_everything" || reject "parts of it cannot be loaded"
   as_service "$program" config check --config "$with" || reject "it refuses $with"
@@ -304,7 +309,8 @@ try_release() { # before anything of the running one is touched
   case $status in
     0) ;;
     2 | 124 | 137)
-      warn "note: \`fleet-health check --dry-run\` as its user ended with status $status: $(trial | tail -n 1)" ;;
+      warn "note: it cannot evaluate your hosts yet (\`fleet-health check --dry-run\` ended with status $status):" \
+        "$(trial | tail -n 1)" ;;
     *) reject "it fails on your index and journal, with status $status" ;;
   esac
 }
@@ -323,16 +329,28 @@ targets() { # the paths of all that we put in place
   for pair in "${files[@]}" "${generated[@]}"; do printf '%s\n' "${pair##* }"; done
 }
 
+note_missing_directories() { # those that we are about to make; `uninstall` removes them again, if they are empty
+  local target directory
+  while read -r target; do
+    directory=${target%/*}
+    while [[ ! -e $directory ]]; do
+      printf '%s\n' "$directory"
+      directory=${directory%/*}
+    done
+  done < <(targets && echo /usr/local/bin/fleet-health) | sort --unique >>"$made"
+}
+
 install_files() {
   local name target pair
+  note_missing_directories
+  say "installing ${#files[@]} files below /usr/local and /etc/logrotate.d, and ${#generated[@]} made from the release:" \
+    "manual pages, completion, bill of materials"
   for pair in "${files[@]}"; do
     read -r name target <<<"$pair"
-    say "installing $target"
     install -D --mode=644 "$source/packaging/$name" "$target"
   done
   for pair in "${generated[@]}"; do
     read -r name target <<<"$pair"
-    say "installing $target"
     install -D --mode=644 "$build/$name" "$target"
   done
   if [[ -e $config ]]; then
@@ -350,8 +368,16 @@ point_to() { # RELEASE
 
 apply_files() {
   say "adding the explanations of our alerts to the journal's message catalog"
-  journalctl --update-catalog
+  update_indexes
   if has_systemd; then systemctl daemon-reload; fi
+}
+
+update_indexes() { # of what is found by a search: the catalog's entries, and the manual pages for `whatis` and `apropos`
+  journalctl --update-catalog
+  # Only this directory; what is in others is not our business. Without man-db there is nothing to do.
+  if command -v mandb >/dev/null && [[ -d /usr/local/share/man ]]; then
+    timeout 60 mandb --quiet /usr/local/share/man 2>/dev/null || true
+  fi
 }
 
 switch_release() {
@@ -438,6 +464,8 @@ remove_old_releases() { # all but the current one and the one before it, to whic
 
 install_all() {
   check_checkout
+  # shellcheck source=packaging/progress.sh
+  source "$checkout/packaging/progress.sh"
   if [[ $apt == yes ]]; then
     say "checking for what the build needs; what is missing comes from apt"
     PYTHON=$python "$checkout/packaging/bootstrap.sh" system-packages install
@@ -445,7 +473,11 @@ install_all() {
   check_python
   own_releases
   trap finish EXIT
-  if compgen -G "${previous:-/nowhere}/lib/python3*/site-packages/matplotlib" >/dev/null; then plot=yes; fi
+  # What the release before has, an upgrade keeps, unless the command line decides.
+  if [[ ! $plot ]] && compgen -G "${previous:-/nowhere}/lib/python3*/site-packages/matplotlib" >/dev/null; then
+    say "keeping matplotlib, as the installed release has it; --without-plot leaves it out"
+    plot=yes
+  fi
   building=yes
   build_release
   building=no
@@ -460,37 +492,62 @@ install_all() {
     switching=finished
     say "not starting it, as you asked"
   fi
+  say "done: fleet-health is installed"
+  "$releases/current/bin/python" -I -m fleet_health.cli.setup.next_steps "$config" || true
 }
 
 uninstall() {
-  local target
+  local target directory directories=()
   say "stopping and disabling the service"
   systemctl disable --quiet --now "$service" 2>/dev/null || true
-  while read -r target; do
-    say "removing $target"
-    rm -f "$target"
-  done < <(targets)
-  say "removing $releases and /usr/local/bin/fleet-health"
-  rm -rf "$releases" /usr/local/share/doc/fleet-health /usr/local/bin/fleet-health
-  journalctl --update-catalog
-  if has_systemd; then systemctl daemon-reload; fi
+  if [[ -f $made && ! -L $made ]]; then mapfile -t directories < <(sort --reverse --unique "$made"); fi
+  say "removing $releases, /usr/local/bin/fleet-health, and all files that were installed with it"
+  while read -r target; do rm -f "$target"; done < <(targets)
+  rm -rf "$releases" /usr/local/share/doc/fleet-health /usr/local/bin/fleet-health /run/fleet-health-install.lock
+  for directory in "${directories[@]}"; do
+    if [[ $directory == @(/usr/local|/etc)/* ]]; then rmdir --ignore-fail-on-non-empty "$directory" 2>/dev/null || true; fi
+  done
+  update_indexes
+  if has_systemd; then
+    systemctl daemon-reload
+    systemctl reset-failed "$service" 2>/dev/null || true
+  fi
   if [[ $purge == yes ]]; then
-    say "removing the configuration, the alert log and the user fleet-health"
+    say "removing the configuration, the alert log, and the user and the group fleet-health"
     # Others own what is below; rm follows no link, not even one that is put there meanwhile.
-    rm -rf /etc/fleet-health /etc/systemd/system/fleet-health.service.d /var/lib/fleet-health
-    if id fleet-health >/dev/null 2>&1; then userdel fleet-health; fi
+    rm -rf /etc/fleet-health /var/lib/fleet-health /run/fleet-health \
+      {/etc/systemd/system,/etc/systemd/system.control,/run/systemd/system}/"$service.d"
+    rmdir --ignore-fail-on-non-empty /etc/systemd/system.control 2>/dev/null || true
+    if has_systemd; then systemctl daemon-reload; fi
+    remove_user
   else
-    say "keeping /etc/fleet-health and /var/lib/fleet-health; --purge removes them"
+    say "keeping /etc/fleet-health, /var/lib/fleet-health and the user fleet-health; --purge removes them"
+  fi
+}
+
+remove_user() { # and the group, also if operators are its members
+  local members
+  if getent passwd fleet-health >/dev/null && ! userdel fleet-health; then
+    fail 1 "the user fleet-health cannot be removed, because programs still run under it:" \
+      "$(pgrep --uid fleet-health --list-full 2>/dev/null | tr '\n' ';' || true)" \
+      "end them, then run: userdel fleet-health; groupdel fleet-health"
+  fi
+  # userdel keeps a group that has other members.
+  if getent group fleet-health >/dev/null; then
+    members=$(getent group fleet-health | cut --delimiter=: --fields=4)
+    groupdel fleet-health || fail 1 "the group fleet-health cannot be removed; the reason is above"
+    if [[ $members ]]; then say "removed the group fleet-health, of which these users were members: $members"; fi
   fi
 }
 
 python=${PYTHON:-/usr/bin/python3}
-apt=yes start=yes plot=no purge=no action=install_all
+apt=yes start=yes plot= purge=no action=install_all
 for argument in "$@"; do
   case $argument in
     --no-apt) apt=no ;;
     --no-start) start=no ;;
-    --plot) plot=yes ;;
+    --with-plot) plot=yes ;;
+    --without-plot) plot=no ;;
     --uninstall) action=uninstall ;;
     --purge) purge=yes ;;
     -h | --help) usage && exit ;;

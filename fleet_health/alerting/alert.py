@@ -6,12 +6,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.model.instant import SECOND_US, describe, isoformat, utc_hour
+# msgspec reads the annotations of a notice at run time.
+from fleet_health.model.instant import SECOND_US, Instant, describe, isoformat, utc_hour
 
 if TYPE_CHECKING:
     from fleet_health.alerting.evidence import Evidence
     from fleet_health.detectors.spec import Finding
-    from fleet_health.model.instant import Instant
 
 RESOLVED = "resolved"
 """The status of an incident that is seen to be over."""
@@ -35,6 +35,7 @@ class Alert:
         command: A command that shows the journal's lines about it; empty if there is none.
         after: When the incident before it, of the same host and symptom, was resolved, if in the same hour; else None.
             Alerts up to then were of that one.
+        is_repeat: Whether its incident was notified before.
 
     """
 
@@ -43,6 +44,7 @@ class Alert:
     evidence: Evidence | None = None
     command: str = ""
     after: Instant | None = None
+    is_repeat: bool = False
 
     @property
     def dedup_key(self) -> str:
@@ -51,7 +53,7 @@ class Alert:
 
     def row(self) -> dict[str, Any]:
         """Return the alert's row: six keys that others rely on, then the evidence. More may be added, none renamed."""
-        return self._contract() | self.facts()
+        return self._contract() | ({"is_repeat": True} if self.is_repeat else {}) | self.facts()
 
     def facts(self) -> dict[str, Any]:
         """Return the evidence as it stands in the row; what is not known is left out."""

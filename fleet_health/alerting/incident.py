@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 
+from fleet_health.alerting.ended import Ended  # noqa: TC001
 from fleet_health.alerting.flapping import Flap  # noqa: TC001
 from fleet_health.detectors import never_seen, silent
 
@@ -21,6 +24,8 @@ class Incident(msgspec.Struct):
         symptom: The symptom.
         opened_at: The evaluation that found it first.
         began_at: Since when it had been so by then, as far as a detector can tell; None if it cannot.
+        id: What names it, and no other one of its host and symptom; it stays the same for as long as it is open.
+        first_notified_at: The first alert of it; None if there was none, or an earlier release has sent it.
         last_notified_at: The latest alert of it; None if there was none, because it is inhibited or silenced.
         recovered_since: Since when it is seen to be over; None while it is not.
         lost_at: Since when its host is lost; None if it is not.
@@ -62,6 +67,13 @@ class Incident(msgspec.Struct):
     limits: str = ""
     is_found: bool = False
     is_outgrown: bool = False
+    first_notified_at: Instant | None = None
+    id: str = ""
+
+    def __post_init__(self) -> None:
+        """Name it by its opening, unless it has a name already: its opening may be dated anew."""
+        if not self.id:
+            self.id = hashlib.sha256(f"{self.host}|{self.symptom}|{self.opened_at}".encode()).hexdigest()[:16]
 
     def is_ended_by(self, sign_at: Instant | None) -> bool:
         """Return whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
@@ -125,6 +137,8 @@ class Incident(msgspec.Struct):
         """Record an alert of it."""
         if self.lost_at is not None and self.last_notified_at is None:
             self.first_notified_lost_at = now
+        if self.last_notified_at is None:
+            self.first_notified_at = now
         self.last_notified_at, self.is_muted, self.is_held = now, False, False
 
     def note_excused(self, now: Instant, absence_us: int, *, is_excused: bool) -> None:
@@ -149,6 +163,7 @@ class Incident(msgspec.Struct):
         for name in (
             "opened_at",
             "began_at",
+            "first_notified_at",
             "last_notified_at",
             "recovered_since",
             "lost_at",
@@ -174,6 +189,7 @@ class Snapshot(msgspec.Struct):
         flapping: Which of them flap.
         settled: The hosts that flap no more, as long as that is suppressed, each with since when and until when it did.
         resolved: What was resolved in the hours around the present, each with the instant of that.
+        ended: What was notified, and has ended of late.
         dedup_keys: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
 
     """
@@ -186,4 +202,5 @@ class Snapshot(msgspec.Struct):
     flapping: list[tuple[Pair, Flap]] = []
     settled: list[tuple[str, tuple[Instant, Instant]]] = []
     resolved: list[tuple[Pair, Instant]] = []
+    ended: list[Ended] = []
     dedup_keys: dict[str, list[str]] = {}

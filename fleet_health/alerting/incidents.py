@@ -13,8 +13,9 @@ is an alert. While the clock contradicts our own records, and at an instant that
 nothing ends, nothing is lost and nothing is forgotten.
 
 If an incident that was notified ends while it is suppressed, its resolution waits; if it returns meanwhile, it was
-never away. An incident that is no longer found when its suppression ends is notified too. But if its host had no reason
-or no way to upload meanwhile (a mute window, a receiver that was down), it is given as much time as any other first.
+never away. That of an acknowledged one does not wait, for it is what ends the acknowledgement. An incident that is no
+longer found when its suppression ends is notified too. But if its host had no reason or no way to upload meanwhile (a
+mute window, a receiver that was down), it is given as much time as any other first.
 
 What was alerted is said by `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
 `snapshot`.
@@ -31,6 +32,7 @@ from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.causes import cause_first
 from fleet_health.alerting.dedup_keys import DedupKeys
+from fleet_health.alerting.ended import EndedIncidents
 from fleet_health.alerting.flapping import Flapping
 from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.inhibition import Inhibition
@@ -59,6 +61,9 @@ _UNWATCHED_US = 300 * SECOND_US
 _FORESEEN_US = 32 * 24 * HOUR_US
 
 _ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action.RESOLVE, Action.LOSE})
+# Of what ended, and nothing more will be notified.
+_FINAL = frozenset({Reason.RECOVERED, Reason.FLAPPING, Reason.FORGOTTEN})
+_BY_OPERATOR = frozenset({Reason.SILENCED, Reason.ACKNOWLEDGED, Reason.MUTED})
 _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
 
 # The bits by themselves: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
@@ -109,6 +114,8 @@ class Incidents:
         """Whether the clock was behind or set at the latest evaluation: then nobody knows what is missing."""
         self._resolved: dict[Pair, Instant] = {}
         """When the resolution of an incident was notified, of late."""
+        self.ended = EndedIncidents()
+        """What was notified, and has ended of late."""
         self._policy = policy or AlertPolicy()
         self._scope = Scope()
         self._dedup_keys = DedupKeys()
@@ -144,8 +151,8 @@ class Incidents:
                 self._flapping.notified_hosts.add(host)
             return
         if status == RESOLVED:
-            self.open.pop(pair, None)
-            self._unresolved.pop(pair, None)
+            over = [one for one in (self.open.pop(pair, None), self._unresolved.pop(pair, None)) if one is not None]
+            self.ended.add(((one, State.RESOLVED) for one in over), detected_at)
             return
         incident = self.open.setdefault(pair, Incident(host, symptom, detected_at))
         if status == LOST:
@@ -168,6 +175,7 @@ class Incidents:
             flapping=list(self._flapping.flaps.items()),
             settled=list(self._flapping.settled.items()),
             resolved=list(self._resolved.items()),
+            ended=list(self.ended.all),
             dedup_keys=self._dedup_keys.around(*(at for at in (self.at, self._now) if at is not None)),
         )
 
@@ -179,6 +187,7 @@ class Incidents:
         self._inhibition = Inhibition(dict(snapshot.released))
         self._flapping = Flapping(dict(snapshot.openings), dict(snapshot.flapping), dict(snapshot.settled))
         self._resolved = dict(snapshot.resolved)
+        self.ended = EndedIncidents(snapshot.ended)
         self._dedup_keys = DedupKeys(snapshot.dedup_keys)
         for incident in self.open.values():
             if incident.last_notified_at is not None:
@@ -220,13 +229,13 @@ class Incidents:
         ends: _Ends = []
         for pair in [pair for pair in self.open if not self._scope.includes(*pair)]:
             ends.append((self.open.pop(pair), Fact.DROPPED))
-        pairs = (*self.open, *self._unresolved)
-        suppressed = {pair: suppression for pair in pairs if (suppression := suppressions(*pair)) is not None}
+        suppressed = self._suppressed({**self._unresolved, **self.open}, suppressions)
         if not evaluation.is_clock_behind and not is_back_in_time:
             is_back = before is not None and now - before > 2 * self._policy.tick_us + _UNWATCHED_US
             inhibited = self._inhibition.explained(self._explained())
-            self._release(ends, inhibited.union(suppressed))
-            self._end(evaluation, ends, is_back=is_back, grouped=grouped, inhibited=inhibited, suppressed=suppressed)
+            quiet = {pair: one.fact for pair, one in suppressed.items() if one.fact is not Fact.ACKNOWLEDGED}
+            self._release(ends, inhibited.union(quiet))
+            self._end(evaluation, ends, is_back=is_back, grouped=grouped, inhibited=inhibited, quiet=quiet)
             self._forget_lost(ends)
         unfound = {pair for pair, one in self.open.items() if pair not in found and _stands_unfound(one)}
         self._inhibition.look(self._explained(), (found, unfound))
@@ -240,7 +249,9 @@ class Incidents:
         causes = self._causes()
         decisions = [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
         alerts += [self._alert(decision, now) for decision in decisions if decision.action in _ALERTS]
-        decisions += [self._decide(one, now, None, causes, facts) for one, facts in ends]
+        decided = [self._decide(one, now, None, causes, facts) for one, facts in ends]
+        self.ended.add(((one.incident, one.state) for one in decided if one.reason in _FINAL), now)
+        decisions += decided
         decisions += self._decide_on_flapping()
         decisions.sort(key=lambda decision: cause_first(decision.pair))
         alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
@@ -255,8 +266,8 @@ class Incidents:
 
         It says what that evaluation would decide if it were at this instant, under these suppressions.
         """
-        causes = self._causes()
-        decisions = [self._decide(one, now, suppressions(*pair), causes) for pair, one in self.open.items()]
+        causes, suppressed = self._causes(), self._suppressed(self.open, suppressions)
+        decisions = [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
         return sorted([*decisions, *self._decide_on_flapping()], key=lambda decision: cause_first(decision.pair))
 
     def frozen(self) -> Incidents:
@@ -265,6 +276,7 @@ class Incidents:
         other.open = {pair: copy(incident) for pair, incident in self.open.items()}
         other._unresolved = dict(self._unresolved)  # noqa: SLF001 - it is one of us
         other._dedup_keys, other._flapping = self._dedup_keys.copy(), self._flapping.copy()  # noqa: SLF001
+        other.ended = EndedIncidents(self.ended.all)
         other._inhibition, other._resolved = copy(self._inhibition), dict(self._resolved)  # noqa: SLF001
         return other
 
@@ -282,6 +294,11 @@ class Incidents:
             return is_due and not self._dedup_keys.has(pair, at) and not is_suppressed_at(at)
 
         return first_tick_at(now, now + _FORESEEN_US, self._policy.tick_us, is_notified)
+
+    @property
+    def unresolved(self) -> tuple[Incident, ...]:
+        """What is over, and whose resolution is suppressed."""
+        return tuple(self._unresolved.values())
 
     @property
     def anchored(self) -> tuple[str, ...]:
@@ -336,6 +353,12 @@ class Incidents:
                 down.explains |= {pair}
         return opened
 
+    @staticmethod
+    def _suppressed(incidents: Mapping[Pair, Incident], suppressions: Suppressions) -> dict[Pair, Suppression]:
+        """Return what an operator suppresses of some incidents."""
+        found = ((pair, suppressions(*pair, one.opened_at)) for pair, one in incidents.items())
+        return {pair: suppression for pair, suppression in found if suppression is not None}
+
     def _explained(self) -> list[frozenset[Pair]]:
         """Return what each open incident inhibits. One that flaps inhibits nothing, for nobody hears of it."""
         return [
@@ -369,7 +392,7 @@ class Incidents:
         """Look an incident up in the table, by what is true of it and by further facts."""
         row = row_of(facts | self._facts(incident, now, suppression))
         detail = ""
-        if suppression is not None and row.reason in {Reason.SILENCED, Reason.MUTED}:
+        if suppression is not None and row.reason in _BY_OPERATOR:
             detail = suppression.detail
         elif row.reason is Reason.INHIBITED:
             detail = _in_words(causes.get((incident.host, incident.symptom), ()))
@@ -459,17 +482,18 @@ class Incidents:
         pairs = [pair for pair in found if pair not in self._inhibition.held and pair not in suppressed]
         for finding in self._flapping.untold(found[pair] for pair in pairs):
             pair = (finding.host, finding.symptom)
-            if suppressions(*pair) is None and not self._dedup_keys.has(pair, now):
+            if suppressions(*pair, None) is None and not self._dedup_keys.has(pair, now):
                 self._flapping.tell(finding.host, pairs, now)
                 yield self._alert_of(finding, now)
 
     def _alert(self, decision: Decision, now: Instant) -> Alert:
         """Return the alert that was decided on, and remember it."""
+        is_repeat = decision.action is Action.REPEAT
         decision.incident.note_notified(now)
         finding = self._found.get(decision.pair) or self._unfound(decision.incident)
         if decision.incident.explains:
             finding = replace(finding, explains=decision.incident.explains)
-        return self._alert_of(finding, now)
+        return replace(self._alert_of(finding, now), is_repeat=is_repeat)
 
     def _unfound(self, incident: Incident) -> Finding:
         """Return what an alert says of an incident that stands, and that no detector finds any more."""
@@ -496,7 +520,7 @@ class Incidents:
         """Notify of each host that flapped that it does no more, unless that is suppressed."""
         for host, (since, until) in sorted(self._flapping.settled.items()):
             pair = (host, flapping.SYMPTOM)
-            if suppressions(*pair) is None:
+            if suppressions(*pair, None) is None:
                 self._flapping.forget(host)
                 self._note_resolved(pair, now)
                 yield Notice(RESOLVED, *pair, since, until, now)
@@ -524,7 +548,7 @@ class Incidents:
         is_back: bool,
         grouped: Container[Pair],
         inhibited: Container[Pair],
-        suppressed: Mapping[Pair, Suppression],
+        quiet: Mapping[Pair, Fact],
     ) -> None:
         """Note which incidents are over, lost, or no longer to be known; those that end are open no more."""
         now = evaluation.at
@@ -547,9 +571,7 @@ class Incidents:
                 # To the nearest tick, for no two ticks are exactly one apart.
                 if now - incident.recovered_since + self._policy.tick_us // 2 >= self._policy.proof_us:
                     fact = Fact.INHIBITED if pair in inhibited else NOTHING
-                    if (suppression := suppressed.get(pair)) is not None:
-                        fact |= suppression.fact
-                    self._resolve(pair, now, ends, fact)
+                    self._resolve(pair, now, ends, fact | quiet.get(pair, NOTHING))
             else:
                 incident.recovered_since = None
                 self._lose(pair, incident, evaluation, ends, is_grouped=pair in grouped)

@@ -3,7 +3,8 @@
     opened ──► pending ──► firing ──► resolved
                   │           │
                   └─────┬─────┘
-         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution
+         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (but for what is
+         silenced until it is resolved: that it is, is what the operator waits for)
          unconfirmed: it is no longer found, and nothing shows that it is over
          lost: it was notified, and its host has shown no sign for the whole lookback
          forgotten: it is dropped without a notification
@@ -79,6 +80,7 @@ class Reason(StrEnum):
     WITHIN_GRACE = "within grace"
     INHIBITED = "inhibited"
     SILENCED = "silenced"
+    ACKNOWLEDGED = "acknowledged"
     MUTED = "mute window"
     FLAPPING = "flapping"
     RECOVERING = "recovering"
@@ -117,6 +119,8 @@ class Fact(IntFlag):
     """A silence covers it."""
     MUTED = auto()
     """A mute window covers it."""
+    ACKNOWLEDGED = auto()
+    """A silence covers it until it is resolved."""
     FLAPPING = auto()
     """It comes and goes, and that has been notified."""
     NOTIFIED = auto()
@@ -189,6 +193,7 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.INHIBITED, NOTHING, State.INHIBITED, Action.NONE, Reason.INHIBITED),
     Row(Fact.SILENCED, NOTHING, State.SILENCED, Action.NONE, Reason.SILENCED),
     Row(Fact.MUTED, NOTHING, State.MUTED, Action.NONE, Reason.MUTED),
+    Row(Fact.ACKNOWLEDGED, NOTHING, State.SILENCED, Action.NONE, Reason.ACKNOWLEDGED),
     Row(Fact.FLAPPING | Fact.KEPT_BACK, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
     # Its host is lost. Nobody finds it any more; whoever was never notified of it is notified all the same.
     Row(Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY, Fact.RECOVERING, State.PENDING, Action.NONE, Reason.WITHIN_GRACE),

@@ -3,6 +3,9 @@
 What a silence may cost is bounded here, whoever makes it and by whatever way: how many hold at a time, how many are
 remembered after their end, and how long and how intricate each may be. Which silences are about a host is worked out
 once for each host and set of silences: a plain name is looked up, and only the globs are matched.
+
+A silence may also acknowledge: then it covers what is open when it is made, and nothing that opens later, until all of
+that is resolved, and at the latest until its end.
 """
 
 from __future__ import annotations
@@ -18,12 +21,14 @@ from fleet_health.model.instant import HOUR_US, SECOND_US, Instant, describe, is
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fleet_health.model.subject import Pair
 
 SHORTEST_US, LONGEST_US = 60 * SECOND_US, 30 * 24 * HOUR_US
 """For how long one may be made; it must end."""
+AHEAD_US = 90 * 24 * HOUR_US
+"""How far ahead one may begin."""
 WIDE_LONGEST_US = 24 * HOUR_US
 """For how long one may silence most of the fleet, unless `--all` says that this is meant."""
 ACTIVE_LIMIT = 200
@@ -47,7 +52,7 @@ class TooManySilences(Exception):  # noqa: N818 - it names what was found, not a
     def __init__(self) -> None:
         super().__init__(
             f"{ACTIVE_LIMIT} silences are active already, which is the limit; end some of them"
-            " (`fleet-health silence list`, `fleet-health silence end ID`), or silence several hosts by one glob"
+            " (`fleet-health silence list`, `fleet-health silence expire ID`), or silence several hosts by one glob"
         )
 
 
@@ -58,10 +63,13 @@ class Silence(msgspec.Struct, frozen=True):
         id: Its name, for who ends it early.
         hosts: A glob for the hosts that it is about.
         symptom: The symptom that it is about; None for every symptom of these hosts.
-        starts_at: From when on it holds.
+        starts_at: From when on it holds. If it acknowledges: what had opened by then.
         ends_at: Until when, exclusively.
         reason: Why.
         author: Who wanted it.
+        is_until_resolved: Whether it acknowledges: it covers what is open when it is made, until that is resolved.
+        is_resolved: Whether it ended because that was.
+        ended_by: Who ended it before its time; empty if nobody did.
 
     """
 
@@ -72,8 +80,11 @@ class Silence(msgspec.Struct, frozen=True):
     ends_at: Instant
     reason: str
     author: str
+    is_until_resolved: bool = False
+    is_resolved: bool = False
+    ended_by: str = ""
 
-    def row(self) -> dict[str, str | None]:
+    def row(self) -> dict[str, str | bool | None]:
         """Return it as it stands in `silences.json`, and in what the command prints."""
         return {
             "id": self.id,
@@ -83,11 +94,15 @@ class Silence(msgspec.Struct, frozen=True):
             "ends_at_wall": isoformat(self.ends_at),
             "reason": self.reason,
             "author": self.author,
+            "is_until_resolved": self.is_until_resolved,
+            "is_resolved": self.is_resolved,
+            "ended_by": self.ended_by or None,
         }
 
     def in_words(self) -> str:
         """Return which silence it is, and whose, for a person: `6f2c until 2026-11-23T20:00Z, by ann: maintenance`."""
-        return f"{self.id} until {isoformat(self.ends_at)[:16]}Z, by {self.author}: {self.reason}"
+        until = f"{'resolved, or ' if self.is_until_resolved else ''}{isoformat(self.ends_at)[:16]}Z"
+        return f"{self.id} until {until}, by {self.author}: {self.reason}"
 
     def is_active(self, now: Instant) -> bool:
         """Return whether it holds at an instant."""
@@ -96,6 +111,18 @@ class Silence(msgspec.Struct, frozen=True):
     def is_about(self, symptom: str) -> bool:
         """Return whether it covers a symptom of the hosts that it matches."""
         return self.symptom in {None, symptom}
+
+    def covers(self, symptom: str, opened_at: Instant | None) -> bool:
+        """Return whether it covers an incident of the hosts that it matches; None for what is no incident."""
+        return self.is_about(symptom) and (
+            not self.is_until_resolved or (opened_at is not None and opened_at <= self.starts_at)
+        )
+
+    def ended(self, now: Instant, *, by: str = "", is_resolved: bool = False) -> Silence:
+        """Return it as it is if it ends now, before its time; one that has not begun never does."""
+        return msgspec.structs.replace(
+            self, starts_at=min(self.starts_at, now), ends_at=now, ended_by=by, is_resolved=is_resolved
+        )
 
 
 def glob_problem(glob: str) -> str:
@@ -141,6 +168,7 @@ def problem_of(silence: Silence) -> str:
         ("reason", silence.reason, REASON_LENGTH),
         ("author", silence.author, NAME_LENGTH),
         ("id", silence.id, NAME_LENGTH),
+        ("ended_by", silence.ended_by, NAME_LENGTH),
         ("symptom", silence.symptom or "", NAME_LENGTH),
     ):
         if len(text) > limit:
@@ -168,6 +196,19 @@ def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], 
     ended = sorted((one for one in good if one.ends_at <= now), key=lambda one: one.ends_at)
     kept.update(id(one) for one in ended[-ENDED_LIMIT:])
     return [one for one in good if id(one) in kept], problems
+
+
+def named_by(silences: Iterable[Silence], what: str, now: Instant) -> list[Silence]:
+    """Return the silences that hold, or are about to, and that somebody means by an id, or by the name of hosts.
+
+    A name means the silences of just that name or glob, and a glob those of every name or glob that it matches. None
+    that also covers other hosts is meant by the name of one.
+    """
+    left = [one for one in silences if one.ends_at > now]
+    if by_id := [one for one in left if one.id == what]:
+        return by_id
+    globs = HostGlobs((what,))
+    return [one for one in left if one.hosts == what or globs.matches(one.hosts)]
 
 
 class Silences:
@@ -203,8 +244,13 @@ class Silences:
 
     def of(self, host: str, symptom: str, now: Instant) -> Silence | None:
         """Return the silence that keeps a host's symptom quiet at an instant, the longest of several; else None."""
-        matching = [one for one in self.about(host) if one.is_active(now) and one.is_about(symptom)]
-        return max(matching, key=lambda one: one.ends_at, default=None)
+        matching = (one for one in self.about(host) if one.is_about(symptom) and not one.is_until_resolved)
+        return _longest(matching, now)
+
+    def acknowledging(self, host: str, symptom: str, opened_at: Instant | None, now: Instant) -> Silence | None:
+        """Return what acknowledges an incident at an instant, the longest of several; else None."""
+        matching = (one for one in self.about(host) if one.is_until_resolved and one.covers(symptom, opened_at))
+        return _longest(matching, now)
 
     def _matching(self, host: str) -> tuple[Silence, ...]:
         if not is_host(host):
@@ -215,6 +261,20 @@ class Silences:
         if not self._any.matches(host):
             return tuple(named)
         return (*named, *(one for match, one in self._shapes if match(host)))
+
+
+def _covered(silences: Silences, incidents: Mapping[Pair, Instant]) -> dict[str, list[Pair]]:
+    """Return which open incidents each silence covers, whether or not it holds at present."""
+    covered: dict[str, list[Pair]] = {}
+    for (host, symptom), opened_at in sorted(incidents.items()):
+        for silence in silences.about(host):
+            if silence.covers(symptom, opened_at):
+                covered.setdefault(silence.id, []).append((host, symptom))
+    return covered
+
+
+def _longest(silences: Iterable[Silence], now: Instant) -> Silence | None:
+    return max((one for one in silences if one.is_active(now)), key=lambda one: one.ends_at, default=None)
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -237,15 +297,19 @@ class Changes(msgspec.Struct, frozen=True):
 
     Attributes:
         made: The silences that were not known before.
+        begun: Those that were known, and have begun.
         moved: Those that now end at another time, later than the present.
         ended: Those that have ended.
+        resolved: Those that have nothing left to wait for: all that they acknowledged is resolved.
         removed: The ids of those that are gone without an end that was seen, each with when it was to end, if known.
 
     """
 
     made: tuple[Silence, ...] = ()
+    begun: tuple[Silence, ...] = ()
     moved: tuple[Silence, ...] = ()
     ended: tuple[Ended, ...] = ()
+    resolved: tuple[Silence, ...] = ()
     removed: tuple[tuple[str, Instant | None], ...] = ()
 
 
@@ -255,12 +319,14 @@ class SilenceRecord(msgspec.Struct):
     Attributes:
         has_matched: Whether it ever mattered.
         is_said: Whether its end was said.
+        is_planned: Whether it had not begun by the last look.
         ends_at: When it was to end by the last look; None if an earlier release took this down.
 
     """
 
     has_matched: bool = False
     is_said: bool = False
+    is_planned: bool = False
     ends_at: Instant | None = None
 
 
@@ -270,14 +336,17 @@ class SilenceWatch:
     def __init__(self, records: dict[str, SilenceRecord] | None = None) -> None:
         self.records = records or {}
 
-    def look(self, silences: Silences, incidents: Iterable[Pair], now: Instant) -> Changes:
-        """Record an evaluation; return what has changed, each once."""
-        matching: dict[str, list[Pair]] = {}
-        for pair in sorted(incidents):
-            for silence in silences.about(pair[0]):
-                if silence.is_about(pair[1]):
-                    matching.setdefault(silence.id, []).append(pair)
-        made, moved, ended = [], [], []
+    def look(self, silences: Silences, incidents: Mapping[Pair, Instant], now: Instant) -> Changes:
+        """Record an evaluation; return what has changed, each once, and what is resolved as long as it has not ended.
+
+        Args:
+            silences: The silences.
+            incidents: The open incidents, each with when it opened.
+            now: The instant of the evaluation.
+
+        """
+        matching = _covered(silences, incidents)
+        made, begun, moved, ended, resolved = [], [], [], [], []
         records: dict[str, SilenceRecord] = {}
         for silence in silences.all:
             record = self.records.get(silence.id)
@@ -286,14 +355,18 @@ class SilenceWatch:
                 made.append(silence)
             elif record.ends_at is not None and record.ends_at != silence.ends_at and silence.ends_at > now:
                 moved.append(silence)
-            record.ends_at = silence.ends_at
+            if record.is_planned and silence.is_active(now):
+                begun.append(silence)
+            record.ends_at, record.is_planned = silence.ends_at, now < silence.starts_at
             records[silence.id] = record
             pairs = tuple(matching.get(silence.id, ()))
             if silence.is_active(now):
                 record.has_matched |= bool(pairs)
+                if silence.is_until_resolved and not pairs:
+                    resolved.append(silence)
             elif now >= silence.ends_at and not record.is_said:
                 record.is_said = True
                 ended.append(Ended(silence, pairs, was_in_vain=not pairs and not record.has_matched))
         removed = [(id_, one.ends_at) for id_, one in self.records.items() if id_ not in records and not one.is_said]
         self.records = records
-        return Changes(tuple(made), tuple(moved), tuple(ended), tuple(removed))
+        return Changes(tuple(made), tuple(begun), tuple(moved), tuple(ended), tuple(resolved), tuple(removed))

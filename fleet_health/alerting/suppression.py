@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from fleet_health.alerting.lifecycle import Fact
+    from fleet_health.model.instant import Instant
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class Suppression:
     """What suppresses the alerts of a host's symptom.
 
     Attributes:
-        fact: `Fact.SILENCED` or `Fact.MUTED`.
+        fact: `Fact.SILENCED`, `Fact.MUTED` or `Fact.ACKNOWLEDGED`.
         detail: Which silence or mute window it is, and until when, in words.
 
     """
@@ -24,9 +26,12 @@ class Suppression:
     detail: str
 
 
-Suppressions: TypeAlias = Callable[[str, str], Suppression | None]
-"""Returns what suppresses the alerts of a host and symptom at the instant in question; None if nothing does."""
+Suppressions: TypeAlias = "Callable[[str, str, Instant | None], Suppression | None]"
+"""Returns what suppresses the alerts of a host and symptom at the instant in question; None if nothing does.
+
+The last argument is when the incident opened, for what is acknowledged covers no later one; None for what is none.
+"""
 
 
-def no_suppressions(_host: str, _symptom: str) -> None:
+def no_suppressions(_host: str, _symptom: str, _opened_at: Instant | None) -> None:
     """Suppress nothing."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +13,7 @@ from aiofiles.os import wrap
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
+from fleet_health.api.incident_list import incidents_document
 from fleet_health.api.overview import Knowledge, source_document, status_document
 from fleet_health.api.preview import preview_document, refused_document
 from fleet_health.api.requests import RequestError
@@ -37,13 +39,16 @@ if TYPE_CHECKING:
     from fleet_health.engine import Engine
     from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
+    from fleet_health.service.delivery import Delivery
     from fleet_health.service.intake import Intake
+    from fleet_health.service.publication import Publication
     from fleet_health.service.silencing import Silencing
     from fleet_health.service.ticker import Evaluator
 
 CONFIGURATION = Path("configuration")
 """The path under which `call_at` counts the calls that read the configuration."""
 
+_PUBLISHED_WITHIN = 15.0
 _GLOBS = 100
 """How many globs a request for hosts may have."""
 
@@ -58,6 +63,7 @@ class Answers:
         evaluator: Evaluator,
         engine: Engine,
         silencing: Silencing,
+        delivery: Delivery,
         counters: Counters,
         settings: Callable[[], Settings],
         problems: Callable[[], Sequence[str]],
@@ -71,6 +77,7 @@ class Answers:
             evaluator: Knows when the next evaluation is, and what the hosts did in the last hours.
             engine: Knows the latest evaluation, and what is open.
             silencing: What is silenced.
+            delivery: Publishes what was notified.
             counters: What the service has done since it started.
             settings: Gives the settings in force.
             problems: Gives what is wrong with the service.
@@ -82,12 +89,13 @@ class Answers:
         self._evaluator = evaluator
         self._engine = engine
         self._silencing = silencing
+        self._delivery = delivery
         self._counters = counters
         self._settings = settings
         self._problems = problems
         self._load = load
         self._request_reload = reload
-        self.silences = SilenceRequests(silencing, self._known_hosts)
+        self.silences = SilenceRequests(silencing, self._known_hosts, lambda: engine.incidents)
         """Makes and ends silences."""
 
     async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:
@@ -115,6 +123,28 @@ class Answers:
             known = self._knowledge(self._engine.incidents.frozen(), suppressions)
             document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
         return {**document, "counters": self._counters.row()}
+
+    @property
+    def publication(self) -> Publication:
+        """What was published, by the evaluation and by the notification."""
+        return self._delivery.publication
+
+    async def incidents(self) -> tuple[int, dict[str, Any]]:
+        """Return the number of the latest published evaluation, and the incidents as it left them.
+
+        Raises:
+            RequestError: There is none yet, or what it notifies takes too long to deliver.
+
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_PUBLISHED_WITHIN):
+                while self._evaluator.deciding.locked() or not self._delivery.is_settled:
+                    await self.publication.change.wait()
+        last = self._engine.last
+        if last is None or self._evaluator.deciding.locked():
+            raise RequestError("there is no evaluation yet; try again", 503, {"Retry-After": "1"})
+        number, incidents = self.publication.number, self._engine.incidents.frozen()
+        return number, await wrap(incidents_document)(last, self._engine.decisions, incidents)
 
     async def explanation(self, host: str) -> dict[str, Any]:
         """Return why a host, a receiver or the fleet is evaluated as it is.

@@ -8,7 +8,7 @@ in their order.
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -19,7 +19,7 @@ import msgspec
 from fleet_health.api.requests import PROBLEM, Request, RequestError, Response
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
 HEAD_LIMIT = 1 << 15
 """How long the head of a request may be, in bytes: hundreds of hosts can be asked for by their names."""
@@ -159,10 +159,11 @@ class Connection:
         async with asyncio.timeout(self._send_time):
             await self._write(self._http.send(h11.EndOfMessage()))
 
-    async def _send_pieces(self, pieces: AsyncIterator[bytes]) -> None:
-        async for piece in pieces:
-            async with asyncio.timeout(self._send_time):
-                await self._write(self._http.send(h11.Data(data=piece)))
+    async def _send_pieces(self, pieces: AsyncGenerator[bytes]) -> None:
+        async with aclosing(pieces):
+            async for piece in pieces:
+                async with asyncio.timeout(self._send_time):
+                    await self._write(self._http.send(h11.Data(data=piece)))
 
     async def _write(self, data: bytes | None) -> None:
         if data:

@@ -39,6 +39,7 @@ _IN_WORDS = {
     Reason.WITHIN_GRACE: "it must stand for a while before it is notified",
     Reason.INHIBITED: "its cause is notified instead, and it is notified if it outlives that by a tick",
     Reason.SILENCED: "a silence suppresses it",
+    Reason.ACKNOWLEDGED: "it is acknowledged, and silenced until it is resolved",
     Reason.MUTED: "a mute window suppresses it",
     Reason.RESOLVED_LATER: "it is over, and that is notified when nothing suppresses it any more",
     Reason.FLAPPING: "it comes and goes, and is notified again when it has held still",
@@ -162,5 +163,8 @@ def _next_alert(
 ) -> str | None:
     if decision.reason in _MORE_THAN_TIME:
         return None
-    at = incidents.next_alert_at(decision.incident, now, lambda at: suppressions_at(at)(*decision.pair) is not None)
+    incident = decision.incident
+    at = incidents.next_alert_at(
+        incident, now, lambda at: suppressions_at(at)(*decision.pair, incident.opened_at) is not None
+    )
     return None if at is None else isoformat(at)

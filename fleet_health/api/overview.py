@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from fleet_health.alerting.lifecycle import Decision
-    from fleet_health.alerting.silences import Silences
+    from fleet_health.alerting.silences import Silence, Silences
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.fleet import Fleet
@@ -157,7 +157,7 @@ def host_document(
     fleet: Fleet,
     host: str,
     state: str,
-    decisions: Iterable[Decision],
+    decisions: Sequence[Decision],
     *,
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
@@ -182,8 +182,14 @@ def host_document(
             "unstamped": counts.unstamped,
         },
         "strip": strip_of(known.history, host),
-        "silences": [silence.id for silence in known.silences.about(host) if silence.is_active(known.now)],
+        "silences": [one.id for one in known.silences.about(host) if _is_in_force(one, decisions, known.now)],
     }
+
+
+def _is_in_force(silence: Silence, decisions: Iterable[Decision], now: Instant) -> bool:
+    """Return whether a silence of a host holds; one that acknowledges does only for the sake of its incidents."""
+    covered = (silence.covers(one.incident.symptom, one.incident.opened_at) for one in decisions)
+    return silence.is_active(now) and (not silence.is_until_resolved or any(covered))
 
 
 def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:

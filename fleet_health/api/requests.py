@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 import msgspec
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 
@@ -120,7 +120,7 @@ class Response:
     """
 
     status: int
-    body: bytes | AsyncIterator[bytes]
+    body: bytes | AsyncGenerator[bytes]
     content_type: str = JSON
     headers: Sequence[tuple[str, str]] = ()
 

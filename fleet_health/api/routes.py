@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -13,14 +15,21 @@ from aiofiles.os import wrap
 from fleet_health.api.requests import Request, RequestError, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
 
     from fleet_health.api.answers import Answers
+    from fleet_health.service.publication import Notification
+
+    Headers: TypeAlias = Sequence[tuple[str, str]]
 
 _DIGITS = 9
 _READS = ("GET", "HEAD")
 
-_Answer: TypeAlias = "tuple[HTTPStatus, Mapping[str, Any]]"
+# How many clients may wait for what is to come: the others are for those who ask.
+_WAITING_LIMIT = 8
+_LONGEST_WAIT_S = 300
+_HEARTBEAT_S = 15.0
+_LINES, _EVENTS = "application/jsonl", "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +39,14 @@ class Route:
     Attributes:
         method: The method; who answers GET answers HEAD.
         path: The path, such as `/v1/hosts/{host}`: it has one variable part at most, the last.
-        answer: Makes the document and gives its status, from the request and the variable part.
+        answer: Answers, given the request and the variable part.
         parameters: The parameters of the query that it takes.
 
     """
 
     method: str
     path: str
-    answer: Callable[[Request, str], Awaitable[_Answer]]
+    answer: Callable[[Request, str], Awaitable[Response]]
     parameters: frozenset[str] = frozenset()
 
     def matches(self, parts: tuple[str, ...]) -> bool:
@@ -55,15 +64,19 @@ class Api:
         """Take what makes the documents."""
         self._answers = answers
         self._one_at_a_time = asyncio.Lock()
+        self._waiters = 0
+        self._start = secrets.token_hex(4)  # an evaluation of an earlier start may have the same number
         hosts = frozenset(("host", "state", "limit"))
         self.routes = (
             Route("GET", "/healthz", self._health),
             Route("GET", "/v1/status", self._status, hosts),
             Route("GET", "/v1/hosts", self._hosts, hosts),
             Route("GET", "/v1/hosts/{host}", self._host),
+            Route("GET", "/v1/incidents", self._incidents, frozenset(("wait",))),
+            Route("GET", "/v1/notifications", self._notifications, frozenset(("after", "follow"))),
             Route("GET", "/v1/silences", self._silences),
             Route("POST", "/v1/silences", self._add_silence),
-            Route("DELETE", "/v1/silences/{id}", self._end_silence),
+            Route("DELETE", "/v1/silences/{id}", self._end_silence, frozenset(("on_behalf_of",))),
             Route("POST", "/v1/reload", self._reload, frozenset(("dry_run",))),
         )
 
@@ -79,9 +92,7 @@ class Api:
         if strange := sorted(request.query.keys() - route.parameters):
             known = ", ".join(sorted(route.parameters)) or "none"
             raise RequestError(f"expected parameters from {known} at {route.path}, found {strange[0]!r}")
-        async with self._one_at_a_time:
-            status, document = await route.answer(request, parts[-1])
-            return Response(status, await wrap(_encoded)(document))  # a whole fleet is megabytes
+        return await route.answer(request, parts[-1])
 
     def _route_of(self, method: str, parts: tuple[str, ...]) -> Route:
         here = [route for route in self.routes if route.matches(parts)]
@@ -99,43 +110,155 @@ class Api:
             {"Allow": ", ".join(methods)},
         )
 
-    async def _health(self, _request: Request, _part: str) -> _Answer:
+    async def _document(
+        self, document: Awaitable[Mapping[str, Any]], status: int = HTTPStatus.OK, headers: Headers = ()
+    ) -> Response:
+        async with self._one_at_a_time:
+            return Response(status, await wrap(_encoded)(await document), headers=headers)  # a fleet is megabytes
+
+    async def _health(self, _request: Request, _part: str) -> Response:
         document = self._answers.health()
-        return HTTPStatus.OK if document["health"] == "ok" else HTTPStatus.SERVICE_UNAVAILABLE, document
+        is_well = document["health"] == "ok"
+        return Response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE, _encoded(document))
 
-    async def _status(self, request: Request, _part: str) -> _Answer:
-        return HTTPStatus.OK, await self._fleet(request)
+    async def _status(self, request: Request, _part: str) -> Response:
+        return await self._document(self._fleet(request))
 
-    async def _hosts(self, request: Request, _part: str) -> _Answer:
-        status = await self._fleet(request)
-        keys = ("version", "at_wall", "strip_bin_s", "hosts_by_state", "hosts_matching", "hosts")
-        return HTTPStatus.OK, {key: status[key] for key in keys}
+    async def _hosts(self, request: Request, _part: str) -> Response:
+        async def hosts() -> Mapping[str, Any]:
+            status = await self._fleet(request)
+            keys = ("version", "at_wall", "strip_bin_s", "hosts_by_state", "hosts_matching", "hosts")
+            return {key: status[key] for key in keys}
 
-    async def _fleet(self, request: Request) -> dict[str, Any]:
+        return await self._document(hosts())
+
+    async def _fleet(self, request: Request) -> Mapping[str, Any]:
         query = request.query
         return await self._answers.status(query.get("host", []), query.get("state", []), _limit(query))
 
-    async def _host(self, _request: Request, host: str) -> _Answer:
-        return HTTPStatus.OK, await self._answers.explanation(host)
+    async def _host(self, _request: Request, host: str) -> Response:
+        return await self._document(self._answers.explanation(host))
 
-    async def _silences(self, _request: Request, _part: str) -> _Answer:
-        return HTTPStatus.OK, await self._answers.active_silences()
+    async def _incidents(self, request: Request, _part: str) -> Response:
+        """Answer with the incidents; or, to who knows them already, when there is another evaluation."""
+        wait_s = _seconds(request.query)
+        known = request.headers.get("if-none-match", "")
+        if wait_s and known == self._tag:
+            with suppress(TimeoutError), self._waiting():
+                async with asyncio.timeout(wait_s):
+                    await self._answers.publication.change.wait()
+        if known == self._tag:
+            return Response(HTTPStatus.NOT_MODIFIED, b"", headers=(("ETag", self._tag),))
+        async with self._one_at_a_time:
+            number, document = await self._answers.incidents()
+            headers = (("ETag", self._tag_of(number)),)
+            return Response(HTTPStatus.OK, await wrap(_encoded)(document), headers=headers)
 
-    async def _add_silence(self, request: Request, _part: str) -> _Answer:
+    @property
+    def _tag(self) -> str:
+        return self._tag_of(self._answers.publication.number)
+
+    def _tag_of(self, number: int) -> str:
+        return f'"{self._start}-{number}"'
+
+    def _refuse_one_too_many(self) -> None:
+        if self._waiters >= _WAITING_LIMIT:
+            detail = f"{_WAITING_LIMIT} others wait already for what is to come; try again, or ask without waiting"
+            raise RequestError(detail, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"})
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        self._refuse_one_too_many()
+        self._waiters += 1
+        try:
+            yield
+        finally:
+            self._waiters -= 1
+
+    async def _notifications(self, request: Request, _part: str) -> Response:
+        """Answer with what was notified after a notification, and with what comes; to who names none, what comes."""
+        publication, query = self._answers.publication, request.query
+        after = query.get("after", [request.headers.get("last-event-id")])[-1]
+        try:
+            position = publication.end if after is None else publication.position_after(after)
+        except ValueError as error:
+            raise RequestError(f"expected `after` to be the id of a notification, found {after!r}") from error
+        is_event = _EVENTS in request.headers.get("accept", "")
+        headers = (("Fleet-Health-Last-Id", publication.last_id), ("X-Accel-Buffering", "no"))
+        if _flag(query, "follow", default=True):
+            self._refuse_one_too_many()
+            pieces = self._follow(position, is_event=is_event)
+        else:
+            pieces = _once(_piece(*publication.since(position), is_event=is_event))
+        return Response(HTTPStatus.OK, pieces, _EVENTS if is_event else _LINES, headers)
+
+    async def _follow(self, position: int, *, is_event: bool) -> AsyncGenerator[bytes]:
+        publication = self._answers.publication
+        with self._waiting():
+            while True:
+                change = publication.change
+                notifications, missed = publication.since(position)
+                position += missed + len(notifications)
+                if notifications or missed:
+                    yield _piece(notifications, missed, is_event=is_event)
+                if publication.is_closed:
+                    return
+                try:
+                    async with asyncio.timeout(_HEARTBEAT_S):
+                        await change.wait()
+                except TimeoutError:
+                    yield b":\n\n" if is_event else b"\n"  # who has gone is noticed by it
+
+    async def _silences(self, _request: Request, _part: str) -> Response:
+        return await self._document(self._answers.active_silences())
+
+    async def _add_silence(self, request: Request, _part: str) -> Response:
         wanted = request.document
-        document = await self._answers.silences.add(wanted, _user(request))
-        return HTTPStatus.OK if wanted.get("is_trial") else HTTPStatus.CREATED, document
+        status = HTTPStatus.OK if wanted.get("is_trial") else HTTPStatus.CREATED
+        return await self._document(self._answers.silences.add(wanted, _user(request)), status)
 
-    async def _end_silence(self, request: Request, id_: str) -> _Answer:
-        return HTTPStatus.OK, await self._answers.silences.end({"id": id_}, _user(request))
+    async def _end_silence(self, request: Request, id_: str) -> Response:
+        wanted = {"id": id_, "on_behalf_of": request.query.get("on_behalf_of", [None])[-1]}
+        return await self._document(self._answers.silences.end(wanted, _user(request)))
 
-    async def _reload(self, request: Request, _part: str) -> _Answer:
-        dry_run = request.query.get("dry_run", ["false"])[-1]
-        if dry_run not in {"true", "false"}:
-            raise RequestError(f"expected `dry_run` to be true or false, found {dry_run!r}")
-        if dry_run == "true":
-            return HTTPStatus.OK, await self._answers.preview()
-        return HTTPStatus.ACCEPTED, self._answers.reload(request.uid)
+    async def _reload(self, request: Request, _part: str) -> Response:
+        if _flag(request.query, "dry_run", default=False):
+            return await self._document(self._answers.preview())
+        return Response(HTTPStatus.ACCEPTED, _encoded(self._answers.reload(request.uid)))
+
+
+def _piece(notifications: Sequence[Notification], missed: int, *, is_event: bool) -> bytes:
+    """Return some notifications as a piece of a stream; what was missed comes first, with its number."""
+    lines = [(one.id, one.line) for one in notifications]
+    if missed:
+        lines.insert(0, ("", _encoded({"kind": "missed", "count": missed})))
+    if not is_event:
+        return b"".join(line for _, line in lines)
+    return b"".join(
+        b"".join((b"id: " + id_.encode() + b"\n" if id_ else b"", b"data: ", line, b"\n")) for id_, line in lines
+    )
+
+
+async def _once(piece: bytes) -> AsyncGenerator[bytes]:
+    yield piece
+
+
+def _flag(query: Mapping[str, list[str]], name: str, *, default: bool) -> bool:
+    text = query.get(name, [str(default).lower()])[-1]
+    if text not in {"true", "false"}:
+        raise RequestError(f"expected `{name}` to be true or false, found {text!r}")
+    return text == "true"
+
+
+def _seconds(query: Mapping[str, list[str]]) -> int:
+    text = query.get("wait", ["0"])[-1]
+    if not _is_number(text) or int(text) > _LONGEST_WAIT_S:
+        raise RequestError(f"expected `wait` to be a number of seconds up to {_LONGEST_WAIT_S}, found {text!r}")
+    return int(text)
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
 
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
@@ -146,7 +269,7 @@ def _limit(query: Mapping[str, list[str]]) -> int | None:
     if "limit" not in query:
         return None
     text = query["limit"][-1]
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS):
+    if not _is_number(text):
         raise RequestError(f"expected `limit` to be a whole number, found {text!r}")
     return int(text)
 

@@ -1,4 +1,4 @@
-"""Silences that are asked for by the socket: by who may use it, and need not be able to write the file."""
+"""Silences that are asked for: of the service, by who may use its socket, and need not be able to write the file."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import secrets
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from aiofiles.os import wrap
 
 from fleet_health.alerting.silences import (
+    AHEAD_US,
     LONGEST_US,
     NAME_LENGTH,
     REASON_LENGTH,
     SHORTEST_US,
     Silence,
+    Silences,
     TooManySilences,
     breadth_problem,
     glob_problem,
@@ -22,14 +25,19 @@ from fleet_health.alerting.silences import (
 from fleet_health.api.requests import RequestError
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.instant import SECOND_US
+from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.subject import subject_glob
+from fleet_health.parsing.timestamp import TimeError, parse_time
 from fleet_health.records.journal_sink import MESSAGE_IDS
 from fleet_health.service import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
+    from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
     from fleet_health.service.silencing import Silencing
 
 BREADTH_ADVICE = "ask with --all (over the socket: `all` is true) if that is meant, or for a day at most"
@@ -39,13 +47,19 @@ BREADTH_ADVICE = "ask with --all (over the socket: `all` is true) if that is mea
 class SilenceRequests:
     """Makes silences, and ends them, in the name of who asks."""
 
-    def __init__(self, silencing: Silencing, known_hosts: Callable[[], Awaitable[Sequence[str]]]) -> None:
-        """Take the silences, and what gives the hosts that are known at present."""
+    def __init__(
+        self,
+        silencing: Silencing,
+        known_hosts: Callable[[], Awaitable[Sequence[str]]],
+        incidents: Callable[[], Incidents],
+    ) -> None:
+        """Take the silences, and what gives the hosts that are known at present, and the incidents."""
         self._silencing = silencing
         self._known_hosts = known_hosts
+        self._incidents = incidents
 
     async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Make one: `hosts`, `symptom` or null, `for_s`, `reason`, and `all` if need be; return its row.
+        """Make one, as `wanted` reads it; return its row, and the `incidents` that it acknowledges.
 
         With `is_trial` it is not made: whether it could be is all that is asked.
 
@@ -53,31 +67,17 @@ class SilenceRequests:
             RequestError: It is asked for wrongly, as many hold as may, or it cannot be written.
 
         """
-        hosts, reason = _text(request, "hosts"), _text(request, "reason").strip()
-        symptom, length_us = request.get("symptom"), _length_us(request)
-        if symptom is not None and (not isinstance(symptom, str) or symptom not in MESSAGE_IDS):
-            raise RequestError(f"expected `symptom` to be null or one of {', '.join(sorted(MESSAGE_IDS))}")
-        if not reason or len(reason) > REASON_LENGTH:
-            raise RequestError(f"expected `reason` to be a text of up to {REASON_LENGTH} characters")
-        if problem := glob_problem(hosts) or glob_problem(hosts := subject_glob(hosts)):
-            raise RequestError(f"expected `hosts` to be a host's name or a short glob: {problem}")
-        if not isinstance(is_meant := request.get("all", False), bool):
-            raise RequestError(f"expected `all` to be true or false, found {is_meant!r}")
-        known = () if is_meant else await self._known_hosts()
-        if not is_meant and (problem := await wrap(breadth_problem)(hosts, length_us, known)):
-            raise RequestError(f"{problem}; {BREADTH_ADVICE}")
         now = clock.now()
-        silence = Silence(
-            id=secrets.token_hex(3),
-            hosts=hosts,
-            symptom=symptom,
-            starts_at=now,
-            ends_at=now + length_us,
-            reason=reason,
-            author=(await wrap(user_name)(uid))[:NAME_LENGTH],
-        )
+        silence = wanted(request, now, await wrap(author_of)(uid, request))
+        acknowledged: Sequence[Pair] = ()
+        if silence.is_until_resolved:
+            incidents = self._incidents()
+            silence, acknowledged = acknowledging(silence, incidents.open.values(), incidents.at)
+        elif not request.get("all", False):
+            await self._refuse_wide(silence)
+        answer = {"silence": silence.row(), "incidents": acknowledged}
         if request.get("is_trial", False):
-            return {"silence": silence.row()}
+            return answer
         file = self._silencing.file
         try:
             await call_at(file.path, file.add, silence, now)
@@ -86,24 +86,140 @@ class SilenceRequests:
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
         self._silencing.log_made(silence)
-        return {"silence": silence.row()}
+        return answer
 
     async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """End the one with an `id`; return its row.
+        """End those that an `id` names: of one, or of a host or glob those for just that; return the rows.
 
         Raises:
             RequestError: There is none, or it cannot be written.
 
         """
-        name, file = _text(request, "id"), self._silencing.file
+        what, file = subject_glob(_text(request, "id")), self._silencing.file
+        if problem := glob_problem(what):
+            raise RequestError(f"expected `id` to be that of a silence, a host's name or a short glob: {problem}")
+        by = await wrap(author_of)(uid, request)
         try:
-            ended = await call_at(file.path, file.end, name, clock.now())
+            ended = await call_at(file.path, file.end, what, clock.now(), by)
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
-        if ended is None:
-            raise RequestError(f"there is no silence {printable(name)}; `silence list` shows them")
-        self._silencing.log_ended(ended, await wrap(user_name)(uid))
-        return {"silence": ended.row()}
+        if not ended:
+            raise RequestError(none_named(what))
+        for one in ended:
+            self._silencing.log_ended(one)
+        return {"silence": ended[0].row(), "silences": [one.row() for one in ended]}
+
+    async def _refuse_wide(self, silence: Silence) -> None:
+        known = await self._known_hosts()
+        if problem := await wrap(breadth_problem)(silence.hosts, silence.ends_at - silence.starts_at, known):
+            raise RequestError(f"{problem}; {BREADTH_ADVICE}")
+
+
+def wanted(request: Mapping[str, Any], now: Instant, author: str) -> Silence:
+    """Return the silence that is asked for, whoever makes it.
+
+    Its keys: `hosts`, `symptom` or null, `reason`; `for_s` or `ends_at_wall`; `starts_at_wall`, by default now;
+    `is_until_resolved`, which needs no end; and `all`.
+
+    Raises:
+        RequestError: It is asked for wrongly.
+
+    """
+    hosts, reason, symptom = _text(request, "hosts"), _text(request, "reason").strip(), request.get("symptom")
+    if symptom is not None and (not isinstance(symptom, str) or symptom not in MESSAGE_IDS):
+        raise RequestError(f"expected `symptom` to be null or one of {', '.join(sorted(MESSAGE_IDS))}")
+    if not reason or len(reason) > REASON_LENGTH:
+        raise RequestError(f"expected `reason` to be a text of up to {REASON_LENGTH} characters")
+    if problem := glob_problem(hosts) or glob_problem(hosts := subject_glob(hosts)):
+        raise RequestError(f"expected `hosts` to be a host's name or a short glob: {problem}")
+    _flag(request, "all")
+    is_until_resolved = _flag(request, "is_until_resolved")
+    starts_at, ends_at = _span(request, now, is_until_resolved=is_until_resolved)
+    return Silence(secrets.token_hex(3), hosts, symptom, starts_at, ends_at, reason, author, is_until_resolved)
+
+
+def acknowledging(
+    silence: Silence, incidents: Iterable[Incident], at: Instant | None
+) -> tuple[Silence, Sequence[Pair]]:
+    """Return a silence that acknowledges what is open by the latest evaluation, and what that is.
+
+    Args:
+        silence: The silence, by when it was asked for.
+        incidents: The open incidents.
+        at: The instant of that evaluation. What opens at a later one has not been seen by who asks.
+
+    Raises:
+        RequestError: Nothing is open that it could cover.
+
+    """
+    starts_at = silence.starts_at if at is None else min(silence.starts_at, at)
+    silence = msgspec.structs.replace(
+        silence, starts_at=starts_at, ends_at=min(silence.ends_at, starts_at + LONGEST_US)
+    )
+    covers = Silences((silence,)).acknowledging
+    covered = sorted(
+        (one.host, one.symptom) for one in incidents if covers(one.host, one.symptom, one.opened_at, starts_at)
+    )
+    if not covered:
+        symptom = "" if silence.symptom is None else f" {silence.symptom}"
+        raise RequestError(
+            f"{printable(silence.hosts)}{symptom} has no open incident that could be acknowledged"
+            " (`fleet-health status` shows them); silence what may come by --for instead"
+        )
+    return silence, covered
+
+
+def none_named(what: str) -> str:
+    """Return that there is no silence to end, and how to find those that there are."""
+    return f"there is no silence {printable(what)}; `silence list` shows them"
+
+
+def author_of(uid: int, request: Mapping[str, Any]) -> str:
+    """Name who asks, of whom the kernel knows the user; whom root says that it acts for is named beside root.
+
+    Raises:
+        RequestError: That is no name.
+
+    """
+    user, claimed = user_name(uid), request.get("on_behalf_of")
+    if claimed is not None and not isinstance(claimed, str):
+        raise RequestError(f"expected `on_behalf_of` to be a user's name, found {claimed!r}")
+    return (f"{claimed[: NAME_LENGTH // 2]} as {user}" if claimed and uid == 0 else user)[:NAME_LENGTH]
+
+
+def user_name(uid: int) -> str:
+    """Name a user; one without a name by their number."""
+    with suppress(KeyError):
+        return pwd.getpwuid(uid).pw_name
+    return str(uid)
+
+
+def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) -> tuple[Instant, Instant]:
+    """Return from when until when a silence is asked for; what of it is past is left out."""
+    starts_at = _instant(request, "starts_at_wall")
+    ends_at = _instant(request, "ends_at_wall")
+    if is_until_resolved and starts_at is not None:
+        raise RequestError("expected no `starts_at_wall` with `is_until_resolved`: it covers what is open now")
+    if ends_at is not None and request.get("for_s") is not None:
+        raise RequestError("expected `for_s` or `ends_at_wall`, found both")
+    begins_at = now if starts_at is None else starts_at
+    if ends_at is None:
+        is_open = is_until_resolved and request.get("for_s") is None
+        ends_at = now + LONGEST_US if is_open else begins_at + _length_us(request)
+    begins_at = max(begins_at, now)
+    if ends_at <= now:
+        raise RequestError(f"expected a silence that ends in the future, found an end at {isoformat(ends_at)}")
+    if begins_at - now > AHEAD_US:
+        raise RequestError(
+            f"expected a silence that begins within {describe(AHEAD_US)}, found a begin at {isoformat(begins_at)}"
+        )
+    # Of one that was to begin earlier, less than a minute may be left.
+    if not (SHORTEST_US if starts_at is None else 1) <= ends_at - begins_at <= LONGEST_US:
+        raise RequestError(
+            f"expected an end from a minute to 30 days after the begin, found {isoformat(ends_at)} after"
+            f" {isoformat(begins_at)}"
+        )
+    return begins_at, ends_at
 
 
 def _text(request: Mapping[str, Any], key: str) -> str:
@@ -113,15 +229,26 @@ def _text(request: Mapping[str, Any], key: str) -> str:
     return text
 
 
+def _flag(request: Mapping[str, Any], key: str) -> bool:
+    if not isinstance(flag := request.get(key, False), bool):
+        raise RequestError(f"expected `{key}` to be true or false, found {flag!r}")
+    return flag
+
+
+def _instant(request: Mapping[str, Any], key: str) -> Instant | None:
+    text = request.get(key)
+    if text is None:
+        return None
+    try:
+        return parse_time(text if isinstance(text, str) else "")
+    except TimeError as error:
+        raise RequestError(
+            f"expected `{key}` to be a time with its offset such as 2026-11-23T18:55:00Z, found {text!r}: {error}"
+        ) from error
+
+
 def _length_us(request: Mapping[str, Any]) -> int:
     seconds = request.get("for_s")
     if isinstance(seconds, int | float) and SHORTEST_US <= seconds * SECOND_US <= LONGEST_US:
         return round(seconds * SECOND_US)
     raise RequestError(f"expected `for_s` to be a number of seconds, from a minute to 30 days, found {seconds!r}")
-
-
-def user_name(uid: int) -> str:
-    """Name a user; one without a name by his number."""
-    with suppress(KeyError):
-        return pwd.getpwuid(uid).pw_name
-    return str(uid)

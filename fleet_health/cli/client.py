@@ -14,6 +14,7 @@ import stat
 import sys
 import time
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -33,6 +34,9 @@ EXIT_NOT_RUNNING = 4
 _PATIENCE = 15.0
 _CHUNK = 1 << 20
 _ERRORS = 400
+# The service sends something at least every 15 s where it has no end.
+_LONGEST_QUIET = 60.0
+_LOOK_EVERY = 0.5
 _STATUS = re.compile(rb"HTTP/1\.[01] ([1-5]\d\d)[ \r]").match
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE).search
 _SOMEBODY_ELSE = "what answers there is not fleet-health; see `[control] path` in its configuration"
@@ -40,6 +44,10 @@ _SOMEBODY_ELSE = "what answers there is not fleet-health; see `[control] path` i
 
 class NoAnswerError(FleetHealthError):
     """The service does not answer; `str()` says why, and what to do."""
+
+
+class ForbiddenError(NoAnswerError):
+    """The user may not ask the service."""
 
 
 class RefusedError(FleetHealthError):
@@ -66,6 +74,10 @@ def ask(path: Path, target: str, method: str = "GET", body: Mapping[str, Any] | 
     with connected(path) as connection:
         send(connection, target, method, body)
         answer = b"".join(_chunks(connection))
+    return _document_of(answer, path)
+
+
+def _document_of(answer: bytes, path: Path) -> dict[str, Any]:
     head, separator, content = answer.partition(b"\r\n\r\n")
     found = _STATUS(head)
     if not found:
@@ -110,13 +122,66 @@ def connected(path: Path) -> Iterator[socket.socket]:
             f"{path}: the service is not running ({error.strerror}); `systemctl status fleet-health` says more"
         ) from error
     except PermissionError as error:
-        raise NoAnswerError(
+        raise ForbiddenError(
             f"{path}: {error.strerror}; run this as root, or as a member of the group of the service"
         ) from error
     except TimeoutError as error:
         raise NoAnswerError(f"{path}: no answer within {_PATIENCE:.0f} s; the service hangs") from error
     except OSError as error:
         raise NoAnswerError(f"{path}: {error.strerror or error}") from error
+
+
+def lines_of(
+    connection: socket.socket, path: Path, *, until: Callable[[], bool]
+) -> tuple[dict[str, str], Iterator[bytes]]:
+    """Return the headers of an answer that has no end, and its lines as they come.
+
+    Args:
+        connection: The connection, on which it was asked for.
+        path: Where the service listens.
+        until: Asked now and then; ends the lines.
+
+    Raises:
+        NoAnswerError: There is no such answer; also while there are lines, if nothing comes for too long.
+        RefusedError: The service refuses.
+
+    """
+    stream = _Stream(connection, until)
+    head = stream.until(b"\r\n\r\n")
+    found = _STATUS(head)
+    if not found or int(found[1]) >= _ERRORS:
+        _document_of(head + b"".join(_chunks(connection)), path)
+        raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
+    headers = (line.partition(":") for line in head.decode("latin-1").splitlines()[1:])
+    return {name.lower(): value.strip() for name, _, value in headers}, iter(partial(stream.until, b"\n"), b"")
+
+
+class _Stream:
+    """Reads what comes by a connection, piece by piece."""
+
+    def __init__(self, connection: socket.socket, until: Callable[[], bool]) -> None:
+        connection.settimeout(_LOOK_EVERY)
+        self._connection, self._until = connection, until
+        self._read = b""
+        self._at = time.monotonic()
+
+    def until(self, end: bytes) -> bytes:
+        """Return what comes up to an end and with it; nothing if there is no more."""
+        while end not in self._read:
+            try:
+                chunk = self._connection.recv(_CHUNK)
+            except TimeoutError:
+                if time.monotonic() - self._at > _LONGEST_QUIET:
+                    raise
+                if self._until():
+                    return b""
+                continue
+            if not chunk:
+                return b""
+            self._read += chunk
+            self._at = time.monotonic()
+        piece, _, self._read = self._read.partition(end)
+        return piece + end
 
 
 def _connect(connection: socket.socket, path: Path) -> None:

@@ -28,9 +28,9 @@ WIDEST = 110
 _LONGEST_VERDICT = max(len(host.symptom) for host in HOSTS)
 
 _NEXT_STEPS = (
-    ("systemctl status fleet-health", "what it watches, and how it fares"),
-    ("journalctl -u fleet-health -p warning", "its alerts, one line each"),
-    ("fleet-health check --dry-run", "the same evaluation, now, by hand"),
+    ("fleet-health explain HOST", "why a host is reported"),
+    ("journalctl -x -u fleet-health -p warning", "its alerts, with what to do"),
+    ("fleet-health silence HOST --for 2h", "no alerts during maintenance"),
 )
 
 
@@ -102,6 +102,11 @@ def summary(stage: Stage, alerts: Alerts, *, kept: bool) -> RenderableType:
     if kept:
         parts += ["", Text(f"The files of this demo are in {stage.files.directory}.")]
     return Padding(Group(*parts), (1, 1))
+
+
+def status_heading() -> RenderableType:
+    """Announce what an operator sees of this fleet."""
+    return Padding(Text.assemble(("$ ", "dim"), ("fleet-health status", "bold")), (0, 1, 1, 1))
 
 
 def _verdict(stage: Stage, symptoms: list[str]) -> Text:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from fleet_health.demo import pieces
 from fleet_health.demo.alerts import Alerts
 from fleet_health.demo.screen import screen_for
-from fleet_health.demo.stage import StageError, running
+from fleet_health.demo.stage import StageError, running, show_status
 from fleet_health.errors import FleetHealthError
 
 if TYPE_CHECKING:
@@ -48,6 +48,9 @@ async def play(directory: Path, console: Console, *, seconds: float, kept: bool)
         finally:
             screen.end(stage, alerts)
         screen.print(pieces.summary(stage, alerts, kept=kept))
+        screen.print(pieces.status_heading())
+        console.file.flush()
+        await show_status(stage, console.file)
 
 
 async def _watch(stage: Stage, alerts: Alerts, screen: Screen, seconds: float) -> None:

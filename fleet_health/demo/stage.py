@@ -13,7 +13,7 @@ import sys
 import time
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from fleet_health.demo.children import STOP_WITHIN_S, child, stop
 from fleet_health.demo.hosts import HOSTS, REFUSED_HOST, Tally, simulate
@@ -186,6 +186,20 @@ async def running(directory: Path) -> AsyncIterator[Stage]:
             processes={"receiver": receiver, "daemon": daemon},
             tasks=(recording, *hosts),
         )
+
+
+async def show_status(stage: Stage, stdout: IO[str]) -> None:
+    """Run `fleet-health status` on the daemon, with a stdout of its own: a terminal gets its colours and its width.
+
+    Raises:
+        StageError: The daemon does not answer.
+
+    """
+    argv = [sys.executable, "-m", "fleet_health", "status", "--config", str(stage.files.config)]
+    async with child(argv, env=os.environ, stdout=stdout, stderr=asyncio.subprocess.PIPE) as process:
+        _, stderr = await process.communicate()
+    if stderr:
+        raise StageError(f"`fleet-health status` failed: {stderr.decode(errors='replace').strip()}")
 
 
 def _configuration(files: Files) -> str:

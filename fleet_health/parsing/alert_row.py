@@ -51,6 +51,7 @@ class _WholeRow(msgspec.Struct, gc=False):
     reason: Annotated[str, msgspec.Meta(max_length=20)] = ""
     samples: Annotated[list[_Text], msgspec.Meta(max_length=10)] = []
     command: _Text = ""
+    is_repeat: bool = False
 
 
 _decode = msgspec.json.Decoder(_AlertRow).decode
@@ -96,7 +97,7 @@ def _alert(row: _WholeRow, at: Instant) -> Alert:
     good, bad = (None if text is None else parse_time(text) for text in (row.last_good_wall, row.first_bad_wall))
     evidence = Evidence(good, bad, row.responses, row.unstamped, printable(row.reason), [*map(printable, row.samples)])
     finding = Finding(row.host, row.symptom, printable(row.detail), printable(row.suggested_fix))
-    return Alert(finding, at, evidence, printable(row.command))
+    return Alert(finding, at, evidence, printable(row.command), is_repeat=row.is_repeat)
 
 
 def _notice(row: _WholeRow, at: Instant) -> Notice | None:

@@ -36,6 +36,11 @@ _KEYS = {
     _PATH: ("uri", "path", "url", "request_uri", "request_path", "target"),
     _STATUS: ("status", "status_code", "response_code", "code"),
 }
+_UPLOADING = "PUT|POST|PATCH"
+# A client's own text, such as its User-Agent, stands behind the request in every format but that of uvicorn.
+_request = re.compile(rf'(?<!\w)(?P<method>{_UPLOADING}) (?:https?://[^/\s"]*)?(?P<path>/[^\s"?\x1b]*)').search
+_json_method = re.compile(rf'"(?:{"|".join(_KEYS[_METHOD])})"\s*:\s*"({_UPLOADING})"').search
+_json_path = re.compile(rf'"(?:{"|".join(_KEYS[_PATH])})"\s*:\s*"(?:https?://[^/\s"\\]*)?(/[^"?\\]*)').search
 _COLOUR = "\x1b["
 _BREAKS = "A client can put a line break into such a line, and so forge any line: log by a proxy, or in another format."
 
@@ -120,6 +125,17 @@ def suggested(line: str, words: tuple[str, ...]) -> KnownPattern | None:
         if found is not None and found["host"]:
             return one
     return None
+
+
+def upload_request(line: str) -> tuple[str, str] | None:
+    """Return the method and the path of an upload that a line may be about, in whatever format; None if there is none.
+
+    It is a hint where to look: a client can write such text. Whether a pattern matches is another question.
+    """
+    if (found := _request(line)) is not None:
+        return found["method"], found["path"]
+    method, path = _json_method(line), _json_path(line)
+    return None if method is None or path is None else (method[1], path[1])
 
 
 def _of_flat_json(line: str) -> KnownPattern | None:

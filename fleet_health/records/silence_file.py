@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, TooManySilences, admitted
+from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, TooManySilences, admitted, named_by
 from fleet_health.errors import SinkUnavailable
 from fleet_health.files.lock_wait import wait_for_lock
 from fleet_health.files.safe_files import SafeDirectory
@@ -19,12 +19,14 @@ from fleet_health.parsing.timestamp import parse_time
 from fleet_health.records.atomic_file import DIRECTORY_MODE, replace_file, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _NAME, _LOCK = "silences.json", "silences.lock"
-# The service must see that one has ended, also if it was stopped meanwhile.
-_KEPT_US = 24 * HOUR_US
+# For who wants to know who silenced what; and the service must see that one has ended, also if it was stopped.
+KEPT_DAYS = 14
+"""For how many days a silence is remembered after its end."""
+_KEPT_US = KEPT_DAYS * 24 * HOUR_US
 _VERSION = 1
 # Several times what as many silences as are admitted need, each as long as it may be.
 _SIZE_LIMIT = 2 << 20
@@ -38,6 +40,9 @@ class _Row(msgspec.Struct):
     ends_at_wall: str
     reason: str
     author: str
+    is_until_resolved: bool = False
+    is_resolved: bool = False
+    ended_by: str | None = None
 
 
 class _Header(msgspec.Struct):
@@ -68,6 +73,9 @@ def _silence(row: _Row) -> Silence:
         ends_at=parse_time(row.ends_at_wall),
         reason=row.reason,
         author=row.author,
+        is_until_resolved=row.is_until_resolved,
+        is_resolved=row.is_resolved,
+        ended_by=row.ended_by or "",
     )
 
 
@@ -141,22 +149,45 @@ class SilenceFile:
 
         self._change(add, now)
 
-    def end(self, name: str, now: Instant) -> Silence | None:
-        """End the silence of an id; return it as it is then, or None if there is none that holds.
+    def end(self, what: str, now: Instant, by: str) -> list[Silence]:
+        """End the silences that are meant by an id, or by the name or glob of hosts; return them as they are then.
+
+        Args:
+            what: What names them.
+            now: The present.
+            by: Who ends them.
 
         Raises:
             SinkUnavailable: They are as they were.
 
         """
+        return self._end(lambda silences: named_by(silences, what, now), lambda one: one.ended(now, by=by), now)
+
+    def resolve(self, ids: Container[str], now: Instant) -> list[Silence]:
+        """End the silences of some ids that wait for nothing any more; return them as they are then.
+
+        Raises:
+            SinkUnavailable: They are as they were.
+
+        """
+
+        def waiting(silences: list[Silence]) -> list[Silence]:
+            return [one for one in silences if one.id in ids and one.is_until_resolved and one.ends_at > now]
+
+        return self._end(waiting, lambda one: one.ended(now, is_resolved=True), now)
+
+    def _end(
+        self, choose: Callable[[list[Silence]], list[Silence]], end: Callable[[Silence], Silence], now: Instant
+    ) -> list[Silence]:
         ended: list[Silence] = []
 
-        def end(silences: list[Silence]) -> list[Silence]:
-            holding = [one for one in silences if one.id == name and one.is_active(now)]
-            ended.extend(msgspec.structs.replace(one, ends_at=now) for one in holding)
-            return [*(one for one in silences if one not in holding), *ended]
+        def change(silences: list[Silence]) -> list[Silence]:
+            chosen = choose(silences)
+            ended.extend(map(end, chosen))
+            return [*(one for one in silences if one not in chosen), *ended]
 
-        self._change(end, now)
-        return ended[0] if ended else None
+        self._change(change, now)
+        return ended
 
     def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
         """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile."""

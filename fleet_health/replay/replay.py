@@ -7,7 +7,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.lifecycle import Fact
+from fleet_health.alerting import flapping
+from fleet_health.alerting.lifecycle import Action, Fact, Reason
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, evaluate_at, readable_sources
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 
     from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.incidents import Outcome
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.alerting.rules import Rules
@@ -57,6 +59,12 @@ class _Open:
     opened_at: Instant
     detail: str
     alerts: int = 0
+    decision: Decision | None = None
+
+    def note(self, decision: Decision) -> None:
+        """Remember why it is not notified. That it is seen to end does not say why it was not before."""
+        if decision.action is Action.NONE and (self.decision is None or decision.reason is not Reason.RECOVERING):
+            self.decision = decision
 
 
 @dataclass
@@ -65,7 +73,8 @@ class Replay:
 
     Attributes:
         watched: What is watched, and by which rules.
-        episodes: What has come and gone so far, in the order in which it ended.
+        episodes: What has come and gone so far, in the order in which it ended: the incidents, and as one of symptom
+            `flapping` how long a host was notified to flap.
         alerts: How many alerts would have been given so far.
         failures: Symptom -> the first error of its detector.
 
@@ -76,6 +85,7 @@ class Replay:
     alerts: int = 0
     failures: dict[str, Exception] = field(default_factory=dict)
     _open: dict[Pair, _Open] = field(default_factory=dict)
+    _flapping: dict[Pair, _Open] = field(default_factory=dict)
     _engine: Engine = field(default_factory=Engine)
 
     def __post_init__(self) -> None:
@@ -98,7 +108,9 @@ class Replay:
 
     def finish(self) -> None:
         """Note that the last evaluation was taken: what stands has no end."""
-        self.episodes += [self._episode(pair, None) for pair in list(self._open)]
+        self.episodes += [_episode(pair, one, None) for pair, one in (self._open | self._flapping).items()]
+        self._open.clear()
+        self._flapping.clear()
 
     def take(self, evaluation: Evaluation) -> None:
         """Note what an evaluation leads to; each must come, in order."""
@@ -112,25 +124,42 @@ class Replay:
             for pair in incidents.open.keys() - self._open.keys():
                 incident: Incident = incidents.open[pair]
                 self._open[pair] = _Open(incident.opened_at, details.get(pair, ""))
-            self.episodes += [self._episode(pair, evaluation.at) for pair in self._open.keys() - incidents.open.keys()]
+            for pair in self._open.keys() - incidents.open.keys():
+                self.episodes.append(_episode(pair, self._open.pop(pair), evaluation.at))
+        self._note(outcome, evaluation.at)
+
+    def _note(self, outcome: Outcome, at: Instant) -> None:
+        """Note what was notified, and of what was not, why."""
         for alert in outcome.alerts:
-            pair = (alert.finding.host, alert.finding.symptom)
+            finding = alert.finding
+            pair = (finding.host, finding.symptom)
             if pair in self._open:
                 self._open[pair].alerts += 1
-
-    def _episode(self, pair: Pair, ended_at: Instant | None) -> Episode:
-        one = self._open.pop(pair)
-        return Episode(*pair, one.opened_at, ended_at, one.alerts, one.detail)
+            elif finding.symptom == flapping.SYMPTOM:
+                self._flapping[pair] = _Open(at, finding.detail, 1)
+        for decision in outcome.decisions:
+            one = self._open.get(decision.pair)
+            if one is not None and not one.alerts:
+                one.note(decision)
+        for notice in outcome.notices:
+            if (settled := self._flapping.pop((notice.host, notice.symptom), None)) is not None:
+                self.episodes.append(_episode((notice.host, notice.symptom), settled, at))
 
     def suppressions(self, now: Instant) -> Suppressions:
         """Return what the mute windows suppress; which silences there were is not known."""
         active = [window for window in self.watched.mute_windows if window.is_active(now)]
 
-        def suppression(host: str, _symptom: str) -> Suppression | None:
+        def suppression(host: str, _symptom: str, _opened_at: Instant | None) -> Suppression | None:
             window = next((window for window in active if window.is_about(host)), None)
             return None if window is None else Suppression(Fact.MUTED, window.in_words())
 
         return suppression
+
+
+def _episode(pair: Pair, one: _Open, ended_at: Instant | None) -> Episode:
+    if one.alerts or one.decision is None:
+        return Episode(*pair, one.opened_at, ended_at, one.alerts, one.detail)
+    return Episode(*pair, one.opened_at, ended_at, 0, one.detail, one.decision.reason, one.decision.detail)
 
 
 def evaluated(

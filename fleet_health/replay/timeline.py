@@ -34,6 +34,8 @@ class Episode:
         ended_at: The tick that saw it to be over; None if it stood at the end.
         alerts: How many alerts of it would have been given.
         detail: What the first finding said.
+        reason: Why there would have been no alert, by the latest decision while it stood; empty if there was one.
+        reason_detail: What the reason refers to: the cause that inhibits it, the mute window.
 
     """
 
@@ -43,6 +45,8 @@ class Episode:
     ended_at: Instant | None
     alerts: int
     detail: str
+    reason: str = ""
+    reason_detail: str = ""
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class Timeline:
         counts: Host -> for each of `KINDS`, in their order, a count for each bin; 255 stands for that many and more.
         episodes: The incidents, by opening, host and symptom.
         gaps: Source, `journal` or `index`, -> what it does not show.
+        name: What it is called where there are several: the configuration that it was evaluated by.
 
     """
 
@@ -65,6 +70,7 @@ class Timeline:
     counts: dict[str, tuple[bytearray, ...]] = field(default_factory=dict)
     episodes: list[Episode] = field(default_factory=list)
     gaps: dict[str, tuple[Gap, ...]] = field(default_factory=dict)
+    name: str = ""
 
     def bin_of(self, at: Instant) -> int:
         """Return the number of the bin that holds an instant between `since` and `until`."""

@@ -64,6 +64,11 @@ def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Aler
     since = now - now % HOUR_US - HOUR_US
     if saved_at is not None:
         since = min(since, max(saved_at, now - _LONGEST_US))
+    return recorded_since(log, since, now)
+
+
+def recorded_since(log: AlertLog, since: Instant, now: Instant) -> list[Alert | Notice]:
+    """Read the alerts and notices of a time up to now; nothing if the log cannot be read."""
     try:
         entries = log.entries_since(since)
     except SinkUnavailable:

@@ -16,6 +16,7 @@ import structlog
 from fleet_health.errors import SinkUnavailable
 from fleet_health.files.hanging_calls import LIMIT_S, call_at
 from fleet_health.model.backoff import Backoff
+from fleet_health.service.publication import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,6 +53,8 @@ class Delivery:
     ) -> None:
         self.log = log
         self.state_file = state_file
+        self.publication = Publication()
+        """What was notified, for whoever follows."""
         self.problem = ""
         """Why the alert log cannot be written; empty if it can."""
         self.state_problem = ""
@@ -113,6 +116,7 @@ class Delivery:
             else:
                 self._recover()
                 await self._save()
+            self.publication.publish()
             self._send_on()
             self._pulse.rest()
             if not self._work.is_set():
@@ -138,6 +142,11 @@ class Delivery:
         """Wait until everything taken so far has arrived, or was tried."""
         await self._settled.wait()
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether everything taken so far has arrived, or was tried."""
+        return self._settled.is_set()
+
     async def _write(self) -> None:
         if not self._batches:
             await call_at(self.log.path, self.log.probe)
@@ -149,6 +158,7 @@ class Delivery:
             if not batch.is_in_journal:
                 self._journal.take(written)
                 self._journal.take(batch.journal_only)
+                self.publication.take([*batch.recorded, *batch.journal_only])
                 self._send_on()  # before the state is saved, for whoever kills us in between
             self._pulse.beat(LIMIT_S)
 
@@ -180,6 +190,7 @@ class Delivery:
                 batch.is_in_journal = True
                 self._journal.take(batch.recorded)
                 self._journal.take(batch.journal_only)
+                self.publication.take([*batch.recorded, *batch.journal_only])
 
     def _schedule_retry(self) -> None:
         loop = asyncio.get_running_loop()

@@ -99,10 +99,14 @@ SENTENCES: Mapping[str, str] = {
     " as {copy}, and the undamaged part was restored: {problems}.",
     # Silences.
     "silences cannot be used": "Silences cannot be used: {reason}.",
-    "silence made": f"{_SILENCE} was made, until {{until}}.",
+    "silences resolved, their end not written": "What the silences {ids} acknowledge is resolved, and their end cannot"
+    " be written: {reason}.",
+    "silence made": f"{_SILENCE} was made, from {{since}} until {{until}}{{or_until:if , or until }}.",
+    "silence begun": f"{_SILENCE} has begun, until {{until}}.",
     "silence changed in silences.json": f"{_SILENCE} was changed in silences.json, and ends at {{until}}.",
     "silence removed from silences.json": "Silence {id} was removed from silences.json{until:if ; it was to end at }.",
     "silence ended early": f"{_SILENCE} was ended early, by {{by}}.",
+    "silence ended, incidents resolved": f"{_SILENCE} has ended: all that it acknowledged is resolved.",
     "silence expired": f"{_SILENCE} expired.",
     "silence expired, incidents still open": f"{_SILENCE} expired, with {{count:incident}} still open: {{standing}}.",
     "silence expired, never matched an incident": f"{_SILENCE} expired; it never matched an incident.",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
+from fleet_health.alerting.alert import Notice  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
@@ -90,6 +91,7 @@ class SavedState(SavedReceiver):
         skips: From when to when time was skipped, because the clock was set ahead.
         shutdowns: From when to when the machine was off or asleep.
         disproved_until: Up to when records are dated ahead by a clock that was wrong, as was confirmed; 0 if none is.
+        notices: The notices of late, which the alert log need not have.
 
     """
 
@@ -103,6 +105,7 @@ class SavedState(SavedReceiver):
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
     disproved_until: Instant = 0
+    notices: list[Notice] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -137,10 +140,11 @@ def state_to_save(
     history: History,
     *,
     ahead_rows: Mapping[str, list[AheadRow]],
+    notices: Sequence[Notice] = (),
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
-    state.are_urls_undone, state.disproved_until = True, intake.disproved_until
+    state.are_urls_undone, state.disproved_until, state.notices = True, intake.disproved_until, list(notices)
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state

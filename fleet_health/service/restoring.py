@@ -13,16 +13,19 @@ from urllib.parse import unquote
 import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
+from fleet_health.alerting.lifecycle import State
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
 from fleet_health.model.strip import BINS
 from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
 from fleet_health.parsing.timestamp import TimeError, plausible
-from fleet_health.records.journal_sink import MESSAGE_IDS
+from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from fleet_health.alerting.alert import Notice
+    from fleet_health.alerting.ended import Ended
     from fleet_health.alerting.incident import Incident, Snapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
@@ -59,6 +62,7 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
         disproved_until=notes.instant("disproved_until", memory.disproved_until) or 0,
         shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
+        notices=[one for one in memory.notices if _is_notice(one, notes)],
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
@@ -88,7 +92,10 @@ def with_present_names(memory: SavedState) -> SavedState:
     def restored(found: Iterable[Incident]) -> list[Incident]:
         return [
             msgspec.structs.replace(
-                one, host=host, explains=frozenset((name(other), symptom) for other, symptom in one.explains)
+                one,
+                id=one.id if one.host == host else "",
+                host=host,
+                explains=frozenset((name(other), symptom) for other, symptom in one.explains),
             )
             for (host, _), one in renamed(((one.host, one.symptom), one) for one in found)
         ]
@@ -192,6 +199,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         settled=[row for row in snapshot.settled if _is_settled(row, notes)],
         resolved=[(pair, at) for pair, at in resolved.items() if notes.is_instant("incidents.resolved", at)],
         flapping=list(flapping.items()),
+        ended=[one for one in snapshot.ended if _is_ended(one, notes)],
         dedup_keys={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
     )
 
@@ -257,11 +265,29 @@ def _is_incident(incident: Incident, notes: _Notes) -> bool:
     return notes.is_instant("incidents.open", incident.opened_at)
 
 
+def _is_notice(notice: Notice, notes: _Notes) -> bool:
+    place = "notices"
+    if notice.status not in NOTICE_IDS:
+        return notes.refuse(place, "a status of a notice", notice.status)
+    instants = (notice.began_at, notice.ended_at, notice.detected_at)
+    return notes.is_pair(place, (notice.host, notice.symptom)) and all(notes.is_instant(place, at) for at in instants)
+
+
+def _is_ended(ended: Ended, notes: _Notes) -> bool:
+    place = "incidents.ended"
+    if not _is_key(ended.id) or ended.state not in {State.RESOLVED, State.FORGOTTEN}:
+        return notes.refuse(place, "an id and a state of what ended", ended)
+    instants = (ended.opened_at, ended.first_notified_at, ended.last_notified_at, ended.ended_at, ended.decided_at)
+    return notes.is_pair(place, (ended.host, ended.symptom)) and all(notes.is_instant(place, at) for at in instants)
+
+
 def _incident(incident: Incident, notes: _Notes) -> Incident:
     place = "incidents.open"
     return msgspec.structs.replace(
         incident,
         began_at=notes.instant(place, incident.began_at),
+        id=incident.id if _is_key(incident.id) else "",
+        first_notified_at=notes.instant(place, incident.first_notified_at),
         last_notified_at=notes.instant(place, incident.last_notified_at),
         recovered_since=notes.instant(place, incident.recovered_since),
         lost_at=notes.instant(place, incident.lost_at),

@@ -49,6 +49,10 @@ class Silencing:
         self._known: tuple[SilenceFile, bytes, list[Silence]] | None = None
         # Made or ended over the socket, and logged then; insertion order, for the oldest are forgotten first.
         self._logged: dict[str, None] = {}
+        self._unended: frozenset[str] = frozenset()
+        """What is resolved, and whose end could not be written."""
+        self.are_incidents_known = True
+        """Whether the open incidents are all that there are: not while the saved state cannot be read."""
 
     def switch(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...]) -> None:
         """Go on with another file and other mute windows."""
@@ -103,21 +107,46 @@ class Silencing:
             now,
         )
 
-    async def look(self, incidents: Iterable[Pair], now: Instant) -> None:
-        """Log which silences were made, changed or taken away since the last evaluation, and which have ended."""
+    async def look(self, incidents: Mapping[Pair, Instant], now: Instant) -> None:
+        """Log which silences were made, changed or taken away since the last evaluation, and which have begun or ended.
+
+        Those that wait for nothing any more are ended.
+
+        Args:
+            incidents: The open incidents, each with when it opened.
+            now: The instant of the evaluation.
+
+        """
         if self.silences is None:
             return  # of which we know nothing, and must not forget what we knew
-        self._log_changes(await wrap(self.watch.look)(self.silences, tuple(incidents), now))
+        changes = await wrap(self.watch.look)(self.silences, incidents, now)
+        self._log_changes(changes)
+        if changes.resolved and self.are_incidents_known:
+            await self._end_resolved(frozenset(one.id for one in changes.resolved), now)
+
+    async def _end_resolved(self, ids: frozenset[str], now: Instant) -> None:
+        """End silences that wait for nothing any more. If that cannot be written, the next evaluation does it."""
+        try:
+            ended = await call_at(self.file.path, self.file.resolve, ids, now)
+        except SinkUnavailable as error:
+            if self._unended != ids:
+                _log.warning("silences resolved, their end not written", ids=sorted(ids), reason=str(error))
+            self._unended = ids
+            return
+        self._unended = frozenset()
+        for silence in ended:
+            self._remember(f"end of {silence.id}")
+            notice(_log, "silence ended, incidents resolved", **_facts(silence))
 
     def log_made(self, silence: Silence) -> None:
         """Log a silence that was asked for, by a user whom the kernel vouches for."""
         self._remember(silence.id)
         notice(_log, "silence made", **_facts(silence), origin=ASKED_FOR)
 
-    def log_ended(self, silence: Silence, user: str) -> None:
-        """Log that a user has ended a silence."""
+    def log_ended(self, silence: Silence) -> None:
+        """Log that a user has ended a silence, of whom the kernel vouches."""
         self._remember(f"end of {silence.id}")
-        notice(_log, "silence ended early", by=user, **_facts(silence))
+        notice(_log, "silence ended early", by=silence.ended_by, **_facts(silence), origin=ASKED_FOR)
 
     def _remember(self, key: str) -> None:
         self._logged[key] = None
@@ -128,6 +157,8 @@ class Silencing:
         for silence in changes.made:
             if silence.id not in self._logged:
                 notice(_log, "silence made", **_facts(silence), origin=WRITTEN)
+        for silence in changes.begun:
+            notice(_log, "silence begun", **_facts(silence))
         for silence in changes.moved:
             notice(_log, "silence changed in silences.json", **_facts(silence))
         for id_, ends_at in changes.removed:
@@ -138,6 +169,11 @@ class Silencing:
 
     def _log_end(self, ended: Ended) -> None:
         silence = ended.silence
+        is_logged = f"end of {silence.id}" in self._logged
+        if silence.ended_by and not is_logged:
+            notice(_log, "silence ended early", by=silence.ended_by, **_facts(silence), origin=WRITTEN)
+        elif silence.is_resolved and not is_logged:
+            notice(_log, "silence ended, incidents resolved", **_facts(silence))
         standing: Sequence[str] = [f"{host} {symptom}" for host, symptom in ended.standing[:10]]
         facts = _facts(silence) | {"ended": isoformat(silence.ends_at)}
         if ended.standing:
@@ -147,9 +183,11 @@ class Silencing:
                 standing=standing,
                 count=len(ended.standing),
             )
+        elif silence.is_resolved or silence.starts_at == silence.ends_at:
+            pass  # it has done what it was made for, or never begun
         elif ended.was_in_vain:
             _log.warning("silence expired, never matched an incident", **facts, standing=standing, count=0)
-        elif f"end of {silence.id}" not in self._logged:
+        elif not silence.ended_by:
             notice(_log, "silence expired", **facts)
 
 
@@ -158,7 +196,9 @@ def _facts(silence: Silence) -> dict[str, str | None]:
         "id": silence.id,
         "hosts": silence.hosts,
         "symptom": silence.symptom,
+        "since": isoformat(silence.starts_at),
         "until": isoformat(silence.ends_at),
+        "or_until": "all that it acknowledges is resolved" if silence.is_until_resolved else None,
         "author": silence.author,
         "reason": silence.reason,
     }
@@ -175,10 +215,14 @@ def _window_of(active: Iterable[MuteWindow], host: str) -> MuteWindow | None:
 def _muter(
     silences: Silences, active: Sequence[MuteWindow], in_window: Mapping[str, MuteWindow | None], now: Instant
 ) -> Suppressions:
-    def suppression(host: str, symptom: str) -> Suppression | None:
+    def suppression(host: str, symptom: str, opened_at: Instant | None) -> Suppression | None:
         if (silence := silences.of(host, symptom, now)) is not None:
             return Suppression(Fact.SILENCED, silence.in_words())
         window = in_window[host] if host in in_window else _window_of(active, host)
-        return None if window is None else Suppression(Fact.MUTED, window.in_words())
+        if window is not None:
+            return Suppression(Fact.MUTED, window.in_words())
+        if (silence := silences.acknowledging(host, symptom, opened_at, now)) is not None:
+            return Suppression(Fact.ACKNOWLEDGED, silence.in_words())
+        return None
 
     return suppression

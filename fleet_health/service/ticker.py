@@ -145,6 +145,7 @@ class Evaluator:
             outcome = await self._decide(evaluation)
             self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
             alerts = await self._with_evidence(outcome.alerts)
+            self._delivery.publication.note(outcome.notices, now)
             async with self._intake.held() as fleet:
                 state = await self._snapshot(fleet)
             if self._are_notices_recorded:
@@ -269,11 +270,11 @@ class Evaluator:
         suppressions = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
             outcome = self._take(evaluation, suppressions)
-            await self._silencing.look(self._incidents.open, now)
+            await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
         # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
         later = await self._silencing.match(pairs, self.clock_state.latest_at)
-        return self._take(evaluation, lambda *pair: suppressions(*pair) or later(*pair))
+        return self._take(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
 
     def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:
         """Decide, and date the tick after this one: whoever is shown the decisions is shown both."""

@@ -27,6 +27,7 @@ from tests.rig.suppressing import silenced
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.model.instant import Instant
 
 MINUTE = 60_000_000
@@ -61,6 +62,7 @@ class Watch:
         limits: str = "",
         heard: dict[str, Instant] | None = None,
         is_clock_behind: bool = False,
+        suppressions: Suppressions | None = None,
     ) -> Outcome:
         """Evaluate; what is explained is so by findings of every host. What is over is so by a fact of this instant.
 
@@ -76,6 +78,7 @@ class Watch:
             limits: The limits of everything.
             heard: When hosts were heard of.
             is_clock_behind: Whether the clock contradicts our own records.
+            suppressions: What is suppressed, instead of what is silenced.
 
         """
         if self.restarts:
@@ -98,7 +101,7 @@ class Watch:
             gone=gone or {},
             is_clock_behind=is_clock_behind,
         )
-        return self.incidents.update(evaluation, silenced(muted))
+        return self.incidents.update(evaluation, silenced(muted) if suppressions is None else suppressions)
 
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])

@@ -18,6 +18,7 @@ from fleet_health.alerting.silences import (
     SilenceWatch,
     admitted,
     breadth_problem,
+    named_by,
     problem_of,
 )
 
@@ -83,10 +84,10 @@ def test_an_end_is_noticed_once(
     """With what stands still, and whether it was in vain; over a restart too."""
     one = silence()
     silences, watch = Silences([one]), SilenceWatch()
-    early = watch.look(silences, during, 199)
+    early = watch.look(silences, dict.fromkeys(during, 0), 199)
     watch = SilenceWatch(dict(watch.records))
-    first = watch.look(silences, after, 200)
-    again = SilenceWatch(dict(watch.records)).look(silences, after, 300)
+    first = watch.look(silences, dict.fromkeys(after, 0), 200)
+    again = SilenceWatch(dict(watch.records)).look(silences, dict.fromkeys(after, 0), 300)
 
     assert (early.made, early.ended, again) == ((one,), (), Changes())
     assert first == Changes(ended=(Ended(one, said or (), was_in_vain=said == ()),))
@@ -95,8 +96,8 @@ def test_an_end_is_noticed_once(
 def test_what_is_gone_from_the_file_is_forgotten() -> None:
     """Nothing grows."""
     watch = SilenceWatch()
-    watch.look(Silences([silence()]), [], 150)
-    gone = watch.look(Silences(), [], 160)
+    watch.look(Silences([silence()]), {}, 150)
+    gone = watch.look(Silences(), {}, 160)
 
     assert watch.records == {}
     assert gone == Changes(removed=(("s", 200),))
@@ -105,7 +106,7 @@ def test_what_is_gone_from_the_file_is_forgotten() -> None:
 def test_a_change_of_its_end_is_noticed() -> None:
     """Later or earlier, as long as it still holds; an earlier release took down no end to compare with."""
     watch = SilenceWatch({"s": SilenceRecord()})
-    looks = [watch.look(Silences([silence(until=until)]), [], 150) for until in (200, 200, 300, 250)]
+    looks = [watch.look(Silences([silence(until=until)]), {}, 150) for until in (200, 200, 300, 250)]
 
     assert [len(look.moved) for look in looks] == [0, 0, 1, 1]
 
@@ -113,9 +114,9 @@ def test_a_change_of_its_end_is_noticed() -> None:
 def test_a_silence_that_is_ended_at_once_is_ended_and_not_moved() -> None:
     """Its new end is this very instant, so it no longer holds."""
     watch = SilenceWatch()
-    watch.look(Silences([silence(until=200)]), [], 150)
+    watch.look(Silences([silence(until=200)]), {}, 150)
 
-    look = watch.look(Silences([silence(until=160)]), [], 160)
+    look = watch.look(Silences([silence(until=160)]), {}, 160)
 
     assert (look.moved, [one.silence.id for one in look.ended]) == ((), ["s"])
 
@@ -139,6 +140,7 @@ DAY_US = 86_400_000_000
         pytest.param({"reason": "x" * 200, "author": "x" * 64, "id": "x" * 64}, "", id="texts as long as they may be"),
         pytest.param({"reason": "x" * 201}, "reason: it has 201 characters, and no more than 200 are allowed"),
         pytest.param({"author": "x" * 65}, "author: it has 65 characters, and no more than 64 are allowed"),
+        pytest.param({"ended_by": "x" * 65}, "ended_by: it has 65 characters, and no more than 64 are allowed"),
         pytest.param({"id": "x" * 65}, "id: it has 65 characters, and no more than 64 are allowed"),
     ],
 )
@@ -214,3 +216,64 @@ def test_the_index_of_silences_finds_what_each_alone_would(*, is_prepared: bool)
     for host in hosts:
         alone = [one for one in every if Silences([one]).about(host)]
         assert sorted(map(id, together.about(host))) == sorted(map(id, alone))
+
+
+@pytest.mark.parametrize(
+    ("what", "meant"),
+    [
+        ("i1", ["i1"]),
+        ("pi-1", ["i1"]),
+        ("pi-2", []),
+        ("pi-*", ["i1", "i2"]),
+        ("[q]*", []),
+        ("[pq]*", ["i1", "i2", "i3", "later"]),
+        ("*", ["i1", "i2", "i3", "later"]),
+        ("planned", ["later"]),
+        ("i4", []),
+        ("over", []),
+    ],
+)
+def test_what_is_meant_by_an_id_or_by_hosts(what: str, meant: list[str]) -> None:
+    """Never one that has ended, nor one that also covers other hosts than the one that is named."""
+    silences = [
+        silence("pi-1", name="i1"),
+        silence("pi-*", name="i2"),
+        silence("[pq]*", name="i3"),
+        silence("over", until=150, name="i4"),
+        silence("planned", since=160, name="later"),
+    ]
+
+    assert [one.id for one in named_by(silences, what, 150)] == meant
+
+
+def test_one_that_ends_early_says_who_ended_it() -> None:
+    """If it had not begun, it never does; nothing else of it changes."""
+    running, planned = silence().ended(150, by="ann"), silence(since=180).ended(150, by="ann")
+
+    assert (running.starts_at, running.ends_at, running.ended_by) == (100, 150, "ann")
+    assert (planned.starts_at, planned.ends_at, planned.ended_by) == (150, 150, "ann")
+    assert problem_of(planned) == ""
+
+
+def test_a_planned_silence_is_noticed_when_it_is_made_and_when_it_begins() -> None:
+    """Each once, over a restart too; one that holds at once has not begun later."""
+    planned, watch = silence(since=160), SilenceWatch()
+    looks = []
+    for now in (150, 159, 160, 170):
+        watch = SilenceWatch(msgspec.json.decode(msgspec.json.encode(watch.records), type=dict[str, SilenceRecord]))
+        looks.append(watch.look(Silences([planned, silence(name="now")]), {}, now))
+
+    assert [[one.id for one in look.made] for look in looks] == [["s", "now"], [], [], []]
+    assert [[one.id for one in look.begun] for look in looks] == [[], [], ["s"], []]
+
+
+@pytest.mark.parametrize(("opened_at", "is_covered"), [(99, True), (100, True), (101, False), (None, False)])
+def test_what_an_acknowledgement_covers(*, opened_at: int | None, is_covered: bool) -> None:
+    """What had opened when it was made; and it keeps nothing else quiet."""
+    one = msgspec.structs.replace(silence(), is_until_resolved=True)
+    silences = Silences([one])
+
+    assert (silences.acknowledging("pi-1", "silent", opened_at, 150) is not None) == is_covered
+    assert silences.acknowledging("pi-1", "silent", 99, 200) is None
+    assert silences.of("pi-1", "silent", 150) is None
+    assert one.in_words() == "s until resolved, or 1970-01-01T00:00Z, by me: because"

@@ -24,7 +24,7 @@ from fleet_health.api.server import CLIENT_LIMIT, ControlSocket
 from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Sequence
     from pathlib import Path
 
     from tests.conftest import AsyncEventually
@@ -48,7 +48,7 @@ async def respond(request: Request) -> Response:
     return Response(200, json.dumps(echo).encode())
 
 
-async def _numbers() -> AsyncIterator[bytes]:
+async def _numbers() -> AsyncGenerator[bytes]:
     for number in range(3):
         yield f"{number}\n".encode()
 

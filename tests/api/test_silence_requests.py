@@ -8,16 +8,31 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incidents import Incidents
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
+from fleet_health.model.instant import HOUR_US
+from fleet_health.parsing.timestamp import parse_time
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service.silencing import Silencing
+from tests.rig.site import iso, now_us
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 GOOD: dict[str, Any] = {"hosts": "pi-*", "symptom": "silent", "for_s": 3600, "reason": " moving "}
 NOBODYS_UID = 4_000_000
+
+
+def in_hours(hours: float) -> str:
+    """Return an instant that lies so many hours ahead."""
+    return iso(now_us() + round(hours * HOUR_US))
+
+
+def hours_until(wall: str) -> float:
+    """Return how many hours ahead an instant lies, to the minute."""
+    return round((parse_time(wall) - now_us()) / HOUR_US, 1)
 
 
 async def known_hosts() -> list[str]:
@@ -28,7 +43,7 @@ async def known_hosts() -> list[str]:
 @pytest.fixture
 def silences(tmp_path: Path) -> SilenceRequests:
     """Requests on an empty state directory."""
-    return SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts)
+    return SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents)
 
 
 async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRequests, tmp_path: Path) -> None:
@@ -42,6 +57,7 @@ async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRe
     assert (row["hosts"], row["symptom"], row["reason"]) == ("pi-*", "silent", "moving")
     assert (row["author"], by_nobody["author"]) == (pwd.getpwuid(os.geteuid()).pw_name, str(NOBODYS_UID))
     assert (ended["id"], ended["ends_at_wall"] < row["ends_at_wall"]) == (row["id"], True)
+    assert (row["ended_by"], ended["ended_by"]) == (None, row["author"])
 
 
 @pytest.mark.parametrize(
@@ -64,6 +80,21 @@ async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRe
         ),
         ({"for_s": 86_401, "hosts": "[!_]*"}, "may match every host, for it spells out no character.*; ask with --all"),
         ({"for_s": 86_401, "hosts": "[!_]*", "is_trial": True}, "ask with --all"),
+        ({"ends_at_wall": in_hours(2)}, "expected `for_s` or `ends_at_wall`, found both"),
+        ({"for_s": None, "ends_at_wall": "tomorrow"}, "expected `ends_at_wall` to be a time with its offset"),
+        ({"starts_at_wall": 5}, "expected `starts_at_wall` to be a time with its offset"),
+        ({"for_s": None, "ends_at_wall": in_hours(-1)}, "expected a silence that ends in the future"),
+        (
+            {"for_s": None, "starts_at_wall": in_hours(3), "ends_at_wall": in_hours(2)},
+            "expected an end from a minute to 30 days after the begin",
+        ),
+        ({"for_s": None, "ends_at_wall": in_hours(721)}, "expected an end from a minute to 30 days after the begin"),
+        ({"starts_at_wall": in_hours(-2)}, "expected a silence that ends in the future, found an end at 20"),
+        ({"starts_at_wall": in_hours(24 * 91)}, "expected a silence that begins within 90 d, found a begin at 20"),
+        ({"is_until_resolved": "yes"}, "expected `is_until_resolved` to be true or false, found 'yes'"),
+        ({"is_until_resolved": True}, "pi-\\* silent has no open incident that could be acknowledged"),
+        ({"is_until_resolved": True, "starts_at_wall": in_hours(1)}, "it covers what is open now"),
+        ({"on_behalf_of": 5}, "expected `on_behalf_of` to be a user's name, found 5"),
         ({"reason": "  "}, "expected `reason` to be a text of up to 200 characters"),
         ({"reason": "x" * 201}, "expected `reason` to be a text of up to 200 characters"),
     ],
@@ -104,9 +135,77 @@ async def test_what_is_not_there_cannot_be_ended(silences: SilenceRequests) -> N
 async def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """With the reason."""
     (tmp_path / "silences.json").mkdir()
-    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts)
+    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents)
     for request in (silences.add(GOOD, 0), silences.end({"id": "abc"}, 0)):
         with pytest.raises(
             RequestError, match=r"the silences cannot be written: .*expected a regular file, found a directory"
         ):
             await request
+
+
+async def test_one_begins_later_if_that_is_asked_for(silences: SilenceRequests) -> None:
+    """It lasts from then on, or until a given time; what of it has passed already is left out."""
+    later = (await silences.add(GOOD | {"starts_at_wall": in_hours(5)}, 0))["silence"]
+    until = (await silences.add(GOOD | {"for_s": None, "ends_at_wall": in_hours(3)}, 0))["silence"]
+    begun = (await silences.add(GOOD | {"starts_at_wall": in_hours(-0.9)}, 0))["silence"]
+
+    assert [[hours_until(one[key]) for key in ("starts_at_wall", "ends_at_wall")] for one in (later, until, begun)] == [
+        [5, 6],
+        [0, 3],
+        [0, 0.1],
+    ]
+
+
+async def test_what_is_open_is_acknowledged_as_of_the_latest_evaluation(tmp_path: Path) -> None:
+    """What that has not found yet, nobody has seen; of several hosts each counts."""
+    evaluated_at = now_us() - HOUR_US // 60
+    incidents = Incidents()
+    opened = [("pi-1", "silent", 0), ("pi-1", "fatal-only", 1), ("pi-2", "silent", -5), ("x-1", "silent", -5)]
+    incidents.restore(
+        Snapshot(at=evaluated_at, open=[Incident(host, symptom, evaluated_at + ago) for host, symptom, ago in opened])
+    )
+    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, lambda: incidents)
+    asked = {"hosts": "pi-*", "reason": "known", "is_until_resolved": True}
+    answer = await silences.add(asked, 0)
+    bounded = await silences.add({**asked, "symptom": "silent", "for_s": 7200}, 0)
+
+    assert answer["incidents"] == [("pi-1", "silent"), ("pi-2", "silent")]
+    assert bounded["incidents"] == answer["incidents"]
+    assert parse_time(answer["silence"]["starts_at_wall"]) == evaluated_at
+    assert [hours_until(one["silence"]["ends_at_wall"]) for one in (answer, bounded)] == [720, 2]
+    assert [one.is_until_resolved for one in SilenceFile(tmp_path).load()] == [True, True]
+
+
+@pytest.mark.parametrize(
+    ("uid", "claim", "author"),
+    [
+        (0, None, "root"),
+        (0, "", "root"),
+        (0, "ann", "ann as root"),
+        (0, "a" * 100, f"{'a' * 32} as root"),
+        (NOBODYS_UID, "root", str(NOBODYS_UID)),
+    ],
+)
+async def test_only_root_acts_for_somebody_else(
+    uid: int, claim: str | None, author: str, silences: SilenceRequests
+) -> None:
+    """And is named beside them: that the kernel vouches for; of others what they claim is ignored."""
+    row = (await silences.add(GOOD | {"on_behalf_of": claim}, uid))["silence"]
+    ended = (await silences.end({"id": row["id"], "on_behalf_of": claim}, uid))["silence"]
+
+    assert (row["author"], ended["ended_by"]) == (author, author)
+
+
+async def test_those_of_a_host_are_ended_by_its_name(silences: SilenceRequests) -> None:
+    """However it is written; those that also cover others are not."""
+    for hosts in ("büro", "b%C3%BCr*", "pi-1"):
+        await silences.add(GOOD | {"hosts": hosts}, 0)
+    by_name = await silences.end({"id": "büro"}, 0)
+    by_glob = await silences.end({"id": "*"}, 0)
+
+    assert [[one["hosts"] for one in ended["silences"]] for ended in (by_name, by_glob)] == [
+        ["b%C3%BCro"],
+        ["b%C3%BCr*", "pi-1"],
+    ]
+    with pytest.raises(RequestError, match=r"expected `id` to be that of a silence, .* short glob: it has 9 `\*`"):
+        await silences.end({"id": "*a" * 9}, 0)

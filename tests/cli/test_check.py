@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
+import pty
 import re
+import subprocess
+import sys
+import termios
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.alerting.alert import dedup_key
+from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
     from tests.conftest import RunCommand, Site, StartService
@@ -135,6 +142,56 @@ def test_the_second_time_there_is_nothing_new(site: Site, check: RunCommand) -> 
 def row_of(document: dict[str, Any]) -> dict[str, Any]:
     """Return a finding's row without what `check` adds to it."""
     return {key: value for key, value in document.items() if key not in {"is_new", "decision"}}
+
+
+def on_a_terminal(columns: int, *arguments: str | Path, **environment: str) -> list[str]:
+    """Run `fleet-health` with a terminal as its stdout and stderr; return the lines that it shows."""
+    leader, follower = pty.openpty()
+    termios.tcsetwinsize(follower, (24, columns))
+    command = [sys.executable, "-m", "fleet_health", *map(str, arguments)]
+    known = {name: value for name, value in plain_environment().items() if name not in {"COLUMNS", "NO_COLOR"}}
+    with subprocess.Popen(command, stdout=follower, stderr=follower, env={**known, "TERM": "xterm", **environment}):
+        os.close(follower)
+        shown = b""
+        with contextlib.suppress(OSError):  # EIO: the other end has been closed
+            while data := os.read(leader, 1 << 16):
+                shown += data
+    os.close(leader)
+    return shown.decode().splitlines()
+
+
+def test_on_a_terminal_it_is_prose(site: Site) -> None:
+    """The log too; long sentences are wrapped at words, colours come unless they are not wanted; the count is last."""
+    fix = "go to the rack beside the window, and press the button on the host's back; " * 3
+    site.configure(f'[detectors.silent]\nsuggested_fix = "{fix.strip()}"\n')
+    site.upload("quiet", at_us=NOW_US - 45 * MINUTE_US)
+    command = ("check", "--dry-run", "--config", site.config, "--now", NOW.isoformat())
+    plain, coloured = on_a_terminal(60, *command, NO_COLOR="1"), on_a_terminal(60, *command)
+    wide = on_a_terminal(2_000, *command, NO_COLOR="1")
+
+    assert "\x1b" not in "".join(plain)
+    assert [re.sub(r"\x1b\[[\d;]*m", "", line) for line in coloured][1:] == plain[1:]
+    assert "\x1b[31;1mquiet: silent\x1b[0m" in coloured
+    assert plain[0].startswith("warning: The journal cannot be read, so only silent is evaluated: ")
+    assert not any(line.startswith("{") for line in plain)
+    assert plain[-1] == "1 host checked, 1 new alert (dry run: none was written)"
+    indented = [line for line in plain if line.startswith("    ")]
+    assert max(map(len, indented)) <= 60 < len(fix)
+    assert " ".join(line.strip() for line in indented).endswith(fix.strip())
+    assert f"    {fix.strip()}" in wide
+
+
+def test_in_a_pipe_nothing_is_wrapped(site: Site, check: RunCommand) -> None:
+    """A program, or grep, gets each sentence in a line; and with `--json` the log is JSON as well."""
+    fix = "go to the rack beside the window, and press the button on the host's back; " * 9
+    site.configure(f'[detectors.silent]\nsuggested_fix = "{fix.strip()}"\n')
+    site.upload("quiet", minutes_ago=45)
+    done, as_json = check("--dry-run"), check("--dry-run", "--json")
+
+    assert f"    {fix.strip()}\n" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert [json.loads(line)["level"] for line in as_json.stderr.splitlines()] == ["warning"]
+    assert [set(one) & {"host", "hosts_checked"} for one in as_json.documents] == [{"host"}, {"hosts_checked"}]
 
 
 @pytest.mark.usefixtures("recorded")

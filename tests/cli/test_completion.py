@@ -90,7 +90,7 @@ def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
         ([""], set(SUMMARIES)),
         (["co"], {"config", "completion"}),
         (["config", ""], {"check", "show"}),
-        (["silence", ""], {"list", "end"}),
+        (["silence", ""], {"list", "expire"}),
         (["silence", "pi-*", "--symptom", ""], set(MESSAGE_IDS)),
         (["silence", "pi-*", "--symptom", "receiver"], {"receiver-down", "receiver-failing"}),
         (["silence", "pi-*", "--for", ""], set()),

@@ -51,7 +51,7 @@ for host in "abc":
     timeline.add(host, 0, {SINCE})
     timeline.episodes.append(Episode(host, host * 2, {SINCE}, None, 1, ""))
 timeline.gaps = {{"journal": (Gap({SINCE}, {SINCE + HOUR_US}, "why"),)}}
-draw(timeline, Path(sys.argv[1]))
+draw([timeline], Path(sys.argv[1]))
 """
 
 
@@ -86,7 +86,7 @@ def month(hosts: int) -> Timeline:
 
 def drawn(timeline: Timeline, directory: Path) -> ET.Element:
     """Draw as SVG, and parse it."""
-    draw(timeline, directory / "plot.svg")
+    draw([timeline], directory / "plot.svg")
     return ET.fromstring((directory / "plot.svg").read_bytes())  # noqa: S314 - it is our own
 
 
@@ -244,7 +244,7 @@ def test_a_png_is_as_large_as_its_rows_need(tmp_path: Path) -> None:
     sizes = {}
     for hosts in (5, 60):
         path = tmp_path / f"{hosts}.png"
-        draw(month(hosts), path)
+        draw([month(hosts)], path)
         content = path.read_bytes()
         assert content.startswith(b"\x89PNG\r\n\x1a\n")
         sizes[hosts] = struct.unpack(">II", content[16:24])
@@ -277,7 +277,7 @@ def test_hostile_names_are_only_names(tmp_path: Path) -> None:
     timeline.gaps = {"journal": (Gap(SINCE, SINCE + HOUR_US, "$z$ \x1b <i>"),)}
 
     svg = drawn(timeline, tmp_path)
-    draw(timeline, tmp_path / "plot.png")
+    draw([timeline], tmp_path / "plot.png")
     written = texts(svg)
 
     assert {"$x_1$", "$unbalanced", "<script>alert(1)</script>", "a\\x1b[31mb", "\\u6f22"} <= set(written)
@@ -357,7 +357,7 @@ def test_an_old_picture_is_replaced_and_nothing_else_is_left(tmp_path: Path) -> 
     path.write_text("old")
     umask = os.umask(0o027)
     try:
-        draw(empty(), path)
+        draw([empty()], path)
     finally:
         os.umask(umask)
 
@@ -371,9 +371,9 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "directory.svg").mkdir()
 
     with pytest.raises(PlotError, match=r"missing/plot\.svg: No such file or directory"):
-        draw(empty(), tmp_path / "missing" / "plot.svg")
+        draw([empty()], tmp_path / "missing" / "plot.svg")
     with pytest.raises(PlotError, match=r"directory\.svg: Is a directory"):
-        draw(empty(), tmp_path / "directory.svg")
+        draw([empty()], tmp_path / "directory.svg")
     assert [entry.name for entry in tmp_path.iterdir()] == ["directory.svg"]
 
 
@@ -383,7 +383,7 @@ def test_another_suffix_is_refused(name: str, tmp_path: Path) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=r"expected a name that ends in \.svg or \.png"):
         plot_format(name)
     with pytest.raises(PlotError, match=r"expected a name that ends in \.svg or \.png"):
-        draw(empty(), tmp_path / "a" / name)
+        draw([empty()], tmp_path / "a" / name)
 
 
 @pytest.mark.parametrize("name", ["plot.svg", "plot.PNG", "a/b.svg"])
@@ -414,5 +414,5 @@ def test_without_matplotlib_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
     monkeypatch.setitem(sys.modules, "matplotlib", None)
 
     with pytest.raises(PlotError, match=r"packaging/install\.sh --with-plot"):
-        draw(empty(), tmp_path / "plot.svg")
+        draw([empty()], tmp_path / "plot.svg")
     assert list(tmp_path.iterdir()) == []

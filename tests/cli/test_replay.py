@@ -199,8 +199,91 @@ def test_another_configuration_is_compared(recorded: Site, run_command: RunComma
     assert document["diff"]["gone"] == []
     assert document["diff"]["old"]["alerts"] == 2
     assert document["diff"]["changed"] == []
-    assert "-2 alerts, as against 3\n\nadded: 0 incidents\n\ngone: 1 incident\n\n2026-11-23T12:30Z  quiet" in shown
+    assert document["configuration"] == str(recorded.config)
+    assert document["diff"]["old"]["configuration"] == str(old)
+    assert (
+        f"- {recorded.config}: 2 incidents, 3 alerts\n+ {lax}: 1 incident, 1 alert\n-2 alerts, as against 3\n" in shown
+    )
+    assert "\n\nadded: 0 incidents\n\ngone: 1 incident\n\nHOST   SYMPTOM " in shown
+    assert "\n\n2026-11-23T12:30Z  quiet  silent  1 h 35 min          2 alerts\n" in shown
     assert shown.endswith("\n\nchanged: 0 incidents\n")
+
+
+@pytest.fixture
+def unsteady(site: Site) -> Site:
+    """One host falls silent and comes back, over and over; another does so once, at night, when it is muted."""
+    window = '[[quiet]]\ndays = ["mon"]\nfrom = "20:00"\nto = "21:00"\nzone = "UTC"\nhosts = ["night"]\n'
+    site.configure(window, tick="5m")
+    for minute in range(-60, 24 * 60, 5):
+        at = NOON + minute * MINUTE
+        site.upload("well", at_us=at)
+        site.answer("well", 201, at_us=at)
+        if minute // 40 % 2 == 0:
+            site.upload("shaky", at_us=at)
+            site.answer("shaky", 201, at_us=at)
+        if not 8 * 60 <= minute < 8 * 60 + 45:
+            site.answer("night", 201, at_us=at)
+            site.upload("night", at_us=at)
+        else:
+            site.answer("night", 412, times=4, at_us=at)
+    site.sync_journal()
+    return site
+
+
+def test_many_incidents_are_summed_up(unsteady: Site, run_command: RunCommand) -> None:
+    """By host and symptom, with what was not notified and why; each of them only if that is asked for."""
+    command = ("replay", "--config", unsteady.config, "--since", iso(NOON), "--until", iso(NOON + 24 * HOUR))
+    short, listed = (run_command(*command, *more).stdout for more in ((), ("--list",)))
+    document = run_command(*command, "--json").documents[0]
+
+    (shaky,) = [one for one in document["summary"] if (one["host"], one["symptom"]) == ("shaky", "silent")]
+    ones = [one for one in document["incidents"] if (one["host"], one["symptom"]) == ("shaky", "silent")]
+    assert shaky["incidents"] == len(ones) > 15
+    assert shaky["lasted_s"] == sum(one["lasted_s"] for one in ones)
+    assert shaky["longest_s"] == max(one["lasted_s"] for one in ones)
+    assert shaky["share"] == pytest.approx(shaky["lasted_s"] / (24 * 3_600))
+    assert shaky["not_notified"] == {"flapping": sum(one["reason"] == "flapping" for one in ones)}
+    assert shaky["not_notified"]["flapping"] > 0
+    assert short.count("\n") < 15
+    assert re.search(r"^HOST +SYMPTOM +INCIDENTS +ALERTS +TOTAL +LONGEST +OF TIME +NOT NOTIFIED$", short, re.MULTILINE)
+    assert re.search(rf"^shaky +silent +{len(ones)} .* \d+ flapping$", short, re.MULTILINE)
+    assert short.endswith("\n--list shows each incident\n")
+    assert listed.startswith(short.removesuffix("\n--list shows each incident\n"))
+    assert len(re.findall(r"^2026-11-2\dT\S+  shaky  silent ", listed, re.MULTILINE)) == len(ones)
+
+
+def test_why_there_was_no_alert_is_said(unsteady: Site, run_command: RunCommand) -> None:
+    """A mute window, or that it flaps; flapping itself is notified once, as the service does, and begins and ends."""
+    command = ("replay", "--config", unsteady.config, "--since", iso(NOON), "--until", iso(NOON + 24 * HOUR))
+    document, listed = run_command(*command, "--json").documents[0], run_command(*command, "--list").stdout
+
+    (muted,) = [one for one in document["incidents"] if one["host"] == "night"]
+    flapping = [one for one in document["incidents"] if one["symptom"] == "flapping"]
+    silenced = [one for one in document["incidents"] if one["reason"] == "flapping"]
+    assert (muted["alerts"], muted["reason"]) == (0, "mute window")
+    assert muted["reason_detail"] == "[[quiet]] until 21:00 UTC"
+    assert f"not notified: mute window ({muted['reason_detail']})" in listed
+    assert {one["host"] for one in flapping} == {"shaky"}
+    assert all(one["alerts"] == 1 for one in flapping)
+    assert "silent has come " in flapping[0]["detail"]
+    for one in silenced:
+        assert any(
+            flap["opened_wall"] <= one["opened_wall"] and one["opened_wall"] <= (flap["ended_wall"] or "9")
+            for flap in flapping
+        )
+    assert document["alerts"] == sum(one["alerts"] for one in document["incidents"])
+
+
+def test_both_configurations_are_drawn(recorded: Site, run_command: RunCommand) -> None:
+    """Below each other, each with its name."""
+    later, picture = recorded.directory / "later.toml", recorded.directory / "p.svg"
+    later.write_text(recorded.config.read_text() + '[detectors.silent]\nafter = "3h"\n')
+    command = ("replay", "--config", later, "--since", iso(NOON), "--until", iso(NOON + 4 * HOUR))
+    done = run_command(*command, "--diff", recorded.config, "--plot", picture)
+    titles = re.findall(r">([^<>]*): 2026-11-23 12:00 to 2026-11-23 16:00 UTC: 3 hosts, (\d) with", picture.read_text())
+
+    assert (done.status, done.stderr) == (0, "")
+    assert [(name.rpartition("/")[2], count) for name, count in titles] == [("config.toml", "2"), ("later.toml", "1")]
 
 
 def test_what_opens_later_has_changed(recorded: Site, run_command: RunCommand) -> None:

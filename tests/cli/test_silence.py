@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import pwd
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from tests.rig.site import iso, now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,7 +59,7 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["pi-*"], "--for and --reason missing"),
+        (["pi-*"], "--for, --until or --until-resolved and --reason missing"),
         (["pi-*", "--for", "2h"], "--reason missing"),
         (["pi-*", "--for", "2h", "--reason", " "], "expected a text of up to 200 characters"),
         (["pi-*", "--for", "2h", "--reason", "x" * 201], "expected a text of up to 200 characters, found 201"),
@@ -68,8 +72,21 @@ def test_one_is_made_listed_and_ended(silence: Callable[..., Finished]) -> None:
         (["\udcff", "--for", "2h", "--reason", "x"], "a glob in UTF-8, found '\\udcff'"),
         (["", "--for", "2h", "--reason", "x"], "expected a host's name or a glob in UTF-8, found ''"),
         (["list", "pi-*", "--for", "1h"], "list: a second word and --for cannot be used with it"),
-        (["end"], "end needs the ID of a silence"),
+        (["expire"], "expire needs the ID of a silence, or a host or glob"),
         (["end", "abc", "--reason", "x"], "end: --reason cannot be used with it"),
+        (["expire", "abc", "--expired"], "expire: --expired cannot be used with it"),
+        (["list", "--until-resolved"], "list: --until-resolved cannot be used with it"),
+        (["pi-*", "--expired", "--for", "2h", "--reason", "x"], "pi-*: --expired cannot be used with it"),
+        (["pi-*", "--for", "2h", "--until", "2099-01-01T00:00Z", "--reason", "x"], "give one end"),
+        (["pi-*", "--until", "2001-01-01T00:00Z", "--reason", "x"], "a silence that ends in the future"),
+        (["pi-*", "--from", "2099-01-01T00:00Z", "--for", "2h", "--reason", "x"], "that begins within 90 d, found"),
+        (["pi-*", "--from", "soon", "--for", "2h", "--reason", "x"], "argument --from: expected a time"),
+        (
+            ["pi-*", "--from", "2099-01-01T00:00Z", "--until-resolved", "--reason", "x"],
+            "--until-resolved and --from cannot be used together",
+        ),
+        (["pi-*", "--all", "--until-resolved", "--reason", "x"], "--until-resolved and --all cannot be used together"),
+        (["pi-*", "--until-resolved", "--reason", "x"], "pi-* has no open incident that could be acknowledged"),
     ],
 )
 def test_what_is_asked_for_wrongly_is_said(
@@ -222,3 +239,91 @@ def test_a_silence_survives_a_restart(
 
     assert silenced == [("refused", "fatal-only"), ("unstamped", "unstamped")]
     assert said == [[one["id"]], [], []]
+
+
+def in_hours(hours: float) -> str:
+    """Return an instant that lies so many hours ahead."""
+    return iso(now_us() + round(hours * 3_600_000_000))
+
+
+def test_a_planned_one_is_listed_with_its_begin_and_those_that_ended_with_who_ended_them(
+    silence: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a service by the user of the process; by sudo both users are named."""
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    made = silence("pi-1", "--from", in_hours(3), "--for", "2h", "--reason", "the move")
+    until = silence("pi-2", "--until", in_hours(5), "--reason", "the move")
+    later = silence("list").stdout.splitlines()
+    monkeypatch.setenv("SUDO_USER", "ann")
+    ended = silence("expire", "pi-*")
+    left, gone = silence("list"), silence("list", "--expired")
+    row = silence("list", "--expired", "--json").documents[0]["silences"][0]
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    by = f"ann as {me}" if os.geteuid() == 0 else me
+
+    assert re.fullmatch(
+        rf"\w{{6}}: pi-1 from \S+ until \S+Z \(begins in 2 h 59 min\), by {me}: the move\n", made.stdout
+    )
+    assert re.fullmatch(rf"\w{{6}}: pi-2 until \S+Z \(4 h 59 min more\), by {me}: the move\n", until.stdout)
+    assert sorted(line[8:12] for line in later) == ["pi-1", "pi-2"]
+    assert (ended.status, len(ended.stdout.splitlines()), left.stdout) == (0, 2, "no silences\n")
+    assert gone.stdout.count(f"(ended by {by}), by {me}: the move\n") == 2
+    assert (row["ended_by"], row["author"], row["is_resolved"]) == (by, me, False)
+    assert silence("expire", "pi-*").stderr == "there is no silence pi-*; `silence list` shows them\n"
+
+
+def test_an_open_incident_is_acknowledged_until_its_host_is_well(
+    site: Site, silence: Callable[..., Finished], run_command: RunCommand, start_service: StartService
+) -> None:
+    """By the service, with the user that the kernel names; its resolution is notified, and the silence ends with it."""
+    site.configure("alerts.resolved = true")
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        refused = silence("well", "--until-resolved", "--reason", "a slip")
+        done = silence("[qr]*", "--until-resolved", "--reason", "known")
+        status = run_command("status", "--config", site.config).stdout
+        explained = run_command("explain", "quiet", "--config", site.config).stdout
+        active = silence("list").stdout
+        site.upload("quiet")
+        site.answer("refused", 201)
+        site.sync_journal()
+        service.until(lambda: service.events("silence ended, incidents resolved"), "the end of the silence")
+        ended = silence("list", "--expired").stdout
+        made = service.events("silence made")
+    me = pwd.getpwuid(os.geteuid()).pw_name
+
+    assert (refused.status, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("well has no open incident that could be acknowledged")
+    assert done.stdout.splitlines()[1] == "acknowledged: quiet silent, refused fatal-only"
+    assert "z quiet" in status
+    assert "z refused" in status
+    assert "it is acknowledged, and silenced until it is resolved" in " ".join(explained.split())
+    assert re.fullmatch(
+        r"\w{6}: \[qr\]\* until resolved, at most until \S+Z \(29 d 23 h more\), by .*: known\n", active
+    )
+    assert [row["host"] for row in site.alert_rows() if row.get("status") == "resolved"] == ["quiet", "refused"]
+    assert "(all resolved), by " in ended
+    assert [(one["author"], one["origin"]) for one in made] == [(me, "a request over the socket")]
+
+
+def test_without_a_service_its_saved_state_says_what_is_open(
+    site: Site, silence: Callable[..., Finished], start_service: StartService
+) -> None:
+    """The next service goes on from it: what was acknowledged meanwhile is not notified again."""
+    site.configure()
+    site.upload("quiet", minutes_ago=45)
+    site.answer("well", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
+        service.until((site.directory / "state/state.json").exists, "the state")
+        service.stop()
+    done = silence("quiet", "--until-resolved", "--reason", "known")
+    with start_service(site) as service:
+        service.until(lambda: "1 silenced" in service.notify.status, "the status")
+        made = service.events("silence made")
+
+    assert done.stdout.splitlines()[1] == "acknowledged: quiet silent"
+    assert [one["origin"] for one in made] == ["silences.json, where the author is only a claim"]

@@ -154,6 +154,17 @@ def test_on_a_terminal_it_draws(shown: dict[str, Shown]) -> None:
     assert not re.search(r"\w…", text)
 
 
+@pytest.mark.parametrize("kind", ["pipe", "terminal"])
+def test_it_ends_with_the_status_that_an_operator_sees(kind: str, shown: dict[str, Shown]) -> None:
+    """The command's own screen, with every host in trouble."""
+    _, heading, screen = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown[kind].stdout).partition("$ fleet-health status")
+
+    assert heading
+    assert "4 hosts: 3 firing, 1 well" in screen
+    assert {(host, symptom) for host, symptom in EXPECTED if re.search(rf"! {host} +{symptom} ", screen)} == EXPECTED
+    assert screen.splitlines()[-1].startswith("last tick ")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_an_interruption_ends_all_of_it(number: signal.Signals, demo_ended: list[Demo]) -> None:
     """A signal ends it without a traceback, and no child survives it."""

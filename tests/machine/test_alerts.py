@@ -256,30 +256,43 @@ def test_S7_the_drop_in_lets_a_refusal_through_a_flood(
 
 @pytest.mark.fault("S6", rig="R2")
 def test_S6_the_journal_says_who_silenced_what(service: Service, new_host: Callable[[str], str]) -> None:
-    """At priority NOTICE: a member of the group by the user that the kernel names, root by what the file says."""
-    machine, hosts = service.machine, (new_host("silenced"), new_host("silenced"))
+    """At priority NOTICE, by the user that the kernel names: who made it, and who ended it; root also by sudo's word.
+
+    Without the service it is only what the file says.
+    """
+    machine, hosts = service.machine, (new_host("silenced"), new_host("silenced"), new_host("silenced"))
     machine.run("useradd", "--system", "--groups=fleet-health", "silencer")
     as_member = ("setpriv", "--reuid=silencer", "--regid=nogroup", "--init-groups")
     words = ("--for", "1h", "--reason", "moving the bench")
     member = machine.run(*as_member, "fleet-health", "silence", hosts[0], *words, environment={"SUDO_USER": "root"})
     machine.run("fleet-health", "silence", hosts[1], *words, environment={"SUDO_USER": "somebody"})
-    machine.run(*as_member, "fleet-health", "silence", "end", member.stdout.partition(":")[0])
+    machine.run(*as_member, "fleet-health", "silence", "expire", member.stdout.partition(":")[0])
+    machine.run("fleet-health", "silence", "expire", hosts[1])
+    service.control("stop")
+    machine.run("fleet-health", "silence", hosts[2], *words, environment={"SUDO_USER": "somebody"})
+    service.control("start")
 
     def logged() -> dict[tuple[str, str], dict[str, str]] | None:
         entries = machine.journal("--unit=fleet-health", "--priority=notice..notice", "--grep=silenced-")
         events = [entry for entry in entries if entry.get("FLEET_HOSTS") in hosts]
         found = {(event["FLEET_EVENT"], event["FLEET_HOSTS"]): event for event in events}
-        return found if len(found) >= 3 else None
+        return found if len(found) >= 5 else None
 
-    events = eventually(logged, "two silences and an end in the journal")
-    by_member, by_root = events["silence made", hosts[0]], events["silence made", hosts[1]]
-    for silence in machine.run("fleet-health", "silence", "list").stdout.splitlines():
-        machine.run("fleet-health", "silence", "end", silence.partition(":")[0])
+    events = eventually(logged, "three silences and two ends in the journal")
+    by_member, by_root, unseen = (events["silence made", host] for host in hosts)
+    machine.run("fleet-health", "silence", "expire", "*")
+    ended = machine.run(*as_member, "fleet-health", "silence", "list", "--expired").stdout
 
     assert (by_member["FLEET_AUTHOR"], by_member["FLEET_REASON"]) == ("silencer", "moving the bench")
-    origin = "silences.json, where the author is only a claim"
-    assert (by_root["FLEET_AUTHOR"], by_root["FLEET_ORIGIN"]) == ("somebody", origin)
+    assert (by_root["FLEET_AUTHOR"], by_root["FLEET_ORIGIN"]) == ("somebody as root", "a request over the socket")
+    assert (unseen["FLEET_AUTHOR"], unseen["FLEET_ORIGIN"]) == (
+        "somebody as root",
+        "silences.json, where the author is only a claim",
+    )
     assert events["silence ended early", hosts[0]]["FLEET_BY"] == "silencer"
+    assert events["silence ended early", hosts[1]]["FLEET_BY"] == "root"
+    assert "(ended by silencer), by silencer: moving the bench" in ended
+    assert "(ended by root), by somebody as root: moving the bench" in ended
 
 
 def test_the_journal_of_the_service_reads_as_prose(

@@ -51,6 +51,45 @@ def test_install_again(installed: Service) -> None:
     installed.assert_undisturbed()
 
 
+def test_next_steps(installed: Service) -> None:
+    """The end of the installation says what is watched, whether that exists, and what to do next."""
+    said = installed.install()
+
+    _, _, end = said.partition("==> done: fleet-health is installed\n")
+    assert "unit   cis490-receiver.service  systemd knows no such unit" in end
+    assert "index  /var/lib/cis490/index.jsonl  it does not exist" in end
+    assert "fleet-health status" in end
+
+    machine = installed.machine
+    machine.run("install", "-D", "-m", "600", "/dev/null", "/srv/uploads/index.jsonl")
+    machine.write("/etc/systemd/system/mine.service", "[Service]\nExecStart=/bin/sleep infinity\n")
+    machine.run("systemctl", "start", "mine.service")
+    machine.write(CONFIG, '[journal]\nunit = "mine.service"\n[index]\npath = "/srv/uploads/index.jsonl"\n')
+
+    closed = installed.install()
+    machine.run("chmod", "644", "/srv/uploads/index.jsonl")
+    opened = installed.install()
+
+    assert "unit   mine.service  active" in closed
+    assert "the user fleet-health may not read it; others may not read the file" in closed
+    assert "index  /srv/uploads/index.jsonl  exists, and can be read" in opened
+    assert "fleet-health setup" in closed
+    assert "fleet-health setup" not in opened
+    machine.run("systemctl", "stop", "mine.service")
+    machine.run("rm", "-r", "/etc/systemd/system/mine.service", "/srv/uploads")
+
+
+def test_plot_is_kept_over_upgrades(installed: Service) -> None:
+    """Until an installation is to leave it out."""
+    has_it: list[bool] = []
+    for arguments in (("--with-plot",), (), ("--without-plot",)):
+        installed.install(*arguments)
+        found = installed.machine.run(f"{CURRENT}/bin/python", "-I", "-c", "import matplotlib", check=False)
+        has_it.append(found.returncode == 0)
+
+    assert has_it == [True, True, False]
+
+
 def test_failed_build(installed: Service) -> None:
     """When the new release cannot be built, the old one is still there, still current and still running."""
     machine = installed.machine
@@ -78,22 +117,59 @@ def test_manual_and_completion(installed: Service) -> None:
     assert machine.path("/usr/local/share/zsh/site-functions/_fleet-health").read_text().startswith("#compdef")
 
 
-def test_uninstall(installed: Service) -> None:
-    """Uninstalling leaves the configuration and the alert log; with --purge these go as well, and the user."""
+def test_uninstall_keeps_what_is_the_operators(installed: Service) -> None:
+    """The configuration and the alert log stay, and an installation afterwards takes them as they are."""
     machine = installed.machine
 
-    def left_behind() -> list[str]:
-        find = machine.run("find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*fleet-health*").stdout
-        return sorted(find.split())
+    said = installed.install("--uninstall")
 
-    installed.install("--uninstall")
-
+    assert "keeping /etc/fleet-health, /var/lib/fleet-health and the user fleet-health" in said
     assert installed.property("LoadState") == "not-found"
-    assert left_behind() == ["/etc/fleet-health", "/var/lib/fleet-health"]
+    find = machine.run("find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*fleet-health*").stdout
+    assert sorted(find.split()) == ["/etc/fleet-health", "/var/lib/fleet-health"]
     assert machine.path(CONFIG).exists()
     assert machine.path(ALERTS).exists()
 
-    installed.install("--uninstall", "--purge")
 
-    assert left_behind() == []
-    assert machine.run("id", "fleet-health", check=False).returncode == 1
+# What programs of the system note by the way, in caches and backups of their own.
+_NOTED = (
+    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock|/var/(cache/man|log/journal|lib/systemd)(/.*)?"
+)
+
+
+def everything(machine: Machine) -> set[str]:
+    """Return every path of a machine, and every user, group member and unit of it."""
+    find = "find /etc /home /opt /root /usr /var /run/systemd/system /run/fleet-health* -regextype posix-extended"
+    queries = (
+        f"{find} -not -regex '{_NOTED}' 2>/dev/null",
+        "getent passwd",
+        "getent group",
+        "systemctl list-unit-files --no-legend --plain",
+        "systemctl list-units --all --no-legend --plain 'fleet-health*'",
+        "journalctl --list-catalog | grep -i fleet.health",
+    )
+    return {line for query in queries for line in machine.run("sh", "-c", query, check=False).stdout.splitlines()}
+
+
+def test_purge_leaves_nothing_behind(shown: dict[Path, str]) -> None:
+    """On a machine as it was before: files, directories, users, groups with members, units, catalog, drop-ins."""
+    with Machine(shown) as machine:
+        machine.run("useradd", "anna")
+        before = everything(machine)
+        service = Service(machine)
+        service.install()
+        service.install()
+        machine.run("usermod", "--append", "--groups", "fleet-health", "anna")
+        service.override("Nice=1")
+        machine.run("systemctl", "set-property", "fleet-health.service", "CPUWeight=20")
+
+        installed = everything(machine) - before
+        said = service.install("--uninstall", "--purge")
+
+        assert {"/usr/local/share/man/man5/fleet-health-config.5", "/usr/local/bin/fleet-health"} <= installed
+        assert "of which these users were members: anna" in said
+        after = everything(machine)
+        assert sorted(after - before) == []
+        assert sorted(before - after) == []
+        again = service.install("--uninstall", "--purge")
+        assert "fail" not in again

@@ -17,7 +17,7 @@ from fleet_health.errors import SinkUnavailable
 from fleet_health.files import safe_files
 from fleet_health.model.instant import HOUR_US
 from fleet_health.records import silence_file
-from fleet_health.records.silence_file import SilenceFile
+from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 NOW = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z."""
+
+
+ROW = (
+    b'{"version": 1, "silences": [{"id": "a", "hosts": "pi-*", "symptom": null, "reason": "x", "author": "me",'
+    b' "starts_at_wall": "2026-11-23T11:00:00Z", "ends_at_wall": "2026-11-23T13:00:00Z", %b}]}'
+)
 
 
 def lasting(name: str, ends_at: int) -> Silence:
@@ -61,12 +67,39 @@ def test_what_was_written_is_read_back(tmp_path: Path) -> None:
     assert sorted(entry.name for entry in file.path.parent.iterdir()) == ["silences.json", "silences.lock"]
 
 
-@pytest.mark.parametrize(("hours", "kept"), [(23, ["old"]), (24, [])])
-def test_an_ended_one_is_kept_for_a_day(hours: int, kept: list[str], tmp_path: Path) -> None:
-    """So that a service that was down meanwhile sees that it ended."""
+def test_how_one_lasts_and_who_ended_it_is_read_back(tmp_path: Path) -> None:
+    """By a user, or because what it acknowledged is resolved; only the latter if it waits for that."""
+    file = SilenceFile(tmp_path)
+    for name in ("a", "b"):
+        add(file, lasting(name, NOW + HOUR_US))
+    for name in ("c", "d"):
+        add(file, msgspec.structs.replace(lasting(name, NOW + HOUR_US), hosts="x-1", is_until_resolved=True))
+    resolved = file.resolve({"b", "c", "none"}, NOW)
+    ended = file.end("pi-*", NOW, "ann")
+
+    assert ([one.id for one in resolved], [one.id for one in ended]) == (["c"], ["a", "b"])
+    assert {one.id: (one.is_until_resolved, one.is_resolved, one.ended_by, one.ends_at) for one in file.load()} == {
+        "a": (False, False, "ann", NOW),
+        "b": (False, False, "ann", NOW),
+        "c": (True, True, "", NOW),
+        "d": (True, False, "", NOW + HOUR_US),
+    }
+
+
+def test_a_file_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    """Its silences last until their end, and nobody knows who ended them."""
+    file = SilenceFile(tmp_path)
+    file.path.write_bytes((ROW % b'"later": 1').replace(b', "later": 1', b""))
+
+    assert file.load() == [Silence("a", "pi-*", None, NOW - HOUR_US, NOW + HOUR_US, "x", "me")]
+
+
+@pytest.mark.parametrize(("hours", "kept"), [(KEPT_DAYS * 24 - 1, ["old"]), (KEPT_DAYS * 24, [])])
+def test_an_ended_one_is_kept_for_some_days(hours: int, kept: list[str], tmp_path: Path) -> None:
+    """So that a service that was down meanwhile sees that it ended, and whoever asks who silenced what."""
     file = SilenceFile(tmp_path)
     add(file, lasting("old", NOW))
-    file.end("none", NOW + hours * HOUR_US)
+    file.end("none", NOW + hours * HOUR_US, "me")
 
     assert [one.id for one in file.load()] == kept
 
@@ -96,7 +129,7 @@ def test_who_may_not_write_is_refused_for_want_of_permission(
             with pytest.raises(SinkUnavailable) as adding:
                 add(file, lasting("a", NOW + HOUR_US))
             with pytest.raises(SinkUnavailable) as ending:
-                file.end("a", NOW)
+                file.end("a", NOW, "me")
         assert isinstance(adding.value.__cause__, PermissionError)
         assert isinstance(ending.value.__cause__, PermissionError)
         add(file, lasting("b", NOW + HOUR_US))
@@ -130,6 +163,8 @@ def test_a_kill_before_the_new_one_is_in_place_leaves_the_old_one(tmp_path: Path
         (b'{"version": 1, "silences": [{}]}', "damaged"),
         (b"[" * 100_000, "damaged"),
         (b'{"silences": []}', "damaged"),
+        (ROW % b'"is_until_resolved": 1', "damaged .*Expected `bool`"),
+        (ROW % b'"ended_by": []', "damaged .*Expected `str . null`"),
         (b'{"version": 2, "silences": []}', "expected version 1, found version 2"),
         (b" " * ((2 << 20) + 1), "expected a file of up to 2097152 bytes, found a larger one"),
     ],
@@ -168,7 +203,7 @@ def test_no_more_hold_than_may(tmp_path: Path) -> None:
     with pytest.raises(TooManySilences, match=r"200 silences are active already.*end some of them"):
         add(file, lasting("one more", NOW + HOUR_US))
     for number in range(ENDED_LIMIT + 5):
-        file.end(f"s{number % ACTIVE_LIMIT}" if number < ACTIVE_LIMIT else f"again{number - 1}", NOW + number)
+        file.end(f"s{number % ACTIVE_LIMIT}" if number < ACTIVE_LIMIT else f"again{number - 1}", NOW + number, "me")
         file.add(lasting(f"again{number}", NOW + HOUR_US), NOW + number)
     ended = [one for one in file.load() if one.ends_at < NOW + ACTIVE_LIMIT + 50]
 
@@ -180,7 +215,16 @@ def test_the_longest_silences_that_may_be_fit_into_the_file(tmp_path: Path) -> N
     file = SilenceFile(tmp_path)
     worst = "\x1b"
     silences = [
-        Silence(f"{number:0>64}", "x" * 128, "s" * 20, NOW, NOW + HOUR_US, worst * 200, worst * 64)
+        Silence(
+            f"{number:0>64}",
+            "x" * 128,
+            "s" * 20,
+            NOW,
+            NOW + HOUR_US,
+            worst * 200,
+            worst * 64,
+            ended_by=worst * 64,
+        )
         for number in range(ACTIVE_LIMIT)
     ]
     for one in silences[:-1]:

@@ -37,9 +37,9 @@ def silence(site: Site, host: str) -> Silence:
 
 def end(site: Site, one: Silence) -> None:
     """End a silence of a site."""
-    SilenceFile(site.directory / "state").end(one.id, now_us())
+    SilenceFile(site.directory / "state").end(one.id, now_us(), "root")
 
 
 def _suppressed(pairs: Iterable[tuple[str, str]], suppression: Suppression) -> Suppressions:
     covered = set(pairs)
-    return lambda host, symptom: suppression if (host, symptom) in covered else None
+    return lambda host, symptom, _opened_at: suppression if (host, symptom) in covered else None

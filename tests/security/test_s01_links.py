@@ -322,7 +322,7 @@ def test_S1_a_plot_replaces_a_link(name: str, receivers: Path, victim: Path) -> 
     link(receivers / name, victim / "site.sh")
     before = tree(victim)
 
-    draw(Timeline(AT, AT + 3_600_000_000, bins=4), receivers / "week.svg")
+    draw([Timeline(AT, AT + 3_600_000_000, bins=4)], receivers / "week.svg")
 
     assert tree(victim) == before
     assert [(path.name, path.is_symlink()) for path in receivers.iterdir()] == [("week.svg", False)]

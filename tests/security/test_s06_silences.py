@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
+    from fleet_health.service.delivery import Delivery
     from fleet_health.service.ticker import Evaluator
     from tests.conftest import RunCommand, Service, Site, StartService
 
@@ -219,12 +220,12 @@ async def test_S6_silences_are_matched_off_the_loop(tmp_path: Path, monkeypatch:
     is_muted = await silencing.match(pairs, now)
     counter.cancel()
     matched = len(threads)
-    muted = [pair for pair in pairs if is_muted(*pair)]
-    await silencing.look(pairs, now)
+    muted = [pair for pair in pairs if is_muted(*pair, now)]
+    await silencing.look(dict.fromkeys(pairs, now), now)
     await silencing.refresh(now)  # the file is as it was, and so is what was matched
     again = await silencing.match(pairs, now)
 
-    assert (matched, len(threads), muted, again(*pairs[0])) == (10_000, 10_000, [], None)
+    assert (matched, len(threads), muted, again(*pairs[0], now)) == (10_000, 10_000, [], None)
     assert threading.get_ident() not in threads
     assert turns > 3
 
@@ -263,6 +264,7 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
             problems=list,
             load=lambda: load(tmp_path / "config.toml"),
             reload=lambda: None,
+            delivery=cast("Delivery", None),
             counters=Counters(),
         )
         (tmp_path / "config.toml").touch()
@@ -395,6 +397,7 @@ async def test_S6_only_root_reloads(uid: int, tmp_path: Path, *, is_taken: bool)
             evaluator=cast("Evaluator", SimpleNamespace()),
             engine=Engine(),
             silencing=Silencing(SilenceFile(tmp_path)),
+            delivery=cast("Delivery", None),
             counters=Counters(),
             settings=lambda: load(tmp_path / "config.toml"),
             problems=list,

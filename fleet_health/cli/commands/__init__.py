@@ -4,8 +4,10 @@ from __future__ import annotations
 
 SUMMARIES = {
     "run": "run the service",
+    "setup": "find the receiver on this machine, and write the configuration",
     "status": "show the state of the fleet",
     "explain": "show why a host is reported, or why not",
+    "follow": "print everything that is notified, as it happens",
     "check": "evaluate the fleet once, by hand or from a timer",
     "replay": "show what would have fired in the past",
     "reload": "show what the configuration would change, and reload it",

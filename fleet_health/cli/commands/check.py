@@ -7,7 +7,7 @@ import asyncio
 import select
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,15 @@ import msgspec
 import structlog
 
 from fleet_health.alerting.alert import Alert
-from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
 from fleet_health.cli.privileges import become_owner_of
-from fleet_health.cli.render.unread import unread_lines, unread_rows
+from fleet_health.cli.render.check_report import Line, Report, as_documents, as_lines
+from fleet_health.cli.render.terminal import paint_for, width
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
-from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable, printable
+from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.files.hang_watch import touching
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
 from fleet_health.model.coverage import Coverage
@@ -33,7 +33,6 @@ from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
-from fleet_health.model.words import plural
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
@@ -52,11 +51,9 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.incident import Snapshot
-    from fleet_health.alerting.lifecycle import Decision
     from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.clock_evidence import Contradiction
-    from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState
     from fleet_health.parsing.receiver_log import LogObservation
@@ -165,7 +162,8 @@ def run(options: argparse.Namespace) -> int:
         lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
     missing = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
-    _print(lines, fleet, missing, unread, options=options)
+    hosts = sum(1 for _ in fleet.hosts())
+    _print(Report(lines, hosts, fleet.coverage, missing, unread, is_dry_run=options.dry_run), is_json=options.json)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
@@ -327,25 +325,9 @@ def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circums
     return evaluation
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """What is printed of one finding, or of an alert without one.
-
-    Attributes:
-        alert: The alert that it makes, notified or not.
-        decision: What was decided about its incident; None for an alert that is about several.
-        is_new: Whether it was notified now.
-
-    """
-
-    alert: Alert
-    decision: Decision | None
-    is_new: bool
-
-
 def _notify(
     engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
-) -> tuple[list[_Line], bool]:
+) -> tuple[list[Line], bool]:
     """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
     log, now = _alert_log(settings), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
@@ -390,7 +372,7 @@ def _notify(
     decided = {decision.pair: decision for decision in outcome.decisions}
     shown = (by_key | {alert.dedup_key: alert for alert in due}).values()
     lines = [
-        _Line(alert, decided.get((alert.finding.host, alert.finding.symptom)), alert.dedup_key in new)
+        Line(alert, decided.get((alert.finding.host, alert.finding.symptom)), alert.dedup_key in new)
         for alert in sorted(shown, key=lambda alert: (alert.finding.host, alert.finding.symptom))
     ]
     return lines, is_broken
@@ -435,57 +417,13 @@ def _flush(sink: JournalSink) -> None:
         sink.flush()
 
 
-def _print(
-    lines: Sequence[_Line],
-    fleet: Fleet,
-    missing: Sequence[tuple[Coverage, Gap]],
-    unread: Mapping[Path, str],
-    *,
-    options: argparse.Namespace,
-) -> None:
-    host_count = sum(1 for _ in fleet.hosts())
-    new_count = sum(line.is_new for line in lines)
-    for line in lines:
-        finding = line.alert.finding
-        if options.json:
-            decision = None if line.decision is None else line.decision.row()
-            _say(_json({**line.alert.row(), "is_new": line.is_new, "decision": decision}))
-        else:
-            _say(f"{finding.host}: {finding.symptom}{_note(line)}")
-            _say(f"    {finding.detail}")
-            _say(f"    {finding.suggested_fix}")
-    if options.json:
-        counts = {"hosts_checked": host_count, "new_alerts": new_count, "dry_run": options.dry_run}
-        coverage = {
-            "not_read": [{"source": one.source, **gap.row()} for one, gap in missing],
-            "understood": {one.source: one.share.row() for one in fleet.coverage},
-        }
-        _say(_json({**counts, **coverage, "unread": unread_rows(unread)}))
+def _print(report: Report, *, is_json: bool) -> None:
+    if is_json:
+        lines: Iterable[str] = (msgspec.json.encode(one).decode() for one in as_documents(report))
     else:
-        for one, gap in missing:
-            _say(printable(f"not seen: {gap.in_words(one.source)}"))
-        note = " (dry run: none was written)" if options.dry_run and new_count else ""
-        _say(f"{plural(host_count, 'host')} checked, {plural(new_count, 'new alert')}{note}")
-        for line_of_file in unread_lines(unread):
-            _say(line_of_file)
-
-
-def _note(line: _Line) -> str:
-    """Return why an alert is not new, in brackets; empty if it is."""
-    if line.is_new:
-        return ""
-    if line.decision is None or line.decision.action in {Action.NOTIFY, Action.REPEAT}:
-        return " (notified this hour)"  # by the service, or another check, in this very moment
-    decision = line.decision
-    return f" ({decision.reason if decision.state is State.FIRING else decision.state})"
-
-
-def _say(line: str) -> None:
-    print(line)  # noqa: T201 - stdout is what this command is for
-
-
-def _json(document: dict[str, Any]) -> str:
-    return msgspec.json.encode(document).decode()
+        lines = as_lines(report, paint_for(sys.stdout), width() if sys.stdout.isatty() else None)
+    for line in lines:
+        print(line)  # noqa: T201 - stdout is what this command is for
 
 
 def _number(text: str) -> Decimal:

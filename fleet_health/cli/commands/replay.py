@@ -30,7 +30,7 @@ from fleet_health.service.memory import SavedState, saved_state
 from fleet_health.sources.once import STATES_BACK_US, allow_many_files, ensure_readable, unit_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
@@ -49,7 +49,8 @@ def add_parser(subparsers: Subparsers) -> None:
         "replay",
         help=SUMMARIES["replay"],
         description="Evaluate the past: read the journal and the index, evaluate at each tick that there would have"
-        " been, and show which incidents would have opened, when, and for how long. With --diff, compare with another"
+        " been, and show which incidents would have opened, for how long, and why some would not have been notified:"
+        " by host and symptom, and each of them with --list, or if they are few. With --diff, compare with another"
         " configuration: which incidents are added, which are gone, and which open, end or are notified differently."
         " This writes nothing and does not ask the service. Mute windows are applied; silences are not.",
         epilog="Exit status: 0 when it completed, whatever it found; 1 when a detector failed, there is no space for"
@@ -62,9 +63,13 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--until", type=_since, metavar="TIME", help="the end, likewise (default: now)")
     parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with this configuration")
+    parser.add_argument("--list", action="store_true", help="show each incident, also where there are many")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument(
-        "--plot", type=plot_format, metavar="FILE", help="also draw it: a file that ends in .svg or .png"
+        "--plot",
+        type=plot_format,
+        metavar="FILE",
+        help="also draw it, with --diff both: a file that ends in .svg or .png",
     )
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run, parser=parser)
@@ -77,19 +82,25 @@ def run(options: argparse.Namespace) -> int:
     until = now if options.until is None else options.until(now)
     if not since < until <= now:
         options.parser.error("expected --since to be before --until, and that not in the future")
-    timeline = None if options.plot is None else Timeline(since, until, _PLOT_BINS)
+    path = config_path(options)
+    timeline, old_timeline = (
+        None if options.plot is None else Timeline(since, until, _PLOT_BINS, name=_name(one))
+        for one in (path, options.diff)
+    )
     allow_many_files()
     try:
-        with touching(config_path(options)):
-            settings = load(config_path(options))
+        with touching(path):
+            settings = load(path)
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
             for receiver in one.receivers:
                 ensure_readable(receiver.index, receiver.journal, since)
         if timeline is not None:
             ensure_drawable(options.plot)
-        report = replayed(settings, since, until, timeline)
-        old = None if old_settings is None else replayed(old_settings, since, until)
+        report = replayed(settings, since, until, timeline, name=_name(path))
+        old = None
+        if old_settings is not None:
+            old = replayed(old_settings, since, until, old_timeline, name=_name(options.diff))
     except ConfigError as error:
         return refuse(error)
     except SourceUnavailable as error:
@@ -98,18 +109,26 @@ def run(options: argparse.Namespace) -> int:
     except FleetHealthError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return _EXIT_BROKEN
-    return _tell(options, report, old, timeline)
+    pictures = [(report, timeline)] if old is None else [(old, old_timeline), (report, timeline)]
+    return _tell(options, report, old, [(one, drawn) for one, drawn in pictures if drawn is not None])
 
 
-def _tell(options: argparse.Namespace, report: Report, old: Report | None, timeline: Timeline | None) -> int:
+def _name(path: Path | None) -> str:
+    return "the defaults" if path is None else str(path)
+
+
+def _tell(
+    options: argparse.Namespace, report: Report, old: Report | None, pictures: Sequence[tuple[Report, Timeline]]
+) -> int:
     """Print what was found, and draw it; return the exit status."""
     failures = report.failures if old is None else old.failures | report.failures
     problems = [f"detector {symptom} failed: {printable(repr(error))}" for symptom, error in failures.items()]
-    if timeline is not None:
-        timeline.episodes = list(report.episodes)
-        timeline.gaps = {one.source: tuple(one.unread(report.since, report.until)) for one in report.coverage}
+    if pictures:
+        for one, timeline in pictures:
+            timeline.episodes = list(one.episodes)
+            timeline.gaps = {source.source: tuple(source.unread(one.since, one.until)) for source in one.coverage}
         try:
-            draw(timeline, options.plot)
+            draw([timeline for _, timeline in pictures], options.plot)
         except PlotError as error:  # what took so long to find is told all the same
             problems.append(str(error))
     for problem in problems:
@@ -117,12 +136,14 @@ def _tell(options: argparse.Namespace, report: Report, old: Report | None, timel
     if options.json:
         print(as_json(report, old))  # noqa: T201
     else:
-        show(list(as_lines(report, old)), is_paged=not options.no_pager)
+        show(list(as_lines(report, old, is_listed=options.list)), is_paged=not options.no_pager)
     return _EXIT_BROKEN if problems else 0
 
 
-def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None) -> Report:
-    """Go through a stretch of the past by some settings.
+def replayed(
+    settings: Settings, since: Instant, until: Instant, timeline: Timeline | None = None, *, name: str = ""
+) -> Report:
+    """Go through a stretch of the past by some settings, of a configuration with a name.
 
     Raises:
         SourceUnavailable: A source is missing, or cannot be read.
@@ -159,6 +180,7 @@ def replayed(settings: Settings, since: Instant, until: Instant, timeline: Timel
             findings += len(evaluation.findings)
             progress.reach(evaluation.at)
         return Report(
+            configuration=name,
             since=since,
             until=until,
             ticks=ticks,

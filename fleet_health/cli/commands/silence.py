@@ -4,50 +4,71 @@ from __future__ import annotations
 
 import argparse
 import os
-import secrets
 import sys
-from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
 from fleet_health.alerting.silences import (
     ACTIVE_LIMIT,
     LONGEST_US,
-    NAME_LENGTH,
     REASON_LENGTH,
-    WIDE_LONGEST_US,
     Silence,
     TooManySilences,
     admitted,
     breadth_problem,
     glob_problem,
 )
-from fleet_health.api.silence_requests import BREADTH_ADVICE, user_name
+from fleet_health.api.requests import RequestError
+from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, author_of, none_named, wanted
 from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, is_utf8, length, refuse
+from fleet_health.cli.options import (
+    Subparsers,
+    add_config_option,
+    config_path,
+    host_glob,
+    instant,
+    is_utf8,
+    length,
+    refuse,
+)
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
-from fleet_health.model.host_globs import is_plain
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.records.journal_sink import MESSAGE_IDS
-from fleet_health.records.silence_file import SilenceFile, silence_of
+from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile, silence_of
 from fleet_health.service import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
 
 VERSION = 1
 """The version of the document; keys are only ever added to it."""
 
 _EXIT_BROKEN, _EXIT_USAGE = 1, 2
+_EXPIRE = frozenset({"expire", "end"})
+"""The words that end silences; `end` is how an earlier release was asked."""
+_NAMED = 10
+_WORDS = {
+    "id": "a second word",
+    "symptom": "--symptom",
+    "starts_at": "--from",
+    "length_us": "--for",
+    "ends_at": "--until",
+    "is_until_resolved": "--until-resolved",
+    "reason": "--reason",
+    "is_expired": "--expired",
+}
+
+_Written = TypeVar("_Written")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -55,25 +76,38 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "silence",
         help=SUMMARIES["silence"],
-        usage="%(prog)s HOST-GLOB [--symptom S] --for 2h [--all] --reason TEXT\n"
-        "       %(prog)s list [--json]\n"
-        "       %(prog)s end ID",
+        usage="%(prog)s HOST-GLOB [--symptom S] [--from TIME] (--for 2h | --until TIME) [--all] --reason TEXT\n"
+        "       %(prog)s HOST-GLOB [--symptom S] --until-resolved [--for 7d | --until TIME] --reason TEXT\n"
+        "       %(prog)s list [--expired] [--json]\n"
+        "       %(prog)s expire ID|HOST-GLOB",
         description="Suppress the alerts of the hosts that match a glob (`*`, `?` and `[…]`). A silence takes effect at"
-        " the next tick, survives restarts, and always expires; incidents that are still open are notified then."
-        " Resolutions are notified all the same. `'*'` silences alerts about the fleet as a whole (such as"
-        " receiver-down) only if it names their symptom; so does `'*@NAME'`, for one of several receivers. A host"
-        " called `list` or `end` is written `[l]ist` or `[e]nd`."
-        f" At most {ACTIVE_LIMIT} silences are active at a time. The service logs the begin and the end of each at"
-        " priority NOTICE, with its author.",
+        " the next tick, or at a later time (`--from`), survives restarts, and always expires; incidents that are still"
+        " open are notified then, and the resolution of an incident that was notified before waits for that too. With"
+        " `--until-resolved` it acknowledges instead: it covers the incidents that are open now, each until it is"
+        " resolved, which is notified at once; what opens later is notified as ever. It ends with the last of them, and"
+        " after 30 days at the latest. `'*'` silences alerts about the fleet as a whole (such as receiver-down) only if"
+        " it names their symptom; so does `'*@NAME'`, for one of several receivers. `expire` ends the silence of an ID,"
+        " those of just this host or glob, or those of every host and glob that it matches. A host called `list`,"
+        " `expire` or `end` is written `[l]ist`, `[e]xpire` or `[e]nd`."
+        f" At most {ACTIVE_LIMIT} silences are active or planned at a time. The service logs the begin and the end of"
+        " each at priority NOTICE, with who made and who ended it.",
         epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request.",
     )
     add_config_option(parser)
     parser.add_argument(
-        "what", type=host_glob, metavar="HOST-GLOB|list|end", help="the hosts; or list the silences; or end one"
+        "what", type=host_glob, metavar="HOST-GLOB|list|expire", help="the hosts; or list the silences; or end some"
     )
-    parser.add_argument("id", nargs="?", metavar="ID", help="the silence to end")
+    parser.add_argument("id", nargs="?", type=host_glob, metavar="ID|HOST-GLOB", help="the silences to end")
     parser.add_argument("--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom")
+    parser.add_argument("--from", dest="starts_at", type=instant, metavar="TIME", help="when to begin; by default now")
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="how long: 1m to 30d")
+    parser.add_argument("--until", dest="ends_at", type=instant, metavar="TIME", help="when to end, instead of --for")
+    parser.add_argument(
+        "--until-resolved",
+        dest="is_until_resolved",
+        action="store_true",
+        help="acknowledge: cover what is open now until it is resolved, at most for 30 days, or until --until",
+    )
     parser.add_argument(
         "--all",
         dest="is_wide_meant",
@@ -81,6 +115,12 @@ def add_parser(subparsers: Subparsers) -> None:
         help="confirm a silence of most of the fleet for more than a day",
     )
     parser.add_argument("--reason", type=_reason, metavar="TEXT", help=f"why: up to {REASON_LENGTH} characters")
+    parser.add_argument(
+        "--expired",
+        dest="is_expired",
+        action="store_true",
+        help=f"list those that have ended within the last {KEPT_DAYS} days instead",
+    )
     parser.add_argument("--json", action="store_true", help="list them as one JSON document")
     parser.set_defaults(command=run, parser=parser)
 
@@ -93,14 +133,15 @@ def run(options: argparse.Namespace) -> int:
         )
     except ConfigError as error:
         return refuse(error)
-    silences = _Silences(SilenceFile(state_directory), control_path)
+    # Before root becomes another user.
+    silences = _Silences(SilenceFile(state_directory), control_path, _author())
     try:
         if options.what == "list":
             return _list(silences.file, options)
-        if options.what == "end":
-            return _end(silences, options)
+        if options.what in _EXPIRE:
+            return _expire(silences, options)
         return _add(silences, options)
-    except RefusedError as error:
+    except (RefusedError, RequestError, TooManySilences) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
     except (SinkUnavailable, NoAnswerError) as error:
@@ -110,89 +151,119 @@ def run(options: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Silences:
-    """The silences: in the file, for who may write it; else by the service, which whoever may ask it asks.
+    """The silences: by the service, to which the kernel names who asks; where none runs, in the file.
 
     Raises:
         SinkUnavailable: In every method: they cannot be written, and not for want of a right to.
         NoAnswerError: There is no such right, nor a service to ask.
         RefusedError: The service refuses.
+        RequestError: So would it, if there were one.
 
     """
 
     file: SilenceFile
     control_path: Path
+    author: str
 
-    def add(self, silence: Silence, now: Instant, *, is_wide_meant: bool) -> Silence:
-        """Add one; return it as it is then."""
-        request = {
-            "hosts": silence.hosts,
-            "symptom": silence.symptom,
-            "for_s": (silence.ends_at - now) / SECOND_US,
-            "reason": silence.reason,
-            "all": is_wide_meant,
-        }
-        if not is_wide_meant:
-            self._refuse_wide(silence, request)
+    def add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
+        """Make one; return it, and what it acknowledges."""
+        try:
+            answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
+        except NoAnswerError as error:
+            return self._written(error, lambda: self._add(request))
+        return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
+
+    def end(self, what: str) -> list[Silence]:
+        """End those that are meant by an id, or by the name of hosts."""
+        user = _sudo_user()
+        query = {} if user is None else {"on_behalf_of": [user]}
+        try:
+            answer = ask(self.control_path, target("silences", what, query=query), "DELETE")
+        except NoAnswerError as error:
+            return self._written(error, lambda: self._end(what))
+        return [silence_of(row) for row in answer["silences"]]
+
+    def _add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
+        acknowledged: Sequence[Pair] = ()
+        now = clock.now()
+        silence = wanted(request, now, self.author)
+        if silence.is_until_resolved:
+            from fleet_health.service.memory import SavedState, saved_state  # noqa: PLC0415 - it takes long to import
+
+            saved = (saved_state(self.file.path.parent) or SavedState()).incidents
+            silence, acknowledged = acknowledging(silence, saved.open, saved.at)
+        elif not request["all"] and (
+            problem := breadth_problem(silence.hosts, silence.ends_at - silence.starts_at, ())
+        ):
+            raise RequestError(f"{printable(problem)}; {BREADTH_ADVICE}")
+        self.file.add(silence, now)
+        return silence, acknowledged
+
+    def _end(self, what: str) -> list[Silence]:
+        if not (ended := self.file.end(what, clock.now(), self.author)):
+            raise RequestError(none_named(what))
+        return ended
+
+    def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
+        """Write the file where no service answers; for who may not, that there is none is the problem."""
         try:
             become_owner_of(self.file.path.parent)
-            self.file.add(silence, now)
-        except TooManySilences as error:
-            raise RefusedError(str(error)) from error
-        except SinkUnavailable as error:
-            return self._ask(error, target("silences"), "POST", request)
-        return silence
-
-    def end(self, name: str, now: Instant) -> Silence | None:
-        """End one; None if there is none."""
-        try:
-            become_owner_of(self.file.path.parent)
-            return self.file.end(name, now)
-        except SinkUnavailable as error:
-            return self._ask(error, target("silences", name), "DELETE")
-
-    def _refuse_wide(self, silence: Silence, request: Mapping[str, Any]) -> None:
-        """Refuse to keep most of the fleet quiet for long; which hosts there are, the service knows, if it runs."""
-        length_us = silence.ends_at - silence.starts_at
-        if problem := breadth_problem(silence.hosts, length_us, ()):
-            raise RefusedError(f"{printable(problem)}; {BREADTH_ADVICE}")
-        if length_us > WIDE_LONGEST_US and not is_plain(silence.hosts):
-            with suppress(NoAnswerError):
-                ask(self.control_path, target("silences"), "POST", {**request, "is_trial": True})
-
-    def _ask(self, error: SinkUnavailable, target: str, method: str, body: Mapping[str, Any] | None = None) -> Silence:
-        if not isinstance(error.__cause__, PermissionError):
-            raise error
-        return silence_of(ask(self.control_path, target, method, body)["silence"])
+            return write()
+        except SinkUnavailable as unavailable:
+            if isinstance(unavailable.__cause__, PermissionError):
+                raise error from unavailable
+            raise
 
 
 def _add(silences: _Silences, options: argparse.Namespace) -> int:
-    _refuse_more(options, "id")
-    missing = [name for name, value in (("--for", options.length_us), ("--reason", options.reason)) if value is None]
+    _refuse_more(options, "id", "is_expired")
+    has_end = options.is_until_resolved or options.length_us is not None or options.ends_at is not None
+    missing = [
+        name
+        for name, is_given in (
+            ("--for, --until or --until-resolved", has_end),
+            ("--reason", options.reason is not None),
+        )
+        if not is_given
+    ]
     if missing:
         options.parser.error(f"a silence needs an end and a reason: {' and '.join(missing)} missing")
+    if options.length_us is not None and options.ends_at is not None:
+        options.parser.error("--for and --until cannot be used together: give one end")
+    if options.is_until_resolved and options.starts_at is not None:
+        options.parser.error("--until-resolved and --from cannot be used together: it covers what is open now")
+    if options.is_until_resolved and options.is_wide_meant:
+        options.parser.error("--until-resolved and --all cannot be used together: it covers only what is open now")
     if problem := glob_problem(options.what):
         options.parser.error(f"{printable(options.what)}: {problem}")
-    now = clock.now()
-    silence = Silence(
-        id=secrets.token_hex(3),
-        hosts=options.what,
-        symptom=options.symptom,
-        starts_at=now,
-        ends_at=now + options.length_us,
-        reason=options.reason,
-        author=_author(),
-    )
-    _say(_line(silences.add(silence, now, is_wide_meant=options.is_wide_meant), now))
+    request = {
+        "hosts": options.what,
+        "symptom": options.symptom,
+        "for_s": None if options.length_us is None else options.length_us / SECOND_US,
+        "starts_at_wall": None if options.starts_at is None else isoformat(options.starts_at),
+        "ends_at_wall": None if options.ends_at is None else isoformat(options.ends_at),
+        "is_until_resolved": options.is_until_resolved,
+        "reason": options.reason,
+        "all": options.is_wide_meant,
+    }
+    silence, acknowledged = silences.add(request)
+    _say(_line(silence, silence.starts_at if options.starts_at is None else clock.now()))
+    if silence.is_until_resolved:
+        named = ", ".join(f"{host} {symptom}" for host, symptom in acknowledged[:_NAMED])
+        more = f" and {len(acknowledged) - _NAMED} more" if len(acknowledged) > _NAMED else ""
+        _say(f"acknowledged: {named}{more}")
     return 0
 
 
 def _list(file: SilenceFile, options: argparse.Namespace) -> int:
-    _refuse_more(options, "id", "symptom", "length_us", "reason")
+    _refuse_more(options, "id", "symptom", "starts_at", "length_us", "ends_at", "reason", "is_until_resolved")
     now = clock.now()
     known, problems = admitted(file.load(), now)
     if problems:
         print(f"silences ignored by the service: {printable('; '.join(problems[:3]))}", file=sys.stderr)  # noqa: T201
-    silences = sorted((one for one in known if one.is_active(now)), key=lambda one: one.ends_at)
+    silences = [one for one in known if (one.ends_at <= now) == options.is_expired]
+    # The next to end first; of those that have ended, the latest.
+    silences.sort(key=lambda one: one.ends_at, reverse=options.is_expired)
     if options.json:
         document = {"version": VERSION, "silences": [one.row() for one in silences]}
         _say(msgspec.json.encode(document).decode())
@@ -200,20 +271,17 @@ def _list(file: SilenceFile, options: argparse.Namespace) -> int:
         for one in silences:
             _say(_line(one, now))
         if not silences:
-            _say("no silences")
+            _say(f"no silences have ended within the last {KEPT_DAYS} days" if options.is_expired else "no silences")
     return 0
 
 
-def _end(silences: _Silences, options: argparse.Namespace) -> int:
+def _expire(silences: _Silences, options: argparse.Namespace) -> int:
     if options.id is None:
-        options.parser.error("end needs the ID of a silence; `silence list` shows them")
-    _refuse_more(options, "symptom", "length_us", "reason")
+        options.parser.error(f"{options.what} needs the ID of a silence, or a host or glob; `silence list` shows them")
+    _refuse_more(options, "symptom", "starts_at", "length_us", "ends_at", "reason", "is_until_resolved", "is_expired")
     now = clock.now()
-    ended = silences.end(options.id, now)
-    if ended is None:
-        print(f"there is no silence {printable(options.id)}; `silence list` shows them", file=sys.stderr)  # noqa: T201
-        return _EXIT_USAGE
-    _say(f"ended {_line(ended, now)}")
+    for one in silences.end(options.id):
+        _say(f"ended {_line(one, now)}")
     return 0
 
 
@@ -228,20 +296,35 @@ def _advice(error: SinkUnavailable | NoAnswerError) -> str:
 
 def _line(silence: Silence, now: Instant) -> str:
     symptom = "" if silence.symptom is None else f" {silence.symptom}"
-    return (
-        f"{silence.id}: {silence.hosts}{symptom} until {isoformat(silence.ends_at)[:19]}Z"
-        f" ({describe(max(0, silence.ends_at - now))} more), by {silence.author}: {silence.reason}"
-    )
+    return f"{silence.id}: {silence.hosts}{symptom} {_span(silence, now)}, by {silence.author}: {silence.reason}"
+
+
+def _span(silence: Silence, now: Instant) -> str:
+    """Return when a silence holds, or held, and by what it ended."""
+    start, end = (f"{isoformat(at)[:19]}Z" for at in (silence.starts_at, silence.ends_at))
+    if silence.ends_at <= now or silence.ended_by:
+        how = (
+            "all resolved" if silence.is_resolved else f"ended by {silence.ended_by}" if silence.ended_by else "expired"
+        )
+        return f"from {start} until {end} ({how})"
+    until = f"until resolved, at most until {end}" if silence.is_until_resolved else f"until {end}"
+    if now < silence.starts_at:
+        return f"from {start} {until} (begins in {describe(silence.starts_at - now)})"
+    return f"{until} ({describe(silence.ends_at - now)} more)"
 
 
 def _author() -> str:
-    return (os.environ.get("SUDO_USER") or user_name(os.getuid()))[:NAME_LENGTH]
+    return author_of(os.getuid(), {"on_behalf_of": _sudo_user()})
+
+
+def _sudo_user() -> str | None:
+    """Return for whom sudo runs this command; None without sudo."""
+    return os.environ.get("SUDO_USER") or None
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:
     """End the command if it was given words that it has no use for: who gave them expects something of them."""
-    shown = {"id": "a second word", "symptom": "--symptom", "length_us": "--for", "reason": "--reason"}
-    given = [shown[name] for name in names if getattr(options, name) is not None]
+    given = [_WORDS[name] for name in names if getattr(options, name) not in {None, False}]
     if options.is_wide_meant and "length_us" in names:
         given.append("--all")
     if given:

@@ -27,6 +27,8 @@ from fleet_health.model.subject import EVERY_HOST
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from matplotlib.figure import SubFigure
+
     from fleet_health.cli.plot.rows import Point, Row
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
@@ -50,19 +52,29 @@ class _Shapes(NamedTuple):
         self.colors.append(color)
 
 
-def render(timeline: Timeline, file_format: str) -> bytes:
-    """Draw a timeline as `svg` or `png`."""
+def render(timelines: Sequence[Timeline], file_format: str) -> bytes:
+    """Draw timelines below each other as `svg` or `png`."""
     with mpl.rc_context():
         mpl.rcdefaults()  # the picture is the same whatever the caller's matplotlibrc says
         mpl.rcParams["svg.hashsalt"] = "fleet-health"  # the ids in an SVG are random otherwise
         mpl.rcParams["svg.fonttype"] = "none"  # text stays text: it can be searched and copied
         mpl.rcParams["text.parse_math"] = False  # a dollar is a dollar
         mpl.rcParams["hatch.linewidth"] = 0.5
-        figure = _Picture(timeline).draw()
+        figure = _figure([_Picture(timeline) for timeline in timelines])
         canvas = FigureCanvasSVG(figure) if file_format == "svg" else FigureCanvasAgg(figure)
         content = io.BytesIO()
         canvas.print_figure(content, format=file_format, dpi=style.DPI, metadata=_METADATA[file_format])
     return content.getvalue()
+
+
+def _figure(pictures: Sequence[_Picture]) -> Figure:
+    """Draw pictures below each other, each as it would be alone."""
+    heights = [picture.height for picture in pictures]
+    figure = Figure(figsize=(style.WIDTH, sum(heights)), facecolor="white")
+    parts = figure.subfigures(len(pictures), 1, height_ratios=heights, squeeze=False, hspace=0.0)
+    for picture, (part,) in zip(pictures, parts, strict=True):
+        picture.draw_into(part)
+    return figure
 
 
 class _Picture:
@@ -86,19 +98,17 @@ class _Picture:
         widest = max((_width_of(cut(name), self._name_size) for name in names), default=0.0)
         left = style.MARGIN + max(1.0, widest + style.BESIDE_NAME)
         self._width = style.WIDTH - left - style.RIGHT
-        self._height = style.HEAD + self._hosts_until * row_inches + style.FOOT
-        self._figure = Figure(figsize=(style.WIDTH, self._height), facecolor="white")
-        self._axes = self._figure.add_axes(
-            (
-                left / style.WIDTH,
-                style.FOOT / self._height,
-                self._width / style.WIDTH,
-                self._hosts_until * row_inches / self._height,
-            )
+        self.height = style.HEAD + self._hosts_until * row_inches + style.FOOT
+        self._place_of_axes = (
+            left / style.WIDTH,
+            style.FOOT / self.height,
+            self._width / style.WIDTH,
+            self._hosts_until * row_inches / self.height,
         )
 
-    def draw(self) -> Figure:
-        """Draw all of it."""
+    def draw_into(self, figure: SubFigure) -> None:
+        """Draw all of it into a part of a figure that is as high as this is."""
+        self._axes = figure.add_axes(self._place_of_axes)
         self._draw_axes()
         for number, (source, gaps) in enumerate(self._rows.gaps.items()):
             self._draw_gaps(number * self._band_row, source, gaps)
@@ -110,8 +120,7 @@ class _Picture:
         if not self._rows.hosts:
             middle = (self._since + self._until) / 2
             self._axes.text(middle, self._hosts_from + 0.5, "no host was seen", ha="center", va="center")
-        draw_head(self._figure, self._timeline, self._rows)
-        return self._figure
+        draw_head(figure, self.height, self._timeline, self._rows)
 
     def _draw_axes(self) -> None:
         axes = self._axes

@@ -9,21 +9,30 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from fleet_health.cli.plot import style
-from fleet_health.cli.plot.style import color_of, cut, gap_patch
+from fleet_health.cli.plot.style import color_of, cut, drawable, gap_patch
 from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import is_host
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
-    from matplotlib.figure import Figure
+    from matplotlib.figure import SubFigure
 
     from fleet_health.cli.plot.rows import Rows
     from fleet_health.replay.timeline import Timeline
 
+_LONGEST_NAME = 60
 
-def draw_head(figure: Figure, timeline: Timeline, rows: Rows) -> None:
-    """Write the title and both legends, a line each: of what the rows show, and of the incidents that there are."""
-    height = figure.get_figheight()
+
+def draw_head(figure: SubFigure, height: float, timeline: Timeline, rows: Rows) -> None:
+    """Write the title and both legends, a line each: of what the rows show, and of the incidents that there are.
+
+    Args:
+        figure: The figure, or the part of one.
+        height: Its height in inches.
+        timeline: The timeline.
+        rows: What the picture shows of it.
+
+    """
     from_left = style.MARGIN / style.WIDTH
     figure.text(
         from_left,
@@ -74,4 +83,7 @@ def _title(timeline: Timeline, rows: Rows) -> str:
     troubled = len({episode.host for episode in timeline.episodes if is_host(episode.host)})
     since, until = (isoformat(at)[:16].replace("T", " ") for at in (timeline.since, timeline.until))
     title = f"{since} to {until} UTC: {hosts}, {troubled} with incidents"
+    if timeline.name:
+        name = drawable(timeline.name)
+        title = f"{name if len(name) <= _LONGEST_NAME else f'…{name[1 - _LONGEST_NAME :]}'}: {title}"
     return f"{title}; shown are the {shown} in most trouble, {left_out} are left out" if left_out else title

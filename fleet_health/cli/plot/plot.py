@@ -17,6 +17,8 @@ from fleet_health.errors import FleetHealthError, printable
 from fleet_health.files.safe_files import SafeDirectory
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from fleet_health.replay.timeline import Timeline
 
 FORMATS = ("svg", "png")
@@ -56,8 +58,8 @@ def ensure_drawable(path: Path) -> None:
         raise _unwritable(path, error) from error
 
 
-def draw(timeline: Timeline, path: Path) -> None:
-    """Draw a timeline into a file, in the format of its suffix. The same timeline gives the same bytes.
+def draw(timelines: Sequence[Timeline], path: Path) -> None:
+    """Draw timelines below each other into a file, in the format of its suffix. The same ones give the same bytes.
 
     Raises:
         PlotError: As above. An old file is still there.
@@ -70,7 +72,7 @@ def draw(timeline: Timeline, path: Path) -> None:
     except ImportError as error:
         raise PlotError(printable(f"matplotlib is there, but cannot be loaded: {error}")) from error
 
-    _replace(path, render(timeline, _format_of(path)))
+    _replace(path, render(timelines, _format_of(path)))
 
 
 def _format_of(path: Path) -> str:

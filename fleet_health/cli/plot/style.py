@@ -72,10 +72,14 @@ NARROWEST = 0.0025
 """What is shorter is drawn as wide as this share of the whole, or it would not be seen."""
 
 
+def drawable(text: str) -> str:
+    """Make a text printable, with letters that the font has: others would be boxes."""
+    return printable(text).encode("latin-1", "backslashreplace").decode("latin-1")
+
+
 def cut(text: str, longest: int = LONGEST_NAME) -> str:
-    """Make a text printable, and cut it if it is long."""
-    # Other letters than these may be missing from the font, and would be boxes.
-    text = printable(text).encode("latin-1", "backslashreplace").decode("latin-1")
+    """Make a text drawable, and cut it if it is long."""
+    text = drawable(text)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

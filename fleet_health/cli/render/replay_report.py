@@ -32,6 +32,7 @@ class Report:
     """What a replay gave.
 
     Attributes:
+        configuration: The configuration: its file, or what there is instead of one.
         since: From when.
         until: To when.
         ticks: How many there were.
@@ -46,6 +47,7 @@ class Report:
 
     """
 
+    configuration: str
     since: Instant
     until: Instant
     ticks: int
@@ -67,8 +69,15 @@ class Report:
         return None if coverage.reaches(since) else min(coverage.begins_at or self.until, self.until)
 
 
-def as_lines(report: Report, old: Report | None) -> Iterator[str]:
-    """Return it in words: all that would have fired, or with another replay what is added, gone or changed."""
+def as_lines(report: Report, old: Report | None, *, is_listed: bool = False) -> Iterator[str]:
+    """Return it in words: all that would have fired, or with another replay what is added, gone or changed.
+
+    Args:
+        report: The replay.
+        old: The replay that it is compared with.
+        is_listed: Whether each incident is shown, also where there are many.
+
+    """
     yield (
         f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {plural(report.ticks, 'tick')},"
         f" {plural(len(report.episodes), 'incident')}, {plural(report.alerts, 'alert')}"
@@ -89,18 +98,33 @@ def as_lines(report: Report, old: Report | None) -> Iterator[str]:
     for source, rejections in report.rejections.items():
         yield from (f"{source}: {count} rejected: {why}" for why, count in sorted(rejections.by_reason.items()))
     if old is None:
-        yield from _table(report.episodes, report.until)
+        yield from _summed_up(report.episodes, report, is_listed=is_listed)
         return
     more = report.alerts - old.alerts
+    yield f"- {printable(old.configuration)}: {_counts(old)}"
+    yield f"+ {printable(report.configuration)}: {_counts(report)}"
     yield f"{more:+} {'alert' if abs(more) == 1 else 'alerts'}, as against {old.alerts}"
     differing = difference(old.episodes, report.episodes)
     for title, episodes in (("added", differing.added), ("gone", differing.gone)):
         yield ""
         yield f"{title}: {plural(len(episodes), 'incident')}"
-        yield from _table(episodes, report.until)
+        yield from _summed_up(episodes, report, is_listed=is_listed)
+    changed = differing.changed
     yield ""
-    yield f"changed: {plural(len(differing.changed), 'incident')}"
-    yield from _changes(differing.changed, report.until)
+    yield f"changed: {plural(len(changed), 'incident')}"
+    if is_listed or len(changed) <= _SHORT:
+        yield from _changes(changed, report.until)
+        return
+    for sign, episodes in (
+        ("-", tuple(one for change in changed for one in change.old)),
+        ("+", tuple(one for change in changed for one in change.new)),
+    ):
+        yield from (f"{sign} {line}" if line else "" for line in _summary(episodes, report))
+    yield _USE_LIST
+
+
+def _counts(report: Report) -> str:
+    return f"{plural(len(report.episodes), 'incident')}, {plural(report.alerts, 'alert')}"
 
 
 def as_json(report: Report, old: Report | None) -> str:
@@ -127,12 +151,26 @@ def as_json(report: Report, old: Report | None) -> str:
 
 def _document(report: Report) -> dict[str, Any]:
     return {
+        "configuration": report.configuration,
         "since_wall": isoformat(report.since),
         "until_wall": isoformat(report.until),
         "ticks": report.ticks,
         "findings": report.findings,
         "alerts": report.alerts,
         "incidents_by_symptom": dict(Counter(episode.symptom for episode in report.episodes)),
+        "summary": [
+            {
+                "host": one.host,
+                "symptom": one.symptom,
+                "incidents": one.incidents,
+                "alerts": one.alerts,
+                "lasted_s": one.total_us / SECOND_US,
+                "longest_s": one.longest_us / SECOND_US,
+                "share": one.share,
+                "not_notified": dict(one.reasons),
+            }
+            for one in _groups(report.episodes, report)
+        ],
         "incidents": _rows(report.episodes, report.until),
         "index_begins_wall": _latest_begin(report, "index"),
         "journal_begins_wall": _latest_begin(report, "journal"),
@@ -168,7 +206,94 @@ def _row(episode: Episode, until: Instant) -> dict[str, Any]:
         "lasted_s": (_end(episode, until) - episode.opened_at) / SECOND_US,
         "alerts": episode.alerts,
         "detail": episode.detail,
+        "reason": episode.reason,
+        "reason_detail": episode.reason_detail,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """The incidents of one host and symptom.
+
+    Attributes:
+        host: The host.
+        symptom: The symptom.
+        incidents: How many there are.
+        alerts: How many alerts they have.
+        total_us: How long they last together.
+        longest_us: How long the longest lasts.
+        share: For what share of the replay the symptom stood, from 0 to 1.
+        reasons: Why how many of them have no alert.
+
+    """
+
+    host: str
+    symptom: str
+    incidents: int
+    alerts: int
+    total_us: int
+    longest_us: int
+    share: float
+    reasons: Counter[str]
+
+    def cells(self) -> tuple[str, ...]:
+        """Return what stands in its line."""
+        silent = ", ".join(f"{count} {reason}" for reason, count in self.reasons.most_common())
+        lasted, longest = describe(self.total_us), describe(self.longest_us)
+        counts = str(self.incidents), str(self.alerts)
+        return (printable(self.host), self.symptom, *counts, lasted, longest, f"{self.share:.1%}", silent)
+
+
+_HEADINGS = ("HOST", "SYMPTOM", "INCIDENTS", "ALERTS", "TOTAL", "LONGEST", "OF TIME", "NOT NOTIFIED")
+_LEFT = {"HOST", "SYMPTOM", "NOT NOTIFIED"}
+_SHORT = 20
+_USE_LIST = "--list shows each incident"
+
+
+def _groups(episodes: Sequence[Episode], report: Report) -> list[_Group]:
+    """Sum incidents up by host and symptom; what lasted longest comes first."""
+    by_pair: dict[tuple[str, str], list[Episode]] = {}
+    for episode in episodes:
+        by_pair.setdefault((episode.host, episode.symptom), []).append(episode)
+    groups = []
+    for (host, symptom), ones in by_pair.items():
+        lasted = [_end(one, report.until) - one.opened_at for one in ones]
+        # Of a host that was lost before, an incident may have begun earlier.
+        within = sum(_end(one, report.until) - max(one.opened_at, report.since) for one in ones)
+        groups.append(
+            _Group(
+                *(host, symptom, len(ones), sum(one.alerts for one in ones), sum(lasted), max(lasted)),
+                share=within / max(1, report.until - report.since),
+                reasons=Counter(one.reason for one in ones if one.reason),
+            )
+        )
+    return sorted(groups, key=lambda one: (-one.total_us, one.host, one.symptom))
+
+
+def _summed_up(episodes: Sequence[Episode], report: Report, *, is_listed: bool) -> Iterator[str]:
+    """Show incidents by host and symptom, and each of them if that is wanted or they are few."""
+    yield from _summary(episodes, report)
+    if is_listed or len(episodes) <= _SHORT:
+        yield from _table(episodes, report.until)
+    else:
+        yield ""
+        yield _USE_LIST
+
+
+def _summary(episodes: Sequence[Episode], report: Report) -> Iterator[str]:
+    if not episodes:
+        return
+    rows = [_HEADINGS, *(one.cells() for one in _groups(episodes, report))]
+    if not any(row[-1] for row in rows[1:]):
+        rows = [row[:-1] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    yield ""
+    for row in rows:
+        cells = (
+            f"{cell:{width}}" if heading in _LEFT else f"{cell:>{width}}"
+            for cell, width, heading in zip(row, widths, _HEADINGS, strict=False)
+        )
+        yield "  ".join(cells).rstrip()
 
 
 def _table(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
@@ -197,8 +322,16 @@ def _columns(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
         still = "" if episode.ended_at is not None else " and on"
         yield (
             f"{isoformat(episode.opened_at)[:16]}Z  {printable(episode.host):{host_width}}"
-            f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {plural(episode.alerts, 'alert')}"
+            f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {_notified(episode)}"
         )
+
+
+def _notified(episode: Episode) -> str:
+    """Return how many alerts there are, or why there is none."""
+    if not episode.reason:
+        return plural(episode.alerts, "alert")
+    detail = f" ({printable(episode.reason_detail)})" if episode.reason_detail else ""
+    return f"not notified: {episode.reason}{detail}"
 
 
 def _end(episode: Episode, until: Instant) -> Instant:

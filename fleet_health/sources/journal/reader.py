@@ -137,6 +137,38 @@ class JournalReader:
         self.units.update(units)
         self._match_lines()
 
+    def values_of(self, field: str) -> set[str]:
+        """Look up every value that a field has in the whole journal."""
+        try:
+            return set(map(str, self._reader.query_unique(field)))
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def latest_entries(
+        self, fields: Iterable[str], since: Instant, limit: int, wanted: Iterable[str] = ()
+    ) -> list[tuple[bytes, dict[str, str]]]:
+        """Read the latest entries that have some fields, back to an instant, the latest first; leaves the place unset.
+
+        Returns:
+            Each entry's message, with what the wanted fields hold of those that it has.
+
+        """
+        found: list[tuple[bytes, dict[str, str]]] = []
+        try:
+            self._match(fields)
+            self._reader.seek_tail()
+            while len(found) < limit and self._reader._previous():  # noqa: SLF001
+                message, at = self._entry()
+                if at < since:
+                    break
+                if message is not None:
+                    found.append((message, {name: self._text(name) for name in wanted if self._has(name)}))
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            self._match_lines()
+        return found
+
     def find_instances(self, since: Instant) -> None:
         """Look up which units have lines from an instant on, and add the instances of globs that have or that run.
 

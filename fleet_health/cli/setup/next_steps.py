@@ -1,0 +1,93 @@
+"""What a new installation watches, and what to do next; the installer prints it at its end.
+
+`python -m fleet_health.cli.setup.next_steps CONFIG` goes by a configuration file, and writes to stdout.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fleet_health.cli.options import refuse
+from fleet_health.cli.setup.service_view import obstacle
+from fleet_health.cli.setup.units import units
+from fleet_health.config.loading import load
+from fleet_health.errors import ConfigError, printable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from fleet_health.cli.setup.units import Unit
+    from fleet_health.config.schema import ReceiverSettings
+
+_STEPS = (
+    ("fleet-health status", "the fleet now; systemctl status fleet-health shows the service"),
+    ("fleet-health follow", "alerts as they come"),
+    ("man fleet-health", "every command, with examples"),
+)
+_DOCUMENTS = "/usr/local/share/doc/fleet-health"
+
+
+def next_steps(receivers: Sequence[ReceiverSettings], config: Path) -> Iterator[str]:
+    """Write, in lines, what each receiver is watched by, whether that exists, and what to do next."""
+    is_whole = True
+    for receiver in receivers:
+        yield f"Receiver {receiver.name}:" if receiver.name else "It watches:"
+        for kind, name, state, is_good in _watched(receiver):
+            is_whole &= is_good
+            yield printable(f"  {kind:<6} {name}  {state}")
+    yield ""
+    yield "What to do next:"
+    if not is_whole:
+        yield from _aligned(
+            ("fleet-health setup", f"look for your receiver, and write {config}"),
+            ("fleet-health reload", "apply it"),
+        )
+    yield from _aligned(*_STEPS)
+    yield f"Mail, webhooks and chat: {_DOCUMENTS}/alerts.md, “Forward alerts”"
+
+
+def _watched(receiver: ReceiverSettings) -> Iterator[tuple[str, str, str, bool]]:
+    journal = receiver.journal
+    known = units(journal.units) if journal.units else []
+    for name in journal.units:
+        yield "unit", name, *_state_of(name, known)
+    for fields in journal.match:
+        yield "lines", " ".join(fields), "", True
+    path = receiver.index.path
+    reason = obstacle(path)
+    yield "index", str(path), reason or "exists, and can be read", not reason
+
+
+def _state_of(name: str, known: Sequence[Unit] | None) -> tuple[str, bool]:
+    """Return a unit's state in a clause, and whether there is such a unit."""
+    if known is None:
+        return "systemd cannot be asked here", True
+    if "*" in name or "?" in name or "[" in name:
+        return f"stands for {len(known)} units that are loaded now", True
+    unit = next((unit for unit in known if unit.name == name), None)
+    if unit is None or not unit.is_known:
+        return "systemd knows no such unit", False
+    return unit.state, True
+
+
+def _aligned(*rows: tuple[str, str]) -> Iterator[str]:
+    for command, purpose in rows:
+        yield f"  {command:<22} {purpose}"
+
+
+def main(path: Path) -> int:
+    """Print it; return the exit status."""
+    try:
+        receivers = load(path).receivers
+    except ConfigError as error:
+        return refuse(error)
+    print("\n".join(next_steps(receivers, path)))  # noqa: T201 - stdout is what this is for
+    return 0
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:  # noqa: PLR2004 - the name of the program, and one more
+        sys.exit(f"usage: {Path(sys.executable).name} -m fleet_health.cli.setup.next_steps CONFIG")
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,124 @@
+"""Who logs in a journal: each system unit, each unit of a user, and each container, with their latest lines.
+
+It names them as a configuration does, so that what is found can be watched. It does not know what a receiver is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from fleet_health.sources.journal.reader import JournalReader
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.config.schema import JournalSettings
+    from fleet_health.model.instant import Instant
+
+_UNIT, _USER_UNIT, _CONTAINER, _UID, _PID = "_SYSTEMD_UNIT", "_SYSTEMD_USER_UNIT", "CONTAINER_NAME", "_UID", "_PID"
+_OWN = "fleet-health.service"
+# Which of these writes the lines of all containers; those of Podman are written by a process of each.
+_CONTAINER_MANAGERS = frozenset(("docker.service", "containerd.service"))
+_WRITERS = 100
+_MANAGERS = frozenset(("init.scope", _OWN))
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who writes lines, in the words of a configuration.
+
+    Attributes:
+        unit: The system unit; empty if `match` alone tells.
+        match: The fields that its entries have, beside the unit.
+        lines: Its latest lines, the latest first.
+        pids: Of the processes that wrote them, the latest first.
+        namespace: The journal namespace; empty for the default one.
+
+    """
+
+    unit: str
+    match: tuple[str, ...]
+    lines: tuple[str, ...]
+    pids: tuple[int, ...]
+    namespace: str = ""
+
+    @property
+    def name(self) -> str:
+        """What a person calls it."""
+        values = dict(field.split("=", 1) for field in self.match)
+        container, user_unit = values.get(_CONTAINER), values.get(_USER_UNIT)
+        if container:
+            return f"container {container}"
+        return f"{user_unit} of user {values.get(_UID)}" if user_unit else self.unit
+
+
+def survey(settings: JournalSettings, since: Instant, limit: int) -> Iterator[Origin]:
+    """Read the latest lines of everybody who logs in a journal; of a namespace, only those who log there.
+
+    Args:
+        settings: Which journal; its units and fields are not heeded.
+        since: How far back.
+        limit: How many lines of each at most.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    reader = JournalReader(replace(settings, units=(), match=()))
+    look = _Look(reader, settings.namespace or "", since, limit)
+    try:
+        for unit in sorted(reader.values_of(_UNIT)):
+            if unit in _MANAGERS | _CONTAINER_MANAGERS or unit.endswith(".scope") or unit.startswith("user@"):
+                continue
+            yield from look.at(unit, ())
+        for name in sorted(reader.values_of(_USER_UNIT)):
+            if not name.endswith(".scope") and name not in _MANAGERS:
+                for uid in look.users(f"{_USER_UNIT}={name}"):
+                    yield from look.at("", (f"{_USER_UNIT}={name}", f"{_UID}={uid}"))
+        for name in sorted(reader.values_of(_CONTAINER)):
+            field = f"{_CONTAINER}={name}"
+            for unit, uid in look.writers(field):
+                if unit in _CONTAINER_MANAGERS:
+                    yield from look.at(unit, (field,))
+                elif not unit or unit.endswith(".scope") or unit.startswith("user@"):
+                    yield from look.at("", (field, f"{_UID}={uid}"))
+                # Else a unit of its own writes its lines, and was found as such.
+    finally:
+        reader.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One look at a journal, back to an instant."""
+
+    reader: JournalReader
+    namespace: str
+    since: Instant
+    limit: int
+
+    def at(self, unit: str, match: tuple[str, ...]) -> Iterator[Origin]:
+        """Return who has lines with these fields."""
+        fields = (*([f"{_UNIT}={unit}"] if unit else []), *match)
+        entries = self._entries(fields, self.limit, (_PID,))
+        lines = tuple(
+            line for message, _ in entries for line in reversed(message.decode("utf-8", "surrogateescape").split("\n"))
+        )
+        pids = dict.fromkeys(int(seen[_PID]) for _, seen in entries if seen.get(_PID, "").isdecimal())
+        if lines:
+            yield Origin(unit, match, lines, tuple(pids), self.namespace)
+
+    def users(self, field: str) -> list[str]:
+        """Return the users who have written entries with a field lately."""
+        entries = self._entries((field,), _WRITERS, (_UID,))
+        return sorted({seen[_UID] for _, seen in entries if _UID in seen})
+
+    def writers(self, field: str) -> list[tuple[str, str]]:
+        """Return the unit and the user that wrote the latest entry with a field; nothing if there is none."""
+        return [(seen.get(_UNIT, ""), seen.get(_UID, "0")) for _, seen in self._entries((field,), 1, (_UNIT, _UID))]
+
+    def _entries(
+        self, fields: tuple[str, ...], limit: int, wanted: tuple[str, ...]
+    ) -> list[tuple[bytes, dict[str, str]]]:
+        in_namespace = (f"_NAMESPACE={self.namespace}",) if self.namespace else ()
+        return self.reader.latest_entries((*fields, *in_namespace), self.since, limit, wanted)
