@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fleet_health.files.hang_watch import note_progress, touching
-from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
+from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share, Understanding
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.model.window import NEVER
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.model.observation import UnitState
     from fleet_health.parsing.index_row import IndexParser
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
@@ -151,6 +152,7 @@ def _read_index(
     dates: RowDates,
 ) -> IndexPast:
     parser, rejections, share, extent = index_parser(settings), RejectionCount(), Share(), Extent()
+    understanding = Understanding()
     with touching(settings.path):
         tail = index_tail(settings, parser, lambda: since, extent)
         is_end = False
@@ -162,6 +164,7 @@ def _read_index(
             rows, rejected, count = parse(parser, lines)
             extent.note(parser, lines)
             share = share.followed_by(share_of_block(parser, lines, rows, rejected, count))
+            _look_for_misses(understanding, parser, lines, rows, rejected)
             written_at = no_later_than_written(NEVER, settings.path)
             uploads, ahead = dates.date(rows, now, written_at=written_at, is_end=is_end)
             deliver([upload for upload in uploads if upload.at >= since])
@@ -169,7 +172,30 @@ def _read_index(
             note_progress()
         tail.close()
     begins_at = extent.begins_at if share.came_in or extent.reaches_back else NEVER
-    return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share), tail.unread)
+    return IndexPast(
+        rejections, Coverage("index", begins_at=begins_at, share=share, misses=tuple(understanding.misses)), tail.unread
+    )
+
+
+def _look_for_misses(
+    understanding: Understanding,
+    parser: IndexParser,
+    lines: bytes,
+    rows: list[Upload],
+    rejected: list[Rejection],
+) -> None:
+    """Note which rows of a block were understood; row by row only if some were not."""
+    if not rejected:
+        for row in rows[:1] + rows[-1:]:
+            understanding.note(row.at)
+        return
+    for line in lines.split(b"\n"):
+        if line.strip():
+            found = parser.parse(line)
+            if isinstance(found, Upload):
+                understanding.note(found.at)
+            else:
+                understanding.note_missed()
 
 
 def read_journal(
@@ -192,7 +218,7 @@ def read_journal(
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
-    share, missed_before = Share(), 0
+    share, missed_before, understanding = Share(), 0, Understanding()
 
     def hand_on() -> None:
         nonlocal share, missed_before
@@ -226,7 +252,9 @@ def read_journal(
                     if (gap := suppressed_gap(settings, message, last_of_each[reader], at)) is not None:
                         gaps.append(gap)
                 else:
+                    missed, count = parser.missed, len(observations)
                     parse_into(observations, rejected, message, at)
+                    understanding.take(at, is_missed=parser.missed > missed, is_understood=len(observations) > count)
                     if len(observations) >= _BATCH:
                         hand_on()
                 last_of_each[reader] = at
@@ -240,6 +268,7 @@ def read_journal(
         share=share,
         void_since=since if is_void else None,
         quiet_since=last_at,
+        misses=tuple(understanding.misses),
     )
     return JournalPast(rejections, coverage, last_at)
 
