@@ -196,6 +196,7 @@ def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
     """Return how an incident stands, and why it is notified at present or why not."""
     incident = decision.incident
     return {
+        "id": incident.id,
         "host": incident.host,
         "symptom": incident.symptom,
         **decision.row(),

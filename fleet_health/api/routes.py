@@ -7,6 +7,7 @@ import secrets
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from fleet_health.service.publication import Notification
 
     Headers: TypeAlias = Sequence[tuple[str, str]]
+
+DESCRIPTION = Path(__file__).with_name("openapi.json")
+"""The description of the API, as OpenAPI 3.1."""
 
 _DIGITS = 9
 _READS = ("GET", "HEAD")
@@ -69,6 +73,7 @@ class Api:
         hosts = frozenset(("host", "state", "limit"))
         self.routes = (
             Route("GET", "/healthz", self._health),
+            Route("GET", "/v1/openapi.json", self._description),
             Route("GET", "/v1/status", self._status, hosts),
             Route("GET", "/v1/hosts", self._hosts, hosts),
             Route("GET", "/v1/hosts/{host}", self._host),
@@ -120,6 +125,9 @@ class Api:
         document = self._answers.health()
         is_well = document["health"] == "ok"
         return Response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE, _encoded(document))
+
+    async def _description(self, _request: Request, _part: str) -> Response:
+        return Response(HTTPStatus.OK, await wrap(DESCRIPTION.read_bytes)())
 
     async def _status(self, request: Request, _part: str) -> Response:
         return await self._document(self._fleet(request))
@@ -178,6 +186,8 @@ class Api:
     async def _notifications(self, request: Request, _part: str) -> Response:
         """Answer with what was notified after a notification, and with what comes; to who names none, what comes."""
         publication, query = self._answers.publication, request.query
+        if not publication.is_restored:
+            raise RequestError("the service is starting; try again", 503, {"Retry-After": "1"})
         after = query.get("after", [request.headers.get("last-event-id")])[-1]
         try:
             position = publication.end if after is None else publication.position_after(after)

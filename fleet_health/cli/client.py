@@ -33,7 +33,7 @@ EXIT_NOT_RUNNING = 4
 
 _PATIENCE = 15.0
 _CHUNK = 1 << 20
-_ERRORS = 400
+_ERRORS, _NOT_NOW = 400, 503
 # The service sends something at least every 15 s where it has no end.
 _LONGEST_QUIET = 60.0
 _LOOK_EVERY = 0.5
@@ -90,9 +90,12 @@ def _document_of(answer: bytes, path: Path) -> dict[str, Any]:
     document = _decoded(content)
     if document is None:
         raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
-    if int(found[1]) >= _ERRORS:
-        raise RefusedError(str(document.get("detail", document.get("title", ""))))
-    return document
+    if int(found[1]) < _ERRORS:
+        return document
+    detail = str(document.get("detail", document.get("title", "")))
+    if int(found[1]) == _NOT_NOW:
+        raise NoAnswerError(f"{path}: {detail}")
+    raise RefusedError(detail)
 
 
 def send(connection: socket.socket, target: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> None:

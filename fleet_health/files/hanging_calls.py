@@ -7,10 +7,12 @@ while its call has not returned, no other is begun. And nobody waits for it when
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 from weakref import WeakValueDictionary
 
 from fleet_health.errors import PathHangs
@@ -22,31 +24,64 @@ if TYPE_CHECKING:
 LIMIT_S = 10.0
 """How long a call is waited for, in seconds: a disk that has to spin up, or a worn SD card, takes some of them."""
 
+# A source is looked at every few seconds: to make a thread each time would be half of what a look costs.
+IDLE_S = 30.0
+
 P = ParamSpec("P")
 T = TypeVar("T")
+_Calls: TypeAlias = "SimpleQueue[Callable[[], Callable[[], None]]]"
+"""The calls for one thread: each returns how to deliver what came of it."""
 
 
-class _DaemonThreads(Executor):
-    """Runs each call in a thread of its own. The threads of the standard library's executors are joined at exit."""
+class DaemonThreads(Executor):
+    """Runs each call in a thread of its own, as long as the call lasts: one that is idle, or a new one.
+
+    The threads of the standard library's executors are joined at exit. And they are limited in number, so that a few
+    calls that hang would stop all others.
+    """
+
+    def __init__(self) -> None:
+        self._idle: list[_Calls] = []  # how to reach each thread that has nothing to do
+        os.register_at_fork(after_in_child=self._idle.clear)
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Begin a call; its thread is idle again before the result is there."""
         future: Future[T] = Future()
 
-        def run() -> None:
+        def run() -> Callable[[], None]:
             try:
-                future.set_result(fn(*args, **kwargs))
+                return partial(future.set_result, fn(*args, **kwargs))
             except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
-                future.set_exception(error)
+                return partial(future.set_exception, error)
 
-        threading.Thread(target=run, daemon=True).start()
+        try:
+            self._idle.pop().put(run)
+        except IndexError:
+            calls: _Calls = SimpleQueue()
+            calls.put(run)
+            threading.Thread(target=self._work, args=(calls,), daemon=True).start()
         return future
 
+    def _work(self, calls: _Calls) -> None:
+        while True:
+            try:
+                deliver = calls.get(timeout=IDLE_S)()
+            except Empty:
+                try:
+                    self._idle.remove(calls)
+                except ValueError:
+                    continue  # a call for this thread is on its way
+                return
+            self._idle.append(calls)
+            deliver()
+            del deliver  # else what was returned is kept until the next call
 
-DAEMON_THREADS = _DaemonThreads()
+
+DAEMON_THREADS = DaemonThreads()
 """The executor for what may hang: no exit waits for its threads."""
 
 
-class _Calls:
+class _CallsOfPath:
     """The calls for one path, one at a time."""
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +114,7 @@ class _Calls:
             running.exception()  # if nobody waited so long, nobody misses it: the next call meets it again
 
 
-_by_path: WeakValueDictionary[Path, _Calls] = WeakValueDictionary()  # kept by their calls
+_by_path: WeakValueDictionary[Path, _CallsOfPath] = WeakValueDictionary()  # kept by their calls
 
 
 async def call_at(path: Path, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
@@ -90,4 +125,4 @@ async def call_at(path: Path, function: Callable[P, T], *args: P.args, **named: 
             on by itself, and until it has returned, no other is begun.
 
     """
-    return await _by_path.setdefault(path, _Calls(path)).call(function, *args, **named)
+    return await _by_path.setdefault(path, _CallsOfPath(path)).call(function, *args, **named)

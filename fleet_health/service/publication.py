@@ -64,6 +64,8 @@ class Publication:
         """How many evaluations were published since the start."""
         self.notices: list[Notice] = []
         """The notices of late, also those that are not delivered yet: they are saved with the state."""
+        self.is_restored = False
+        """Whether what was notified before the start is known: until then no position means anything."""
         self.is_closed = False
         """Whether nothing more comes, because the service stops."""
         self._kept: deque[Notification] = deque()
@@ -74,7 +76,7 @@ class Publication:
 
     def restore(self, alerts: Iterable[Alert | Notice], notices: Sequence[Notice]) -> None:
         """Go on from what was recorded before the start: in the alert log, and in the state."""
-        self.notices = list(notices)
+        self.notices, self.is_restored = list(notices), True
         entries = {id_of(entry): entry for entry in [*alerts, *notices]}
         self._add(sorted(entries.values(), key=lambda entry: (entry.detected_at, isinstance(entry, Notice))))
 

@@ -85,7 +85,6 @@ def test_nothing_is_missed_and_nothing_comes_twice(
     with follow("--json") as follower:
         eventually(lambda: "; waiting for it" in follower.stderr, "the follower")
         with start_service(site) as service:
-            service.until_evaluated_anew()
             service.until(lambda: "following again" in follower.stderr, "the follower")
             site.upload("one")
             service.until(lambda: follower.kinds("one") == ["resolution"], "the first resolution")

@@ -18,10 +18,13 @@ import subprocess
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from unittest.mock import patch
 
 from systemd import journal
 
 from fleet_health.config.loading import load
+from fleet_health.files import hanging_calls
+from fleet_health.files.hanging_calls import DaemonThreads
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -231,6 +234,8 @@ def mount_namespace(scratch: Path) -> Iterator[None]:
         stack.callback(os.close, root)
         _call(_libc.unshare, _CLONE_NEWNS)
         stack.callback(_return_to, home, root, Path.cwd())
+        # A thread stays in the namespace in which it was started.
+        stack.enter_context(patch.object(hanging_calls, "DAEMON_THREADS", DaemonThreads()))
         for arguments in (
             ("--make-rprivate", "/"),
             ("-t", "tmpfs", "-o", "mode=755", "tmpfs", "/run"),

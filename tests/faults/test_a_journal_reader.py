@@ -29,6 +29,7 @@ from fleet_health.model.fleet import Fleet
 from fleet_health.service import clock
 from fleet_health.service.clock import StepWatch
 from fleet_health.service.intake import Intake
+from fleet_health.service.publication import Publication
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.status import status_line
 from fleet_health.sources import follower as following_module
@@ -579,6 +580,7 @@ class _Alerts:
 
     def __init__(self) -> None:
         self.alerts: list[Alert] = []
+        self.publication = Publication()
 
     def deliver(self, alerts: Sequence[Alert], *_: Any, **__: Any) -> None:
         """Take alerts."""

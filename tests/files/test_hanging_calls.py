@@ -11,7 +11,8 @@ import pytest
 
 from fleet_health.errors import PathHangs, SinkUnavailable, SourceUnavailable
 from fleet_health.files import hanging_calls
-from fleet_health.files.hanging_calls import call_at
+from fleet_health.files.hanging_calls import DaemonThreads, call_at
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,6 +40,7 @@ class Disk:
 def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Disk]:
     """Have a disk that hangs, and no patience with it."""
     monkeypatch.setattr(hanging_calls, "LIMIT_S", 0.05)
+    monkeypatch.setattr(hanging_calls, "DAEMON_THREADS", DaemonThreads())
     one = Disk(tmp_path)
     yield one
     one.is_back.set()
@@ -137,3 +139,28 @@ async def test_nobody_waits_for_its_thread_at_exit(disk: Disk) -> None:
     (thread,) = set(threading.enumerate()) - before
 
     assert thread.daemon
+
+
+def test_a_thread_is_used_again_when_its_call_has_returned() -> None:
+    """Meanwhile the next call has another one: a call that hangs stops no other."""
+    threads, is_back = DaemonThreads(), threading.Event()
+    hanging = threads.submit(is_back.wait)
+    used = {threads.submit(threading.current_thread).result(PATIENCE_S) for _ in range(10)}
+    with pytest.raises(ZeroDivisionError):
+        threads.submit(divmod, 1, 0).result(PATIENCE_S)
+    used.add(threads.submit(threading.current_thread).result(PATIENCE_S))
+    is_back.set()
+    hanging.result(PATIENCE_S)
+
+    assert len(used) == 1
+
+
+def test_a_thread_that_is_not_needed_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the next call has another one."""
+    monkeypatch.setattr(hanging_calls, "IDLE_S", 0.001)
+    threads = DaemonThreads()
+    ended = threads.submit(threading.current_thread).result(PATIENCE_S)
+    ended.join(PATIENCE_S)
+
+    assert not ended.is_alive()
+    assert threads.submit(threading.current_thread).result(PATIENCE_S) is not ended

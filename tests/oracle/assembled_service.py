@@ -66,7 +66,7 @@ class AssembledService:
         self._is_alive = False
         self._patch = patch.multiple(
             "fleet_health.sources.journal.source",
-            JournalReader=lambda *_: _ListReader(entries),
+            JournalReader=lambda *_, **__: _ListReader(entries),
             MachineFiles=_OneMachine,
         )
         self._patch.start()

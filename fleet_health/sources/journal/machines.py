@@ -46,6 +46,9 @@ Files: TypeAlias = tuple[File, ...] | None
 
 _Entries: TypeAlias = "Iterable[tuple[bytes | None, Instant]]"
 
+WATCHED = 16
+"""So many machines' readers have a descriptor. A user has but 128 of them, and one hears of all of a directory."""
+
 # Not the file is at fault then, and leaving it out would leave it unread without a word.
 _OUR_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
@@ -147,7 +150,10 @@ def opened(settings: JournalSettings) -> Iterator[OpenJournal]:
     with ExitStack() as stack:
         machine_files = MachineFiles(settings)
         files_of_each = machine_files.look()
-        readers = [stack.enter_context(closing(JournalReader(settings, files))) for files in files_of_each.values()]
+        readers = [
+            stack.enter_context(closing(JournalReader(settings, files, is_watching=number < WATCHED)))
+            for number, files in enumerate(files_of_each.values())
+        ]
         yield OpenJournal(readers, left_out_gaps(machine_files, readers))
 
 

@@ -91,11 +91,12 @@ class JournalReader:
     Args:
         settings: Which journal, and which units.
         files: The only files to read, as long as they are there; None for all of the journal, also what is added.
+        is_watching: Whether to have a descriptor. Who reads certain files can do without.
 
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
         active: Those of several units of which `find_instances` found lines.
-        fd: Readable when the journal's files have changed; None if there was no inotify instance left for it.
+        fd: Readable when the journal's files have changed; None if there is no inotify instance for it.
         unread: Why the entry read last gave no message.
         rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
         left_out: The files, of those that are not written to any more, that libsystemd does not read.
@@ -105,7 +106,9 @@ class JournalReader:
 
     """
 
-    def __init__(self, settings: JournalSettings, files: Sequence[File] | None = None) -> None:
+    def __init__(
+        self, settings: JournalSettings, files: Sequence[File] | None = None, *, is_watching: bool = True
+    ) -> None:
         self._settings = settings
         self._files = files
         if files is None:
@@ -116,7 +119,7 @@ class JournalReader:
         except OSError as error:
             raise _unavailable(error) from error
         try:
-            self.fd = self._descriptor()
+            self.fd = self._descriptor(is_watching=is_watching)
         except OSError as error:
             self.close()  # a traceback would keep it, and its files, open
             raise _unavailable(error) from error
@@ -218,13 +221,14 @@ class JournalReader:
                 self._reader.add_disjunction()
             self._reader.add_match(*fields)
 
-    def _descriptor(self) -> int | None:
-        try:
-            descriptor: int | None = self._reader.fileno()
-        except OSError as error:
-            if error.errno != errno.EMFILE:
-                raise
-            descriptor = None
+    def _descriptor(self, *, is_watching: bool) -> int | None:
+        descriptor: int | None = None
+        if is_watching:
+            try:
+                descriptor = self._reader.fileno()
+            except OSError as error:
+                if error.errno != errno.EMFILE:
+                    raise
         # A journal file for which there was no descriptor libsystemd has left out without a word. Those with which it
         # went through the directories are free again, so one that is free now does not tell: there must be some.
         spare: list[int] = []
@@ -246,10 +250,12 @@ class JournalReader:
     def is_outdated(self) -> bool:
         """Return whether there can be journal files that this reader will never hear of, or cannot read."""
         try:
-            if self.fd is None or self._places != self._identities() or unreadable_files(self._settings):
+            if self._places != self._identities() or unreadable_files(self._settings):
                 return True
             if self._files is not None:
                 return False  # of others, whoever has opened this reader must hear
+            if self.fd is None:
+                return True
             changed_at = places_changed_at(self._settings)
             if changed_at == self._listed_at:
                 return False

@@ -27,7 +27,7 @@ from fleet_health.model.subject import named
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.journal.lines import log_parser, lost_behind_broken, share_of
-from fleet_health.sources.journal.machines import Files, MachineFiles, in_time, left_out_gaps, oldest_of
+from fleet_health.sources.journal.machines import WATCHED, Files, MachineFiles, in_time, left_out_gaps, oldest_of
 from fleet_health.sources.journal.matches import instances
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
@@ -307,7 +307,8 @@ class JournalFollower(Follower):
             self._note_extent(now)
         self._read_unit_messages(opened)
         self._seek(self._open_parts())
-        is_polling = any(reader.fd is None for _, reader in self._open_parts())
+        readers = [reader for _, reader in self._open_parts()]
+        is_polling = bool(readers) and all(reader.fd is None for reader in readers)
         if is_polling and not self._is_polling_said:
             _log.warning("inotify instances used up (fs.inotify.max_user_instances), polling the journal")
         self._is_polling_said = is_polling
@@ -330,7 +331,8 @@ class JournalFollower(Follower):
             part = self._parts.setdefault(machine, _Part(seen_until=seen_until))
             if part.reader is None:
                 # Ours from the first: if anything fails from here on, `_let_go` closes it.
-                part.files, part.reader = files, JournalReader(self._settings, files)
+                is_watching = sum(reader.fd is not None for _, reader in self._open_parts()) < WATCHED
+                part.files, part.reader = files, JournalReader(self._settings, files, is_watching=is_watching)
                 if part.cursor is None:
                     part.since = since
                 opened.append((part, part.reader))

@@ -1,0 +1,169 @@
+"""What the verdicts of a replay are worth, held against the truth of a simulated world."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+from statistics import median
+from typing import TYPE_CHECKING
+
+from tests.simulation.rhythms import HOUR, MINUTE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.replay.timeline import Episode
+    from tests.simulation.causes import Cause
+    from tests.simulation.world import World
+
+TICK = 5 * MINUTE
+# How long after the end of a cause an incident may still open because of it: windows reach back half an hour, and what
+# a host could not upload it must have had the time to upload.
+_TAIL = 70 * MINUTE
+
+
+class Worth(StrEnum):
+    """What an incident is worth to who is notified of it."""
+
+    RIGHT = "right"
+    COLLATERAL = "collateral"
+    MISATTRIBUTED = "misattributed"
+    FALSE = "false"
+
+
+@dataclass(slots=True)
+class Caught:
+    """What became of a cause.
+
+    Attributes:
+        cause: The cause.
+        named_at: When the first incident that names it opened; None if none did.
+        is_noticed: Whether at least something that follows from it was an incident.
+        believed_well_us: For how long of it nothing of that stood.
+        false_ends: How many incidents that name it ended while it lasted.
+
+    """
+
+    cause: Cause
+    named_at: int | None = None
+    is_noticed: bool = False
+    believed_well_us: int = 0
+    false_ends: int = 0
+
+    @property
+    def delay_ticks(self) -> float | None:
+        """After how many ticks it was named."""
+        return None if self.named_at is None else max(0.0, (self.named_at - self.cause.span.begin) / TICK)
+
+
+@dataclass(slots=True)
+class Score:
+    """What all verdicts on a world are worth.
+
+    Attributes:
+        worth: (worth, symptom, kind of the host's rhythm) -> how many incidents.
+        caught: What became of each cause.
+        ends: How many incidents that were notified ended.
+        wrong: The incidents that are false or misattributed.
+
+    """
+
+    worth: Counter[tuple[Worth, str, str]] = field(default_factory=Counter)
+    caught: list[Caught] = field(default_factory=list)
+    ends: int = 0
+    wrong: list[tuple[Worth, Episode]] = field(default_factory=list)
+
+    def count(self, worth: Worth) -> int:
+        """Count the incidents of a worth."""
+        return sum(count for (one, _, _), count in self.worth.items() if one == worth)
+
+    @property
+    def precision(self) -> float:
+        """The share of incidents that are right."""
+        total = self.worth.total()
+        return self.count(Worth.RIGHT) / total if total else 1.0
+
+    @property
+    def cause_precision(self) -> float:
+        """The share of incidents with a cause, be it that they only follow from it."""
+        total = self.worth.total()
+        return (self.count(Worth.RIGHT) + self.count(Worth.COLLATERAL)) / total if total else 1.0
+
+    @property
+    def recall(self) -> float:
+        """The share of causes that an incident names."""
+        wanted = [one for one in self.caught if one.cause.is_to_be_found]
+        return sum(one.named_at is not None for one in wanted) / len(wanted) if wanted else 1.0
+
+    @property
+    def median_delay_ticks(self) -> float:
+        """The median of the ticks from the begin of a cause to the first incident that names it."""
+        delays = [one.delay_ticks for one in self.caught if one.delay_ticks is not None]
+        return median(delays) if delays else 0.0
+
+    @property
+    def false_ends(self) -> int:
+        """How many incidents that name a cause ended while it lasted."""
+        return sum(one.false_ends for one in self.caught)
+
+    @property
+    def believed_well(self) -> float:
+        """The share of the time of all causes in which nothing of them stood."""
+        total = sum(_length(one.cause) for one in self.caught)
+        return sum(one.believed_well_us for one in self.caught) / total if total else 0.0
+
+
+def score(world: World, episodes: Sequence[Episode]) -> Score:
+    """Hold the incidents of which somebody was notified against the truth."""
+    result = Score()
+    notified = [one for one in episodes if one.alerts]
+    for episode in notified:
+        worth = _worth(episode, world.causes)
+        result.worth[worth, episode.symptom, world.kind_of(episode.host)] += 1
+        result.ends += episode.ended_at is not None
+        if worth in {Worth.FALSE, Worth.MISATTRIBUTED}:
+            result.wrong.append((worth, episode))
+    result.caught = [_caught(cause, notified) for cause in world.causes]
+    return result
+
+
+def _worth(episode: Episode, causes: Iterable[Cause]) -> Worth:
+    at, pair = episode.opened_at, (episode.host, episode.symptom)
+    possible = [cause for cause in causes if cause.span.begin <= at <= cause.span.end + _TAIL]
+    if any(cause.names(*pair) for cause in possible):
+        return Worth.RIGHT
+    if any(cause.explains(*pair) for cause in possible):
+        return Worth.COLLATERAL
+    return Worth.MISATTRIBUTED if any(cause.touches(episode.host) for cause in possible) else Worth.FALSE
+
+
+def _caught(cause: Cause, episodes: Iterable[Episode]) -> Caught:
+    result, stood = Caught(cause), list[tuple[int, int]]()
+    for one in sorted(episodes, key=lambda one: one.opened_at):
+        if not cause.span.begin <= one.opened_at <= cause.span.end + _TAIL:
+            continue
+        is_named, pair = cause.names(one.host, one.symptom), (one.host, one.symptom)
+        if not is_named and not cause.explains(*pair):
+            continue
+        result.is_noticed = True
+        ended_at = cause.span.end if one.ended_at is None else one.ended_at
+        stood.append((one.opened_at, min(ended_at, cause.span.begin + _length(cause))))
+        if is_named:
+            result.named_at = one.opened_at if result.named_at is None else result.named_at
+            result.false_ends += ended_at < cause.span.end - TICK
+    result.believed_well_us = _length(cause) - _covered(stood)
+    return result
+
+
+def _covered(spans: Iterable[tuple[int, int]]) -> int:
+    covered, reached = 0, 0
+    for begin, end in sorted(spans):
+        covered += max(0, end - max(begin, reached))
+        reached = max(reached, end)
+    return covered
+
+
+def _length(cause: Cause) -> int:
+    # Who was taken out of the fleet stays away; that it is said once is enough, and soon.
+    return min(cause.span.end - cause.span.begin, 24 * HOUR)

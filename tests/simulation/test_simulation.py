@@ -1,0 +1,96 @@
+"""What the verdicts on a small simulated fleet are worth; `python tests/simulation/run.py` makes large ones."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.demo.journal import find_writer
+from fleet_health.replay.timeline import Episode
+from tests.simulation.causes import KINDS
+from tests.simulation.rhythms import DAY, HOUR, MINUTE
+from tests.simulation.run import RESULTS, page, simulate
+from tests.simulation.scoring import Worth, score
+from tests.simulation.world import MIXED, SCENARIOS, SMALL, STEADY, make_world
+
+if TYPE_CHECKING:
+    from tests.conftest import DoWithout
+
+DAYS = 7
+
+
+@pytest.fixture(autouse=True)
+def _writer(do_without: DoWithout) -> None:
+    if find_writer() is None:
+        do_without("systemd-journal-remote is not installed")
+
+
+def test_hosts_that_upload_often_are_never_alerted_without_a_cause() -> None:
+    """Every incident has its cause, each cause is noticed, and each of the receiver's is named within 7 ticks."""
+    world, result = simulate(1, SMALL, DAYS)
+
+    assert len(world.causes) == 5
+    assert result.wrong == []
+    assert result.count(Worth.RIGHT) >= 3
+    assert [one.cause.kind for one in result.caught if not one.is_noticed] == []
+    late = [one for one in result.caught if KINDS[one.cause.kind].scope == "receiver" and (one.delay_ticks or 99) > 7]
+    assert late == []
+
+
+def test_a_world_is_made_from_its_seed() -> None:
+    """The same seed gives the same world, another one another; what goes wrong with a host never overlaps."""
+    one, same, other = make_world(4, MIXED, 5), make_world(4, MIXED, 5), make_world(5, MIXED, 5)
+
+    assert one.attempts == same.attempts != other.attempts
+    for cause in one.causes:
+        others = [another for another in one.causes if another is not cause and another.hosts & cause.hosts]
+        assert all(
+            cause.span.end <= another.span.begin or another.span.end <= cause.span.begin
+            for another in others
+            if "retired" not in {cause.kind, another.kind}
+        )
+
+
+@pytest.mark.parametrize(
+    ("symptom", "host", "after_us", "worth"),
+    [
+        ("receiver-down", "*", HOUR, Worth.RIGHT),
+        ("silent", "steady-01", HOUR, Worth.COLLATERAL),
+        ("unstamped", "steady-01", HOUR, Worth.MISATTRIBUTED),
+        ("silent", "steady-01", -HOUR, Worth.FALSE),
+        ("silent", "steady-01", 20 * DAY, Worth.FALSE),
+    ],
+)
+def test_an_incident_is_worth_what_the_truth_makes_of_it(symptom: str, host: str, after_us: int, worth: Worth) -> None:
+    """While the receiver is stopped, that is right, a silent host follows from it, and anything else is a mistake."""
+    world = make_world(1, STEADY, 30)
+    (stopped,) = [cause for cause in world.causes if cause.kind == "receiver stopped"]
+    world = replace(world, causes=(stopped,))
+    at = stopped.span.begin + after_us
+
+    result = score(world, [Episode(host, symptom, at, at + 10 * MINUTE, 1, "")])
+
+    assert result.worth == {(worth, symptom, world.kind_of(host)): 1}
+    assert (result.precision, result.recall) == ((1.0, 1.0) if worth is Worth.RIGHT else (0.0, 0.0))
+
+
+def test_what_nobody_was_notified_of_does_not_count() -> None:
+    """An incident that is inhibited or that a window mutes disturbs nobody."""
+    world = make_world(1, STEADY, 30)
+
+    result = score(world, [Episode("steady-01", "silent", world.span.begin, None, 0, "")])
+
+    assert result.worth.total() == 0
+
+
+def test_the_page_of_results_is_of_these_scenarios() -> None:
+    """It names each scenario that is reported, and each of its kinds of hosts."""
+    text = RESULTS.read_text()
+    result = score(make_world(1, SMALL, 2), [])
+
+    assert "## steady" in text
+    assert "## mixed" in text
+    assert all(kind in text for kind in SCENARIOS["mixed"].hosts)
+    assert "None." in page(2, {"small": {1: result}})
