@@ -124,8 +124,8 @@ class Fleet:
         self.coverage: tuple[Coverage, ...] = ()
         self.lost: frozenset[str] = frozenset()
         """Hosts that have uploaded, perhaps longer ago than uploads are known."""
-        self.known_since: Instant = 0
-        """Since when uploads are known, for who has only read the index, and it begins then; else 0."""
+        self.known_since: Instant = -NEVER
+        """Since when uploads are known, for who has only read the index and it begins then; else `-NEVER`."""
         self.skips: tuple[Skip, ...] = ()
         """From when to when the clock was set ahead."""
         self.shutdowns: tuple[tuple[Instant, Instant], ...] = ()

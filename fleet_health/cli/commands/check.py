@@ -135,8 +135,8 @@ def run(options: argparse.Namespace) -> int:
             newest[INDEX] = max(newest[INDEX], newest_at)
         if saved is None or saved.at is None:
             # Nobody has watched: before the index begins, anybody may have uploaded.
-            begins_at = fleet.since_begin("index", 0)
-            fleet.known_since = begins_at if begins_at <= now else 0
+            begins_at = fleet.since_begin("index", -NEVER)
+            fleet.known_since = begins_at if begins_at <= now else -NEVER
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
