@@ -368,6 +368,7 @@ class Daemon:
 
     def _problems(self) -> list[str]:
         problems = [problem for problem in (self._reload_problem, self._evaluator.clock_state.problem) if problem]
+        problems += [f"{state.name}: {problem}" for state in self._intake.states for problem in state.problems]
         if self._delivery.problem:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")
         if self._delivery.state_problem:

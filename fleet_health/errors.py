@@ -77,6 +77,11 @@ class ConfigError(FleetHealthError):
 class SourceUnavailable(FleetHealthError):  # noqa: N818 - it names a state that passes, not a mistake
     """A source cannot be read now. It is tried again; `str()` says what is wrong and what would mend it."""
 
+    @property
+    def by_hand(self) -> str:
+        """What is wrong, and what the person who has run a command can do about it."""
+        return str(self)
+
 
 class SourceMissing(SourceUnavailable):
     """There is nothing to read: no such file, no journal yet."""
@@ -84,6 +89,20 @@ class SourceMissing(SourceUnavailable):
 
 class SourceRefused(SourceUnavailable):
     """There is something that may not be read, or is not what it should be. Somebody has to mend that."""
+
+
+class SourceForbidden(SourceRefused):
+    """There is something that this user may not read. `str()` says what the service's user lacks."""
+
+    def __init__(self, place: str, *, service: str, person: str) -> None:
+        """Take what may not be read, and what the user of the service must be given, or a person must do."""
+        super().__init__(f"{place}: permission denied; {service}")
+        self._by_hand = f"{place}: permission denied; {person}"
+
+    @property
+    def by_hand(self) -> str:
+        """What the person who has run a command can do about it."""
+        return self._by_hand
 
 
 class SourceFailing(SourceUnavailable):

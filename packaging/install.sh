@@ -296,7 +296,7 @@ try_release() { # before anything of the running one is touched
   say "trying it as the user fleet-health, with ${with/#"$release"*/the default configuration}"
   as_service "$program" --version || reject "it does not run"
   as_service "$release/bin/python" -I -c "$import_everything" || reject "parts of it cannot be loaded"
-  as_service "$program" config check --config "$with" || reject "it refuses $with"
+  as_service "$program" config check --file-only --config "$with" || reject "it refuses $with"
   # What it cannot try: the unit lets the service write less than its user may.
   as_service "$program" config show --config "$with" --json || reject "it does not show $with"
   if ! grep --quiet '"key": "alerts.path", "value": "/var/lib/fleet-health/' "$build/trial" &&

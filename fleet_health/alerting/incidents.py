@@ -555,14 +555,16 @@ class Incidents:
         for pair, incident in list(self.open.items()):
             if pair in self._found:
                 continue
-            if _is_moot(incident, evaluation):
+            exchanged_at = evaluation.unproved.get(pair)
+            is_unproved = exchanged_at is not None and incident.opened_at <= exchanged_at
+            if not is_unproved and _is_moot(incident, evaluation):
                 ends.append((self.open.pop(pair), Fact.DROPPED))
                 continue
             if (limits := evaluation.limits.get(pair)) is not None:
                 incident.note_missing(limits, is_continuous=not is_back)
             incident.note_heard(evaluation.heard.get(incident.host))
             is_proved = incident.is_outgrown or incident.is_ended_by(evaluation.signs.get(pair))
-            if pair in evaluation.over and is_proved:
+            if pair in evaluation.over and is_proved and not is_unproved:
                 if incident.recovered_since is None or is_back:  # time that nobody watched proves nothing
                     incident.recovered_since = now
                 incident.recovered_since = min(

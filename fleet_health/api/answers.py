@@ -15,7 +15,7 @@ from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.incident_list import incidents_document
 from fleet_health.api.overview import Knowledge, source_document, status_document
-from fleet_health.api.preview import preview_document, refused_document
+from fleet_health.api.preview import changed_sources, preview_document, refused_document
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.api.states import STATES, VERSION
@@ -29,6 +29,7 @@ from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
 from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
+from fleet_health.sources.inspection import inspected
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 CONFIGURATION = Path("configuration")
 """The path under which `call_at` counts the calls that read the configuration."""
+
+SOURCES = Path("sources of another configuration")
+"""The same for the calls that look at the sources that another configuration names."""
 
 _PUBLISHED_WITHIN = 15.0
 _GLOBS = 100
@@ -179,13 +183,23 @@ class Answers:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
         except PathHangs as error:
             return refused_document([str(error)], clock.now())
+        try:
+            source_problems = await call_at(SOURCES, _source_problems, self._settings(), settings)
+        except PathHangs as error:
+            source_problems = [f"the sources cannot be looked at: {error}"]
         await self._silencing.refresh(clock.now())
         async with self._intake.held() as fleet:
             now = clock.now()
             incidents = self._engine.incidents.frozen()
             suppressions = self._silencing.muter(now, settings.mute_windows)
             return await wrap(preview_document)(
-                self._settings(), settings, now, fleet=fleet, incidents=incidents, suppressions=suppressions
+                self._settings(),
+                settings,
+                now,
+                fleet=fleet,
+                incidents=incidents,
+                suppressions=suppressions,
+                source_problems=source_problems,
             )
 
     def reload(self, uid: int | None) -> dict[str, Any]:
@@ -254,6 +268,15 @@ class Answers:
             silences=self._silencing.silences or Silences(),
             history=self._evaluator.history.snapshot,
         )
+
+
+def _source_problems(old: Settings, new: Settings) -> list[str]:
+    """Return what is wrong with the sources that other settings name and these do not."""
+    found = []
+    for receiver in changed_sources(old, new):
+        of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
+        found += [of_receiver + problem for problem in inspected(receiver, clock.now()).of_service]
+    return found
 
 
 def _globs(wanted: Sequence[str]) -> HostGlobs:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.suppression import Suppressions
-    from fleet_health.config.schema import Settings
+    from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.detectors.spec import Finding
     from fleet_health.model.fleet import Fleet
@@ -28,7 +28,14 @@ _NOTHING = "nothing"
 
 
 def preview_document(
-    old: Settings, new: Settings, now: Instant, *, fleet: Fleet, incidents: Incidents, suppressions: Suppressions
+    old: Settings,
+    new: Settings,
+    now: Instant,
+    *,
+    fleet: Fleet,
+    incidents: Incidents,
+    suppressions: Suppressions,
+    source_problems: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Evaluate the fleet by both, and return the difference.
 
@@ -39,6 +46,7 @@ def preview_document(
         fleet: The fleet as it is known under the old ones; it stays as it is.
         incidents: The incidents, which nobody else changes.
         suppressions: What is suppressed at present, by the others.
+        source_problems: What is wrong with the sources that the others name.
 
     """
     found_old = _found(evaluate_at(fleet, old.detectors(), now, forgets=False), old)
@@ -64,6 +72,7 @@ def preview_document(
             for table in LISTS
             if old.document.get(table, []) != new.document.get(table, [])
         ],
+        "source_problems": list(source_problems),
         "unforeseen": list(_unforeseen(old, new)),
         "fires": [
             {**_row(found_new[pair]), "state": decided[pair].state, "reason": decided[pair].reason}
@@ -73,6 +82,12 @@ def preview_document(
     }
 
 
+def changed_sources(old: Settings, new: Settings) -> list[ReceiverSettings]:
+    """Return the receivers of which a source is not read by the old settings: these are to be looked at."""
+    known = {(one.index.identity, one.journal.identity) for one in old.receivers}
+    return [one for one in new.receivers if (one.index.identity, one.journal.identity) not in known]
+
+
 def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
     """Return the same document for a configuration that cannot be used, and so changes nothing."""
     return {
@@ -80,6 +95,7 @@ def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
         "at_wall": isoformat(now),
         "problems": list(problems),
         "changes": [],
+        "source_problems": [],
         "unforeseen": [],
         "fires": [],
         "resolves": [],

@@ -28,6 +28,10 @@ EXIT_CONFIG = 2
 """The exit status for a configuration that cannot be used; the unit file counts on it."""
 
 
+EXIT_BLIND = 3
+"""The exit status if the service sees too little, or would by a configuration."""
+
+
 def add_common_options(parser: argparse.ArgumentParser) -> None:
     """Add `--config` and `--log-level`."""
     from fleet_health.service.logging import LEVELS  # noqa: PLC0415 - slow to import, and few commands log
@@ -46,9 +50,14 @@ def add_config_option(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_config_file(parser: argparse.ArgumentParser) -> None:
+    """Let the configuration be given without `--config`, too."""
+    parser.add_argument("config_file", nargs="?", type=Path, metavar="FILE", help="the same as --config FILE")
+
+
 def config_path(options: argparse.Namespace) -> Path | None:
     """Return the configuration file to read; None for an empty one."""
-    chosen: Path | None = options.config
+    chosen: Path | None = options.config or getattr(options, "config_file", None)
     if chosen is None and DEFAULT_PATH.exists():
         return DEFAULT_PATH
     return chosen

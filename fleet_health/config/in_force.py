@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.config.receiver_patterns import UNIT_KEY, depending_defaults
 from fleet_health.config.schema import KEYS
+from fleet_health.config.site_texts import text_defaults
 from fleet_health.detectors.limits import Override
 from fleet_health.model.host_globs import HostGlobs
 
@@ -48,7 +49,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
     The document must be a valid configuration.
     """
     given = dict(_flat(document))
-    depending = depending_defaults(given)
+    depending: dict[str, str | None] = {**depending_defaults(given), **text_defaults(_receivers(document, given))}
     settings = {}
     for key, entry in KEYS.items():
         if key in given:
@@ -58,6 +59,12 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
         elif key in depending:
             settings[key] = Setting(None, OFF_UNIT if key == UNIT_KEY else OFF)
     return settings if host is None else settings | _overridden(document, host)
+
+
+def _receivers(document: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what is configured of the journal of each receiver, as it is read."""
+    each = [{**given, **dict(_flat(entry))} for entry in document.get("receivers", ())] or [dict(given)]
+    return [{key: KEYS[key].read(raw) for key, raw in one.items() if key.startswith("journal.")} for one in each]
 
 
 def written(table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -23,6 +23,7 @@ from fleet_health.config.schema import (
     ReceiverSettings,
     Settings,
 )
+from fleet_health.config.site_texts import text_defaults
 from fleet_health.detectors import never_seen, receiver_down, silent
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.registry import DETECTORS
@@ -80,7 +81,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
         ]
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     found["quiet"] = _read_quiet(raw_quiet, problems)
-    found = _with_defaults(found)
+    found = _with_defaults(found, [_journal_keys(receiver.journal) for receiver in receivers] or [found])
     settings = _assemble(found, overrides, document, path, receivers)
     problems += list(_contradictions(settings, problems))
     if problems:
@@ -88,9 +89,19 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     return settings
 
 
-def _with_defaults(found: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the values with the defaults of the keys that are not set."""
-    defaults = {key: entry.default for key, entry in KEYS.items()}
+def _journal_keys(journal: JournalSettings) -> dict[str, Any]:
+    """Return by their keys what tells which entries are a receiver's."""
+    return {
+        "journal.unit": journal.units,
+        "journal.match": journal.match,
+        "journal.directory": journal.directory,
+        "journal.namespace": journal.namespace,
+    }
+
+
+def _with_defaults(found: Mapping[str, Any], receivers: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """Return the values with the defaults of the keys that are not set, which depend on what is of each receiver."""
+    defaults = {key: entry.default for key, entry in KEYS.items()} | text_defaults(receivers)
     defaults |= depending_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
     missing = {key: default for key, default in defaults.items() if key not in found}
     return {**found, **{key: None if raw is None else KEYS[key].read(raw) for key, raw in missing.items()}}

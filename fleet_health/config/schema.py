@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -92,6 +93,10 @@ OVERRIDABLE = {one.key: KEYS[one.key] for spec in BY_HOST.values() for one in sp
 """What `[[overrides]]` may set for some hosts, beside `hosts` itself."""
 
 
+def _digest(*values: Any) -> str:
+    return hashlib.sha256(repr(values).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
 @dataclass(frozen=True, slots=True)
 class IndexSettings:
     """Where the index is, and the two keys of a row that matter.
@@ -108,6 +113,11 @@ class IndexSettings:
     host_field: str
     time_field: str
     rotated: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> str:
+        """What tells whether another configuration reads the same: the file, and how its rows are read."""
+        return _digest(str(self.path), self.host_field, self.time_field)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +143,13 @@ class JournalSettings:
     response: re.Pattern[str]
     unstamped_marker: str | None
     unstamped_host: re.Pattern[str] | None
+
+    @property
+    def identity(self) -> str:
+        """What tells whether another configuration reads the same: which entries, and how their lines are read."""
+        host = self.unstamped_host
+        patterns = (self.response.pattern, self.unstamped_marker, None if host is None else host.pattern)
+        return _digest(self.units, self.match, str(self.directory), self.namespace, patterns)
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,9 @@ class Blind(Rule):
             if self._is_missed(coverage, now):
                 details.append(_missed_in_words(coverage))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
+            if coverage.is_unmatched((at for _, at in fleet.uploads.items()), now):
+                details.append(self._unmatched_in_words())
+                fixes.append(_FIX_OF_SHARE[coverage.kind])
             if self._is_void(coverage, fleet, now):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
@@ -204,6 +207,18 @@ class Blind(Rule):
             ),
             *(
                 Condition(
+                    "responses in the journal",
+                    "none" if one.share.last_at is None else f"the latest at {isoformat(one.share.last_at)[:19]}Z",
+                    "none, and yet an upload in the index",
+                    "",
+                    one.is_unmatched((at for _, at in fleet.uploads.items()), now),
+                    way=f"{one.source} unmatched",
+                )
+                for one in fleet.coverage
+                if one.kind == "journal"
+            ),
+            *(
+                Condition(
                     "entries of the receiver's unit in the journal",
                     self._void_in_words(one),
                     f"none for {describe(self._window_us)} and yet an upload, or not one ever",
@@ -222,7 +237,12 @@ class Blind(Rule):
         run = self._run(fleet, now)
         is_lasting = run is not None and self._is_lasting(run)
         return not is_lasting and all(
-            one.unseen_since is None and one.share.is_understood and not self._is_void(one, fleet, now)
+            one.unseen_since is None
+            and one.share.is_understood
+            and not one.doubt
+            and not self._is_void(one, fleet, now)
+            # Of a source that has taken the place of another one, nothing is seen before it has shown an upload.
+            and (one.kind not in fleet.exchanged or one.share.last_at is not None)
             for one in fleet.coverage
         )
 
@@ -267,6 +287,9 @@ class Blind(Rule):
         if coverage.quiet_since is None:
             return "not known"
         return f"the journal has no entry of {self._named_units} since {isoformat(coverage.quiet_since)[:19]}Z"
+
+    def _unmatched_in_words(self) -> str:
+        return f"the index has uploads, and the journal of {self._named_units} has not one line of a response"
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""

@@ -43,7 +43,9 @@ class DisagreementLimits:
     min_count: int = 1
 
 
-def settings(symptom: str, suggested_fix: str, *, min_hosts: int, has_min_count: bool) -> tuple[Setting, ...]:
+def settings(
+    symptom: str, suggested_fix: str, *, min_hosts: int, has_min_count: bool, elsewhere: str = ""
+) -> tuple[Setting, ...]:
     """Declare the settings of one of the two detectors; only the journal counts the uploads of a host."""
     table = f"detectors.{symptom}"
     min_count = Setting(
@@ -71,6 +73,7 @@ def settings(symptom: str, suggested_fix: str, *, min_hosts: int, has_min_count:
             suggested_fix,
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere=elsewhere,
         ),
     )
 

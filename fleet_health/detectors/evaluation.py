@@ -48,6 +48,8 @@ class Evaluation:
         is_clock_stepped: Whether the clock was set since the evaluation before: then nobody knows what is missing.
         forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
             up, or lost their place to others.
+        unproved: Which of the incidents that were open, and are not found, cannot be seen to be over: a source they
+            go by has taken the place of another one, and has not shown an upload since. Each with the instant of that.
         pauses: Over which time no host could upload: time in which an absence does not grow.
         not_evaluated: The names of the detectors that did not look, because too little was seen or the clock was
             uncertain.
@@ -67,6 +69,7 @@ class Evaluation:
     is_clock_stepped: bool = False
     hidden: Mapping[str, frozenset[str]] = field(default_factory=dict)
     forgotten: frozenset[Pair] = frozenset()
+    unproved: Mapping[Pair, Instant] = field(default_factory=dict)
     pauses: tuple[Pause, ...] = ()
     not_evaluated: tuple[str, ...] = ()
 
@@ -91,6 +94,8 @@ def evaluate(
     signs: dict[Pair, Instant] = {}
     limits: dict[Pair, str] = {}
     forgotten: set[Pair] = set()
+    unproved: dict[Pair, Instant] = {}
+    exchanged_at = max(fleet.exchanged.values(), default=None)
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
         open_hosts.setdefault(symptom, []).append(host)
@@ -106,6 +111,7 @@ def evaluate(
             facts = {host: detector.sign_at(fleet, host) for host in (*found_hosts, *well)}
             in_force = {(host, symptom): detector.limits_of(host) for host in (*found_hosts, *missing)}
             goes_by_journal = bool(missing and detector.lookback.traffic_us)
+            unseen = [host for host in missing if not detector.can_evaluate(fleet.kinds_seen_anew(host))]
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
@@ -115,6 +121,8 @@ def evaluate(
             signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
             limits |= in_force
             forgotten.update(nobodies)
+            if exchanged_at is not None:
+                unproved.update(((host, symptom), exchanged_at) for host in unseen)
             evaluated.add(symptom)
     findings.sort(key=lambda finding: (finding.host, finding.symptom))
     hosts = {host for host, _ in limits if is_host(host)}
@@ -128,6 +136,7 @@ def evaluate(
         limits,
         {host: at for host in hosts if (at := fleet.heard_at(host)) is not None},
         forgotten=frozenset(forgotten),
+        unproved=unproved,
         pauses=fleet.pauses(EVERY_HOST, now),
     )
 

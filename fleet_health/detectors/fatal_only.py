@@ -98,6 +98,8 @@ SPEC = DetectorSpec(
             " on 412 see FIXYOURSELF.md, section B: probably a diverged HEAD.",
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere="On $host: read what the service that uploads logs. `fleet-health explain $host` shows"
+            " the lines of the receiver that refuse it.",
         ),
         Setting(
             "detectors.fatal-only.suggested_fix_412",
@@ -106,6 +108,8 @@ SPEC = DetectorSpec(
             " `journalctl -u cis490-shipper --since -5min` shows the 412.",
             "suggested_fix_412",
             "The text for the case that most of the refusals are 412.",
+            elsewhere="On $host: the receiver refuses its uploads with 412 (Precondition Failed), so look at"
+            " the version that it runs. `fleet-health explain $host` shows the lines.",
         ),
         Setting(
             "detectors.fatal-only.suggested_fix_5xx",

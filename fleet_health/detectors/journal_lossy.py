@@ -31,6 +31,8 @@ SPEC = DetectorSpec(
         "Compare `journal.unit` and `journal.response` in the configuration of fleet-health with what"
         " `journalctl -u cis490-receiver.service` shows. If they fit, journald drops lines:"
         " look at RateLimitBurst= in journald.conf.",
+        elsewhere="Compare `journal.unit`, `journal.match` and `journal.response` in the configuration of fleet-health"
+        " with what {log} shows. If they fit, journald drops lines: look at RateLimitBurst= in journald.conf.",
         min_hosts=3,
         has_min_count=False,
     ),

@@ -59,6 +59,8 @@ SPEC = DetectorSpec(
             " If not: take it out of `hosts.expected`.",
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere="If $host is being set up: see that it is switched on, and that the service that uploads"
+            " runs there. If not: take it out of `hosts.expected`.",
         ),
     ),
     build=lambda configured: NeverSeen(

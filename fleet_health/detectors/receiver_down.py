@@ -114,6 +114,8 @@ SPEC = DetectorSpec(
             " network before it; and if `index-stalled` is reported as well, at why it does not write its index.",
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere="On the receiver: look at {status} and start it. If it runs, look at the network before"
+            " it; and if `index-stalled` is reported as well, at why it does not write its index.",
         ),
     ),
     build=lambda configured: ReceiverDown(configured.limits[SYMPTOM], configured.limits[silent.SYMPTOM]),

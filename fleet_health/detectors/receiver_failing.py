@@ -81,6 +81,8 @@ SPEC = DetectorSpec(
             " its disk is full. Leave the hosts alone until it is mended.",
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere="On the receiver: read {log} for what has failed in the last hour, and look whether its"
+            " disk is full. Leave the hosts alone until it is mended.",
         ),
     ),
     build=lambda configured: ReceiverFailing(configured.limits[SYMPTOM]),

@@ -87,6 +87,8 @@ SPEC = DetectorSpec(
             " if one of them keeps failing, follow FIXYOURSELF.md.",
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere="On $host: see that it is up and reaches the receiver, and that the service that uploads"
+            " runs; its log says why it stopped.",
         ),
     ),
     contradictions=(

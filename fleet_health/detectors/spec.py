@@ -177,6 +177,8 @@ class Setting:
         default: As it would be written in the file.
         attribute: The attribute of the detector's limits that it becomes.
         help: What it means, in one or two sentences for the configuration's manual page.
+        elsewhere: A text that is the default where the unit of the reference deployment is not watched; empty if the
+            default is. `{status}` and `{log}` stand for the commands that show the state and the lines of the receiver.
 
     """
 
@@ -185,6 +187,7 @@ class Setting:
     default: str | float
     attribute: str
     help: str
+    elsewhere: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ SPEC = DetectorSpec(
             " where cis490-autoupdate.timer is on, it heals by itself within 30 minutes.",
             "suggested_fix",
             "What the alert suggests to do.",
+            elsewhere="On $host: update the software that uploads, and restart it: its uploads carry no code stamp.",
         ),
     ),
     build=lambda configured: Unstamped(configured.limits[SYMPTOM]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.model.instant import Instant, isoformat
+from fleet_health.model.instant import SECOND_US, Instant, isoformat
 from fleet_health.model.subject import general, receiver_of
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ SEVERAL = "entries were lost"
 """The reason of gaps that were put together, and had different ones."""
 NOT_UNDERSTOOD = "none of what came in was understood"
 """The reason of a stretch that was read, and that nobody could make sense of."""
+_CLOCKS_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
+"""How much the clocks of the journal and of the index may differ, and how much later than its row a line may come."""
 _COUNTED = frozenset({SUPPRESSED, BROKEN})
 
 # A row that is torn, or an odd request, comes singly: if of the first few none is understood, it is the format. Where
@@ -203,6 +205,8 @@ class Coverage:
         void_since: Since when it is known to hold nothing of the receiver at all, not one entry; None if it does.
         quiet_since: Since when nothing of the receiver has come: its last entry, or as far back as was read if there is
             none; None if that is not known.
+        read_since: From when on it was read; None if that is not known.
+        doubt: Why it cannot be that of the receiver, though it can be read, in a sentence; empty if it can.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
         misses: The stretches of which nothing was understood, and after which something was again; for who looks back.
 
@@ -217,6 +221,8 @@ class Coverage:
     void_since: Instant | None = None
     quiet_since: Instant | None = None
     late_us: int = 0
+    read_since: Instant | None = None
+    doubt: str = ""
     misses: tuple[Gap, ...] = ()
 
     @property
@@ -246,7 +252,7 @@ class Coverage:
 
         One line that was not understood is no more than that line; but of a format that we do not read nothing is seen.
         """
-        return self.is_shown(since, until) and self.is_understood(until)
+        return not self.doubt and self.is_shown(since, until) and self.is_understood(until)
 
     def reaches(self, since: Instant) -> bool:
         """Return whether it holds what is dated at an instant and later, and not only what came later still."""
@@ -256,11 +262,21 @@ class Coverage:
         """Return whether what came in last, up to an instant, was understood."""
         return self.share.is_understood or (self.share.last_at is not None and self.share.last_at >= until)
 
+    def is_unmatched(self, row_instants: Iterable[Instant], now: Instant) -> bool:
+        """Return whether it has shown no response at all, though rows of the index tell of uploads meanwhile.
+
+        Then its lines are those of another program, or of a format that the patterns do not match.
+        """
+        if self.kind != "journal" or self.share.last_at is not None or self.read_since is None:
+            return False
+        since = max(self.read_since, self.begins_at or 0) + _CLOCKS_US
+        return self.is_shown(since, now) and any(since < at < now - _IN_FLIGHT_US for at in row_instants)
+
     def missing(self, since: Instant, until: Instant) -> int | None:
         """Return how many messages are missing, of what it holds of the time between two instants; None if unknown."""
         if self.unseen_since is not None and self.unseen_since <= until:
             return None
-        if not self.is_understood(until):
+        if self.doubt or not self.is_understood(until):
             return None
         gaps = [gap for gap in self.gaps if gap.overlaps(since, until)]
         if any(gap.reason not in _COUNTED or not gap.messages for gap in gaps):
@@ -297,6 +313,8 @@ class Coverage:
             stretches.append(Gap(since, min(self.begins_at, until), self._begins_later))
         if self.unseen_since is not None and self.unseen_since <= until:
             stretches.append(Gap(max(since, self.unseen_since), until, self.reason))
+        if self.doubt:
+            stretches.append(Gap(since, until, self.doubt))
         if not self.is_understood(until):
             stretches.append(self.missed(since, until))
         return sorted(stretches, key=lambda one: (one.since, one.until))

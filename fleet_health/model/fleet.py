@@ -30,7 +30,7 @@ from fleet_health.model.pauses import (
     passed_us,
 )
 from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
-from fleet_health.model.subject import is_host
+from fleet_health.model.subject import is_host, receiver_of
 from fleet_health.model.traffic import Traffic
 from fleet_health.model.uploads import Uploads
 from fleet_health.model.window import NEVER
@@ -51,6 +51,7 @@ __all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Tables", "Traffic", "Uploads"]
 SAME_UPLOAD_US = 60 * SECOND_US
 """A response that is later than a row by no more than this may be that of the same upload."""
 
+_KINDS = frozenset({"index", "journal"})
 _MOST_SKIPS = 100
 # What a receiver still writes while it stops; an upload that comes later contradicts that it has stopped.
 _STOPPING_US = 60 * SECOND_US
@@ -84,6 +85,7 @@ class Fleet:
         "_made",
         "_whole",
         "coverage",
+        "exchanged",
         "is_unit_watched",
         "known_since",
         "lost",
@@ -122,6 +124,8 @@ class Fleet:
         self.inform_tables()
         self._whole: Fleet | None = None
         self.coverage: tuple[Coverage, ...] = ()
+        self.exchanged: Mapping[str, Instant] = {}
+        """Since when another source is read in the place of one: `index` or `journal`, of whichever receiver."""
         self.lost: frozenset[str] = frozenset()
         """Hosts that have uploaded, perhaps longer ago than uploads are known."""
         self.known_since: Instant = -NEVER
@@ -495,6 +499,38 @@ class Fleet:
             return at
         window = self.traffic.window(host)  # it has no place in a table that is full
         return None if window is None else window.accepted_at
+
+    def kinds_seen_anew(self, subject: str) -> frozenset[str]:
+        """Return the kinds of sources, `index` and `journal`, that can speak for the end of an incident from before.
+
+        A source that has taken the place of another one can only if it has shown an accepted upload since, of the host
+        or, if the subject is none, of any: what it does not show may never have been in it. That a host uploads, a 2xx
+        shows as well as a row.
+        """
+        if not self.exchanged:
+            return _KINDS
+        accepted = self.once(("accepted of", subject), lambda: self._accepted_of(subject))
+        in_either = _newest(*accepted.values())
+        newest = {"index": in_either, "journal": accepted["journal"]}
+        return frozenset(
+            kind
+            for kind, at in newest.items()
+            if kind not in self.exchanged or (at is not None and at > self.exchanged[kind])
+        )
+
+    def _accepted_of(self, subject: str) -> dict[str, Instant | None]:
+        """Return the newest accepted upload of a host, or of any host of a receiver, by the kind of its source."""
+        if is_host(subject):
+            window = self.traffic.window(subject)
+            return {
+                "index": self.uploads.last_at(subject),
+                "journal": None if window is None else window.accepted_at,
+            }
+        view = self.of(receiver_of(subject))
+        return {
+            "index": view.uploads.newest_at(),
+            "journal": _newest(*(window.accepted_at for _, window in view.traffic.items())),
+        }
 
     def missing(self, source: str, since: Instant, until: Instant) -> int | None:
         """Return how many messages of a source are missing between two instants at most; None if nobody knows."""

@@ -89,7 +89,7 @@ def _texts(
         return
     warnings = [
         f"WARNING: {unstamped_marker} host={VICTIM}, refused",
-        f"WARNING cis490.receiver: rejected upload: {unstamped_marker} host={VICTIM}, episode=e1",
+        f"WARNING receiver: rejected upload: {unstamped_marker} host={VICTIM}, episode=e1",
         f"{unstamped_marker} host={VICTIM} ",
     ]
     warnings += samples(unstamped_host, {"host": VICTIM})

@@ -32,12 +32,13 @@ from fleet_health.model.row_dates import RowDates
 from fleet_health.model.subject import general, named
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.source import IndexFollower
+from fleet_health.sources.journal.matches import unmatched_in_words
 from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 
-    from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
+    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings, Settings
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
@@ -176,12 +177,15 @@ class Intake:
         """What was known of the sources of each receiver before this process; to be set before the first `adopt`."""
         self.known_newcomers: Mapping[str, Instant] = {}
         """Which hosts had turned up for the first time within the lookback, each with its first row; likewise."""
+        self.known_identities: Mapping[str, Collection[str]] = {}
+        """Kind of a source -> which ones of it were read before; likewise. Left out if that is not known."""
         self.known_left_out = LeftOut()
         """What a full table had left out; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
         self.disproved_until: Instant = 0
         """Up to when entries are dated ahead by a clock that was wrong: whenever they were written, it was not then."""
+        self._identities: Mapping[str, Collection[str]] = {}
         self._is_held = False
         self._hold = asyncio.Lock()
         # A reload and a clock that is set may come together, and the later one must go on from what the other opened.
@@ -247,6 +251,8 @@ class Intake:
 
     async def _prepare(self, settings: Settings, lookback: Lookback) -> PreparedSources:
         index, journal = self._index, self._journal
+        if index is None:
+            self._identities = self.known_identities
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
             # Who is watched from now on was not taken in, and who is not stands in the tables.
@@ -258,12 +264,19 @@ class Intake:
         if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
             journal = self._open_journal(journals, lookback, settings.host_limit, settings.ignored)
         await self._catch_up_with(index, journal)
-        return PreparedSources(index, journal, lookback, settings.host_limit, settings.ignored)
+        identities = identities_of(settings.receivers)
+        exchanged = frozenset(
+            kind for kind, found in identities.items() if not found.issuperset(self._identities.get(kind, ()))
+        )
+        return PreparedSources(
+            index, journal, lookback, settings.host_limit, settings.ignored, exchanged=exchanged, identities=identities
+        )
 
     def switch(self, prepared: PreparedSources) -> Callable[[], Awaitable[None]]:
         """Go on with other sources, at once; return what closes the old ones."""
         old = self._switch(prepared.index, prepared.journal)
-        self._ignored = prepared.ignored
+        self._ignored, self._identities = prepared.ignored, prepared.identities
+        self.fleet.exchanged = {**self.fleet.exchanged, **dict.fromkeys(prepared.exchanged, self._clock())}
         # Also where a source goes on untouched: what lies further back is forgotten from the next tick on.
         prepared.index.lookback_us, prepared.journal.lookback_us = (
             prepared.lookback.uploads_us,
@@ -299,6 +312,8 @@ class Intake:
             await self._reread(gap)
 
     async def _reread(self, gap: Gap) -> None:
+        # By a clock that was ahead, a source was exchanged at a time that is still to come.
+        self.fleet.exchanged = {kind: min(at, self._clock()) for kind, at in self.fleet.exchanged.items()}
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.uploads.limit, self._gaps
             # Which rows were dated ahead, and when they were read, goes by the clock as it was.
@@ -371,6 +386,16 @@ class Intake:
         finally:
             for poll in polls:
                 poll.cancel()
+
+    def note_unmatched(self, now: Instant) -> None:
+        """Note of each receiver's journal whether it has shown no response, though the index tells of uploads."""
+        if self._journal is None:
+            return
+        for name, source in self._journal.by_receiver.items():
+            state = source.follower.state
+            rows = (at for _, at in self.fleet.of(name).uploads.items())
+            is_unmatched = state.coverage(now).is_unmatched(rows, now)
+            state.unmatched = unmatched_in_words(source.settings) if is_unmatched else ""
 
     def log_rejections(self) -> None:
         """Return what could not be read, at most once a minute."""
@@ -553,6 +578,8 @@ class PreparedSources:
         lookback: How far back both are to be known.
         host_limit: How many hosts are watched.
         ignored: The hosts that are left out.
+        exchanged: The kinds of sources of which one is read no more, or another one in its place.
+        identities: Which sources of each kind are read.
 
     """
 
@@ -561,6 +588,17 @@ class PreparedSources:
     lookback: Lookback
     host_limit: int
     ignored: HostGlobs
+    exchanged: frozenset[str]
+    identities: Mapping[str, frozenset[str]]
+
+
+def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[str]]:
+    """Return which sources of each kind some receivers have."""
+    receivers = tuple(receivers)
+    return {
+        "index": frozenset(one.index.identity for one in receivers),
+        "journal": frozenset(one.journal.identity for one in receivers),
+    }
 
 
 def _sources(

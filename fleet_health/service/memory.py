@@ -22,7 +22,7 @@ from fleet_health.model.places import LeftOut
 from fleet_health.model.row_dates import AheadRow, RowDates
 from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
-from fleet_health.service.intake import KnownSources
+from fleet_health.service.intake import KnownSources, identities_of
 from fleet_health.service.restoring import examined, with_present_names
 from fleet_health.sources.state import no_later_than_written
 
@@ -89,6 +89,8 @@ class SavedState(SavedReceiver):
         are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
             access of `/b%C3%BCro/` was by a host of that name, escaped once more.
         skips: From when to when time was skipped, because the clock was set ahead.
+        identities: Which sources of each kind were read; empty if that is not known.
+        exchanged: Since when another source of a kind is read in the place of one.
         shutdowns: From when to when the machine was off or asleep.
         disproved_until: Up to when records are dated ahead by a clock that was wrong, as was confirmed; 0 if none is.
         notices: The notices of late, which the alert log need not have.
@@ -105,6 +107,8 @@ class SavedState(SavedReceiver):
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
     disproved_until: Instant = 0
+    identities: dict[str, list[str]] = {}
+    exchanged: dict[str, Instant] = {}
     notices: list[Notice] = []
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
@@ -117,6 +121,7 @@ class SavedState(SavedReceiver):
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
         """Give an intake that has not read anything yet what is known of its sources."""
+        intake.known_identities, intake.fleet.exchanged = self.identities, dict(self.exchanged)
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         intake.disproved_until = self.disproved_until
         intake.known = {one.name: self.known_of(one) for one in receivers}
@@ -145,6 +150,8 @@ def state_to_save(
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
     state.are_urls_undone, state.disproved_until, state.notices = True, intake.disproved_until, list(notices)
+    state.identities = {kind: sorted(found) for kind, found in identities_of(receivers).items()}
+    state.exchanged = dict(intake.fleet.exchanged)
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+_KINDS = frozenset({"index", "journal"})
 _REASON_LENGTH = 200
 _OPENINGS = 10_000
 _ACCEPTED = 100
@@ -62,6 +63,12 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
         disproved_until=notes.instant("disproved_until", memory.disproved_until) or 0,
         shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
+        exchanged={
+            kind: at
+            for kind, at in memory.exchanged.items()
+            if notes.is_instant("exchanged", at)
+            and (kind in _KINDS or notes.refuse("exchanged", "a kind of source", kind))
+        },
         notices=[one for one in memory.notices if _is_notice(one, notes)],
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )

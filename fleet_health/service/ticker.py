@@ -127,6 +127,7 @@ class Evaluator:
         now, is_stepped = await self._read_sources()
         self._pulse.beat(_STRIDE)
         is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
+        self._intake.note_unmatched(now)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None

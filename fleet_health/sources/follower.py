@@ -12,7 +12,14 @@ from typing import TYPE_CHECKING, NoReturn
 
 import structlog
 
-from fleet_health.errors import PathHangs, SourceFailing, SourceMissing, SourceRefused, SourceUnavailable
+from fleet_health.errors import (
+    PathHangs,
+    SourceFailing,
+    SourceForbidden,
+    SourceMissing,
+    SourceRefused,
+    SourceUnavailable,
+)
 from fleet_health.model.backoff import Backoff
 from fleet_health.model.counters import Counters
 from fleet_health.sources.state import Phase, SourceState
@@ -30,6 +37,7 @@ _LOOK_AGAIN = 2.0
 _PHASES = {
     SourceMissing: Phase.WAITING,
     SourceRefused: Phase.REFUSED,
+    SourceForbidden: Phase.REFUSED,
     SourceFailing: Phase.FAILING,
     PathHangs: Phase.FAILING,
 }

@@ -269,6 +269,7 @@ def read_journal(
         void_since=since if is_void else None,
         quiet_since=last_at,
         misses=tuple(understanding.misses),
+        read_since=since,
     )
     return JournalPast(rejections, coverage, last_at)
 

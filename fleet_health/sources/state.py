@@ -56,6 +56,8 @@ class SourceState:
         begins_at: What is dated before this the source does not hold; None if it reaches back as far as it was asked.
         share: How much of what came in was understood.
         void_since: Since when it is known to hold nothing of the receiver at all; None if it does.
+        unheard: In a sentence each of what is configured, a unit or a match, that no entry of the journal is of.
+        unmatched: In a sentence that what came in has shown no response, though it should have; else empty.
         read_since: From when on it was read; None if it was not yet, or that does not matter.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
@@ -76,6 +78,8 @@ class SourceState:
     begins_at: Instant | None = None
     share: Share = field(default_factory=Share)
     void_since: Instant | None = None
+    unheard: tuple[str, ...] = ()
+    unmatched: str = ""
     read_since: Instant | None = None
     window_us: int = 0
     late_us: int = 0
@@ -87,8 +91,13 @@ class SourceState:
 
     @property
     def is_seeing(self) -> bool:
-        """Whether the source can be read, and what comes in is understood."""
-        return self.unseen_since is None and self.share.is_understood
+        """Whether the source can be read, is the receiver's as far as that can be told, and is understood."""
+        return self.unseen_since is None and self.share.is_understood and not self.problems
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Why it is not that of the receiver, or not all of it, though it can be read; in a sentence each."""
+        return (*self.unheard, *([self.unmatched] if self.unmatched else []))
 
     def note(self, share: Share) -> None:
         """Note how much was understood of what came in after the rest."""
@@ -111,6 +120,8 @@ class SourceState:
             begins_at=self.begins_at,
             share=self.share,
             void_since=self.void_since,
+            read_since=self.read_since,
+            doubt=self.unmatched or (self.unheard[0] if self.unheard and self.void_since is not None else ""),
             quiet_since=self.read_since if self.newest_at is None else self.newest_at,
             late_us=self.late_us,
         )
@@ -143,6 +154,8 @@ class SourceState:
             words += f", {self.read} read"
         elif self.reason:
             words += f" ({self.reason})"
+        if self.problems:
+            words += ", not the receiver's" if self.void_since is not None or self.unmatched else ", not all of it"
         words += self._gaps_in_words(now)
         if not self.share.is_understood or self.share.understood * 2 < self.share.came_in:
             words += f", {self.share.understood} of {self.share.came_in} understood"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from datetime import UTC, datetime
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import CHECKOUT, DROP_INS, QUICK_CONFIG, SERVICE
+from tests.machine.deployment import CHECKOUT, CONFIG, DROP_INS, QUICK_CONFIG, SERVICE
 from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
@@ -89,15 +90,76 @@ def test_reload_takes_effect(service: Service, receiver: Receiver, new_host: Cal
 def test_D2_refused_reload_changes_nothing(
     service: Service, receiver: Receiver, new_host: Callable[[str], str]
 ) -> None:
-    """A bad configuration is refused with every problem in the log and a word in the status; the old one goes on."""
+    """A bad configuration fails the reload, every problem is in the log and one in the status; the old one goes on."""
     service.configure(QUICK_CONFIG.replace('tick = "1s"', 'tick = "soon"\ntock = 1'))
-    service.control("reload")
+    reload = service.machine.run("systemctl", "reload", SERVICE, check=False)
 
+    assert (reload.returncode, "Job for fleet-health.service failed" in reload.stderr) == (1, True)
+    assert service.property("ActiveState") == "active"
     eventually(lambda: "refused" in service.property("StatusText"), "a word about it in the status")
     eventually(lambda: all(key in service.log() for key in ("tick", "tock")), "both problems in the log")
     host = new_host("unstamped")
     receiver.upload(host, times=3, stamped=False)
     service.wait_for_alert(host, "unstamped")
+
+
+def test_a_reload_by_the_drop_in_fails_for_a_bad_configuration(service: Service) -> None:
+    """By its own command; the signal beside it is systemd's, from 253 on."""
+    drop_in = service.machine.path("/usr/local/share/doc/fleet-health/drop-ins/notify-reload.conf").read_text()
+    commands = [line for line in drop_in.splitlines() if line.startswith("ExecReload=")]
+    service.override("\n".join(commands))
+    good = service.machine.run("systemctl", "reload", SERVICE, check=False)
+    service.configure('tick = "soon"\n')
+    bad = service.machine.run("systemctl", "reload", SERVICE, check=False)
+
+    assert commands[0] == "ExecReload="
+    assert (good.returncode, bad.returncode) == (0, 1)
+    assert "tick: expected a duration" in service.log()
+
+
+@pytest.mark.parametrize("example", [False, True], ids=["an empty file", "the example"])
+def test_the_documented_configurations_work_as_they_are(example: bool, service: Service) -> None:  # noqa: FBT001
+    """The service can write everything that it has to where the defaults put it."""
+    path = "/usr/local/share/doc/fleet-health/config.example.toml"
+    service.configure(service.machine.path(path).read_text() if example else "")
+    service.control("restart")
+    status = json.loads(service.machine.run("fleet-health", "status", "--json", check=False).stdout)
+    checked = service.machine.run("fleet-health", "config", "check", CONFIG, check=False)
+
+    assert (status["problems"], service.property("ActiveState")) == ([], "active")
+    assert checked.returncode == 0, checked.stderr
+    assert service.machine.path("/var/lib/fleet-health/alerts.jsonl").exists()
+
+
+def test_a_mistyped_unit_does_not_look_well(service: Service) -> None:
+    """It has no unit file: this is said before it is taken, and afterwards, by a service that can see no bus."""
+    service.configure(QUICK_CONFIG + '\n[journal]\nunit = "cis490-reciever.service"\n')
+    checked = service.machine.run("fleet-health", "config", "check", check=False)
+    preview = service.machine.run("fleet-health", "reload", "--dry-run", check=False)
+    service.control("reload")
+    problem = "cis490-reciever.service: the journal has no entry of it, and systemd does not know it"
+    eventually(lambda: problem in service.property("StatusText"), "the problem")
+    status = service.machine.run("fleet-health", "status", "--json", check=False)
+
+    assert (checked.returncode, problem in checked.stderr) == (3, True)
+    assert (preview.returncode, problem in preview.stdout) == (3, True)
+    assert status.returncode == 3
+
+
+def test_a_unit_that_is_installed_and_has_not_run_is_no_problem(service: Service) -> None:
+    """Nor is an instance of a template; a mere alias is, for the journal has the unit's own name."""
+    machine = service.machine
+    for name in ("not-run.service", "not-run@.service"):
+        machine.write(f"/etc/systemd/system/{name}", "[Service]\nExecStart=/bin/true\n")
+    machine.run("ln", "-sf", "not-run.service", "/etc/systemd/system/alias-of-it.service")
+    units = ["cis490-receiver.service", "not-run.service", "not-run@1.service", "not-run@*.service"]
+    service.configure(QUICK_CONFIG + f"\n[journal]\nunit = {json.dumps(units)}\n")
+    checked = machine.run("fleet-health", "config", "check", check=False)
+    service.configure(QUICK_CONFIG + '\n[journal]\nunit = "alias-of-it.service"\n')
+    alias = machine.run("fleet-health", "config", "check", check=False)
+
+    assert "not-run" not in checked.stderr
+    assert "alias-of-it.service: systemd knows it as not-run.service" in alias.stderr
 
 
 def test_a_stop_is_a_success(disturbed_service: Service) -> None:

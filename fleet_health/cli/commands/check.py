@@ -16,7 +16,15 @@ import structlog
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path, instant, refuse
+from fleet_health.cli.options import (
+    EXIT_CONFIG,
+    Subparsers,
+    add_common_options,
+    add_config_file,
+    config_path,
+    instant,
+    refuse,
+)
 from fleet_health.cli.privileges import become_owner_of
 from fleet_health.cli.render.check_report import Line, Report, as_documents, as_lines
 from fleet_health.cli.render.terminal import paint_for, width
@@ -80,6 +88,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " then absence is not evaluated.",
     )
     add_common_options(parser)
+    add_config_file(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
     parser.add_argument("--alerts-path", metavar="FILE", help="the alert log")
     parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
@@ -138,7 +147,7 @@ def run(options: argparse.Namespace) -> int:
             begins_at = fleet.since_begin("index", -NEVER)
             fleet.known_since = begins_at if begins_at <= now else -NEVER
     except SourceUnavailable as error:
-        print(f"the index cannot be read: {error}", file=sys.stderr)  # noqa: T201
+        print(f"the index cannot be read: {error.by_hand}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     for receiver in settings.receivers:
         newest |= _read_journal(
@@ -229,8 +238,8 @@ def _read_journal(
             min(rows_since, now - lookback_us),
         )
     except SourceUnavailable as error:
-        _log.warning("journal not readable, only silent evaluated", source=source, reason=str(error))
-        fleet.coverage += (Coverage(source, unseen_since=now, reason=str(error)),)
+        _log.warning("journal not readable, only silent evaluated", source=source, reason=error.by_hand)
+        fleet.coverage += (Coverage(source, unseen_since=now, reason=error.by_hand),)
         return {}
     # For how long there has been no entry of the unit this check cannot tell.
     void_since = None if journal.coverage.void_since is None else now

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option, config_path, host_glob, refuse
+from fleet_health.cli.options import (
+    EXIT_BLIND,
+    EXIT_CONFIG,
+    Subparsers,
+    add_config_file,
+    add_config_option,
+    config_path,
+    host_glob,
+    refuse,
+)
 from fleet_health.config.document import LISTS
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
 from fleet_health.config.match_trust import match_warnings
 from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.config.schema import OVERRIDABLE
-from fleet_health.errors import ConfigError, printable
+from fleet_health.errors import ConfigError, Problem, printable
+from fleet_health.service import clock
+from fleet_health.sources.inspection import inspected
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping
-    from pathlib import Path
+
+    from fleet_health.config.schema import ReceiverSettings
 
 VERSION = 1
 """The version of the documents; keys are only ever added to them."""
@@ -31,55 +46,101 @@ def add_parser(subparsers: Subparsers) -> None:
         help=SUMMARIES["config"],
         description="Check a configuration, or show every setting that is in force and where it comes from.",
         epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
-        " problem.",
+        " problem; 3 when it can, but what it names is no receiver's: a unit that systemd does not know and that has no"
+        " entry in the journal, a unit without a line that the patterns match, an index that does not exist or is"
+        " another file. Where neither the journal nor the index exists, only the file is checked.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
-    check = actions.add_parser("check", help="check whether the configuration can be used")
+    check = actions.add_parser(
+        "check",
+        help="check whether the configuration can be used, and whether its sources are there",
+        description="Check the file, and then whether the units, the journal and the index that it names are there, and"
+        " are those of a receiver. What this user may not read is left out, with a note.",
+    )
+    check.add_argument("--file-only", action="store_true", help="check the file, and look at nothing that it names")
+    add_config_file(check)
     show = actions.add_parser(
         "show",
         help="show every setting in force; for a host, its limits",
         description="Show every setting in force as TOML, with where it comes from; for a host, the limits of the"
         " detectors, overrides included.",
     )
-    show.add_argument("host", nargs="?", type=host_glob, metavar="HOST", help="the host whose limits to show")
+    show.add_argument(
+        "host", nargs="?", type=_host_or_file, metavar="HOST|FILE", help="the host whose limits to show; or as --config"
+    )
     for action, command in ((check, _check), (show, _show)):
         add_config_option(action)
         action.add_argument("--json", action="store_true", help="print one JSON document")
         action.set_defaults(command=command)
 
 
+@dataclass(slots=True)
+class _Found:
+    """What was found about the receivers of a configuration that can be used.
+
+    Attributes:
+        warnings: What its patterns and matches let others do.
+        remedy: What to do about patterns that can be forged; empty if none can.
+        problems: What is wrong with its sources.
+        notes: What of these could not be looked at.
+
+    """
+
+    warnings: list[str] = field(default_factory=list)
+    remedy: str = ""
+    problems: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def add(self, receiver: ReceiverSettings, *, is_file_only: bool) -> None:
+        """Look at a receiver."""
+        of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
+        forged = list(warnings(receiver.journal))
+        self.remedy = REMEDY if forged else self.remedy
+        self.warnings += (of_receiver + doubt for doubt in (*forged, *match_warnings(receiver.journal)))
+        if not is_file_only:
+            seen = inspected(receiver, clock.now())
+            self.problems += (of_receiver + problem for problem in seen.problems)
+            self.notes += (of_receiver + note for note in seen.notes)
+
+    def show(self, name: Path | str) -> None:
+        """Print it for people."""
+        for doubt in self.warnings:
+            _say(f"{name}: warning: {doubt}")
+        if self.remedy:
+            _say(f"What to do: {self.remedy}")
+        for line in (*self.notes, *(f"problem: {problem}" for problem in self.problems)):
+            print(printable(f"{name}: {line}"), file=sys.stderr)  # noqa: T201
+        if not self.problems:
+            _say(f"{name}: good")
+
+
 def _check(options: argparse.Namespace) -> int:
-    path = config_path(options)
-    problems: list[dict[str, str]] = []
-    doubts: list[str] = []
-    remedy = ""
+    path, found, wrong = config_path(options), _Found(), list[Problem]()
     try:
         for receiver in load(path).receivers:
-            of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
-            forged = list(warnings(receiver.journal))
-            remedy = REMEDY if forged else remedy
-            doubts += (f"{of_receiver}{doubt}" for doubt in (*forged, *match_warnings(receiver.journal)))
+            found.add(receiver, is_file_only=options.file_only)
     except ConfigError as error:
         if not options.json:
             return refuse(error)
-        problems = [
-            {"place": one.place, "expected": one.expected, "found": one.found, "hint": one.hint}
-            for one in error.problems
-        ]
+        wrong += error.problems
     if options.json:
-        _print_document(path, {"is_good": not problems, "problems": problems, "warnings": doubts})
+        problems = [
+            {"place": one.place, "expected": one.expected, "found": one.found, "hint": one.hint} for one in wrong
+        ]
+        document = {"is_good": not wrong, "problems": problems, "warnings": found.warnings}
+        _print_document(path, {**document, "source_problems": found.problems, "notes": found.notes})
     else:
-        name = path or "no file, so all defaults"
-        for doubt in doubts:
-            _say(f"{name}: warning: {doubt}")
-        if remedy:
-            _say(f"What to do: {remedy}")
-        _say(f"{name}: good")
-    return EXIT_CONFIG if problems else 0
+        found.show(path or "no file, so all defaults")
+    if wrong:
+        return EXIT_CONFIG
+    return EXIT_BLIND if found.problems else 0
 
 
 def _show(options: argparse.Namespace) -> int:
-    path, host = config_path(options), options.host
+    host = options.host
+    if isinstance(host, Path):
+        options.config_file, host = host, None
+    path = config_path(options)
     try:
         document = load(path).document
     except ConfigError as error:
@@ -101,6 +162,11 @@ def _show(options: argparse.Namespace) -> int:
             for key, value in written(table):
                 _say(f"{key} = {value}")
     return 0
+
+
+def _host_or_file(text: str) -> str | Path:
+    """Read an argument that is a host's name, or the path of a file: no name of a host holds a slash or `.toml`."""
+    return Path(text) if "/" in text or text.endswith(".toml") else host_glob(text)
 
 
 def _print_document(path: Path | None, document: Mapping[str, Any]) -> None:

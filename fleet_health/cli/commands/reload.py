@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.alerting.lifecycle import State
 from fleet_health.cli.client import ask, target, with_service
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_config_option
+from fleet_health.cli.options import EXIT_BLIND, EXIT_CONFIG, Subparsers, add_config_option
 from fleet_health.errors import printable
 
 if TYPE_CHECKING:
@@ -27,7 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Show which settings have changed in the configuration file of the running service, and what would"
         " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Reloading takes root.",
         epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
-        " user may not reload it; 4 when the service is not running.",
+        " user may not reload it; 3 when a source that it names anew is not there, or is no receiver's; 4 when the"
+        " service is not running.",
     )
     add_config_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")
@@ -54,7 +55,7 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
         ask(path, target("reload"), "POST")
         if not options.json:
             print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
-    return 0
+    return EXIT_BLIND if document["source_problems"] else 0
 
 
 def _lines(document: Mapping[str, Any]) -> Iterator[str]:
@@ -62,6 +63,8 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"{change['key']}: {change['old']} -> {change['new']}")
     if not document["changes"]:
         yield "no setting has changed"
+    for problem in document["source_problems"]:
+        yield printable(f"problem: {problem}")
     for reason in document["unforeseen"]:
         yield f"not foreseen: {reason}"
     for title in ("fires", "resolves"):

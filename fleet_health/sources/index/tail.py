@@ -31,7 +31,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
-from fleet_health.errors import SourceFailing, SourceMissing, SourceRefused
+from fleet_health.errors import SourceFailing, SourceForbidden, SourceMissing, SourceRefused
 from fleet_health.files.safe_files import led_astray
 from fleet_health.files.unpacking import UnpackingError, packing_of
 from fleet_health.sources.index.open_file import Block, Entry, OpenFile, Place, behind, from_start, last_line
@@ -287,9 +287,10 @@ class Tail:
         try:
             return _opened(self.path, self._entry)
         except PermissionError:
-            raise SourceRefused(
-                f"{self.path}: permission denied; let the user of this service read it, and enter its directory"
-                f"{_hidden(self.path)}"
+            raise SourceForbidden(
+                str(self.path),
+                service=f"let the user of this service read it, and enter its directory{_hidden(self.path)}",
+                person="run this command as root, or let your user read it, and enter its directory",
             ) from None
         except (FileNotFoundError, NotADirectoryError) as error:
             raise SourceMissing(f"{self.path}: {error.strerror}{_hidden(self.path)}") from None

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import pwd
 import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fleet_health.errors import SourceMissing, SourceRefused
+from fleet_health.errors import SourceForbidden, SourceMissing, SourceRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,9 +39,22 @@ def refuse_unreadable(settings: JournalSettings) -> None:
         raise no_permission((unreadable or files)[0])
 
 
-def no_permission(file: Path) -> SourceRefused:
+def no_permission(file: Path) -> SourceForbidden:
     """Make the error for a journal file that may not be read."""
-    return SourceRefused(f"{file}: permission denied; add the user of this service to group systemd-journal")
+    return SourceForbidden(
+        str(file),
+        service="add the user of this service to group systemd-journal",
+        person="run this command as root, or join group systemd-journal (`usermod -aG systemd-journal"
+        f" {_user_name()}`, then log in anew)",
+    )
+
+
+def _user_name() -> str:
+    uid = os.geteuid()
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def unreadable_files(settings: JournalSettings) -> list[Path]:

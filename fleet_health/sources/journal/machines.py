@@ -168,6 +168,12 @@ def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
     return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
 
 
+def unheard_in(readers: Sequence[JournalReader]) -> list[str]:
+    """Return what of the settings no machine's journal has an entry of, a sentence each. Leaves the places unset."""
+    first, *others = [reader.unheard() for reader in readers] or [[]]
+    return [sentence for sentence in first if all(sentence in other for other in others)]
+
+
 def in_time(messages_of_each: Iterable[Iterable[UnitMessage]]) -> Iterator[UnitMessage]:
     """Return the messages of several machines by time; those of one are left in their order."""
     return heapq.merge(*messages_of_each, key=lambda message: message.at)

@@ -35,11 +35,28 @@ def line_matches(settings: JournalSettings, units: Collection[str]) -> list[list
     """Return what the receiver's own lines match, given all its units by name."""
     if settings.units and not units:
         return []
-    # The lines of a slice are those of the units in it, as for `journalctl --unit=`.
-    of_slices = [f"_SYSTEMD_SLICE={unit}" for unit in units if unit.endswith(".slice")]
-    of_others = [f"_SYSTEMD_UNIT={unit}" for unit in units if not unit.endswith(".slice")]
+    of_slices = [unit_field(unit) for unit in units if unit.endswith(".slice")]
+    of_others = [unit_field(unit) for unit in units if not unit.endswith(".slice")]
     alternatives = [named for named in (of_others, of_slices) if named] or [[]]
     return [[*named, *fields] for named in alternatives for fields in settings.match or ((),)]
+
+
+def unit_field(unit: str) -> str:
+    """Return what the lines of a unit match; those of a slice are those of the units in it."""
+    return f"_SYSTEMD_SLICE={unit}" if unit.endswith(".slice") else f"_SYSTEMD_UNIT={unit}"
+
+
+def of_units(settings: JournalSettings) -> str:
+    """Return the receiver's units in words: ` of a.service, b.service`; nothing if there are none."""
+    return f" of {', '.join(settings.units)}" if settings.units else ""
+
+
+def unmatched_in_words(settings: JournalSettings) -> str:
+    """Say that the index has uploads, and the journal not one response."""
+    return (
+        f"the index has uploads, and the journal{of_units(settings)} has no line that `journal.response` matches;"
+        " `fleet-health patterns` shows the lines, see `journal.unit` and `journal.response`"
+    )
 
 
 def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:

@@ -68,8 +68,8 @@ def own_entries(mark: tuple[str, str], since: Instant, message_ids: Collection[s
             return _entries(namespace or None, since, message_ids)
         if time.monotonic() > gives_up_at:
             raise SourceRefused(
-                f"the journal does not show an entry that was sent {patience:g} s ago; is journald running, and the"
-                " user of this service in group systemd-journal?"
+                f"the journal does not show an entry that was sent {patience:g} s ago; is journald running, and may"
+                " this user read the journal, as group systemd-journal may?"
             )
         time.sleep(_BETWEEN_LOOKS)
 

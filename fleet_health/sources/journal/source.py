@@ -27,7 +27,15 @@ from fleet_health.model.subject import named
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.journal.lines import log_parser, lost_behind_broken, share_of
-from fleet_health.sources.journal.machines import WATCHED, Files, MachineFiles, in_time, left_out_gaps, oldest_of
+from fleet_health.sources.journal.machines import (
+    WATCHED,
+    Files,
+    MachineFiles,
+    in_time,
+    left_out_gaps,
+    oldest_of,
+    unheard_in,
+)
 from fleet_health.sources.journal.matches import instances
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
@@ -45,6 +53,8 @@ if TYPE_CHECKING:
 
 # What is read is taken in as often as this, however long the backlog.
 _SLICE = 0.01
+# How often, in seconds, it is looked up whether there is anything by now of what is configured and was not found.
+_ASK_AGAIN = 2.0
 # Named where the configuration names no directory.
 _JOURNAL = Path("/var/log/journal")
 
@@ -140,6 +150,7 @@ class JournalFollower(Follower):
         self._seen_until = seen_until
         self._states = UnitStates()
         self._is_polling_said = False
+        self._ask_again_at = 0.0
         # What is to be taken in, in order; also of a call that was late.
         self._found: deque[Callable[[], None]] = deque()
         self._left: list[JournalReader] = []  # to be closed
@@ -158,6 +169,8 @@ class JournalFollower(Follower):
         parts = self._open_parts()
         for _, reader in parts:
             reader.process()
+        if self.state.unheard and not is_hinted and time.monotonic() >= self._ask_again_at:
+            self._note_unheard()
         if not is_hinted:
             self._read_unit_messages(parts)
             self._seek(parts)  # who reads on from where he is may have passed over an entry that was being written
@@ -303,6 +316,7 @@ class JournalFollower(Follower):
         for _, reader in opened:
             reader.find_instances(since)
         self._read_latest_unit_messages(opened, since - self._states_us)
+        self._note_unheard()
         if not opened or any(part.cursor is None for part, _ in opened):
             self._note_extent(now)
         self._read_unit_messages(opened)
@@ -362,6 +376,18 @@ class JournalFollower(Follower):
             state.void_since = None
         elif state.void_since is None:
             state.void_since = now
+
+    def _note_unheard(self) -> None:
+        """Note what of the settings the journal has no entry of; a unit may be installed, or log its first line."""
+        self._ask_again_at = time.monotonic() + _ASK_AGAIN
+        unheard = unheard_in([reader for _, reader in self._open_parts()])
+        self._found.append(partial(self._take_in_unheard, tuple(unheard)))
+
+    def _take_in_unheard(self, unheard: tuple[str, ...]) -> None:
+        if unheard != self.state.unheard:
+            for sentence in unheard:
+                _log.error("receiver not found in the journal", source=self.state.name, reason=sentence)
+        self.state.unheard = unheard
 
     def _read_latest_unit_messages(self, opened: Sequence[_OpenPart], since: Instant) -> None:
         """Read what systemd reported last on the units of parts that are new."""

@@ -1,0 +1,81 @@
+"""Whether the sources that a configuration names are there, and are those of a receiver, as far as that can be seen.
+
+A wrong setting may be one that can be used: a mistyped unit has no entries, and so no trouble.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.errors import SourceForbidden, SourceMissing, SourceUnavailable
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.words import plural
+from fleet_health.sources.journal.machines import opened, unheard_in
+from fleet_health.sources.journal.matches import unmatched_in_words
+from fleet_health.sources.once import read_index, read_journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
+    from fleet_health.model.instant import Instant
+
+_ROWS_BACK_US, _LINES_BACK_US = 24 * HOUR_US, HOUR_US // 2
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was seen of the sources of a receiver.
+
+    Attributes:
+        problems: What is wrong with them, in a sentence each.
+        notes: What could not be looked at, and why, likewise.
+        of_service: What is wrong with them if it is the service that looks: it must be able to read them.
+
+    """
+
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    of_service: tuple[str, ...] = ()
+
+
+def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
+    """Look at the sources of a receiver. If neither is there, this is not its machine, and nothing is wrong."""
+    rows: list[Instant] = []
+    errors: list[SourceUnavailable] = []
+    problems: list[str] = []
+    for look in (_problems_of_index(receiver.index, rows, now), _problems_of_journal(receiver.journal, rows, now)):
+        try:
+            problems += look
+        except SourceUnavailable as error:
+            errors.append(error)
+    of_service = (*problems, *map(str, errors))
+    if len(errors) > 1 and all(isinstance(error, SourceMissing) for error in errors):
+        note = "neither the index nor the journal is on this machine: only the file was checked"
+        return Inspection(notes=(note,), of_service=of_service)
+    forbidden = [error for error in errors if isinstance(error, SourceForbidden)]
+    problems += [error.by_hand for error in errors if error not in forbidden]
+    return Inspection(tuple(problems), tuple(f"not checked: {error.by_hand}" for error in forbidden), of_service)
+
+
+def _problems_of_index(settings: IndexSettings, rows: list[Instant], now: Instant) -> Iterator[str]:
+    past = read_index(settings, now - _ROWS_BACK_US, now, lambda found: rows.extend(one.at for one in found))
+    share = past.coverage.share
+    if share.came_in and not share.understood:
+        reasons = ", ".join(past.rejections.by_reason)
+        yield (
+            f"{settings.path}: not one of {plural(share.came_in, 'row')} was understood ({reasons});"
+            " see `index.path`, `index.host_field` and `index.time_field`"
+        )
+
+
+def _problems_of_journal(settings: JournalSettings, rows: list[Instant], now: Instant) -> Iterator[str]:
+    with opened(settings) as journal:
+        for reader in journal.readers:
+            reader.find_instances(now - _LINES_BACK_US)
+        unheard = unheard_in(journal.readers)
+    yield from unheard
+    coverage = read_journal(settings, now - _LINES_BACK_US, now, lambda _: None).coverage
+    if not unheard and coverage.is_unmatched(rows, now):
+        yield unmatched_in_words(settings)

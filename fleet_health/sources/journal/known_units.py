@@ -1,0 +1,70 @@
+"""Which system units systemd knows, by the files that it reads itself.
+
+systemd is not asked: the service runs without a bus and without a network, and a unit that is not loaded is known all
+the same. What a bus would tell beyond that, a unit without a file that runs or has run, the journal tells.
+"""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from fleet_health.model.host_globs import is_plain
+
+_MASKED = "null"
+# systemd.unit(5), "System Unit Search Path".
+_SEARCH_PATH = tuple(
+    map(
+        Path,
+        (
+            "/etc/systemd/system.control",
+            "/run/systemd/system.control",
+            "/run/systemd/transient",
+            "/run/systemd/generator.early",
+            "/etc/systemd/system",
+            "/etc/systemd/system.attached",
+            "/run/systemd/system",
+            "/run/systemd/system.attached",
+            "/run/systemd/generator",
+            "/usr/local/lib/systemd/system",
+            "/usr/lib/systemd/system",
+            "/lib/systemd/system",
+            "/run/systemd/generator.late",
+        ),
+    )
+)
+
+
+def is_known_unit(unit: str) -> bool:
+    """Return whether systemd has a file for a unit, or for its template; of a glob, for any unit that it matches.
+
+    A link that leads nowhere is none.
+    """
+    if is_plain(unit):
+        return any((directory / name).exists() for directory in _SEARCH_PATH for name in _files_of(unit))
+    names = (entry.name for directory in _SEARCH_PATH if directory.is_dir() for entry in directory.iterdir())
+    return any(fnmatchcase(name, unit) or _may_be_instances(name, unit) for name in names)
+
+
+def alias_of(unit: str) -> str | None:
+    """Return the name of a unit that has another one as well, which is the one that the journal has; else None."""
+    links = (link for directory in _SEARCH_PATH if (link := directory / unit).is_symlink())
+    real = next((link.resolve().name for link in links if link.exists()), unit)
+    return None if real in {*_files_of(unit), _MASKED} else real
+
+
+def _files_of(unit: str) -> tuple[str, ...]:
+    """Return the names of the files that may define a unit: its own, and of an instance that of its template."""
+    name, _, kind = unit.rpartition(".")
+    prefix, at, instance = name.partition("@")
+    return (unit, f"{prefix}@.{kind}") if at and instance else (unit,)
+
+
+def _may_be_instances(file: str, glob: str) -> bool:
+    """Return whether a file is a template of which instances can match a glob: `receiver@.service`, `receiver@*`."""
+    prefix, at, rest = file.partition("@")
+    return (
+        bool(at)
+        and rest.startswith(".")
+        and (fnmatchcase(f"{prefix}@x{rest}", glob) or glob.partition("*")[0].startswith(f"{prefix}@"))
+    )
