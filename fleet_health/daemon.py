@@ -14,6 +14,7 @@ from aiofiles.os import wrap
 
 from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import CONFIGURATION, Answers
+from fleet_health.api.listener import Listener, passed_sockets
 from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
 from fleet_health.detectors.evaluation import lookback_of
@@ -165,6 +166,8 @@ class Daemon:
             reload=self._reload.set,
         )
         self._control = ControlSocket(Api(answers))
+        # With limits of its own: whoever waits here keeps nobody from waiting there.
+        self._listener = Listener(Api(answers))
         self._engine.adopt(self._settings.rules())
         self._silencing.switch(self._silencing.file, self._settings.mute_windows)
         self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)
@@ -193,7 +196,7 @@ class Daemon:
             notify("STOPPING=1", "STATUS=Stopping: writing the last alerts")
             _log.info("stopping")
             self._delivery.publication.close()
-            await self._control.close()
+            await asyncio.gather(self._control.close(), self._listener.close())
             # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
             self._delivery.deliver((), state=last_state)
             try:
@@ -221,6 +224,7 @@ class Daemon:
     async def _start(self) -> None:
         """Start every part, the evaluation last of all: it must see everything that is there."""
         await self._control.open(self._settings.control_path)
+        self._listener.open(passed_sockets())
         start = self._parts.create_task
         if self._watchdog is not None:
             start(feed_watchdog(self._watchdog, self._pulses.values()))

@@ -19,6 +19,7 @@ made=$releases/made-directories
 # What is installed, and where to; `uninstall` removes exactly this, and what is below.
 files=(
   "fleet-health.service            /usr/local/lib/systemd/system/fleet-health.service"
+  "fleet-health-http.socket        /usr/local/lib/systemd/system/fleet-health-http.socket"
   "fleet-health.catalog            /usr/local/lib/systemd/catalog/fleet-health.catalog"
   "sysusers.d/fleet-health.conf    /usr/local/lib/sysusers.d/fleet-health.conf"
   "tmpfiles.d/fleet-health.conf    /usr/local/lib/tmpfiles.d/fleet-health.conf"
@@ -499,6 +500,7 @@ install_all() {
 uninstall() {
   local target directory directories=()
   say "stopping and disabling the service"
+  systemctl disable --quiet --now fleet-health-http.socket 2>/dev/null || true # it would start the service
   systemctl disable --quiet --now "$service" 2>/dev/null || true
   if [[ -f $made && ! -L $made ]]; then mapfile -t directories < <(sort --reverse --unique "$made"); fi
   say "removing $releases, /usr/local/bin/fleet-health, and all files that were installed with it"

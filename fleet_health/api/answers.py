@@ -99,7 +99,12 @@ class Answers:
         self._problems = problems
         self._load = load
         self._request_reload = reload
-        self.silences = SilenceRequests(silencing, self._known_hosts, lambda: engine.incidents)
+        self.silences = SilenceRequests(
+            silencing,
+            self._known_hosts,
+            lambda: engine.incidents,
+            lambda: (*subjects(settings()), *settings().expected),
+        )
         """Makes and ends silences."""
 
     async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:

@@ -65,6 +65,7 @@ class Connection:
 
     def dismiss(self) -> None:
         """End the wait for a request, as if the client had hung up."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # what comes now must not follow the end
         self._reader.feed_eof()  # asyncio of Python 3.11 would log that it was cancelled
 
     @property
@@ -172,7 +173,8 @@ class Connection:
 
     async def hang_up(self) -> None:
         """End the connection. A client that still sends is read on for a moment, or it would not see its answer."""
-        if self._http.their_state in {h11.SEND_BODY, h11.ERROR} and self._http.our_state is not h11.ERROR:
+        is_sending = self._http.their_state in {h11.SEND_BODY, h11.ERROR} and not self._reader.at_eof()
+        if is_sending and self._http.our_state is not h11.ERROR:
             with suppress(TimeoutError, OSError, RuntimeError):
                 self._writer.write_eof()
                 async with asyncio.timeout(_LINGER_TIME):

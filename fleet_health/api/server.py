@@ -42,46 +42,23 @@ _NO_CLEAN_UP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= 
 _log = structlog.get_logger("fleet_health.service")
 
 
-class ControlSocket:
-    """Listens at a path, for who may write there: the owner and his group."""
+class Server:
+    """Serves clients, only so many at a time: one that asks for nothing makes room for another."""
 
-    def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
-        """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
-        self.problem = ""
-        """Why nobody can be answered; empty if all is well."""
+    def __init__(self, respond: Respond, client_limit: int, *, idle_time: float, send_time: float) -> None:
+        """Take what answers, for how many clients, and how many seconds each may take to ask, and to take an answer."""
         self._respond = respond
+        self._client_limit = client_limit
         self._idle_time = idle_time
         self._send_time = send_time
-        self._path: Path | None = None
-        self._identity: tuple[int, int] | None = None
-        self._server: asyncio.Server | None = None
+        self._is_open = False
         self._clients: set[asyncio.Task[None]] = set()
         # Of whom a request is awaited, who has done nothing for the longest first.
         self._idle: dict[Connection, None] = {}
 
-    async def open(self, path: Path) -> None:
-        """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
-        if self._server is not None and path == self._path and await self._is_in_place():
-            return
-        await self.close()
-        self._path, self.problem = path, ""
-        try:
-            listener, self._identity = await call_at(path, _bound, path)
-        except PathHangs as error:
-            self.problem = str(error)
-            _log.warning("control socket not available", socket=str(path), reason=str(error))
-            return
-        except OSError as error:
-            self.problem = f"{place_of(error, path)}: {error.strerror or error}"
-            _log.warning("control socket not available", socket=str(path), reason=error.strerror or str(error))
-            return
-        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=HEAD_LIMIT, **_NO_CLEAN_UP)
-
-    async def close(self) -> None:
-        """Listen no longer; who is being served has a moment to take the answer."""
-        if self._server is None or self._path is None:
-            return
-        self._server.close()
+    async def _let_go(self) -> None:
+        """End all connections; who is being served has a moment to take the answer."""
+        self._is_open = False
         while self._dismiss():
             pass
         await asyncio.sleep(0)  # they end by themselves
@@ -90,28 +67,15 @@ class ControlSocket:
         for client in self._clients:
             client.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
-        with suppress(TimeoutError, PathHangs):
-            async with asyncio.timeout(_REMOVAL_TIME):
-                await call_at(self._path, _remove, self._path, self._identity)
-        self._server = None
 
-    async def _is_in_place(self) -> bool:
-        """Return whether it is our socket that stands at the path: another service may have put its own there."""
-        if self._path is None or self._identity is None:
-            return False
-        with suppress(PathHangs):
-            return await call_at(self._path, _identity, self._path) == self._identity
-        return False
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        uid = _peer(writer.get_extra_info("socket"))
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, uid: int | None = None) -> None:
         client = Connection(reader, writer, uid=uid, idle_time=self._idle_time, send_time=self._send_time)
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - we are in one
         self._clients.add(task)
         try:
-            if len(self._clients) > CLIENT_LIMIT and not self._dismiss():
-                await client.send(problem(_too_many()))
+            if len(self._clients) > self._client_limit and not self._dismiss():
+                await client.send(problem(self._one_too_many()))
             else:
                 await self._converse(client)
             await client.hang_up()
@@ -145,10 +109,6 @@ class ControlSocket:
             _log.exception("request failed")
             return problem(RequestError(f"the service failed to answer: {error}; its log has more", 500))
 
-    @property
-    def _is_open(self) -> bool:
-        return self._server is not None and self._server.is_serving()
-
     def _dismiss(self) -> bool:
         """Let the client go who has asked for nothing for the longest; False if all are being served."""
         if not self._idle:
@@ -158,9 +118,64 @@ class ControlSocket:
         client.dismiss()
         return True
 
+    def _one_too_many(self) -> RequestError:
+        return RequestError(f"there are {self._client_limit} others already; try again", 503, {"Retry-After": "1"})
 
-def _too_many() -> RequestError:
-    return RequestError(f"there are {CLIENT_LIMIT} others already; try again", 503, {"Retry-After": "1"})
+
+class ControlSocket(Server):
+    """Listens at a path, for who may write there: the owner and his group."""
+
+    def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
+        """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
+        super().__init__(respond, CLIENT_LIMIT, idle_time=idle_time, send_time=send_time)
+        self.problem = ""
+        """Why nobody can be answered; empty if all is well."""
+        self._path: Path | None = None
+        self._identity: tuple[int, int] | None = None
+        self._server: asyncio.Server | None = None
+
+    async def open(self, path: Path) -> None:
+        """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
+        if self._server is not None and path == self._path and await self._is_in_place():
+            return
+        await self.close()
+        self._path, self.problem = path, ""
+        try:
+            listener, self._identity = await call_at(path, _bound, path)
+        except PathHangs as error:
+            self.problem = str(error)
+            _log.warning("control socket not available", socket=str(path), reason=str(error))
+            return
+        except OSError as error:
+            self.problem = f"{place_of(error, path)}: {error.strerror or error}"
+            _log.warning("control socket not available", socket=str(path), reason=error.strerror or str(error))
+            return
+        self._is_open = True
+        self._server = await asyncio.start_unix_server(
+            self._serve_user, sock=listener, limit=HEAD_LIMIT, **_NO_CLEAN_UP
+        )
+
+    async def close(self) -> None:
+        """Listen no longer; who is being served has a moment to take the answer."""
+        if self._server is None or self._path is None:
+            return
+        self._server.close()
+        await self._let_go()
+        with suppress(TimeoutError, PathHangs):
+            async with asyncio.timeout(_REMOVAL_TIME):
+                await call_at(self._path, _remove, self._path, self._identity)
+        self._server = None
+
+    async def _is_in_place(self) -> bool:
+        """Return whether it is our socket that stands at the path: another service may have put its own there."""
+        if self._path is None or self._identity is None:
+            return False
+        with suppress(PathHangs):
+            return await call_at(self._path, _identity, self._path) == self._identity
+        return False
+
+    async def _serve_user(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await self._serve(reader, writer, _peer(writer.get_extra_info("socket")))
 
 
 def _peer(connection: socket.socket) -> int:

@@ -23,8 +23,10 @@ from fleet_health.alerting.silences import (
     glob_problem,
 )
 from fleet_health.api.requests import RequestError
+from fleet_health.api.unknown_names import unknown_warning
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.files.hanging_calls import call_at
+from fleet_health.model.host_globs import is_plain
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.subject import subject_glob
 from fleet_health.parsing.timestamp import TimeError, parse_time
@@ -52,16 +54,19 @@ class SilenceRequests:
         silencing: Silencing,
         known_hosts: Callable[[], Awaitable[Sequence[str]]],
         incidents: Callable[[], Incidents],
+        subjects: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """Take the silences, and what gives the hosts that are known at present, and the incidents."""
+        """Take the silences, and what gives the hosts that are known at present, the incidents, and further names."""
         self._silencing = silencing
         self._known_hosts = known_hosts
         self._incidents = incidents
+        self._subjects = subjects
 
     async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Make one, as `wanted` reads it; return its row, and the `incidents` that it acknowledges.
+        """Make one, as `wanted` reads it; return its row, the `incidents` that it acknowledges, and a `warning`.
 
-        With `is_trial` it is not made: whether it could be is all that is asked.
+        The warning is that no such host is known; empty if one is. With `is_trial` it is not made: whether it could be
+        is all that is asked.
 
         Raises:
             RequestError: It is asked for wrongly, as many hold as may, or it cannot be written.
@@ -75,7 +80,8 @@ class SilenceRequests:
             silence, acknowledged = acknowledging(silence, incidents.open.values(), incidents.at)
         elif not request.get("all", False):
             await self._refuse_wide(silence)
-        answer = {"silence": silence.row(), "incidents": acknowledged}
+        warning = await wrap(unknown_warning)(silence.hosts, await self._known_names())
+        answer = {"silence": silence.row(), "incidents": acknowledged, "warning": warning}
         if request.get("is_trial", False):
             return answer
         file = self._silencing.file
@@ -104,10 +110,14 @@ class SilenceRequests:
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}") from error
         if not ended:
-            raise RequestError(none_named(what))
+            known = self._silencing.silences
+            raise RequestError(none_named(what, () if known is None else known.all, clock.now()))
         for one in ended:
             self._silencing.log_ended(one)
         return {"silence": ended[0].row(), "silences": [one.row() for one in ended]}
+
+    async def _known_names(self) -> list[str]:
+        return [*await self._known_hosts(), *(host for host, _ in self._incidents().open), *self._subjects()]
 
     async def _refuse_wide(self, silence: Silence) -> None:
         known = await self._known_hosts()
@@ -169,8 +179,14 @@ def acknowledging(
     return silence, covered
 
 
-def none_named(what: str) -> str:
-    """Return that there is no silence to end, and how to find those that there are."""
+def none_named(what: str, silences: Sequence[Silence], now: Instant) -> str:
+    """Return that there is no silence to end, and how to find those that there are; for a host, what else covers it."""
+    wider = [one for one in Silences(silences).about(what) if one.ends_at > now] if is_plain(what) else []
+    if wider:
+        named = ", ".join(f"{one.id} ({one.hosts})" for one in wider[:3])
+        return printable(
+            f"there is no silence of just {what}, and {named} covers other hosts as well; end that by its ID"
+        )
     return f"there is no silence {printable(what)}; `silence list` shows them"
 
 

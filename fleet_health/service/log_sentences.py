@@ -20,12 +20,13 @@ from fleet_health.model.words import plural
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_SILENCE = "Silence {id} of {hosts} ({symptom:or every symptom}), by {author}: {reason},"
+_SILENCE = 'Silence {id} of {hosts} ({symptom:or every symptom}), by {author} for "{reason}",'
 
 SENTENCES: Mapping[str, str] = {
     # The service itself.
     "ready": "Ready: {sources}.",
     "stopping": "Stopping: the last alerts are being written.",
+    "service failed": "The service failed, and ends: {error}.",
     "stopped with alerts not written": "Stopped with alerts that are not in the alert log: {reason}.",
     "evaluated": "Evaluated the fleet: {findings:finding}, {new_alerts:new alert}, {ended:incident} ended"
     "{not_evaluated:if ; not evaluated: }.",
@@ -42,13 +43,14 @@ SENTENCES: Mapping[str, str] = {
     "pattern can be forged by a client": "{warning}. {remedy}",
     # The sources.
     "source catching up": "The {source} is being read up to the present.",
-    "source caught up": "The {source} was read up to the present: {read:entry}{rejected:if , rejected: }.",
+    "source caught up": "The {source} was read up to the present: {read:line}{rejected:if , rejected: }.",
     "source not available": "The {source} is not available ({state}): {reason}.",
     "index changed": "The index {path} was {change}.",
     "rotated index not read": "A rotated file of the index was not read: {file}: {reason}.",
     "inotify not available, polling every 2 s": "inotify is not available, the index is polled every 2 s: {reason}.",
     "inotify instances used up (fs.inotify.max_user_instances), polling the journal": "All inotify instances are in use"
     " (fs.inotify.max_user_instances), the journal is polled.",
+    "receiver not found in the journal": "The {source} has nothing of the receiver: {reason}.",
     "gap in the journal": "The journal has a gap from {since} to {until}: {reason}.",
     "gaps in the journal, symptoms not ruled out": "The journal has gaps, so symptoms are not ruled out; hosts"
     " concerned: {hosts}.",

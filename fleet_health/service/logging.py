@@ -52,6 +52,14 @@ def notice(logger: Any, event: str, **values: Any) -> None:
     logger.warning(event, **values, **{_NOTICE: True})
 
 
+def complain(text: str) -> None:
+    """Print on stderr why the process ends; in the journal at priority ERROR.
+
+    It is a line and no entry: journald would look up the unit of the entry's process, which may be gone by then.
+    """
+    print(f"<{_PRIORITIES['error']}>{text}" if _is_journal(_STDERR) else text, file=sys.stderr)  # noqa: T201
+
+
 def configure(level: str, *, is_for_people: bool = False) -> None:
     """Send the log to stderr, from a level on: to the journal, if that is where stderr leads.
 
@@ -112,9 +120,16 @@ def _describe_error(_logger: object, _method: str, event: MutableMapping[str, An
     if given := event.pop("exc_info", None):
         error = given if isinstance(given, BaseException) else sys.exception()
         if error is not None:
-            event["error"] = traceback.format_exception_only(error)[-1].strip()
+            event["error"] = traceback.format_exception_only(_cause(error))[-1].strip()
             event["exception"] = "".join(traceback.format_exception(error)).rstrip()
     return event
+
+
+def _cause(error: BaseException) -> BaseException:
+    """Return the first error in a group of them, whose own last line only counts them."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _hand_over(_logger: object, _method: str, event: MutableMapping[str, Any]) -> tuple[tuple[Event], dict[str, Any]]:

@@ -74,7 +74,7 @@ def _problems_of_journal(settings: JournalSettings, rows: list[Instant], now: In
     with opened(settings) as journal:
         for reader in journal.readers:
             reader.find_instances(now - _LINES_BACK_US)
-        unheard = unheard_in(journal.readers)
+        unheard = unheard_in(journal.readers, settings)
     yield from unheard
     coverage = read_journal(settings, now - _LINES_BACK_US, now, lambda _: None).coverage
     if not unheard and coverage.is_unmatched(rows, now):

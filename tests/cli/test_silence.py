@@ -254,6 +254,9 @@ def test_a_planned_one_is_listed_with_its_begin_and_those_that_ended_with_who_en
     made = silence("pi-1", "--from", in_hours(3), "--for", "2h", "--reason", "the move")
     until = silence("pi-2", "--until", in_hours(5), "--reason", "the move")
     later = silence("list").stdout.splitlines()
+    silence("b*", "--for", "2h", "--reason", "others as well")
+    wider = silence("expire", "bench-1")
+    silence("expire", "b*")
     monkeypatch.setenv("SUDO_USER", "ann")
     ended = silence("expire", "pi-*")
     left, gone = silence("list"), silence("list", "--expired")
@@ -266,8 +269,14 @@ def test_a_planned_one_is_listed_with_its_begin_and_those_that_ended_with_who_en
     )
     assert re.fullmatch(rf"\w{{6}}: pi-2 until \S+Z \(4 h 59 min more\), by {me}: the move\n", until.stdout)
     assert sorted(line[8:12] for line in later) == ["pi-1", "pi-2"]
+    assert wider.status == 2
+    assert re.fullmatch(
+        r"there is no silence of just bench-1, and \w{6} \(b\*\) covers other hosts as well; end that by its ID\n",
+        wider.stderr,
+    )
     assert (ended.status, len(ended.stdout.splitlines()), left.stdout) == (0, 2, "no silences\n")
     assert gone.stdout.count(f"(ended by {by}), by {me}: the move\n") == 2
+    assert ended.stdout.count(f"(ended by {by})") == 2
     assert (row["ended_by"], row["author"], row["is_resolved"]) == (by, me, False)
     assert silence("expire", "pi-*").stderr == "there is no silence pi-*; `silence list` shows them\n"
 

@@ -183,8 +183,12 @@ def test_D12_bad_configuration_ends_it_for_good(disturbed_service: Service) -> N
     service.control("start", check=False)
 
     log = service.log()
+    problems = service.machine.journal(
+        "--priority=err", f"_SYSTEMD_INVOCATION_ID={service.property('InvocationID')}", f"_SYSTEMD_UNIT={SERVICE}"
+    )
     assert "tick" in log
     assert "tock" in log
+    assert sorted(str(entry["MESSAGE"]).split(": ")[1] for entry in problems) == ["tick", "tock"]
     time.sleep(1)
     seen = service.machine.properties(SERVICE, "ActiveState", "ExecMainStatus", "NRestarts")
     assert seen == {"ActiveState": "failed", "ExecMainStatus": "2", "NRestarts": "0"}

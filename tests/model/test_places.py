@@ -132,14 +132,15 @@ def test_of_what_is_left_out_the_latest_is_named() -> None:
     assert (left_out.count, left_out.host, left_out.latest_at) == (3, "b", 5)
 
 
-def test_of_two_words_on_the_unit_at_one_instant_the_second_holds() -> None:
-    """And an older one changes nothing, whenever it is read."""
+def test_of_two_words_on_the_unit_the_one_that_comes_second_holds() -> None:
+    """Also if it is of the same instant, or older: it is what all machines' messages say together by then."""
     fleet = Fleet()
-    fleet.traffic.record(
-        [UnitState(10, is_running=False), UnitState(10, is_running=True), UnitState(9, is_running=False)]
-    )
+    fleet.traffic.record([UnitState(10, is_running=False), UnitState(10, is_running=True)])
+    same_instant = fleet.traffic.unit
+    fleet.traffic.record([UnitState(9, is_running=False)])
 
-    assert fleet.traffic.unit == UnitState(10, is_running=True)
+    assert same_instant == UnitState(10, is_running=True)
+    assert fleet.traffic.unit == UnitState(9, is_running=False)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import pytest
 import fleet_health
 from fleet_health.records.journal_socket import SOCKET, datagram
 from fleet_health.service.log_sentences import SENTENCES, fields_in, sentence
-from fleet_health.service.logging import _as_text, journal_fields
+from fleet_health.service.logging import _as_text, _describe_error, journal_fields
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -141,7 +141,7 @@ def test_in_the_journal_an_event_is_an_entry(journald: Journald) -> None:
     assert (error["PRIORITY"], error["MESSAGE"]) == ("3", "Failed: ZeroDivisionError: division by zero.")
     assert error["FLEET_EXCEPTION"].startswith("Traceback (most recent call last):\n")
     assert notice["PRIORITY"] == "5"
-    assert notice["MESSAGE"] == "Silence 3fa2c1 of pi-* (every symptom), by anna: moving, was ended early, by bo."
+    assert notice["MESSAGE"] == 'Silence 3fa2c1 of pi-* (every symptom), by anna for "moving", was ended early, by bo.'
     assert journald.lines() == []
 
 
@@ -281,6 +281,10 @@ def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
             "Evaluated the fleet: 0 findings, 1 new alert, 1 incident ended.",
         ),
         (
+            {"event": "source caught up", "source": "index", "read": 932, "rejected": {"no host": 2}},
+            "The index was read up to the present: 932 lines, rejected: no host: 2.",
+        ),
+        (
             {"event": "silences cannot be used", "reason": "remove those rows."},
             "Silences cannot be used: remove those rows.",
         ),
@@ -294,6 +298,15 @@ def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
 def test_a_sentence_reads_as_one(event: dict[str, Any], expected: str) -> None:
     """Numbers have their plural, what is missing leaves no trace, and a full stop stands once."""
     assert sentence(event) == expected
+
+
+def test_of_a_group_of_errors_the_first_is_named() -> None:
+    """What ends the service is in a group, or in a group of groups; the sentence says what it was."""
+    group = ExceptionGroup("parts", [ExceptionGroup("more", [OSError("no disk")]), ValueError("other")])
+    event = _describe_error(None, "", {"event": "service failed", "exc_info": group})
+
+    assert sentence(event) == "The service failed, and ends: OSError: no disk."
+    assert "ValueError: other" in event["exception"]
 
 
 def test_a_hostile_value_stays_within_its_field() -> None:

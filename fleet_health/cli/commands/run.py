@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
 import threading
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import Subparsers, add_common_options, config_path, refuse
+from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path
 from fleet_health.config.loading import load
 from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.daemon import Daemon
@@ -25,7 +24,8 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import Settings
 
 EXIT_RETRY = 1
-"""The exit status when the next start may go better: another service has the alert log, or the saved state is back."""
+"""The exit status when the next start may go better: another service has the alert log, the saved state is back, or a
+part of this one failed."""
 
 _EXIT_TIME = 0.3
 
@@ -49,9 +49,14 @@ def run(options: argparse.Namespace) -> int:
     try:
         asyncio.run(_serve(options))
     except ConfigError as error:
-        return refuse(error)
+        for problem in error.problems:
+            logs.complain(f"{error.path}: {problem}")
+        return EXIT_CONFIG
     except (SinkTaken, RestartNeeded) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        logs.complain(str(error))
+        return EXIT_RETRY
+    except Exception:  # noqa: BLE001 - the log says what it was
+        _log.exception("service failed")
         return EXIT_RETRY
     return 0
 

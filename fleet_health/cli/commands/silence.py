@@ -171,6 +171,7 @@ class _Silences:
             answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
         except NoAnswerError as error:
             return self._written(error, lambda: self._add(request))
+        _warn(answer["warning"])
         return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
 
     def end(self, what: str) -> list[Silence]:
@@ -201,7 +202,7 @@ class _Silences:
 
     def _end(self, what: str) -> list[Silence]:
         if not (ended := self.file.end(what, clock.now(), self.author)):
-            raise RequestError(none_named(what))
+            raise RequestError(none_named(what, self.file.load(), clock.now()))
         return ended
 
     def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
@@ -213,6 +214,11 @@ class _Silences:
             if isinstance(unavailable.__cause__, PermissionError):
                 raise error from unavailable
             raise
+
+
+def _warn(warning: str) -> None:
+    if warning:
+        print(f"warning: {printable(warning)}", file=sys.stderr)  # noqa: T201
 
 
 def _add(silences: _Silences, options: argparse.Namespace) -> int:
@@ -279,9 +285,8 @@ def _expire(silences: _Silences, options: argparse.Namespace) -> int:
     if options.id is None:
         options.parser.error(f"{options.what} needs the ID of a silence, or a host or glob; `silence list` shows them")
     _refuse_more(options, "symptom", "starts_at", "length_us", "ends_at", "reason", "is_until_resolved", "is_expired")
-    now = clock.now()
     for one in silences.end(options.id):
-        _say(f"ended {_line(one, now)}")
+        _say(f"ended {_line(one, one.ends_at)}")
     return 0
 
 
@@ -302,7 +307,7 @@ def _line(silence: Silence, now: Instant) -> str:
 def _span(silence: Silence, now: Instant) -> str:
     """Return when a silence holds, or held, and by what it ended."""
     start, end = (f"{isoformat(at)[:19]}Z" for at in (silence.starts_at, silence.ends_at))
-    if silence.ends_at <= now or silence.ended_by:
+    if silence.ends_at <= now:
         how = (
             "all resolved" if silence.is_resolved else f"ended by {silence.ended_by}" if silence.ended_by else "expired"
         )

@@ -21,6 +21,7 @@ from systemd import journal
 
 from fleet_health.errors import SourceFailing
 from fleet_health.model.coverage import LEFT_OUT, Gap
+from fleet_health.model.host_globs import is_plain
 from fleet_health.sources.journal.directories import is_machine_id, no_permission, refuse_unreadable
 from fleet_health.sources.journal.files import (
     SUFFIXES,
@@ -168,8 +169,11 @@ def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
     return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
 
 
-def unheard_in(readers: Sequence[JournalReader]) -> list[str]:
+def unheard_in(readers: Sequence[JournalReader], settings: JournalSettings) -> list[str]:
     """Return what of the settings no machine's journal has an entry of, a sentence each. Leaves the places unset."""
+    is_one = len(settings.units) + len(settings.match) == 1 and all(map(is_plain, settings.units))
+    if is_one and any(reader.has_lines() for reader in readers):
+        return []
     first, *others = [reader.unheard() for reader in readers] or [[]]
     return [sentence for sentence in first if all(sentence in other for other in others)]
 

@@ -380,7 +380,7 @@ class JournalFollower(Follower):
     def _note_unheard(self) -> None:
         """Note what of the settings the journal has no entry of; a unit may be installed, or log its first line."""
         self._ask_again_at = time.monotonic() + _ASK_AGAIN
-        unheard = unheard_in([reader for _, reader in self._open_parts()])
+        unheard = unheard_in([reader for _, reader in self._open_parts()], self._settings)
         self._found.append(partial(self._take_in_unheard, tuple(unheard)))
 
     def _take_in_unheard(self, unheard: tuple[str, ...]) -> None:

@@ -1,0 +1,193 @@
+"""The read-only listener: the API by TCP, on the sockets that systemd passes to the service.
+
+The service opens none itself: its unit has no network (`PrivateNetwork=yes`), and a socket that is passed in needs
+none. Whoever can connect may be anybody, so more is bounded than on the control socket: how many connections are
+accepted and requests answered in a second, and which share of the time documents are made for them. What is asked for
+too often waits in the kernel's queue; no evaluation waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import time
+from collections import OrderedDict
+from contextlib import suppress
+from http import HTTPStatus
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+from systemd import daemon
+
+from fleet_health.api.connection import HEAD_LIMIT
+from fleet_health.api.requests import Request, RequestError, Response
+from fleet_health.api.server import Server
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.api.requests import Respond
+
+CLIENT_LIMIT = 32
+"""How many clients there may be at a time."""
+RATE = 100
+"""How many connections are accepted in a second, and how many requests answered."""
+BURST = 50
+"""How many more may come at once."""
+SHARE = 0.25
+"""For which share of the time documents are made, at most."""
+FRESH_S = 1.0
+"""How old a document may be that is sent once more."""
+
+_IDLE_S, _SEND_S = 10.0, 10.0
+_PAUSE_S = 0.1
+_KEPT = 4
+_FREE = frozenset(("/healthz", "/v1/openapi.json"))
+_log = structlog.get_logger("fleet_health.service")
+
+
+def passed_sockets() -> list[socket.socket]:
+    """Return the listening sockets that systemd has passed to this process, none of which blocks."""
+    sockets = []
+    for fd in daemon.listen_fds(unset_environment=True):
+        passed = socket.socket(fileno=fd)
+        if passed.type == socket.SOCK_STREAM and passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            passed.setblocking(False)  # noqa: FBT003 - it takes no other form
+            sockets.append(passed)
+        else:
+            _log.warning("passed socket not used", fd=fd, reason="expected a listening stream socket")
+            passed.close()
+    return sockets
+
+
+class Rate:
+    """Spreads what happens over time."""
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._step = 1 / per_second
+        self._burst = burst * self._step
+        self._next_at = 0.0
+
+    async def take(self) -> None:
+        """Wait until it may happen once more."""
+        now = time.monotonic()
+        self._next_at = max(self._next_at, now - self._burst) + self._step
+        if self._next_at > now:
+            await asyncio.sleep(self._next_at - now)
+
+
+class ReadOnly:
+    """Answers the requests that change nothing, from hosts that are meant, and none of them too often."""
+
+    def __init__(self, respond: Respond) -> None:
+        """Take what answers requests."""
+        self._respond = respond
+        self._rate = Rate(RATE, BURST)
+        self._making = asyncio.Lock()
+        self._rests_until = 0.0
+        self._made: OrderedDict[str, tuple[float, Response]] = OrderedDict()
+
+    async def __call__(self, request: Request) -> Response:
+        """Answer a request.
+
+        Raises:
+            RequestError: It cannot be answered.
+
+        """
+        await self._rate.take()
+        if request.method not in {"GET", "HEAD"}:
+            raise RequestError(
+                f"expected GET or HEAD on the read-only listener, found {request.method[:20]}; changes are asked for on"
+                " the control socket",
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                {"Allow": "GET, HEAD"},
+            )
+        _refuse_foreign(request.headers.get("host", ""))
+        path = request.target.partition("?")[0]
+        if path in _FREE or path == "/v1/notifications" or "if-none-match" in request.headers:
+            return await self._respond(request)
+        return await self._shared(request)
+
+    async def _shared(self, request: Request) -> Response:
+        """Make a document, unless it has just been made; then rest for a while."""
+        async with self._making:
+            made_at, response = self._made.get(request.target, (0.0, None))
+            if response is not None and time.monotonic() - made_at < FRESH_S:
+                return response
+            await asyncio.sleep(max(0.0, self._rests_until - time.monotonic()))
+            began_at = time.monotonic()
+            try:
+                response = await self._respond(request)
+            finally:
+                made_at = time.monotonic()
+                self._rests_until = made_at + (made_at - began_at) * (1 / SHARE - 1)
+            self._made[request.target] = made_at, response
+            self._made.move_to_end(request.target)
+            while len(self._made) > _KEPT:
+                self._made.popitem(last=False)
+            return response
+
+
+def _refuse_foreign(host: str) -> None:
+    """Refuse a request that a browser was tricked into: by a name that its owner lets lead here (DNS rebinding).
+
+    Raises:
+        RequestError: The host is neither an address nor `localhost`.
+
+    """
+    name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
+    if name.lower().rstrip(".") == "localhost" or name == "":
+        return
+    with suppress(ValueError):
+        ipaddress.ip_address(name.strip("[]"))
+        return
+    raise RequestError(
+        f"expected a Host that is an address or localhost, found {host[:80]!r}; a proxy in front sends the address",
+        HTTPStatus.MISDIRECTED_REQUEST,
+    )
+
+
+class Listener(Server):
+    """Serves on sockets that are passed in."""
+
+    def __init__(self, respond: Respond) -> None:
+        """Take what answers requests."""
+        super().__init__(ReadOnly(respond), CLIENT_LIMIT, idle_time=_IDLE_S, send_time=_SEND_S)
+        self._rate = Rate(RATE, BURST)
+        self._accepting: list[asyncio.Task[NoReturn]] = []
+        self._serving: set[asyncio.Task[None]] = set()
+        self._sockets: Sequence[socket.socket] = ()
+
+    def open(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections on sockets."""
+        self._sockets, self._is_open = sockets, True
+        for one in sockets:
+            self._accepting.append(asyncio.create_task(self._accept(one)))
+            _log.info("listening read-only", address=str(one.getsockname()))
+
+    async def close(self) -> None:
+        """Accept no more; systemd holds the sockets open."""
+        for task in self._accepting:
+            task.cancel()
+        await asyncio.gather(*self._accepting, return_exceptions=True)
+        self._accepting = []
+        await self._let_go()
+        for one in self._sockets:
+            one.close()
+        self._sockets = ()
+
+    async def _accept(self, listener: socket.socket) -> NoReturn:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._rate.take()
+            try:
+                accepted, _ = await loop.sock_accept(listener)
+                reader, writer = await asyncio.open_connection(sock=accepted, limit=HEAD_LIMIT)
+            except OSError as error:  # it went before it was accepted, or there are no descriptors left
+                _log.debug("connection not accepted", reason=error.strerror or str(error))
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            serving = asyncio.create_task(self._serve(reader, writer))
+            self._serving.add(serving)
+            serving.add_done_callback(self._serving.discard)

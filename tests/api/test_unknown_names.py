@@ -1,0 +1,59 @@
+"""The warning about a silence for hosts that nobody knows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.api.unknown_names import unknown_warning
+
+if TYPE_CHECKING:
+    from tests.conftest import RunCommand, Site, StartService
+
+KNOWN = ("*", "*@lab", "pi-07", "bench-1")
+
+
+@pytest.mark.parametrize("glob", ["pi-07", "pi-*", "bench-[12]", "*", "*@lab", "?i-07"])
+def test_what_is_known_needs_no_warning(glob: str) -> None:
+    """A host, a glob that matches one, a receiver, or the fleet."""
+    assert unknown_warning(glob, KNOWN) == ""
+
+
+@pytest.mark.parametrize(
+    ("glob", "end"),
+    [
+        ("pi-70", "; did you mean pi-07?"),
+        ("PI-07", "; did you mean pi-07?"),
+        ("*@lob", "; did you mean *@lab?"),
+        ("nosuch-host", "hosts that turn up later"),
+        ("nosuch-*", "hosts that turn up later"),
+    ],
+)
+def test_what_is_not_is_warned_of(glob: str, end: str) -> None:
+    """With the nearest name, if one is near."""
+    warning = unknown_warning(glob, KNOWN)
+
+    assert glob in warning
+    assert warning.endswith(end)
+
+
+def test_a_silence_for_nobody_is_made_with_a_warning(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """On stderr; for a host that is known there is none."""
+    site.configure()
+    site.upload("pi-07")
+    site.answer("pi-07", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_ready()
+        common = ("--config", site.config, "--for", "1h", "--reason", "a test")
+        strange = run_command("silence", "pi-70", *common)
+        known = run_command("silence", "pi-07", *common)
+
+    assert (strange.status, "pi-70 until " in strange.stdout) == (0, True)
+    assert strange.stderr == (
+        "warning: no host pi-70 is known, so the silence is for hosts that turn up later; did you mean pi-07?\n"
+    )
+    assert (known.status, known.stderr) == (0, "")

@@ -1,0 +1,50 @@
+"""The read-only listener in a real systemd: the socket is passed into a unit that has no network."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+from tests.machine.machine import eventually
+
+if TYPE_CHECKING:
+    from tests.machine.deployment import Service
+
+_SOCKET = "fleet-health-http.socket"
+_GET = """
+import sys, urllib.request, urllib.error
+request = urllib.request.Request("http://127.0.0.1:9490" + sys.argv[2], method=sys.argv[1])
+try:
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        print(answer.read().decode())
+except urllib.error.HTTPError as error:
+    print(error.read().decode())
+"""
+
+
+def test_the_passed_socket_serves_a_unit_without_a_network(disturbed_service: Service) -> None:
+    """Disabled as installed; enabled as documented, it serves reads alone, and the unit keeps its walls."""
+    service, machine = disturbed_service, disturbed_service.machine
+
+    def ask(method: str, target: str) -> dict[str, object]:
+        document: dict[str, object] = json.loads(machine.run("python3", "-I", "-c", _GET, method, target).stdout)
+        return document
+
+    before = machine.run("systemctl", "is-enabled", _SOCKET, check=False).stdout
+    service.control("stop")
+    machine.run("systemctl", "enable", "--now", _SOCKET)
+    service.control("start")
+    try:
+        eventually(lambda: ask("GET", "/healthz").get("health") == "ok", "an evaluation")
+        status = ask("GET", "/v1/status")
+        refused = ask("POST", "/v1/silences")
+        walls = machine.run("systemctl", "show", "-p", "PrivateNetwork,RestrictAddressFamilies", "fleet-health").stdout
+        service.control("restart")
+        eventually(lambda: ask("GET", "/healthz").get("health") == "ok", "an evaluation after a restart")
+    finally:
+        machine.run("systemctl", "disable", "--now", _SOCKET, check=False)
+
+    assert before == "disabled\n"
+    assert status["version"] == 1
+    assert refused["status"] == 405
+    assert set(walls.split()) == {"PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX"}
