@@ -40,6 +40,7 @@ from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
+from fleet_health.parsing.local_time import localized
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
@@ -108,7 +109,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--now",
         type=instant,
         metavar="TIME",
-        help="evaluate as of this time: ISO 8601 with offset, or seconds since the epoch",
+        help="evaluate as of this time: so long ago (90m), `yesterday 18:55`, a date, or a date and time",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
     parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")
@@ -415,7 +416,8 @@ def _print(report: Report, *, is_json: bool) -> None:
     if is_json:
         lines: Iterable[str] = (msgspec.json.encode(one).decode() for one in as_documents(report))
     else:
-        lines = as_lines(report, paint_for(sys.stdout), width() if sys.stdout.isatty() else None)
+        columns = width() if sys.stdout.isatty() else None
+        lines = map(localized, as_lines(report, paint_for(sys.stdout), columns))
     for line in lines:
         print(line)  # noqa: T201 - stdout is what this command is for
 
