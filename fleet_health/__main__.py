@@ -15,6 +15,11 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # structlog takes it for its tracebacks wherever it is installed: 4 MB that the service has no use for.
         sys.modules["rich"] = None  # type: ignore[assignment]
+    if arguments[:1] == ["__complete"]:
+        # A shell asks, and somebody waits for each key: without the parser.
+        from fleet_health.cli.names import print_names  # noqa: PLC0415 - likewise
+
+        return print_names(arguments[1:])
     from fleet_health.cli.main import run_command  # noqa: PLC0415 - see above
 
     return run_command(arguments)

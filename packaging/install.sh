@@ -529,17 +529,15 @@ uninstall() {
 
 remove_user() { # and the group, also if operators are its members
   local members
-  if getent passwd fleet-health >/dev/null && ! userdel fleet-health; then
-    fail 1 "the user fleet-health cannot be removed, because programs still run under it:" \
-      "$(pgrep --uid fleet-health --list-full 2>/dev/null | tr '\n' ';' || true)" \
-      "end them, then run: userdel fleet-health; groupdel fleet-health"
-  fi
+  members=$(getent group fleet-health | cut --delimiter=: --fields=4) || members=
   # userdel keeps a group that has other members.
-  if getent group fleet-health >/dev/null; then
-    members=$(getent group fleet-health | cut --delimiter=: --fields=4)
-    groupdel fleet-health || fail 1 "the group fleet-health cannot be removed; the reason is above"
-    if [[ $members ]]; then say "removed the group fleet-health, of which these users were members: $members"; fi
+  if [[ $members ]]; then gpasswd --members '' fleet-health >/dev/null; fi
+  if getent passwd fleet-health >/dev/null && ! userdel fleet-health; then
+    fail 1 "the user fleet-health cannot be removed, because programs still run under it; end them (pgrep -u" \
+      "fleet-health lists them), and run this again"
   fi
+  if getent group fleet-health >/dev/null; then groupdel fleet-health; fi
+  if [[ $members ]]; then say "these users were members of the group fleet-health: $members"; fi
 }
 
 python=${PYTHON:-/usr/bin/python3}

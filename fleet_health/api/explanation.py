@@ -13,6 +13,7 @@ from fleet_health.api.states import VERSION
 from fleet_health.config.in_force import OFF, in_force
 from fleet_health.detectors import silent, unstamped
 from fleet_health.detectors.evaluation import lookback_of
+from fleet_health.detectors.spec import are_met
 from fleet_health.model.history import BIN_US
 from fleet_health.model.instant import SECOND_US, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
@@ -83,6 +84,7 @@ def explanation_document(
                 "symptom": detector.symptom,
                 "is_evaluated": detector.name not in known.unseen,
                 "is_found": (host, detector.symptom) in known.details,
+                "holds_now": are_met(figures),
                 "is_hidden": detector.symptom in hidden,
                 "figures": [
                     {
@@ -109,6 +111,7 @@ def explanation_document(
     return {
         "version": VERSION,
         "at_wall": isoformat(known.now),
+        "last_tick_wall": None if known.evaluation is None else isoformat(known.evaluation.at),
         "next_tick_wall": None if known.next_at is None else isoformat(known.next_at),
         "strip_bin_s": BIN_US // SECOND_US,
         "clock": known.clock,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fleet_health.api.states import STATES, UNKNOWN, VERSION, WELL
 from fleet_health.detectors import fatal_only
 from fleet_health.detectors.hidden import hidden_verdicts
-from fleet_health.model.history import BIN_US, strip_of
+from fleet_health.model.history import BIN_US, strip_at, strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
 from fleet_health.model.subject import is_host
 from fleet_health.model.window import NO_EVENTS
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.alerting.mute_windows import MuteWindow
     from fleet_health.alerting.silences import Silence, Silences
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
@@ -133,7 +134,17 @@ def status_document(
             for state, host in shown[:limit]
         ],
         "silences": [silence.row() for silence in known.silences.all if silence.is_active(known.now)],
+        "mute_windows": [
+            _window_document(one, known.now) for one in known.settings.mute_windows if one.is_active(known.now)
+        ],
     }
+
+
+def _window_document(window: MuteWindow, now: Instant) -> dict[str, Any]:
+    """Return whom a mute window is about, and until when; an empty list stands for everything."""
+    until = max((pause.until for pause in window.pauses(now, now)), default=now)
+    hosts = [] if window.hosts is None else list(window.hosts.globs)
+    return {"hosts": hosts, "until_wall": isoformat(until)}
 
 
 def hidden_of(known: Knowledge, fleet: Fleet, hosts: Iterable[str]) -> dict[str, list[str]]:
@@ -181,7 +192,9 @@ def host_document(
             "5xx": counts.server_errors,
             "unstamped": counts.unstamped,
         },
-        "strip": strip_of(known.history, host),
+        "strip": strip_of(known.history, host)
+        if known.evaluation is None
+        else strip_at(known.history, fleet, host, known.now),
         "silences": [one.id for one in known.silences.about(host) if _is_in_force(one, decisions, known.now)],
     }
 

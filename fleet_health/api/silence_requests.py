@@ -88,9 +88,9 @@ class SilenceRequests:
         try:
             await call_at(file.path, file.add, silence, now)
         except TooManySilences as error:
-            raise RequestError(str(error)) from error
+            raise RequestError(str(error), 409) from error
         except SinkUnavailable as error:
-            raise RequestError(f"the silences cannot be written: {error}") from error
+            raise RequestError(f"the silences cannot be written: {error}", 500) from error
         self._silencing.log_made(silence)
         return answer
 
@@ -108,10 +108,10 @@ class SilenceRequests:
         try:
             ended = await call_at(file.path, file.end, what, clock.now(), by)
         except SinkUnavailable as error:
-            raise RequestError(f"the silences cannot be written: {error}") from error
+            raise RequestError(f"the silences cannot be written: {error}", 500) from error
         if not ended:
             known = self._silencing.silences
-            raise RequestError(none_named(what, () if known is None else known.all, clock.now()))
+            raise RequestError(none_named(what, () if known is None else known.all, clock.now()), 404)
         for one in ended:
             self._silencing.log_ended(one)
         return {"silence": ended[0].row(), "silences": [one.row() for one in ended]}

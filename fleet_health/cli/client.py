@@ -63,17 +63,24 @@ def target(*parts: str, query: Mapping[str, Sequence[str]] | None = None) -> str
     return f"{path}?{parameters}" if parameters else path
 
 
-def ask(path: Path, target: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Ask the service that listens at a path; return the document that it answers.
+def ask(
+    path: Path,
+    target: str,
+    method: str = "GET",
+    body: Mapping[str, Any] | None = None,
+    *,
+    patience_s: float = _PATIENCE,
+) -> dict[str, Any]:
+    """Ask the service that listens at a path, and wait so many seconds; return the document that it answers.
 
     Raises:
         NoAnswerError: There is none, or it may not be asked, or it stands still.
         RefusedError: It cannot answer this.
 
     """
-    with connected(path) as connection:
+    with connected(path, patience_s=patience_s) as connection:
         send(connection, target, method, body)
-        answer = b"".join(_chunks(connection))
+        answer = b"".join(_chunks(connection, patience_s))
     return _document_of(answer, path)
 
 
@@ -108,7 +115,7 @@ def send(connection: socket.socket, target: str, method: str = "GET", body: Mapp
 
 
 @contextmanager
-def connected(path: Path) -> Iterator[socket.socket]:
+def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.socket]:
     """Connect to the service that listens at a path, for as long as the context lasts.
 
     Raises:
@@ -117,7 +124,7 @@ def connected(path: Path) -> Iterator[socket.socket]:
     """
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-            connection.settimeout(_PATIENCE)
+            connection.settimeout(patience_s)
             _connect(connection, path)
             yield connection
     except (FileNotFoundError, ConnectionError) as error:
@@ -129,7 +136,7 @@ def connected(path: Path) -> Iterator[socket.socket]:
             f"{path}: {error.strerror}; run this as root, or as a member of the group of the service"
         ) from error
     except TimeoutError as error:
-        raise NoAnswerError(f"{path}: no answer within {_PATIENCE:.0f} s; the service hangs") from error
+        raise NoAnswerError(f"{path}: no answer within {patience_s:g} s; the service hangs") from error
     except OSError as error:
         raise NoAnswerError(f"{path}: {error.strerror or error}") from error
 
@@ -153,7 +160,7 @@ def lines_of(
     head = stream.until(b"\r\n\r\n")
     found = _STATUS(head)
     if not found or int(found[1]) >= _ERRORS:
-        _document_of(head + b"".join(_chunks(connection)), path)
+        _document_of(head + b"".join(_chunks(connection, _PATIENCE)), path)
         raise NoAnswerError(f"{path}: {_SOMEBODY_ELSE}")
     headers = (line.partition(":") for line in head.decode("latin-1").splitlines()[1:])
     return {name.lower(): value.strip() for name, _, value in headers}, iter(partial(stream.until, b"\n"), b"")
@@ -226,8 +233,8 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
         return EXIT_NOT_RUNNING
 
 
-def _chunks(connection: socket.socket) -> Iterator[bytes]:
-    ends_at = time.monotonic() + _PATIENCE
+def _chunks(connection: socket.socket, patience_s: float) -> Iterator[bytes]:
+    ends_at = time.monotonic() + patience_s
     while chunk := connection.recv(_CHUNK):
         yield chunk
         if time.monotonic() > ends_at:

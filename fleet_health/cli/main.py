@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from fleet_health.cli.options import Subparsers
 
+_EXIT_USAGE, _EXIT_NAGIOS_UNKNOWN = 2, 3
 _EXIT_PIPE, _EXIT_INTERRUPT = 128 + signal.SIGPIPE, 128 + signal.SIGINT
 # What write(2) fails with if the disk behind stdout is at fault. A file that is opened has a name; stdout has none, and
 # the service prints nothing.
@@ -31,9 +32,15 @@ def run_command(arguments: list[str]) -> int:
     # command called is all we import, and none to list them.
     named = [command for command in SUMMARIES if arguments[:1] == [command]]
     _have_streams()
-    if not named:
-        _outline().parse_args(arguments)
-    options = build_parser(named or SUMMARIES).parse_args(arguments)
+    try:
+        if not named:
+            _outline().parse_args(arguments)
+        options = build_parser(named or SUMMARIES).parse_args(arguments)
+    except SystemExit as stopped:
+        if "--nagios" in arguments and stopped.code == _EXIT_USAGE:  # which would be critical, and there is no line
+            print("FLEET UNKNOWN - wrong arguments; see `fleet-health status --help`")  # noqa: T201
+            return _EXIT_NAGIOS_UNKNOWN
+        raise
     try:
         status: int = options.command(options)
         sys.stdout.flush()

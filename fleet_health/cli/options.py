@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -12,7 +12,7 @@ from fleet_health.config.locations import DEFAULT_PATH
 from fleet_health.config.values import LONGEST, duration
 from fleet_health.errors import printable
 from fleet_health.model.subject import subject_glob
-from fleet_health.parsing.timestamp import TimeError, parse_epoch, parse_time
+from fleet_health.parsing.timestamp import TimeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001 - it has no other name
-
-_is_number = re.compile(r"[+-]?[\d.]+(?:[eE]\d+)?", re.ASCII).fullmatch
 
 EXIT_CONFIG = 2
 """The exit status for a configuration that cannot be used; the unit file counts on it."""
@@ -96,11 +94,20 @@ def is_utf8(text: str) -> bool:
 
 
 def instant(text: str) -> Instant:
-    """Read an argument that is a time."""
+    """Read an argument that is a time which has passed."""
+    return _when(text, is_ahead=False)
+
+
+def coming_instant(text: str) -> Instant:
+    """Read an argument that is a time to come: a length of time counts from now."""
+    return _when(text, is_ahead=True)
+
+
+def _when(text: str, *, is_ahead: bool) -> Instant:
+    from fleet_health.cli.when import FORMS, FORMS_AHEAD, parse_when  # noqa: PLC0415 - few commands take a time
+
     try:
-        return parse_epoch(text) if _is_number(text) else parse_time(text)
+        return parse_when(text, time.time_ns() // 1_000, is_ahead=is_ahead)
     except TimeError as error:
-        raise argparse.ArgumentTypeError(
-            "expected a time with its offset such as 2026-11-23T18:55:00Z, or seconds since the epoch,"
-            f" found {text!r}: {error}"
-        ) from None
+        expected = FORMS_AHEAD if is_ahead else FORMS
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {printable(repr(text))}: {error}") from None

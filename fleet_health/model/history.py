@@ -91,6 +91,20 @@ def strip_of(snapshot: HistorySnapshot, host: str) -> str:
     return "".join(characters)
 
 
+def strip_at(snapshot: HistorySnapshot, fleet: Fleet, host: str, now: Instant) -> str:
+    """Return the strip of a host as `History.note` would have it now, without waiting for the next evaluation."""
+    noted_at = snapshot.noted_at
+    if noted_at is None or (shift := _age(noted_at, now)) < 0:
+        return strip_of(snapshot, host)
+    bits = _shifted({host: snapshot.marks.get(host, 0)}, shift).get(host, 0)
+    if (last_at := fleet.accepted_at(host)) is not None and 0 <= (age := _age(last_at, now)) < BINS:
+        bits |= 1 << age
+    if (window := fleet.traffic.window(host)) is not None:
+        bits |= _refusals(window, noted_at + 1, now) << BINS
+    watched = (snapshot.watched << min(shift, BINS) | _bits_since(noted_at + 1, now)) & _ALL
+    return strip_of(HistorySnapshot(now, watched, {host: bits}), host)
+
+
 def _shifted(marks: dict[str, int], shift: int) -> dict[str, int]:
     if not shift:
         return dict(marks)

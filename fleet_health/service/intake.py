@@ -382,7 +382,8 @@ class Intake:
         for name, source in self._journal.by_receiver.items():
             state = source.follower.state
             rows = (at for _, at in self.fleet.of(name).uploads.items())
-            is_unmatched = state.coverage(now).is_unmatched(rows, now)
+            # Where nothing is heard of the receiver at all, that says it.
+            is_unmatched = not state.unheard and state.coverage(now).is_unmatched(rows, now)
             state.unmatched = unmatched_in_words(source.settings) if is_unmatched else ""
 
     def log_rejections(self) -> None:

@@ -36,6 +36,9 @@ SENTENCES: Mapping[str, str] = {
     "file descriptors running out": "File descriptors are running out: {open} of {limit} are open.",
     "control socket not available": "The control socket is not available: {socket}: {reason}.",
     "request failed": "A request on the control socket failed: {error}.",
+    "listening read-only": "The read-only listener serves {address}.",
+    "connection not accepted": "The read-only listener did not accept a connection: {reason}.",
+    "passed socket not used": "The passed socket {fd} is not used: {reason}.",
     # The configuration.
     "configuration reloaded": "The configuration was reloaded.",
     "configuration refused, previous one kept": "The configuration was refused, the previous one stays in force:"

@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.alerting.alert import dedup_key
+from fleet_health.cli.commands.check import _overrides
+from fleet_health.cli.main import build_parser
 from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
@@ -112,10 +114,11 @@ def test_fractions_of_a_second_count(offset_us: int, expected: list[tuple[str, s
 
 
 @pytest.mark.parametrize(
-    "now", ["2026-03-04T12:30:00", "2026-03-04", "yesterday", "nan", "inf", "", "1e30", "-1e20", "99999999999999"]
+    "now",
+    ["2026-03-04T25:30:00", "2026-02-30", "someday", "20260304", "nan", "inf", "", "1e30", "-1e20", "9" * 14],
 )
 def test_an_instant_that_is_none_is_refused(now: str, check: RunCommand) -> None:
-    """A time without offset names no instant, and one that no clock shows is none; it is said in one line."""
+    """What is in none of the accepted forms, and what no clock shows; it is said in one line."""
     done = check(f"--now={now}")
 
     assert done.status == 2
@@ -469,3 +472,19 @@ def test_without_a_service_no_grace_holds_an_alert_back(site: Site, check: RunCo
 
     assert "pi-9: never-seen\n" in check().stdout
     assert site.alerted() == [("pi-9", "never-seen")]
+
+
+def test_without_a_configuration_it_writes_where_the_timer_script_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a file, even an empty one, it writes where the service does."""
+    monkeypatch.setattr("fleet_health.cli.options.DEFAULT_PATH", tmp_path / "config.toml")
+    parser = build_parser(["check"])
+    plain, with_file, with_option = (
+        _overrides(parser.parse_args(["check", *words]))
+        for words in ([], ["--config", os.devnull], ["--alerts-path", "/a"])
+    )
+
+    assert plain["alerts.path"] == ("--alerts-path", "/var/lib/cis490/alerts.jsonl")
+    assert "alerts.path" not in with_file
+    assert with_option["alerts.path"] == ("--alerts-path", "/a")

@@ -29,7 +29,8 @@ def keys_of(value: Any) -> set[str]:
 
 def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand, start_service: StartService) -> None:
     """Of a site where there is something of everything."""
-    site.configure()
+    always = 'from = "00:00"\nto = "00:00"\n'
+    site.configure(f'[[quiet]]\nhosts = ["nobody"]\n{always}')
     site.show_all_symptoms()
     site.journal.append("a line that matches nothing")
     site.journal.append('{"method":"PUT","path":"/v1/episodes/other/e","status":412}')
@@ -38,8 +39,7 @@ def test_each_document_has_what_is_promised(site: Site, run_command: RunCommand,
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
         service.until_evaluated_anew()
         old = site.directory / "old.toml"
-        always = 'hosts = ["refused"]\nfrom = "00:00"\nto = "00:00"\n'
-        old.write_text(f"{site.config.read_text()}[[quiet]]\n{always}")
+        old.write_text(f'{site.config.read_text()}\n[[quiet]]\nhosts = ["refused"]\n{always}')
         site.configure("detectors.silent.after = '2h'\nhosts.expected = ['absent']")
         run_command("silence", "pi-*", "--for", "2h", "--reason", "a test", "--config", site.config)
         documents = {

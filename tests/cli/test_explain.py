@@ -66,7 +66,7 @@ def test_every_figure_stands_against_its_limit(
     ) in shown
     assert '      detectors.fatal-only.window = "30m", from default\n' in shown
     assert "  it was notified in this UTC hour (" in shown
-    assert re.search(r"^  notified next at \d{4}-\d\d-\d\dT\d\d:00:00Z, if it lasts$", shown, re.MULTILINE)
+    assert re.search(r"^  notified next at \d{4}-\d\d-\d\d \d\d:00:00\+00:00, if it lasts$", shown, re.MULTILINE)
     assert shown.count('"PUT /v1/episodes/refused/') == 3
     assert "\nMore: journalctl --unit=cis490-receiver.service --since=@" in shown
     assert (fatal_only["is_found"], fatal_only["incident"]["state"]) == (True, "firing")
@@ -74,7 +74,7 @@ def test_every_figure_stands_against_its_limit(
     assert verdict(quiet, "silent")["figures"][0]["value"].startswith("45 min")
     assert well.startswith("well: well\n")
     assert "\nsilent: not found\n  [ ] last accepted upload: " in well
-    assert re.search(r"^  it would be at \S+Z, if nothing more is accepted$", well, re.MULTILINE)
+    assert re.search(r"^  it would be at \S+ \S+\+00:00, if nothing more is accepted$", well, re.MULTILINE)
     assert verdict(quiet, "silent")["would_fire_wall"] is None
     assert fleet.stdout.startswith("the fleet as a whole: well\n")
     assert "  [ ] by systemd: nothing is known of its unit; " in fleet.stdout

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from importlib.metadata import version
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from fleet_health.cli.commands.manual import EXAMPLES
+from fleet_health.cli.docs.configuration_manual import EXAMPLES as CONFIGURATIONS
 from fleet_health.cli.docs.configuration_manual import configuration_page
 from fleet_health.cli.docs.roff import prose
 from fleet_health.cli.docs.tree import all_parsers, arguments
 from fleet_health.cli.main import build_parser
+from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS, QUIET_KEYS
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -73,11 +77,11 @@ def test_it_can_be_found_by_what_it_is_about(name: str, pages: Path) -> None:
 
 def test_every_command_and_option_is_explained(pages: Path) -> None:
     """Each command has a part of its own, with all of its arguments and what is said of them."""
-    text = shown(pages / NAMES[0], width=1000)
+    text = shown(pages / NAMES[0], width=5000)
 
     for parser in list(all_parsers(build_parser()))[1:]:
         _, _, rest = text.partition(f"\n   {parser.prog}\n")
-        part = rest.partition("\n   fleet-health ")[0].partition("\nFILES")[0]
+        part = rest.partition("\n   fleet-health ")[0].partition("\nEXAMPLES")[0]
         for said in (parser.description or "", parser.epilog or ""):
             assert said.replace("`", "").replace("…", "...") in part
         for action in arguments(parser):
@@ -110,6 +114,27 @@ def test_every_key_is_explained_with_its_default(pages: Path) -> None:
         assert part != settings, key
         assert said in part.partition("\n\n")[0] + "\n", key
     assert [key for key in QUIET_KEYS if f"\n       {key} " not in lists] == []
+
+
+def test_the_examples_are_commands_that_there_are(pages: Path) -> None:
+    """Each is shown as it is typed, and the command line takes it."""
+    text = shown(pages / NAMES[0], width=200)
+
+    for _, line in EXAMPLES:
+        assert f" {line}\n" in text
+        program, *words = shlex.split(line.partition(" >")[0])
+        if program == "fleet-health":
+            build_parser().parse_args(words)
+
+
+def test_the_example_configurations_are_good(pages: Path, tmp_path: Path) -> None:
+    """And can be copied from the page."""
+    text = shown(pages / NAMES[1], width=200)
+
+    for example in CONFIGURATIONS.values():
+        (tmp_path / "config.toml").write_text(example)
+        load(tmp_path / "config.toml")
+        assert all(line in text for line in example.splitlines())
 
 
 def test_what_the_example_lacks_is_noticed() -> None:

@@ -146,7 +146,7 @@ def test_lines_may_come_from_stdin_and_their_absence_is_said(site: Site, pattern
     assert (absent.status, absent.stderr) == (2, "/nowhere: No such file or directory\n")
     assert strange.stderr == "/no\\x1b[31mwhere: No such file or directory\n"
     assert (no_journal.status, "there is no journal in" in no_journal.stderr) == (2, True)
-    assert (no_time.status, "expected a duration with a unit" in no_time.stderr) == (2, True)
+    assert (no_time.status, "expected `now`, `today` or `yesterday`, a date" in no_time.stderr) == (2, True)
 
 
 def test_a_log_that_was_compressed_is_refused(site: Site, patterns: Callable[..., Finished]) -> None:

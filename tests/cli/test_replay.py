@@ -178,8 +178,11 @@ def test_what_would_have_fired_when_and_for_how_long(recorded: Site, run_command
     ]
     assert document["incidents_by_symptom"] == {"silent": 1, "fatal-only": 1}
     assert document["journal_begins_wall"] is None
-    assert shown.startswith("2026-11-23T12:00Z to 2026-11-23T16:00Z: 48 ticks, 2 incidents, 3 alerts\n")
-    assert "2026-11-23T12:30Z  quiet    silent      1 h 35 min          2 alerts\n    no accepted upload since" in shown
+    assert shown.startswith("2026-11-23 12:00:00+00:00 to 2026-11-23 16:00:00+00:00: 48 ticks, 2 incidents, 3 alerts\n")
+    assert (
+        "2026-11-23 12:30:00+00:00  quiet    silent      1 h 35 min          2 alerts\n    no accepted upload since"
+        in shown
+    )
     assert not recorded.alerts.exists()
 
 
@@ -205,7 +208,7 @@ def test_another_configuration_is_compared(recorded: Site, run_command: RunComma
         f"- {recorded.config}: 2 incidents, 3 alerts\n+ {lax}: 1 incident, 1 alert\n-2 alerts, as against 3\n" in shown
     )
     assert "\n\nadded: 0 incidents\n\ngone: 1 incident\n\nHOST   SYMPTOM " in shown
-    assert "\n\n2026-11-23T12:30Z  quiet  silent  1 h 35 min          2 alerts\n" in shown
+    assert "\n\n2026-11-23 12:30:00+00:00  quiet  silent  1 h 35 min          2 alerts\n" in shown
     assert shown.endswith("\n\nchanged: 0 incidents\n")
 
 
@@ -249,7 +252,7 @@ def test_many_incidents_are_summed_up(unsteady: Site, run_command: RunCommand) -
     assert re.search(rf"^shaky +silent +{len(ones)} .* \d+ flapping$", short, re.MULTILINE)
     assert short.endswith("\n--list shows each incident\n")
     assert listed.startswith(short.removesuffix("\n--list shows each incident\n"))
-    assert len(re.findall(r"^2026-11-2\dT\S+  shaky  silent ", listed, re.MULTILINE)) == len(ones)
+    assert len(re.findall(r"^2026-11-2\d \S+  shaky  silent ", listed, re.MULTILINE)) == len(ones)
 
 
 def test_why_there_was_no_alert_is_said(unsteady: Site, run_command: RunCommand) -> None:
@@ -296,8 +299,8 @@ def test_what_opens_later_has_changed(recorded: Site, run_command: RunCommand) -
 
     assert shown.endswith(
         "\nadded: 0 incidents\n\ngone: 0 incidents\n\nchanged: 1 incident\n\n"
-        "- 2026-11-23T12:30Z  quiet  silent  1 h 35 min          2 alerts\n"
-        "+ 2026-11-23T12:45Z  quiet  silent  1 h 20 min          2 alerts\n"
+        "- 2026-11-23 12:30:00+00:00  quiet  silent  1 h 35 min          2 alerts\n"
+        "+ 2026-11-23 12:45:00+00:00  quiet  silent  1 h 20 min          2 alerts\n"
     )
     (change,) = difference["changed"]
     assert (change["host"], change["symptom"]) == ("quiet", "silent")
@@ -357,7 +360,7 @@ def test_that_the_journal_is_empty_is_said(recorded: Site, run_command: RunComma
     done = run_command("replay", "--config", recorded.config, *arguments)
 
     assert done.status == 0
-    assert "\nthe journal has nothing from before 2026-11-23T16:00:00Z\n" in done.stdout
+    assert "\nthe journal has nothing from before 2026-11-23 16:00:00+00:00\n" in done.stdout
 
 
 def test_who_is_ignored_is_not_in_the_picture(recorded: Site, run_command: RunCommand) -> None:
@@ -391,9 +394,9 @@ def test_that_there_is_no_room_is_said(recorded: Site, small_disk: Path) -> None
     [
         (
             ["--since", "7x"],
-            "\"24h\", or a time with its offset such as 2026-11-23T18:55:00Z, found '7x'",
+            "or seconds since the epoch (@1795000000), found '7x'",
         ),
-        (["--until", "9999d"], 'expected a duration from "1ms" to "3650d", or a time with its offset such as'),
+        (["--until", "9999d"], "expected --since to be before --until"),
         (["--since", "1h", "--until", "2h"], "expected --since to be before --until"),
         (["--until", "2030-01-01T00:00:00Z"], "not in the future"),
         (["--diff", "/nowhere.toml"], "/nowhere.toml: file: expected a readable file"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pty
 import re
@@ -9,22 +10,28 @@ import signal
 import socket
 import subprocess
 import sys
+import termios
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleet_health.api.connection import HEAD_LIMIT
 from fleet_health.cli.commands.status import exit_status
-from fleet_health.cli.render.overview_screen import screen, short_duration
-from fleet_health.cli.render.terminal import Paint
+from fleet_health.cli.render import nagios
+from fleet_health.cli.render.host_table import short_duration
+from fleet_health.cli.render.overview_screen import screen
+from fleet_health.cli.render.terminal import UNLIMITED, Paint, columns_of, cut, wrapped
 from fleet_health.model.strip import BINS
 from tests.rig.api_client import ApiClient
 from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.conftest import Finished, RunCommand, Site, StartService
 
@@ -95,7 +102,7 @@ def test_a_fleet_at_a_glance(site: Site, status: Callable[..., Finished], start_
     assert re.match(r"! quiet +silent +45m +0 +0 +0 ", lines["quiet"])
     assert re.match(r"! refused +fatal-only +- +0 +12 +0 .*x$", lines["refused"])
     assert re.match(r"  well +\d+s +12 +0 +0 .*▇$", lines["well"])
-    assert re.search(r"^last tick \d\d:\d\d:\d\d, next tick \d\d:\d\d:\d\d UTC$", done.stdout, re.MULTILINE)
+    assert re.search(r"^last tick \S+ \S+\+00:00, next tick \S+ \S+\+00:00$", done.stdout, re.MULTILINE)
     assert max(map(len, done.stdout.splitlines())) <= 80
     assert ESCAPE not in done.stdout
     assert document["version"] == 1
@@ -284,13 +291,215 @@ def test_no_name_breaks_the_table(width: int) -> None:
         width,
         Paint(is_on=False),
     )
-    table = [line for line in lines if line.endswith("▇" * BINS)]
+    start = next(index for index, line in enumerate(lines) if line.startswith("  HOST"))
+    rows = lines[start + 1 : start + 1 + len(names)]
 
-    assert len(table) == len(names)
-    assert len({len(line) for line in table}) == 1
+    assert [row[2] for row in rows] == ["a", "b", "\\", "l", "\\"]
+    assert len({len(row) for row in rows}) == 1
     assert not any(character in line for line in lines for character in "\x1b\n\x07\u202e")
-    if width >= 80:
-        assert max(map(len, lines)) <= width
+    assert max(map(len, lines)) <= width
+
+
+NAMES = ("sensor-gateway-12-in-the-basement", "pi-08")
+
+
+@pytest.mark.parametrize(
+    ("width", "strip", "symptoms", "has_counts"),
+    [
+        (UNLIMITED, 24, "unstamped, fatal-only", True),
+        (104, 24, "unstamped, fatal-only", True),
+        (103, 20, "unstamped, fatal-only", True),
+        (90, 8, "unstamped, fatal-only", True),
+        (80, 0, "unstamped, fatal-only", True),
+        (75, 0, "unstamped +1", True),
+        (60, 0, "unstamped +1", False),
+        (49, 0, "unstamped +1", False),
+    ],
+)
+def test_the_strip_gives_way_first_and_a_name_last(width: int, strip: int, symptoms: str, *, has_counts: bool) -> None:
+    """And where no terminal is in front of us, everything is shown whole: a name is what one looks for."""
+    incidents = [{"symptom": symptom} for symptom in ("unstamped", "fatal-only")]
+    hosts = [host(NAMES[0]), host(NAMES[1], state="firing", incidents=incidents)]
+    lines = screen(document(*hosts), width, Paint(is_on=False))
+    (first,) = [line for line in lines if NAMES[0] in line]
+    (second,) = [line for line in lines if line.startswith(f"! {NAMES[1]} ")]
+
+    assert second[2 + len(NAMES[0]) :].startswith(f" {symptoms} ") or second.endswith(f" {symptoms}")
+    assert first.count("▇") == strip
+    assert any("2xx" in line for line in lines) == has_counts
+    assert max(map(len, lines)) <= width
+
+
+@given(
+    st.lists(st.tuples(st.text("abc-", min_size=1, max_size=60), st.integers(0, 3)), min_size=1, max_size=6),
+    st.integers(24, 200),
+)
+def test_no_line_is_wider_than_the_terminal(fleet: list[tuple[str, int]], width: int) -> None:
+    """Whatever the names and the symptoms; and with room for it no name is cut."""
+    symptoms = [{"symptom": one} for one in ("unstamped", "fatal-only", "silent")]
+    hosts = [host(name, incidents=symptoms[:count]) for name, count in fleet]
+    words = screen(document(*hosts, problems=["what is wrong"]), width, Paint(is_on=False))
+
+    assert max(map(len, words)) <= width
+    if max(len(name) for name, _ in fleet) + len("! ") + len("unstamped +2") + 1 <= width:
+        assert all(any(name in line for line in words) for name, _ in fleet)
+
+
+@pytest.mark.parametrize("columns", [20, 40, 80])
+def test_wide_letters_take_two_columns_and_accents_none(columns: int) -> None:
+    """In a reason, say, which may be in any language; words stay whole as long as a line can hold them."""
+    text = "  silenced by anna: " + "なぜならば" * 12 + " cafe\u0301" * 20 + " end"
+    lines = list(wrapped(text, columns, "    "))
+
+    assert max(map(columns_of, lines)) <= columns
+    assert "".join("".join(lines).split()) == "".join(text.split())
+    assert all(line.startswith("    ") for line in lines[1:])
+    assert columns_of("cafe\u0301") == 4
+    assert columns_of("日本") == 4
+    assert columns_of(cut("日本語日本語", 6)) <= 6
+
+
+def test_q_leaves_and_the_terminal_is_as_before(site: Site, start_service: StartService) -> None:
+    """So do Ctrl-C and SIGTERM; another size of the terminal is heeded at once."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        ended = [watched_until(site, leave) for leave in (b"q", b"\x03", signal.SIGTERM)]
+
+    assert [(status, is_restored) for status, is_restored, _ in ended] == [(1, True), (1, True), (143, True)]
+    assert all("fatal-only" in text for _, _, text in ended)
+
+
+def watched_until(site: Site, leave: bytes | int) -> tuple[int, bool, str]:
+    """Watch on a terminal of 100 columns, make it narrow, and leave; return how that ended and what was written last.
+
+    Args:
+        site: The site.
+        leave: The key to press, or the signal to send.
+
+    """
+    pid, ours = pty.fork()
+    if not pid:
+        for name in ("COLUMNS", "LINES"):
+            os.environ.pop(name, None)
+        os.environ["TERM"] = "xterm"
+        os.execv(sys.executable, [sys.executable, *_COMMAND, "--config", str(site.config), "--watch"])  # noqa: S606
+    before = termios.tcgetattr(ours)
+    termios.tcsetwinsize(ours, (30, 100))
+    written = b""
+    while b"\x1b[H" not in written or b"next tick" not in written:
+        written += os.read(ours, 65_536)
+    termios.tcsetwinsize(ours, (30, 50))
+    written = b""
+    while b"\x1b[H" not in written or b"next tick" not in written:
+        written += os.read(ours, 65_536)
+    if isinstance(leave, int):
+        os.kill(pid, leave)
+    else:
+        os.write(ours, leave)
+    _, status = os.waitpid(pid, 0)
+    after = termios.tcgetattr(ours)
+    os.close(ours)
+    return os.waitstatus_to_exitcode(status), after == before, written.decode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "word"),
+    [
+        ({}, 0, "OK - 1 host: 1 well"),
+        ({"incidents_by_state": {"silenced": 1, "pending": 1, "inhibited": 1, "muted": 1}}, 0, "OK - "),
+        ({"incidents_by_state": {"flapping": 1}}, 1, "WARNING - "),
+        ({"incidents_by_state": {"unconfirmed": 1}}, 1, "WARNING - "),
+        ({"hidden_by_symptom": {"silent": 3}}, 1, "WARNING - cannot be ruled out: silent of 3; "),
+        ({"problems": ["the alert log | is\nfull"]}, 1, "WARNING - the alert log / is full; "),
+        ({"is_blind": True, "is_evaluated": False}, 3, "UNKNOWN - not evaluated yet; "),
+        ({"is_blind": True, "incidents_by_state": {"firing": 1}}, 2, "CRITICAL - "),
+    ],
+)
+def test_nagios_gets_one_line(changes: dict[str, Any], status: int, word: str) -> None:
+    """With one of its four levels, and each figure with a minimum and what is critical."""
+    known = {"is_blind": False, "hidden_by_symptom": {}, "incidents_by_state": {}} | changes
+    line = nagios.report(document(host("a"), **known))
+    text, _, data = line.partition(" | ")
+
+    assert nagios.level_of(document(host("a"), **known)) == status
+    assert line.startswith(f"FLEET {word}")
+    assert "\n" not in line
+    assert "|" not in text
+    assert all(re.fullmatch(r"[a-z]+=\d+;\d*;\d*;0", one) for one in data.split())
+    assert data.startswith("hosts=1;;;0 firing=0;;0;0 ")
+
+
+def test_nagios_is_answered_whatever_happens(
+    site: Site, status: Callable[..., Finished], run_command: RunCommand, start_service: StartService
+) -> None:
+    """On stdout, and in its own words: a service that is away is critical, a wrong request unknown."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    away = status("--nagios")
+    wrong = [status("--nagios", *more) for more in (("--frobnicate",), ("pi-*",), ("--json",))]
+    (bad := site.directory / "bad.toml").write_text("control.path = 1")
+    bad_configuration = run_command("status", "--nagios", "--config", bad)
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+        service.until_evaluated_anew()
+        firing = status("--nagios")
+
+    assert (away.status, away.stdout[:17]) == (2, "FLEET CRITICAL - ")
+    assert [done.status for done in (*wrong, bad_configuration)] == [3] * 4
+    assert all(done.stdout.startswith("FLEET UNKNOWN - ") for done in (*wrong, bad_configuration))
+    assert firing.status == 2
+    assert (
+        "FLEET CRITICAL - firing: quiet silent, refused fatal-only, unstamped unstamped; 4 hosts: 3 " in firing.stdout
+    )
+    assert [done.stdout.count("\n") for done in (away, *wrong, bad_configuration, firing)] == [1] * 6
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_who_may_not_ask_is_told_so() -> None:
+    """That is not a service that is away: another exit status, and what to do about it."""
+    with TemporaryDirectory() as parent:  # of pytest's own, nobody else may enter the parents
+        place = Path(parent)
+        place.chmod(0o755)
+        (directory := place / "run").mkdir()
+        (config := place / "config.toml").write_text(f'control.path = "{directory}/control.sock"')
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"{directory}/control.sock")
+            listener.listen()
+            os.chown(directory, 0, grp.getgrnam("daemon").gr_gid)
+            directory.chmod(0o750)
+            imports = "import argparse, encodings.utf_8_sig, gettext, grp, locale, os, pwd, shutil, sys, tomllib"
+            code = (
+                "import fleet_health.cli.render.nagios; from fleet_health.cli.commands import explain, reload, status;"
+                "from fleet_health.__main__ import main; os.setgroups([]); os.setresgid(*[65534] * 3);"
+                "os.setresuid(*[65534] * 3); sys.exit(main(sys.argv[1:]))"
+            )
+            done = [
+                subprocess.run(
+                    [
+                        sys.executable,
+                        "-c",
+                        f"{imports}; {code}",
+                        *arguments,
+                    ],
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                for arguments in (
+                    *(["status", f"--config={config}"], ["explain", "a", f"--config={config}"]),
+                    ["status", "--nagios", f"--config={config}"],
+                )
+            ]
+
+    assert [one.returncode for one in done] == [5, 5, 3], done
+    assert "permission denied" in done[0].stderr
+    assert "usermod -aG daemon nobody" in done[0].stderr
+    assert "not running" not in done[0].stderr
+    assert done[2].stdout.startswith("FLEET UNKNOWN - ")
 
 
 def test_what_is_said_in_words_is_said_to_its_end() -> None:
@@ -359,7 +568,7 @@ def test_a_screen_has_its_foot(matching: int, given: int, height: int, shown: in
     assert len(lines) <= height
     assert sum(line.startswith("  host-") for line in lines) == shown
     assert [line for line in lines if line.endswith("more")] == ([f"  and {left} more"] if left else [])
-    assert lines[-2:] == ["silences: 9; `fleet-health silence list` shows them", "next tick 12:05:00 UTC"]
+    assert lines[-2:] == ["silences: 9; `fleet-health silence list` shows them", "next tick 2026-11-23 12:05:00+00:00"]
 
 
 @pytest.mark.parametrize(
@@ -434,6 +643,6 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
         (404, "no host wel is known; did you mean well?"),
         (400, "expected a path in UTF-8"),
         (400, "expected a body that is a JSON object"),
-        (400, "there is no silence none; `silence list` shows them"),
+        (404, "there is no silence none; `silence list` shows them"),
         (400, "expected `dry_run` to be true or false"),
     ]

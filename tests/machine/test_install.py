@@ -113,6 +113,8 @@ def test_manual_and_completion(installed: Service) -> None:
     for page in ("fleet-health", "fleet-health-config"):
         # Debian has a link to share/man there, and man may go by that.
         assert machine.run("man", "--where", page).stdout.startswith(("/usr/local/share/man/man", "/usr/local/man/man"))
+        assert page in machine.run("whatis", page).stdout
+    assert "fleet-health (1)" in machine.run("apropos", "hosts", "fleet").stdout
     assert loaded.endswith(" fleet-health\n")
     assert machine.path("/usr/local/share/zsh/site-functions/_fleet-health").read_text().startswith("#compdef")
 
@@ -167,7 +169,7 @@ def test_purge_leaves_nothing_behind(shown: dict[Path, str]) -> None:
         said = service.install("--uninstall", "--purge")
 
         assert {"/usr/local/share/man/man5/fleet-health-config.5", "/usr/local/bin/fleet-health"} <= installed
-        assert "of which these users were members: anna" in said
+        assert "these users were members of the group fleet-health: anna" in said
         after = everything(machine)
         assert sorted(after - before) == []
         assert sorted(before - after) == []

@@ -64,7 +64,7 @@ def test_the_operators_socket_is_for_the_group_of_the_service(disturbed_service:
 
     assert seen == "srw-rw---- fleet-health fleet-health\n"
     assert (absent.returncode, "is not running" in absent.stderr) == (4, True)
-    assert run_by("--regid=nogroup", "--clear-groups").returncode == 4
+    assert run_by("--regid=nogroup", "--clear-groups").returncode == 5
     assert run_by("--regid=fleet-health", "--clear-groups").returncode in {0, 1, 3}
     assert (made.returncode, listed.returncode, ended.returncode) == (0, 0, 0)
     assert "no-such-* until " in listed.stdout

@@ -40,6 +40,7 @@ from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
+from fleet_health.parsing.local_time import localized
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
@@ -66,6 +67,8 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
+# Whoever runs it from a timer without a configuration has put it in the place of the script that wrote there.
+_ALERTS_OF_SCRIPT = "/var/lib/cis490/alerts.jsonl"
 _JOURNAL_PATIENCE = 1.0
 # Beside two ticks: a service whose state is older does not evaluate any more.
 _UNWATCHED_US = 300 * SECOND_US
@@ -87,7 +90,9 @@ def add_parser(subparsers: Subparsers) -> None:
     add_common_options(parser)
     add_config_file(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
-    parser.add_argument("--alerts-path", metavar="FILE", help="the alert log")
+    parser.add_argument(
+        "--alerts-path", metavar="FILE", help=f"the alert log; without a configuration file {_ALERTS_OF_SCRIPT}"
+    )
     parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
     parser.add_argument(
         "--lookback-hours", type=_number, metavar="H", help="watch hosts that uploaded so recently (24)"
@@ -104,7 +109,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "--now",
         type=instant,
         metavar="TIME",
-        help="evaluate as of this time: ISO 8601 with offset, or seconds since the epoch",
+        help="evaluate as of this time: so long ago (90m), `yesterday 18:55`, a date, or a date and time",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
     parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")
@@ -239,6 +244,8 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
         ("detectors.unstamped.min_count", "fatal_min_count"),
     ):
         given.append((key, name, getattr(options, name)))
+    if config_path(options) is None and options.alerts_path is None:
+        given.append(("alerts.path", "alerts_path", _ALERTS_OF_SCRIPT))
     if options.journal_directory is not None:
         given.append(("journal.namespace", "journal_directory", ABSENT))
     for key, name, unit in (
@@ -409,7 +416,8 @@ def _print(report: Report, *, is_json: bool) -> None:
     if is_json:
         lines: Iterable[str] = (msgspec.json.encode(one).decode() for one in as_documents(report))
     else:
-        lines = as_lines(report, paint_for(sys.stdout), width() if sys.stdout.isatty() else None)
+        columns = width() if sys.stdout.isatty() else None
+        lines = map(localized, as_lines(report, paint_for(sys.stdout), columns))
     for line in lines:
         print(line)  # noqa: T201 - stdout is what this command is for
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.commands import SUMMARIES
+from fleet_health.cli.docs import shell_names
 from fleet_health.cli.docs.tree import all_parsers, arguments, subcommands
 from fleet_health.cli.main import build_parser
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
     from fleet_health.cli.options import Subparsers
 
 _CANNOT_START = 2
+_FUNCTIONS = {
+    "HOST": shell_names.HOSTS,
+    "HOST|FILE": shell_names.HOSTS,
+    "HOST-GLOB": shell_names.HOSTS,
+    "HOST-GLOB|list|expire": shell_names.SILENCED,
+    "ID|HOST-GLOB": shell_names.SILENCES,
+}
+"""What an argument is called -> the shell's function that knows its names."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -45,18 +54,21 @@ def completion(parser: argparse.ArgumentParser, shell: str) -> str:
     # shtab is an extra that nothing but this command needs.
     import shtab  # noqa: PLC0415
 
-    files = {"FILE": shtab.FILE, "OLD": shtab.FILE, "DIR": shtab.DIRECTORY}
+    kinds: dict[str, Any] = {"FILE": shtab.FILE, "OLD": shtab.FILE, "DIR": shtab.DIRECTORY}
+    for metavar, function in _FUNCTIONS.items():
+        kinds[metavar] = {"bash": function, "zsh": function}
     for each in all_parsers(parser):
         for short, subparser in subcommands(each):
             # It would list commands with their whole descriptions.
             subparser.description = short
         for action in arguments(each):
-            if action.metavar in files:
-                _mark(action, files[str(action.metavar)])
-            elif "|" in str(action.metavar):
+            if action.metavar in kinds:
+                _mark(action, kinds[str(action.metavar)])
+            if "|" in str(action.metavar):
                 # `HOST-GLOB|list|end` takes two words as they stand, beside what it stands for.
                 action.choices = [word for word in str(action.metavar).split("|") if word.islower()]
-    return f"{shtab.complete(parser, shell)}\n"
+    preamble = {"bash": shell_names.BASH, "zsh": shell_names.ZSH}[shell]
+    return f"{shtab.complete(parser, shell, preamble=preamble)}\n"
 
 
 def _mark(action: Any, kind: Any) -> None:

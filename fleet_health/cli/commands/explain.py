@@ -7,13 +7,15 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import ask, target, with_service
+from fleet_health.cli.asking import with_allowed_service
+from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
-from fleet_health.cli.render.overview_screen import COLOURS, short_duration, strip_in
-from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show
+from fleet_health.cli.render.host_table import COLOURS, short_duration, strip_in
+from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show, width, wrapped
 from fleet_health.errors import printable
 from fleet_health.model.subject import is_host, receiver_of
+from fleet_health.parsing.local_time import local_wall, localized
 
 if TYPE_CHECKING:
     import argparse
@@ -31,7 +33,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " due; and the latest lines that refuse the host. Host `*` stands for the fleet as a whole, `*@NAME`"
         " for one of several receivers.",
         epilog="Exit status: 0 when the host is known; 2 for a wrong request, or a host that is not known; 4 when the"
-        " service is not running.",
+        " service is not running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
     parser.add_argument("host", type=host_glob, metavar="HOST", help="the host, '*', or '*@NAME'")
@@ -42,7 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Explain; return the exit status."""
-    return with_service(options, partial(_show, options=options))
+    return with_allowed_service(options, partial(_show, options=options))
 
 
 def _show(path: Path, options: argparse.Namespace) -> int:
@@ -50,20 +52,27 @@ def _show(path: Path, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(document))  # noqa: T201
     else:
-        show(list(_lines(document, paint_for(sys.stdout))), is_paged=not options.no_pager)
+        lines, columns = _lines(document, paint_for(sys.stdout)), width()
+        show([part for line in lines for part in wrapped(line, columns, _hanging(line))], is_paged=not options.no_pager)
     return 0
+
+
+def _hanging(line: str) -> str:
+    """Return how a line goes on in the next one: below its text, which may have a box in front."""
+    indent = len(line) - len(line.lstrip())
+    return " " * (indent + (4 if "[x]" in line[:12] or "[ ]" in line[:12] else 2))
 
 
 def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     name = _name(document["host"])
     yield paint(f"{name}: {document['state']}", BOLD)
     if document["clock"]:
-        yield paint(printable(document["clock"]), RED)
+        yield paint(localized(printable(document["clock"])), RED)
     if is_host(document["host"]):
         yield from _facts(document, paint)
     for verdict in document["detectors"]:
         yield ""
-        yield from _verdict(verdict, paint)
+        yield from _verdict(verdict, document, paint)
     evidence = document["evidence"]
     if evidence.get("samples"):
         yield ""
@@ -87,13 +96,14 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     if document.get("receiver"):
         yield f"  receiver                 {document['receiver']}"
     age = f", {short_duration(document['last_upload_age_s'])} ago" if upload else ""
-    yield f"  last row in the index    {upload or 'none is known'}{age}"
-    yield f"  last accepted upload     {evidence.get('last_good_wall', 'none is known')}"
-    yield f"  first refusal after that {evidence.get('first_bad_wall', 'none')}"
+    yield f"  last row in the index    {local_wall(upload) if upload else 'none is known'}{age}"
+    yield f"  last accepted upload     {localized(evidence.get('last_good_wall', 'none is known'))}"
+    yield f"  first refusal after that {localized(evidence.get('first_bad_wall', 'none'))}"
     answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
     yield f"  known responses          {answers or 'none'}"
     if document["counted_since_wall"]:
-        yield f"  not evaluated               its responses up to {document['counted_since_wall']} were dropped"
+        until = local_wall(document["counted_since_wall"])
+        yield f"  not evaluated            its responses up to {until} were dropped"
     if document["counted_in_steps_of_s"]:
         step = short_duration(document["counted_in_steps_of_s"])
         yield f"  counted in steps of      {step}, because there are so many"
@@ -104,27 +114,45 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"  silence                  {printable(name)}"
 
 
-def _verdict(verdict: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+def _between_ticks(verdict: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Return what holds as of now, where the last evaluation found otherwise."""
+    now, then = ("holds", "did not find") if verdict["holds_now"] else ("does not hold", "found")
+    last, following = local_wall(document["last_tick_wall"]), local_wall(document["next_tick_wall"])
+    return f"as of now it {now}; the last evaluation, at {last}, {then} it; the next one is at {following}"
+
+
+def _words(verdict: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Return how it stands with a symptom, and the colours of that."""
     incident = verdict["incident"]
-    if incident is not None:
-        words = f"{incident['state']} for {short_duration(incident['lasting_s'])}"
-        colours = COLOURS.get(incident["state"], (DIM,))
-    else:
-        words, colours = ("found", (RED,)) if verdict["is_found"] else ("not found", (GREEN,))
-    unseen = "" if verdict["is_evaluated"] else ", not evaluated: too little is seen at present"
     if verdict["is_hidden"]:
-        words, colours = "cannot be ruled out, the journal has a gap", (YELLOW,)
+        return "cannot be ruled out, the journal has a gap", (YELLOW,)
+    if incident is not None:
+        return f"{incident['state']} for {short_duration(incident['lasting_s'])}", COLOURS.get(
+            incident["state"], (DIM,)
+        )
+    if verdict["is_found"]:
+        return "found", (RED,)
+    if verdict["holds_now"] and verdict["is_evaluated"]:
+        return "holds now, not found yet", (YELLOW,)
+    return "not found", (GREEN,)
+
+
+def _verdict(verdict: Mapping[str, Any], document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
+    words, colours = _words(verdict)
+    unseen = "" if verdict["is_evaluated"] else ", not evaluated: too little is seen at present"
     yield f"{paint(verdict['symptom'], BOLD)}: {paint(words, *colours)}{unseen}"
+    if verdict["holds_now"] != verdict["is_found"] and document["last_tick_wall"] and document["next_tick_wall"]:
+        yield f"  {_between_ticks(verdict, document)}"
     for figure in verdict["figures"]:
         sign = paint("[x]", RED) if figure["is_met"] else "[ ]"
-        yield f"  {sign} {figure['name']}: {figure['value']}; a finding takes {figure['limit']}"
+        yield f"  {sign} {figure['name']}: {localized(figure['value'])}; a finding takes {figure['limit']}"
         if figure["key"]:
             yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
     if verdict.get("no_input"):
         yield f"  the rule for lines about a missing stamp is {printable(verdict['no_input'])}"
     if verdict["why"]:
-        yield f"  {printable(verdict['why'])}"
+        yield f"  {localized(printable(verdict['why']))}"
     if verdict["would_fire_wall"]:
-        yield f"  it would be at {verdict['would_fire_wall'][:19]}Z, if nothing more is accepted"
+        yield f"  it would be at {local_wall(verdict['would_fire_wall'])}, if nothing more is accepted"
     if verdict["next_alert_wall"]:
-        yield f"  notified next at {verdict['next_alert_wall'][:19]}Z, if it lasts"
+        yield f"  notified next at {local_wall(verdict['next_alert_wall'])}, if it lasts"

@@ -21,6 +21,26 @@ if TYPE_CHECKING:
 
 COMMAND_PAGE = "fleet-health.1"
 
+EXAMPLES = (
+    ("See the hosts in trouble, and follow them", "fleet-health status --watch"),
+    (
+        "Use the state of the fleet in a script: 0 means that all is well",
+        "fleet-health status >/dev/null || echo trouble",
+    ),
+    ("Find out why a host is reported", "fleet-health explain pi-03"),
+    (
+        "Suppress the alerts of some hosts during maintenance",
+        "fleet-health silence 'bench-*' --for 2h --reason 'moving the bench'",
+    ),
+    ("Find the receiver on this machine, and write the configuration", "fleet-health setup"),
+    ("Try the patterns on the receiver's lines of the last day", "fleet-health patterns --since 1d"),
+    ("See what the configuration would have reported in the last week", "fleet-health replay --since 7d"),
+    ("See what another configuration would have reported", "fleet-health replay --since 7d --config new.toml"),
+    ("See what a changed configuration would fire and resolve now, and apply it", "fleet-health reload"),
+    ("Read the alerts of today, with an explanation of each", "journalctl -x -u fleet-health -p warning --since today"),
+)
+"""What each does, and what is typed."""
+
 
 def write_pages(example: Path, directory: Path) -> None:
     """Write both pages into a directory, from the tree of commands and the example of a configuration."""
@@ -45,6 +65,7 @@ def command_page(parser: argparse.ArgumentParser, program: str) -> str:
     body += [roff.section("OPTIONS"), *_arguments(parser), roff.section("COMMANDS")]
     for short, subparser in subcommands(parser):
         body += _command(short, subparser)
+    body += roff.examples({purpose: [line] for purpose, line in EXAMPLES})
     body += [
         roff.section("FILES"),
         *roff.item(roff.bold(str(DEFAULT_PATH)), f"The configuration; see {configuration}."),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, length, refuse
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
 from fleet_health.cli.render.pattern_report import Report, as_json, as_lines
 from fleet_health.cli.render.terminal import show, width
 from fleet_health.config.loading import load
@@ -48,7 +48,11 @@ def add_parser(subparsers: Subparsers) -> None:
     add_config_option(parser)
     parser.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a file of lines, - for standard input")
     parser.add_argument(
-        "--since", type=length("1s"), default="1h", metavar="TIME", help="how much of the journal to read (default: 1h)"
+        "--since",
+        type=instant,
+        default="1h",
+        metavar="TIME",
+        help="since when to read the journal: so long ago (90m), `yesterday`, a date, or a date and time (default: 1h)",
     )
     parser.add_argument("--receiver", metavar="NAME", help="whose patterns and journal, if there are several receivers")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -72,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
     report = Report(settings)
     try:
         if options.file is None:
-            for message in read_messages(settings, now - options.since, now):
+            for message in read_messages(settings, options.since, now):
                 report.add(message)
         else:
             for message in _lines(options.file):

@@ -8,7 +8,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.cli.client import ask, target, with_service
+from fleet_health.cli.asking import with_allowed_service
+from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_BLIND, EXIT_CONFIG, Subparsers, add_config_option
 from fleet_health.errors import printable
@@ -28,7 +29,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Reloading takes root.",
         epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
         " user may not reload it; 3 when a source that it names anew is not there, or is no receiver's; 4 when the"
-        " service is not running.",
+        " service is not running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")
@@ -38,7 +39,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Return what would change, and reload; return the exit status."""
-    return with_service(options, partial(_reload, options=options))
+    return with_allowed_service(options, partial(_reload, options=options))
 
 
 def _reload(path: Path, options: argparse.Namespace) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,11 @@ from fleet_health.cli.render.progress import Progress
 from fleet_health.cli.render.replay_report import Report, as_json, as_lines
 from fleet_health.cli.render.terminal import show
 from fleet_health.config.loading import load
-from fleet_health.config.values import duration
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
+from fleet_health.parsing.local_time import local, localized
 from fleet_health.replay.parallel import processors
 from fleet_health.replay.past import Past, Present
 from fleet_health.replay.replay import Replay, Watched
@@ -29,7 +28,8 @@ from fleet_health.service.memory import SavedState, saved_state
 from fleet_health.sources.once import STATES_BACK_US, allow_many_files, ensure_readable, unit_states
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Iterable, Sequence
+    import argparse
+    from collections.abc import Container, Iterable, Sequence
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
@@ -58,9 +58,13 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_config_option(parser)
     parser.add_argument(
-        "--since", type=_since, default="1d", metavar="TIME", help="the begin: so long ago, such as 7d, or ISO 8601"
+        "--since",
+        type=instant,
+        default="1d",
+        metavar="TIME",
+        help="the begin: so long ago (7d), `yesterday`, a date (2026-11-20), or a date and time (default: 1d)",
     )
-    parser.add_argument("--until", type=_since, metavar="TIME", help="the end, likewise (default: now)")
+    parser.add_argument("--until", type=instant, metavar="TIME", help="the end, likewise (default: now)")
     parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with this configuration")
     parser.add_argument("--list", action="store_true", help="show each incident, also where there are many")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -77,10 +81,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Replay; return the exit status."""
     now = clock.now()
-    since = options.since(now)
-    until = now if options.until is None else options.until(now)
+    since: Instant = options.since
+    until: Instant = now if options.until is None else options.until
     if not since < until <= now:
-        options.parser.error("expected --since to be before --until, and that not in the future")
+        options.parser.error(
+            "expected --since to be before --until, and that not in the future,"
+            f" found {local(since)} and {local(until)}; it is {local(now)}"
+        )
     path = config_path(options)
     timeline, old_timeline = (
         None if options.plot is None else Timeline(since, until, _PLOT_BINS, name=_name(one))
@@ -134,7 +141,7 @@ def _tell(
     if options.json:
         print(as_json(report, old))  # noqa: T201
     else:
-        show(list(as_lines(report, old, is_listed=options.list)), is_paged=not options.no_pager)
+        show([localized(line) for line in as_lines(report, old, is_listed=options.list)], is_paged=not options.no_pager)
     return _EXIT_BROKEN if problems else 0
 
 
@@ -203,17 +210,3 @@ def _note(observed: Iterable[Observed], timeline: Timeline, ignored: Container[s
             timeline.add(one.host, _OF_CLASS[one.status // 100], at)
         else:
             timeline.add(one.host, _UNSTAMPED, at)
-
-
-def _since(text: str) -> Callable[[Instant], Instant]:
-    """Read a time, or how long ago it is; returns what gives it from the present."""
-    try:
-        length_us = duration()(text)
-    except ValueError as error:
-        try:
-            at = instant(text)
-        except argparse.ArgumentTypeError:
-            expected = f"expected {error}, or a time with its offset such as 2026-11-23T18:55:00Z"
-            raise argparse.ArgumentTypeError(f"{expected}, found {text!r}") from None
-        return lambda _: at
-    return lambda now: now - length_us

@@ -30,9 +30,9 @@ from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import (
     Subparsers,
     add_config_option,
+    coming_instant,
     config_path,
     host_glob,
-    instant,
     is_utf8,
     length,
     refuse,
@@ -41,6 +41,7 @@ from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
+from fleet_health.parsing.local_time import local
 from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile, silence_of
 
 if TYPE_CHECKING:
@@ -99,9 +100,17 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("id", nargs="?", type=host_glob, metavar="ID|HOST-GLOB", help="the silences to end")
     parser.add_argument("--symptom", type=_symptom, choices=_Symptoms(), metavar="S", help="only this symptom")
-    parser.add_argument("--from", dest="starts_at", type=instant, metavar="TIME", help="when to begin; by default now")
+    parser.add_argument(
+        "--from",
+        dest="starts_at",
+        type=coming_instant,
+        metavar="TIME",
+        help="when to begin: in so long (2h), 18:55, a date and time",
+    )
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="how long: 1m to 30d")
-    parser.add_argument("--until", dest="ends_at", type=instant, metavar="TIME", help="when to end, instead of --for")
+    parser.add_argument(
+        "--until", dest="ends_at", type=coming_instant, metavar="TIME", help="when to end, likewise, instead of --for"
+    )
     parser.add_argument(
         "--until-resolved",
         dest="is_until_resolved",
@@ -310,7 +319,7 @@ def _line(silence: Silence, now: Instant) -> str:
 
 def _span(silence: Silence, now: Instant) -> str:
     """Return when a silence holds, or held, and by what it ended."""
-    start, end = (f"{isoformat(at)[:19]}Z" for at in (silence.starts_at, silence.ends_at))
+    start, end = (local(at) for at in (silence.starts_at, silence.ends_at))
     if silence.ends_at <= now:
         how = (
             "all resolved" if silence.is_resolved else f"ended by {silence.ended_by}" if silence.ended_by else "expired"

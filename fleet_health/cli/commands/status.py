@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
 from fleet_health.api.states import STATES
-from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, ask, target, with_service
+from fleet_health.cli.asking import EXIT_NOT_ALLOWED, forbidden, is_forbidden, with_allowed_service
+from fleet_health.cli.client import EXIT_NOT_RUNNING, NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import Subparsers, add_config_option, host_glob
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob
 from fleet_health.cli.render.overview_screen import screen
-from fleet_health.cli.render.terminal import height, paint_for, show, width
+from fleet_health.cli.render.terminal import height, paint_for, show, width, wrapped
+from fleet_health.config.locations import load_location
+from fleet_health.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
@@ -39,8 +42,12 @@ def add_parser(subparsers: Subparsers) -> None:
         " instead), z silenced or muted, ~ flapping, . pending, x lost.",
         epilog="Exit status: 0 when all is well; 1 when an incident is firing, flapping or unconfirmed, or the service"
         " has a problem of its own, which is shown first; 2 for a wrong request; 3 when the service is blind, has not"
-        " evaluated yet, or cannot rule out a symptom because the journal has gaps; 4 when it is not running. Hosts"
-        " that are not shown count as well.",
+        " evaluated yet, or cannot rule out a symptom because the journal has gaps; 4 when it is not running; 5 when"
+        " this user may not ask it. Hosts that are not shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an"
+        " incident is unconfirmed or flapping, a symptom cannot be ruled out, or the service has a problem; 2"
+        " (CRITICAL)"
+        " when an incident is firing, or the service does not answer; 3 (UNKNOWN) when it is blind, has not evaluated"
+        " yet, or cannot be asked.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -52,7 +59,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--limit", type=int, metavar="N", help="at most N hosts")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print one JSON document")
-    form.add_argument("--watch", action="store_true", help="refresh every two seconds, until interrupted")
+    form.add_argument("--nagios", action="store_true", help="print one line with performance data, for Nagios")
+    form.add_argument("--watch", action="store_true", help="refresh every two seconds, until q or Ctrl-C")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)
 
@@ -62,8 +70,35 @@ def run(options: argparse.Namespace) -> int:
     request = {"host": options.hosts, "state": options.state or []}
     if options.limit is not None:
         request["limit"] = [str(options.limit)]
+    if options.nagios:
+        return _nagios(options)
     show_it = _watch if options.watch else partial(_show, options=options)
-    return with_service(options, lambda path: show_it(path, request))
+    return with_allowed_service(options, lambda path: show_it(path, request))
+
+
+def _nagios(options: argparse.Namespace) -> int:
+    """Print one line for Nagios, whatever happens; return its exit status."""
+    from fleet_health.cli.render import nagios  # noqa: PLC0415 - only for this
+
+    level, text = nagios.Level.UNKNOWN, ""
+    if options.hosts or options.state or options.limit is not None:
+        print(nagios.line(level, "--nagios is about the whole fleet; leave out hosts, --state and --limit"))  # noqa: T201
+        return level
+    try:
+        path = load_location(config_path(options), "control.path")
+        document = ask(path, target("status", query={"limit": ["10"]}))
+    except NoAnswerError as error:
+        if is_forbidden(error):
+            text = forbidden(path)
+        else:
+            level, text = nagios.Level.CRITICAL, str(error)
+    except (ConfigError, RefusedError) as error:
+        text = str(error)
+    else:
+        print(nagios.report(document))  # noqa: T201
+        return nagios.level_of(document)
+    print(nagios.line(level, text))  # noqa: T201
+    return level
 
 
 def _show(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Namespace) -> int:
@@ -85,21 +120,26 @@ def exit_status(document: Mapping[str, Any]) -> int:
 
 def _watch(path: Path, request: Mapping[str, Sequence[str]]) -> int:
     """Show it again and again, as much as there is room for; return the exit status of the last time."""
+    from fleet_health.cli.render.keyboard import listening  # noqa: PLC0415 - only for this
+
     status = 0
     try:
-        while True:
-            room = height() - 1 if sys.stdout.isatty() else None
-            try:
-                document = ask(path, target("status", query=request if room is None else _at_most(room, request)))
-            except NoAnswerError as error:  # it may come back
-                lines, status = [str(error)], EXIT_NOT_RUNNING
-            else:
-                lines, status = screen(document, width(), paint_for(sys.stdout), room), exit_status(document)
-            if room is not None:
-                sys.stdout.write(_CLEAR)
-            sys.stdout.write("\n".join(lines) + "\n")
-            sys.stdout.flush()
-            time.sleep(_WATCH_EVERY)
+        with listening() as wait:
+            while True:
+                room = height() - 1 if sys.stdout.isatty() else None
+                try:
+                    document = ask(path, target("status", query=request if room is None else _at_most(room, request)))
+                except NoAnswerError as error:  # it may come back
+                    lines = list(wrapped(forbidden(path) if is_forbidden(error) else str(error), width(), "  "))
+                    status = EXIT_NOT_ALLOWED if is_forbidden(error) else EXIT_NOT_RUNNING
+                else:
+                    lines, status = screen(document, width(), paint_for(sys.stdout), room), exit_status(document)
+                if room is not None and os.environ.get("TERM") != "dumb":
+                    sys.stdout.write(_CLEAR)
+                sys.stdout.write("\n".join(lines) + "\n")
+                sys.stdout.flush()
+                if wait(_WATCH_EVERY) in {"q", "Q"}:
+                    return status
     except KeyboardInterrupt:
         return status
 

@@ -24,6 +24,31 @@ PAGE = f"{NAME}.{SECTION}"
 
 _EXAMPLE_PATH = "/usr/local/share/doc/fleet-health/config.example.toml"
 
+EXAMPLES = {
+    "Watch a receiver with a unit and an index of its own": """\
+[journal]
+unit = "uploads.service"
+
+[index]
+path = "/srv/uploads/index.jsonl"
+""",
+    "Give hosts that upload rarely more time, and expect one that must be there": """\
+[hosts]
+expected = ["pi-07"]
+
+[[overrides]]
+hosts = ["bench-*"]
+detectors.silent.after = "6h"
+""",
+    "Mute alerts at night": """\
+[[quiet]]
+from = "22:00"
+to = "06:00"
+zone = "Europe/Berlin"
+""",
+}
+"""What each configuration is for, and its text."""
+
 # What is listed of a table that may come several times; an override has no defaults of its own.
 _LISTS = {
     "overrides": {"hosts": HOSTS_KEY, **{key: replace(entry, default=None) for key, entry in OVERRIDABLE.items()}},
@@ -60,7 +85,9 @@ def configuration_page(example: str, program: str) -> str:
     ]
     for text in description:
         body += roff.paragraph(text)
-    body += [roff.section("SETTINGS"), *reader.roff, roff.section("FILES")]
+    body += [roff.section("SETTINGS"), *reader.roff]
+    body += roff.examples({purpose: text.splitlines() for purpose, text in EXAMPLES.items()})
+    body += [roff.section("FILES")]
     body += [*roff.item(roff.bold(str(DEFAULT_PATH)), "The configuration.")]
     body += [*roff.item(roff.bold(_EXAMPLE_PATH), "The example.")]
     body += [roff.section("SEE ALSO"), roff.reference("fleet-health", 1)]

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Sequence
 
 # roff would make a hyphen or a quotation mark of these, or take them for its own.
 _ESCAPES = {
@@ -61,6 +61,14 @@ def item(tag: str, *lines: str) -> list[str]:
 def example(lines: Iterable[str]) -> list[str]:
     """Show lines as they are."""
     return [".PP", ".EX", *(_at_start(escape(line)) for line in lines), ".EE"]
+
+
+def examples(shown: Mapping[str, Sequence[str]]) -> list[str]:
+    """Make the section of examples: what each is for, and its lines as they are typed."""
+    body = [section("EXAMPLES")]
+    for number, (purpose, lines) in enumerate(shown.items()):
+        body += [*paragraph(f"{purpose}:")[number == 0 :], *example(lines)]
+    return body
 
 
 def prose(text: str) -> str:

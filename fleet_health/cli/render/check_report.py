@@ -7,7 +7,7 @@ from textwrap import TextWrapper
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import Action, State
-from fleet_health.cli.render.overview_screen import COLOURS
+from fleet_health.cli.render.host_table import COLOURS
 from fleet_health.cli.render.terminal import BOLD, DIM, Paint
 from fleet_health.cli.render.unread import unread_lines, unread_rows
 from fleet_health.errors import printable

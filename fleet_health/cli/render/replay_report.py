@@ -79,7 +79,7 @@ def as_lines(report: Report, old: Report | None, *, is_listed: bool = False) -> 
 
     """
     yield (
-        f"{isoformat(report.since)[:16]}Z to {isoformat(report.until)[:16]}Z: {plural(report.ticks, 'tick')},"
+        f"{isoformat(report.since)[:19]}Z to {isoformat(report.until)[:19]}Z: {plural(report.ticks, 'tick')},"
         f" {plural(len(report.episodes), 'incident')}, {plural(report.alerts, 'alert')}"
     )
     for one in report.coverage:
@@ -321,7 +321,7 @@ def _columns(episodes: Sequence[Episode], until: Instant) -> Iterator[str]:
         lasted = describe(_end(episode, until) - episode.opened_at)
         still = "" if episode.ended_at is not None else " and on"
         yield (
-            f"{isoformat(episode.opened_at)[:16]}Z  {printable(episode.host):{host_width}}"
+            f"{isoformat(episode.opened_at)[:19]}Z  {printable(episode.host):{host_width}}"
             f"  {episode.symptom:{symptom_width}}  {lasted + still:18}  {_notified(episode)}"
         )
 

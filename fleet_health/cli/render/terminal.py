@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -10,11 +11,21 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Iterator, Sequence
 
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 
+UNLIMITED = sys.maxsize
+"""The width of what is no terminal."""
+
 _PLAIN_WIDTH, _PLAIN_HEIGHT = 80, 24
+_NARROWEST = 8
+# Joiners and selectors: they change the letter before them.
+_NO_COLUMN = frozenset("\u200b\u200c\u200d\ufe0e\ufe0f")
+
+
+_colours = re.compile(r"\x1b\[[\d;]*m")
+_parts = re.compile(r" +|[^ ]+").findall
 
 
 class Paint:
@@ -35,28 +46,35 @@ def paint_for(stream: object) -> Paint:
 
 
 def width() -> int:
-    """Return the columns that there are: 80 where nobody says."""
-    return _size("COLUMNS", lambda size: size.columns) or _PLAIN_WIDTH
+    """Return the columns of the terminal; `UNLIMITED` if stdout is none: what a program reads is never cut."""
+    return _size()[0] if sys.stdout.isatty() else UNLIMITED
 
 
 def height() -> int:
     """Return the lines that there are."""
-    return _size("LINES", lambda size: size.lines) or _PLAIN_HEIGHT
+    return _size()[1]
 
 
-def _size(variable: str, of: Callable[[os.terminal_size], int]) -> int:
-    """Return what a variable says, or else the terminal; 0 where neither does. `shutil` has it too; it loads slowly."""
-    said = os.environ.get(variable, "")
-    if said.isdecimal() and int(said):
-        return int(said)
+def _size() -> tuple[int, int]:
+    """Return the columns and lines of the terminal; what COLUMNS and LINES say only where it does not know itself."""
     try:
-        return of(os.get_terminal_size(sys.stdout.fileno()))
-    except (OSError, ValueError, AttributeError):  # no terminal; closed; none at all
-        return 0
+        columns, lines = os.get_terminal_size(sys.stdout.fileno())
+    except (OSError, ValueError):
+        columns = lines = 0
+    return columns or _said("COLUMNS") or _PLAIN_WIDTH, lines or _said("LINES") or _PLAIN_HEIGHT
+
+
+def _said(name: str) -> int:
+    """Return a size that stands in the environment; 0 if there is none."""
+    text = os.environ.get(name, "")
+    return int(text) if text.isdecimal() and text.isascii() else 0
 
 
 def can_show(text: str) -> bool:
-    """Return whether stdout has all characters of a text."""
+    """Return whether stdout has all characters of a text, and the locale does not ask for plain ones (LANG=C)."""
+    locale = os.environ.get("LC_ALL") or os.environ.get("LANG")
+    if locale in {"C", "POSIX"} and not text.isascii():
+        return False
     try:
         text.encode(sys.stdout.encoding or "ascii")
     except (UnicodeEncodeError, LookupError):
@@ -64,11 +82,69 @@ def can_show(text: str) -> bool:
     return True
 
 
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for a wide letter, none for an accent or a colour."""
+    if "\x1b" in text:  # ours, for those of others are escaped
+        text = _colours.sub("", text)
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width  # noqa: PLC0415 - few texts need it
+
+    return sum(0 if combining(one) or one in _NO_COLUMN else 2 if east_asian_width(one) in "WF" else 1 for one in text)
+
+
+def padded(text: str, columns: int) -> str:
+    """Fill a text up to so many columns."""
+    return text + " " * (columns - columns_of(text))
+
+
 def cut(text: str, columns: int) -> str:
     """Cut a text without colours to so many columns, and show that it was."""
-    if len(text) <= columns:
+    if columns_of(text) <= columns:
         return text
-    return text[: max(0, columns - 1)] + ("…" if can_show("…") else "~")
+    return _beginning(text, max(0, columns - 1)) + ("…" if can_show("…") else "~")
+
+
+def _beginning(text: str, columns: int) -> str:
+    """Return as much of a text as so many columns can hold."""
+    if text.isascii():
+        return text[:columns]
+    taken = 0
+    for index, character in enumerate(text):
+        taken += columns_of(character)
+        if taken > columns:
+            return text[:index]
+    return text
+
+
+def wrapped(text: str, columns: int, indent: str = "") -> Iterator[str]:
+    """Break a text between words into lines of up to so many columns; every line but the first is indented.
+
+    Spaces stay as they are, but for those at which it is broken. A word that is longer than a line is broken itself,
+    unless it is coloured.
+    """
+    if columns_of(text) <= columns:
+        yield text
+        return
+    limit = max(columns, len(indent) + _NARROWEST)
+    line, gap = text[: len(text) - len(text.lstrip())], ""
+    for part in _parts(text.lstrip()):
+        if part.isspace():
+            gap = part
+            continue
+        if line.strip() and columns_of(line + gap + part) > limit:
+            yield line
+            line, gap = indent, ""
+        rest, line, gap = part, line + gap, ""
+        while (
+            "\x1b" not in rest
+            and columns_of(line + rest) > limit
+            and (one := _beginning(rest, limit - columns_of(line)))
+        ):
+            yield line + one
+            rest, line = rest[len(one) :], indent
+        line += rest
+    yield line
 
 
 def show(lines: Sequence[str], *, is_paged: bool) -> None:
