@@ -8,13 +8,18 @@ import sys
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    is_process, arguments = arguments is None, sys.argv[1:] if arguments is None else arguments
     if arguments[:1] == ["run"]:
         # Before the slow imports: a reload asked for while we start would otherwise kill us. The daemon takes the
         # signal over as soon as it can, and reads its configuration only then.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # structlog takes it for its tracebacks wherever it is installed: 4 MB that the service has no use for.
         sys.modules["rich"] = None  # type: ignore[assignment]
+    if is_process and arguments[:1] in (["check"], ["replay"]) and sys.stdout is not None and sys.stderr is not None:
+        from fleet_health.files.hang_watch import work_in_a_child  # noqa: PLC0415 - no other command needs it
+
+        if (status := work_in_a_child()) is not None:
+            return status
     if arguments[:1] == ["__complete"]:
         # A shell asks, and somebody waits for each key: without the parser.
         from fleet_health.cli.names import print_names  # noqa: PLC0415 - likewise

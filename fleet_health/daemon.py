@@ -150,7 +150,7 @@ class Daemon:
             silencing=self._silencing,
             witness=SettingsWitness(lambda: self._settings),
             snapshot=self._snapshot,
-            is_synchronized=clock.is_synchronized,
+            is_synchronized=self._is_clock_confirmed,
             counters=self._counters,
         )
         answers = Answers(
@@ -234,6 +234,7 @@ class Daemon:
         self._incidents.restore(memory.incidents)
         self._silencing.watch = SilenceWatch(memory.silences)
         self._evaluator.history = History(memory.history)
+        self._evaluator.disproved_until = memory.disproved_until
         memory.prepare(self._intake, self._settings.receivers)
         now = clock.now()
         past, entries, newest_at = await self._read_alert_log(now)
@@ -250,6 +251,12 @@ class Daemon:
         start(self._evaluator.run())
         start(self._reload_for_ever())
         start(catch_up(self._delivery, entries))
+
+    def _is_clock_confirmed(self, now: Instant) -> bool:
+        """Return whether a time server or root has confirmed the clock within the hour."""
+        confirmation = clock.confirmation_beside(self._settings.control_path)
+        self._evaluator.clock_state.confirmation = confirmation
+        return clock.is_synchronized(now) or clock.is_confirmed(now, confirmation)
 
     async def _claim_alert_log(self) -> None:
         log = self._delivery.log

@@ -375,8 +375,9 @@ apply_files() {
 
 update_indexes() { # of what is found by a search: the catalog's entries, and the manual pages for `whatis` and `apropos`
   journalctl --update-catalog
-  # Only this directory; what is in others is not our business. Without man-db there is nothing to do.
+  # Only these directories, which are one on Debian: man goes by the first. Without man-db there is nothing to do.
   if command -v mandb >/dev/null && [[ -d /usr/local/share/man ]]; then
+    if [[ -d /usr/local/man ]]; then timeout 60 mandb --quiet /usr/local/man 2>/dev/null || true; fi
     timeout 60 mandb --quiet /usr/local/share/man 2>/dev/null || true
   fi
 }

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.config.loading import load
+from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
@@ -43,8 +44,7 @@ events = st.lists(
             st.sampled_from([201, 412, 503]),
         ),
         st.builds(lambda host, minute: Unstamped(host, _at(minute)), st.sampled_from(HOSTS), MINUTES),
-        # Of stops, `check` reads more of the journal than the service remembers, so the two may differ for a while.
-        st.builds(lambda minute: UnitState(_at(minute), is_running=True), MINUTES),
+        st.builds(lambda minute, is_running: UnitState(_at(minute), is_running), MINUTES, st.booleans()),
     ),
     max_size=60,
 ).map(lambda made: sorted(made, key=lambda one: one.at))
@@ -75,11 +75,22 @@ def in_words(decisions: list[Decision]) -> list[tuple[str, ...]]:
     return [(*one.pair, one.state, one.action, one.reason, one.detail) for one in decisions]
 
 
+def begun_at(events: list[Observation | UnitState], configured: Settings) -> list[Observation | UnitState]:
+    """Return what all three read of the past at their begin: of the journal no more than its detectors go by."""
+    since = NOON - lookback_of(configured.detectors()).traffic_us
+    return [one for one in events if isinstance(one, Upload | UnitState) or one.at >= since]
+
+
 def readable(seen: list[Observation | UnitState], configured: Settings, now: int) -> list[Observation | UnitState]:
-    """Return what `check` reads of the sources: no row that is too old for any detector."""
+    """Return what `check` reads of the sources: no row and no response that is too old for any detector."""
+    rules = configured.rules()
     states = [one for one in seen if isinstance(one, UnitState)]
-    since = configured.rules().reading_begins_at(states, now)
-    return [one for one in seen if not isinstance(one, Upload) or one.at >= since]
+    rows_since, since = rules.reading_begins_at(states, now), now - lookback_of(rules.detectors).traffic_us
+    return [
+        one
+        for one in seen
+        if isinstance(one, UnitState) or one.at >= (rows_since if isinstance(one, Upload) else since)
+    ]
 
 
 class Service:
@@ -102,6 +113,7 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
     """At every tick: by state, by action and by reason, and whatever these refer to."""
     watched = Watched(configured.rules(), configured.mute_windows, configured.host_limit, configured.expected)
     replay, service = Replay(watched), Service(configured)
+    events = begun_at(events, configured)
     suppressions_at = replay.suppressions
     observed = [(one.at, "", one) for one in events]
     span = (NOON - 1, NOON + TICKS * 5 * MINUTE_US)
@@ -113,6 +125,7 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         of_replay = in_words(list(replay.decisions))
         due = sum(one.at <= now for one in events)
         saved_uploads: list[Observation | UnitState] = [Upload(host, at) for host, at in service.fleet.uploads.items()]
+        saved_accepted = service.fleet.without_row()
         service.feed(events[fed:due])
         fed = due
         # `check` reads the state that the service saved at its latest tick, and everything that the sources hold.
@@ -121,9 +134,11 @@ def test_the_service_check_and_replay_decide_alike(events: list[Observation | Un
         checked.incidents.restore(saved)
         beside = Service(configured)
         beside.feed(saved_uploads)
+        beside.fleet.record_accepted("", saved_accepted)
         beside.feed(readable(events[:due], configured, now))
-        beside.fleet.lost = checked.incidents.once_uploaded
-        service.fleet.lost = service.engine.incidents.once_uploaded
+        for engine, fleet in ((checked, beside.fleet), (service.engine, service.fleet)):
+            fleet.lost = engine.incidents.once_uploaded
+            fleet.protect(engine.incidents.anchored)
 
         of_check = in_words(checked.tick(beside.fleet, now, suppressions=suppressions_at(now)).decisions)
         of_service = in_words(service.engine.tick(service.fleet, now, suppressions=suppressions_at(now)).decisions)

@@ -96,7 +96,7 @@ class Notice:
         status: `RESOLVED` or `LOST`.
         host: The incident's host.
         symptom: Its symptom.
-        opened_at: When it was found first.
+        began_at: Since when it was so: the fault's begin as far as it is known, and not only the first alert.
         ended_at: When it was first seen to be over; for a lost host, the same as `detected_at`.
         detected_at: The instant of the evaluation that decided so.
 
@@ -105,14 +105,14 @@ class Notice:
     status: str
     host: str
     symptom: str
-    opened_at: Instant
+    began_at: Instant
     ended_at: Instant
     detected_at: Instant
 
     @property
     def lasted_us(self) -> int:
-        """How long the incident lasted; 0 at least, whatever the clock did meanwhile."""
-        return max(0, self.ended_at - self.opened_at)
+        """How long it was so; 0 at least, whatever the clock did meanwhile."""
+        return max(0, self.ended_at - self.began_at)
 
     @property
     def detail(self) -> str:

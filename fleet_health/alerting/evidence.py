@@ -41,11 +41,13 @@ class Evidence:
 
 def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
     """Gather what is known of a host up to an instant."""
-    uploaded_at, window = fleet.uploads.last_at(host), fleet.traffic.window(host)
+    window, in_journal = fleet.traffic.window(host), fleet.traffic.accepted.last_at(host)
+    # Of late, an entry that is dated ahead of the clock is told from the one before it.
+    if window is not None and (in_journal is None or in_journal > now):
+        in_journal = window.latest((SUCCESS,), now)
+    last_good_at = max((at for at in (fleet.uploads.last_at(host), in_journal) if at is not None), default=None)
     if window is None:
-        return Evidence(last_good_at=uploaded_at)
-    accepted_at = window.latest((SUCCESS,), now)
-    last_good_at = max((at for at in (uploaded_at, accepted_at) if at is not None), default=None)
+        return Evidence(last_good_at=last_good_at)
     since = 0 if last_good_at is None else last_good_at + 1
     refused_at = window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
     unstamped_at = window.earliest_unstamped(since)

@@ -12,7 +12,7 @@ from fleet_health.model.instant import HOUR_US, Instant
 from fleet_health.model.subject import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Container, Iterable
 
 SYMPTOM = "flapping"
 
@@ -83,6 +83,21 @@ class Flapping:
         """Return whether something flaps, and that has been said."""
         flap = self.flaps.get(pair)
         return flap is not None and flap.is_notified
+
+    def between(self, incidents: Container[Pair]) -> dict[str, tuple[Instant, list[str]]]:
+        """Return the hosts that were said to flap, and of which nothing that does is among the open incidents.
+
+        Each with since when it is known to flap, and the symptoms that come and go.
+        """
+        said = [(pair, self.flaps[pair]) for pair in sorted(self.flaps) if self.flaps[pair].is_notified]
+        standing = {host for (host, symptom), _ in said if (host, symptom) in incidents}
+        found: dict[str, tuple[Instant, list[str]]] = {}
+        for (host, symptom), flap in said:
+            if host not in standing:
+                since, symptoms = found.get(host, (flap.changed_at, []))
+                since = min(since, flap.changed_at if flap.notified_at is None else flap.notified_at)
+                found[host] = since, [*symptoms, symptom]
+        return found
 
     def untold(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return a finding for each host of which some of these flap and were not said to; it explains what they do.

@@ -23,6 +23,7 @@ class Incident(msgspec.Struct):
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The evaluation that found it first.
+        began_at: Since when it had been so by then, as far as a detector can tell; None if it cannot.
         id: What names it, and no other one of its host and symptom; it stays the same for as long as it is open.
         first_notified_at: The first alert of it; None if there was none, or an earlier release has sent it.
         last_notified_at: The latest alert of it; None if there was none, because it is inhibited or silenced.
@@ -50,6 +51,7 @@ class Incident(msgspec.Struct):
     host: str
     symptom: str
     opened_at: Instant
+    began_at: Instant | None = None
     last_notified_at: Instant | None = None
     recovered_since: Instant | None = None
     lost_at: Instant | None = None
@@ -97,6 +99,11 @@ class Incident(msgspec.Struct):
             self.sign_at = sign_at if self.sign_at is None else max(self.sign_at, sign_at)
         self.note_heard(heard_at)
 
+    def note_since(self, at: Instant | None) -> None:
+        """Record since when it has been so by a finding. It began no later than any finding says, or its opening."""
+        if at is not None:
+            self.began_at = min(at, self.since)
+
     def note_missing(self, limits: str, *, is_continuous: bool) -> None:
         """Record an evaluation that looked for it, and did not find it.
 
@@ -115,6 +122,11 @@ class Incident(msgspec.Struct):
         """Record a sign of its host."""
         if at is not None:
             self.heard_at = at if self.heard_at is None else max(self.heard_at, at)
+
+    @property
+    def since(self) -> Instant:
+        """Since when it has been so; its opening if nobody can tell."""
+        return self.opened_at if self.began_at is None else min(self.began_at, self.opened_at)
 
     @property
     def is_kept_back(self) -> bool:
@@ -150,6 +162,7 @@ class Incident(msgspec.Struct):
         """Date nothing later than an instant: what was stamped by a clock that was ahead happened before it."""
         for name in (
             "opened_at",
+            "began_at",
             "first_notified_at",
             "last_notified_at",
             "recovered_since",

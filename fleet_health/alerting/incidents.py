@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
+from fleet_health.alerting.causes import cause_first
 from fleet_health.alerting.dedup_keys import DedupKeys
 from fleet_health.alerting.ended import EndedIncidents
 from fleet_health.alerting.flapping import Flapping
@@ -86,7 +87,8 @@ class Outcome:
     """What an evaluation leads to, each in the order of host and symptom.
 
     Attributes:
-        decisions: One for each incident that was open at the evaluation, or ended by it.
+        decisions: One for each incident that was open at the evaluation, or ended by it; and for each host that flaps,
+            if nothing of that is open at present. Of a host the cause comes before what may follow from it.
         alerts: What is notified: the decisions to notify and to repeat, and what flaps.
         notices: The decisions to resolve and to lose, and what flaps no more.
 
@@ -250,7 +252,8 @@ class Incidents:
         decided = [self._decide(one, now, None, causes, facts) for one, facts in ends]
         self.ended.add(((one.incident, one.state) for one in decided if one.reason in _FINAL), now)
         decisions += decided
-        decisions.sort(key=lambda decision: decision.pair)
+        decisions += self._decide_on_flapping()
+        decisions.sort(key=lambda decision: cause_first(decision.pair))
         alerts.sort(key=lambda alert: (alert.finding.host, alert.finding.symptom))
         notices = [self._notice(one, now) for one in decisions if one.action in _NOTICES]
         if not evaluation.is_clock_behind:
@@ -264,7 +267,8 @@ class Incidents:
         It says what that evaluation would decide if it were at this instant, under these suppressions.
         """
         causes, suppressed = self._causes(), self._suppressed(self.open, suppressions)
-        return [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
+        decisions = [self._decide(one, now, suppressed.get(pair), causes) for pair, one in self.open.items()]
+        return sorted([*decisions, *self._decide_on_flapping()], key=lambda decision: cause_first(decision.pair))
 
     def frozen(self) -> Incidents:
         """Return a copy that does not change with this one, for another thread."""
@@ -335,6 +339,7 @@ class Incidents:
                 opened.append(pair)
             heard_at = evaluation.heard.get(finding.host)
             incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
+            incident.note_since(finding.since)
             # What it explained, and is found no more though it stands, it still explains.
             unfound = (other for other in incident.explains - finding.explains if other not in found)
             incident.explains = finding.explains.union(other for other in unfound if other in self.open)
@@ -343,7 +348,7 @@ class Incidents:
             if now - last_at > self._policy.forget_after_us or not self._scope.includes(*pair) or pair in self.open:
                 continue
             before = self._unresolved.pop(pair) if pair in self._unresolved else None
-            self.open[pair] = before or Incident(*pair, last_at, sign_at=last_at)
+            self.open[pair] = before or Incident(*pair, last_at, began_at=last_at, sign_at=last_at)
             if (down := self.open.get((EVERY_HOST, receiver_down.SYMPTOM))) is not None:
                 down.explains |= {pair}
         return opened
@@ -394,6 +399,17 @@ class Incidents:
         elif row.reason in _BY_LAST_NOTIFICATION and incident.last_notified_at is not None:
             detail = f"{isoformat(incident.last_notified_at)[:19]}Z"
         return Decision(incident, row.state, row.action, row.reason, detail)
+
+    def _decide_on_flapping(self) -> Iterator[Decision]:
+        """Decide on each host that flaps and has nothing open that does: it is in a good phase, and not well."""
+        for host, (since, symptoms) in self._flapping.between(self.open).items():
+            yield Decision(
+                Incident(host, flapping.SYMPTOM, since, last_notified_at=since),
+                State.FLAPPING,
+                Action.NONE,
+                Reason.FLAPPING,
+                ", ".join(symptoms),
+            )
 
     def _causes(self) -> Mapping[Pair, Sequence[Pair]]:
         """Return what is inhibited, each with the open incidents that are its cause."""
@@ -495,10 +511,10 @@ class Incidents:
         incident = decision.incident
         if decision.action is Action.LOSE:
             incident.is_loss_notified = True
-            return Notice(LOST, *decision.pair, incident.opened_at, now, now)
+            return Notice(LOST, *decision.pair, incident.since, now, now)
         self._note_resolved(decision.pair, now)
         ended_at = now if incident.recovered_since is None else incident.recovered_since
-        return Notice(RESOLVED, *decision.pair, incident.opened_at, ended_at, now)
+        return Notice(RESOLVED, *decision.pair, incident.since, ended_at, now)
 
     def _settled(self, suppressions: Suppressions, now: Instant) -> Iterator[Notice]:
         """Notify of each host that flapped that it does no more, unless that is suppressed."""

@@ -150,10 +150,10 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
-    """Return at which tick a host will be silent if it uploads no more; None if it is, or has no row in the index."""
+    """Return at which tick a host will be silent if it uploads no more; None if it is, or none is known."""
     after_us, now = known.settings.limits[silent.SYMPTOM].of(host).after_us, known.now
     last_at = fleet.accepted_at(host)
-    if last_at is None or fleet.uploads.last_at(host) is None or fleet.absence_us(host, last_at, now) > after_us:
+    if last_at is None or fleet.absence_us(host, last_at, now) > after_us:
         return None
     pause = latest_before(fleet.pauses(host, now), now)
     counted_from = last_at if pause is None else max(last_at, pause.until)

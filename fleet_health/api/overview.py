@@ -173,7 +173,7 @@ def host_document(
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return how one host fares."""
-    last_at = fleet.uploads.last_at(host)
+    last_at = fleet.accepted_at(host)
     window_us = known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
     window = fleet.traffic.window(host)
     counts = NO_EVENTS if window is None else window.count(known.now - window_us, known.now)
@@ -214,7 +214,7 @@ def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
         "symptom": incident.symptom,
         **decision.row(),
         "opened_wall": isoformat(incident.opened_at),
-        "lasting_s": _seconds(max(0, known.now - incident.opened_at)),
+        "lasting_s": _seconds(max(0, known.now - incident.since)),
         "last_notified_wall": None if incident.last_notified_at is None else isoformat(incident.last_notified_at),
         "detail": known.details.get((incident.host, incident.symptom), ""),
     }

@@ -220,16 +220,6 @@ class Settings:
         """The names of the receivers; empty if there is only one, without a name."""
         return tuple(receiver.name for receiver in self.receivers if receiver.name)
 
-    @property
-    def index(self) -> IndexSettings:
-        """The index of the first receiver, which is the only one as a rule."""
-        return self.receivers[0].index
-
-    @property
-    def journal(self) -> JournalSettings:
-        """The journal of the first receiver, which is the only one as a rule."""
-        return self.receivers[0].journal
-
     def detectors(self) -> tuple[Detector, ...]:
         """Make the detectors that are not switched off, each with its limits."""
         expected = tuple(name for name in self.expected if not self.ignored.matches(name))

@@ -45,7 +45,7 @@ _SUGGESTED_FIX = (
 )
 _SUGGESTED_FIX_CLOCK = (
     "On the machine where fleet-health runs: set the clock (`timedatectl status`); it goes on by itself. If the clock"
-    " is right and was ahead before: stop fleet-health, move `state.json` out of its state directory, and start it."
+    " is right, and was ahead before, confirm it as root: `touch /run/fleet-health/clock-is-right`."
 )
 
 _FIX_OF_SHARE = {
@@ -133,6 +133,7 @@ class Blind(Rule):
             for coverage in fleet.coverage
             if coverage.unseen_since is not None and now - coverage.unseen_since > self._after_us
         }
+        away = frozenset(unseen)
         clock, run = unseen.pop(CLOCK, ""), self._run(fleet, now)
         details, fixes = [], []
         if unseen:
@@ -154,7 +155,16 @@ class Blind(Rule):
             if self._is_void(coverage, fleet, now):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
-        return Finding(host=host, symptom=SYMPTOM, detail="; ".join(details), suggested_fix=" ".join(fixes))
+        begins = [one.unseen_since for one in fleet.coverage if one.source in away and one.unseen_since is not None]
+        begins += [run.since] if run is not None and self._is_lasting(run) else []
+        begins += [one.share.last_at for one in fleet.coverage if self._is_missed(one, now) and one.share.last_at]
+        return Finding(
+            host=host,
+            symptom=SYMPTOM,
+            detail="; ".join(details),
+            suggested_fix=" ".join(fixes),
+            since=min(begins, default=None),
+        )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
         """Return how well the sources are seen, in each of the ways in which they may not be.

@@ -31,7 +31,7 @@ class DisagreementLimits:
         window_us: The stretch of time that is compared, up to the evaluation, both ends included.
         slack_us: How long after the one the other may come; less than half the window.
         min_hosts: From this many hosts on it is a finding.
-        min_count: So many accepted uploads of a host must lack a row.
+        min_count: So many accepted uploads must lack a row.
         suggested_fix: What to do.
 
     """
@@ -49,7 +49,12 @@ def settings(
     """Declare the settings of one of the two detectors; only the journal counts the uploads of a host."""
     table = f"detectors.{symptom}"
     min_count = Setting(
-        f"{table}.min_count", Kind.COUNT, 3, "min_count", "So many accepted uploads of a host must lack a row."
+        f"{table}.min_count",
+        Kind.COUNT,
+        3,
+        "min_count",
+        "So many accepted uploads must lack a row: of a host since its last row, or of all hosts since the last row of"
+        " any, however long that took.",
     )
     return (
         Setting(f"{table}.window", Kind.DURATION, "30m", "window_us", "How far back the two are compared."),

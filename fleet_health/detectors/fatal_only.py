@@ -21,7 +21,7 @@ from fleet_health.detectors.spec import (
 from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
-from fleet_health.model.window import NO_EVENTS
+from fleet_health.model.window import CLIENT_ERROR, NO_EVENTS, SERVER_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -179,6 +179,7 @@ class FatalOnly(Rule):
                 f"{in_steps(window)}"
             ),
             suggested_fix=fix.render(host),
+            since=window.earliest((CLIENT_ERROR, SERVER_ERROR), (fleet.accepted_at(host) or -1) + 1),
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors import silent
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
 from fleet_health.detectors.spec import BOTH, DetectorSpec, Lookback, Subject
 from fleet_health.model.instant import describe
+from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,35 +36,51 @@ SPEC = DetectorSpec(
         has_min_count=True,
     ),
     contradictions=contradictions(SYMPTOM),
-    build=lambda configured: IndexStalled(configured.limits[SYMPTOM]),
+    build=lambda configured: IndexStalled(
+        configured.limits[SYMPTOM],
+        max(limits.lookback_us for limits in configured.limits[silent.SYMPTOM].each_alone()),
+    ),
 )
 
 
 class IndexStalled(Disagreement):
-    """Finds out whether hosts with enough accepted uploads in the window have no row in it at all."""
+    """Finds out whether enough uploads were accepted of which no row has come.
+
+    They are counted of each host since its last row, if it uploads still; and of all hosts together since the last row
+    of any. A host that uploads once in an hour is found by its third upload without a row, if nobody else uploads.
+    """
 
     spec = SPEC
 
+    def __init__(self, limits: DisagreementLimits, lookback_us: int = 0) -> None:
+        """Take the limits, and how far back uploads are known at all; 0 for no further than the window."""
+        super().__init__(limits)
+        self._lookback_us = max(lookback_us, limits.window_us + limits.slack_us)
+
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as the window, and for rows that came just before it."""
-        return Lookback(uploads_us=self._limits.window_us + self._limits.slack_us, traffic_us=self._limits.window_us)
+        """Look back as far as the window, and for rows and accepted uploads as far as these are known."""
+        return Lookback(uploads_us=self._lookback_us, traffic_us=self._limits.window_us)
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
+        # What was accepted before the index begins has its row elsewhere.
+        known_since, until = fleet.since_begin("index", now - self._lookback_us), now - limits.slack_us
+        newest_at = fleet.uploads.newest_at()
+        since_any = known_since if newest_at is None else max(known_since, newest_at + limits.slack_us + 1)
         lacking: dict[str, int] = {}
-        for host, counts in fleet.counts(since, now).items():
-            if counts.accepted < limits.min_count:
+        of_all: dict[str, int] = {}
+        for host, accepted_at in fleet.traffic.accepted.items():
+            row_at = fleet.uploads.last_at(host)
+            # A row from just before an upload may be that upload's.
+            since_own = known_since if row_at is None else max(known_since, row_at + limits.slack_us + 1)
+            if accepted_at < since_own:
                 continue
-            last_at, window = fleet.uploads.last_at(host), fleet.traffic.window(host)
-            if window is None or (last_at is not None and last_at >= since):
-                continue
-            # A row from just before the window may be that of an upload within.
-            counted_since = since if last_at is None else max(since, last_at + limits.slack_us + 1)
-            accepted = window.count(counted_since, now - limits.slack_us).accepted
-            if accepted >= limits.min_count:
-                lacking[host] = accepted
-        return lacking
+            if accepted_at >= since and (count := _accepted(fleet, host, since_own, until)) >= limits.min_count:
+                lacking[host] = count
+            if count := _accepted(fleet, host, max(since_own, since_any), until):
+                of_all[host] = count
+        return lacking | of_all if sum(of_all.values()) >= limits.min_count else lacking
 
     def _note(self, fleet: Fleet) -> str:
         late_us = max((one.late_us for one in fleet.coverage if one.kind == "index"), default=0)
@@ -75,6 +93,16 @@ class IndexStalled(Disagreement):
 
     def _say(self, lacking: Mapping[str, int]) -> str:
         return (
-            f"in the last {describe(self._limits.window_us)} the journal has {sum(lacking.values())} accepted uploads"
-            f" of {len(lacking)} hosts of which the index has no row"
+            f"the journal has {plural(sum(lacking.values()), 'accepted upload')}"
+            f" of {plural(len(lacking), 'host')} of which the index has no row"
         )
+
+
+def _accepted(fleet: Fleet, host: str, since: Instant, until: Instant) -> int:
+    """Count the accepted uploads of a host by the journal between two instants, both included.
+
+    Of late each is counted; of those that are longer ago some of the latest.
+    """
+    window = fleet.traffic.window(host)
+    counted = 0 if window is None else window.count(since, until).accepted
+    return max(counted, sum(since <= at <= until for at in fleet.traffic.accepted.latest(host)))

@@ -1,4 +1,4 @@
-"""`journal-lossy`: rows come to the index, and the journal has not one accepted upload of them."""
+"""`journal-lossy`: rows come to the index, and the journal lacks most of the accepted uploads that made them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
 from fleet_health.detectors.spec import BOTH, DetectorSpec, Lookback, Subject
 from fleet_health.model.instant import describe
-from fleet_health.model.window import NO_EVENTS
+from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,7 +42,9 @@ SPEC = DetectorSpec(
 
 
 class JournalLossy(Disagreement):
-    """Finds out whether hosts with a row in the window have no accepted upload in it.
+    """Finds out whether hosts have less than half as many accepted uploads as rows in the window.
+
+    Rows of one host that come within 15 seconds of each other count once: a request may bring several.
 
     Then journald drops lines, or we read the wrong unit or by the wrong pattern: what rests on the journal goes unseen.
     """
@@ -57,14 +59,24 @@ class JournalLossy(Disagreement):
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
         lacking: dict[str, int] = {}
-        counts, first_at, last_at = fleet.counts(since, now), since + limits.slack_us, now - limits.slack_us
-        for host, at in fleet.uploads.items():
-            if first_at <= at <= last_at and not counts.get(host, NO_EVENTS).accepted:
-                lacking[host] = 1
+        first_at, last_at = since + limits.slack_us, now - limits.slack_us
+        for host, newest_at in fleet.uploads.items():
+            if newest_at < first_at:
+                continue
+            rows = [at for at in fleet.uploads.latest(host) if first_at <= at <= last_at]
+            if not rows:
+                continue
+            window = fleet.traffic.window(host)
+            # Of a busy host the older rows are not known, so its older responses must not count.
+            begin = since if fleet.uploads.is_every_known(host, first_at) else rows[0] - limits.slack_us
+            accepted = 0 if window is None else window.count(begin, now).accepted
+            if accepted * 2 < len(rows):
+                lacking[host] = len(rows) - accepted
         return lacking
 
     def _say(self, lacking: Mapping[str, int]) -> str:
         return (
-            f"in the last {describe(self._limits.window_us)} the index has rows of {len(lacking)} hosts"
-            " of which the journal has no accepted upload"
+            f"in the last {describe(self._limits.window_us)} the journal lacks at least"
+            f" {plural(sum(lacking.values()), 'accepted upload')} of {plural(len(lacking), 'host')}"
+            " of which the index has rows"
         )

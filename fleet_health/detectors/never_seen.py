@@ -11,7 +11,7 @@ from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.instant import describe
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
@@ -94,14 +94,15 @@ class NeverSeen(Rule):
 
     def _absence_us(self, fleet: Fleet, host: str, now: Instant) -> int:
         """Return for how long it could have uploaded and did not, of the time for which uploads are known."""
-        return fleet.absence_us(host, now - self._lookback_us - self._limits.of(host).grace_us, now)
+        since = max(now - self._lookback_us - self._limits.of(host).grace_us, fleet.known_since)
+        return fleet.absence_us(host, since, now)
 
     def candidates(self, fleet: Fleet, now: Instant) -> Sequence[str]:
         """Return each name that is expected and unknown, and each shape that no known host has."""
         del now
         unknown = [name for name in self._plain if not _is_known(fleet, name)]
         if self._shapes.globs:
-            unknown += self._shapes.unmatched(_uploaders(fleet))
+            unknown += self._shapes.unmatched(fleet.uploaders())
         return unknown
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -158,10 +159,4 @@ def _is_known(fleet: Fleet, name: str) -> bool:
     """Return whether a host has uploaded; of a shape, whether any host of it has."""
     if is_plain(name):
         return fleet.accepted_at(name) is not None
-    return not HostGlobs((name,)).unmatched(_uploaders(fleet))
-
-
-def _uploaders(fleet: Fleet) -> Iterator[str]:
-    """Return every host with an accepted upload in either source."""
-    yield from (host for host, _ in fleet.uploads.items())
-    yield from (host for host, window in fleet.traffic.items() if window.accepted_at is not None)
+    return not HostGlobs((name,)).unmatched(fleet.uploaders())

@@ -181,9 +181,10 @@ class ReceiverDown(Rule):
             suggested_fix=self._limits.suggested_fix.render(host),
             explains=frozenset(
                 (name, silent.SYMPTOM)
-                for name, row_at in fleet.latest_uploads()
-                if first_gone_at - (fleet.accepted_at(name) or row_at) <= self._silent_limits.of(name).after_us
+                for name, last_at in fleet.latest_uploads()
+                if first_gone_at - last_at <= self._silent_limits.of(name).after_us
             ),
+            since=first_gone_at,
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
@@ -335,9 +336,9 @@ class ReceiverDown(Rule):
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
         """Count the silent hosts, and all that uploaded within their lookback."""
         active = quiet = 0
-        for host, row_at in fleet.latest_uploads():
+        for host, last_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
-            if fleet.counted_us(host, row_at, now) <= limits.lookback_us:
+            if fleet.counted_us(host, last_at, now) <= limits.lookback_us:
                 active += 1
-                quiet += fleet.absence_us(host, fleet.accepted_at(host) or row_at, now) > limits.after_us
+                quiet += fleet.absence_us(host, last_at, now) > limits.after_us
         return quiet, active

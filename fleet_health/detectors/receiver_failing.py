@@ -124,6 +124,7 @@ class ReceiverFailing(Rule):
             suggested_fix=limits.suggested_fix.render(host),
             # Who is refused for the receiver's sake may fall silent for it as well.
             explains=frozenset((name, symptom) for name in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
+            since=_first_error_at(fleet, failing),
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
@@ -217,6 +218,16 @@ def _errors(fleet: Fleet, hosts: list[str], since: Instant, until: Instant) -> C
             by_status = window.count_by_status(since, until)
             errors.update({status: count for status, count in by_status.items() if status // 100 == SERVER_ERROR})
     return errors
+
+
+def _first_error_at(fleet: Fleet, hosts: list[str]) -> Instant | None:
+    """Return the first answer of 5xx to some hosts since each one's latest accepted upload; None if none is known."""
+    instants = (
+        window.earliest((SERVER_ERROR,), (window.accepted_at or -1) + 1)
+        for host in hosts
+        if (window := fleet.traffic.window(host)) is not None
+    )
+    return min((at for at in instants if at is not None), default=None)
 
 
 def _answered(fleet: Fleet, since: Instant, until: Instant) -> int:

@@ -134,12 +134,14 @@ class Silent(Rule):
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
         """Return the hosts whose last upload is longer ago than `after`."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
-        for host, row_at in fleet.uploads.items():
+        for host in fleet.uploaders():
+            last_at = fleet.uploads.last_at(host)
             # Of nearly all hosts the row says enough.
-            if now - row_at > least_us:
-                last_at = fleet.accepted_at(host) or row_at
-                if fleet.absence_us(host, last_at, now) > self._limits.of(host).after_us:
-                    yield host
+            if last_at is not None and now - last_at <= least_us:
+                continue
+            last_at = fleet.accepted_at(host)
+            if last_at is not None and fleet.absence_us(host, last_at, now) > self._limits.of(host).after_us:
+                yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Return since when it has uploaded nothing."""
@@ -153,15 +155,14 @@ class Silent(Rule):
                 f" (the limit is {describe(self._limits.of(host).after_us)})"
             ),
             suggested_fix=self._fix(fleet, host, last_at, now).render(host),
+            since=last_at,
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return how long ago the last upload was, against both limits."""
+        """Return how long ago the last upload was, against both limits: a 2xx in the journal is one, too."""
         if host == EVERY_HOST:
             return ()
-        limits, row_at = self._limits.of(host), fleet.uploads.last_at(host)
-        # Without a row a host is no part of the fleet that is watched by its uploads, whatever the journal shows of it.
-        last_at = None if row_at is None else fleet.accepted_at(host)
+        limits, last_at = self._limits.of(host), fleet.accepted_at(host)
         quiet = "none is known" if last_at is None else how_long_ago(fleet, host, last_at, now)
         return (
             Condition(
@@ -172,11 +173,11 @@ class Silent(Rule):
                 last_at is not None and fleet.absence_us(host, last_at, now) > limits.after_us,
             ),
             Condition(
-                "last row in the index",
-                "none is known" if row_at is None else how_long_ago(fleet, host, row_at, now),
+                "last accepted upload, for the lookback",
+                quiet,
                 f"no longer ago than {describe(limits.lookback_us)}",
                 "detectors.silent.lookback",
-                row_at is not None and fleet.counted_us(host, row_at, now) <= limits.lookback_us,
+                last_at is not None and fleet.counted_us(host, last_at, now) <= limits.lookback_us,
             ),
         )
 

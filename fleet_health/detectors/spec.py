@@ -36,6 +36,7 @@ class Finding:
         suggested_fix: One or two sentences for the person who will mend it.
         explains: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
             are found as well.
+        since: Since when it has been so, as far as that can be told; None if it cannot.
 
     """
 
@@ -44,6 +45,7 @@ class Finding:
     detail: str
     suggested_fix: str
     explains: frozenset[Pair] = frozenset()
+    since: Instant | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.fleet import Fleet, LeftOut
     from fleet_health.model.instant import Instant
+    from fleet_health.model.uploads import Uploads
 
 SYMPTOM = "too-many-hosts"
 
@@ -49,8 +50,11 @@ class TooManyHosts(Rule):
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
         """Return of each table that was full how many were left out, and which hosts took the last places."""
         crowds, passers = [], _passers(fleet)
-        if _is_recent(fleet.uploads.left_out, now) or passers:
-            crowds.append(_of_uploads(fleet))
+        full = [table for table in _tables(fleet) if _is_recent(table.left_out, now)] or [
+            table for table in _tables(fleet) if passers and table.was_full
+        ]
+        if full:  # what is left out of the index is left out of the journal, too
+            crowds.append(_of_uploads(full[0]))
         crowds += [_of_pool(fleet, one) for one in fleet.traffic.left_out if _is_recent(one, now)]
         return Finding(
             host=host,
@@ -64,7 +68,7 @@ class TooManyHosts(Rule):
         """Return how many were left out, if it was of late."""
         if host != EVERY_HOST:
             return ()
-        every = (fleet.uploads.left_out, *fleet.traffic.left_out)
+        every = (_left_out(fleet), *fleet.traffic.left_out)
         count, passers = sum(one.count for one in every if _is_recent(one, now)), _passers(fleet)
         found = f"{count}, and {len(passers)} hosts are new since the table was full" if passers else str(count)
         is_found = count > 0 or bool(passers)
@@ -89,23 +93,35 @@ class TooManyHosts(Rule):
 def is_about_known_hosts(fleet: Fleet, now: Instant) -> bool:
     """Return whether hosts were left out within the last hour that had uploaded, or may be expected."""
     _, likely = fleet.traffic.left_out
-    return _is_recent(fleet.uploads.left_out, now) or _is_recent(likely, now)
+    return _is_recent(_left_out(fleet), now) or _is_recent(likely, now)
+
+
+def _tables(fleet: Fleet) -> tuple[Uploads, Uploads]:
+    """Return the tables of the hosts that have uploaded: by the index, and by the journal."""
+    return fleet.uploads, fleet.traffic.accepted
+
+
+def _left_out(fleet: Fleet) -> LeftOut:
+    """Return who was left out of the tables of uploads; of the one that did so last."""
+    return max((table.left_out for table in _tables(fleet)), key=lambda one: one.latest_at)
 
 
 def _passers(fleet: Fleet) -> list[str]:
-    """Return the hosts that turned up within the time in which the table of uploads was full, and are not expected."""
-    if not fleet.uploads.was_full:
-        return []
-    return [host for host in fleet.uploads.newcomers if not fleet.register.is_expected(host)]
+    """Return the hosts that turned up within the time in which a table of uploads was full, and are not expected."""
+    rows, accepted = _tables(fleet)
+    newcomers = list(rows.newcomers) if rows.was_full else []
+    if accepted.was_full:  # a host with a row is new if its row is
+        newcomers += [host for host in accepted.newcomers if rows.last_at(host) is None]
+    return [host for host in newcomers if not fleet.register.is_expected(host)]
 
 
 def _is_recent(left_out: LeftOut, now: Instant) -> bool:
     return left_out.latest_at >= now - HOUR_US
 
 
-def _of_uploads(fleet: Fleet) -> str:
-    left_out = fleet.uploads.left_out
-    uploads, limit = plural(left_out.count, "upload"), fleet.uploads.limit
+def _of_uploads(table: Uploads) -> str:
+    left_out, limit = table.left_out, table.limit
+    uploads = plural(left_out.count, "upload")
     return f"{uploads} of new hosts beyond the limit of {limit} left out so far, the latest of {left_out.host}"
 
 

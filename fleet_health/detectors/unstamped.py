@@ -134,6 +134,7 @@ class Unstamped(Rule):
                 f" because an upload carries no code stamp{in_steps(window)}"
             ),
             suggested_fix=limits.suggested_fix.render(host),
+            since=None if window is None else window.earliest_unstamped(0),
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:

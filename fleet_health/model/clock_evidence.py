@@ -49,6 +49,11 @@ class Contradiction:
         return f"{describe(self.behind_us)} behind the {self.record}, which goes up to {isoformat(self.at)[:19]}Z"
 
 
+def credible(records: Mapping[str, Instant | None], disproved_until: Instant) -> dict[str, Instant | None]:
+    """Return the records without those of a clock that was ahead, as was confirmed: what goes no further than these."""
+    return {name: at for name, at in records.items() if at is None or at > disproved_until}
+
+
 def contradiction(records: Mapping[str, Instant | None], now: Instant) -> Contradiction | None:
     """Return the record that is dated furthest ahead of the clock, by more than the limit; None if there is none."""
     ahead = {name: at for name, at in records.items() if at is not None and at - now > BEHIND_LIMIT_US}

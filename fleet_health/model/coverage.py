@@ -159,6 +159,38 @@ class Share:
         )
 
 
+class Understanding:
+    """Notices the stretches of which nothing was understood, from one item to the next in order of time.
+
+    Attributes:
+        misses: Those after which something was understood again; one that began before all is known from 0 on.
+
+    """
+
+    def __init__(self) -> None:
+        self.misses: list[Gap] = []
+        self._missed = 0
+        self._last_at: Instant | None = None
+
+    def note(self, at: Instant) -> None:
+        """Record an item that was understood."""
+        if not Share(missed=self._missed, last_at=self._last_at).is_understood:
+            self.misses.append(Gap(self._last_at or 0, at, NOT_UNDERSTOOD, self._missed))
+        self._missed = 0
+        self._last_at = at if self._last_at is None else max(self._last_at, at)
+
+    def take(self, at: Instant, *, is_missed: bool, is_understood: bool) -> None:
+        """Record an item that may be neither: it is nothing that anybody must understand."""
+        if is_missed:
+            self.note_missed()
+        elif is_understood:
+            self.note(at)
+
+    def note_missed(self) -> None:
+        """Record an item that was not."""
+        self._missed += 1
+
+
 @dataclass(frozen=True, slots=True)
 class Coverage:
     """One source's.
@@ -176,6 +208,7 @@ class Coverage:
         read_since: From when on it was read; None if that is not known.
         doubt: Why it cannot be that of the receiver, though it can be read, in a sentence; empty if it can.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
+        misses: The stretches of which nothing was understood, and after which something was again; for who looks back.
 
     """
 
@@ -190,6 +223,7 @@ class Coverage:
     late_us: int = 0
     read_since: Instant | None = None
     doubt: str = ""
+    misses: tuple[Gap, ...] = ()
 
     @property
     def kind(self) -> str:
@@ -200,6 +234,12 @@ class Coverage:
     def receiver(self) -> str:
         """The name of the receiver; empty where there is only one."""
         return receiver_of(self.source)
+
+    def as_of(self, at: Instant) -> Coverage:
+        """Return it with the share that was known at an instant of the past."""
+        if (miss := next((one for one in self.misses if one.since < at < one.until), None)) is None:
+            return self
+        return replace(self, share=replace(self.share, missed=miss.messages, last_at=miss.since or None))
 
     def is_shown(self, since: Instant, until: Instant) -> bool:
         """Return whether all that it holds of the time between two instants was read, understood or not."""
@@ -268,6 +308,7 @@ class Coverage:
     def unread(self, since: Instant, until: Instant) -> list[Gap]:
         """Return each stretch between two instants of which not everything was seen, in order, with the reason."""
         stretches = [gap for gap in self.gaps if gap.overlaps(since, until)]
+        stretches += [replace(one, since=max(since, one.since)) for one in self.misses if one.overlaps(since, until)]
         if self.begins_at is not None and since < self.begins_at:
             stretches.append(Gap(since, min(self.begins_at, until), self._begins_later))
         if self.unseen_since is not None and self.unseen_since <= until:

@@ -3,6 +3,9 @@
 Two tables rather than one record a host: each is fed by one kind of source, so a source that is opened anew
 (a changed path, a longer window) fills a fresh table beside the old one and replaces it when it has caught up.
 
+A 2xx in the journal is an accepted upload as well as a row of the index is. When each host had one is kept for as long
+as rows are, so that a host that is known by the journal alone is watched like any other.
+
 The two take in what every receiver shows: a host may go from one to the other. What is to be said of one receiver goes
 by tables of its own beside them, if there are several.
 """
@@ -14,7 +17,6 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.pauses import (
     LONGEST_MUTE_US,
@@ -30,12 +32,14 @@ from fleet_health.model.pauses import (
 from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
 from fleet_health.model.subject import is_host, receiver_of
 from fleet_health.model.traffic import Traffic
+from fleet_health.model.uploads import Uploads
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from fleet_health.model.coverage import Coverage
+    from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
     from fleet_health.model.pauses import RecurringPause, Skip
@@ -44,6 +48,9 @@ if TYPE_CHECKING:
 
 __all__ = ["HOST_LIMIT", "Fleet", "LeftOut", "Tables", "Traffic", "Uploads"]
 
+SAME_UPLOAD_US = 60 * SECOND_US
+"""A response that is later than a row by no more than this may be that of the same upload."""
+
 _KINDS = frozenset({"index", "journal"})
 _MOST_SKIPS = 100
 # What a receiver still writes while it stops; an upload that comes later contradicts that it has stopped.
@@ -51,105 +58,6 @@ _STOPPING_US = 60 * SECOND_US
 
 
 Made = TypeVar("Made")
-
-
-class Uploads:
-    """When each host last uploaded: the maximum over its rows, in whatever order they came.
-
-    A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
-    left out until others are forgotten. A host that is named as expected, or has an open incident, is taken in all the
-    same; one that matches a glob of the expected hosts is up to twice the limit.
-    """
-
-    __slots__ = (
-        "_forgotten",
-        "_ignored",
-        "_last_at",
-        "_register",
-        "established",
-        "left_out",
-        "limit",
-        "newcomers",
-        "notes_newcomers",
-    )
-
-    def __init__(
-        self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
-    ) -> None:
-        self._last_at: dict[str, Instant] = {}
-        self._ignored = ignored or HostGlobs()
-        self._register = register or Register()
-        self.limit = limit
-        self.left_out = LeftOut()
-        self.newcomers: dict[str, Instant] = {}
-        """Host that turned up for the first time while this table was kept up to date -> the first row of it."""
-        self.notes_newcomers = False
-        """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
-        self.established: frozenset[str] = frozenset()
-        """Hosts that are no newcomers, though no upload of them was in this table when it was opened."""
-        self._forgotten = -NEVER
-
-    @property
-    def was_full(self) -> bool:
-        """Whether a new host was left out within the time for which uploads are remembered."""
-        return self.left_out.latest_at >= max(self._forgotten, 1 - NEVER)
-
-    def record(self, uploads: Iterable[Upload]) -> None:
-        """Record accepted uploads."""
-        for upload in uploads:
-            self._take(upload.host, upload.at)
-
-    def _take(self, host: str, at: Instant) -> None:
-        last_at = self._last_at
-        known = last_at.get(host)
-        if known is None:
-            if self._ignored.matches(host):
-                return
-            if len(last_at) < self.limit or self._has_place(host):
-                last_at[host] = at
-                if self.notes_newcomers and host not in self.established:
-                    self.newcomers[host] = at
-                self._register.announce(host)
-            else:
-                self.left_out.add(host, at)
-        elif known < at:
-            last_at[host] = at
-
-    def _has_place(self, host: str) -> bool:
-        """Return whether a host has a place though the table is full."""
-        register = self._register
-        return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
-
-    def last_at(self, host: str) -> Instant | None:
-        """Return when a host last uploaded; None if it is not known to have uploaded."""
-        return self._last_at.get(host)
-
-    def items(self) -> Iterable[tuple[str, Instant]]:
-        """Return each host with its last upload."""
-        return self._last_at.items()
-
-    def newest_at(self) -> Instant | None:
-        """Return when any host uploaded last; None if none is known."""
-        return max(self._last_at.values(), default=None)
-
-    def evict(
-        self, before: Instant, is_kept: Callable[[str, Instant], bool] = lambda _host, _at: False
-    ) -> dict[str, Instant]:
-        """Forget the hosts whose last upload was before an instant; return them, each with that upload.
-
-        Args:
-            before: The instant.
-            is_kept: Says of such a host and its last upload whether it stays all the same.
-
-        """
-        # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
-        if gone := {host: at for host, at in self._last_at.items() if at < before and not is_kept(host, at)}:
-            self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
-        self._forgotten = max(self._forgotten, before)
-        if self.newcomers:
-            kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)
-            self.newcomers = dict(kept)
-        return gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +87,7 @@ class Fleet:
         "coverage",
         "exchanged",
         "is_unit_watched",
+        "known_since",
         "lost",
         "mute_windows",
         "receivers",
@@ -219,6 +128,8 @@ class Fleet:
         """Since when another source is read in the place of one: `index` or `journal`, of whichever receiver."""
         self.lost: frozenset[str] = frozenset()
         """Hosts that have uploaded, perhaps longer ago than uploads are known."""
+        self.known_since: Instant = -NEVER
+        """Since when uploads are known, for who has only read the index and it begins then; else `-NEVER`."""
         self.skips: tuple[Skip, ...] = ()
         """From when to when the clock was set ahead."""
         self.shutdowns: tuple[tuple[Instant, Instant], ...] = ()
@@ -232,7 +143,7 @@ class Fleet:
 
     def inform_tables(self) -> None:
         """Let every table in use hear which hosts become known, and ask whether one is."""
-        self.register.uploads = (self.uploads.last_at,)
+        self.register.uploads = (self.uploads.last_at, self.traffic.accepted.last_at)
         self.register.audience = tuple(traffic.admit for traffic in self._every_traffic())
 
     def of(self, receiver: str) -> Fleet:
@@ -258,7 +169,10 @@ class Fleet:
 
     def receiver_of(self, host: str) -> str:
         """Return the receiver that a host last uploaded to; empty if there is only one, or none is known."""
-        last_ats = {name: tables.uploads.last_at(host) for name, tables in self.receivers.items()}
+        last_ats = {
+            name: _newest(tables.uploads.last_at(host), tables.traffic.accepted.last_at(host))
+            for name, tables in self.receivers.items()
+        }
         known = {name: at for name, at in last_ats.items() if at is not None}
         return max(known, key=lambda name: known[name], default="")
 
@@ -268,18 +182,42 @@ class Fleet:
         last_ats = {name: window.last_at for name, window in windows.items() if window is not None}
         return max(last_ats, key=lambda name: last_ats[name] or 0, default="")
 
-    def latest_uploads(self) -> Iterable[tuple[str, Instant]]:
-        """Return each host with its last upload, but for hosts that have gone to another receiver since."""
-        if self._whole is None:
-            return self.uploads.items()
-        latest_at = self._whole.uploads.last_at
-        return ((host, at) for host, at in self.uploads.items() if at == latest_at(host))
+    def latest_uploads(self) -> Iterator[tuple[str, Instant]]:
+        """Return each host with its last accepted upload, but for hosts that have gone to another receiver since."""
+        latest_at = self.whole.accepted_at
+        for host in self.uploaders():
+            at = self.accepted_at(host)
+            if at is not None and (self._whole is None or at == latest_at(host)):
+                yield host, at
+
+    def uploaders(self) -> Iterator[str]:
+        """Return each host with an accepted upload in either source, once."""
+        yield from (host for host, _ in self.uploads.items())
+        yield from (host for host, _ in self.traffic.accepted.items() if self.uploads.last_at(host) is None)
 
     def record_uploads(self, receiver: str, uploads: Sequence[Upload]) -> None:
         """Record accepted uploads to a receiver; without a name, to the only one."""
         self.uploads.record(uploads)
         if receiver:
             self.receivers[receiver].uploads.record(uploads)
+
+    def record_accepted(self, receiver: str, accepted: Mapping[str, Iterable[Instant]]) -> None:
+        """Record when a receiver accepted uploads by its journal, as it is remembered from before."""
+        for traffic in (self.traffic, *((self.receivers[receiver].traffic,) if receiver else ())):
+            traffic.remember(accepted)
+
+    def without_row(self) -> dict[str, list[Instant]]:
+        """Return when the journal shows accepted uploads of each host that are later than its last row.
+
+        Beside the rows only these need be remembered.
+        """
+        row_at = self.uploads.last_at
+        without: dict[str, list[Instant]] = {}
+        for host, last_at in self.traffic.accepted.items():
+            since = -NEVER if (at := row_at(host)) is None else at + SAME_UPLOAD_US
+            if last_at > since:
+                without[host] = [at for at in self.traffic.accepted.latest(host) if at > since]
+        return without
 
     def record_traffic(self, receiver: str, observations: Sequence[Response | Unstamped | UnitState]) -> None:
         """Record what the journal of a receiver tells; without a name, of the only one."""
@@ -351,7 +289,7 @@ class Fleet:
         windows = self._windows_of(host)
 
         def make() -> tuple[Pause, ...]:
-            present = self._present_stop(now, self.uploads.newest_at)
+            present = self._present_stop(now, self.newest_accepted_at)
             return merged(one for one in (*self._pauses(windows, now), *present) if one.is_known)
 
         return counted_us(self.once(("known pauses", windows, now), make), self.skips, since, now)
@@ -379,7 +317,7 @@ class Fleet:
         since = pause.since + _STOPPING_US
         if since >= pause.until or not pause.is_known:
             return pause
-        instants = self.once("row instants", lambda: sorted(at for _, at in self.uploads.items()))
+        instants = self.once("upload instants", lambda: sorted(at for _, at in self.latest_uploads()))
         place = bisect_left(instants, pause.until) - 1
         if place < 0 or instants[place] <= since:
             return pause
@@ -404,36 +342,42 @@ class Fleet:
 
     def _receiver_sign_at(self) -> Instant | None:
         in_journal = (at for _, window in self.traffic.items() if (at := window.last_at) is not None)
-        return _newest(self.uploads.newest_at(), max(in_journal, default=None))
+        return _newest(self.newest_accepted_at(), max(in_journal, default=None))
 
     def newest_accepted_at(self) -> Instant | None:
         """Return the newest accepted upload of any host in either source, a row or a 2xx; None without one."""
-        return self.once("newest accepted", self._newest_accepted_at)
-
-    def _newest_accepted_at(self) -> Instant | None:
-        in_journal = (at for _, window in self.traffic.items() if (at := window.accepted_at) is not None)
-        return _newest(self.uploads.newest_at(), max(in_journal, default=None))
+        return self.once(
+            "newest accepted", lambda: _newest(self.uploads.newest_at(), self.traffic.accepted.newest_at())
+        )
 
     def evict(self, uploads_before: Instant, traffic_before: Instant, now: Instant) -> dict[str, Instant]:
         """Forget what was uploaded and answered before two instants; return the hosts that are gone.
 
-        Time in which a host could not upload does not make it forgotten, nor is one that the journal shows to upload.
+        Time in which a host could not upload does not make it forgotten. As long as either source shows an upload of a
+        host that is late enough, neither forgets it.
         """
         for traffic in self._every_traffic():
             traffic.evict(traffic_before)
 
-        def keeps(view: Fleet) -> Callable[[str, Instant], bool]:
+        def evicted(view: Fleet) -> dict[str, Instant]:
             def is_kept(host: str, at: Instant) -> bool:
-                if view.counted_us(host, at, now) <= now - uploads_before:
-                    return True
-                accepted_at = view.accepted_at(host)
-                return accepted_at is not None and accepted_at >= uploads_before
+                at = view.accepted_at(host) or at
+                return at >= uploads_before or view.counted_us(host, at, now) <= now - uploads_before
 
-            return is_kept
+            tables = (view.uploads, view.traffic.accepted)
+            # Of both together, before either forgets.
+            going = {
+                host for table in tables for host, at in table.items() if at < uploads_before and not is_kept(host, at)
+            }
+            gone: dict[str, Instant] = {}
+            for table in tables:
+                for host, at in table.evict(uploads_before, lambda host, _: host not in going).items():
+                    gone[host] = max(at, gone.get(host, at))
+            return gone
 
-        for name, tables in self.receivers.items():
-            tables.uploads.evict(uploads_before, keeps(self.of(name)))
-        return self.uploads.evict(uploads_before, keeps(self))
+        for name in self.receivers:
+            evicted(self.of(name))
+        return evicted(self)
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""
@@ -471,7 +415,7 @@ class Fleet:
 
     def has_uploaded(self, host: str) -> bool:
         """Return whether any source shows an accepted upload of a host, or it is remembered to have uploaded."""
-        return self.register.has_uploaded(host) or host in self.lost or self.traffic.has_accepted(host)
+        return self.register.has_uploaded(host) or host in self.lost
 
     def is_stranger(self, host: str) -> bool:
         """Return whether a host is neither known to have uploaded nor expected."""
@@ -540,17 +484,21 @@ class Fleet:
 
     def heard_at(self, host: str) -> Instant | None:
         """Return the newest sign of a host in either source, a row or a response of any kind; None without one."""
-        return _newest(
-            self.uploads.last_at(host), None if (window := self.traffic.window(host)) is None else window.last_at
-        )
+        window = self.traffic.window(host)
+        return _newest(self.accepted_at(host), None if window is None else window.last_at)
 
     def accepted_at(self, host: str) -> Instant | None:
         """Return the newest accepted upload of a host in either source, a row or a 2xx; None without one.
 
         Also one that is dated ahead of the clock: it is a fact, and whoever compares it goes by its own timestamp.
         """
-        window = self.traffic.window(host)
-        return _newest(self.uploads.last_at(host), None if window is None else window.accepted_at)
+        return _newest(self.uploads.last_at(host), self._accepted_in_journal(host))
+
+    def _accepted_in_journal(self, host: str) -> Instant | None:
+        if (at := self.traffic.accepted.last_at(host)) is not None:
+            return at
+        window = self.traffic.window(host)  # it has no place in a table that is full
+        return None if window is None else window.accepted_at
 
     def kinds_seen_anew(self, subject: str) -> frozenset[str]:
         """Return the kinds of sources, `index` and `journal`, that can speak for the end of an incident from before.
@@ -605,7 +553,7 @@ class Fleet:
         """Return each host that is known from any source, once."""
         traffic = self.traffic
         yield from (host for host, _ in traffic.items())
-        yield from (host for host, _ in self.uploads.items() if traffic.window(host) is None)
+        yield from (host for host in self.uploaders() if traffic.window(host) is None)
 
 
 def _newest(*instants: Instant | None) -> Instant | None:

@@ -61,7 +61,7 @@ class History:
         shift = 0 if known.noted_at is None else _age(known.noted_at, now)
         since = known_since if known.noted_at is None else max(known_since, known.noted_at + 1)
         marks = _of_somebody(_shifted(known.marks, shift), fleet)
-        for host, last_at in fleet.uploads.items():
+        for host, last_at in fleet.latest_uploads():
             if 0 <= (age := _age(last_at, now)) < BINS:
                 marks[host] = marks.get(host, 0) | 1 << age
         for host, window in fleet.traffic.items():

@@ -9,6 +9,7 @@ from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.observation import Response, UnitState
 from fleet_health.model.places import HOST_LIMIT, Pool, Register, stranger_limit
 from fleet_health.model.unit_history import UnitHistory
+from fleet_health.model.uploads import Uploads
 from fleet_health.model.window import CLIENT_ERROR, EXACT_EVENTS, NEVER, SERVER_ERROR, SUCCESS, HostWindow
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ class Traffic:
     and whose counts are no longer those that were given last. Only the pools are gone through as a whole.
 
     Attributes:
+        accepted: When each host uploaded last by the journal. It is not forgotten with the windows.
         strangers: The windows of hosts that have never uploaded and are not expected.
         likely: Those of hosts that have never uploaded and match a glob of the expected hosts.
         unit: Systemd's latest word on the receiver; None if it has said nothing that is known.
@@ -41,7 +43,6 @@ class Traffic:
     """
 
     __slots__ = (
-        "_accepted",
         "_added",
         "_changed",
         "_forgotten",
@@ -53,6 +54,7 @@ class Traffic:
         "_register",
         "_totals",
         "_windows",
+        "accepted",
         "likely",
         "limit",
         "strangers",
@@ -70,8 +72,7 @@ class Traffic:
         self.strangers, self.likely = Pool(stranger_limit(limit)), Pool(limit)
         self.unit: UnitState | None = None
         self.unit_history = UnitHistory()
-        # Hosts that are known by an accepted upload in the journal alone.
-        self._accepted: set[str] = set()
+        self.accepted = Uploads(limit, ignored, self._register)
         # Known host -> up to when its events may be missing, for it lost its place while it was a stranger.
         self._incomplete: dict[str, Instant] = {}
         # Events before this are forgotten.
@@ -106,9 +107,10 @@ class Traffic:
     def limit_hosts(self, limit: int) -> None:
         """Allow so many hosts from now on, and look anew who is known, for other hosts may be expected."""
         self.limit, self.strangers.limit, self.likely.limit = limit, stranger_limit(limit), limit
+        self.accepted.limit = limit
         for pool in (self.strangers, self.likely):
             for host in list(pool.windows):
-                if self._register.is_known(host):
+                if self._is_known(host):
                     self.admit(host)
                 elif (other := self._pool_of(host)) is not pool:
                     window, until = pool.take(host)
@@ -117,13 +119,15 @@ class Traffic:
 
     def record(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
         """Record the receiver's answers."""
-        windows, changed, count = self._windows, self._changed, 0
+        windows, changed, accept, count = self._windows, self._changed, self.accepted.take, 0
         for observation in observations:
             if isinstance(observation, UnitState):
                 self.unit_history.record(observation)
                 self.unit = observation  # also if it is older: of a machine whose messages came late
                 continue
             host, at = observation.host, observation.at
+            if type(observation) is Response and observation.status < _REFUSED:
+                accept(host, at)
             window = windows.get(host)
             if window is None:
                 window = self._place(observation)
@@ -150,11 +154,7 @@ class Traffic:
         pool = self._pool_of(host)
         if host not in pool.windows and self._ignored.matches(host):
             return None
-        if self._register.is_known(host):
-            return self._own(host)
-        is_accepted = type(observation) is Response and observation.status < _REFUSED
-        if is_accepted and len(self._windows) < self.limit:
-            self._accepted.add(host)
+        if self._is_known(host):
             return self._own(host)
         window = pool.use(host)
         if len(pool.windows) > pool.limit:
@@ -184,6 +184,12 @@ class Traffic:
             self._incomplete[host] = until
         return window
 
+    def remember(self, accepted: Mapping[str, Iterable[Instant]]) -> None:
+        """Record when hosts are remembered to have uploaded by the journal, before anything else is recorded."""
+        for host, instants in accepted.items():
+            for at in instants:
+                self.accepted.take(host, at)
+
     def adopt_unit(self, other: Traffic) -> None:
         """Take over what another table knows of the unit, before anything is recorded in this one."""
         self.unit = other.unit
@@ -191,7 +197,6 @@ class Traffic:
 
     def admit(self, host: str) -> None:
         """Record that a host has become known."""
-        self._accepted.discard(host)
         if host in self.strangers.windows or host in self.likely.windows:
             self._own(host)
         elif host not in self._windows and (until := self._pool_of(host).lost_at) > -NEVER and until >= self._forgotten:
@@ -200,14 +205,14 @@ class Traffic:
     def release(self, hosts: Iterable[str]) -> None:
         """Record that hosts are perhaps no longer known: these go on as strangers."""
         for host in hosts:
-            if host in self._windows and host not in self._accepted and not self._register.is_known(host):
+            if host in self._windows and not self._is_known(host):
                 pool, window = self._pool_of(host), self._windows.pop(host)
                 pool.put(host, window, self._incomplete.pop(host, -NEVER))
                 self._make_room(pool, -NEVER)
 
-    def has_accepted(self, host: str) -> bool:
-        """Return whether a host is known to have uploaded by the journal alone."""
-        return host in self._accepted
+    def _is_known(self, host: str) -> bool:
+        """Return whether a host has a place of its own; also while this table is filled and not in use yet."""
+        return self.accepted.last_at(host) is not None or self._register.is_known(host)
 
     def items(self) -> Iterator[tuple[str, HostWindow]]:
         """Return each host with its window."""
@@ -223,7 +228,7 @@ class Traffic:
 
     def incomplete_until(self, host: str) -> Instant:
         """Return up to when events of a host may be missing, for it had no place; `-NEVER` if none is."""
-        if host in self._windows or host in self._incomplete or self._register.is_known(host):
+        if host in self._windows or host in self._incomplete or self._is_known(host):
             return self._incomplete.get(host, -NEVER)
         return self._pool_of(host).incomplete_until(host)
 
@@ -266,7 +271,6 @@ class Traffic:
         if gone:
             # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
             self._windows = {host: window for host, window in self._windows.items() if host not in gone}
-            self._accepted -= gone
         for pool in (self.strangers, self.likely):
             self._changed.update(pool.evict(before))
         if self._incomplete:

@@ -10,6 +10,7 @@ import msgspec
 from fleet_health.model.host_name import named_host
 from fleet_health.model.instant import from_datetime
 from fleet_health.model.observation import Upload
+from fleet_health.parsing.logged_name import kept_name
 from fleet_health.parsing.rejection import BLANK_LINE, Rejection, rejection
 from fleet_health.parsing.timestamp import EARLIEST, LATEST, TimeError, instant_of, parse_time
 
@@ -51,7 +52,7 @@ class IndexParser:
             return rejection(str(error), line)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return rejection(_reason(error, line), line)
-        return Upload(named_host(row.host), at) if row.host else rejection("empty host", line)
+        return Upload(_name(row.host), at) if row.host else rejection("empty host", line)
 
     def parse_block(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         r"""Read a block of whole lines, each ended by `\n`."""
@@ -86,7 +87,7 @@ class IndexParser:
             uploads, rejections = self.parse_block(block)
             return uploads, rejections, len(uploads)
         moments, count = latest
-        return [Upload(named_host(host), from_datetime(moment)) for host, moment in moments.items()], [], count
+        return [Upload(_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
 
     def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
@@ -107,7 +108,7 @@ class IndexParser:
             if row.host not in names:
                 if not row.host:
                     return self.parse_block(block)
-                names[row.host] = named_host(row.host)
+                names[row.host] = _name(row.host)
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes, until: Instant) -> tuple[dict[str, datetime], int] | None:
@@ -154,6 +155,10 @@ class IndexParser:
         """Return a row's time; None if the line is not a row."""
         result = self.parse(line)
         return result.at if isinstance(result, Upload) else None
+
+
+def _name(raw: str) -> str:
+    return named_host(kept_name(raw))
 
 
 def is_whole_row(line: bytes) -> bool:

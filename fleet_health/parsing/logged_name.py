@@ -5,6 +5,9 @@ and servers log them like that: uvicorn writes `b%C3%BCro` for `büro`, and `aa%
 characters (`\u00fc`), nginx and Apache escape bytes (`\xC3\xBC`). Each of these is undone once and no more: who asks
 for `%2576` uploads as `%76`, and not as `v`.
 
+A receiver may also keep the name as it stood in the request's path: in its index, and in what it logs itself. Such a
+name is undone as well, if it can be nothing but the encoding of another one.
+
 The reverse is a pattern that finds a name in lines, however it is written there.
 """
 
@@ -26,6 +29,11 @@ _escaped_octets = re.compile(r"(?:\\x[0-9A-Fa-f]{2})+")
 _REPLACEMENT = "\ufffd"
 _SHORT_ESCAPES = {'"': r"\"", "\\": r"\\", "/": r"\/", "\b": "b", "\f": "f", "\n": "n", "\r": "r", "\t": "t"}
 _UNRESERVED = frozenset("-._~")
+# What may stand in a path as it is (RFC 3986), and octets that may not.
+_is_path_segment = re.compile(
+    r"(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%(?!2[5DEde]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])[0-9A-Fa-f]{2})+",
+    re.ASCII,
+).fullmatch
 
 
 def logged_name(line: str, begin: int, end: int) -> str:
@@ -48,8 +56,21 @@ def logged_name(line: str, begin: int, end: int) -> str:
         elif is_url:
             name = _escaped_octets.sub(_decoded, name)
     if not is_url:
-        return name
+        return kept_name(name)
     return unquote_plus(name) if is_query else unquote(name)
+
+
+def kept_name(name: str) -> str:
+    """Return the name that a receiver keeps, in its index or a message of its own, without the encoding of a URL.
+
+    Only a name that is the encoding of another one and nothing else is undone: each octet that is encoded must be, for
+    it could not stand in a path, and together they are UTF-8. So `b%C3%BCro` is `büro`, but `%76` is no other way to
+    write `v`. Nor is a name that has a `%` of its own: `50%25` may well be what the host calls itself.
+    """
+    if "%" not in name or not _is_path_segment(name):
+        return name
+    undone = unquote(name, errors="replace")
+    return name if _REPLACEMENT in undone else undone
 
 
 def _decoded(octets: re.Match[str]) -> str:

@@ -22,10 +22,11 @@ LINE_LIMIT = 2_048
 
 CUT = "\ud800"
 
-_RUN_LIMIT = 512
-_RUN_KEPT = _RUN_LIMIT // 2
+# What is kept of a run, at either end. One that would not become shorter by it, for `CUT` counts too, is left alone.
+_RUN_KEPT = 256
+_SHORTENED_FROM = 2 * _RUN_KEPT + 2
 # The look-behind keeps this linear: a run that is short enough is scanned once, not from each of its characters.
-_shorten_runs = re.compile(rf'(?<![^\s"])([^\s"]{{{_RUN_KEPT}}})[^\s"]{{{_RUN_LIMIT - _RUN_KEPT},}}').sub
+_shorten_runs = re.compile(rf'(?<![^\s"])([^\s"]{{{_RUN_KEPT}}})[^\s"]{{{_SHORTENED_FROM - _RUN_KEPT},}}').sub
 _GAP = f" {CUT} "
 _HEAD = (LINE_LIMIT - len(_GAP)) // 2
 _TAIL = LINE_LIMIT - len(_GAP) - _HEAD

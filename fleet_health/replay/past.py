@@ -119,7 +119,11 @@ class Part:
         share = before.coverage.share.followed_by(self.coverage.share)
         quiet_since = before.last_at if self.last_at == begin else self.last_at
         self.coverage = replace(
-            before.coverage, gaps=(*before.coverage.gaps, *gaps), share=share, quiet_since=quiet_since
+            before.coverage,
+            gaps=(*before.coverage.gaps, *gaps),
+            share=share,
+            quiet_since=quiet_since,
+            misses=(*before.coverage.misses, *self.coverage.misses),
         )
 
     def since(self, at: Instant) -> Iterator[Observed]:

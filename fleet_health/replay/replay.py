@@ -208,9 +208,9 @@ def evaluated(
         for one, in_order in zip(coverage, gaps_in_order, strict=True):
             within = in_order[bisect_left(in_order, since, key=_end_of) : bisect_right(in_order, now, key=_end_of)]
             gaps = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
-            known.append(replace(one, gaps=gaps))
+            known.append(replace(one.as_of(now), gaps=gaps, misses=()))
         fleet.coverage = tuple(known)
-        seen = readable_sources(coverage, now)
+        seen = readable_sources(known, now)
         suspects, fleet.lost = state()
         return evaluate_at(fleet, rules.detectors, now, suspects, Circumstances(seen))
 

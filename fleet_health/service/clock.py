@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,12 +56,36 @@ def is_synchronized(now: Instant, file: Path | None = None) -> bool:
     return now - HOUR_US <= at <= now + BEHIND_LIMIT_US
 
 
+STATE_ALONE_US = HOUR_US // 2
+"""For how long our saved state must be the only record that contradicts the clock until it is believed no more."""
+
+
+def confirmation_beside(control_path: Path) -> Path:
+    """Return the file by which root confirms the clock: in the directory of the control socket."""
+    return control_path.with_name("clock-is-right")
+
+
+def is_confirmed(now: Instant, file: Path) -> bool:
+    """Return whether root, or our own user, has confirmed the clock within the hour, by touching a file.
+
+    Nobody else may write to the directory of the control socket; a file of somebody else proves nothing all the same.
+    """
+    try:
+        found = file.lstat()
+    except OSError:
+        return False
+    is_trusted = stat.S_ISREG(found.st_mode) and found.st_uid in (0, os.geteuid())
+    return is_trusted and now - HOUR_US <= found.st_mtime_ns // 1000 <= now + BEHIND_LIMIT_US
+
+
 class ClockState:
     """Whether the clock contradicts our own records, or is set all the time, and for how long by now."""
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_us) -> None:
         self._monotonic = monotonic
         self._began_us: int | None = None
+        self.confirmation: Path | None = None
+        """By which file root confirms the clock, for the status; None if it cannot be confirmed so."""
         self.state: SourceState | None = None
         """What the status shows of it, as of a source that cannot be read; None while nothing is wrong with it."""
         self.is_behind = False
@@ -74,8 +100,17 @@ class ClockState:
         """What is wrong with the clock, for the status; empty if nothing is."""
         if self.state is None:
             return ""
-        subject = "absence and ends are" if self.is_behind else "absence is"
-        return f"the clock is {self.state.reason}: {subject} not evaluated"
+        if not self.is_behind:
+            return f"the clock is {self.state.reason}: absence is not evaluated"
+        problem = f"the clock is {self.state.reason}: absence and ends are not evaluated"
+        if self.confirmation is None:
+            return problem
+        return f"{problem}; if it is right, and was ahead before, confirm it as root: touch {self.confirmation}"
+
+    @property
+    def lasting_us(self) -> int:
+        """For how many microseconds something has been wrong with it, by a clock that nobody sets; 0 if nothing is."""
+        return 0 if self._began_us is None else self._monotonic() - self._began_us
 
     def note(self, found: Contradiction | None, now: Instant, *, is_set: bool) -> None:
         """Record a look at the clock.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from copy import copy
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ from fleet_health.sources.journal.matches import unmatched_in_words
 from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings, Settings
     from fleet_health.model.counters import Counters
@@ -67,6 +68,7 @@ class KnownSources:
         journal_seen_until: Up to when the journal was read whole; None if it never was.
         journal_gaps: What of it was never seen.
         uploads: When each host had uploaded last, by the same index.
+        accepted: When uploads of each host were accepted by the journal of which that index has no row.
         ahead_rows: The rows of the same index that were dated ahead, and when each counts.
 
     """
@@ -74,6 +76,7 @@ class KnownSources:
     journal_seen_until: Instant | None = None
     journal_gaps: Sequence[Gap] = ()
     uploads: Mapping[str, Instant] = field(default_factory=dict)
+    accepted: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
     ahead_rows: Sequence[AheadRow] = ()
 
 
@@ -108,6 +111,11 @@ class _Sources(Generic[_Follower, _Settings, _Table]):
         """What they were opened for."""
         return {name: source.settings for name, source in self.by_receiver.items()}
 
+    def same(self, receiver: str, settings: _Settings) -> _Source[_Follower, _Settings, _Table] | None:
+        """Return the source of a receiver if it was opened for the same settings; else None."""
+        source = self.by_receiver.get(receiver)
+        return source if source is not None and source.settings == settings else None
+
     @property
     def are_followed(self) -> bool:
         """Whether they have been read to their end, and are followed."""
@@ -123,8 +131,9 @@ class _Sources(Generic[_Follower, _Settings, _Table]):
         if table is self.table:
             return lambda observations: record(table, observations)
 
-        def record_in_both(observations: Iterable[Any]) -> None:
-            observations = tuple(observations)
+        def record_in_both(observations: Any) -> None:
+            if not isinstance(observations, Mapping):
+                observations = tuple(observations)
             record(self.table, observations)
             record(table, observations)
 
@@ -174,6 +183,8 @@ class Intake:
         """What a full table had left out; likewise."""
         self.horizon: Instant | None = None
         """Up to when our own records go: what is dated later comes from a clock that was wrong."""
+        self.disproved_until: Instant = 0
+        """Up to when entries are dated ahead by a clock that was wrong: whenever they were written, it was not then."""
         self._identities: Mapping[str, Collection[str]] = {}
         self._is_held = False
         self._hold = asyncio.Lock()
@@ -331,7 +342,8 @@ class Intake:
         self._first = [source.follower.state for source in _all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
         # Whoever is known by the old index stays known until the new one is read.
-        register.uploads = (index.table.last_at, fleet.uploads.last_at)
+        tables = (index.table, fleet.uploads, journal.table.accepted, fleet.traffic.accepted)
+        register.uploads = tuple(table.last_at for table in tables)
         register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
         await self._catch_up(index, journal)
 
@@ -340,7 +352,7 @@ class Intake:
         fleet, sources = self.fleet, _all_of(index, journal)
         old = [source for source in self._sources if source not in sources]
         self._index, self._journal = index, journal
-        index.table.notes_newcomers = True
+        index.table.notes_newcomers = journal.table.accepted.notes_newcomers = True
         fleet.uploads, fleet.traffic = index.table, journal.table
         fleet.receivers = {
             name: Tables(source.table, journal.by_receiver[name].table)
@@ -431,6 +443,14 @@ class Intake:
 
         return deliver
 
+    def _unless_disproved(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
+        def deliver(observations: Any) -> None:
+            if self.disproved_until > (now := self._clock()):
+                observations = [one for one in observations if not now < one.at <= self.disproved_until]
+            record(observations)
+
+        return deliver
+
     def _open_index(
         self,
         settings: Mapping[str, IndexSettings],
@@ -443,15 +463,14 @@ class Intake:
         def new_table() -> Uploads:
             return Uploads(host_limit, ignored, self.fleet.register)
 
-        now = self._clock()
-        latest = now if self.horizon is None else max(now, self.horizon)
+        latest = self._latest
         known = {name: self._known_uploads(name, one) for name, one in settings.items()}
         sources = _sources(settings, new_table, lookback_us)
         newcomers: Mapping[str, Instant] = {}
         table = sources.table
         if self._index is None:
             newcomers, table.left_out = self.known_newcomers, self.known_left_out
-        elif any(self._index.settings.get(name) == one for name, one in settings.items()):
+        elif any(self._index.same(name, one) for name, one in settings.items()):
             uploads = self.fleet.uploads
             newcomers, table.left_out = uploads.newcomers, uploads.left_out
         # A last upload is a maximum, so what is known may stand under the rows that are there. It also comes from files
@@ -478,47 +497,63 @@ class Intake:
         table.notes_newcomers = table.newest_at() is not None
         return sources
 
+    @property
+    def _latest(self) -> Instant:
+        """The present, or up to when our own records go if that is later."""
+        now = self._clock()
+        return now if self.horizon is None else max(now, self.horizon)
+
     def _row_dates(self, receiver: str, settings: IndexSettings) -> RowDates:
         """Return what dates the rows of an index, by what is known of it."""
         if self._index is None:
-            return RowDates(self.known[receiver].ahead_rows if receiver in self.known else ())
-        if self._index.settings.get(receiver) == settings:
-            return self._index.by_receiver[receiver].follower.dates.anew()
-        return RowDates()
+            return RowDates(self._saved(receiver).ahead_rows)
+        before = self._index.same(receiver, settings)
+        return RowDates() if before is None else before.follower.dates.anew()
 
     def _known_uploads(self, receiver: str, settings: IndexSettings) -> Mapping[str, Instant]:
         """Return when each host last uploaded to a receiver, as far as it is known by the same index."""
         if self._index is None:
-            return self.known[receiver].uploads if receiver in self.known else {}
-        if self._index.settings.get(receiver) == settings:
-            return dict(self._index.by_receiver[receiver].table.items())
-        return {}
+            return self._saved(receiver).uploads
+        before = self._index.same(receiver, settings)
+        return {} if before is None else dict(before.table.items())
+
+    def _saved(self, receiver: str) -> KnownSources:
+        """Return what was known of the sources of a receiver before this process."""
+        return self.known.get(receiver, KnownSources())
 
     def _open_journal(
         self, settings: Mapping[str, JournalSettings], lookback: Lookback, host_limit: int, ignored: HostGlobs
     ) -> _JournalSources:
-        lookback_us = lookback.traffic_us
+        lookback_us, latest = lookback.traffic_us, self._latest
         sources = _sources(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
+        if self._journal is not None and any(self._journal.same(name, one) for name, one in settings.items()):
+            table = self.fleet.traffic.accepted
+            sources.table.accepted.newcomers = dict(table.newcomers)
+            sources.table.accepted.left_out = table.left_out
         for name, source in sources.by_receiver.items():
-            known = self.known.get(name) if self._journal is None else None
-            is_known = self._journal is not None and self._journal.settings.get(name) == source.settings
-            if known is not None:
-                source.table.unit_history.seen_until = known.journal_seen_until or 0
-            elif is_known:
-                source.table.adopt_unit(self.fleet.of(name).traffic)
+            saved = self._saved(name) if self._journal is None else KnownSources()
+            before = None if self._journal is None else self._journal.same(name, source.settings)
+            accepted = saved.accepted
+            if before is not None:
+                accepted = {host: before.table.accepted.latest(host) for host, _ in before.table.accepted.items()}
+            # What is dated ahead comes from a clock that was wrong.
+            accepted = {host: [at for at in instants if at <= latest] for host, instants in accepted.items()}
+            sources.recorder(source.table, Traffic.remember)(accepted)
+            if before is not None:
+                source.table.adopt_unit(before.table)
+            elif saved.journal_seen_until is not None:
+                source.table.unit_history.seen_until = saved.journal_seen_until
             follower = JournalFollower(
                 source.settings,
                 receiver=name,
                 lookback_us=lookback_us,
-                deliver=self._unless_held(sources.recorder(source.table, Traffic.record)),
+                deliver=self._unless_held(self._unless_disproved(sources.recorder(source.table, Traffic.record))),
                 clock=self._clock,
-                seen_until=None if known is None else known.journal_seen_until,
+                seen_until=saved.journal_seen_until,
                 # A host's absence is known as far back as its uploads, and so must be when it could not upload.
                 states_us=max(0, lookback.uploads_us - lookback_us),
             )
-            gaps: Sequence[Gap] = () if known is None else known.journal_gaps
-            if is_known:
-                gaps = self._gaps[name]
+            gaps = saved.journal_gaps if before is None else before.follower.state.gaps
             follower.state.gaps = recent(gaps, self._clock() - lookback_us, lookback_us)
             source.follower = self._pulsing(follower, self._journal_pulse)
         return sources

@@ -12,6 +12,7 @@ from fleet_health.alerting.alert import Notice  # noqa: TC001 - msgspec reads th
 from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.errors import SinkUnavailable
+from fleet_health.files.hang_watch import touching
 from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
 from fleet_health.model.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
@@ -52,6 +53,7 @@ class SavedReceiver(msgspec.Struct):
         journal_gaps: What of the journal was never seen, as far back as it is looked at.
         index_path: Which index the uploads are from.
         uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
+        accepted: When uploads of each host were accepted by the journal of which the index has no row.
         ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
 
     """
@@ -60,13 +62,14 @@ class SavedReceiver(msgspec.Struct):
     journal_gaps: list[Gap] = []
     index_path: str = ""
     uploads: dict[str, Instant] = {}
+    accepted: dict[str, list[Instant]] = {}
     ahead_rows: list[AheadRow] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
         """Return what is known of a receiver; uploads only if they are from the same index."""
         if not self.is_of(settings):
             return KnownSources(self.journal_seen_until, self.journal_gaps)
-        return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.ahead_rows)
+        return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.accepted, self.ahead_rows)
 
     def is_of(self, settings: ReceiverSettings) -> bool:
         """Return whether it is about the index of a receiver."""
@@ -89,6 +92,7 @@ class SavedState(SavedReceiver):
         identities: Which sources of each kind were read; empty if that is not known.
         exchanged: Since when another source of a kind is read in the place of one.
         shutdowns: From when to when the machine was off or asleep.
+        disproved_until: Up to when records are dated ahead by a clock that was wrong, as was confirmed; 0 if none is.
         notices: The notices of late, which the alert log need not have.
 
     """
@@ -102,6 +106,7 @@ class SavedState(SavedReceiver):
     are_urls_undone: bool = False
     skips: list[tuple[Instant, Instant]] = []
     shutdowns: list[tuple[Instant, Instant]] = []
+    disproved_until: Instant = 0
     identities: dict[str, list[str]] = {}
     exchanged: dict[str, Instant] = {}
     notices: list[Notice] = []
@@ -118,6 +123,7 @@ class SavedState(SavedReceiver):
         """Give an intake that has not read anything yet what is known of its sources."""
         intake.known_identities, intake.fleet.exchanged = self.identities, dict(self.exchanged)
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
+        intake.disproved_until = self.disproved_until
         intake.known = {one.name: self.known_of(one) for one in receivers}
         if any(self._saved_of(one).is_of(one) for one in receivers):
             intake.known_newcomers = self.newcomers
@@ -143,7 +149,7 @@ def state_to_save(
 ) -> SavedState:
     """Put together what is worth remembering now, but for the uploads."""
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
-    state.are_urls_undone, state.notices = True, list(notices)
+    state.are_urls_undone, state.disproved_until, state.notices = True, intake.disproved_until, list(notices)
     state.identities = {kind: sorted(found) for kind, found in identities_of(receivers).items()}
     state.exchanged = dict(intake.fleet.exchanged)
     for receiver in receivers:
@@ -185,8 +191,11 @@ class Saving:
             msgspec.structs.replace(
                 memory,
                 uploads={} if memory.receivers else dict(uploads.items()),
+                accepted={} if memory.receivers else fleet.without_row(),
                 receivers={
-                    name: msgspec.structs.replace(saved, uploads=dict(fleet.of(name).uploads.items()))
+                    name: msgspec.structs.replace(
+                        saved, uploads=dict(fleet.of(name).uploads.items()), accepted=fleet.of(name).without_row()
+                    )
                     for name, saved in memory.receivers.items()
                 },
                 newcomers=dict(uploads.newcomers),
@@ -218,7 +227,7 @@ def recall(file: StateFile[SavedState]) -> SavedState:
 def saved_state(directory: Path) -> SavedState | None:
     """Return the saved state of a service, for who only looks; None if it is not to be had."""
     try:
-        with SafeDirectory(directory) as opened:
+        with touching(directory), SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
         state, _ = salvage(msgspec.json.decode(content, type=dict[str, Any]), SavedState)
     except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

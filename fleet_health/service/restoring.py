@@ -37,6 +37,7 @@ T = TypeVar("T")
 _KINDS = frozenset({"index", "journal"})
 _REASON_LENGTH = 200
 _OPENINGS = 10_000
+_ACCEPTED = 100
 _MARKS = 1 << 2 * BINS
 _LIMITS_LENGTH = 1_000
 _is_hour = re.compile(r"\d{4}-\d\d-\d\dT\d\d", re.ASCII).fullmatch
@@ -60,6 +61,7 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
         },
         newcomers=_hosts("newcomers", memory.newcomers, notes),
         skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
+        disproved_until=notes.instant("disproved_until", memory.disproved_until) or 0,
         shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
         exchanged={
             kind: at
@@ -215,12 +217,22 @@ def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
         "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
         "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],
         "uploads": _hosts("uploads", saved.uploads, notes),
+        "accepted": {
+            host: instants for host, instants in saved.accepted.items() if _are_accepted(host, instants, notes)
+        },
         "ahead_rows": [row for row in saved.ahead_rows if _is_ahead_row(row, notes)],
     }
 
 
 def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[str, Instant]:
     return {host: at for host, at in instants.items() if notes.is_host(place, host) and notes.is_instant(place, at)}
+
+
+def _are_accepted(host: str, instants: list[Instant], notes: _Notes) -> bool:
+    place = "accepted"
+    if not 0 < len(instants) <= _ACCEPTED:
+        return notes.refuse(place, f"1 to {_ACCEPTED} instants", len(instants))
+    return notes.is_host(place, host) and all(notes.is_instant(place, at) for at in instants)
 
 
 def _is_ahead_row(row: AheadRow, notes: _Notes) -> bool:
@@ -264,7 +276,7 @@ def _is_notice(notice: Notice, notes: _Notes) -> bool:
     place = "notices"
     if notice.status not in NOTICE_IDS:
         return notes.refuse(place, "a status of a notice", notice.status)
-    instants = (notice.opened_at, notice.ended_at, notice.detected_at)
+    instants = (notice.began_at, notice.ended_at, notice.detected_at)
     return notes.is_pair(place, (notice.host, notice.symptom)) and all(notes.is_instant(place, at) for at in instants)
 
 
@@ -280,6 +292,7 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
     place = "incidents.open"
     return msgspec.structs.replace(
         incident,
+        began_at=notes.instant(place, incident.began_at),
         id=incident.id if _is_key(incident.id) else "",
         first_notified_at=notes.instant(place, incident.first_notified_at),
         last_notified_at=notes.instant(place, incident.last_notified_at),

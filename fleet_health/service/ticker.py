@@ -13,12 +13,12 @@ from fleet_health.alerting.lifecycle import Action
 from fleet_health.engine import Circumstances
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction
+from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction, credible
 from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.service.clock import ClockState, booted_at, monotonic_us
+from fleet_health.service.clock import STATE_ALONE_US, ClockState, booted_at, monotonic_us
 from fleet_health.service.witness import SAMPLES
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert import Alert
     from fleet_health.alerting.incidents import Outcome
+    from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.engine import Engine
     from fleet_health.model.counters import Counters
@@ -96,6 +97,8 @@ class Evaluator:
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
         """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
+        self.disproved_until: Instant = 0
+        """Up to when records are dated ahead by a clock that was wrong, as was confirmed: they are no evidence."""
         self.deciding = asyncio.Lock()
         """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
         self._are_notices_recorded = False
@@ -216,14 +219,18 @@ class Evaluator:
     async def _look_at_clock(self, now: Instant, *, is_stepped: bool) -> bool:
         """See whether the clock contradicts our own records; return whether everything was read anew for its sake.
 
-        If a time server has confirmed it, the records are wrong: they are dated as if written now.
+        If a time server or root has confirmed it, the records are wrong: they are dated as if written now. So is the
+        saved state if it alone contradicts the clock for long, while rows and entries come that agree with it: absence
+        can be evaluated by a clock that all of these go by, whatever time it is elsewhere.
         """
         was_behind, first_at = self.clock_state.is_behind, self.clock_state.first_at
         found, is_redated = self._contradiction(now), False
-        if found is not None and self._is_synchronized(now):
+        if found is not None and (self._is_synchronized(now) or self._is_state_alone(now)):
             if is_redated := (self._incidents.at or 0) - now > BEHIND_LIMIT_US:
-                _log.warning("state dated ahead of a synchronized clock, dated as of now", reason=str(found))
+                _log.warning("state dated ahead of a confirmed clock, dated as of now", reason=str(found))
                 self._incidents.redate(now)
+            self.disproved_until = max([self.disproved_until, *(at for at in self._others.values() if at is not None)])
+            self._intake.disproved_until = self.disproved_until
             self.records.clear()
             found = None
         self.clock_state.note(found, now, is_set=is_stepped)
@@ -242,8 +249,19 @@ class Evaluator:
         return True
 
     def _contradiction(self, now: Instant) -> Contradiction | None:
-        read = {state.name: state.newest_at for state in self._intake.states}
-        return contradiction({**self.records, **read, SAVED_STATE: self._incidents.at}, now)
+        return contradiction(credible(self._others, self.disproved_until) | {SAVED_STATE: self._incidents.at}, now)
+
+    @property
+    def _others(self) -> dict[str, Instant | None]:
+        """What each record but the saved state goes up to."""
+        return {**self.records, **{state.name: state.newest_at for state in self._intake.states}}
+
+    def _is_state_alone(self, now: Instant) -> bool:
+        """Return whether the saved state alone has contradicted the clock for long, and something came meanwhile."""
+        others = credible(self._others, self.disproved_until)
+        if contradiction(others, now) is not None or self.clock_state.lasting_us < STATE_ALONE_US:
+            return False
+        return any(at is not None and self.clock_state.first_at <= at for at in others.values())
 
     async def _decide(self, evaluation: Evaluation) -> Outcome:
         now = evaluation.at
@@ -252,12 +270,18 @@ class Evaluator:
         pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
         suppressions = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
-            outcome = self._engine.decide(evaluation, suppressions)
+            outcome = self._take(evaluation, suppressions)
             await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
         # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
         later = await self._silencing.match(pairs, self.clock_state.latest_at)
-        return self._engine.decide(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
+        return self._take(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
+
+    def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:
+        """Decide, and date the tick after this one: whoever is shown the decisions is shown both."""
+        outcome = self._engine.decide(evaluation, suppressions)
+        self.next_at = next_tick_at(evaluation.at, self._engine.rules.policy.tick_us)
+        return outcome
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
         """Add the evidence, as far as it can be had: an alert must not wait for a disk, nor fail for what adorns it."""

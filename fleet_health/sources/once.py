@@ -5,10 +5,13 @@ from __future__ import annotations
 import resource
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share
+from fleet_health.files.hang_watch import note_progress, touching
+from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share, Understanding
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.observation import Upload
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
 from fleet_health.model.window import NEVER
@@ -23,16 +26,17 @@ from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from pathlib import Path
 
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import UnitState, Upload
+    from fleet_health.model.observation import UnitState
     from fleet_health.parsing.index_row import IndexParser
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
     from fleet_health.sources.journal.reader import JournalReader
 
+
+T = TypeVar("T")
 
 STATES_BACK_US = 92 * 24 * HOUR_US
 """How far back from where reading begins an outage of the receiver is looked for."""
@@ -148,22 +152,50 @@ def _read_index(
     dates: RowDates,
 ) -> IndexPast:
     parser, rejections, share, extent = index_parser(settings), RejectionCount(), Share(), Extent()
-    tail = index_tail(settings, parser, lambda: since, extent)
-    is_end = False
-    while not is_end:
-        block = tail.read()
-        is_end = block.is_end
-        # Nobody will come back for a last line that is not ended yet.
-        lines = block.lines + (tail.rest() if is_end else b"")
-        rows, rejected, count = parse(parser, lines)
-        extent.note(parser, lines)
-        share = share.followed_by(share_of_block(parser, lines, rows, rejected, count))
-        uploads, ahead = dates.date(rows, now, written_at=no_later_than_written(NEVER, settings.path), is_end=is_end)
-        deliver([upload for upload in uploads if upload.at >= since])
-        rejections.add(rejected + block.rejections + [FUTURE] * ahead)
-    tail.close()
+    understanding = Understanding()
+    with touching(settings.path):
+        tail = index_tail(settings, parser, lambda: since, extent)
+        is_end = False
+        while not is_end:
+            block = tail.read()
+            is_end = block.is_end
+            # Nobody will come back for a last line that is not ended yet.
+            lines = block.lines + (tail.rest() if is_end else b"")
+            rows, rejected, count = parse(parser, lines)
+            extent.note(parser, lines)
+            share = share.followed_by(share_of_block(parser, lines, rows, rejected, count))
+            _look_for_misses(understanding, parser, lines, rows, rejected)
+            written_at = no_later_than_written(NEVER, settings.path)
+            uploads, ahead = dates.date(rows, now, written_at=written_at, is_end=is_end)
+            deliver([upload for upload in uploads if upload.at >= since])
+            rejections.add(rejected + block.rejections + [FUTURE] * ahead)
+            note_progress()
+        tail.close()
     begins_at = extent.begins_at if share.came_in or extent.reaches_back else NEVER
-    return IndexPast(rejections, Coverage("index", begins_at=begins_at, share=share), tail.unread)
+    return IndexPast(
+        rejections, Coverage("index", begins_at=begins_at, share=share, misses=tuple(understanding.misses)), tail.unread
+    )
+
+
+def _look_for_misses(
+    understanding: Understanding,
+    parser: IndexParser,
+    lines: bytes,
+    rows: list[Upload],
+    rejected: list[Rejection],
+) -> None:
+    """Note which rows of a block were understood; row by row only if some were not."""
+    if not rejected:
+        for row in rows[:1] + rows[-1:]:
+            understanding.note(row.at)
+        return
+    for line in lines.split(b"\n"):
+        if line.strip():
+            found = parser.parse(line)
+            if isinstance(found, Upload):
+                understanding.note(found.at)
+            else:
+                understanding.note_missed()
 
 
 def read_journal(
@@ -186,7 +218,7 @@ def read_journal(
     observations: list[LogObservation] = []
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
-    share, missed_before = Share(), 0
+    share, missed_before, understanding = Share(), 0, Understanding()
 
     def hand_on() -> None:
         nonlocal share, missed_before
@@ -198,7 +230,7 @@ def read_journal(
         rejected.clear()
 
     try:
-        with opened(settings) as journal:
+        with touching(_place_of(settings)), opened(settings) as journal:
             readers = journal.readers
             gaps += [gap for gap in journal.left_out if gap.overlaps(since, until)]
             oldest_at = journal.oldest_at
@@ -209,7 +241,7 @@ def read_journal(
             for reader in readers:
                 reader.seek(since)
             last_of_each = dict.fromkeys(readers, since)
-            for reader, message, at in journal.read():
+            for reader, message, at in _with_progress(journal.read()):
                 if not since <= at <= until:
                     continue
                 if message is None:
@@ -220,7 +252,9 @@ def read_journal(
                     if (gap := suppressed_gap(settings, message, last_of_each[reader], at)) is not None:
                         gaps.append(gap)
                 else:
+                    missed, count = parser.missed, len(observations)
                     parse_into(observations, rejected, message, at)
+                    understanding.take(at, is_missed=parser.missed > missed, is_understood=len(observations) > count)
                     if len(observations) >= _BATCH:
                         hand_on()
                 last_of_each[reader] = at
@@ -234,6 +268,7 @@ def read_journal(
         share=share,
         void_since=since if is_void else None,
         quiet_since=last_at,
+        misses=tuple(understanding.misses),
         read_since=since,
     )
     return JournalPast(rejections, coverage, last_at)
@@ -283,10 +318,11 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Insta
         SourceUnavailable: One of them is missing, or cannot be read.
 
     """
-    tail = index_tail(index, index_parser(index), lambda: since)
-    tail.read()
-    tail.close()
-    with opened(journal):
+    with touching(index.path):
+        tail = index_tail(index, index_parser(index), lambda: since)
+        tail.read()
+        tail.close()
+    with touching(_place_of(journal)), opened(journal):
         pass
 
 
@@ -297,10 +333,23 @@ def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> li
         SourceUnavailable: The journal is missing, or cannot be read.
 
     """
-    with opened(settings) as journal:
+    with touching(_place_of(settings)), opened(settings) as journal:
         for reader in journal.readers:
             reader.find_instances(since)
         return _unit_states(journal.readers, since, until)
+
+
+def _with_progress(entries: Iterable[T]) -> Iterator[T]:
+    """Return entries of a journal as they are read, and show that they are."""
+    for number, entry in enumerate(entries):
+        if not number % _BATCH:
+            note_progress()
+        yield entry
+
+
+def _place_of(settings: JournalSettings) -> Path:
+    """Return where the files of a journal are; if they are this machine's, where the persistent ones are as a rule."""
+    return settings.directory or Path("/var/log/journal")
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:

@@ -196,7 +196,7 @@ def test_records_of_a_clock_that_was_ahead_are_dated_as_of_now() -> None:
     ticks = [watch.tick(NOON + n * TICK, over=[SILENT], signs=signs) for n in (1, 2)]
 
     assert [said(news) for news in ticks] == [[], [(RESOLVED, *SILENT)]]
-    assert ticks[1].notices[0].opened_at == NOON
+    assert ticks[1].notices[0].began_at == NOON
 
 
 def test_the_keys_of_the_hours_around_the_present_are_saved() -> None:

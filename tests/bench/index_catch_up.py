@@ -60,7 +60,7 @@ def follow(index: str) -> tuple[float, int, int]:
 
 
 async def _poll(index: Path) -> tuple[float, int, int]:
-    settings = load(None, {"index.path": ("", str(index))}).index
+    settings = load(None, {"index.path": ("", str(index))}).receivers[0].index
     uploads = Uploads()
     started_at = time.perf_counter()
     follower = IndexFollower(settings, lookback_us=40 * DAY_US, deliver=uploads.record, clock=lambda: END_US)

@@ -57,7 +57,7 @@ def follow(directory: str) -> tuple[float, int, int]:
 
 
 async def _poll(directory: Path) -> tuple[float, int, int]:
-    settings = load(None, {"journal.directory": ("", str(directory))}).journal
+    settings = load(None, {"journal.directory": ("", str(directory))}).receivers[0].journal
     traffic = Traffic()
     started_at = time.perf_counter()
     follower = JournalFollower(settings, lookback_us=DAY_US, deliver=traffic.record, clock=lambda: END_US)

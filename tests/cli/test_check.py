@@ -465,13 +465,17 @@ def test_it_holds_back_what_the_service_holds_back(site: Site, check: RunCommand
     assert site.alerted() == [("quiet", "silent")]
 
 
-def test_without_a_service_no_grace_holds_an_alert_back(site: Site, check: RunCommand) -> None:
-    """Nobody remembers since when a host is missing, so it would be missing for the first time at every check."""
+@pytest.mark.parametrize(("begins_minutes_ago", "is_missed"), [(59, False), (61, True)])
+def test_without_a_service_a_host_is_missed_if_the_index_reaches_back(
+    begins_minutes_ago: int, *, is_missed: bool, site: Site, check: RunCommand
+) -> None:
+    """Nobody remembers since when a host is missing, and before the index begins it may have uploaded."""
     site.configure('hosts.expected = ["pi-9"]')
+    site.upload("well", minutes_ago=begins_minutes_ago)
     site.upload("well")
 
-    assert "pi-9: never-seen\n" in check().stdout
-    assert site.alerted() == [("pi-9", "never-seen")]
+    assert ("pi-9: never-seen\n" in check().stdout) == is_missed
+    assert site.alerted() == [("pi-9", "never-seen")] * is_missed
 
 
 def test_without_a_configuration_it_writes_where_the_timer_script_did(

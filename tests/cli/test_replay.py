@@ -212,6 +212,35 @@ def test_another_configuration_is_compared(recorded: Site, run_command: RunComma
     assert shown.endswith("\n\nchanged: 0 incidents\n")
 
 
+@pytest.mark.parametrize("source", ["index", "journal"])
+def test_what_was_not_understood_for_a_while_is_known_as_of_then(
+    source: str, site: Site, run_command: RunCommand
+) -> None:
+    """In that time `blind` fires, as it would have; and it is listed beside the result, though all is well since."""
+    site.configure('blind_after = "15m"', tick="5m")
+    for minute in range(-300, 240, 2):
+        at = NOON + minute * MINUTE
+        is_odd = 60 <= minute < 120
+        if is_odd and source == "index":
+            with site.index.open("a") as index:
+                index.write(json.dumps({"host_id": "a", "received_at_wall": iso(at)[:19]}) + "\n")
+        else:
+            site.upload("a", at_us=at)
+        if is_odd and source == "journal":
+            site.journal.append('"PUT /v1/episodes/a/e1 HTTP/1.1" accepted', at_us=at)
+        else:
+            site.answer("a", 201, at_us=at)
+    site.sync_journal()
+    document = replay(run_command, site)
+
+    (blind,) = [one for one in document["incidents"] if one["symptom"] == "blind"]
+    (gap,) = [one for one in document["not_read"] if one["reason"] == "none of what came in was understood"]
+    assert "12:58" < blind["opened_wall"][11:16] <= "13:20"
+    assert "14:00" <= blind["ended_wall"][11:16] <= "14:10"
+    assert (gap["source"], gap["since_wall"][11:16], gap["until_wall"][11:16]) == (source, "12:58", "14:00")
+    assert not [one for one in document["incidents"] if one["symptom"] == "silent"]
+
+
 @pytest.fixture
 def unsteady(site: Site) -> Site:
     """One host falls silent and comes back, over and over; another does so once, at night, when it is muted."""

@@ -131,20 +131,27 @@ def test_the_defaults_mean_what_they_say() -> None:
         15 * MINUTE,
         10_000,
     )
-    assert (settings.index.path, settings.alerts_path) == (
+    assert (settings.receivers[0].index.path, settings.alerts_path) == (
         Path("/var/lib/cis490/index.jsonl"),
         Path("/var/lib/fleet-health/alerts.jsonl"),
     )
-    assert (settings.index.host_field, settings.index.time_field) == ("host_id", "received_at_wall")
-    assert (settings.journal.units, settings.journal.directory, settings.journal.namespace) == (
+    assert (settings.receivers[0].index.host_field, settings.receivers[0].index.time_field) == (
+        "host_id",
+        "received_at_wall",
+    )
+    assert (
+        settings.receivers[0].journal.units,
+        settings.receivers[0].journal.directory,
+        settings.receivers[0].journal.namespace,
+    ) == (
         ("cis490-receiver.service",),
         None,
         None,
     )
-    assert settings.journal.response.pattern == CONTRACT["journal.response"]
-    assert settings.journal.unstamped_marker == CONTRACT["journal.unstamped.contains"]
-    assert settings.journal.unstamped_host is not None
-    assert settings.journal.unstamped_host.pattern == CONTRACT["journal.unstamped.host"]
+    assert settings.receivers[0].journal.response.pattern == CONTRACT["journal.response"]
+    assert settings.receivers[0].journal.unstamped_marker == CONTRACT["journal.unstamped.contains"]
+    assert settings.receivers[0].journal.unstamped_host is not None
+    assert settings.receivers[0].journal.unstamped_host.pattern == CONTRACT["journal.unstamped.host"]
     assert settings.limits["silent"].each_alone() == [
         SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"])
     ]

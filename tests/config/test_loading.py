@@ -60,12 +60,15 @@ def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
     )
 
     assert (settings.tick_us, settings.limits["blind"].after_us, settings.host_limit) == (10_000_000, MINUTE, 7)
-    assert (settings.index.path, settings.index.host_field) == (Path("/srv/rows.jsonl"), "who")
-    assert settings.index.time_field == "received_at_wall"
-    assert settings.journal.namespace == "lab"
-    assert settings.journal.unstamped_marker == "no stamp"
-    assert settings.journal.unstamped_host is not None
-    assert settings.journal.unstamped_host.pattern == unstamped_host("no stamp")
+    assert (settings.receivers[0].index.path, settings.receivers[0].index.host_field) == (
+        Path("/srv/rows.jsonl"),
+        "who",
+    )
+    assert settings.receivers[0].index.time_field == "received_at_wall"
+    assert settings.receivers[0].journal.namespace == "lab"
+    assert settings.receivers[0].journal.unstamped_marker == "no stamp"
+    assert settings.receivers[0].journal.unstamped_host is not None
+    assert settings.receivers[0].journal.unstamped_host.pattern == unstamped_host("no stamp")
     assert (settings.limits["silent"].default.after_us, settings.limits["silent"].default.lookback_us) == (
         HOUR,
         24 * HOUR,
@@ -103,9 +106,9 @@ def test_another_receiver_has_a_rule_for_missing_stamps_only_if_it_is_configured
     """In the lines of another server the default marker can be text that a client chose."""
     settings = settings_of(text)
     rows = in_force(settings.document, settings.path)
-    found = settings.journal.unstamped_host
+    found = settings.receivers[0].journal.unstamped_host
 
-    assert (settings.journal.unstamped_marker, found and found.pattern) == (marker, host)
+    assert (settings.receivers[0].journal.unstamped_marker, found and found.pattern) == (marker, host)
     assert (rows["journal.unstamped.contains"].value, rows["journal.unstamped.host"].value) == (marker, host)
     assert (rows["journal.unstamped.host"].origin == OFF) == (host is None)
 
@@ -330,7 +333,7 @@ def test_what_python_chokes_on_is_a_problem_like_any_other(text: str, problems_o
 def test_a_field_that_is_accepted_can_be_looked_for(field: str, settings_of: Callable[..., Settings]) -> None:
     """A name that the index parser cannot take is a problem of the configuration, found here and not later."""
     try:
-        index = settings_of(f'index.host_field = "{field}"').index
+        index = settings_of(f'index.host_field = "{field}"').receivers[0].index
     except ConfigError:
         return
 
@@ -400,9 +403,9 @@ def test_relative_paths_begin_at_the_file(tmp_path: Path, settings_of: Callable[
         'index.path = "rows.jsonl"\nalerts.path = "../alerts.jsonl"\njournal.directory = "/var/log/journal/remote"'
     )
 
-    assert settings.index.path == tmp_path / "rows.jsonl"
+    assert settings.receivers[0].index.path == tmp_path / "rows.jsonl"
     assert settings.alerts_path == tmp_path / "../alerts.jsonl"
-    assert settings.journal.directory == Path("/var/log/journal/remote")
+    assert settings.receivers[0].journal.directory == Path("/var/log/journal/remote")
 
 
 FORGOTTEN = (
@@ -530,7 +533,7 @@ def test_options_prevail_over_the_file(tmp_path: Path, settings_of: Callable[...
 
     settings = settings_of('index.path = "other.jsonl"\nalerts.path = "a.jsonl"\ntick = "1s"', options)
 
-    assert (settings.index.path, settings.alerts_path) == (Path("rows.jsonl"), tmp_path / "a.jsonl")
+    assert (settings.receivers[0].index.path, settings.alerts_path) == (Path("rows.jsonl"), tmp_path / "a.jsonl")
     assert (settings.limits["silent"].default.after_us, settings.tick_us) == (45 * MINUTE, 1_000_000)
     assert (settings.limits["unstamped"].default.min_count, settings.limits["fatal-only"].default.min_count) == (3, 10)
 
@@ -539,7 +542,7 @@ def test_an_option_can_take_a_key_back(settings_of: Callable[..., Settings]) -> 
     """Another journal given by an option leaves no contradiction with the file's."""
     options = {"journal.directory": ("--journal-directory", "/j"), "journal.namespace": ("--journal-directory", ABSENT)}
 
-    journal = settings_of('journal.namespace = "lab"', options).journal
+    journal = settings_of('journal.namespace = "lab"', options).receivers[0].journal
 
     assert (journal.directory, journal.namespace) == (Path("/j"), None)
 

@@ -23,7 +23,7 @@ _SECTION = _GUIDE.partition("## Which entries are the receiver's")[2].partition(
 def warned(text: str, path: Path) -> list[str]:
     """Return the warnings about a configuration, with the fields that each is about."""
     path.write_text(text)
-    return [re.findall("entries with (.*?), and so", one)[0] for one in match_warnings(load(path).journal)]
+    return [re.findall("entries with (.*?), and so", one)[0] for one in match_warnings(load(path).receivers[0].journal)]
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,11 @@ def test_the_default_unit_is_out_of_force_beside_fields(tmp_path: Path) -> None:
     path.write_text('journal.match = "_UID=7"\njournal.unit = "a"')
     both = load(path)
 
-    assert [one.journal.units for one in (default, alone, both)] == [("cis490-receiver.service",), (), ("a.service",)]
+    assert [one.receivers[0].journal.units for one in (default, alone, both)] == [
+        ("cis490-receiver.service",),
+        (),
+        ("a.service",),
+    ]
     shown = in_force(alone.document, path)["journal.unit"]
     assert (shown.value, shown.origin) == (None, "off: journal.match is configured, and journal.unit is not")
 

@@ -57,13 +57,13 @@ def by_the_rules(rows: list[Upload], entries: list[Entry], rules_of: dict[str, R
     verdicts = []
     for host, rules in rules_of.items():
         happened = [row.at for row in rows if row.host == host and row.at <= now]
-        is_active = any(at >= now - rules.lookback for at in happened)
         # An upload that the journal shows is as good as a row.
         happened += [
             entry.at
             for entry in entries
             if isinstance(entry, Response) and entry.host == host and 200 <= entry.status <= 299
         ]
+        is_active = any(at >= now - rules.lookback for at in happened)
         if is_active and now - max(happened) > rules.after:
             verdicts.append(Verdict(host, "silent", [], f"at {host}"))
 

@@ -130,7 +130,7 @@ def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet],
     """What is exactly as old as the lookback stays, and a microsecond more is forgotten; each source has its own."""
     fleet = fleet_of(
         uploads=[("kept", 50), ("gone", 51)],
-        responses=[("kept", 20, 201), ("gone", 21, 201)],
+        responses=[("kept", 20, 201), ("gone", 21, 412)],
         unstamped=[("kept too", 20), ("gone", 21)],
     )
 

@@ -110,6 +110,7 @@ def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Inst
             symptom="fatal-only",
             detail="5 of 5 uploads in the last 30 min were refused: 1 x 400, 3 x 422, 1 x 503",
             suggested_fix="Mend pi-1.",
+            since=now - 1,
         )
     ]
 

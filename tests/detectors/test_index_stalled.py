@@ -34,7 +34,7 @@ OLD = 5 * MINUTE_US
         pytest.param([(OLD, 200), (OLD, 299)], [], True, id="any 2xx is accepted"),
         pytest.param([(OLD, 201), (OLD, 412), (OLD, 500)], [], False, id="refusals have no row anyway"),
         pytest.param([(OLD, 201)] * 2, [OLD], False, id="with a row"),
-        pytest.param([(OLD, 201)] * 2, [WINDOW_US], False, id="with a row at the window's beginning"),
+        pytest.param([(OLD, 201)] * 2, [WINDOW_US], True, id="with a row from before them"),
         pytest.param([(OLD, 201)] * 2, [WINDOW_US + 1], True, id="with a row just before the window"),
         pytest.param([(OLD, 201)] * 2, [-1], False, id="with a row dated ahead"),
         pytest.param([(SLACK_US, 201)] * 2, [], True, id="uploads exactly as old as the slack"),
@@ -52,17 +52,81 @@ OLD = 5 * MINUTE_US
 def test_accepted_uploads_without_rows_are_a_finding(
     answers: list[tuple[int, int]], uploads: list[int], *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """When enough hosts show it, to the microsecond; one host fewer is never enough."""
+    """When enough hosts show it, to the microsecond, while others have rows; one host fewer is never enough."""
 
     def fleet(count: int) -> Fleet:
         hosts = [f"pi-{number}" for number in range(count)]
         return fleet_of(
-            responses=[(host, age, status) for host in hosts for age, status in answers],
-            uploads=[(host, age) for host in hosts for age in uploads],
+            responses=[("well", 0, 201), *((host, age, status) for host in hosts for age, status in answers)],
+            uploads=[("well", 0), *((host, age) for host in hosts for age in uploads)],
         )
 
     assert [finding.host for finding in DETECTOR.find(fleet(3), now)] == ["*"] * is_found
     assert list(DETECTOR.find(fleet(2), now)) == []
+
+
+HOUR_US = 60 * MINUTE_US
+FROM_ONE_HOST_ON = IndexStalled(
+    DisagreementLimits(WINDOW_US, SLACK_US, 1, SuggestedFix("Look."), min_count=3), 24 * HOUR_US
+)
+
+
+@pytest.mark.parametrize(
+    ("answers", "uploads", "hosts"),
+    [
+        pytest.param([("a", 1), ("a", 2), ("a", 3)], [], "a", id="a host that uploads each hour, and never a row"),
+        pytest.param([("a", 1), ("a", 2)], [], "", id="two uploads are not enough"),
+        pytest.param([("a", 1), ("a", 2), ("a", 3)], [("a", 4)], "a", id="since the last row of that host"),
+        pytest.param([("a", 1), ("a", 2), ("a", 3)], [("a", 3)], "", id="the first of them had its row"),
+        pytest.param(
+            [("a", 1), ("b", 2), ("c", 3)], [("a", 4)], "abc", id="one upload each, and no row since of anybody"
+        ),
+        pytest.param([("a", 1), ("b", 2), ("c", 3)], [("d", 2.5)], "", id="somebody had a row meanwhile"),
+        pytest.param([("a", 0.2), ("a", 2), ("a", 3)], [("b", 0)], "a", id="others have rows, and it uploads still"),
+        pytest.param([("a", 1), ("a", 2), ("a", 3)], [("b", 0)], "", id="others have rows since it uploaded last"),
+        pytest.param([("a", 22), ("a", 23), ("a", 24)], [], "a", id="as far back as uploads are known"),
+        pytest.param([("a", 22), ("a", 23), ("a", 24.01)], [], "", id="and no further"),
+    ],
+)
+def test_it_fires_from_one_host_on_however_seldom_it_uploads(
+    answers: list[tuple[str, float]],
+    uploads: list[tuple[str, float]],
+    hosts: str,
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """What was accepted is remembered longer than the window; ages are hours."""
+    fleet = fleet_of(
+        responses=[(host, round(age * HOUR_US), 201) for host, age in reversed(answers)],
+        uploads=[(host, round(age * HOUR_US)) for host, age in uploads],
+    )
+    fleet.traffic.evict(now - WINDOW_US)
+    found = [finding.detail for finding in FROM_ONE_HOST_ON.find(fleet, now)]
+
+    assert [detail.partition("no row: ")[2] for detail in found] == ([", ".join(hosts)] if hosts else [])
+
+
+def test_a_row_some_seconds_before_or_after_its_response_is_no_finding(
+    fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """The journal and the index need not agree to the second; rows in flight are waited for."""
+    for off_us in (-30 * SECOND_US, 30 * SECOND_US, SLACK_US):
+        ages = [number * 10 * MINUTE_US + MINUTE_US for number in range(6)]
+        fleet = fleet_of(
+            responses=[("a", age, 201) for age in ages], uploads=[("a", max(0, age + off_us)) for age in ages]
+        )
+
+        assert list(FROM_ONE_HOST_ON.find(fleet, now)) == []
+
+
+def test_what_was_accepted_before_the_index_begins_has_its_row_elsewhere(
+    fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """An index that was rotated where nobody finds it is not one that has stalled."""
+    fleet = fleet_of(responses=[("a", age * HOUR_US, 201) for age in (4, 3, 2, 1)])
+    fleet.coverage = (Coverage("index", begins_at=now - 2 * HOUR_US),)
+
+    assert list(FROM_ONE_HOST_ON.find(fleet, now)) == []
 
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -74,7 +138,7 @@ def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant)
             host="*",
             symptom="index-stalled",
             detail=(
-                "in the last 30 min the journal has 36 accepted uploads of 12 hosts of which the index has no row:"
+                "the journal has 36 accepted uploads of 12 hosts of which the index has no row:"
                 " pi-00, pi-01, pi-02, pi-03, pi-04, pi-05, pi-06, pi-07, pi-08, pi-09 and 2 more"
             ),
             suggested_fix="Look.",

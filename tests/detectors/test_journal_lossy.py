@@ -40,7 +40,18 @@ OLD = 5 * MINUTE_US
         pytest.param([SLACK_US - 1], [], False, id="a younger one, whose entry may be in flight"),
         pytest.param([WINDOW_US - SLACK_US], [], True, id="a row exactly a slack after the window's beginning"),
         pytest.param([WINDOW_US - SLACK_US + 1], [], False, id="an older one, whose entry may be before the window"),
-        pytest.param([OLD, SLACK_US - 1], [], False, id="the last row decides"),
+        pytest.param([OLD, SLACK_US - 1], [], True, id="however lately it uploaded again"),
+        pytest.param(
+            [WINDOW_US - SLACK_US + 1, SLACK_US - 1], [], False, id="rows that cannot be compared yet, or any more"
+        ),
+        pytest.param(
+            [4 * OLD, 3 * OLD, 2 * OLD, OLD],
+            [(4 * OLD, 201), (OLD, 201)],
+            False,
+            id="two of four, in half of the window",
+        ),
+        pytest.param([4 * OLD, 3 * OLD, 2 * OLD, OLD], [(4 * OLD, 201)], True, id="one of four"),
+        pytest.param([OLD + 3, OLD + 2, OLD + 1, OLD], [(OLD, 201)], False, id="four rows of one request"),
     ],
 )
 def test_rows_without_accepted_uploads_are_a_finding(
@@ -59,6 +70,25 @@ def test_rows_without_accepted_uploads_are_a_finding(
     assert list(DETECTOR.find(fleet(2), now)) == []
 
 
+@pytest.mark.parametrize(("lines", "is_found"), [(0, True), (7, True), (60, False)], ids=["none", "a few", "each"])
+def test_hosts_that_upload_all_the_time_are_compared_as_well(
+    lines: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Their last row is always too young to be compared: the ones before it are."""
+    for seconds in (6, 30):
+        ages = [number * seconds * SECOND_US for number in reversed(range(WINDOW_US // SECOND_US // seconds))]
+        fleet = fleet_of(
+            uploads=[(f"pi-{number}", age) for number in range(8) for age in ages],
+            responses=[
+                (f"pi-{number}", age, 201)
+                for number in range(8)
+                for age in (ages if lines == 60 else ages[:: len(ages) // lines] if lines else [])
+            ],
+        )
+
+        assert len(list(DETECTOR.find(fleet, now))) == is_found
+
+
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """All of them are counted; it explains nothing."""
     uploads = [(f"pi-{number:02}", OLD) for number in range(11)]
@@ -68,8 +98,8 @@ def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant)
             host="*",
             symptom="journal-lossy",
             detail=(
-                "in the last 30 min the index has rows of 11 hosts of which the journal has no accepted upload:"
-                " pi-00, pi-01, pi-02, pi-03, pi-04, pi-05, pi-06, pi-07, pi-08, pi-09 and 1 more"
+                "in the last 30 min the journal lacks at least 11 accepted uploads of 11 hosts of which the index has"
+                " rows: pi-00, pi-01, pi-02, pi-03, pi-04, pi-05, pi-06, pi-07, pi-08, pi-09 and 1 more"
             ),
             suggested_fix="Look.",
         )

@@ -106,6 +106,7 @@ def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[...
             ),
             suggested_fix="Start it.",
             explains=frozenset((host, "silent") for host in ("pi-1", "pi-2", "bench-1")),
+            since=now - newest,
         )
     ]
 

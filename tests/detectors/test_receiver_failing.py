@@ -85,6 +85,7 @@ def test_it_explains_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet
             explains=frozenset(
                 (host, symptom) for host in ("pi-0", "pi-1", "pi-2") for symptom in ("fatal-only", "silent")
             ),
+            since=now - 2,
         )
     ]
 

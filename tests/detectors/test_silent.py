@@ -81,6 +81,7 @@ def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet
             symptom="silent",
             detail="no accepted upload since 2026-11-23T18:23:40+00:00, 31 min 20 s ago (the limit is 30 min)",
             suggested_fix="Look at pi-1.",
+            since=now - (31 * MINUTE_US + 20 * SECOND_US),
         )
     ]
 
@@ -90,11 +91,18 @@ def test_an_empty_fleet_has_nothing_silent(fleet_of: Callable[..., Fleet], now: 
     assert list(Silent(HostLimits(LIMITS)).find(fleet_of(), now)) == []
 
 
-def test_a_host_known_from_the_journal_alone_is_not_active(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Answers of the receiver are no uploads."""
-    fleet = fleet_of(responses=[("pi-1", 10 * HOUR_US, 201)], unstamped=[("pi-1", 10 * HOUR_US)])
+@pytest.mark.parametrize(
+    ("age_us", "hosts"), [(AFTER_US, []), (AFTER_US + 1, ["pi-1"]), (LOOKBACK_US, ["pi-1"]), (LOOKBACK_US + 1, [])]
+)
+def test_a_host_known_from_the_journal_alone_is_watched(
+    age_us: int, hosts: list[str], fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """An accepted upload is one in either source, within the same limits; refusals are none."""
+    fleet = fleet_of(
+        responses=[("pi-1", age_us, 201), ("pi-2", age_us, 412)], unstamped=[("pi-1", age_us), ("pi-3", age_us)]
+    )
 
-    assert list(Silent(HostLimits(LIMITS)).find(fleet, now)) == []
+    assert [one.host for one in Silent(HostLimits(LIMITS)).find(fleet, now)] == hosts
 
 
 def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:

@@ -86,6 +86,7 @@ def test_a_finding_carries_the_figures_and_the_fix(fleet_of: Callable[..., Fleet
             symptom="unstamped",
             detail="4 refusals in the last 30 min because an upload carries no code stamp",
             suggested_fix="Stamp pi-1.",
+            since=now - 1,
         )
     ]
 

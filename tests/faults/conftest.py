@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.faults.private_journald import PrivateJournald, RigUnavailable, mount_namespace
+from tests.rig.alert_journal import AlertJournal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -52,6 +53,14 @@ def journald(stopped_journald: PrivateJournald, do_without: DoWithout) -> Privat
     except RigUnavailable as unavailable:
         do_without(str(unavailable))
     return stopped_journald
+
+
+@pytest.fixture
+def alert_journal(tmp_path: Path) -> Iterator[AlertJournal]:
+    """Take alerts as journald does."""
+    one = AlertJournal(tmp_path / "journald")
+    yield one
+    one.close()
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ class PrivateJournald:
         machine = Path("/etc/machine-id").read_text("ascii").strip()
         self.directory = Path(f"/var/log/journal/{machine}.{NAME}")
         """Where its files are; there from the first start on."""
-        self.settings: JournalSettings = load(None, {"journal.namespace": ("", NAME)}).journal
+        self.settings: JournalSettings = load(None, {"journal.namespace": ("", NAME)}).receivers[0].journal
         """The settings to follow the receiver in it."""
 
     @property

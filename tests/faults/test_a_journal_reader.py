@@ -453,7 +453,7 @@ async def test_A10_an_entry_in_the_making_is_found_once_it_is_made(tmp_path: Pat
     half_made[entry_count] = after[entry_count]
     seen = []
     file.write_bytes(before)
-    async with watching(Watch(load(None, {"journal.directory": ("", str(tmp_path))}).journal)) as watch:
+    async with watching(Watch(load(None, {"journal.directory": ("", str(tmp_path))}).receivers[0].journal)) as watch:
         seen.append(await watch.look())
         for state in (half_made, after):
             with file.open("r+b") as written:
@@ -470,7 +470,7 @@ async def test_A11_rotations_restart_and_removal(
     chosen_by: str, journald: PrivateJournald, following: Following, async_eventually: AsyncEventually
 ) -> None:
     """Everything is heard through six rotations, a restart of journald and `rm -rf` of the directory."""
-    by_directory = load(None, {"journal.directory": ("", str(journald.directory))}).journal
+    by_directory = load(None, {"journal.directory": ("", str(journald.directory))}).receivers[0].journal
     watch = Watch(journald.settings if chosen_by == "namespace" else by_directory)
     expected = ["first"]
     journald.send(access("first"))

@@ -39,7 +39,7 @@ class Rig(IndexRig):
     """A follower of a site's index."""
 
     def __init__(self, site: Site) -> None:
-        super().__init__(load(None, {"index.path": ("--index-path", str(site.index))}).index, LOOKBACK_US)
+        super().__init__(load(None, {"index.path": ("--index-path", str(site.index))}).receivers[0].index, LOOKBACK_US)
 
 
 @pytest.fixture

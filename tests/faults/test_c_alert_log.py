@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import stat
 import subprocess
 from contextlib import asynccontextmanager, suppress
@@ -47,6 +46,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
     from tests.conftest import AsyncEventually, DoWithout, Service, Site, StartService
+    from tests.rig.alert_journal import AlertJournal
 
 NOON = 1_795_000_000_000_000 // HOUR_US * HOUR_US
 MINUTE_US = 60 * SECOND_US
@@ -83,42 +83,11 @@ def assert_once_an_hour(written: Sequence[dict[str, str]]) -> None:
     assert keys == named
 
 
-class Journald:
-    """Stands in for journald: takes what is sent to its socket."""
-
-    def __init__(self, path: Path) -> None:
-        self.sink = JournalSink(str(path))
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(str(path))
-        self._hosts: list[str] = []
-
-    @property
-    def hosts(self) -> list[str]:
-        """The host of each alert that has come so far."""
-        with suppress(BlockingIOError):
-            while True:
-                lines = self._socket.recv(1 << 16).decode().splitlines()
-                self._hosts += [line.removeprefix("FLEET_HOST=") for line in lines if line.startswith("FLEET_HOST=")]
-        return self._hosts
-
-    def close(self) -> None:
-        """Close both ends."""
-        self.sink.close()
-        self._socket.close()
-
-
-@pytest.fixture
-def journald(tmp_path: Path) -> Iterator[Journald]:
-    """Take alerts as journald does."""
-    one = Journald(tmp_path / "journald")
-    yield one
-    one.close()
-
-
 @asynccontextmanager
-async def delivering(path: Path, journald: Journald) -> AsyncIterator[Delivery]:
+async def delivering(path: Path, alert_journal: AlertJournal) -> AsyncIterator[Delivery]:
     """Deliver to an alert log and a journal for as long as the context lasts."""
-    delivery = Delivery(AlertLog(path, is_service=True), journald.sink, Pulse("writer", 60), counters=Counters())
+    sink = JournalSink(str(alert_journal.path))
+    delivery = Delivery(AlertLog(path, is_service=True), sink, Pulse("writer", 60), counters=Counters())
     task = asyncio.create_task(delivery.run())
     try:
         yield delivery
@@ -127,6 +96,7 @@ async def delivering(path: Path, journald: Journald) -> AsyncIterator[Delivery]:
         with suppress(asyncio.CancelledError):
             await task
         delivery.log.close()
+        sink.close()
 
 
 def fill(disk: Path) -> Path:
@@ -212,19 +182,19 @@ def failing_sync(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[Any]]:
 async def test_C2_fsync_fails(
     kind: str,
     tmp_path: Path,
-    journald: Journald,
+    alert_journal: AlertJournal,
     failing_sync: dict[str, list[Any]],
     async_eventually: AsyncEventually,
 ) -> None:
     """It is reported; what was not synced is not kept, but written and synced anew, by a fresh descriptor."""
     path = tmp_path / "alerts.jsonl"
     failing_sync["fail"].append(kind)
-    async with delivering(path, journald) as delivery:
+    async with delivering(path, alert_journal) as delivery:
         with capture_logs() as logs:
             delivery.deliver([alert("a")])
             await delivery.settle()
         problem, left = delivery.problem, path.read_bytes()
-        await async_eventually(lambda: journald.hosts == ["a"], "the journal's entry")
+        await async_eventually(lambda: alert_journal.hosts == ["a"], "the journal's entry")
         delivery.deliver([])
         await async_eventually(lambda: hosts(path) == ["a"], "the row")
         await async_eventually(lambda: not delivery.problem, "the recovery")
@@ -235,7 +205,7 @@ async def test_C2_fsync_fails(
     assert left == b""
     assert ("file", True, whole) in failing_sync["synced"]
     assert "directory" in [kind for kind, *_ in failing_sync["synced"]]
-    assert journald.hosts == ["a"]
+    assert alert_journal.hosts == ["a"]
 
 
 @pytest.mark.fault("C2", rig="os.fsync, os.ftruncate patched", says="fsync fails, and so does taking back the rows")
@@ -302,18 +272,18 @@ async def test_C3_no_room(
     fault: Callable[[Path], contextlib.AbstractContextManager[None]],
     reason: str,
     small_disk: Path,
-    journald: Journald,
+    alert_journal: AlertJournal,
     async_eventually: AsyncEventually,
 ) -> None:
     """The alert goes to the journal at once, and once; it is in the file when there is room, and not counted before."""
     path = small_disk / "alerts.jsonl"
     path.touch()
-    async with delivering(path, journald) as delivery:
+    async with delivering(path, alert_journal) as delivery:
         with fault(small_disk):
             delivery.deliver([alert("a", detail="x" * 6_000)])
             await delivery.settle()
             problem, given = delivery.problem, delivery.log.given(NOON)
-            await async_eventually(lambda: journald.hosts == ["a"], "the journal's entry")
+            await async_eventually(lambda: alert_journal.hosts == ["a"], "the journal's entry")
         assert path.read_bytes() == b""
         delivery.deliver([])
         await async_eventually(lambda: hosts(path) == ["a"], "the row")
@@ -322,7 +292,7 @@ async def test_C3_no_room(
 
     assert reason in problem
     assert given == []
-    assert journald.hosts == ["a"]
+    assert alert_journal.hosts == ["a"]
 
 
 def enlarge(disk: Path) -> None:
@@ -332,18 +302,18 @@ def enlarge(disk: Path) -> None:
 
 @pytest.mark.fault("C3", rig="full tmpfs", says="no room for longer than alerts can wait")
 async def test_C3_the_queue_is_bounded(
-    small_disk: Path, journald: Journald, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+    small_disk: Path, alert_journal: AlertJournal, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The oldest are given up, with an error that holds them; the others are written, in their order."""
     monkeypatch.setattr("fleet_health.service.delivery._BATCHES", 3)
     path = small_disk / "alerts.jsonl"
     path.touch()
-    async with delivering(path, journald) as delivery:
+    async with delivering(path, alert_journal) as delivery:
         with capture_logs() as logs, no_room(small_disk):
             for number in range(5):
                 delivery.deliver([alert(f"host-{number}", detail="x" * 6_000)])
                 await delivery.settle()
-            await async_eventually(lambda: len(journald.hosts) == 5, "the journal's entries")
+            await async_eventually(lambda: len(alert_journal.hosts) == 5, "the journal's entries")
         monkeypatch.undo()
         enlarge(small_disk)
         delivery.deliver([])

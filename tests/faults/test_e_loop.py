@@ -28,13 +28,13 @@ ACCESS = 'INFO:     10.0.0.1:50000 - "PUT /v1/episodes/pi-01/e1 HTTP/1.1" 422 Un
 
 def journal_follower(directory: Path, deliver: Callable[[Any], None]) -> JournalFollower:
     """Follow a directory of journal files, as of NOW."""
-    settings = load(None, {"journal.directory": ("--journal-directory", str(directory))}).journal
+    settings = load(None, {"journal.directory": ("--journal-directory", str(directory))}).receivers[0].journal
     return JournalFollower(settings, lookback_us=1_800_000_000, deliver=deliver, clock=lambda: NOW)
 
 
 def index_follower(path: Path, deliver: Callable[[Any], None]) -> IndexFollower:
     """Follow an index, as of NOW."""
-    settings = load(None, {"index.path": ("--index-path", str(path))}).index
+    settings = load(None, {"index.path": ("--index-path", str(path))}).receivers[0].index
     return IndexFollower(settings, lookback_us=1_800_000_000, deliver=deliver, clock=lambda: NOW)
 
 

@@ -123,7 +123,7 @@ def _firing(service: Service) -> set[str]:
 def test_F2_memory_is_bounded(source: str) -> None:
     """Of a hundred thousand invented names those within the limit are kept, and of the others no trace."""
     limit, block = 100, 1000
-    uploads, traffic, log = Uploads(limit), Traffic(limit), log_parser(load(None).journal)
+    uploads, traffic, log = Uploads(limit), Traffic(limit), log_parser(load(None).receivers[0].journal)
     index = IndexParser(host_field="host_id", time_field="received_at_wall")
     row = '{"host_id": "%s", "received_at_wall": "2026-11-23T00:00:00Z"}\n'
     access = '10.0.0.7:51234 - "PUT /v1/episodes/%s/e1 HTTP/1.1" 422\n'

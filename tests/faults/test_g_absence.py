@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.model.instant import isoformat
 from tests.rig.site import now_us
 
 if TYPE_CHECKING:
@@ -190,3 +191,71 @@ def test_G9_rows_in_a_wrong_time_zone(site: Site, start_service: StartService, r
     details = [row["detail"] for row in (*site.alert_rows(), *checked) if row.get("symptom") == "index-stalled"]
     assert len(details) == 2
     assert all("; rows do come, but are dated " in detail for detail in details)
+
+
+WINDOWS = ("fatal-only.window", "unstamped.window", "index-stalled.window", "journal-lossy.window")
+
+
+def limits(window: str) -> str:
+    """Write limits by which the journal is read so far back, and a host is silent after 10 min."""
+    windows = (f'detectors.{key} = "{window}"' for key in WINDOWS)
+    return "\n".join((*windows, f'receiver.failing.window = "{window}"', 'detectors.silent.after = "10m"'))
+
+
+@pytest.mark.fault("G9", rig="R3", says="a host that only the journal shows is watched, in service, check and replay")
+def test_G9_a_host_without_a_row_is_watched(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """It is silent like any other, is known after a restart that reads less of the journal, and resolves."""
+    site.configure(limits("1h") + "\nalerts.resolved = true")
+    site.begin_journal()
+    accepted_at = now_us() - 25 * MINUTE
+    site.answer("rowless", 201, at_us=accepted_at)
+    site.answer("well", 201)
+    site.upload("well")
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("rowless", "silent")], "the alert")
+        service.stop()
+    site.configure(limits("12m") + "\nalerts.resolved = true")
+    rechecked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    with start_service(site) as service:
+        found = open_incidents(service, site, run_command)
+        document = run_command("status", "rowless", "--json", "--config", site.config).documents[0]
+        site.answer("rowless", 201)
+        site.sync_journal()
+        service.until(lambda: len(site.alert_rows()) == 2, "the resolution")
+    site.configure(limits("1h"), tick="5m")
+    replayed = json.loads(run_command("replay", "--since", "20m", "--json", "--config", site.config).stdout)
+
+    assert [(one["host"], one["symptom"]) for one in (*checked, *rechecked) if "host" in one] == 2 * found
+    assert found == [("rowless", "silent")]
+    assert document["hosts"][0]["last_upload_wall"] == isoformat(accepted_at)
+    assert site.alert_rows()[1]["status"] == "resolved"
+    assert ("rowless", "silent") in {(one["host"], one["symptom"]) for one in replayed["incidents"]}
+
+
+@pytest.mark.fault("G9", rig="R3", says="an index that has stalled is found from one host on that uploads once an hour")
+def test_G9_an_index_that_stalled_for_hours(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """What was accepted before the window is remembered over a restart; the next row ends it."""
+    site.configure(limits("150m"))
+    site.begin_journal()
+    site.upload("hourly", minutes_ago=190)
+    for minutes_ago in (130, 70):
+        site.answer("hourly", 201, at_us=now_us() - minutes_ago * MINUTE)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("hourly", "silent")], "the alert")
+        service.stop()
+    site.configure(limits("30m"))
+    site.answer("hourly", 201, at_us=now_us() - 5 * MINUTE)
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    with start_service(site) as service:
+        service.until(lambda: ("*", "index-stalled") in site.alerted(), "the alert")
+        site.answer("hourly", 201)
+        site.sync_journal()
+        site.upload("hourly")
+        found = service.until(lambda: not open_incidents(service, site, run_command) or None, "the end")
+
+    assert found
+    assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == [("*", "index-stalled")]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import signal
-import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -11,52 +12,20 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from tests.conftest import HangingMount, Service, Site
+    from tests.rig.alert_journal import AlertJournal
 
 
 StartHurried: TypeAlias = "Callable[..., Service]"
 
 
-class Journal:
-    """Stands in for journald: takes what is sent to its socket."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
-        self._socket.bind(str(path))
-        self._alerted: list[tuple[str, str]] = []
-
-    @property
-    def alerted(self) -> list[tuple[str, str]]:
-        """The host and symptom of each alert that has come so far, sorted."""
-        try:
-            while True:
-                lines = self._socket.recv(1 << 16).decode("utf-8", "replace").split("\n")
-                fields = dict(line.split("=", 1) for line in lines if "=" in line)
-                if "FLEET_SYMPTOM" in fields:
-                    self._alerted.append((fields["FLEET_HOST"], fields["FLEET_SYMPTOM"]))
-        except BlockingIOError:
-            return sorted(self._alerted)
-
-    def close(self) -> None:
-        """Take no more."""
-        self._socket.close()
-
-
 @pytest.fixture
-def journald(tmp_path: Path) -> Iterator[Journal]:
-    """Take alerts as journald does."""
-    one = Journal(tmp_path / "journald")
-    yield one
-    one.close()
-
-
-@pytest.fixture
-def start_hurried(journald: Journal, start_altered_service: Callable[[Site, str], Service]) -> StartHurried:
+def start_hurried(alert_journal: AlertJournal, start_altered_service: Callable[[Site, str], Service]) -> StartHurried:
     """Start a service that waits a second for a disk, feeds a watchdog, and sends its alerts to `journald`."""
     code = """
 import os
@@ -69,7 +38,7 @@ JournalSink.__init__.__defaults__ = ({path!r},)
 """
 
     def start(site: Site, limit_s: float = 1.0) -> Service:
-        return start_altered_service(site, code.format(limit_s=limit_s, path=str(journald.path)))
+        return start_altered_service(site, code.format(limit_s=limit_s, path=str(alert_journal.path)))
 
     return start
 
@@ -221,7 +190,7 @@ def test_G15_a_reload_leads_away_from_what_hangs(
 
 @pytest.mark.fault("G15", rig="FUSE", says="the disk of alert log, state and silences hangs, later")
 def test_G15_alerts_go_to_the_journal_while_the_disk_of_the_records_hangs(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """Evaluations and watchdog go on; when the disk is back, the alert log gets the alerts, each once."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -231,7 +200,7 @@ def test_G15_alerts_go_to_the_journal_while_the_disk_of_the_records_hangs(
         hanging_mount.hang()
         site.show_all_symptoms()
         site.sync_journal()
-        service.until(lambda: journald.alerted == site.EVERY_ALERT, "the alerts in the journal")
+        service.until(lambda: alert_journal.alerted == site.EVERY_ALERT, "the alerts in the journal")
         service.until(lambda: "the alert log cannot be written" in service.notify.status, "the status")
         until_fed_again(service)
         status = service.notify.status
@@ -241,13 +210,13 @@ def test_G15_alerts_go_to_the_journal_while_the_disk_of_the_records_hangs(
         service.until_evaluated_anew()
 
         assert "silences cannot be used" in status
-        assert journald.alerted == site.EVERY_ALERT
+        assert alert_journal.alerted == site.EVERY_ALERT
         assert service.stop() == 0
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the service is stopped while the disk of the records hangs")
 def test_G15_it_can_be_stopped_while_the_disk_of_the_records_hangs(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """What waits for the alert log is in the journal by then."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -257,16 +226,16 @@ def test_G15_it_can_be_stopped_while_the_disk_of_the_records_hangs(
         hanging_mount.hang()
         site.show_all_symptoms()
         site.sync_journal()
-        service.until(lambda: journald.alerted, "an alert in the journal")
+        service.until(lambda: alert_journal.alerted, "an alert in the journal")
         service.until_evaluated_anew()
 
         assert stop(service, hanging_mount) == 0
-        assert journald.alerted == site.EVERY_ALERT
+        assert alert_journal.alerted == site.EVERY_ALERT
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the service is stopped before it knows that the alert log hangs")
 def test_G15_a_stop_in_the_middle_of_a_write_sends_the_alerts_to_the_journal(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """They wait for the alert log for a moment more, and go to the journal before the end."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -279,12 +248,12 @@ def test_G15_a_stop_in_the_middle_of_a_write_sends_the_alerts_to_the_journal(
 
         assert stop(service, hanging_mount) == 0
         assert service.events("stopped with alerts not written")
-        assert journald.alerted == [("quiet", "silent")]
+        assert alert_journal.alerted == [("quiet", "silent")]
 
 
 @pytest.mark.fault("G15", rig="FUSE", says="the disk of alert log, state and silences hangs at the start")
 def test_G15_a_state_that_hangs_at_the_start_is_restored_when_it_is_back(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """Until then alerts go to the journal and the state is left alone; then the service ends, to begin from it."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -299,7 +268,7 @@ def test_G15_a_state_that_hangs_at_the_start_is_restored_when_it_is_back(
     hanging_mount.hang()
     with start_hurried(site) as service, hanging_mount:
         service.until_ready()
-        service.until(lambda: ("quiet-too", "silent") in journald.alerted, "the alert in the journal")
+        service.until(lambda: ("quiet-too", "silent") in alert_journal.alerted, "the alert in the journal")
         service.until_evaluated_anew()
         until_fed_again(service)
         status = service.notify.status
@@ -352,7 +321,7 @@ def assert_taken_over(site: Site, dying: Service, service: Service) -> None:
 
 @pytest.mark.fault("G16", rig="FUSE", says="killed while the disk of the alert log and its lock hangs")
 def test_G16_while_the_lock_itself_hangs_alerts_go_to_the_journal(
-    site: Site, hanging_mount: HangingMount, journald: Journal, start_hurried: StartHurried
+    site: Site, hanging_mount: HangingMount, alert_journal: AlertJournal, start_hurried: StartHurried
 ) -> None:
     """The next one starts all the same; it has the lock, and writes what waits, once the first has ended."""
     site.alerts = hanging_mount.path / "alerts.jsonl"
@@ -366,12 +335,66 @@ def test_G16_while_the_lock_itself_hangs_alerts_go_to_the_journal(
         site.sync_journal()
         with start_hurried(site) as service, hanging_mount:
             service.until_ready()
-            service.until(lambda: journald.alerted == site.EVERY_ALERT, "the alerts in the journal")
+            service.until(lambda: alert_journal.alerted == site.EVERY_ALERT, "the alerts in the journal")
             assert dying.process.poll() is None
             hanging_mount.go_on()
             # Its saved state can be read again, so it ends, to begin from it; before that it writes what waits.
             assert service.process.wait(PATIENCE_S) == 1
     assert site.alerted() == site.EVERY_ALERT
+
+
+HURRIED_COMMAND = """
+import sys
+from fleet_health.files import hang_watch
+
+hang_watch.work_in_a_child.__defaults__ = (2.0,)
+from fleet_health.__main__ import main
+
+sys.exit(main())
+"""
+
+
+def run_hurried(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that waits two seconds for a disk, as a shell does that collects what it prints."""
+    return subprocess.run(
+        [sys.executable, "-c", HURRIED_COMMAND, *map(str, arguments)],
+        env=plain_environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+    )
+
+
+@pytest.mark.parametrize("command", [("check", "--dry-run"), ("replay", "--since", "1h")], ids=["check", "replay"])
+@pytest.mark.parametrize("place", ["index", "journal", "state", "config"])
+@pytest.mark.fault("G15", rig="FUSE", says="`check` and `replay` end when a mount hangs that they read, and name it")
+def test_G15_a_command_ends_when_what_it_reads_hangs(
+    place: str, command: tuple[str, ...], site: Site, hanging_mount: HangingMount
+) -> None:
+    """With a status that says so, though the process that waits for it can only be ended later; else they work."""
+    if place == "journal":
+        site.journal_directory = hanging_mount.behind / "journal"
+    elif place == "index":
+        site.index = hanging_mount.path / "index.jsonl"
+    site.show_all_symptoms()
+    site.sync_journal()
+    state = (hanging_mount.path if place == "state" else site.directory) / "state"
+    state.mkdir()
+    journal = hanging_mount.path / "journal" if place == "journal" else site.journal_directory
+    config = site.configure(tick="5m", state=state, journal=journal)
+    if place == "config":
+        config = hanging_mount.path / "config.toml"
+        config.write_text(site.config.read_text())
+    before = run_hurried(*command, "--config", config)
+    hanging_mount.hang()
+    with hanging_mount:
+        hung = run_hurried(*command, "--config", config)
+
+    assert (before.returncode, "quiet" in before.stdout) == (0, True), before.stderr
+    assert (hung.returncode, hung.stdout) == (2, "")
+    assert "no response for 2 s; see whether its disk or network mount hangs" in hung.stderr
+    assert hung.stderr.startswith(str(hanging_mount.path))
 
 
 def hung_threads(service: Service) -> int:

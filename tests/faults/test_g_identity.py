@@ -62,3 +62,26 @@ def test_G12_a_name_that_a_url_encodes_is_one_host(
         lines = [json.loads(line)["MESSAGE"] for line in done.stdout.splitlines()]
         (host,) = [host for host, name in REFUSED.items() if name == row["host"]]
         assert (len(lines), {line.split("/")[3] for line in lines}) == (12, {quote(host)})
+
+
+@pytest.mark.fault("G12", rig="service", says="the index keeps the name as the URL encodes it")
+def test_G12_a_name_that_the_receiver_keeps_encoded_is_one_host(site: Site, start_service: StartService) -> None:
+    """In its index and in its own messages: a host is named alike everywhere, and neither source lacks it."""
+    begin_us = now_us() - 25 * MINUTE_US
+    for minute in range(24):
+        at_us = begin_us + minute * MINUTE_US
+        for host in ("büro", "aa:bb", "a b"):
+            name = quote(host, safe="")
+            site.upload(name, at_us=at_us)
+            site.answer(name, 201, at_us=at_us)
+        site.warn_unstamped("-%C3%BC", at_us=at_us)
+        site.answer("-%C3%BC", 412, at_us=at_us)
+    site.sync_journal()
+    site.upload("well")
+    with start_service(site) as service:
+        service.until(lambda: len(site.alert_rows()) >= 2, "the alerts")
+        service.until_evaluated_anew()
+        document = ask(site.directory / "control.sock", target("status"))
+
+    assert site.alerted() == [("%2D%C3%BC", "fatal-only"), ("%2D%C3%BC", "unstamped")]
+    assert {one["host"] for one in document["hosts"]} == {"well", "b%C3%BCro", "aa:bb", "a%20b", "%2D%C3%BC"}

@@ -49,7 +49,7 @@ class Rig(IndexRig):
 def index_settings(site: Site, rotated: Sequence[str] = ()) -> IndexSettings:
     """Return the settings of a site's index."""
     options: dict[str, tuple[str, Any]] = {"index.path": ("", str(site.index)), "index.rotated": ("", list(rotated))}
-    return load(None, options).index
+    return load(None, options).receivers[0].index
 
 
 async def first_look(site: Site, rotated: Sequence[str] = ()) -> list[str]:

@@ -34,8 +34,8 @@ LONGEST_MATCHED = 2_048
 LONGEST_HOST = 128
 
 SETTINGS = load(None)
-INDEX_PARSER = index_parser(SETTINGS.index)
-LOG_PARSER = log_parser(SETTINGS.journal)
+INDEX_PARSER = index_parser(SETTINGS.receivers[0].index)
+LOG_PARSER = log_parser(SETTINGS.receivers[0].journal)
 DETECTORS = SETTINGS.detectors()
 
 _is_safe_host = re.compile(r"[A-Za-z0-9._:%~-]{1,128}", re.ASCII).fullmatch

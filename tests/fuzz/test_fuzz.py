@@ -109,7 +109,7 @@ class Recorder:
 def test_F3_no_pattern_sees_more_than_2_kib_of_a_line(data: bytes, doublings: int) -> None:
     """Each pattern is shown 2 KiB of a line, once, or twice if the line ends in a carriage return or NUL."""
     response, host = Recorder(), Recorder()
-    parser = LogParser(response, SETTINGS.journal.unstamped_marker, host)  # type: ignore[arg-type]
+    parser = LogParser(response, SETTINGS.receivers[0].journal.unstamped_marker, host)  # type: ignore[arg-type]
 
     message = (data * 2**doublings)[:MESSAGE_LIMIT]
 

@@ -20,7 +20,7 @@ for text in sys.argv[1:]:
     with tempfile.NamedTemporaryFile("w") as file:
         file.write(text)
         file.flush()
-        settings = load(Path(file.name)).journal
+        settings = load(Path(file.name)).receivers[0].journal
     observations: list[Any] = []
     read_journal(settings, 0, time.time_ns() // 1000, observations.extend)
     states = [one.is_running for one in observations if isinstance(one, UnitState)]

@@ -72,7 +72,7 @@ class Systemd(Machine):
     def shown_by_the_command(self, settings: str, host: str) -> str:
         """Return what the command in an alert shows."""
         self.write(f"{_SITE}/config.toml", settings)
-        command = journal_command(load(self.path(f"{_SITE}/config.toml")).journal, host, 0)
+        command = journal_command(load(self.path(f"{_SITE}/config.toml")).receivers[0].journal, host, 0)
         return self.run(*shlex.split(command), "--output=cat", "--quiet", check=False).stdout
 
     def _python(self, *arguments: str) -> str:

@@ -15,6 +15,7 @@ from fleet_health.model.coverage import (
     Coverage,
     Gap,
     Share,
+    Understanding,
     latest_run,
     recent,
 )
@@ -183,3 +184,53 @@ def test_what_was_seen_of_a_stretch_of_time(
     assert (coverage.is_whole(10, 20), coverage.is_shown(10, 20), coverage.reaches(10)) == (is_whole, is_shown, reaches)
     assert [(gap.since, gap.until, gap.reason) for gap in coverage.unread(10, 20)] == unread
     assert (coverage.missing(10, 20) is None) == (not is_whole)
+
+
+def missed(*items: int | None) -> list[tuple[int, int, int]]:
+    """Return the stretches of which nothing was understood, of items at an instant or, with None, not understood."""
+    understanding = Understanding()
+    for at in items:
+        understanding.take(at or 0, is_missed=at is None, is_understood=at is not None)
+    return [(one.since, one.until, one.messages) for one in understanding.misses]
+
+
+@pytest.mark.parametrize(
+    ("items", "misses"),
+    [
+        ([1, *[None] * 9, 2], []),
+        ([1, *[None] * 10, 2], [(1, 2, 10)]),
+        ([*[None] * 4, 2], []),
+        ([*[None] * 5, 2], [(0, 2, 5)]),
+        ([1, *[None] * 10], []),
+        ([1, *[None] * 10, 2, *[None] * 11, 3], [(1, 2, 10), (2, 3, 11)]),
+        ([5, 1, *[None] * 10, 7], [(5, 7, 10)]),
+    ],
+)
+def test_a_stretch_that_was_not_understood_ends_with_what_is(
+    items: list[int | None], misses: list[tuple[int, int, int]]
+) -> None:
+    """It takes as many as for a share; one that has no end is what the share itself says."""
+    assert missed(*items) == misses
+
+
+def test_what_is_neither_changes_nothing() -> None:
+    """Most lines of a journal are none of an upload."""
+    understanding = Understanding()
+    understanding.take(5, is_missed=False, is_understood=False)
+    for _ in range(5):
+        understanding.note_missed()
+    understanding.note(9)
+
+    assert [(one.since, one.until) for one in understanding.misses] == [(0, 9)]
+
+
+@pytest.mark.parametrize(("at", "is_understood"), [(10, True), (11, False), (19, False), (20, True)])
+def test_as_of_an_instant_of_the_past_the_share_is_that_of_then(at: int, *, is_understood: bool) -> None:
+    """Within a stretch nothing was understood; at its ends something was."""
+    known = Coverage("index", share=Share(20, 10, 0, 30), misses=(Gap(10, 20, NOT_UNDERSTOOD, 10),))
+
+    assert known.as_of(at).share.is_understood == is_understood
+    assert known.as_of(at).is_understood(at) == is_understood
+    assert [(one.since, one.until) for one in known.unread(5, 15)] == [(10, 20)]
+    assert [(one.since, one.until) for one in known.unread(12, 15)] == [(12, 20)]
+    assert known.unread(21, 25) == []

@@ -50,14 +50,14 @@ def test_a_first_look_shows_what_is_known() -> None:
         ([Upload("a", NOON)], "s"),
         ([Response("a", NOON, 404)], "r"),
         ([Response("a", NOON, 503)], "r"),
-        ([Response("a", NOON, 201)], "."),
+        ([Response("a", NOON, 201)], "s"),
         ([Upload("a", NOON), Response("a", NOON, 404)], "b"),
         ([Response("a", NOON + 1, 404)], "."),
         ([Upload("b", NOON)], "."),
     ],
 )
 def test_each_thing_has_its_character(observations: list[Upload | Response], expected: str) -> None:
-    """An accepted answer alone is no upload: that is what the index says."""
+    """An upload that the journal alone shows is one."""
     history = History()
     history.note(fleet_with(*observations), NOON, known_since=NOON)
 

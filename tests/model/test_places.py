@@ -158,13 +158,15 @@ def test_either_source_shows_that_a_host_was_accepted(at: int, *, is_accepted: b
 
 
 def test_an_upload_that_only_the_journal_shows_gives_a_place() -> None:
-    """Until its events are forgotten."""
+    """Until that is as long ago as a row is remembered: what it was answered is forgotten before."""
     fleet = Fleet(LIMIT)
     fleet.traffic.record([Response("a", 10, 201), *refused("b", "c", "d", at=20)])
 
     assert (fleet.has_uploaded("a"), answered(fleet)) == (True, {"a", "c", "d"})
-    fleet.traffic.evict(11)
-    assert (fleet.has_uploaded("a"), answered(fleet)) == (False, {"c", "d"})
+    assert fleet.evict(uploads_before=10, traffic_before=11, now=30) == {}
+    assert (fleet.has_uploaded("a"), fleet.accepted_at("a"), answered(fleet)) == (True, 10, {"c", "d"})
+    assert fleet.evict(uploads_before=11, traffic_before=11, now=31) == {"a": 10}
+    assert (fleet.has_uploaded("a"), fleet.is_seen("a"), list(fleet.hosts())) == (False, False, ["c", "d"])
 
 
 def test_who_is_protected_keeps_its_place_until_it_is_no_longer() -> None:

@@ -127,14 +127,11 @@ class Oracle:
 
     def _is_silent(self, host: str, end: int, rules: Rules, now: int) -> bool:
         uploads = [row.counted[end] for row in self.rows if row.host == host and row.counted]
-        if not uploads:
-            return False
-        # A response of 2xx is as good a sign of life as a row; how long a host is watched goes by its rows alone.
-        accepted = [
+        # A response of 2xx is as good a sign of life as a row.
+        uploads += [
             entry.at for entry in self.entries if entry.host == host and entry.status and entry.status // 100 == 2
         ]
-        is_away = self._age(max(uploads + accepted), now) > rules.after * MINUTE
-        return is_away and self._age(max(uploads), now) <= rules.lookback * MINUTE
+        return bool(uploads) and rules.after * MINUTE < self._age(max(uploads), now) <= rules.lookback * MINUTE
 
     def _age(self, at: int, now: int) -> int:
         return now - at - sum(until - since for since, until in self.skips if at <= since)

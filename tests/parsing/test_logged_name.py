@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.parsing.logged_name import logged_name, pattern_for
+from fleet_health.model.host_name import host_name
+from fleet_health.parsing.index_row import IndexParser
+from fleet_health.parsing.logged_name import kept_name, logged_name, pattern_for
 from tests.rig.properties import tried
 
 PROPERTY = tried(300)
@@ -89,3 +91,38 @@ def test_an_octet_that_is_no_text_is_found(octet: int) -> None:
 def test_no_line_makes_it_raise(line: str, begin: int, length: int) -> None:
     """Whatever a client may write."""
     logged_name(line, begin, begin + length)
+
+
+@pytest.mark.parametrize(
+    ("kept", "name"),
+    [
+        pytest.param("b%C3%BCro", "büro", id="what must be encoded"),
+        pytest.param("b%c3%bcro", "büro", id="in either case"),
+        pytest.param("aa%3Abb", "aa:bb", id="what some encode and others do not"),
+        pytest.param("büro", "büro", id="a name without encoding"),
+        pytest.param("%76", "%76", id="no other way to write v"),
+        pytest.param("b%C3%BCr%6F", "b%C3%BCr%6F", id="nor where another octet must be"),
+        pytest.param("50%25", "50%25", id="a name with a percent sign of its own"),
+        pytest.param("50%", "50%", id="which is no encoding"),
+        pytest.param("b%C3%BC ro", "b%C3%BC ro", id="what stands in no path"),
+        pytest.param("%C3", "%C3", id="octets that are not UTF-8"),
+    ],
+)
+def test_a_name_that_a_receiver_keeps_is_undone_if_it_can_be_nothing_else(kept: str, name: str) -> None:
+    """In a row of the index, and where a message names a host outside of a URL."""
+    line = f"WARNING host={kept}"
+    row = f'{{"host_id": "{kept}", "received_at_wall": "2026-11-23T18:55:00+00:00"}}\n'.encode()
+    parser = IndexParser(host_field="host_id", time_field="received_at_wall")
+    rows = [parse[0] for parse in (parser.parse_latest(row, 1 << 60), parser.parse_block(row), parser.parse_every(row))]
+
+    assert logged_name(line, len("WARNING host="), len(line)) == name
+    assert {upload.host for uploads in rows for upload in uploads} == {host_name(name)}
+
+
+def test_every_encoding_of_a_name_is_undone() -> None:
+    """Whether a server encodes only what it must, or all that it may."""
+    for code in (*range(0x21, 0x7F), 0xFC, 0x20AC, 0x1F600):
+        name = f"a{chr(code)}b"
+        for safe in ("", "!$&'()*+,;=:@"):
+            encoded = quote(name, safe=safe)
+            assert kept_name(encoded) == (encoded if "%" in name else name)

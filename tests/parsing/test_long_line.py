@@ -22,6 +22,11 @@ def words(length: int) -> str:
         pytest.param("a" * (LINE_LIMIT + 1), SHORTENED, id="one character more, and its run is"),
         pytest.param(f"{RUN}{words(1_535)}", f"{SHORTENED}{words(1_535)}", id="a shorter run is enough, exactly"),
         pytest.param(
+            f"{'b' * 513} {'a' * 514}{words(1_021)}",
+            f"{'b' * 513} {SHORTENED}{words(1_021)}",
+            id="a run that would not become shorter is left as it is",
+        ),
+        pytest.param(
             f"{RUN} {RUN}{words(900)}", f"{SHORTENED} {SHORTENED}{words(900)}", id="every long run is shortened"
         ),
         pytest.param(

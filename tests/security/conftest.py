@@ -31,4 +31,4 @@ def recipes() -> Mapping[str, re.Pattern[str]]:
 def parsers(recipes: Mapping[str, re.Pattern[str]]) -> Mapping[str, LogParser]:
     """Every pattern that is uploaded: the defaults, and those of another-receiver.md, by their names."""
     found = {name: LogParser(response, None, None) for name, response in recipes.items()}
-    return {"default": log_parser(load(None).journal), **found}
+    return {"default": log_parser(load(None).receivers[0].journal), **found}

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from tests.conftest import RunCommand, Site, StartService
 
-DEFAULT = log_parser(load(None).journal)
+DEFAULT = log_parser(load(None).receivers[0].journal)
 PROPERTY = tried(200)
 
 OLD_RESPONSE = r'PUT /v1/episodes/(?P<host>[^/]+)/[^"]+ HTTP/1\.1" (?P<status>\d{3})'
@@ -336,7 +336,7 @@ def test_S2_a_pattern_that_a_client_can_satisfy_is_found(name: str) -> None:
 @pytest.mark.fault("S2", rig="core")
 def test_S2_no_pattern_that_is_uploaded_can_be_forged(recipes: Mapping[str, re.Pattern[str]]) -> None:
     """Nor one that is anchored and of a format of its own."""
-    journal = load(None).journal
+    journal = load(None).receivers[0].journal
     safe = [(journal.response, journal.unstamped_marker, journal.unstamped_host)]
     safe += [(response, None, None) for response in recipes.values()]
     safe.append((re.compile(r"^(?P<host>[\w-]+) -> (?P<status>\d+)$"), None, None))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.service.clock import is_confirmed
 from tests.rig.fake_clock import FakeClock, find_libfaketime
 from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import now_us
@@ -305,6 +306,100 @@ def test_S4_state_saved_by_a_clock_far_ahead(
 
             assert "behind the saved state" in service.notify.status
             assert ("quiet", "silent", "resolved") not in told(site)
+
+
+def saved_ahead(site: Site, start_service: StartService) -> None:
+    """Leave a state that was saved by a clock that was ahead, in which a host is silent."""
+    site.configure(RESOLVED + 'blind_after = "1s"\n')
+    site.answer("well", 201)
+    site.sync_journal()
+    site.upload("well")
+    site.upload("quiet", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
+        service.stop(signal.SIGKILL)
+    save_ahead(site)
+
+
+@pytest.mark.fault(
+    "S4", rig="service", says="root confirms a clock that was ahead; records dated ahead prove nothing then"
+)
+def test_S4_a_clock_that_root_confirms_is_believed(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """The status names the way out; it holds for records of every kind, after a restart and for `check` as well."""
+    saved_ahead(site, start_service)
+    with site.alerts.open("a") as log:
+        row = site.alert_rows()[0]
+        log.write(json.dumps(row | {"detected_at_wall": "2031-01-01T00:00:00+00:00"}) + "\n")
+    os.utime(site.alerts, (time.time() + 10 * STATE_AHEAD_US / 1e6,) * 2)
+    site.answer("well", 201, at_us=now_us() + HOUR_US)
+    site.sync_journal()
+    confirmation = site.directory / "clock-is-right"
+    with start_service(site) as service:
+        service.until(lambda: f"confirm it as root: touch {confirmation}" in service.notify.status, "the way out")
+        service.until_evaluated_anew()
+        before = told(site)
+        confirmation.touch()
+        service.until(lambda: "the clock is" not in service.notify.status, "the status")
+        site.upload("quiet")
+        service.until(lambda: ("quiet", "silent", "resolved") in told(site), "the end")
+        service.stop()
+    confirmation.unlink()
+    checked = run_command("check", "--config", site.config, "--dry-run")
+    site.upload("another", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: ("another", "silent", "") in told(site), "the alert of what is absent")
+
+        assert "the clock is" not in service.notify.status
+    assert ("quiet", "silent", "resolved") not in before
+    assert checked.status == 0
+
+
+@pytest.mark.parametrize("way", ["of another user", "a link", "of yesterday", "of tomorrow", "nobody's"])
+@pytest.mark.fault("S4", rig="file", says="a confirmation of the clock by somebody else, or of another time, is none")
+def test_S4_only_root_confirms_the_clock(way: str, tmp_path: Path, do_without: DoWithout) -> None:
+    """Its file is root's or our own, regular, and was touched within the hour."""
+    file, now = tmp_path / "clock-is-right", now_us()
+    if way != "nobody's":
+        file.touch()
+    assert is_confirmed(now, file) == (way != "nobody's")
+    if way == "of another user":
+        if os.geteuid() != 0:
+            do_without("only root gives a file away")
+        os.chown(file, 65_534, 65_534)
+    elif way == "a link":
+        file.rename(tmp_path / "target")
+        file.symlink_to(tmp_path / "target")
+    elif way.startswith("of "):
+        at_s = time.time() + (-2 if way == "of yesterday" else 2) * 3_600
+        os.utime(file, (at_s, at_s))
+
+    assert not is_confirmed(now, file)
+
+
+@pytest.mark.parametrize("comes", ["row", "nothing"])
+@pytest.mark.fault("S4", rig="service", says="a state that alone contradicts the clock for long is believed no more")
+def test_S4_a_state_that_alone_contradicts_the_clock(
+    comes: str, site: Site, start_service: StartService, start_altered_service: Callable[[Site, str], Service]
+) -> None:
+    """If something comes in meanwhile that agrees with the clock: without that nobody can tell."""
+    saved_ahead(site, start_service)
+    code = "from fleet_health.service import ticker\nticker.STATE_ALONE_US = 1_000_000"
+    with start_altered_service(site, code) as service:
+        service.until(lambda: ("*", "blind", "") in told(site), "the alert, after more than a second")
+        for _ in range(3):
+            service.until_evaluated_anew()
+        before = "behind the saved state" in service.notify.status
+        if comes == "row":
+            site.upload("well")
+            service.until(lambda: "the clock is" not in service.notify.status, "the status")
+            site.upload("quiet")
+            service.until(lambda: ("quiet", "silent", "resolved") in told(site), "the end")
+        service.until_evaluated_anew()
+
+        assert before
+        assert ("the clock is" in service.notify.status) == (comes == "nothing")
 
 
 @pytest.mark.fault("S4", rig="service", says="refusals that merely stop are no end")

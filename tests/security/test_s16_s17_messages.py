@@ -50,7 +50,7 @@ MESSAGES = {
 @pytest.mark.parametrize("name", MESSAGES)
 def test_S16_no_message_takes_long(name: str) -> None:
     """By the processor's time, so that nothing else that runs here counts; and what is not read is counted."""
-    parser, message = log_parser(load(None).journal), MESSAGES[name]
+    parser, message = log_parser(load(None).receivers[0].journal), MESSAGES[name]
     began_at = time.process_time()
     observations, rejections = parser.parse(message, 0)
     taken = time.process_time() - began_at
@@ -137,7 +137,7 @@ def test_S17_the_samples_of_an_alert_hold_no_query(site: Site) -> None:
     )
     site.sync_journal()
 
-    samples = sample_lines(load(site.configure()).journal, ["pi-1"], 0, now_us())
+    samples = sample_lines(load(site.configure()).receivers[0].journal, ["pi-1"], 0, now_us())
 
     assert samples == {"pi-1": ['INFO:     10.0.0.7:1 - "PUT /v1/episodes/pi-1/e?… HTTP/1.1" 412 Precondition Failed']}
 

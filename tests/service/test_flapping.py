@@ -74,7 +74,7 @@ def accept_all(site: Site) -> None:
 def test_a_silenced_host_is_told_of_as_flapping_when_the_silence_ends(site: Site, start_service: StartService) -> None:
     """Who does not want to hear of it does not want to hear that either; but it is not forgotten over it."""
     site.configure(CONFIGURATION)
-    site.answer("well", 201)
+    site.begin_journal()
     site.sync_journal()
     one = silence(site, "comes")
     site.upload("comes")
@@ -114,7 +114,7 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
 
 def test_a_flapping_receiver_makes_nobody_flap_and_holds_nobody_back(site: Site, start_service: StartService) -> None:
     """It comes twice, and its hosts with it: that is said of it alone. Then each host is notified by itself."""
-    site.configure(CONFIGURATION)
+    site.configure(CONFIGURATION.replace('after = "1s"', 'after = "1h"'))
     with start_service(site) as service:
         service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
         held = told(site)

@@ -223,7 +223,7 @@ def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartSer
         '[detectors.silent]\nafter = "1s"'
     )
     site.configure(configuration % "1h")
-    site.answer("well", 201)
+    site.begin_journal()
     site.sync_journal()
 
     def fall_silent_and_upload(service: Service) -> None:
@@ -323,7 +323,7 @@ def test_rows_that_are_gone_after_a_restart_are_remembered(
     site.configure()
     site.upload("well")
     site.upload("quiet", minutes_ago=45)
-    site.answer("well", 201)
+    site.answer("well", 412)
     site.sync_journal()
 
     def last_uploads(service: Service) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Rig:
 
     def __init__(self, site: Site, *, lookback_us: int = 60 * MINUTE_US, now: Instant | None = None) -> None:
         self.uploads: list[Upload] = []
-        settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
+        settings = load(None, {"index.path": ("--index-path", str(site.index))}).receivers[0].index
         present = clock.now if now is None else lambda: now
         self.follower = IndexFollower(settings, lookback_us=lookback_us, deliver=self.uploads.extend, clock=present)
 
@@ -248,7 +248,7 @@ async def test_what_cannot_be_read_is_counted_by_its_reason(site: Site) -> None:
     rig = Rig(site, now=NOW)
     await rig.follower.poll()
     await rig.follower.close()
-    settings = load(None, {"index.path": ("--index-path", str(site.index))}).index
+    settings = load(None, {"index.path": ("--index-path", str(site.index))}).receivers[0].index
     uploads: list[Upload] = []
     by_reason = rig.follower.state.rejections.by_reason
 
@@ -355,7 +355,7 @@ def test_bisection_is_not_led_astray(spoil: str, tmp_path: Path) -> None:
     )
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(line + (bad if number % every == 0 else "") for number, line in enumerate(lines)))
-    settings = load(None, {"index.path": ("--index-path", str(path))}).index
+    settings = load(None, {"index.path": ("--index-path", str(path))}).receivers[0].index
     parser = index_parser(settings)
     since = NOW - 20 * MINUTE_US
     tail = index_tail(settings, parser, lambda: since)

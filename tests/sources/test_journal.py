@@ -61,7 +61,7 @@ def journal(directory: Path) -> Iterator[JournalFile]:
 
 def settings_of(directory: Path) -> JournalSettings:
     """Return the settings for a journal directory."""
-    return load(None, {"journal.directory": ("--journal-directory", str(directory))}).journal
+    return load(None, {"journal.directory": ("--journal-directory", str(directory))}).receivers[0].journal
 
 
 def write(directory: Path, *entries: tuple[bytes | str | None, Instant], name: str = "receiver", **fields: Any) -> None:
@@ -253,7 +253,11 @@ def test_a_cursor_of_an_entry_that_the_filter_excludes_loses_nothing(directory: 
         file.append("other", at_us=NOW, unit="other.service")
         file.append("ours", at_us=NOW + 1)
         file.append("ours too", at_us=NOW + 2)
-    other = load(None, {"journal.directory": ("", str(directory)), "journal.unit": ("", "other.service")}).journal
+    other = (
+        load(None, {"journal.directory": ("", str(directory)), "journal.unit": ("", "other.service")})
+        .receivers[0]
+        .journal
+    )
     reader = JournalReader(other)
     reader.seek(0)
     assert len(list(reader.read())) == 1

@@ -49,7 +49,7 @@ async def followed(site: Site, *, seen_until: Instant | None = None) -> tuple[li
     site.sync_journal()
     observations: list[Any] = []
     follower = JournalFollower(
-        load(site.configure()).journal,
+        load(site.configure()).receivers[0].journal,
         lookback_us=REACH,
         deliver=observations.extend,
         clock=now_us,
@@ -79,7 +79,7 @@ async def test_systemd_says_whether_the_receiver_runs(
 
     observations, _ = await followed(site)
     read: list[Any] = []
-    read_journal(load(site.config).journal, at - MINUTE, now_us(), read.extend)
+    read_journal(load(site.config).receivers[0].journal, at - MINUTE, now_us(), read.extend)
 
     assert observations == [UnitState(at, is_running)]
     assert read == [UnitState(at, is_running)]
@@ -110,7 +110,7 @@ async def test_a_stop_of_long_ago_is_known_at_the_start(site: Site) -> None:
 
     observations, _ = await followed(site)
     read: list[Any] = []
-    read_journal(load(site.config).journal, now - 9 * 60 * MINUTE, now - 8 * 60 * MINUTE - 1, read.extend)
+    read_journal(load(site.config).receivers[0].journal, now - 9 * 60 * MINUTE, now - 8 * 60 * MINUTE - 1, read.extend)
 
     assert observations == [UnitState(now - 8 * 60 * MINUTE, is_running=False), Response("a", now - MINUTE, 201)]
     assert read[0] == UnitState(now - 9 * 60 * MINUTE, is_running=True)

@@ -49,7 +49,7 @@ class Rig:
 
     def __init__(self, directory: Path, *, seen_until: Instant | None = None) -> None:
         self.directory = directory
-        self.settings: JournalSettings = load(None, {"journal.directory": ("", str(directory))}).journal
+        self.settings: JournalSettings = load(None, {"journal.directory": ("", str(directory))}).receivers[0].journal
         self.seen: list[Any] = []
         self.follower = JournalFollower(
             self.settings,

@@ -37,7 +37,7 @@ class Rig:
             options["journal.unit"] = ("", list(units))
         if match:
             options["journal.match"] = ("", list(match))
-        self.settings: JournalSettings = load(None, options).journal
+        self.settings: JournalSettings = load(None, options).receivers[0].journal
         self._file = directory / "receiver.journal"
         self._numbers = count(NOW)
         self.seen: list[Any] = []

@@ -27,7 +27,7 @@ MINUTE = 60_000_000
 @pytest.fixture
 def settings(site: Site) -> JournalSettings:
     """The settings of the site's journal."""
-    return load(site.configure()).journal
+    return load(site.configure()).receivers[0].journal
 
 
 def test_the_latest_refusals_are_shown_oldest_first(site: Site, settings: JournalSettings) -> None:

@@ -32,7 +32,8 @@ from fleet_health.config.loading import ABSENT, load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
-from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction
+from fleet_health.files.hang_watch import touching
+from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState
+    from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
@@ -84,8 +86,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Evaluate the fleet once, as the service would next. Options take precedence over the configuration"
         " file. If root runs it, it switches to the owner of the alert log's directory before it writes there. Exit"
         " status: 0 when it completed, with or without alerts; 1 when a part of it failed, which is reported; 2 for a"
-        " bad configuration, or an index that is missing or unreadable. A clock that is behind the state file, the"
-        " alert log, the journal or the index counts as such a failure; then absence is not evaluated.",
+        " bad configuration, an index that is missing or unreadable, or a disk or mount that does not respond."
+        " A clock that is behind the state file, the alert log, the journal or the index counts as a failure of a part;"
+        " then absence is not evaluated.",
     )
     add_common_options(parser)
     add_config_file(parser)
@@ -120,7 +123,8 @@ def run(options: argparse.Namespace) -> int:
     """Evaluate once; return the exit status."""
     logs.configure(options.log_level, is_for_people=not options.json)
     try:
-        settings = load(config_path(options), _overrides(options))
+        with touching(config_path(options)):
+            settings = load(config_path(options), _overrides(options))
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
@@ -133,35 +137,43 @@ def run(options: argparse.Namespace) -> int:
     # As of a past instant, what a service knows now is not what it knew then.
     saved = memory.incidents if is_live else None
     if is_live:
-        _restore_times(fleet, settings, memory, now)
+        _restore(fleet, settings, memory, now)
     rules = settings.rules()
     rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
         for receiver in settings.receivers:
-            if is_live:  # a service that starts goes on from these, too
-                known = memory.known_of(receiver).uploads
-                fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.items() if at <= now])
             dates = memory.row_dates(receiver)
             unread |= _read_index(fleet, receiver, now, rows_since[receiver.name], dates, is_live=is_live)
-            newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
+            with touching(receiver.index.path):
+                newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             newest[INDEX] = max(newest[INDEX], newest_at)
+        if saved is None or saved.at is None:
+            # Nobody has watched: before the index begins, anybody may have uploaded.
+            begins_at = fleet.since_begin("index", -NEVER)
+            fleet.known_since = begins_at if begins_at <= now else -NEVER
     except SourceUnavailable as error:
         print(f"the index cannot be read: {error.by_hand}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     for receiver in settings.receivers:
         newest |= _read_journal(
-            *(fleet, receiver, now, lookback.traffic_us, newest), is_live=is_live, rows_since=rows_since[receiver.name]
+            *(fleet, receiver, now, lookback.traffic_us, newest),
+            is_live=is_live,
+            rows_since=rows_since[receiver.name],
+            disproved_until=memory.disproved_until if is_live else 0,
         )
     behind = None
     if options.now is None:
-        behind = _contradiction(settings, {**newest, SAVED_STATE: memory.incidents.at}, now)
+        others = credible(newest, memory.disproved_until)
+        with touching(settings.alerts_path):
+            behind = _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
     engine = _engine(settings, saved, now)
     seen = readable_sources(fleet.coverage, now)
     evaluation = _evaluate(engine, fleet, now, Circumstances(seen, latest_at=latest_at))
-    lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
+    with touching(settings.alerts_path):
+        lines, is_broken = _notify(engine, evaluation, fleet, settings, options)
     lookbacks = {INDEX: lookback.uploads_us, JOURNAL: lookback.traffic_us}
     missing = [(one, gap) for one in fleet.coverage for gap in one.unread(now - lookbacks[one.kind], now)]
     hosts = sum(1 for _ in fleet.hosts())
@@ -169,12 +181,15 @@ def run(options: argparse.Namespace) -> int:
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
-def _restore_times(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
-    """Let a fleet know when nobody could upload, as a service that starts does."""
+def _restore(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
+    """Let a fleet know who had uploaded, and when nobody could, as a service that starts does."""
     fleet.skips, fleet.shutdowns = tuple(memory.skips), tuple(memory.shutdowns)
     for receiver in settings.receivers:
-        seen_until = memory.known_of(receiver).journal_seen_until or 0
-        fleet.of(receiver.name).traffic.unit_history.seen_until = seen_until
+        known = memory.known_of(receiver)
+        fleet.of(receiver.name).traffic.unit_history.seen_until = known.journal_seen_until or 0
+        fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.uploads.items() if at <= now])
+        accepted = {host: [at for at in instants if at <= now] for host, instants in known.accepted.items()}
+        fleet.record_accepted(receiver.name, accepted)
     is_local = any(receiver.journal.directory is None for receiver in settings.receivers)
     if is_local and memory.incidents.at is not None:
         fleet.shut_down(memory.incidents.at, clock.booted_at(now))
@@ -194,7 +209,8 @@ def _read_index(
 
     present, source = max(now, clock.now()), named("index", receiver.name)
     index = read_index(receiver.index, since, until, take_in, now=present, dates=dates)
-    late = _late_us(dates.newest, receiver.index.path) if is_live else 0
+    with touching(receiver.index.path):
+        late = _late_us(dates.newest, receiver.index.path) if is_live else 0
     fleet.coverage += (replace(index.coverage, source=source, late_us=late),)
     _report(index.rejections, source)
     return index.unread
@@ -209,16 +225,21 @@ def _read_journal(
     *,
     is_live: bool,
     rows_since: Instant,
+    disproved_until: Instant,
 ) -> dict[str, Instant]:
     """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
     source = named("journal", receiver.name)
     until = NEVER if is_live else now  # an entry dated ahead shows that the clock is behind
+
+    def take_in(observations: Iterable[LogObservation | UnitState]) -> None:
+        fleet.record_traffic(receiver.name, [one for one in observations if not now < one.at <= disproved_until])
+
     try:
         journal = read_journal(
             receiver.journal,
             now - lookback_us,
             until,
-            lambda observations: fleet.record_traffic(receiver.name, tuple(observations)),
+            take_in,
             min(rows_since, now - lookback_us),
         )
     except SourceUnavailable as error:
@@ -284,7 +305,7 @@ def _report(rejections: RejectionCount, source: str) -> None:
 
 def _contradiction(settings: Settings, newest: Mapping[str, Instant | None], now: Instant) -> Contradiction | None:
     """Return which of our own records is dated ahead of the clock, as the service would; None if none is."""
-    if clock.is_synchronized(now):
+    if clock.is_synchronized(now) or clock.is_confirmed(now, clock.confirmation_beside(settings.control_path)):
         return None
     return contradiction({**newest, ALERT_LOG: newest_alert_at(_alert_log(settings), now)}, now)
 

@@ -15,6 +15,7 @@ from fleet_health.cli.render.terminal import show
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
+from fleet_health.files.hang_watch import touching
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.parsing.local_time import local, localized
@@ -53,8 +54,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " configuration: which incidents are added, which are gone, and which open, end or are notified differently."
         " This writes nothing and does not ask the service. Mute windows are applied; silences are not.",
         epilog="Exit status: 0 when it completed, whatever it found; 1 when a detector failed, there is no space for"
-        " temporary files, or the plot cannot be written; 2 for a bad configuration, or a source that is missing or"
-        " unreadable.",
+        " temporary files, or the plot cannot be written; 2 for a bad configuration, or a source that is missing,"
+        " unreadable, or does not respond.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -95,7 +96,8 @@ def run(options: argparse.Namespace) -> int:
     )
     allow_many_files()
     try:
-        settings = load(path)
+        with touching(path):
+            settings = load(path)
         old_settings = None if options.diff is None else load(options.diff)
         for one in filter(None, (settings, old_settings)):
             for receiver in one.receivers:

@@ -88,7 +88,7 @@ def _found(options: argparse.Namespace) -> tuple[str, list[Choice]]:
     directory: Path | None = None if options.journal_directory is None else options.journal_directory.absolute()
     try:
         _say("Looking at who logs in the journal …")
-        result = search(replace(load(None).journal, directory=directory), clock.now() - options.since)
+        result = search(replace(load(None).receivers[0].journal, directory=directory), clock.now() - options.since)
     except SourceUnavailable as error:
         raise _EndError(
             f"{error}\nsetup reads the journal: run it as root, or as a member of the group systemd-journal."

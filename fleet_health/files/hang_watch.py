@@ -1,0 +1,161 @@
+"""A command that reads a disk or network mount that hangs: a process beside it notices, reports it, and ends.
+
+A process that waits for a dead disk cannot end, not even by SIGKILL. So a command that reads files works in a child,
+and its parent touches none of them. The child, and each process that it forks, shows in shared memory since when it has
+waited for which path. While that lasts longer than a call is waited for, nobody can say what the command would find:
+the parent reports the path, gives up on the child and ends, whether or not the kernel can end the child yet.
+
+What the child prints goes through the parent if it goes into a pipe: whoever reads that waits until nobody can write
+into it any more.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import select
+import signal
+import stat
+import struct
+import sys
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PATIENCE_S = 30.0
+"""How long a path is waited for, in seconds: nobody else waits for a command, and a search of a journal takes some."""
+
+EXIT_HANGS = 2
+"""The exit status of a command that gave up: as of a source that cannot be read."""
+
+# Each process has a slot, by its pid: since when it has waited, by the monotonic clock, or 0; and for what.
+_SLOTS, _SLOT, _PATH = 64, 512, 500
+_SINCE, _LENGTH = struct.Struct("d"), struct.Struct("H")
+_LOOK_EVERY_S = 0.25
+
+_board: mmap.mmap | None = None
+
+
+@contextmanager
+def touching(path: Path | None) -> Iterator[None]:
+    """Show that a path is touched for as long as the context lasts; does nothing without one, or if nobody watches."""
+    if _board is None or path is None:
+        yield
+        return
+    slot = os.getpid() % _SLOTS * _SLOT
+    before = _board[slot : slot + _SLOT]
+    text = os.fsencode(path)[:_PATH]
+    _LENGTH.pack_into(_board, slot + _SINCE.size, len(text))
+    begin = slot + _SINCE.size + _LENGTH.size
+    _board[begin : begin + len(text)] = text
+    _SINCE.pack_into(_board, slot, time.monotonic())
+    try:
+        yield
+    finally:
+        _board[slot : slot + _SLOT] = before
+        _show_progress(slot)
+
+
+def note_progress() -> None:
+    """Show that what is touched responds: for who touches it many times in one context."""
+    if _board is not None:
+        _show_progress(os.getpid() % _SLOTS * _SLOT)
+
+
+def _show_progress(slot: int) -> None:
+    if _board is not None and _SINCE.unpack_from(_board, slot)[0]:
+        _SINCE.pack_into(_board, slot, time.monotonic())
+
+
+def work_in_a_child(limit_s: float = PATIENCE_S) -> int | None:
+    """Fork; return None in the child, which is to do the work, and the child's exit status in its parent.
+
+    Args:
+        limit_s: After how many seconds without a response the child is given up.
+
+    """
+    global _board  # noqa: PLW0603 - the processes that are forked find it here
+    _board = mmap.mmap(-1, _SLOTS * _SLOT)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    piped = [fd for fd in (1, 2) if _is_pipe(fd)]
+    pipes = {fd: os.pipe() for fd in piped}
+    pid = os.fork()
+    if pid == 0:
+        for fd, (reading, writing) in pipes.items():
+            os.close(reading)
+            os.dup2(writing, fd)
+            os.close(writing)
+        return None
+    for _, writing in pipes.values():
+        os.close(writing)
+    board, _board = _board, None
+    # Who ends us means the work. From a terminal both are interrupted.
+    signal.signal(signal.SIGTERM, lambda number, _: os.kill(pid, number))
+    signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else lambda number, _: os.kill(pid, number))
+    return _watch(pid, {reading: fd for fd, (reading, _) in pipes.items()}, board, limit_s)
+
+
+def _watch(pid: int, relayed: dict[int, int], board: mmap.mmap, limit_s: float) -> int:
+    """Wait for a child, and pass on what it prints; return its exit status, or that of one that was given up."""
+    ended = os.pidfd_open(pid)
+    while True:
+        ready, _, _ = select.select([ended, *relayed], [], [], _LOOK_EVERY_S)
+        for reading in [one for one in relayed if one in ready]:
+            if not _relay(reading, relayed[reading]):
+                del relayed[reading]
+        if ended in ready and not [one for one in ready if one in relayed]:
+            _, status = os.waitpid(pid, 0)
+            if os.WIFSIGNALED(status):
+                _end_by(os.WTERMSIG(status))
+            return os.waitstatus_to_exitcode(status)
+        if path := _hanging(board, limit_s):
+            os.kill(pid, signal.SIGKILL)
+            print(  # noqa: T201
+                f"{path}: no response for {limit_s:g} s; see whether its disk or network mount hangs", file=sys.stderr
+            )
+            return EXIT_HANGS
+
+
+def _relay(reading: int, fd: int) -> bool:
+    """Pass on what can be read; return whether more may come."""
+    if data := os.read(reading, 1 << 16):
+        try:
+            while data:
+                data = data[os.write(fd, data) :]
+        except BrokenPipeError:  # so will the child find it, if it writes on
+            data = b""
+        else:
+            return True
+    os.close(reading)
+    return False
+
+
+def _hanging(board: mmap.mmap, limit_s: float) -> str:
+    """Return the path that has not responded for too long; empty if each does."""
+    for slot in range(0, _SLOTS * _SLOT, _SLOT):
+        (since,) = _SINCE.unpack_from(board, slot)
+        if since and time.monotonic() - since > limit_s:
+            (length,) = _LENGTH.unpack_from(board, slot + _SINCE.size)
+            begin = slot + _SINCE.size + _LENGTH.size
+            return os.fsdecode(board[begin : begin + length])
+    return ""
+
+
+def _end_by(number: int) -> NoReturn:
+    """End as the child did."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    os._exit(128 + number)
+
+
+def _is_pipe(fd: int) -> bool:
+    try:
+        mode = os.fstat(fd).st_mode
+    except OSError:
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

@@ -1,0 +1,143 @@
+"""When each host uploaded last, as one kind of source shows it: the rows of an index, or the 2xx of a journal."""
+
+from __future__ import annotations
+
+from array import array
+from typing import TYPE_CHECKING
+
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
+from fleet_health.model.window import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.observation import Upload
+
+_KEPT, _APART_US = 16, 15 * SECOND_US
+"""How many of a host's latest uploads are kept, and how far apart: rows of one request come within seconds."""
+
+
+class Uploads:
+    """When each host last uploaded: the maximum over its uploads, in whatever order they came.
+
+    A stream of invented names fills neither memory nor the place of a host that is known: hosts beyond the limit are
+    left out until others are forgotten. A host that is named as expected, or has an open incident, is taken in all the
+    same; one that matches a glob of the expected hosts is up to twice the limit.
+    """
+
+    __slots__ = (
+        "_forgotten",
+        "_ignored",
+        "_last_at",
+        "_recent",
+        "_register",
+        "established",
+        "left_out",
+        "limit",
+        "newcomers",
+        "notes_newcomers",
+    )
+
+    def __init__(
+        self, limit: int = HOST_LIMIT, ignored: HostGlobs | None = None, register: Register | None = None
+    ) -> None:
+        self._last_at: dict[str, Instant] = {}
+        self._recent: dict[str, array[int]] = {}
+        self._ignored = ignored or HostGlobs()
+        self._register = register or Register()
+        self.limit = limit
+        self.left_out = LeftOut()
+        self.newcomers: dict[str, Instant] = {}
+        """Host that turned up for the first time while this table was kept up to date -> its first upload."""
+        self.notes_newcomers = False
+        """Whether a host that is not in the table yet is a newcomer: the table has been filled once."""
+        self.established: frozenset[str] = frozenset()
+        """Hosts that are no newcomers, though no upload of them was in this table when it was opened."""
+        self._forgotten = -NEVER
+
+    @property
+    def was_full(self) -> bool:
+        """Whether a new host was left out within the time for which uploads are remembered."""
+        return self.left_out.latest_at >= max(self._forgotten, 1 - NEVER)
+
+    def record(self, uploads: Iterable[Upload]) -> None:
+        """Record accepted uploads."""
+        for upload in uploads:
+            self.take(upload.host, upload.at)
+
+    def take(self, host: str, at: Instant) -> None:
+        """Record an accepted upload."""
+        last_at = self._last_at
+        known = last_at.get(host)
+        if known is None:
+            if self._ignored.matches(host):
+                return
+            if len(last_at) < self.limit or self._has_place(host):
+                last_at[host] = at
+                self._recent[host] = array("q", (at,))
+                if self.notes_newcomers and host not in self.established:
+                    self.newcomers[host] = at
+                self._register.announce(host)
+            else:
+                self.left_out.add(host, at)
+        elif known < at:
+            last_at[host] = at
+            recent = self._recent[host]
+            if at - recent[-1] >= _APART_US:
+                recent.append(at)
+                if len(recent) > 2 * _KEPT:
+                    del recent[:-_KEPT]
+
+    def _has_place(self, host: str) -> bool:
+        """Return whether a host has a place though the table is full."""
+        register = self._register
+        return register.is_reserved(host) or (len(self._last_at) < 2 * self.limit and register.is_likely(host))
+
+    def last_at(self, host: str) -> Instant | None:
+        """Return when a host last uploaded; None if it is not known to have uploaded."""
+        return self._last_at.get(host)
+
+    def recent(self, host: str) -> Sequence[Instant]:
+        """Return some of the latest uploads of a host, in order, at least 15 s apart; of others nothing is known."""
+        return self._recent.get(host, ())
+
+    def is_every_known(self, host: str, since: Instant) -> bool:
+        """Return whether `recent` goes back to an instant, or to the first upload that was recorded."""
+        recent = self.recent(host)
+        return len(recent) < _KEPT or recent[0] <= since
+
+    def latest(self, host: str) -> Sequence[Instant]:
+        """Return some of the latest uploads of a host, as `recent` does, and its last one."""
+        last_at, recent = self._last_at.get(host), self.recent(host)
+        return recent if last_at is None or last_at == recent[-1] else [*recent, last_at]
+
+    def items(self) -> Iterable[tuple[str, Instant]]:
+        """Return each host with its last upload."""
+        return self._last_at.items()
+
+    def newest_at(self) -> Instant | None:
+        """Return when any host uploaded last; None if none is known."""
+        return max(self._last_at.values(), default=None)
+
+    def evict(
+        self, before: Instant, is_kept: Callable[[str, Instant], bool] = lambda _host, _at: False
+    ) -> dict[str, Instant]:
+        """Forget the hosts whose last upload was before an instant; return them, each with that upload.
+
+        Args:
+            before: The instant.
+            is_kept: Says of such a host and its last upload whether it stays all the same.
+
+        """
+        # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+        if gone := {host: at for host, at in self._last_at.items() if at < before and not is_kept(host, at)}:
+            self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
+            self._recent = {host: recent for host, recent in self._recent.items() if host not in gone}
+        self._forgotten = max(self._forgotten, before)
+        if self.newcomers:
+            kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)
+            self.newcomers = dict(kept)
+        return gone
