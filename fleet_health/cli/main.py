@@ -104,7 +104,8 @@ class _Version(argparse.Action):
 def _parser() -> tuple[argparse.ArgumentParser, Subparsers]:
     parser = argparse.ArgumentParser(
         prog="fleet-health",
-        description="Knows which hosts of a fleet have stopped delivering, are refused every time, or run old code.",
+        description="Watches a fleet of hosts that upload, and alerts when one has stopped, is refused every time, or"
+        " lacks its code stamp.",
     )
     parser.add_argument(
         "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="show the version and exit"

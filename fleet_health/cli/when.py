@@ -11,13 +11,13 @@ from fleet_health.parsing.timestamp import TimeError, instant_of, parse_epoch, p
 FORMS = (
     "`now`, `today` or `yesterday`, a date (2026-11-20), a time of day (18:55), both of them (`2026-11-20 18:55:30`,"
     " `yesterday 18:55`), with or without a zone behind (2026-11-20T18:55Z, `2026-11-20 18:55 +01:00`,"
-    " `18:55 Europe/Berlin`), so long ago (90m, 3d, 1h30m), or seconds since the epoch (@1795000000)"
+    " `18:55 Europe/Berlin`), how long ago (90m, 3d, 1h30m), or seconds since the epoch (@1795000000)"
 )
 """How a time that has passed may be written on the command line."""
 FORMS_AHEAD = (
     FORMS.replace("`today` or `yesterday`", "`today` or `tomorrow`")
     .replace("yesterday", "tomorrow")
-    .replace("so long ago", "so long from now")
+    .replace("how long ago", "how long from now")
 )
 """How a time that is to come may be written there."""
 

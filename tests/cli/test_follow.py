@@ -13,7 +13,10 @@ from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.cli.asking import EXIT_NOT_ALLOWED
 from fleet_health.cli.client import ForbiddenError, ask, target
+from fleet_health.cli.main import run_command as run_in_process
+from fleet_health.config.locations import load_location
 from tests.rig.api_client import ApiClient
 from tests.rig.patience import PATIENCE_S
 
@@ -168,7 +171,14 @@ def test_who_may_not_connect_is_told_so(
         with as_nobody(), pytest.raises(ForbiddenError) as refused:
             ask(control, target("status"))
 
+        config = public_directory / "config.toml"
+        config.write_text(f'control.path = "{control}"\n')
+        load_location(config, "control.path")  # imports what nobody may not read
+        with as_nobody():
+            status = run_in_process(["follow", "--config", str(config)])
+
     assert str(refused.value).startswith(f"{control}: Permission denied; run this as root")
+    assert status == EXIT_NOT_ALLOWED
 
 
 def test_incidents_are_listed_until_a_week_after_their_end(site: Site, start_service: StartService) -> None:

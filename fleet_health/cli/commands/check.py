@@ -98,21 +98,25 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
     parser.add_argument(
-        "--lookback-hours", type=_number, metavar="H", help="watch hosts that uploaded so recently (24)"
+        "--lookback-hours", type=_number, metavar="H", help="watch hosts that uploaded within the last H hours (24)"
     )
     parser.add_argument(
-        "--silent-threshold-min", type=_number, metavar="M", help="silent after so long without upload (30)"
+        "--silent-threshold-min", type=_number, metavar="M", help="silent after M minutes without an upload (30)"
     )
     parser.add_argument(
-        "--recent-window-min", type=_number, metavar="M", help="count responses of so many minutes (30)"
+        "--recent-window-min", type=_number, metavar="M", help="count the responses of the last M minutes (30)"
     )
-    parser.add_argument("--fatal-ratio-threshold", type=float, metavar="R", help="the least share of refusals (0.95)")
-    parser.add_argument("--fatal-min-count", type=int, metavar="N", help="responses needed, also for unstamped (10)")
+    parser.add_argument(
+        "--fatal-ratio-threshold", type=float, metavar="R", help="fatal-only from this share of refusals on (0.95)"
+    )
+    parser.add_argument(
+        "--fatal-min-count", type=int, metavar="N", help="fatal-only and unstamped from N responses on (10)"
+    )
     parser.add_argument(
         "--now",
         type=instant,
         metavar="TIME",
-        help="evaluate as of this time: so long ago (90m), `yesterday 18:55`, a date, or a date and time",
+        help="evaluate as of this time: how long ago (90m), `yesterday 18:55`, a date, or a date and time",
     )
     parser.add_argument("--json", action="store_true", help="print a JSON object for each finding, and one at the end")
     parser.add_argument("--dry-run", action="store_true", help="write no alert anywhere")

@@ -31,10 +31,11 @@ def add_parser(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser = subparsers.add_parser(
         "demo",
         help=SUMMARIES["demo"],
-        description="Show fleet-health at work within half a minute. Needs no root, changes nothing on this machine.",
+        description="Show fleet-health at work within half a minute. This needs no root, and changes nothing on this"
+        " machine.",
     )
     parser.add_argument("--keep", type=Path, metavar="DIR", help="keep the files, in DIR, which must be new or empty")
-    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="continue for N seconds")
+    parser.add_argument("--seconds", type=float, default=0, metavar="N", help="go on for at least N seconds")
     parser.set_defaults(command=run)
 
 

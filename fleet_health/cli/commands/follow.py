@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fleet_health.cli.client import ForbiddenError, NoAnswerError, connected, lines_of, send, target, with_service
+from fleet_health.cli.asking import with_allowed_service
+from fleet_health.cli.client import ForbiddenError, NoAnswerError, connected, lines_of, send, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for
@@ -40,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
         " notification that --cursor-file names. If the service restarts, it waits for it and goes on without missing"
         " or repeating a notification of the last 24 hours.",
         epilog="Exit status: 0 when it was interrupted; 141 when nobody reads its output any more; 1 when the cursor"
-        " file cannot be read or written; 2 for a wrong request; 4 when the user may not connect to the service.",
+        " file cannot be read or written; 2 for a wrong request; 5 when this user may not ask the service.",
     )
     add_config_option(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON document on a line for each notification")
@@ -56,7 +57,7 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(options: argparse.Namespace) -> int:
     """Follow; return the exit status."""
     try:
-        return with_service(options, partial(_follow, options=options))
+        return with_allowed_service(options, partial(_follow, options=options))
     except KeyboardInterrupt:
         return 0
     except _OutputError as error:

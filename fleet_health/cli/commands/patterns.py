@@ -52,9 +52,11 @@ def add_parser(subparsers: Subparsers) -> None:
         type=instant,
         default="1h",
         metavar="TIME",
-        help="since when to read the journal: so long ago (90m), `yesterday`, a date, or a date and time (default: 1h)",
+        help="read the journal since: how long ago (90m), `yesterday`, a date, or a date and time (default: 1h)",
     )
-    parser.add_argument("--receiver", metavar="NAME", help="whose patterns and journal, if there are several receivers")
+    parser.add_argument(
+        "--receiver", metavar="NAME", help="use the patterns and journal of this one, if there are several receivers"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
     parser.set_defaults(command=run)

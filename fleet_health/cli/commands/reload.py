@@ -26,10 +26,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "reload",
         help=SUMMARIES["reload"],
         description="Show which settings have changed in the configuration file of the running service, and what would"
-        " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Reloading takes root.",
+        " fire or resolve because of them right now; then reload it, as `systemctl reload` does. Only root may reload.",
         epilog="Exit status: 0 when it was done; 2 when the configuration cannot be used, with every problem, or the"
-        " user may not reload it; 3 when a source that it names anew is not there, or is no receiver's; 4 when the"
-        " service is not running; 5 when this user may not ask it.",
+        " user may not reload it; 3 when a unit, match or index that has changed in it is not there, or is not a"
+        " receiver's; 4 when the service is not running; 5 when this user may not ask it.",
     )
     add_config_option(parser)
     parser.add_argument("--dry-run", action="store_true", help="show the changes, and reload nothing")

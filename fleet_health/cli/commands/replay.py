@@ -63,7 +63,7 @@ def add_parser(subparsers: Subparsers) -> None:
         type=instant,
         default="1d",
         metavar="TIME",
-        help="the begin: so long ago (7d), `yesterday`, a date (2026-11-20), or a date and time (default: 1d)",
+        help="from when on: how long ago (7d), `yesterday`, a date (2026-11-20), or a date and time (default: 1d)",
     )
     parser.add_argument("--until", type=instant, metavar="TIME", help="the end, likewise (default: now)")
     parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with this configuration")

@@ -20,8 +20,8 @@ def add_parser(subparsers: Subparsers) -> None:
         help=SUMMARIES["setup"],
         description="Find the receiver on this machine, and write the configuration that watches it. The journal shows"
         " which units, user units and containers write access lines of a known format; systemd and their processes show"
-        " where the index may be. What the configuration would find is shown, and nothing is written before you have"
-        " agreed. Only settings that differ from the default are written.",
+        " where the index may be. The command shows what the configuration would find, and writes nothing before you"
+        " agree. It writes only settings that differ from the default.",
         epilog="Exit status: 0 when the configuration was written or printed; 1 when no receiver was found, or you did"
         " not agree; 2 when the journal cannot be read, or the file cannot be written.",
     )

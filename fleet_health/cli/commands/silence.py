@@ -85,18 +85,21 @@ def add_parser(subparsers: Subparsers) -> None:
         " the next tick, or at a later time (`--from`), survives restarts, and always expires; incidents that are still"
         " open are notified then, and the resolution of an incident that was notified before waits for that too. With"
         " `--until-resolved` it acknowledges instead: it covers the incidents that are open now, each until it is"
-        " resolved, which is notified at once; what opens later is notified as ever. It ends with the last of them, and"
-        " after 30 days at the latest. `'*'` silences alerts about the fleet as a whole (such as receiver-down) only if"
-        " it names their symptom; so does `'*@NAME'`, for one of several receivers. `expire` ends the silence of an ID,"
-        " those of just this host or glob, or those of every host and glob that it matches. A host called `list`,"
-        " `expire` or `end` is written `[l]ist`, `[e]xpire` or `[e]nd`."
+        " resolved, which is notified at once; what opens later is notified as usual. It ends when the last of them is"
+        " resolved, and after 30 days at the latest. `'*'` silences alerts about the fleet as a whole (such as"
+        " receiver-down) only if it names their symptom; so does `'*@NAME'`, for one of several receivers. `expire`"
+        " ends the silence of an ID, those of just this host or glob, or those of every host and glob that it matches."
+        " A host called `list`, `expire` or `end` is written `[l]ist`, `[e]xpire` or `[e]nd`."
         f" At most {ACTIVE_LIMIT} silences are active or planned at a time. The service logs the begin and the end of"
-        " each at priority NOTICE, with who made and who ended it.",
+        " each at priority NOTICE, with the users who made and ended it.",
         epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request.",
     )
     add_config_option(parser)
     parser.add_argument(
-        "what", type=host_glob, metavar="HOST-GLOB|list|expire", help="the hosts; or list the silences; or end some"
+        "what",
+        type=host_glob,
+        metavar="HOST-GLOB|list|expire",
+        help="the hosts to silence; or list the silences; or expire some",
     )
     parser.add_argument("id", nargs="?", type=host_glob, metavar="ID|HOST-GLOB", help="the silences to end")
     parser.add_argument("--symptom", type=_symptom, choices=_Symptoms(), metavar="S", help="only this symptom")
@@ -105,7 +108,7 @@ def add_parser(subparsers: Subparsers) -> None:
         dest="starts_at",
         type=coming_instant,
         metavar="TIME",
-        help="when to begin: in so long (2h), 18:55, a date and time",
+        help="when to begin: 2h from now (2h), at 18:55, or at a date and time",
     )
     parser.add_argument("--for", dest="length_us", type=_length, metavar="2h", help="how long: 1m to 30d")
     parser.add_argument(

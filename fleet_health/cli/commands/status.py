@@ -42,12 +42,11 @@ def add_parser(subparsers: Subparsers) -> None:
         " instead), z silenced or muted, ~ flapping, . pending, x lost.",
         epilog="Exit status: 0 when all is well; 1 when an incident is firing, flapping or unconfirmed, or the service"
         " has a problem of its own, which is shown first; 2 for a wrong request; 3 when the service is blind, has not"
-        " evaluated yet, or cannot rule out a symptom because the journal has gaps; 4 when it is not running; 5 when"
-        " this user may not ask it. Hosts that are not shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an"
-        " incident is unconfirmed or flapping, a symptom cannot be ruled out, or the service has a problem; 2"
-        " (CRITICAL)"
-        " when an incident is firing, or the service does not answer; 3 (UNKNOWN) when it is blind, has not evaluated"
-        " yet, or cannot be asked.",
+        " evaluated yet, cannot rule out a symptom because the journal has gaps, or does not find the unit or index"
+        " that the configuration names; 4 when it is not running; 5 when this user may not ask it. Hosts that are not"
+        " shown count as well. With --nagios: 0 (OK); 1 (WARNING) when an incident is unconfirmed or flapping, a"
+        " symptom cannot be ruled out, or the service has a problem; 2 (CRITICAL) when an incident is firing, or the"
+        " service does not answer; 3 (UNKNOWN) when it is blind, has not evaluated yet, or cannot be asked.",
     )
     add_config_option(parser)
     parser.add_argument(
