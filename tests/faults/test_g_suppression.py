@@ -40,7 +40,7 @@ def test_G1_a_host_that_dies_while_silenced_is_told_of_when_that_ends(
         service.until_ready()
         site.upload("dies")
         service.until(lambda: is_lost(site, "dies"), "the end of its lookback")
-        service.until(lambda: "0 firing; 1 silenced" in service.notify.status, "the status")
+        service.until(lambda: "0 firing, 1 silenced" in service.notify.status, "the status")
         before = (outcomes(site), run_command("status", "--config", site.config).status)
         if is_killed:
             kill(service)

@@ -119,7 +119,7 @@ def test_a_longer_lookback_and_window_are_filled_from_the_past(site: Site, start
     site.configure("[detectors.silent]\nlookback = '1h'\n")
     with start_service(site) as service:
         service.until_ready()
-        service.until(lambda: "Watching 1 host;" in service.notify.status, "the hosts")
+        service.until(lambda: "Watching 1 host:" in service.notify.status, "the hosts")
         nothing = site.alerted()
         site.configure(
             "[detectors.silent]\nlookback = '3h'\n[detectors.fatal-only]\nwindow = '3h'\n[detectors.unstamped]\n"
