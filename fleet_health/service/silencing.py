@@ -8,11 +8,12 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.alerting.lifecycle import Fact
-from fleet_health.alerting.silences import ENDED_LIMIT, Silences, SilenceWatch, admitted
+from fleet_health.alerting.silences import ENDED_LIMIT, SilenceRecord, Silences, SilenceWatch, admitted
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.errors import SinkUnavailable, printable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import isoformat
+from fleet_health.service import clock
 from fleet_health.service.logging import notice
 
 if TYPE_CHECKING:
@@ -141,6 +142,9 @@ class Silencing:
     def log_made(self, silence: Silence) -> None:
         """Log a silence that was asked for, by a user whom the kernel vouches for."""
         self._remember(silence.id)
+        # For the next service too, if this one ends before it evaluates; and another thread may go through the records.
+        record = SilenceRecord(ends_at=silence.ends_at, is_planned=clock.now() < silence.starts_at)
+        self.watch.records = {**self.watch.records, silence.id: record}
         notice(_log, "silence made", **_facts(silence), origin=ASKED_FOR)
 
     def log_ended(self, silence: Silence) -> None:

@@ -60,6 +60,16 @@ def test_the_version_imports_no_command() -> None:
     assert modules.isdisjoint({"asyncio", "structlog", "msgspec"})
 
 
+def test_a_list_of_silences_imports_little(site: Site) -> None:
+    """It reads a file: what makes silences is not needed, nor which symptoms there are."""
+    site.configure()
+
+    modules = imported("silence", "list", "--config", site.config)
+
+    assert "fleet_health.cli.commands.silence" in modules
+    assert modules.isdisjoint({*_SLOW, _ALL_KEYS, "fleet_health.detectors.registry"} - {"msgspec"})
+
+
 @pytest.mark.parametrize("command", ["status", "explain"])
 def test_a_question_to_the_service_imports_little(command: str, site: Site) -> None:
     """What the service knows is not made again: no detector, no schema of the configuration, no logger."""

@@ -245,6 +245,21 @@ def test_the_end_of_an_acknowledgement_waits_for_a_disk_that_takes_it(life: Life
     ]
 
 
+def test_a_restart_before_the_next_evaluation_logs_nothing_twice(life: Life, log: list[Any]) -> None:
+    """The next service knows of the silence that it was asked for, also if it has not begun."""
+    life.tick()
+    life.silence(DEAD, for_s=3600)
+    life.silence(DIES, starts_at_wall=iso(life.clock.wall + HOUR), for_s=3600)
+    life.restart()
+    life.tick(14)
+
+    assert [one for one in events_of(log) if "expired" not in one[0]] == [
+        ("silence made", None),
+        ("silence made", None),
+        ("silence begun", None),
+    ]
+
+
 def test_while_the_saved_incidents_are_not_known_no_acknowledgement_ends(life: Life) -> None:
     """They may be open all the same: their disk hangs, and is read once it responds."""
     life.upload(DEAD, minutes_ago=30)

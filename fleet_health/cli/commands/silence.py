@@ -1,12 +1,15 @@
-"""`fleet-health silence`: not to be notified of some hosts for a while."""
+"""`fleet-health silence`: not to be notified of some hosts for a while.
+
+What makes silences, and which symptoms there are, is imported when it is needed: listing silences needs neither.
+"""
 
 from __future__ import annotations
 
 import argparse
 import os
 import sys
+import time
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
@@ -22,7 +25,6 @@ from fleet_health.alerting.silences import (
     glob_problem,
 )
 from fleet_health.api.requests import RequestError
-from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, author_of, none_named, wanted
 from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import (
@@ -40,12 +42,10 @@ from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.parsing.local_time import local
-from fleet_health.records.journal_sink import MESSAGE_IDS
 from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile, silence_of
-from fleet_health.service import clock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from fleet_health.model.instant import Instant
@@ -99,7 +99,7 @@ def add_parser(subparsers: Subparsers) -> None:
         "what", type=host_glob, metavar="HOST-GLOB|list|expire", help="the hosts; or list the silences; or end some"
     )
     parser.add_argument("id", nargs="?", type=host_glob, metavar="ID|HOST-GLOB", help="the silences to end")
-    parser.add_argument("--symptom", type=_symptom, choices=sorted(MESSAGE_IDS), metavar="S", help="only this symptom")
+    parser.add_argument("--symptom", type=_symptom, choices=_Symptoms(), metavar="S", help="only this symptom")
     parser.add_argument(
         "--from",
         dest="starts_at",
@@ -142,11 +142,11 @@ def run(options: argparse.Namespace) -> int:
         )
     except ConfigError as error:
         return refuse(error)
-    # Before root becomes another user.
-    silences = _Silences(SilenceFile(state_directory), control_path, _author())
+    file = SilenceFile(state_directory)
     try:
         if options.what == "list":
-            return _list(silences.file, options)
+            return _list(file, options)
+        silences = _Silences(file, control_path, _author())  # before root becomes another user
         if options.what in _EXPIRE:
             return _expire(silences, options)
         return _add(silences, options)
@@ -194,8 +194,10 @@ class _Silences:
         return [silence_of(row) for row in answer["silences"]]
 
     def _add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
+        from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, wanted  # noqa: PLC0415
+
         acknowledged: Sequence[Pair] = ()
-        now = clock.now()
+        now = _now()
         silence = wanted(request, now, self.author)
         if silence.is_until_resolved:
             from fleet_health.service.memory import SavedState, saved_state  # noqa: PLC0415 - it takes long to import
@@ -210,8 +212,10 @@ class _Silences:
         return silence, acknowledged
 
     def _end(self, what: str) -> list[Silence]:
-        if not (ended := self.file.end(what, clock.now(), self.author)):
-            raise RequestError(none_named(what, self.file.load(), clock.now()))
+        from fleet_health.api.silence_requests import none_named  # noqa: PLC0415
+
+        if not (ended := self.file.end(what, _now(), self.author)):
+            raise RequestError(none_named(what, self.file.load(), _now()))
         return ended
 
     def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
@@ -262,7 +266,7 @@ def _add(silences: _Silences, options: argparse.Namespace) -> int:
         "all": options.is_wide_meant,
     }
     silence, acknowledged = silences.add(request)
-    _say(_line(silence, silence.starts_at if options.starts_at is None else clock.now()))
+    _say(_line(silence, silence.starts_at if options.starts_at is None else _now()))
     if silence.is_until_resolved:
         named = ", ".join(f"{host} {symptom}" for host, symptom in acknowledged[:_NAMED])
         more = f" and {len(acknowledged) - _NAMED} more" if len(acknowledged) > _NAMED else ""
@@ -272,7 +276,7 @@ def _add(silences: _Silences, options: argparse.Namespace) -> int:
 
 def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     _refuse_more(options, "id", "symptom", "starts_at", "length_us", "ends_at", "reason", "is_until_resolved")
-    now = clock.now()
+    now = _now()
     known, problems = admitted(file.load(), now)
     if problems:
         print(f"silences ignored by the service: {printable('; '.join(problems[:3]))}", file=sys.stderr)  # noqa: T201
@@ -328,6 +332,8 @@ def _span(silence: Silence, now: Instant) -> str:
 
 
 def _author() -> str:
+    from fleet_health.api.silence_requests import author_of  # noqa: PLC0415
+
     return author_of(os.getuid(), {"on_behalf_of": _sudo_user()})
 
 
@@ -345,12 +351,34 @@ def _refuse_more(options: argparse.Namespace, *names: str) -> None:
         options.parser.error(f"{printable(options.what)}: {' and '.join(given)} cannot be used with it")
 
 
+def _now() -> Instant:
+    return time.time_ns() // 1000
+
+
+def _symptoms() -> Collection[str]:
+    from fleet_health.records.journal_sink import MESSAGE_IDS  # noqa: PLC0415
+
+    return MESSAGE_IDS
+
+
+class _Symptoms:
+    """The symptoms, as choices of an argument that are known once somebody asks for them."""
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(_symptoms()))
+
+    def __contains__(self, symptom: object) -> bool:
+        return symptom in _symptoms()
+
+
 def _symptom(text: str) -> str:
-    if text in MESSAGE_IDS:
+    from difflib import get_close_matches  # noqa: PLC0415
+
+    if text in _symptoms():
         return text
-    close = get_close_matches(text, MESSAGE_IDS, n=1)
+    close = get_close_matches(text, _symptoms(), n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
-    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(MESSAGE_IDS))}, found {text!r}{hint}")
+    raise argparse.ArgumentTypeError(f"expected one of {', '.join(sorted(_symptoms()))}, found {text!r}{hint}")
 
 
 def _length(text: str) -> int:
