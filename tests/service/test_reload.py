@@ -70,7 +70,7 @@ def test_a_new_tick_holds_at_once(service: Service, site: Site) -> None:
 
 
 def test_a_changed_index_is_opened_anew(service: Service, site: Site) -> None:
-    """The hosts of the new index are watched; one that only the old one knew keeps its incident, for nobody saw it end."""
+    """The hosts of the new index are watched; one of the old one keeps its incident, for nobody saw it end."""
     site.index = site.directory / "other.jsonl"
     site.upload("elsewhere", minutes_ago=40)
     site.configure()
