@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
+from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING, NoReturn
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.alerting.lifecycle import ENDED
 from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import CONFIGURATION, Answers
 from fleet_health.api.listener import Listener, passed_sockets
+from fleet_health.api.overview import by_subject, host_states
 from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
+from fleet_health.api.states import STATES
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.errors import ConfigError, PathHangs, Problem, RestartNeeded, SinkTaken, SinkUnavailable
@@ -361,7 +365,7 @@ class Daemon:
 
     def _status(self) -> str:
         return status_line(
-            host_count=sum(1 for _ in self._intake.fleet.hosts()),
+            hosts_by_state=self._hosts_by_state(),
             sources=self._intake.states,
             last=self._engine.last,
             next_at=self._evaluator.next_at,
@@ -369,6 +373,14 @@ class Daemon:
             problems=self._problems(),
             now=clock.now(),
         )
+
+    def _hosts_by_state(self) -> dict[str, int]:
+        """Count the hosts by their states, as of the last evaluation."""
+        now, last = clock.now(), self._engine.last
+        hidden = frozenset[str]().union(*(() if last is None else last.hidden.values()))
+        decisions = by_subject(one for one in self._engine.decisions if one.state not in ENDED)
+        states = Counter(host_states(self._settings, self._intake.fleet, decisions, hidden, now).values())
+        return {state: states[state] for state in STATES if states[state]}
 
     def _problems(self) -> list[str]:
         problems = [problem for problem in (self._reload_problem, self._evaluator.clock_state.problem) if problem]

@@ -55,6 +55,10 @@ class State(StrEnum):
     """It is dropped: it is no longer looked for, or nobody can know any more."""
 
 
+ENDED = frozenset({State.RESOLVED, State.FORGOTTEN})
+"""The states of an incident that is not open any more."""
+
+
 class Action(StrEnum):
     """What is done about an incident at an evaluation."""
 
@@ -227,7 +231,7 @@ TABLE: tuple[Row, ...] = (
 )
 """The first row whose facts are true decides. The last one takes whatever no other does."""
 
-_OPEN = frozenset(State) - {State.LOST, State.RESOLVED, State.FORGOTTEN}
+_OPEN = frozenset(State) - ENDED - {State.LOST}
 
 TRANSITIONS: Mapping[State | None, frozenset[State]] = {
     # Found, it is in any state that a finding can be in; and unconfirmed, if it is found while the index is not seen.

@@ -107,7 +107,7 @@ def explanation_document(
                 "no_input": _no_input(known, detector.symptom),
             }
         )
-    state = host_state(known, fleet, host, decisions, hidden)
+    state = host_state(known.settings, fleet, host, decisions, known.now, is_hidden=bool(hidden))
     return {
         "version": VERSION,
         "at_wall": isoformat(known.now),

@@ -18,7 +18,7 @@ from fleet_health.model.subject import is_host
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.alerting.mute_windows import MuteWindow
@@ -100,15 +100,10 @@ def status_document(
         limit: How many hosts to give at most, those in most trouble first; None for all.
 
     """
-    by_host: dict[str, list[Decision]] = {}
-    for decision in known.decisions:
-        by_host.setdefault(decision.incident.host, []).append(decision)
-    everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(by_host)
-    general = [subject for subject in everybody if not is_host(subject)]
-    for subject in general:
-        del everybody[subject]
-    hidden = hidden_of(known, fleet, (host for host in everybody if host not in by_host))
-    ranked = [(host_state(known, fleet, host, by_host.get(host, ()), hidden.get(host, ())), host) for host in everybody]
+    by_host = by_subject(known.decisions)
+    general = [subject for subject in by_host if not is_host(subject)]
+    hidden = hidden_of(known, fleet, (host for host in fleet.hosts() if host not in by_host))
+    ranked = [(state, host) for host, state in host_states(known.settings, fleet, by_host, hidden, known.now).items()]
     shown = [(state, host) for state, host in ranked if wanted(host) and (not states or state in states)]
     shown.sort(key=lambda one: (_RANKS[one[0]], one[1]))
     last = known.evaluation
@@ -137,6 +132,38 @@ def status_document(
         "mute_windows": [
             _window_document(one, known.now) for one in known.settings.mute_windows if one.is_active(known.now)
         ],
+    }
+
+
+def by_subject(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
+    """Return of each host, receiver and of the fleet as a whole that has open incidents, the decisions about them."""
+    grouped: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        grouped.setdefault(decision.incident.host, []).append(decision)
+    return grouped
+
+
+def host_states(
+    settings: Settings,
+    fleet: Fleet,
+    decisions: Mapping[str, Sequence[Decision]],
+    hidden: Container[str],
+    now: Instant,
+) -> dict[str, str]:
+    """Return the state of every host: wherever hosts are counted by their states, they are counted by this.
+
+    Args:
+        settings: The settings in force.
+        fleet: The fleet.
+        decisions: Subject -> what is decided about its open incidents; also of hosts that the fleet does not know.
+        hidden: The hosts of which some symptom cannot be ruled out.
+        now: The instant.
+
+    """
+    everybody = dict.fromkeys(fleet.hosts()) | dict.fromkeys(filter(is_host, decisions))
+    return {
+        host: host_state(settings, fleet, host, decisions.get(host, ()), now, is_hidden=host in hidden)
+        for host in everybody
     }
 
 
@@ -221,20 +248,16 @@ def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
 
 
 def host_state(
-    known: Knowledge,
-    fleet: Fleet,
-    host: str,
-    decisions: Iterable[Decision],
-    hidden: Collection[str] = (),
+    settings: Settings, fleet: Fleet, host: str, decisions: Sequence[Decision], now: Instant, *, is_hidden: bool = False
 ) -> str:
     """Return the state of a host: that of its worst incident.
 
-    Without one it is well, unless symptoms of it cannot be ruled out (`hidden`), or responses of it were dropped.
+    Without one it is well, unless symptoms of it cannot be ruled out (`is_hidden`), or responses of it were dropped.
     """
-    if states := [str(decision.state) for decision in decisions]:
-        return min(states, key=lambda state: _RANKS[state])
-    since = known.now - known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
-    is_well = not hidden and (not is_host(host) or fleet.is_complete(host, since))
+    if decisions:
+        return min((str(decision.state) for decision in decisions), key=_RANKS.__getitem__)
+    since = now - settings.limits[fatal_only.SYMPTOM].of(host).window_us
+    is_well = not is_hidden and (not is_host(host) or fleet.is_complete(host, since))
     return WELL if is_well else UNKNOWN
 
 

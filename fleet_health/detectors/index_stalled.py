@@ -64,8 +64,9 @@ class IndexStalled(Disagreement):
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
-        # What was accepted before the index begins has its row elsewhere.
-        known_since, until = fleet.since_begin("index", now - self._lookback_us), now - limits.slack_us
+        # Of longer ago than the window, what was accepted before the index begins may have its row elsewhere.
+        known_since = min(since, fleet.since_begin("index", now - self._lookback_us))
+        until = now - limits.slack_us
         newest_at = fleet.uploads.newest_at()
         since_any = known_since if newest_at is None else max(known_since, newest_at + limits.slack_us + 1)
         lacking: dict[str, int] = {}

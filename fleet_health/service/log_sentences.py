@@ -69,7 +69,7 @@ SENTENCES: Mapping[str, str] = {
     " is not evaluated: {reason}.",
     "clock no longer behind saved records, sources re-read": "The clock is no longer behind fleet-health's own records;"
     " the sources were read again.",
-    "state dated ahead of a synchronized clock, dated as of now": "The saved state is dated ahead of a synchronized"
+    "state dated ahead of a confirmed clock, dated as of now": "The saved state is dated ahead of a confirmed"
     " clock, and now counts as of the present: {reason}.",
     # Alerts, and where they go.
     "alerts sent without evidence": "Alerts were sent without evidence: {error}.",

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.lifecycle import State
+from fleet_health.alerting.lifecycle import ENDED, State
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
 from fleet_health.model.instant import isoformat
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from fleet_health.alerting.lifecycle import Decision
     from fleet_health.detectors.evaluation import Evaluation
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 # Firing incidents are counted by symptom, and what has ended is no longer open.
-_NOT_COUNTED = frozenset({State.FIRING, State.RESOLVED, State.FORGOTTEN})
+_NOT_COUNTED = ENDED | {State.FIRING}
 
 
 def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
@@ -32,7 +32,7 @@ def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
 
 def status_line(
     *,
-    host_count: int,
+    hosts_by_state: Mapping[str, int],
     sources: Iterable[SourceState],
     last: Evaluation | None,
     next_at: Instant | None,
@@ -40,15 +40,24 @@ def status_line(
     problems: Sequence[str],
     now: Instant,
 ) -> str:
-    """Return what is watched, how well, what is wrong, and when the next look is."""
-    parts = [f"Watching {plural(host_count, 'host')}"]
+    """Return what is watched, how well, what is wrong, and when the next look is.
+
+    Args:
+        hosts_by_state: State -> how many hosts are in it, in the order in which they are said.
+        sources: How each source sees.
+        last: The latest evaluation; None before the first.
+        next_at: When the next one is due; None before the first.
+        decisions: What it decided about the open incidents.
+        problems: What is wrong with the service itself.
+        now: The instant.
+
+    """
+    hosts = f"Watching {plural(sum(hosts_by_state.values()), 'host')}"
+    states = ", ".join(f"{count} {state}" for state, count in hosts_by_state.items() if count)
+    parts = [f"{hosts}: {states}" if last is not None and states else hosts]
     parts += [source.summary(now) for source in sources]
     if last is not None:
-        firing = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)
-        figures = ", ".join(f"{count} {symptom}" for symptom, count in sorted(firing.items()))
-        parts.append(f"{firing.total()} firing" + (f" ({figures})" if figures else ""))
-        counts = Counter(one.state for one in decisions)
-        parts += [f"{counts[state]} {state}" for state in State if state not in _NOT_COUNTED and counts[state]]
+        parts.append(f"incidents: {_incidents(decisions)}")
         if last.hidden:
             hidden = {symptom: len(hosts) for symptom, hosts in last.hidden.items()}
             parts.append(f"cannot be ruled out: {in_words(hidden)}")
@@ -59,6 +68,16 @@ def status_line(
         parts.append(f"next {_time_of_day(next_at)} UTC")
     # Before everything else, for a line may be cut off at its end.
     return _in_one_line([*problems, *parts])
+
+
+def _incidents(decisions: Sequence[Decision]) -> str:
+    """Return how many incidents are in which state, those that are firing by their symptom."""
+    counts = Counter(one.state for one in decisions)
+    by_symptom = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)
+    firing = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
+    said = [f"{by_symptom.total()} firing" + (f" ({firing})" if firing else "")]
+    said += [f"{counts[state]} {state}" for state in State if state not in _NOT_COUNTED and counts[state]]
+    return ", ".join(said)
 
 
 def _in_one_line(parts: Iterable[str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.causes import cause_first
 from fleet_health.alerting.incidents import Incidents
-from fleet_health.alerting.lifecycle import TABLE, TRANSITIONS, Action, Fact, State, row_of
+from fleet_health.alerting.lifecycle import ENDED, TABLE, TRANSITIONS, Action, Fact, State, row_of
 from fleet_health.alerting.scope import Scope
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
@@ -21,7 +21,6 @@ from tests.rig.suppressing import muted, silenced
 TICK_US = 300_000_000
 NOON = 1_795_435_200_000_000
 PAIRS = [("a", "silent"), ("b", "never-seen"), (EVERY_HOST, "receiver-down"), ("a", "unstamped")]
-ENDS = {State.RESOLVED, State.FORGOTTEN}
 
 
 def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], set[tuple[State, Action]]]:
@@ -70,7 +69,7 @@ def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], 
         pairs = [one.pair for one in outcome.decisions]
         assert pairs == sorted(pairs, key=cause_first)
         states = {
-            one.pair: one.state for one in outcome.decisions if one.state not in ENDS and one.pair[1] != "flapping"
+            one.pair: one.state for one in outcome.decisions if one.state not in ENDED and one.pair[1] != "flapping"
         }
         assert states.keys() == incidents.open.keys()  # a decision for every open incident
         for decision in outcome.decisions:

@@ -174,7 +174,7 @@ def test_a_silenced_host_is_not_told_of_until_it_ends(
         in_vain = service.events("silence expired, never matched an incident")
 
     assert alerted == [("unstamped", "unstamped")]
-    assert "1 firing (1 unstamped); 2 silenced" in status
+    assert "1 firing (1 unstamped), 2 silenced" in status
     assert "2 silenced" in status
     assert [(line["hosts"], line["standing"]) for line in standing] == [("quiet", ["quiet silent"])]
     assert [line["hosts"] for line in in_vain] == ["nobody-*"]

@@ -657,7 +657,7 @@ async def test_A16_no_permission(
         fleet.coverage = (state.coverage(now),)
         findings = evaluate(fleet, [Blind(15 * MINUTE_US)], now).findings
         status = status_line(
-            host_count=0,
+            hosts_by_state={},
             sources=[state],
             last=None,
             next_at=None,

@@ -213,7 +213,7 @@ def test_in_a_quiet_window_nobody_is_told(site: Site, start_service: StartServic
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
 
     assert alerted == []
-    assert "0 firing; 3 muted" in status
+    assert "0 firing, 3 muted" in status
 
 
 def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartService) -> None:
@@ -284,7 +284,7 @@ def test_who_is_ignored_is_not_there_from_a_reload_on(site: Site, start_service:
         site.configure('hosts.ignore = ["quiet", "ref*"]')
         service.reload()
         service.until(lambda: open_incidents(site) == [("unstamped", "unstamped")], "the state")
-        service.until(lambda: service.notify.status.startswith("Watching 2 hosts; "), "the status")
+        service.until(lambda: service.notify.status.startswith("Watching 2 hosts: "), "the status")
         site.configure()
         service.reload()
         service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")

@@ -114,8 +114,9 @@ def test_a_host_that_recovers_and_a_new_one_in_trouble_are_seen_live(service: Se
 def test_the_status_says_what_an_operator_asks_first(service: Service) -> None:
     """Hosts, the lag of each source, what fires, the last tick and the next, in one line."""
     pattern = (
-        r"Watching \d+ hosts; index following, \d+ m?s behind; journal following, \d+ m?s behind;"
-        r" 3 firing \(1 fatal-only, 1 silent, 1 unstamped\); last tick \d\d:\d\d:\d\d; next \d\d:\d\d:\d\d UTC"
+        r"Watching \d+ hosts: 3 firing, \d+ well; index following, \d+ m?s behind; journal following, \d+ m?s behind;"
+        r" incidents: 3 firing \(1 fatal-only, 1 silent, 1 unstamped\);"
+        r" last tick \d\d:\d\d:\d\d; next \d\d:\d\d:\d\d UTC"
     )
     status = service.until(lambda: re.fullmatch(pattern, service.notify.status), "the status in full")
 

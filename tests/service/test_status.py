@@ -68,7 +68,7 @@ def test_everything_is_in_one_line() -> None:
         )
     ]
     line = status_line(
-        host_count=7,
+        hosts_by_state={"firing": 3, "pending": 1, "well": 3},
         sources=[source(not_JSON=2), SourceState("journal", phase=Phase.WAITING, reason="there is none")],
         last=Evaluation(NOW - 2_000_000, (), not_evaluated=("unstamped",)),
         next_at=NOW + 5_000_000,
@@ -78,15 +78,18 @@ def test_everything_is_in_one_line() -> None:
     )
 
     assert line == (
-        "reload refused: tick; Watching 7 hosts; index following, 3 s behind, 2 rejected (2 not JSON);"
-        " journal waiting (there is none); 3 firing (2 silent, 1 x); 1 pending; not evaluated: unstamped;"
+        "reload refused: tick; Watching 7 hosts: 3 firing, 1 pending, 3 well;"
+        " index following, 3 s behind, 2 rejected (2 not JSON);"
+        " journal waiting (there is none); incidents: 3 firing (2 silent, 1 x), 1 pending; not evaluated: unstamped;"
         " last tick 11:06:38; next 11:06:45 UTC"
     )
 
 
 def test_before_the_first_tick_nothing_is_claimed() -> None:
     """Neither that nothing fires, nor when the last tick was."""
-    line = status_line(host_count=1, sources=[], last=None, next_at=None, decisions=[], problems=[], now=NOW)
+    line = status_line(
+        hosts_by_state={"well": 1}, sources=[], last=None, next_at=None, decisions=[], problems=[], now=NOW
+    )
 
     assert line == "Watching 1 host"
 
@@ -126,7 +129,7 @@ def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 -
         starting_line(states, NOW)
         if starting
         else status_line(
-            host_count=0,
+            hosts_by_state={},
             sources=states,
             last=None,
             next_at=None,
