@@ -16,6 +16,7 @@ from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for
 from fleet_health.errors import printable
+from fleet_health.parsing.local_time import local_wall, localized
 
 if TYPE_CHECKING:
     import argparse
@@ -156,8 +157,8 @@ def _line(row: Mapping[str, Any], paint: Paint) -> str:
     if row["kind"] == "missed":
         return paint(f"{row['count']} notifications were missed: they are too long ago", YELLOW)
     word, colours = _WORDS.get(row["kind"], (row["kind"].upper(), ()))
-    at = row["detected_at_wall"][:19].replace("T", " ")
-    return f"{at}Z {paint(f'{word:8}', *colours)} {printable(row['host'])} {row['symptom']}: {printable(row['detail'])}"
+    at, detail = local_wall(row["detected_at_wall"]), localized(printable(row["detail"]))
+    return f"{at} {paint(f'{word:8}', *colours)} {printable(row['host'])} {row['symptom']}: {detail}"
 
 
 def _nobody_reads() -> bool:
