@@ -119,7 +119,8 @@ class Notice:
         """What has become of it, in one sentence."""
         if self.status == LOST:
             return (
-                f"nothing for the whole lookback, after {describe(self.lasted_us)} of {self.symptom}; no more is said"
+                f"no sign of it for the whole lookback, after {describe(self.lasted_us)} of {self.symptom};"
+                " it is not notified again"
             )
         return f"it is over, after {describe(self.lasted_us)}"
 

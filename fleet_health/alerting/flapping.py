@@ -18,8 +18,8 @@ SYMPTOM = "flapping"
 
 _SPAN_US = 24 * HOUR_US
 _SUGGESTED_FIX = (
-    "Look for what comes and goes: the network, the power, a service that restarts itself. Until it holds still,"
-    " nothing more is said of it."
+    "Look for what comes and goes: the network, the power, a service that restarts itself. Until it is"
+    " stable, it is not notified again."
 )
 
 

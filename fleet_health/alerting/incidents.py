@@ -77,7 +77,7 @@ _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact
 _DOUBTFUL = "it is no longer found, and not yet seen to be over"
 _DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the inhibited incidents."
 _HOST_FIX = (
-    "If the host should still be there: see that it is up, and that its uploads are accepted. `fleet-health explain"
+    "If the host should still be there: check that it is up, and that its uploads are accepted. `fleet-health explain"
     " {host}` shows what is known of it."
 )
 

@@ -37,6 +37,9 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
 }
 """The kind of a detector's setting -> its reader."""
 
+SCRIPT_ALERTS_PATH = "/var/lib/cis490/alerts.jsonl"
+"""The alert log of the timer script. A `check` without a configuration runs in its place, so it writes there."""
+
 KEYS: dict[str, Key] = {
     "tick": Key(values.duration(at_least="100ms"), "5m"),
     "hosts.limit": Key(values.count, HOST_LIMIT),

@@ -40,7 +40,7 @@ CLOCK = "clock"
 """The source that is away while the clock contradicts our own records."""
 
 _SUGGESTED_FIX = (
-    "On the machine where fleet-health runs: mend what `systemctl status fleet-health` says of its sources;"
+    "On the machine where fleet-health runs: fix what `systemctl status fleet-health` reports about its sources;"
     " it goes on by itself."
 )
 _SUGGESTED_FIX_CLOCK = (
@@ -50,7 +50,7 @@ _SUGGESTED_FIX_CLOCK = (
 
 _FIX_OF_SHARE = {
     "index": "Compare a row of the index (`tail -n 1`) with `index.host_field` and `index.time_field` in the"
-    " configuration of fleet-health: `fleet-health status` says why the rows are rejected.",
+    " configuration of fleet-health: `fleet-health status` shows why the rows are rejected.",
     "journal": "Run `fleet-health patterns`: it shows these lines, why `journal.response` does not match them, and a"
     " pattern for their format.",
 }
@@ -313,7 +313,7 @@ class Blind(Rule):
 
     def _rate_limit_fix(self) -> str:
         shown = "".join(f"-u {shlex.quote(unit)} " for unit in self._units)
-        look = f"Look what floods the journal: `journalctl {shown}-n 1000`."
+        look = f"Find out what floods the journal: `journalctl {shown}-n 1000`."
         services = [unit for unit in self._units if unit.endswith(".service")]
         if not services:
             return f"{look} Lift the rate limit of the unit that does: install {_RATE_LIMIT_DROP_IN} as its drop-in."

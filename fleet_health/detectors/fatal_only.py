@@ -44,7 +44,7 @@ class FatalOnlyLimits:
 
     Attributes:
         window_us: The stretch of time that is counted, up to the evaluation, both ends included.
-        min_count: Fewer answers than this say nothing.
+        min_count: With fewer responses than this, nothing is reported.
         ratio: The share of refusals among the answers, from which on it is a finding; 0 to 1.
         suggested_fix: What to do when the host is at fault.
         suggested_fix_412: What to do when most refusals are 412, which is how a diverged HEAD shows.
@@ -75,21 +75,21 @@ SPEC = DetectorSpec(
             Kind.DURATION,
             "30m",
             "window_us",
-            "How far back the receiver's answers are counted.",
+            "How far back the receiver's responses are counted.",
         ),
         Setting(
             "detectors.fatal-only.min_count",
             Kind.COUNT,
             10,
             "min_count",
-            "Fewer answers than this say nothing.",
+            "With fewer responses than this, nothing is reported.",
         ),
         Setting(
             "detectors.fatal-only.ratio",
             Kind.RATIO,
             0.95,
             "ratio",
-            "Of these answers at least this share must be refusals, and none a success.",
+            "At least this share of the responses must be refusals, and none a success.",
         ),
         Setting(
             "detectors.fatal-only.suggested_fix",
@@ -114,7 +114,7 @@ SPEC = DetectorSpec(
         Setting(
             "detectors.fatal-only.suggested_fix_5xx",
             Kind.SUGGESTED_FIX,
-            "Most answers were 5xx, so look at the receiver before $host: its state and its own journal say what"
+            "Most responses were 5xx, so look at the receiver before $host: its state and its own journal show what"
             " fails.",
             "suggested_fix_5xx",
             "The text for the case that most of the refusals are 5xx: then the receiver is at fault, not the host.",

@@ -29,8 +29,8 @@ SPEC = DetectorSpec(
     limits=DisagreementLimits,
     settings=settings(
         SYMPTOM,
-        "On the receiver: look whether the disk of its index is full and whether it may write there. If it does"
-        " write, compare where to with `index.path` in the configuration of fleet-health.",
+        "On the receiver: check whether the disk of its index is full, and whether it may write there. If it does"
+        " write, check that it writes to `index.path` of the configuration of fleet-health.",
         # Of a host that is known by one source alone, the other's silence says nothing: its uploads would be missed.
         min_hosts=1,
         has_min_count=True,

@@ -55,11 +55,11 @@ SPEC = DetectorSpec(
         Setting(
             "detectors.never-seen.suggested_fix",
             Kind.SUGGESTED_FIX,
-            "If $host is being set up: see that it is switched on, and `systemctl status cis490-shipper` there."
+            "If $host is being set up: check that it is switched on, and `systemctl status cis490-shipper` there."
             " If not: take it out of `hosts.expected`.",
             "suggested_fix",
             "What the alert suggests to do.",
-            elsewhere="If $host is being set up: see that it is switched on, and that the service that uploads"
+            elsewhere="If $host is being set up: check that it is switched on, and that the service that uploads"
             " runs there. If not: take it out of `hosts.expected`.",
         ),
     ),

@@ -65,24 +65,25 @@ SPEC = DetectorSpec(
             Kind.COUNT,
             3,
             "min_hosts",
-            "From so many hosts on that got mostly 5xx, if they are at least the share `ratio` of those that uploaded.",
+            "From so many hosts on that got mostly 5xx, if they are at least the share `ratio` of those that got any"
+            " response.",
         ),
         Setting(
             "receiver.failing.ratio",
             Kind.RATIO,
             0.5,
             "ratio",
-            "The share of the hosts that got mostly 5xx among those that uploaded, from which on it is an alert.",
+            "The share of the hosts that got mostly 5xx among those that got a response, from which on it is an alert.",
         ),
         Setting(
             "receiver.failing.suggested_fix",
             Kind.SUGGESTED_FIX,
-            "On the receiver: read `journalctl -u cis490-receiver.service --since -1h` for what fails, and look whether"
-            " its disk is full. Leave the hosts alone until it is mended.",
+            "On the receiver: read `journalctl -u cis490-receiver.service --since -1h` for what fails, and check"
+            " whether its disk is full. Change nothing on the hosts until it is fixed.",
             "suggested_fix",
             "What the alert suggests to do.",
-            elsewhere="On the receiver: read {log} for what has failed in the last hour, and look whether its"
-            " disk is full. Leave the hosts alone until it is mended.",
+            elsewhere="On the receiver: read {log} for what has failed in the last hour, and check whether its"
+            " disk is full. Change nothing on the hosts until it is fixed.",
         ),
     ),
     build=lambda configured: ReceiverFailing(configured.limits[SYMPTOM]),
@@ -118,7 +119,7 @@ class ReceiverFailing(Rule):
             host=host,
             symptom=SYMPTOM,
             detail=(
-                f"{len(failing)} of {total} hosts that uploaded in the last {describe(limits.window_us)}"
+                f"{len(failing)} of {total} hosts that tried to upload in the last {describe(limits.window_us)}"
                 f" got mostly 5xx: {figures}"
             ),
             suggested_fix=limits.suggested_fix.render(host),

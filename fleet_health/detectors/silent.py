@@ -1,4 +1,4 @@
-"""`silent`: a host that used to deliver has stopped."""
+"""`silent`: a host that used to upload has stopped."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ SPEC = DetectorSpec(
             " if one of them keeps failing, follow FIXYOURSELF.md.",
             "suggested_fix",
             "What the alert suggests to do.",
-            elsewhere="On $host: see that it is up and reaches the receiver, and that the service that uploads"
-            " runs; its log says why it stopped.",
+            elsewhere="On $host: check that it is up and reaches the receiver, and that the service that uploads"
+            " runs; its log shows why it stopped.",
         ),
     ),
     contradictions=(

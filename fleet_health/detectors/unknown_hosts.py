@@ -63,8 +63,8 @@ SPEC = DetectorSpec(
         Setting(
             "detectors.unknown-hosts.suggested_fix",
             Kind.SUGGESTED_FIX,
-            "Look in the receiver's journal for where these requests come from, and close the receiver to what is not"
-            " yours. Name your new hosts in `hosts.expected`: then each is alerted by itself.",
+            "Look in the receiver's journal for where these requests come from, and block those that are not yours."
+            " List your new hosts in `hosts.expected`: then each gets an alert of its own.",
             "suggested_fix",
             "What the alert suggests to do.",
         ),

@@ -87,7 +87,7 @@ def test_the_evidence_follows_the_six_keys(evidence: Evidence | None, command: s
         pytest.param(
             LOST,
             AT - 1,
-            "nothing for the whole lookback, after 0 s of silent; no more is said",
+            "no sign of it for the whole lookback, after 0 s of silent; it is not notified again",
             "LOST host=pi-01 symptom=silent ",
             id="lost, and the clock was set back",
         ),

@@ -29,6 +29,7 @@ from fleet_health.cli.privileges import become_owner_of
 from fleet_health.cli.render.check_report import Line, Report, as_documents, as_lines
 from fleet_health.cli.render.terminal import paint_for, width
 from fleet_health.config.loading import ABSENT, load
+from fleet_health.config.schema import SCRIPT_ALERTS_PATH
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
@@ -69,8 +70,6 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import RejectionCount
 
 _EXIT_BROKEN = 1
-# Whoever runs it from a timer without a configuration has put it in the place of the script that wrote there.
-_ALERTS_OF_SCRIPT = "/var/lib/cis490/alerts.jsonl"
 _JOURNAL_PATIENCE = 1.0
 # Beside two ticks: a service whose state is older does not evaluate any more.
 _UNWATCHED_US = 300 * SECOND_US
@@ -94,7 +93,7 @@ def add_parser(subparsers: Subparsers) -> None:
     add_config_file(parser)
     parser.add_argument("--index-path", metavar="FILE", help="the index")
     parser.add_argument(
-        "--alerts-path", metavar="FILE", help=f"the alert log; without a configuration file {_ALERTS_OF_SCRIPT}"
+        "--alerts-path", metavar="FILE", help=f"the alert log; without a configuration file {SCRIPT_ALERTS_PATH}"
     )
     parser.add_argument("--journal-directory", metavar="DIR", help="journal files, instead of this machine's journal")
     parser.add_argument(
@@ -270,7 +269,7 @@ def _overrides(options: argparse.Namespace) -> dict[str, tuple[str, Any]]:
     ):
         given.append((key, name, getattr(options, name)))
     if config_path(options) is None and options.alerts_path is None:
-        given.append(("alerts.path", "alerts_path", _ALERTS_OF_SCRIPT))
+        given.append(("alerts.path", "alerts_path", SCRIPT_ALERTS_PATH))
     if options.journal_directory is not None:
         given.append(("journal.namespace", "journal_directory", ABSENT))
     for key, name, unit in (
