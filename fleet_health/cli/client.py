@@ -129,7 +129,7 @@ def connected(path: Path, *, patience_s: float = _PATIENCE) -> Iterator[socket.s
             yield connection
     except (FileNotFoundError, ConnectionError) as error:
         raise NoAnswerError(
-            f"{path}: the service is not running ({error.strerror}); `systemctl status fleet-health` says more"
+            f"{path}: the service is not running ({error.strerror}); `systemctl status fleet-health` shows more"
         ) from error
     except PermissionError as error:
         raise ForbiddenError(

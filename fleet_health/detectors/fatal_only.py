@@ -198,7 +198,7 @@ class FatalOnly(Rule):
         return (
             Condition(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
             Condition(
-                f"answers in {length}",
+                f"responses in {length}",
                 f"{total}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.fatal-only.min_count",
@@ -258,7 +258,7 @@ def _evidence(fleet: Fleet, host: str, since: Instant, until: Instant) -> tuple[
     if not fleet.is_whole("journal", since, until):
         lack = "with a gap"
     elif not fleet.is_complete(host, since):
-        lack = "earlier answers left out"
+        lack = "earlier responses left out"
     elif fleet.reaches("journal", since):
         return "whole", True
     elif not _has_uploaded(fleet, host, since, until):

@@ -1,4 +1,4 @@
-"""`receiver-failing`: the receiver answers, but with errors of its own, and to many hosts at once."""
+"""`receiver-failing`: the receiver responds, but with errors of its own, and to many hosts at once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ SPEC = DetectorSpec(
     switches=("receiver.enabled", "receiver.failing.enabled"),
     limits=ReceiverFailingLimits,
     settings=(
-        Setting("receiver.failing.window", Kind.DURATION, "30m", "window_us", "How far back the answers are counted."),
+        Setting("receiver.failing.window", Kind.DURATION, "30m", "window_us", "How far back responses are counted."),
         Setting(
             "receiver.failing.min_hosts",
             Kind.COUNT,

@@ -27,7 +27,7 @@ SENTENCES: Mapping[str, str] = {
     "ready": "Ready: {sources}.",
     "stopping": "Stopping: the last alerts are being written.",
     "service failed": "The service failed, and ends: {error}.",
-    "stopped with alerts not written": "Stopped with alerts that are not in the alert log: {reason}.",
+    "stopped with alerts not written": "The service stopped, and some alerts are not in the alert log: {reason}.",
     "evaluated": "Evaluated the fleet: {findings:finding}, {new_alerts:new alert}, {ended:incident} ended"
     "{not_evaluated:if ; not evaluated: }.",
     "detector failed": "The detector of {symptom} failed, the others were evaluated: {error}.",
@@ -53,13 +53,13 @@ SENTENCES: Mapping[str, str] = {
     "inotify not available, polling every 2 s": "inotify is not available, the index is polled every 2 s: {reason}.",
     "inotify instances used up (fs.inotify.max_user_instances), polling the journal": "All inotify instances are in use"
     " (fs.inotify.max_user_instances), the journal is polled.",
-    "receiver not found in the journal": "The {source} has nothing of the receiver: {reason}.",
+    "receiver not found in the journal": "The {source} shows nothing of the receiver: {reason}.",
     "gap in the journal": "The journal has a gap from {since} to {until}: {reason}.",
-    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so symptoms are not ruled out; hosts"
-    " concerned: {hosts}.",
+    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so some symptoms cannot be ruled"
+    " out; hosts concerned: {hosts}.",
     "journal not readable, only silent evaluated": "The {source} cannot be read, so only silent is evaluated:"
     " {reason}.",
-    "lines rejected": "Not read of the {source}: {count:line} ({reason}); the latest: {latest}",
+    "lines rejected": "Rejected {count:line} of the {source} ({reason}); the latest: {latest}",
     # The clock.
     "clock set or machine suspended, sources re-read": "The clock was set, or the machine was suspended, by"
     " {seconds} s; the sources were read again.",
@@ -70,7 +70,7 @@ SENTENCES: Mapping[str, str] = {
     "clock no longer behind saved records, sources re-read": "The clock is no longer behind fleet-health's own records;"
     " the sources were read again.",
     "state dated ahead of a confirmed clock, dated as of now": "The saved state is dated ahead of a confirmed"
-    " clock, and now counts as of the present: {reason}.",
+    " clock, and is now dated as of the present: {reason}.",
     # Alerts, and where they go.
     "alerts sent without evidence": "Alerts were sent without evidence: {error}.",
     "alerts sent without sample lines": "Alerts were sent without sample lines{reason:if : }{error:if : }.",
@@ -79,14 +79,14 @@ SENTENCES: Mapping[str, str] = {
     "alert log not writable, alerts sent to the journal only": "The alert log cannot be written, so alerts are sent to"
     " the journal only: {reason}.",
     "alert log writable again": "The alert log can be written again: {path}.",
-    "alert queue full, dropped oldest batch": "The queue of alerts is full, so the oldest batch is missing in the alert"
-    " log: {alerts}.",
+    "alert queue full, dropped oldest batch": "The queue of alerts is full, so the oldest batch is missing from the"
+    " alert log: {alerts}.",
     "alert log not readable, alerts of this hour unknown": "The alert log cannot be read, so alerts of this hour may be"
     " repeated: {reason}.",
     "rotated alert log skipped": "A rotated alert log was skipped: {file}: {reason}.",
     "lock of a dying service taken over": "The lock {lock} was taken over from process {process}, which was killed and"
     " cannot end.",
-    "root cannot be dropped": "The owner of the alert log's directory cannot be switched to from root: {reason}.",
+    "root cannot be dropped": "root cannot switch to the owner of the alert log's directory: {reason}.",
     "journald not available": "journald is not available, so alerts wait for it: {socket}: {reason}.",
     "journal queue full, alerts only in the alert log": "The queue of the journal is full; only in the alert log:"
     " {count:alert}.",
@@ -104,8 +104,8 @@ SENTENCES: Mapping[str, str] = {
     " as {copy}, and the undamaged part was restored: {problems}.",
     # Silences.
     "silences cannot be used": "Silences cannot be used: {reason}.",
-    "silences resolved, their end not written": "What the silences {ids} acknowledge is resolved, and their end cannot"
-    " be written: {reason}.",
+    "silences resolved, their end not written": "All that the silences {ids} acknowledged is resolved, but their end"
+    " cannot be written: {reason}.",
     "silence made": f"{_SILENCE} was made, from {{since}} until {{until}}{{or_until:if , or until }}.",
     "silence begun": f"{_SILENCE} has begun, until {{until}}.",
     "silence changed in silences.json": f"{_SILENCE} was changed in silences.json, and ends at {{until}}.",

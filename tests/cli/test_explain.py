@@ -61,7 +61,7 @@ def test_every_figure_stands_against_its_limit(
     assert "  known responses          12 x 412\n  refused mostly because   412\n" in shown
     assert "\nfatal-only: firing for " in shown
     assert (
-        "  [x] answers in 30 min: 12; a finding takes at least 7\n"
+        "  [x] responses in 30 min: 12; a finding needs at least 7\n"
         "      detectors.fatal-only.min_count = 7, from overrides[1], ref*\n"
     ) in shown
     assert '      detectors.fatal-only.window = "30m", from default\n' in shown

@@ -40,7 +40,7 @@ def test_what_changes_is_said_and_then_done(
         service.until(lambda: service.events("configuration reloaded"), "the reload")
         service.until(lambda: ("slow", "silent") in site.alerted(), "what was foreseen")
 
-    assert nothing.stdout == "no setting has changed\nnothing fires or resolves by it now\n"
+    assert nothing.stdout == "no setting has changed\nnothing would fire or resolve right now\n"
     lines = foreseen.stdout.splitlines()
     assert lines[:3] == [
         "detectors.fatal-only.min_count: 10 -> 13",
@@ -55,7 +55,7 @@ def test_what_changes_is_said_and_then_done(
     assert untouched == []
     assert done.status == 0
     assert done.stdout.splitlines()[:3] == lines[:3]
-    assert done.stdout.endswith("the service takes it now; `fleet-health status` shows how it goes\n")
+    assert done.stdout.endswith("the service applies it now; `fleet-health status` shows the result\n")
 
 
 def test_what_will_not_be_told_of_at_once_is_marked(

@@ -290,7 +290,7 @@ def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
         ),
         (
             {"event": "gaps in the journal, symptoms not ruled out", "hosts": {"fatal-only": 2, "unstamped": 1}},
-            "The journal has gaps, so symptoms are not ruled out; hosts concerned: fatal-only: 2, unstamped: 1.",
+            "The journal has gaps, so some symptoms cannot be ruled out; hosts concerned: fatal-only: 2, unstamped: 1.",
         ),
         ({"event": "silence removed from silences.json", "id": "a1"}, "Silence a1 was removed from silences.json."),
     ],

@@ -55,7 +55,7 @@ def _reload(path: Path, options: argparse.Namespace) -> int:
     if not options.dry_run:
         ask(path, target("reload"), "POST")
         if not options.json:
-            print("the service takes it now; `fleet-health status` shows how it goes")  # noqa: T201
+            print("the service applies it now; `fleet-health status` shows the result")  # noqa: T201
     return EXIT_BLIND if document["source_problems"] else 0
 
 
@@ -73,4 +73,4 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
             state = f", {row['state']}" if row.get("state", State.FIRING) != State.FIRING else ""
             yield printable(f"{title}{state}: {row['host']} {row['symptom']}: {row['detail']}")
     if not document["fires"] and not document["resolves"]:
-        yield "nothing fires or resolves by it now"
+        yield "nothing would fire or resolve right now"

@@ -182,7 +182,7 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
         others = f" and {len(hosts) - _SHOWN} more" if len(hosts) > _SHOWN else ""
         yield ""
         yield printable(f"WARNING {place}: {', '.join(_quoted(hosts[:_SHOWN]))}{others}")
-        yield "What to do: see that the group `host` of each pattern matches a name as the index has it, and no more."
+        yield "What to do: make sure that each group `host` matches a name as the index has it, and no more."
     for status, count in report.uncounted.most_common(_SHOWN):
         yield f"status {printable(status)} is neither 2xx, 4xx nor 5xx, and is not counted: {count} times"
     for reason, count in sorted(report.rejections.by_reason.items()):
