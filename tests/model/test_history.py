@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.history import BIN_US, History, HistorySnapshot, strip_of
+from fleet_health.model.history import BIN_US, History, HistorySnapshot, strip_at, strip_of
 from fleet_health.model.observation import Response, Upload
 from fleet_health.model.strip import BINS
+from tests.rig.properties import tried
 
 MINUTE = 60_000_000
 NOON = 1_795_435_200_000_000
@@ -126,3 +129,38 @@ def test_a_reader_of_the_snapshot_is_not_disturbed() -> None:
     history.note(fleet_with(Upload("a", NOON), Upload("b", NOON)), NOON + MINUTE, known_since=NOON)
 
     assert msgspec.json.encode(before) == content
+
+
+@tried(100)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 7 * 60), st.sampled_from(["note", "upload", "refuse"]), st.sampled_from(["a", "b", "c"])
+        ),
+        max_size=25,
+    ),
+    st.integers(0, 30 * 60),
+)
+def test_between_evaluations_a_strip_is_what_one_would_make_of_it(
+    events: list[tuple[int, str, str]], rest: int
+) -> None:
+    """Whatever was noted when, and how long ago; without a first evaluation it is empty."""
+    history, fleet, now = History(), Fleet(), NOON
+    for minutes, what, host in sorted(events):
+        now = NOON + minutes * MINUTE
+        match what:
+            case "note":
+                history.note(fleet, now, NOON - BIN_US)
+            case "upload":
+                fleet.uploads.record([Upload(host, now)])
+            case _:
+                fleet.traffic.record([Response(host, now, 412)])
+    now += rest * MINUTE
+    before = history.snapshot
+    as_of_now = {host: strip_at(before, fleet, host, now) for host in "abc"}
+    history.note(fleet, now, NOON - BIN_US)
+
+    if before.noted_at is None:
+        assert set(as_of_now.values()) == {" " * BINS}
+    else:
+        assert as_of_now == {host: strip_of(history.snapshot, host) for host in "abc"}
