@@ -128,7 +128,7 @@ def test_whatever_is_in_a_file_is_read(site: Site, patterns: Callable[..., Finis
     done = patterns(file)
 
     assert done.status == 0
-    assert "journal.response: 1 lines" in done.stdout
+    assert "journal.response: 1 line (" in done.stdout
     assert re.search(r"and 9990 more shapes, and \d+ lines\n", done.stdout)
     assert done.stdout.isprintable() or all(line.isprintable() for line in done.stdout.splitlines())
 

@@ -170,7 +170,7 @@ class Report:
 
 def as_lines(report: Report, columns: int) -> Iterator[str]:
     """Return it in words, in lines of so many columns except for the samples."""
-    yield f"{report.lines} lines"
+    yield plural(report.lines, "line")
     yield from _pattern("journal.response", report.response, report, columns)
     if report.settings.unstamped_host is None:
         yield ""
@@ -189,14 +189,16 @@ def as_lines(report: Report, columns: int) -> Iterator[str]:
         yield printable(f"{count} rejected: {reason}, the latest: {report.rejections.latest[reason]}")
     if report.unmatched:
         yield ""
-        yield f"{report.unmatched} lines matched nothing; the most frequent, alike ones as one:"
+        yield f"{plural(report.unmatched, 'line')} matched nothing; the most frequent ones, similar ones grouped:"
         for shape, count in report.shapes.most_common(_SHOWN):
             yield cut(f"{count:>8} x {printable(shape)}", columns)
             yield f"           such as {printable(report.samples[shape])}"
             if why := report.why(shape):
                 yield f"           does not match: {printable(why)}"
         if (more := len(report.shapes) - _SHOWN) > 0 or report.others:
-            yield f"         and {max(0, more)} more shapes" + (f", and {report.others} lines" * bool(report.others))
+            yield f"         and {max(0, more)} more shapes" + (
+                f", and {plural(report.others, 'line')}" * bool(report.others)
+            )
     yield from _suggestions(report)
     if not report.response.matches and not report.unstamped.matches:
         yield ""
@@ -229,7 +231,7 @@ def _pattern(name: str, count: PatternCount, report: Report, columns: int) -> It
     speed = count.seconds / report.lines * 1e6 if report.lines else 0.0
     hosts = plural(len(count.hosts), "host")
     yield ""
-    yield f"{name}: {count.matches} lines ({share:.1%}), {hosts}, {speed:.1f} us a line"
+    yield f"{name}: {plural(count.matches, 'line')} ({share:.1%}), {hosts}, {speed:.1f} us a line"
     if count.statuses:
         yield cut("    " + ", ".join(f"{status}: {times}" for status, times in sorted(count.statuses.items())), columns)
     if count.hosts:
