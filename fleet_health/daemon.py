@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures.thread  # noqa: F401 - asyncio imports it late, when no descriptor may be left
 import signal
 import time
 from collections import Counter

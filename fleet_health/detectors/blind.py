@@ -149,12 +149,13 @@ class Blind(Rule):
             if self._is_missed(coverage, now):
                 details.append(_missed_in_words(coverage))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
-            if coverage.is_unmatched((at for _, at in fleet.uploads.items()), now):
-                details.append(self._unmatched_in_words())
-                fixes.append(_FIX_OF_SHARE[coverage.kind])
+            # A unit without any entry has no line of a response either.
             if self._is_void(coverage, fleet, now):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
+            elif coverage.is_unmatched((at for _, at in fleet.uploads.items()), now):
+                details.append(self._unmatched_in_words())
+                fixes.append(_FIX_OF_SHARE[coverage.kind])
         begins = [one.unseen_since for one in fleet.coverage if one.source in away and one.unseen_since is not None]
         begins += [run.since] if run is not None and self._is_lasting(run) else []
         begins += [one.share.last_at for one in fleet.coverage if self._is_missed(one, now) and one.share.last_at]

@@ -54,6 +54,8 @@ NASTY_NAMES = (
     "\\x1b",
     "pi-01`id`",
 )
+# Two that are one host: who keeps names encoded writes it so, and who does not writes it otherwise.
+ONE_HOST = {"pi%2F01", "pi/01"}
 # A host's name is a part of the path in an access line, and of a line that may be cut off.
 NASTY_IN_A_PATH = tuple(name for name in NASTY_NAMES if not re.search(r"[/\s]", name) and len(name) < 2000)
 NASTY_IN_A_WARNING = tuple(name for name in NASTY_NAMES if not re.search(r"\s", name) and len(name) < 2000)
@@ -82,7 +84,7 @@ def test_F1_nasty_host_names_are_safe_and_never_another_host(source: str, site: 
     finished = run_command("check", "--config", config, "--json")
 
     hosts = {document["host"] for document in finished.documents if "host" in document}
-    assert len(hosts) == len(PLAIN_NAMES) + len(nasty)
+    assert len(hosts) == len(PLAIN_NAMES) + len(nasty) - (set(nasty) >= ONE_HOST)
     assert hosts > set(PLAIN_NAMES)
     assert [host for host in hosts if not re.fullmatch(r"[A-Za-z0-9._:%~-]{1,128}", host)] == []
 
@@ -202,7 +204,9 @@ def test_F4_nothing_unprintable_reaches_the_terminal(site: Site, run_command: Ru
     printed = run_command("check", "--config", site.configure(), "--dry-run").stdout
     complained = run_command("check", "--config", bad).stderr
 
-    assert len(printed.splitlines()) == 3 * len(NASTY_NAMES) + len(["index not read", "journal not read", "the sum"])
+    assert len(printed.splitlines()) == 3 * (len(NASTY_NAMES) - 1) + len(
+        ["index not read", "journal not read", "the sum"]
+    )
     assert len(complained.splitlines()) == 2
     assert UNPRINTABLE.findall(printed + complained) == []
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fleet_health.demo.journal import JournalFile
+from fleet_health.parsing.local_time import local_wall
 from tests.rig.journal_files import make_unknown
 from tests.rig.site import iso, now_us
 
@@ -292,5 +293,6 @@ def test_G4_what_was_not_read_stands_beside_the_result(site: Site, run_command: 
         assert [row["reason"] for row in rows] == ["the index begins later", "the journal begins later"]
         assert done.documents[-1]["understood"]["journal"] == {"came_in": 1, "understood": 1}
     for source, begin in begins:
-        assert f"the {source} has nothing from before {begin[:19]}Z" in in_words
-        assert f"to {begin[:19]}Z: the {source} begins later\n" in check_in_words
+        shown = local_wall(begin)
+        assert f"the {source} has nothing from before {shown}" in in_words
+        assert f"to {shown}: the {source} begins later\n" in check_in_words
