@@ -204,9 +204,8 @@ def test_F4_nothing_unprintable_reaches_the_terminal(site: Site, run_command: Ru
     printed = run_command("check", "--config", site.configure(), "--dry-run").stdout
     complained = run_command("check", "--config", bad).stderr
 
-    assert len(printed.splitlines()) == 3 * (len(NASTY_NAMES) - 1) + len(
-        ["index not read", "journal not read", "the sum"]
-    )
+    besides = ["index not read", "journal not read", "the sum"]
+    assert len(printed.splitlines()) == 3 * (len(NASTY_NAMES) - 1) + len(besides)
     assert len(complained.splitlines()) == 2
     assert UNPRINTABLE.findall(printed + complained) == []
 

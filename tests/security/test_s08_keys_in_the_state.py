@@ -84,7 +84,7 @@ def test_S8_two_rotations_and_a_restart(
 def test_S8_what_has_ended_and_comes_back(site: Site, start_service: StartService) -> None:
     """It is another incident, and is alerted once more; what is compressed then does not alert that one again."""
     site.configure('[detectors.silent]\nafter = "1s"')
-    site.answer("well", 201)
+    site.answer("comes", 201)
     site.sync_journal()
     site.upload("comes")
     with start_service(site) as service:
