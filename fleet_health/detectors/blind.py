@@ -180,7 +180,7 @@ class Blind(Rule):
         return (
             Condition(
                 "a source not readable",
-                "all are" if away_us is None else f"for {describe(max(0, away_us))}",
+                "none" if away_us is None else f"for {describe(max(0, away_us))}",
                 f"for longer than {describe(self._after_us)}",
                 "blind_after",
                 away_us is not None and away_us > self._after_us,
