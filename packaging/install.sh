@@ -202,6 +202,8 @@ own_releases() { # the directory is root's alone; what others could write in it 
       tainted+=("$release")
     fi
   done < <(find "$releases" -mindepth 1 -maxdepth 1 -type d -print0)
+  # A list of directories that others could write in is not ours any more.
+  if [[ -L $made || -e $made ]] && can_be_changed "$made"; then rm -rf "$made"; fi
   previous=$(readlink "$releases/current" || true)
   # Only what we have made ourselves is something to go back to.
   if [[ $previous != "$releases"/[0-9]*([^/]) || ! -d $previous || -L $previous ]]; then previous=; fi
@@ -331,14 +333,15 @@ targets() { # the paths of all that we put in place
 }
 
 note_missing_directories() { # those that we are about to make; `uninstall` removes them again, if they are empty
-  local target directory
+  local target directory missing=()
   while read -r target; do
     directory=${target%/*}
     while [[ ! -e $directory ]]; do
-      printf '%s\n' "$directory"
+      missing+=("$directory")
       directory=${directory%/*}
     done
-  done < <(targets && echo /usr/local/bin/fleet-health) | sort --unique >>"$made"
+  done < <(targets && echo /usr/local/bin/fleet-health)
+  if ((${#missing[@]})); then printf '%s\n' "${missing[@]}" | sort --unique >>"$made"; fi
 }
 
 install_files() {
