@@ -155,7 +155,11 @@ class SourceState:
         elif self.reason:
             words += f" ({self.reason})"
         if self.problems:
-            words += ", not the receiver's" if self.void_since is not None or self.unmatched else ", not all of it"
+            words += (
+                ", nothing of the receiver in it"
+                if self.void_since is not None or self.unmatched
+                else ", not all of it"
+            )
         words += self._gaps_in_words(now)
         if not self.share.is_understood or self.share.understood * 2 < self.share.came_in:
             words += f", {self.share.understood} of {self.share.came_in} understood"

@@ -49,7 +49,8 @@ def _head(document: Mapping[str, Any], width: int, paint: Paint) -> Iterator[str
         colours = COLOURS.get(incident["state"], (DIM,))
         symptom = named(incident["symptom"], receiver_of(incident["host"]))
         since = f"{symptom} for {short_duration(incident['lasting_s'])} ({incident['state']})"
-        yield from _wrapped(f"{SIGNS[incident['state']]} {since}: {incident['detail']}", width, paint, *colours)
+        found = incident["detail"] or "it is no longer found, but nothing new shows that it is over"
+        yield from _wrapped(f"{SIGNS[incident['state']]} {since}: {found}", width, paint, *colours)
 
 
 def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bool = False) -> Iterator[str]:

@@ -125,7 +125,9 @@ def _is_asking(options: argparse.Namespace) -> bool:
 
 
 def _candidates(result: Search) -> Iterator[str]:
-    yield f"Looked at the latest {plural(result.lines, 'line')} of {len(result.origins)} units and containers."
+    count = len(result.origins)
+    origins = f"{count} units and containers" if count != 1 else "1 unit or container"
+    yield f"Looked at the latest {plural(result.lines, 'line')} of {origins}."
     yield "Access lines about uploads of hosts:"
     for number, one in enumerate(result.found, start=1):
         yield f"  {number}  {one.origin.name}: {_share(one)}, {one.known.format}: {_named(one.hosts)}"
