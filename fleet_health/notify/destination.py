@@ -1,0 +1,95 @@
+"""What a type of destination is to the rest of the process.
+
+A destination is called in a thread of its own, one call at a time, and must return or raise within its timeout. It
+keeps no record: the ledger does. It never logs, and no text that it returns or raises holds a secret.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Protocol
+
+from fleet_health.errors import FleetHealthError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.notify.message import Message, Notification
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A destination has taken a message.
+
+    Attributes:
+        answer: What it answered, in one short line, for the history: `202 Accepted`, `250 2.0.0 Ok: queued as 4F2A`.
+        reference: The destination's own id for the message; empty if it gives none.
+
+    """
+
+    answer: str
+    reference: str = ""
+
+
+class DeliveryError(FleetHealthError):
+    """A message was not taken, and may be at another attempt; `str()` says what was tried and what came back.
+
+    Attributes:
+        retry_after_s: For how many seconds the destination asks to be left alone; None if it does not say.
+
+    """
+
+    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class RefusedMessageError(DeliveryError):
+    """A message will never be taken as it is; another one may be."""
+
+
+class DestinationGoneError(DeliveryError):
+    """The destination takes nothing any more, until its configuration changes."""
+
+
+class Destination(Protocol):
+    """Where messages are sent, one after the other."""
+
+    takes_groups: ClassVar[bool]
+    """Whether one message may report several incidents: true where a person reads it."""
+
+    def send(self, message: Message) -> Delivered:
+        """Deliver a message.
+
+        Raises:
+            DeliveryError: It was not taken.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class LevelDestination(Protocol):
+    """Where the whole set of open incidents is sent at each evaluation, as Alertmanager wants it."""
+
+    def hold(self, standing: Sequence[Notification], ended: Sequence[Notification], expires_at: Instant) -> Delivered:
+        """Deliver what stands and what has ended of late.
+
+        Args:
+            standing: The opening of each incident that is notified and not over.
+            ended: The resolution of each that has ended within the last 15 minutes, or that has not been delivered.
+            expires_at: Until when this holds if nothing newer is sent.
+
+        Raises:
+            DeliveryError: It was not taken.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...

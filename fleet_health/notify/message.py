@@ -1,0 +1,66 @@
+"""What is sent to a destination: notifications of incidents, alone or as one message. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleet_health.model.instant import Instant
+
+
+class Kind(StrEnum):
+    """What a notification reports of its incident."""
+
+    OPENING = "opening"
+    REPEAT = "repeat"
+    RESOLUTION = "resolution"
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """What one destination is to be sent about one incident.
+
+    Attributes:
+        incident: The id of the incident, the same for all its notifications.
+        kind: What it reports.
+        host: The host; `*` or `*@NAME` for a receiver.
+        symptom: The symptom, such as `silent`.
+        detail: One sentence with the figures; empty if they are no longer known.
+        suggested_fix: What to do, in one or two sentences; empty if that is no longer known.
+        opened_at: The evaluation that found the incident first, in microseconds since 1970, as all instants.
+        decided_at: The evaluation that decided this notification.
+        ended_at: Since when the incident is over; None while it is open.
+        is_unannounced: Whether it is a resolution whose opening has not been delivered, so that it must report both.
+
+    """
+
+    incident: str
+    kind: Kind
+    host: str
+    symptom: str
+    detail: str
+    suggested_fix: str
+    opened_at: Instant
+    decided_at: Instant
+    ended_at: Instant | None = None
+    is_unannounced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is delivered at once.
+
+    Attributes:
+        key: The idempotency key: the same at each attempt, different for each message.
+        notifications: What it reports, at least one; more than one only where the destination takes groups.
+        held_back: How many notifications the rate limit has held back; they are among `notifications`.
+        is_test: Whether an operator asked for it to try the destination. It must be marked as a test.
+
+    """
+
+    key: str
+    notifications: tuple[Notification, ...]
+    held_back: int = 0
+    is_test: bool = False
