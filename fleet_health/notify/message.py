@@ -55,12 +55,12 @@ class Message:
     Attributes:
         key: The idempotency key: the same at each attempt, different for each message.
         notifications: What it reports, at least one; more than one only where the destination takes groups.
-        held_back: How many notifications the rate limit has held back; they are among `notifications`.
+        delayed: How many notifications the rate limit has delayed; they are among `notifications`.
         is_test: Whether an operator asked for it to try the destination. It must be marked as a test.
 
     """
 
     key: str
     notifications: tuple[Notification, ...]
-    held_back: int = 0
+    delayed: int = 0
     is_test: bool = False
