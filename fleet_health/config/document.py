@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from fleet_health.config.key import Key
 
-LISTS = ("receivers", "overrides", "quiet")
+LISTS = ("receivers", "overrides", "quiet", "destinations")
 """The tables that may come several times, and are no settings themselves."""
 
 _FOUND_LENGTH = 60

@@ -16,8 +16,10 @@ class Key:
     Attributes:
         read: Turns what TOML gave into the value; raises ValueError with what was expected.
         default: As it would be written in the file; None if the key is absent by default.
+        help: What it means, for the manual, where the example's comments do not say so.
 
     """
 
     read: Callable[[Any], Any]
     default: Any
+    help: str = ""

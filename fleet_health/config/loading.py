@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.mute_windows import MuteWindow
+from fleet_health.config.destinations import read_destinations
 from fleet_health.config.document import LISTS, TableReader, read_document, shown
 from fleet_health.config.receiver_patterns import depending_defaults
 from fleet_health.config.schema import (
@@ -64,7 +65,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
     """
     document = read_document(path) if path else {}
     problems: list[Problem] = []
-    raw_receivers, raw_overrides, raw_quiet = (document.get(key, []) for key in LISTS)
+    raw_receivers, raw_overrides, raw_quiet, raw_destinations = (document.get(key, []) for key in LISTS)
     found = TableReader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in LISTS})
     found = _absolute(found, path)
     for key, (option, raw) in (options or {}).items():
@@ -81,6 +82,7 @@ def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None
         ]
     overrides = _read_overrides(raw_overrides, problems, prevailing=frozenset(options or ()))
     found["quiet"] = _read_quiet(raw_quiet, problems)
+    found["destinations"] = read_destinations(raw_destinations, partial(_absolute, path=path), problems)
     found = _with_defaults(found, [_journal_keys(receiver.journal) for receiver in receivers] or [found])
     settings = _assemble(found, overrides, document, path, receivers)
     problems += list(_contradictions(settings, problems))
@@ -222,6 +224,8 @@ def _assemble(
         control_path=found["control.path"],
         are_notices_recorded=found["alerts.resolved"],
         mute_windows=found["quiet"],
+        destinations=found["destinations"],
+        notify_directory=found["notify.directory"],
         policy=AlertPolicy(
             tick_us=found["tick"],
             repeat=found["alerts.repeat"],

@@ -15,8 +15,9 @@ DEFAULT_PATH = Path("/etc/fleet-health/config.toml")
 LOCATIONS: dict[str, Key] = {
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
+    "notify.directory": Key(values.path, "/var/lib/fleet-health-notify"),
 }
-"""The settings that say where the service listens, and where it keeps what it must remember."""
+"""The settings that say where the service listens, and where it and `notify` keep what they must remember."""
 
 
 def load_location(path: Path | None, key: str) -> Path:

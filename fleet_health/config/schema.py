@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert_policy import AlertPolicy
     from fleet_health.alerting.mute_windows import MuteWindow
+    from fleet_health.config.destinations import DestinationSettings
     from fleet_health.detectors.spec import Detector, DetectorSpec
     from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.subject import Pair
@@ -179,6 +180,8 @@ class Settings:
         document: The file as TOML gave it, for who wants to know where a setting comes from.
         path: The file; None if there is none.
         receivers: The receivers, one at least.
+        destinations: Where notifications are sent by `notify`.
+        notify_directory: Where `notify` keeps its ledger.
         limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
         switched_off: The symptoms that are not looked for.
 
@@ -198,6 +201,8 @@ class Settings:
     are_notices_recorded: bool
     policy: AlertPolicy
     mute_windows: tuple[MuteWindow, ...]
+    destinations: tuple[DestinationSettings, ...]
+    notify_directory: Path
     limits: Mapping[str, Any]
     switched_off: frozenset[str]
 

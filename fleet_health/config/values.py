@@ -13,6 +13,7 @@ from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from fleet_health.model.host_name import safe_glob
 from fleet_health.model.instant import SECOND_US
@@ -37,6 +38,8 @@ LONGEST = "3650d"
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _is_wall_time = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII).fullmatch
 
+_is_count = re.compile(r"[1-9]\d{0,8}", re.ASCII).fullmatch
+_has_blank = re.compile(r"[\s\x00-\x1f\x7f]").search
 _is_field = re.compile(r'[^"\\\x00-\x1f]+').fullmatch
 _is_unit_glob = re.compile(r"[A-Za-z0-9:_.\\@*?\[\]!-]{1,255}", re.ASCII).fullmatch
 _UNIT_TYPES = frozenset(
@@ -119,6 +122,48 @@ def parse_duration(text: str) -> int:
     return round(sum(Decimal(number) * _UNITS_US[unit] for number, unit in _duration_parts(text)))
 
 
+def choices(*known: str) -> Callable[[Any], tuple[str, ...]]:
+    """Read a list of some of the known words, without repetitions."""
+
+    def read(raw: Any) -> tuple[str, ...]:
+        if not isinstance(raw, list) or not raw or not all(one in known for one in raw):
+            raise ValueError("a list of some of " + ", ".join(f'"{one}"' for one in known))
+        return tuple(dict.fromkeys(raw))
+
+    return read
+
+
+def short_name(what: str, example: str) -> Callable[[Any], str]:
+    """Read a short name, of the same kind as a receiver's."""
+
+    def read(raw: Any) -> str:
+        if not isinstance(raw, str) or not is_receiver_name(raw):
+            raise ValueError(f'a short name for the {what}, such as "{example}": letters, digits and . _ -')
+        return raw
+
+    return read
+
+
+def rate(raw: Any) -> tuple[int, int]:
+    """Read a number within a duration, such as `"20/1h"`; returns the number and the duration in microseconds."""
+    number, slash, within = raw.partition("/") if isinstance(raw, str) else ("", "", "")
+    if not slash or not _is_count(number) or not _is_duration(within) or not parse_duration(within):
+        raise ValueError('a number within a duration, such as "20/1h"')
+    return int(number), parse_duration(within)
+
+
+def url(raw: Any) -> str:
+    """Read the address of something that speaks HTTP, without a password: everybody may read the configuration."""
+    try:
+        parts = urlsplit(raw if isinstance(raw, str) else "")
+        is_good = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_good = False
+    if not is_good or "@" in parts.netloc or _has_blank(raw):
+        raise ValueError('a URL that begins with http:// or https://, without user and password, such as "https://…"')
+    return str(raw)
+
+
 def count(raw: Any) -> int:
     """Read a whole number of 1 or more."""
     if not isinstance(raw, int) or isinstance(raw, bool) or raw < 1:
@@ -193,11 +238,8 @@ def matches(raw: Any) -> tuple[tuple[str, ...], ...]:
     return tuple(map(tuple, alternatives))
 
 
-def receiver_name(raw: Any) -> str:
-    """Read the name of a receiver."""
-    if not isinstance(raw, str) or not is_receiver_name(raw):
-        raise ValueError('a short name for the receiver, such as "lab-2": letters, digits and . _ -')
-    return raw
+receiver_name = short_name("receiver", "lab-2")
+"""Reads the name of a receiver."""
 
 
 def namespace(raw: Any) -> str:

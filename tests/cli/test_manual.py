@@ -19,6 +19,7 @@ from fleet_health.cli.docs.configuration_manual import configuration_page
 from fleet_health.cli.docs.roff import prose
 from fleet_health.cli.docs.tree import all_parsers, arguments
 from fleet_health.cli.main import build_parser
+from fleet_health.config.destinations import COMMON, TYPES
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS, QUIET_KEYS
 
@@ -113,7 +114,10 @@ def test_every_key_is_explained_with_its_default(pages: Path) -> None:
         *_, part = re.split(rf"\n       {re.escape(key)}[ \n]", settings, maxsplit=1)
         assert part != settings, key
         assert said in part.partition("\n\n")[0] + "\n", key
-    assert [key for key in QUIET_KEYS if f"\n       {key} " not in lists] == []
+    assert [key for key in (*QUIET_KEYS, *COMMON) if not re.search(rf"\n       {key}[ \n]", lists)] == []
+    for name, spec in TYPES.items():
+        _, _, own = lists.partition(f'\n   [[destinations]], type = "{name}"\n')
+        assert [key for key in spec.keys if not re.search(rf"\n       {key}[ \n]", own)] == []
 
 
 def test_the_examples_are_commands_that_there_are(pages: Path) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.config.destinations import COMMON
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
@@ -53,6 +54,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.never-seen.grace": "1h",
     "control.path": "/run/fleet-health/control.sock",
     "state.directory": "/var/lib/fleet-health",
+    "notify.directory": "/var/lib/fleet-health-notify",
     "detectors.silent.after": "30m",
     "detectors.silent.lookback": "24h",
     "detectors.fatal-only.window": "30m",
@@ -243,7 +245,8 @@ def test_every_key_is_in_the_example() -> None:
 
     document = dict(flat(tomllib.loads(text)))
 
-    assert set(document) - {"receivers", "overrides", "quiet"} == set(KEYS)
+    assert set(document) - {"receivers", "overrides", "quiet", "destinations"} == set(KEYS)
     assert all(set(dict(flat(receiver))) <= set(RECEIVER_KEYS) for receiver in document["receivers"])
     assert [set(window) for window in document["quiet"]] == [set(QUIET_KEYS)]
+    assert {key for one in document["destinations"] for key in dict(flat(one))} >= set(COMMON)
     assert [set(override) for override in document["overrides"]] == [{"hosts", "detectors"}] * 2

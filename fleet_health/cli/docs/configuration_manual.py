@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.docs import roff
+from fleet_health.config.destinations import COMMON, TYPES
 from fleet_health.config.locations import DEFAULT_PATH
 from fleet_health.config.schema import HOSTS_KEY, KEYS, OVERRIDABLE, QUIET_KEYS, RECEIVER_KEYS
 from fleet_health.detectors.registry import DETECTORS
@@ -40,6 +41,19 @@ expected = ["pi-07"]
 hosts = ["bench-*"]
 detectors.silent.after = "6h"
 """,
+    "Send notifications to a program of yours, and only what lasts to another one": """\
+[[destinations]]
+name = "tickets"
+type = "webhook"
+url = "https://tickets.example.org/hook"
+
+[[destinations]]
+name = "on-call"
+type = "webhook"
+url = "https://on-call.example.org/hook"
+after = "30m"
+send = ["opening", "resolution"]
+""",
     "Mute alerts at night": """\
 [[quiet]]
 from = "22:00"
@@ -54,6 +68,7 @@ _LISTS = {
     "overrides": {"hosts": HOSTS_KEY, **{key: replace(entry, default=None) for key, entry in OVERRIDABLE.items()}},
     "quiet": QUIET_KEYS,
     "receivers": {key: replace(entry, default=None) for key, entry in RECEIVER_KEYS.items()},
+    "destinations": COMMON,
 }
 
 _HELP = {one.key: one.help for spec in DETECTORS for one in spec.settings}
@@ -161,9 +176,21 @@ class _Reader:
             return
         self.roff += roff.example(line.removeprefix("#") for line in self.example)
         for key, entry in _LISTS[self.listed].items():
-            self.roff += roff.item(roff.bold(key), _takes(entry, ""))
+            self._item(key, entry)
+        if self.listed == "destinations":
+            self._types()
         self.listed = ""
         self.example.clear()
+
+    def _types(self) -> None:
+        for name, spec in TYPES.items():
+            self.roff += [roff.subsection(f'[[destinations]], type = "{name}"'), roff.prose(spec.about)]
+            for key, entry in spec.keys.items():
+                self._item(key, entry)
+
+    def _item(self, key: str, entry: Key) -> None:
+        helps = [roff.prose(entry.help)] if entry.help else []
+        self.roff += roff.item(roff.bold(key), *helps, _takes(entry, ""))
 
     def _comment(self) -> list[str]:
         texts = _paragraphs(self.comment)

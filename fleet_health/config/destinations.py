@@ -1,0 +1,216 @@
+"""Where notifications are sent, `[[destinations]]`: the keys that all have in common, and those of each type.
+
+A type is declared here, without its code: the daemon checks the whole configuration, and must not load what dials out.
+No key holds a secret: everybody may read the configuration, so a key names the file that holds it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.alerting import flapping
+from fleet_health.config import values
+from fleet_health.config.document import TableReader, shown
+from fleet_health.config.key import Key
+from fleet_health.detectors.registry import DETECTORS
+from fleet_health.errors import Problem
+from fleet_health.model.host_globs import HostGlobs
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+WATCH_STOPPED = "watch-stopped"
+"""The symptom that `notify` reports itself: the daemon is gone, or does not evaluate."""
+
+SYMPTOMS = (*(spec.symptom for spec in DETECTORS), flapping.SYMPTOM, WATCH_STOPPED)
+"""Every symptom that a destination can be sent."""
+
+KINDS = ("opening", "repeat", "resolution")
+"""What a destination can be sent of an incident."""
+
+COMMON: dict[str, Key] = {
+    "name": Key(
+        values.short_name("destination", "phone"), None, "What the destination is called in commands and logs."
+    ),
+    "type": Key(values.text, None, "Which type of destination it is; see below."),
+    "hosts": Key(
+        values.globs,
+        ["*"],
+        "Only what is about these hosts is sent, names or globs. `*` also stands for what is about no single host.",
+    ),
+    "symptoms": Key(values.choices(*SYMPTOMS), list(SYMPTOMS), "Only these symptoms are sent."),
+    "send": Key(values.choices(*KINDS), list(KINDS), "Which notifications of an incident are sent."),
+    "after": Key(
+        values.duration(at_least="0s"),
+        "0s",
+        "Escalation: only incidents are sent that still stand this long after their first notification.",
+    ),
+    "group_wait": Key(
+        values.duration(at_least="0s", at_most="1h"),
+        "0s",
+        "How long an opening waits for others to be sent in the same message, beside those of the same evaluation.",
+    ),
+    "rate_limit": Key(
+        values.rate,
+        None,
+        "At most so many messages within a duration, such as `20/1h`. What is delayed is sent together, with its"
+        " number.",
+    ),
+    "give_up_after": Key(
+        values.duration(at_least="1m"),
+        "7d",
+        "What could not be delivered for this long is dropped, logged and counted.",
+    ),
+    "timeout": Key(values.duration(at_least="1s", at_most="5m"), "10s", "How long one delivery may take as a whole."),
+}
+"""The keys that destinations of every type have, but for those that a type leaves out."""
+
+_OF_INCIDENTS = frozenset({"hosts", "symptoms", "send", "after", "group_wait", "rate_limit", "give_up_after"})
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationType:
+    """A type of destination, as it is configured.
+
+    Attributes:
+        about: What it is, in one sentence.
+        keys: Its own keys, beside those that are common.
+        required: Which of its own keys must be set.
+        omitted: The common keys that mean nothing for it.
+        problems: Given its values, finds those that are impossible together: yields the key, what was expected, and
+            what was found instead, never a value that may be secret.
+
+    """
+
+    about: str
+    keys: Mapping[str, Key]
+    required: tuple[str, ...] = ()
+    omitted: frozenset[str] = frozenset()
+    problems: Callable[[Mapping[str, Any]], Iterator[tuple[str, str, str]]] = lambda _: iter(())
+
+    @property
+    def all_keys(self) -> dict[str, Key]:
+        """Every key that it takes."""
+        return {key: entry for key, entry in COMMON.items() if key not in self.omitted} | dict(self.keys)
+
+
+TYPES: dict[str, DestinationType] = {
+    "webhook": DestinationType(
+        about="Sends each notification as a JSON document to a URL.",
+        keys={"url": Key(values.url, None, "Where the document is sent.")},
+        required=("url",),
+    ),
+}
+"""The types, each by what `type` is set to."""
+
+
+@dataclass(frozen=True, slots=True)
+class DestinationSettings:
+    """A destination as it is configured.
+
+    Attributes:
+        name: Its name, which no other one has.
+        type: Its type, one of `TYPES`.
+        hosts: What its incidents are about.
+        symptoms: The symptoms that it is sent.
+        send: The kinds of notifications that it is sent, some of `KINDS`.
+        after_us: For how long an incident must have stood since its first notification.
+        group_wait_us: How long an opening waits for others.
+        rate_limit: How many messages within how many microseconds; None for no limit.
+        give_up_after_us: How long something is tried.
+        timeout_us: How long one delivery may take.
+        own: The type's own keys -> their values, with the defaults.
+
+    """
+
+    name: str
+    type: str
+    hosts: HostGlobs
+    symptoms: frozenset[str]
+    send: frozenset[str]
+    after_us: int
+    group_wait_us: int
+    rate_limit: tuple[int, int] | None
+    give_up_after_us: int
+    timeout_us: int
+    own: Mapping[str, Any] = field(default_factory=dict)
+
+    def takes(self, host: str, symptom: str) -> bool:
+        """Return whether its filters let an incident through."""
+        return symptom in self.symptoms and self.hosts.matches(host)
+
+
+def read_destinations(
+    raw: Any, absolute: Callable[[Mapping[str, Any]], dict[str, Any]], problems: list[Problem]
+) -> tuple[DestinationSettings, ...]:
+    """Read `[[destinations]]`; one with a problem is left out.
+
+    Args:
+        raw: What TOML gave.
+        absolute: Makes paths relative to the directory of the configuration.
+        problems: Takes what is wrong.
+
+    """
+    if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):
+        problems.append(Problem("destinations", "tables, each headed [[destinations]]", shown(raw)))
+        return ()
+    names: dict[Any, int] = {}
+    found = []
+    for number, entry in enumerate(raw, start=1):
+        before = len(problems)
+        problems += _name_problems(entry, names, number)
+        destination = _read(entry, f"destinations[{number}].", absolute, problems)
+        if destination is not None and len(problems) == before:
+            found.append(destination)
+    return tuple(found)
+
+
+def _name_problems(entry: Mapping[str, Any], names: dict[Any, int], number: int) -> Iterator[Problem]:
+    place = f"destinations[{number}].name"
+    name = entry.get("name")
+    if name is None:
+        yield Problem(place, 'a short name for the destination, such as "phone"', "nothing")
+    elif isinstance(name, str) and names.setdefault(name, number) != number:
+        yield Problem(place, "a name of its own", f'"{name}", as in destinations[{names[name]}]')
+
+
+def _read(
+    entry: Mapping[str, Any],
+    place: str,
+    absolute: Callable[[Mapping[str, Any]], dict[str, Any]],
+    problems: list[Problem],
+) -> DestinationSettings | None:
+    type_ = entry.get("type")
+    if not isinstance(type_, str) or type_ not in TYPES:
+        known = " or ".join([", ".join(f'"{name}"' for name in [*TYPES][:-1]), f'"{[*TYPES][-1]}"'][len(TYPES) == 1 :])
+        problems.append(Problem(place + "type", known, "nothing" if type_ is None else shown(type_)))
+        every = {key: one for spec in TYPES.values() for key, one in spec.keys.items()}
+        TableReader(problems, {**every, **COMMON}, place).read({**entry, "type": "unknown"})
+        return None
+    spec, before = TYPES[type_], len(problems)
+    keys = spec.all_keys
+    found = absolute(TableReader(problems, keys, place).read(entry))
+    problems += [
+        Problem(place + key, f'it to be set for type "{type_}"', "nothing")
+        for key in spec.required
+        if not any(one == key or one.startswith(f"{key}.") for one in found) and key not in entry
+    ]
+    if len(problems) > before:
+        return None
+    defaults = {key: None if one.default is None else one.read(one.default) for key, one in (COMMON | keys).items()}
+    merged = {**defaults, **found}
+    problems += [Problem(place + key, expected, said) for key, expected, said in spec.problems(merged)]
+    return DestinationSettings(
+        name=found.get("name", ""),
+        type=type_,
+        hosts=HostGlobs(merged["hosts"]),
+        symptoms=frozenset(merged["symptoms"]),
+        send=frozenset(merged["send"]),
+        after_us=merged["after"],
+        group_wait_us=merged["group_wait"],
+        rate_limit=merged["rate_limit"],
+        give_up_after_us=merged["give_up_after"],
+        timeout_us=merged["timeout"],
+        own={key: merged[key] for key in spec.keys},
+    )

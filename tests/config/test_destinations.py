@@ -1,0 +1,126 @@
+"""Destinations: what is set is used, the rest is the default, and every problem is named."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.config.destinations import COMMON, KINDS, SYMPTOMS, TYPES
+from fleet_health.model.instant import SECOND_US
+from fleet_health.notify.message import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fleet_health.config.schema import Settings
+
+MINUTE = 60 * SECOND_US
+HOOK = '[[destinations]]\nname = "hook"\ntype = "webhook"\nurl = "https://example.org/h"\n'
+
+
+def test_without_any_there_are_none(settings_of: Callable[..., Settings]) -> None:
+    """Nobody is notified unless it is configured."""
+    assert settings_of("").destinations == ()
+
+
+def test_the_defaults_send_everything_for_a_week(settings_of: Callable[..., Settings]) -> None:
+    """Every host, receiver, symptom and kind, at once."""
+    (hook,) = settings_of(HOOK).destinations
+
+    assert (hook.name, hook.type, hook.own["url"]) == ("hook", "webhook", "https://example.org/h")
+    assert all(hook.takes(host, symptom) for host in ("pi-1", "*", "*@lab") for symptom in SYMPTOMS)
+    assert hook.send == set(KINDS)
+    assert (hook.after_us, hook.group_wait_us, hook.rate_limit) == (0, 0, None)
+    assert (hook.give_up_after_us, hook.timeout_us) == (7 * 24 * 60 * MINUTE, 10 * SECOND_US)
+
+
+def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:
+    """Each common key replaces its default."""
+    (hook,) = settings_of(
+        HOOK
+        + """
+        hosts = ["lab-*", "[*]"]
+        symptoms = ["silent", "watch-stopped"]
+        send = ["opening"]
+        after = "30m"
+        group_wait = "1m"
+        rate_limit = "20/1h"
+        give_up_after = "1d"
+        timeout = "30s"
+        """
+    ).destinations
+
+    taken = [(host, hook.takes(host, "silent")) for host in ("lab-1", "pi-1", "*", "*@lab-1")]
+    assert taken == [("lab-1", True), ("pi-1", False), ("*", True), ("*@lab-1", False)]
+    assert not hook.takes("lab-1", "unstamped")
+    assert sorted(hook.send) == ["opening"]
+    assert (hook.after_us, hook.group_wait_us) == (30 * MINUTE, MINUTE)
+    assert (hook.rate_limit, hook.give_up_after_us, hook.timeout_us) == (
+        (20, 60 * MINUTE),
+        24 * 60 * MINUTE,
+        30 * SECOND_US,
+    )
+
+
+def test_the_kinds_are_those_of_messages() -> None:
+    """The configuration calls them as the process does."""
+    assert set(Kind) == set(KINDS)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("destinations = 3", "destinations: expected tables, each headed [[destinations]], found 3"),
+        (
+            '[[destinations]]\ntype = "webhook"\nurl = "https://a"',
+            'destinations[1].name: expected a short name for the destination, such as "phone", found nothing',
+        ),
+        (HOOK + HOOK, 'destinations[2].name: expected a name of its own, found "hook", as in destinations[1]'),
+        (HOOK.replace("hook", "a b"), "destinations[1].name: expected a short name for the destination, "),
+        ('[[destinations]]\nname = "a"', "destinations[1].type: expected "),
+        (HOOK.replace("webhook", "pigeon"), 'found "pigeon"'),
+        (HOOK.replace("url", "urls"), "destinations[1].urls: expected one of "),
+        (HOOK + "hosts = []", "destinations[1].hosts: expected a list of host globs"),
+        (HOOK + 'symptoms = ["silence"]', 'destinations[1].symptoms: expected a list of some of "silent", '),
+        (HOOK + 'send = ["end"]', 'a list of some of "opening", "repeat", "resolution"'),
+        (HOOK + 'rate_limit = "0/1h"', 'destinations[1].rate_limit: expected a number within a duration, such as "20/'),
+        (HOOK + 'rate_limit = "5/0s"', "destinations[1].rate_limit: expected a number within a duration"),
+        (HOOK + 'group_wait = "2h"', 'destinations[1].group_wait: expected a duration from "0s" to "1h", found "2h"'),
+        (HOOK + 'after = "soon"', "destinations[1].after: expected a duration with a unit"),
+        (
+            '[[destinations]]\nname = "a"\ntype = "webhook"',
+            'destinations[1].url: expected it to be set for type "webhook", found nothing',
+        ),
+    ],
+)
+def test_each_problem_is_named(text: str, expected: str, problems_of: Callable[..., list[str]]) -> None:
+    """With its place, what was expected, and what was found."""
+    assert any(expected in problem for problem in problems_of(text))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://example.org",
+        "example.org",
+        "https://",
+        "https://user:word@example.org/",
+        "https://example.org/a b",
+        "https://[::1",
+        "https://example.org:0/",
+        "https://example.org:99999/",
+    ],
+)
+def test_a_url_is_one_of_http_without_a_password(url: str, problems_of: Callable[..., list[str]]) -> None:
+    """Everybody may read the configuration."""
+    (problem,) = problems_of(HOOK.replace("https://example.org/h", url))
+
+    assert "destinations[1].url: expected a URL that begins with http:// or https://, without user and pass" in problem
+
+
+def test_no_key_of_a_type_is_a_common_one() -> None:
+    """A type may leave a common key out, and gives none another meaning."""
+    assert [name for name, spec in TYPES.items() if spec.keys.keys() & COMMON.keys()] == []
+    assert [name for name, spec in TYPES.items() if not set(spec.required) <= spec.keys.keys()] == []
+    assert [name for name, spec in TYPES.items() if not spec.omitted <= COMMON.keys() - {"name", "type"}] == []
