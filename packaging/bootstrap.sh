@@ -76,6 +76,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want zsh "completes a command line, as bash does" has zsh
   want nginx "logs hostile requests" has nginx
   want caddy "the same" has caddy
+  want prometheus-alertmanager "a cluster of it takes alerts" has amtool
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
@@ -122,9 +123,9 @@ system_packages() { # PURPOSE
   update_package_lists "${apt[@]}"
   logged "$log" "${apt[@]}" install --yes --no-install-recommends "${packages[@]}" ||
     die "The packages are not installed. Please run by hand:" "  apt-get update" "  $by_hand" "and start again."
-  # The tests start these themselves; as services of this machine they would take port 80.
+  # The tests start these themselves; as services of this machine they would take their ports.
   local server
-  for server in nginx caddy; do
+  for server in nginx caddy prometheus-alertmanager; do
     if [[ -d /run/systemd/system && " ${packages[*]} " == *" $server "* ]]; then
       logged "$log" "${as_root[@]}" systemctl disable --now "$server" || true
     fi

@@ -21,6 +21,7 @@ NOT_FOR_THE_SERVICE = {
     "shtab",
     "uvicorn",
     "matplotlib",
+    "urllib3",
     "fleet_health.demo",
     "fleet_health.cli.commands.check",
     "fleet_health.cli.commands.completion",

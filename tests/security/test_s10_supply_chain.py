@@ -28,7 +28,7 @@ _LOCKS: dict[str, tuple[list[str], list[str]]] = {
     "release": (["completion"], []),
     "plot": (["completion", "plot"], []),
     "demo": (["demo"], []),
-    "tests": (["completion", "demo", "plot"], ["dev"]),
+    "tests": (["apprise", "completion", "demo", "plot"], ["dev"]),
     "build": ([], ["build"]),
     "lock": ([], ["lock"]),
 }
