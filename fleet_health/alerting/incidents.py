@@ -71,7 +71,7 @@ _LOST, _LOSS_FIRES, _LOSS_NOTIFIED = map(int, (Fact.LOST, Fact.LOSS_FIRES, Fact.
 _NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
 _INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
 _NOTIFIED, _KEPT_BACK, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.KEPT_BACK, Fact.NOTIFIED_LATER))
-_TOO_EARLY = int(Fact.TOO_EARLY)
+_TOO_EARLY, _UNDECIDED = int(Fact.TOO_EARLY), int(Fact.UNDECIDED)
 _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
 
 _DOUBTFUL = "it is no longer found, and not yet seen to be over"
@@ -108,6 +108,8 @@ class Incidents:
         """What is over, and whose resolution is suppressed."""
         self._found: Mapping[Pair, Finding] = {}
         """What the latest evaluation found."""
+        self._undecided: frozenset[Pair] = frozenset()
+        """Of what the latest evaluation found, what may have another cause that is not known yet."""
         self._pauses: Sequence[Pause] = ()
         self._is_clock_behind = False
         self._is_clock_uncertain = False
@@ -215,6 +217,7 @@ class Incidents:
         grouped = self._grouped
         self.at, self._now = now if before is None else max(before, now), now
         self._is_clock_behind, self._pauses = evaluation.is_clock_behind, evaluation.pauses
+        self._undecided = evaluation.undecided
         is_back_in_time = before is not None and now < before
         self._is_clock_uncertain = evaluation.is_clock_behind or evaluation.is_clock_stepped or is_back_in_time
         if not evaluation.is_clock_behind:
@@ -241,7 +244,8 @@ class Incidents:
         self._inhibition.look(self._explained(), (found, unfound))
         self._note_suppressed(suppressed, grouped, now)
         for pair in () if evaluation.is_clock_behind else opened:
-            if pair not in self._inhibition.held:  # what comes and goes with its cause does not flap by itself
+            # What comes and goes with its cause does not flap by itself.
+            if pair not in self._inhibition.held and pair not in self._undecided:
                 self._flapping.open(pair, now, self._policy.flap_limit)
         alerts = list(self._flaps(suppressed, suppressions, now))
         for pair in self._flapping.flaps.keys() & found.keys():
@@ -436,6 +440,7 @@ class Incidents:
                 _NOTIFIED_LATER,
                 self._is_clock_behind and incident.last_notified_at is not None and incident.last_notified_at > now,
             ),
+            (_UNDECIDED, pair in self._undecided),
             (_WITHIN_GRACE, self._is_early(incident, now)),
             (_NOTIFIED_THIS_HOUR, self._dedup_keys.has(pair, now)),
             (_NOT_DUE, self._is_not_due(incident, now)),

@@ -82,6 +82,7 @@ class Reason(StrEnum):
     NOTIFIED_LATER = "notified at a later time than the clock shows"
     REPEAT_NOT_DUE = "repeat not due"
     WITHIN_GRACE = "within grace"
+    UNDECIDED = "its cause may be the receiver"
     INHIBITED = "inhibited"
     SILENCED = "silenced"
     ACKNOWLEDGED = "acknowledged"
@@ -135,6 +136,8 @@ class Fact(IntFlag):
     """Its host has had too little time since to show that it is over, or the clock is uncertain."""
     NOTIFIED_LATER = auto()
     """Its latest alert is dated later than this evaluation, because the clock is behind."""
+    UNDECIDED = auto()
+    """Another incident that has not opened yet may turn out to be its cause."""
     WITHIN_GRACE = auto()
     """It has not stood for as long as it must."""
     NOTIFIED_THIS_HOUR = auto()
@@ -225,6 +228,8 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.RECOVERING | Fact.ENDING, NOTHING, State.PENDING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING | Fact.NOTIFIED, Fact.INHIBITS, State.FIRING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING, Fact.INHIBITS, State.PENDING, Action.NONE, Reason.RECOVERING),
+    # It waits until it is known whether it is the cause, or the receiver.
+    Row(Fact.UNDECIDED, Fact.NOTIFIED | Fact.NOT_FOUND, State.PENDING, Action.NONE, Reason.UNDECIDED),
     # It is notified.
     *_notifications(Fact.NOT_FOUND, Fact.RECOVERING, State.UNCONFIRMED),
     *_notifications(NOTHING, NOTHING, State.FIRING),

@@ -38,6 +38,8 @@ _IN_WORDS = {
     Reason.NOTIFIED_LATER: "it was notified at a later time than the clock shows",
     Reason.REPEAT_NOT_DUE: "it was notified, and is repeated as `alerts.repeat` says",
     Reason.WITHIN_GRACE: "it must stand for a while before it is notified",
+    Reason.UNDECIDED: "nobody has uploaded since, so its cause may be the receiver; it is notified once another host"
+    " uploads, or `receiver-down` is reported instead",
     Reason.INHIBITED: "its cause is notified instead, and it is notified if it outlives that by a tick",
     Reason.SILENCED: "a silence suppresses it",
     Reason.ACKNOWLEDGED: "it is acknowledged, and silenced until it is resolved",
@@ -50,7 +52,16 @@ _IN_WORDS = {
 }
 """Why an incident is notified or not, for a person; what it refers to follows in brackets."""
 
-_MORE_THAN_TIME = frozenset({Reason.INHIBITED, Reason.FLAPPING, Reason.UNCONFIRMED, Reason.RECOVERING, Reason.LOST})
+_MORE_THAN_TIME = frozenset(
+    {
+        Reason.UNDECIDED,
+        Reason.INHIBITED,
+        Reason.FLAPPING,
+        Reason.UNCONFIRMED,
+        Reason.RECOVERING,
+        Reason.LOST,
+    }
+)
 """Where the next notification depends on more than time."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Lookback
+from fleet_health.detectors.spec import Lookback, SlowToFind
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Evaluation:
         pauses: Over which time no host could upload: time in which an absence does not grow.
         not_evaluated: The names of the detectors that did not look, because too little was seen or the clock was
             uncertain.
+        undecided: Which findings may yet turn out to have another one as their cause.
 
     """
 
@@ -72,6 +73,7 @@ class Evaluation:
     unproved: Mapping[Pair, Instant] = field(default_factory=dict)
     pauses: tuple[Pause, ...] = ()
     not_evaluated: tuple[str, ...] = ()
+    undecided: frozenset[Pair] = frozenset()
 
 
 def evaluate(
@@ -95,6 +97,7 @@ def evaluate(
     limits: dict[Pair, str] = {}
     forgotten: set[Pair] = set()
     unproved: dict[Pair, Instant] = {}
+    undecided: set[Pair] = set()
     exchanged_at = max(fleet.exchanged.values(), default=None)
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
@@ -113,6 +116,7 @@ def evaluate(
             goes_by_journal = bool(missing and detector.lookback.traffic_us)
             unseen = [host for host in missing if not detector.can_evaluate(fleet.kinds_seen_anew(host))]
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
+            waiting = detector.may_explain(fleet, now) if isinstance(detector, SlowToFind) else ()
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
         else:
@@ -121,6 +125,7 @@ def evaluate(
             signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
             limits |= in_force
             forgotten.update(nobodies)
+            undecided.update(waiting)
             if exchanged_at is not None:
                 unproved.update(((host, symptom), exchanged_at) for host in unseen)
             evaluated.add(symptom)
@@ -138,6 +143,7 @@ def evaluate(
         forgotten=frozenset(forgotten),
         unproved=unproved,
         pauses=fleet.pauses(EVERY_HOST, now),
+        undecided=frozenset(undecided),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors.spec import SlowToFind
 from fleet_health.model.subject import EVERY_HOST, named
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.spec import Condition, Detector, Finding, Lookback
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
 
 
 class OfReceiver:
@@ -77,3 +79,9 @@ class OfReceiver:
         """Return the figures that decide."""
         del host
         return self._detector.limits_of(EVERY_HOST)
+
+    def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
+        """Return which findings of the receiver's hosts wait until it is decided whether it is their cause."""
+        if not isinstance(self._detector, SlowToFind):
+            return frozenset()
+        return self._detector.may_explain(fleet.of(self._receiver), now)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
 
 SYMPTOM = "receiver-down"
 
@@ -182,7 +183,7 @@ class ReceiverDown(Rule):
             explains=frozenset(
                 (name, silent.SYMPTOM)
                 for name, last_at in fleet.latest_uploads()
-                if first_gone_at - last_at <= self._silent_limits.of(name).after_us
+                if self._is_explained(fleet, name, last_at, first_gone_at)
             ),
             since=first_gone_at,
         )
@@ -287,6 +288,38 @@ class ReceiverDown(Rule):
         limits = self._limits
         after_us = self._silent_limits.default.after_us
         return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {after_us} {limits.starts} {limits.window_us}"
+
+    def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
+        """Return who may be silent because the receiver hangs.
+
+        A receiver that hangs is found when its last upload is longer ago than a host may be silent. By then hosts that
+        upload less often than others are silent already. A host waits only if no host has uploaded since it was due:
+        one upload shows that the receiver is at work.
+        """
+        newest_at, limits = fleet.newest_accepted_at(), self._limits
+        after_us = self._silent_limits.default.after_us
+        if newest_at is None or passed_us(fleet.skips, newest_at, now) <= limits.after_us:
+            return frozenset()
+        if self._is_quiet(fleet, now) or not fleet.is_whole("index", now - after_us, now):
+            return frozenset()
+        waiting: set[Pair] = set()
+        active = quiet = 0
+        for host, last_at in fleet.latest_uploads():
+            own = self._silent_limits.of(host)
+            if fleet.counted_us(host, last_at, now) > own.lookback_us:
+                continue
+            is_quiet = fleet.absence_us(host, last_at, now) > own.after_us
+            active += 1
+            quiet += is_quiet or own.after_us <= after_us
+            if is_quiet and self._is_explained(fleet, host, last_at, newest_at):
+                waiting.add((host, silent.SYMPTOM))
+        is_possible = active >= limits.min_hosts and quiet >= limits.ratio * active
+        return frozenset(waiting) if is_possible else frozenset()
+
+    def _is_explained(self, fleet: Fleet, host: str, last_at: Instant, gone_at: Instant) -> bool:
+        """Return whether a host was not silent yet when the receiver was gone, in time in which it could upload."""
+        after_us = self._silent_limits.of(host).after_us
+        return gone_at - last_at <= after_us or fleet.absence_us(host, last_at, gone_at) <= after_us
 
     @property
     def _lookback_us(self) -> int:

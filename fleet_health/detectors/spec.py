@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from fleet_health.model.subject import EVERY_HOST, is_host
 
@@ -141,6 +141,17 @@ class Detector(Protocol):
 
     def limits_of(self, host: str) -> str:
         """Return the figures that decide for a host, as one text: where it differs, the limits have changed."""
+
+
+@runtime_checkable
+class SlowToFind(Protocol):
+    """A detector that may find a cause later than others find what follows from it."""
+
+    def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
+        """Return which findings of hosts may turn out to have this symptom as their cause.
+
+        They wait until that is decided, which must be soon: either this symptom is found, or a fact refutes it.
+        """
 
 
 class Kind(Enum):

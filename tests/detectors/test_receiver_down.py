@@ -208,3 +208,60 @@ def test_a_start_proves_nothing_while_nobody_sees_who_uploads(
 def test_the_reach_is_that_of_silent_and_the_units_own() -> None:
     """All active hosts must be known."""
     assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=30 * MINUTE_US)
+
+
+SLOW = [("slow", AFTER_US + 1)]
+
+
+@pytest.mark.parametrize(
+    ("uploads", "waiting"),
+    [
+        pytest.param([], set(), id="nobody is known"),
+        pytest.param([*SLOW, *named([DOWN_US + 1] * 2)], {"slow"}, id="nobody has uploaded since it was due"),
+        pytest.param([*SLOW, *named([DOWN_US] * 2)], set(), id="another host uploaded just lately"),
+        pytest.param([*SLOW, *named([AFTER_US] * 2)], {"slow"}, id="the last moment in which it is undecided"),
+        pytest.param([*SLOW, *named([LATE] * 2)], set(), id="it is decided"),
+        pytest.param([*SLOW, *named([5 * MINUTE_US])], set(), id="two active hosts are too few"),
+        pytest.param(
+            [("slow", AFTER_US + 5 * MINUTE_US), *named([5 * MINUTE_US] * 2)], {"slow"}, id="it was due just then"
+        ),
+        pytest.param(
+            [("slow", AFTER_US + 5 * MINUTE_US + 1), *named([5 * MINUTE_US] * 2)], set(), id="it was due before that"
+        ),
+        pytest.param(
+            [*SLOW, *named([5 * MINUTE_US] * 8), ("bench-1", 5 * MINUTE_US)], {"slow"}, id="nine tenths would be silent"
+        ),
+        pytest.param(
+            [*SLOW, *named([5 * MINUTE_US] * 7), ("bench-1", 5 * MINUTE_US)], set(), id="too many have another limit"
+        ),
+        pytest.param(
+            [*SLOW, *named([5 * MINUTE_US]), ("bench-1", 2 * HOUR_US + 1)], {"slow", "bench-1"}, id="each by its limit"
+        ),
+        pytest.param([*SLOW, *named([5 * MINUTE_US, LOOKBACK_US + 1])], set(), id="who is lost is not active"),
+    ],
+)
+def test_who_may_be_silent_for_a_receiver_that_hangs(
+    uploads: list[tuple[str, int]], waiting: set[str], fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Who was due since the last upload of any host, as long as that is not too long ago to be decided."""
+    assert DETECTOR.may_explain(fleet_of(uploads=uploads), now) == {(host, "silent") for host in waiting}
+
+
+def test_nobody_waits_where_the_index_was_not_seen_whole(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Then the receiver is not found to be down by the index either."""
+    fleet = fleet_of(uploads=[*SLOW, *named([5 * MINUTE_US] * 2)])
+    fleet.coverage = (Coverage("index", gaps=(Gap(now - 2, now - 1, "lost"),)),)
+
+    assert DETECTOR.may_explain(fleet, now) == frozenset()
+
+
+def test_time_in_which_nobody_could_upload_does_not_make_silent_before(
+    fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Who was off in the mute window, and would be due after it, is explained like any other."""
+    fleet = fleet_of(uploads=[("off", 9 * HOUR_US), *named([40 * MINUTE_US] * 2)])
+    fleet.shutdowns = ((now - 9 * HOUR_US + MINUTE_US, now - 50 * MINUTE_US),)
+
+    (finding,) = DETECTOR.find(fleet, now)
+
+    assert finding.explains == {("off", "silent"), ("pi-0", "silent"), ("pi-1", "silent")}

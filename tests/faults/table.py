@@ -119,6 +119,7 @@ _FAULTS = {
     "G17": "The index or the alert log is rotated to names or a directory of another scheme",
     "G18": "A rotated file is compressed, is damaged, or needs a program that is missing",
     "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",
+    "G20": "The receiver hangs, and hosts that upload rarely are blamed before it is",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

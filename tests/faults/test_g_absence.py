@@ -259,3 +259,30 @@ def test_G9_an_index_that_stalled_for_hours(site: Site, start_service: StartServ
 
     assert found
     assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == [("*", "index-stalled")]
+
+
+@pytest.mark.fault("G20", rig="R3", says="who is due while nobody uploads waits for the receiver's verdict")
+def test_G20_a_receiver_that_hangs(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """Not notified in service, check or replay, until another host's upload shows that the receiver is at work."""
+    site.configure(tick="1m")
+    site.begin_journal()
+    upload(site, "slow", minutes_ago=33)
+    upload(site, "a", "b", "c", minutes_ago=20)
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--json").documents
+    replayed = run_command("replay", "--config", site.config, "--since", "10m", "--json").documents[0]
+    site.configure()
+    with start_service(site) as service:
+        found = open_incidents(service, site, run_command)
+        shown = run_command("explain", "slow", "--config", site.config).stdout
+        before = site.alerted()
+        site.upload("a")
+        service.until(lambda: site.alerted() == [("slow", "silent")], "the alert of who is silent")
+
+    assert found == [("slow", "silent")]
+    assert [one["decision"]["state"] for one in checked if "host" in one] == ["pending"]
+    assert [(one["host"], one["reason"]) for one in replayed["incidents"]] == [
+        ("slow", "its cause may be the receiver")
+    ]
+    assert "its cause may be the receiver" in shown
+    assert before == []

@@ -1,0 +1,77 @@
+"""One cause, one alert: who falls silent because the receiver hangs waits until that is found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.engine import Circumstances, Engine
+from fleet_health.model.fleet import Fleet
+from fleet_health.model.instant import SECOND_US
+from fleet_health.model.observation import Upload
+from tests.alerting.test_incident_life import NOON
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.config.schema import Settings
+
+MINUTE, TICK = 60 * SECOND_US, 300 * SECOND_US
+RHYTHMS = {f"pi-{minutes:02}": minutes for minutes in range(2, 11)}
+"""Each host, and after how many minutes it uploads again."""
+INDEX_ALONE = Circumstances(frozenset({"index", "index@a", "index@b"}))
+RECEIVERS = "".join(
+    f'[[receivers]]\nname = "{name}"\nindex.path = "{name}.jsonl"\njournal.unit = "{name}.service"\n' for name in "ab"
+)
+
+
+@pytest.fixture(params=["", RECEIVERS], ids=["one receiver", "two receivers"])
+def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
+    """Return the default settings, for one receiver or two."""
+    (file := tmp_path / "config.toml").write_text(request.param)
+    return load(file)
+
+
+def notified(settings: Settings, dead_since: dict[str, int], *, minutes: int = 90) -> list[tuple[int, str, str]]:
+    """Let hosts upload in their rhythms until each is dead; return who is notified of what, and after which minute."""
+    names = settings.receiver_names
+    engine, fleet = Engine(settings.rules()), Fleet(receivers=names)
+    told = []
+    for minute in range(-60, minutes):
+        for host, rhythm in RHYTHMS.items():
+            if minute % rhythm == 0 and minute < dead_since.get(host, minutes):
+                fleet.record_uploads(next(iter(names), ""), [Upload(host, NOON + minute * MINUTE + 7 * SECOND_US)])
+        if names:
+            fleet.record_uploads("b", [Upload("elsewhere", NOON + minute * MINUTE)])
+        if (now := NOON + minute * MINUTE + 30 * SECOND_US) % TICK == 30 * SECOND_US:
+            outcome = engine.tick(fleet, now, INDEX_ALONE)
+            told += [(minute, one.finding.host, one.finding.symptom) for one in outcome.alerts]
+    return told
+
+
+@pytest.mark.parametrize("phase", range(5))
+def test_a_receiver_that_hangs_is_one_alert(phase: int, settings: Settings) -> None:
+    """Whenever it begins to, and however rarely a host uploads."""
+    told = notified(settings, dict.fromkeys(RHYTHMS, phase))
+    receiver = "*@a" if settings.receiver_names else "*"
+
+    assert {(host, symptom) for _, host, symptom in told} == {(receiver, "receiver-down")}
+
+
+@pytest.mark.parametrize("host", ["pi-02", "pi-10"])
+def test_a_host_that_dies_alone_does_not_wait(host: str, settings: Settings) -> None:
+    """Others upload, so the receiver is at work."""
+    told = notified(settings, {host: 0})
+
+    assert {one[1:] for one in told} == {(host, "silent")}
+    assert told[0][0] <= 35
+
+
+def test_who_died_before_the_receiver_is_notified(settings: Settings) -> None:
+    """What is not explained by it does not wait for it."""
+    told = notified(settings, {**dict.fromkeys(RHYTHMS, 0), "pi-02": -38})
+
+    assert ("pi-02", "silent") in {one[1:] for one in told}
+    assert min(minute for minute, host, _ in told if host == "pi-02") < 5
