@@ -54,7 +54,9 @@ def preview_document(
     engine.rules.apply_to(fleet)
     evaluation = evaluate_at(fleet, new.detectors(), now, tuple(incidents.open), forgets=False)
     found_new = _found(evaluation, new)
+    details = {pair: finding.detail for pair, finding in found_old.items()}
     decided = {decision.pair: decision for decision in engine.decide(evaluation, suppressions).decisions}
+    dropped = {pair for pair in decided.keys() | details.keys() if not engine.rules.scope.includes(*pair)}
     settings_old, settings_new = (in_force(one.document, one.path) for one in (old, new))
     return {
         **refused_document((), now),
@@ -78,7 +80,11 @@ def preview_document(
             {**_row(found_new[pair]), "state": decided[pair].state, "reason": decided[pair].reason}
             for pair in sorted(found_new.keys() - found_old.keys())
         ],
-        "resolves": [_row(found_old[pair]) for pair in sorted(found_old.keys() - found_new.keys())],
+        "resolves": [_row(found_old[pair]) for pair in sorted(found_old.keys() - found_new.keys() - dropped)],
+        "drops": [
+            {"host": host, "symptom": symptom, "detail": details.get((host, symptom), "it is no longer found")}
+            for host, symptom in sorted(dropped)
+        ],
     }
 
 
@@ -99,6 +105,7 @@ def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
         "unforeseen": [],
         "fires": [],
         "resolves": [],
+        "drops": [],
     }
 
 

@@ -39,6 +39,8 @@ SENTENCES: Mapping[str, str] = {
     "listening read-only": "The read-only listener serves {address}.",
     "connection not accepted": "The read-only listener did not accept a connection: {reason}.",
     "passed socket not used": "The passed socket {fd} is not used: {reason}.",
+    "incident dropped": "The incident {symptom} of {host}, which was notified, was dropped without a further"
+    " notification: the configuration no longer looks for it.",
     # The configuration.
     "configuration reloaded": "The configuration was reloaded.",
     "configuration refused, previous one kept": "The configuration was refused, the previous one stays in force:"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.alerting.lifecycle import Action
+from fleet_health.alerting.lifecycle import Action, Reason
 from fleet_health.engine import Circumstances
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
@@ -154,6 +154,7 @@ class Evaluator:
             else:
                 self._delivery.deliver(alerts, outcome.notices, state=state)
         self._intake.log_rejections()
+        self._log_dropped(outcome)
         self._count(outcome, monotonic_us() - started_at)
         _log.log(
             logging.INFO if outcome.alerts or outcome.notices else logging.DEBUG,
@@ -163,6 +164,14 @@ class Evaluator:
             ended=len(outcome.notices),
             not_evaluated=list(evaluation.not_evaluated),
         )
+
+    def _log_dropped(self, outcome: Outcome) -> None:
+        """Log what was notified and will never resolve, because the configuration no longer has it in it."""
+        scope = self._engine.rules.scope
+        for decision in outcome.decisions:
+            is_over = decision.reason is not Reason.FORGOTTEN or decision.incident.last_notified_at is None
+            if not is_over and not scope.includes(*decision.pair):
+                _log.warning("incident dropped", host=decision.incident.host, symptom=decision.incident.symptom)
 
     def _count(self, outcome: Outcome, duration_us: int) -> None:
         counters = self._counters

@@ -86,6 +86,25 @@ def test_what_will_not_be_told_of_at_once_is_marked(
     ]
 
 
+def test_what_is_no_longer_looked_for_is_named(
+    site: Site, reload: Callable[..., Finished], start_service: StartService
+) -> None:
+    """It does not resolve: a host that is ignored, and a detector that is switched off."""
+    site.configure()
+    site.show_all_symptoms()
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure('hosts.ignore = ["quiet"]\ndetectors.unstamped.enabled = false')
+        shown = reload().stdout
+        service.until(lambda: len(service.events("incident dropped")) == 2, "the log")
+
+    assert [line.split(":")[:2] for line in shown.splitlines() if line.startswith(("drops", "resolves"))] == [
+        ["drops, no longer looked for, without a notification", " quiet silent"],
+        ["drops, no longer looked for, without a notification", " unstamped unstamped"],
+    ]
+
+
 def test_what_cannot_be_foreseen_is_named(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:

@@ -173,11 +173,12 @@ def test_nothing_is_said_that_an_unseen_receiver_might_refute(
 
 
 def test_a_reload_adds_and_removes_a_receiver(receivers: Receivers, service: Service, run_command: RunCommand) -> None:
-    """What is open of one that is removed is dropped without a word; the hosts of the other stay known."""
+    """What is open of one that is removed is dropped, which is foreseen and logged; the other's hosts stay known."""
     receivers.b.answer("at-b", 500, times=30)
     receivers.sync()
     service.until(lambda: ("*@b", "receiver-failing") in receivers.a.alerted(), "the alert")
     receivers.configure("a")
+    foreseen = run_command("reload", "--dry-run", "--json", "--config", receivers.a.config).documents[0]
     service.reload()
     service.until(lambda: "0 firing" in service.notify.status, "nothing but what is well")
     alone = hosts_of(run_command, receivers.a)
@@ -186,7 +187,11 @@ def test_a_reload_adds_and_removes_a_receiver(receivers: Receivers, service: Ser
     service.until(lambda: "at-b" in hosts_of(run_command, receivers.a), "the hosts of both")
 
     assert list(alone) == ["at-a"]
-    assert not [line for line in service.events("incident resolved") if "*@b" in str(line)]
+    assert [(one["host"], one["symptom"]) for one in foreseen["drops"]] == [("*@b", "receiver-failing")]
+    assert foreseen["resolves"] == []
+    assert [(one["host"], one["symptom"]) for one in service.events("incident dropped")] == [
+        ("*@b", "receiver-failing")
+    ]
 
 
 def test_each_receiver_is_remembered(receivers: Receivers, start_service: StartService) -> None:

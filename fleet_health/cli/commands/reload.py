@@ -68,9 +68,10 @@ def _lines(document: Mapping[str, Any]) -> Iterator[str]:
         yield printable(f"problem: {problem}")
     for reason in document["unforeseen"]:
         yield f"not foreseen: {reason}"
-    for title in ("fires", "resolves"):
+    for title in ("fires", "resolves", "drops"):
         for row in document[title]:
             state = f", {row['state']}" if row.get("state", State.FIRING) != State.FIRING else ""
+            state = ", no longer looked for, without a notification" if title == "drops" else state
             yield printable(f"{title}{state}: {row['host']} {row['symptom']}: {row['detail']}")
-    if not document["fires"] and not document["resolves"]:
+    if not any(document[title] for title in ("fires", "resolves", "drops")):
         yield "nothing would fire or resolve right now"
