@@ -33,6 +33,7 @@ class Ended(msgspec.Struct, frozen=True):
         last_notified_at: Its last alert.
         ended_at: Since when it is seen to be over; of a forgotten one, when it was forgotten.
         decided_at: The evaluation that decided so.
+        detail: What it was found by last, in words; empty if that is not known.
 
     """
 
@@ -45,6 +46,7 @@ class Ended(msgspec.Struct, frozen=True):
     last_notified_at: Instant
     ended_at: Instant
     decided_at: Instant
+    detail: str = ""
 
 
 class EndedIncidents:
@@ -66,6 +68,7 @@ class EndedIncidents:
                 one.last_notified_at,
                 now if one.recovered_since is None else one.recovered_since,
                 now,
+                one.detail,
             )
             for one, state in incidents
             if one.last_notified_at is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 SYMPTOM = "flapping"
 
 _SPAN_US = 24 * HOUR_US
-_SUGGESTED_FIX = (
+SUGGESTED_FIX = (
     "Look for what comes and goes: the network, the power, a service that restarts itself. Until it is"
     " stable, it is not notified again."
 )
@@ -30,12 +31,38 @@ class Flap(msgspec.Struct):
         changed_at: Its latest opening or end.
         is_notified: Whether it has been said. Only then is nothing more said of it.
         notified_at: When; None if it was not, or an earlier release took this down.
+        since: When it was said first of its host, for as long as that has lasted; None as above.
 
     """
 
     changed_at: Instant
     is_notified: bool = False
     notified_at: Instant | None = None
+    since: Instant | None = None
+
+    @property
+    def known_since(self) -> Instant:
+        """Since when it is known that its host flaps."""
+        return next((at for at in (self.since, self.notified_at) if at is not None), self.changed_at)
+
+
+class FlappingHost(msgspec.Struct, frozen=True):
+    """A host that was said to flap.
+
+    Attributes:
+        host: The host.
+        since: When that was said first.
+        notified_at: When it was said last.
+        ended_at: Since when it flaps no more, if nobody was notified of that; else None.
+        detail: What came and went, in words.
+
+    """
+
+    host: str
+    since: Instant
+    notified_at: Instant
+    ended_at: Instant | None = None
+    detail: str = ""
 
 
 class Flapping:
@@ -57,13 +84,13 @@ class Flapping:
         self.openings = openings or {}
         self.flaps = flaps or {}
         self.settled = settled or {}
-        self.notified_hosts: set[str] = set()
-        """The hosts of which it was said by who was killed before that could be saved."""
+        self.notified_hosts: dict[str, Instant] = {}
+        """The hosts of which it was said by who was killed before that could be saved, each with when."""
 
     def copy(self) -> Flapping:
         """Return a copy that does not change with this one."""
         openings = {pair: list(ats) for pair, ats in self.openings.items()}
-        flaps = {pair: Flap(flap.changed_at, flap.is_notified, flap.notified_at) for pair, flap in self.flaps.items()}
+        flaps = {pair: copy(flap) for pair, flap in self.flaps.items()}
         return Flapping(openings, flaps, dict(self.settled))
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
@@ -108,8 +135,9 @@ class Flapping:
         for finding in findings:
             flap = self.flaps.get((finding.host, finding.symptom))
             if flap is not None and not flap.is_notified:
-                if finding.host in self.notified_hosts:
-                    flap.is_notified = True
+                if (said_at := self.notified_hosts.get(finding.host)) is not None:
+                    flap.is_notified, flap.notified_at = True, said_at
+                    flap.since = self._since(finding.host, said_at)
                 else:
                     by_host.setdefault(finding.host, []).append(finding)
         self.notified_hosts.clear()
@@ -117,8 +145,8 @@ class Flapping:
             Finding(
                 host,
                 SYMPTOM,
-                ", and ".join(self._in_words(finding) for finding in flapping),
-                _SUGGESTED_FIX,
+                ", and ".join(self._in_words((host, finding.symptom)) for finding in flapping),
+                SUGGESTED_FIX,
                 frozenset[Pair]().union(*(finding.explains for finding in flapping)),
             )
             for host, flapping in by_host.items()
@@ -126,14 +154,16 @@ class Flapping:
 
     def tell(self, host: str, pairs: Iterable[Pair], now: Instant) -> None:
         """Record that it has been said which of these of a host flap."""
-        self.settled.pop(host, None)  # it flaps again before anybody heard that it did no more
+        since, _ = self.settled.pop(host, (now, now))  # it flaps again before anybody heard that it did no more
+        since = self._since(host, since)
         for pair in pairs:
             if pair[0] == host and pair in self.flaps:
-                self.flaps[pair].is_notified, self.flaps[pair].notified_at = True, now
+                flap = self.flaps[pair]
+                flap.is_notified, flap.notified_at, flap.since = True, now, since
 
     def forget(self, host: str) -> None:
         """Record that it has been said that a host flaps no more."""
-        self.notified_hosts.discard(host)
+        self.notified_hosts.pop(host, None)
         self.settled.pop(host, None)
         self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair[0] != host or not flap.is_notified}
 
@@ -149,8 +179,8 @@ class Flapping:
         flapping = {host for (host, _), flap in self.flaps.items() if flap.is_notified}
         for (host, _), flap in still.items():
             if flap.is_notified and host not in flapping:
-                since, until = self.settled.get(host, (flap.notified_at or flap.changed_at, flap.changed_at))
-                self.settled[host] = min(since, flap.notified_at or since), max(until, flap.changed_at)
+                since, until = self.settled.get(host, (flap.known_since, flap.changed_at))
+                self.settled[host] = min(since, flap.known_since), max(until, flap.changed_at)
         self.openings = {pair: ats for pair, ats in self.openings.items() if abs(now - ats[-1]) < _SPAN_US}
         if len(self.openings) > limit:
             self.openings = dict(nlargest(limit, self.openings.items(), key=lambda one: (len(one[1]), one[1][-1])))
@@ -163,13 +193,35 @@ class Flapping:
         for flap in self.flaps.values():
             flap.changed_at = min(flap.changed_at, latest)
             flap.notified_at = None if flap.notified_at is None else min(flap.notified_at, latest)
+            flap.since = None if flap.since is None else min(flap.since, latest)
 
-    def _in_words(self, finding: Finding) -> str:
+    def hosts(self) -> list[FlappingHost]:
+        """Return the hosts that were said to flap, and of which nobody was notified that they no longer do."""
+        found: dict[str, list[Pair]] = {}
+        for pair in sorted(self.flaps):
+            if self.flaps[pair].is_notified:
+                found.setdefault(pair[0], []).append(pair)
+        standing = [
+            FlappingHost(
+                host,
+                min(self.flaps[pair].known_since for pair in pairs),
+                max(self.flaps[pair].notified_at or self.flaps[pair].known_since for pair in pairs),
+                detail=", and ".join(map(self._in_words, pairs)),
+            )
+            for host, pairs in found.items()
+        ]
+        still = [(host, *ats) for host, ats in sorted(self.settled.items()) if host not in found]
+        return standing + [FlappingHost(host, since, since, until) for host, since, until in still]
+
+    def _since(self, host: str, now: Instant) -> Instant:
+        """Return since when it is known that a host flaps, if that is said at an instant."""
+        said = (flap.known_since for (name, _), flap in self.flaps.items() if name == host and flap.is_notified)
+        return min(said, default=now)
+
+    def _in_words(self, pair: Pair) -> str:
         # It may be notified later than it came last, by more than a day: a silence suppressed it.
-        count = len(self.openings.get((finding.host, finding.symptom), ()))
-        return (
-            f"{finding.symptom} has come {count} times within 24 h" if count else f"{finding.symptom} came repeatedly"
-        )
+        count, symptom = len(self.openings.get(pair, ())), pair[1]
+        return f"{symptom} has come {count} times within 24 h" if count else f"{symptom} came repeatedly"
 
     def _change(self, pair: Pair, now: Instant) -> None:
         if pair in self.flaps:

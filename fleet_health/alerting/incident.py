@@ -45,6 +45,8 @@ class Incident(msgspec.Struct):
         is_found: Whether the latest evaluation that looked for it found it.
         is_outgrown: Whether the limits have changed since, and what was found by the old ones is none by the new ones:
             then it ends without a new fact.
+        detail: What it was found by last, or what its latest alert said if that is newer; empty if that is not known.
+        suggested_fix: What to do about it, likewise.
 
     """
 
@@ -69,6 +71,8 @@ class Incident(msgspec.Struct):
     is_outgrown: bool = False
     first_notified_at: Instant | None = None
     id: str = ""
+    detail: str = ""
+    suggested_fix: str = ""
 
     def __post_init__(self) -> None:
         """Name it by its opening, unless it has a name already: its opening may be dated anew."""

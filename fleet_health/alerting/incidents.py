@@ -49,6 +49,7 @@ from fleet_health.model.subject import EVERY_HOST, is_host
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 
+    from fleet_health.alerting.flapping import FlappingHost
     from fleet_health.alerting.suppression import Suppression, Suppressions
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.instant import Instant
@@ -148,9 +149,10 @@ class Incidents:
             self._note_resolved(pair, detected_at)
         if symptom == flapping.SYMPTOM:
             if status:
+                self._end_flapping([one for one in self._flapping.hosts() if one.host == host], detected_at)
                 self._flapping.forget(host)
             else:
-                self._flapping.notified_hosts.add(host)
+                self._flapping.notified_hosts[host] = detected_at
             return
         if status == RESOLVED:
             over = [one for one in (self.open.pop(pair, None), self._unresolved.pop(pair, None)) if one is not None]
@@ -299,6 +301,14 @@ class Incidents:
 
         return first_tick_at(now, now + _FORESEEN_US, self._policy.tick_us, is_notified)
 
+    def flapping(self, now: Instant) -> Iterator[Decision]:
+        """Return of each host that was said to flap how that stands after the evaluation at an instant."""
+        for one in self._flapping.hosts():
+            state = State.FLAPPING if one.ended_at is None else State.RESOLVED
+            reason = Reason.FLAPPING if one.ended_at is None else Reason.RESOLVED_LATER
+            action = Action.NOTIFY if one.notified_at == now and one.ended_at is None else Action.NONE
+            yield Decision(_flapping_incident(one), state, action, reason, "")
+
     @property
     def unresolved(self) -> tuple[Incident, ...]:
         """What is over, and whose resolution is suppressed."""
@@ -344,6 +354,7 @@ class Incidents:
             heard_at = evaluation.heard.get(finding.host)
             incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
             incident.note_since(finding.since)
+            incident.detail, incident.suggested_fix = finding.detail, finding.suggested_fix
             # What it explained, and is found no more though it stands, it still explains.
             unfound = (other for other in incident.explains - finding.explains if other not in found)
             incident.explains = finding.explains.union(other for other in unfound if other in self.open)
@@ -498,7 +509,10 @@ class Incidents:
         finding = self._found.get(decision.pair) or self._unfound(decision.incident)
         if decision.incident.explains:
             finding = replace(finding, explains=decision.incident.explains)
-        return replace(self._alert_of(finding, now), is_repeat=is_repeat)
+        alert = replace(self._alert_of(finding, now), is_repeat=is_repeat)
+        decision.incident.detail = alert.finding.detail
+        decision.incident.suggested_fix = alert.finding.suggested_fix
+        return alert
 
     def _unfound(self, incident: Incident) -> Finding:
         """Return what an alert says of an incident that stands, and that no detector finds any more."""
@@ -523,12 +537,18 @@ class Incidents:
 
     def _settled(self, suppressions: Suppressions, now: Instant) -> Iterator[Notice]:
         """Notify of each host that flapped that it does no more, unless that is suppressed."""
+        settled = {one.host: one for one in self._flapping.hosts()}
         for host, (since, until) in sorted(self._flapping.settled.items()):
             pair = (host, flapping.SYMPTOM)
             if suppressions(*pair, None) is None:
+                self._end_flapping([settled[host]], now)
                 self._flapping.forget(host)
                 self._note_resolved(pair, now)
                 yield Notice(RESOLVED, *pair, since, until, now)
+
+    def _end_flapping(self, hosts: Iterable[FlappingHost], now: Instant) -> None:
+        """Record of some hosts that it is notified that they flap no more."""
+        self.ended.add(((_flapping_incident(one), State.RESOLVED) for one in hosts), now)
 
     def _note_resolved(self, pair: Pair, now: Instant) -> None:
         """Record that a resolution was notified: what comes after it is another incident, also within the hour."""
@@ -629,6 +649,20 @@ class Incidents:
 
 _Ends: TypeAlias = list[tuple[Incident, int]]
 """The incidents that are open no more, each with the fact that ended it."""
+
+
+def _flapping_incident(one: FlappingHost) -> Incident:
+    """Return that a host flaps, as an incident."""
+    return Incident(
+        one.host,
+        flapping.SYMPTOM,
+        one.since,
+        first_notified_at=one.since,
+        last_notified_at=one.notified_at,
+        recovered_since=one.ended_at,
+        detail=one.detail,
+        suggested_fix=flapping.SUGGESTED_FIX,
+    )
 
 
 def _stands_unfound(incident: Incident) -> bool:

@@ -29,12 +29,11 @@ def incidents_document(last: Evaluation, decisions: Iterable[Decision], incident
         incidents: The incidents after it, which nobody changes.
 
     """
-    findings = {(one.host, one.symptom): one for one in last.findings}
     waiting = [Decision(one, State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER, "") for one in incidents.unresolved]
     stand = [one for one in decisions if one.pair in incidents.open and one.state not in _ENDED]
     rows = []
-    for decision in [*stand, *waiting]:
-        finding, incident = findings.get(decision.pair), decision.incident
+    for decision in [*stand, *waiting, *incidents.flapping(last.at)]:
+        incident = decision.incident
         rows.append(
             {
                 "id": incident.id,
@@ -44,8 +43,8 @@ def incidents_document(last: Evaluation, decisions: Iterable[Decision], incident
                 "opened_wall": isoformat(incident.opened_at),
                 "first_notified_wall": _wall(incident.first_notified_at or incident.last_notified_at),
                 "last_notified_wall": _wall(incident.last_notified_at),
-                "detail": "" if finding is None else finding.detail,
-                "suggested_fix": "" if finding is None else finding.suggested_fix,
+                "detail": incident.detail,
+                "suggested_fix": incident.suggested_fix,
             }
         )
     return {
@@ -71,6 +70,7 @@ def _row(ended: Ended) -> dict[str, Any]:
         "last_notified_wall": isoformat(ended.last_notified_at),
         "ended_wall": isoformat(ended.ended_at),
         "resolved_wall": isoformat(ended.decided_at),
+        "detail": ended.detail,
     }
 
 

@@ -170,7 +170,9 @@ class Saving:
 
     def due(self, memory: SavedState, now: Instant, fleet: Fleet) -> bytes | None:
         """Return the state to save with the uploads, encoded; None if only instants have changed since it last was."""
-        uploads, incidents = fleet.uploads, msgspec.structs.replace(memory.incidents, at=None)
+        # What an incident is found by has another figure at each tick.
+        still = [msgspec.structs.replace(one, detail="", suggested_fix="") for one in memory.incidents.open]
+        uploads, incidents = fleet.uploads, msgspec.structs.replace(memory.incidents, at=None, open=still)
         passing: dict[str, Any] = {
             "journal_seen_until": None,
             "history": HistorySnapshot(),
