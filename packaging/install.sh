@@ -16,34 +16,8 @@ config=/etc/fleet-health/config.toml
 service=fleet-health.service
 made=$releases/made-directories
 
-# What is installed, and where to; `uninstall` removes exactly this, and what is below.
-files=(
-  "fleet-health.service            /usr/local/lib/systemd/system/fleet-health.service"
-  "fleet-health-http.socket        /usr/local/lib/systemd/system/fleet-health-http.socket"
-  "fleet-health.catalog            /usr/local/lib/systemd/catalog/fleet-health.catalog"
-  "sysusers.d/fleet-health.conf    /usr/local/lib/sysusers.d/fleet-health.conf"
-  "tmpfiles.d/fleet-health.conf    /usr/local/lib/tmpfiles.d/fleet-health.conf"
-  "logrotate.d/fleet-health        /etc/logrotate.d/fleet-health"
-  "drop-ins/alert-log.conf         /usr/local/share/doc/fleet-health/drop-ins/alert-log.conf"
-  "drop-ins/hidden-index.conf      /usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf"
-  "drop-ins/notify-reload.conf     /usr/local/share/doc/fleet-health/drop-ins/notify-reload.conf"
-  "drop-ins/receiver-rate-limit.conf /usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
-  "../config.example.toml          /usr/local/share/doc/fleet-health/config.example.toml"
-  "doc/alerts.md                    /usr/local/share/doc/fleet-health/alerts.md"
-  "doc/another-receiver.md          /usr/local/share/doc/fleet-health/another-receiver.md"
-  "doc/configuration.md             /usr/local/share/doc/fleet-health/configuration.md"
-  "doc/install.md                   /usr/local/share/doc/fleet-health/install.md"
-  "doc/json.md                      /usr/local/share/doc/fleet-health/json.md"
-  "doc/operations.md                /usr/local/share/doc/fleet-health/operations.md"
-)
-# What is made from the release itself: its name in $build, and where to.
-generated=(
-  "fleet-health.1         /usr/local/share/man/man1/fleet-health.1"
-  "fleet-health-config.5  /usr/local/share/man/man5/fleet-health-config.5"
-  "completion.bash        /usr/local/share/bash-completion/completions/fleet-health"
-  "completion.zsh         /usr/local/share/zsh/site-functions/_fleet-health"
-  "sbom.cdx.json          /usr/local/share/doc/fleet-health/sbom.cdx.json"
-)
+# What is installed, and where to, from packaging/files; `uninstall` removes exactly this, and what is below.
+files=()
 # What is needed of the checkout.
 sources=(pyproject.toml README.md LICENSE config.example.toml fleet_health packaging requirements)
 # All that is taken from the environment. Nothing else reaches a program that is started here.
@@ -327,9 +301,22 @@ reject() { # REASON
 
 # --- switching to it, and back --------------------------------------------------------------------------------------
 
+read_files() { # fills `files` with pairs: a path in packaging/, or made/ and a name in $build; and where it goes
+  local what where name
+  cd "$checkout/packaging"
+  while read -r what where; do
+    if [[ ! $what || $what == \#* ]]; then continue; fi
+    if [[ $where != /* ]]; then where=/usr/local/$where; fi
+    for name in $what; do
+      if [[ $where == */ ]]; then files+=("$name $where${name##*/}"); else files+=("$name $where"); fi
+    done
+  done <files
+  cd /
+}
+
 targets() { # the paths of all that we put in place
   local pair
-  for pair in "${files[@]}" "${generated[@]}"; do printf '%s\n' "${pair##* }"; done
+  for pair in "${files[@]}"; do printf '%s\n' "${pair##* }"; done
 }
 
 note_missing_directories() { # those that we are about to make; `uninstall` removes them again, if they are empty
@@ -347,15 +334,15 @@ note_missing_directories() { # those that we are about to make; `uninstall` remo
 install_files() {
   local name target pair
   note_missing_directories
-  say "installing ${#files[@]} files below /usr/local and /etc/logrotate.d, and ${#generated[@]} made from the release:" \
-    "manual pages, completion, bill of materials"
+  say "installing ${#files[@]} files below /usr/local and /etc/logrotate.d: units, documentation, manual pages, completion," \
+    "bill of materials"
   for pair in "${files[@]}"; do
     read -r name target <<<"$pair"
-    install -D --mode=644 "$source/packaging/$name" "$target"
-  done
-  for pair in "${generated[@]}"; do
-    read -r name target <<<"$pair"
-    install -D --mode=644 "$build/$name" "$target"
+    case $name in
+      made/*) name=$build/${name#made/} ;;
+      *) name=$source/packaging/$name ;;
+    esac
+    install -D --mode=644 "$name" "$target"
   done
   if [[ -e $config ]]; then
     say "keeping your $config"
@@ -469,6 +456,7 @@ remove_old_releases() { # all but the current one and the one before it, to whic
 
 install_all() {
   check_checkout
+  read_files
   # shellcheck source=packaging/progress.sh
   source "$checkout/packaging/progress.sh"
   if [[ $apt == yes ]]; then
@@ -503,6 +491,7 @@ install_all() {
 
 uninstall() {
   local target directory directories=()
+  read_files
   say "stopping and disabling the service"
   systemctl disable --quiet --now fleet-health-http.socket 2>/dev/null || true # it would start the service
   systemctl disable --quiet --now "$service" 2>/dev/null || true
