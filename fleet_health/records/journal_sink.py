@@ -134,6 +134,8 @@ def fields_of(alert: Alert | Notice) -> dict[str, str]:
         "FLEET_DEDUP_KEY": alert.dedup_key,
     }
     fields |= {f"FLEET_{name.upper()}": _in_words(fact) for name, fact in alert.facts().items()}
+    if alert.is_repeat:
+        fields["FLEET_IS_REPEAT"] = "true"
     if message_id := MESSAGE_IDS.get(finding.symptom):
         fields["MESSAGE_ID"] = message_id
     return fields

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,14 @@ def parse(message: bytes) -> dict[str, str]:
             value, message = message[8 : 8 + length], message[9 + length :]
         fields[name.decode()] = value.decode()
     return fields
+
+
+@pytest.mark.parametrize("is_repeat", [False, True])
+def test_a_repeat_is_marked(*, is_repeat: bool) -> None:
+    """In the fields as in the row: a first alert has none."""
+    fields = fields_of(replace(alert(), is_repeat=is_repeat))
+
+    assert fields.get("FLEET_IS_REPEAT") == ("true" if is_repeat else None)
 
 
 class Receiver:
