@@ -7,13 +7,14 @@ keeps no record: the ledger does. It never logs, and no text that it returns or 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from fleet_health.errors import FleetHealthError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+    from fleet_health.config.destinations import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.message import Message, Notification
 
@@ -37,12 +38,15 @@ class DeliveryError(FleetHealthError):
 
     Attributes:
         retry_after_s: For how many seconds the destination asks to be left alone; None if it does not say.
+        is_answer_lost: Whether it may have been taken all the same, because all of it was sent and no answer came, as
+            with a timeout or a reset. Then exactly the same message is sent again, with the same key.
 
     """
 
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after_s: float | None = None, *, is_answer_lost: bool = False) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+        self.is_answer_lost = is_answer_lost
 
 
 class RefusedMessageError(DeliveryError):
@@ -73,6 +77,7 @@ class Destination(Protocol):
         ...
 
 
+@runtime_checkable
 class LevelDestination(Protocol):
     """Where the whole set of open incidents is sent at each evaluation, as Alertmanager wants it."""
 
@@ -93,3 +98,32 @@ class LevelDestination(Protocol):
     def close(self) -> None:
         """Let go of connections."""
         ...
+
+
+@runtime_checkable
+class Heartbeat(Protocol):
+    """What is pinged after each evaluation, so that somebody outside notices when nothing comes any more."""
+
+    def ping(self, summary: str, *, is_well: bool) -> Delivered:
+        """Report that the daemon has evaluated.
+
+        Args:
+            summary: How it fares, in one line.
+            is_well: Whether it was neither blind nor failing.
+
+        Raises:
+            DeliveryError: It was not taken.
+
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+AnyDestination: TypeAlias = Destination | LevelDestination | Heartbeat
+"""A destination of whatever type."""
+
+Build: TypeAlias = "Callable[[DestinationSettings], AnyDestination]"
+"""Makes a destination as it is configured; raises `DeliveryError` if that cannot be now, as with a missing secret."""
