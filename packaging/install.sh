@@ -477,16 +477,18 @@ install_all() {
   create_user
   try_release
   switch_release
+  local unstarted=()
   if [[ $start == yes ]]; then
     start_service
     switching=finished
     remove_old_releases
   else
+    unstarted=(--not-started)
     switching=finished
     say "not starting it, as you asked"
   fi
   say "done: fleet-health is installed"
-  "$releases/current/bin/python" -I -m fleet_health.cli.setup.next_steps "$config" || true
+  "$releases/current/bin/python" -I -m fleet_health.cli.setup.next_steps "$config" "${unstarted[@]}" || true
 }
 
 uninstall() {

@@ -465,7 +465,9 @@ def test_who_may_not_ask_is_told_so() -> None:
         place = Path(parent)
         place.chmod(0o755)
         (directory := place / "run").mkdir()
-        (config := place / "config.toml").write_text(f'control.path = "{directory}/control.sock"')
+        (config := place / "config.toml").write_text(
+            f'control.path = "{directory}/control.sock"\nstate.directory = "{directory}"'
+        )
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(f"{directory}/control.sock")
             listener.listen()
@@ -473,7 +475,9 @@ def test_who_may_not_ask_is_told_so() -> None:
             directory.chmod(0o750)
             imports = "import argparse, encodings.utf_8_sig, gettext, grp, locale, os, pwd, shutil, sys, tomllib"
             code = (
-                "import fleet_health.cli.render.nagios; from fleet_health.cli.commands import explain, reload, status;"
+                "import fleet_health.cli.render.nagios;"
+                "from fleet_health.cli.commands import explain, reload, silence, status;"
+                "import difflib, fleet_health.cli.asking, fleet_health.cli.silence_access;"
                 "from fleet_health.__main__ import main; os.setgroups([]); os.setresgid(*[65534] * 3);"
                 "os.setresuid(*[65534] * 3); sys.exit(main(sys.argv[1:]))"
             )
@@ -492,13 +496,18 @@ def test_who_may_not_ask_is_told_so() -> None:
                 for arguments in (
                     *(["status", f"--config={config}"], ["explain", "a", f"--config={config}"]),
                     ["status", "--nagios", f"--config={config}"],
+                    ["silence", "list", f"--config={config}"],
+                    ["silence", "expire", "pi-1", f"--config={config}"],
+                    ["silence", "pi-1", "--for=1h", "--reason=x", f"--config={config}"],
                 )
             ]
 
-    assert [one.returncode for one in done] == [5, 5, 3], done
+    assert [one.returncode for one in done] == [5, 5, 3, 5, 5, 5], done
     assert "permission denied" in done[0].stderr
     assert "usermod -aG daemon nobody" in done[0].stderr
-    assert "not running" not in done[0].stderr
+    assert "not running" not in "".join(one.stderr for one in done)
+    assert all("usermod -aG daemon nobody" in one.stderr for one in done[4:])
+    assert "Permission denied; run this as root, or in the group of the service" in done[3].stderr
     assert done[2].stdout.startswith("FLEET UNKNOWN - ")
 
 

@@ -9,8 +9,7 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -18,14 +17,10 @@ from fleet_health.alerting.silences import (
     ACTIVE_LIMIT,
     LONGEST_US,
     REASON_LENGTH,
-    Silence,
     TooManySilences,
     admitted,
-    breadth_problem,
     glob_problem,
 )
-from fleet_health.api.requests import RequestError
-from fleet_health.cli.client import NoAnswerError, RefusedError, ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import (
     Subparsers,
@@ -37,24 +32,25 @@ from fleet_health.cli.options import (
     length,
     refuse,
 )
-from fleet_health.cli.privileges import become_owner_of
 from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.parsing.local_time import local
-from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile, silence_of
+from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
+    from fleet_health.alerting.silences import Silence
+    from fleet_health.cli.client import NoAnswerError
+    from fleet_health.cli.silence_access import SilenceAccess
     from fleet_health.model.instant import Instant
-    from fleet_health.model.subject import Pair
 
 VERSION = 1
 """The version of the document; keys are only ever added to it."""
 
-_EXIT_BROKEN, _EXIT_USAGE = 1, 2
+_EXIT_BROKEN, _EXIT_USAGE, _EXIT_NOT_ALLOWED = 1, 2, 5
 _EXPIRE = frozenset({"expire", "end"})
 """The words that end silences; `end` is how an earlier release was asked."""
 _NAMED = 10
@@ -68,8 +64,6 @@ _WORDS = {
     "reason": "--reason",
     "is_expired": "--expired",
 }
-
-_Written = TypeVar("_Written")
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -92,7 +86,8 @@ def add_parser(subparsers: Subparsers) -> None:
         " A host called `list`, `expire` or `end` is written `[l]ist`, `[e]xpire` or `[e]nd`."
         f" At most {ACTIVE_LIMIT} silences are active or planned at a time. The service logs the begin and the end of"
         " each at priority NOTICE, with the users who made and ended it.",
-        epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request.",
+        epilog="Exit status: 0 when it was done; 1 when the silences cannot be written or read; 2 for a wrong request;"
+        " 5 when this user may not ask the service, or may not read the silences.",
     )
     add_config_option(parser)
     parser.add_argument(
@@ -146,98 +141,34 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     file = SilenceFile(state_directory)
+    return _list(file, options) if options.what == "list" else _change(file, control_path, options)
+
+
+def _change(file: SilenceFile, control_path: Path, options: argparse.Namespace) -> int:
+    from fleet_health.api.requests import RequestError  # noqa: PLC0415 - a list needs none of these
+    from fleet_health.cli.asking import EXIT_NOT_ALLOWED, forbidden  # noqa: PLC0415
+    from fleet_health.cli.client import ForbiddenError, NoAnswerError, RefusedError  # noqa: PLC0415
+    from fleet_health.cli.silence_access import SilenceAccess  # noqa: PLC0415
+
+    access = SilenceAccess(file, control_path)  # before root becomes another user
     try:
-        if options.what == "list":
-            return _list(file, options)
-        silences = _Silences(file, control_path, _author())  # before root becomes another user
-        if options.what in _EXPIRE:
-            return _expire(silences, options)
-        return _add(silences, options)
+        return (_expire if options.what in _EXPIRE else _add)(access, options)
     except (RefusedError, RequestError, TooManySilences) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE
+    except ForbiddenError:
+        print(forbidden(control_path), file=sys.stderr)  # noqa: T201
+        return EXIT_NOT_ALLOWED
     except (SinkUnavailable, NoAnswerError) as error:
-        print(f"the silences cannot be read or written: {error}{_advice(error)}", file=sys.stderr)  # noqa: T201
-        return _EXIT_BROKEN
+        return _broken(error)
 
 
-@dataclass(frozen=True, slots=True)
-class _Silences:
-    """The silences: by the service, to which the kernel names who asks; where none runs, in the file.
-
-    Raises:
-        SinkUnavailable: In every method: they cannot be written, and not for want of a right to.
-        NoAnswerError: There is no such right, nor a service to ask.
-        RefusedError: The service refuses.
-        RequestError: So would it, if there were one.
-
-    """
-
-    file: SilenceFile
-    control_path: Path
-    author: str
-
-    def add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
-        """Make one; return it, and what it acknowledges."""
-        try:
-            answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
-        except NoAnswerError as error:
-            return self._written(error, lambda: self._add(request))
-        _warn(answer["warning"])
-        return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
-
-    def end(self, what: str) -> list[Silence]:
-        """End those that are meant by an id, or by the name of hosts."""
-        user = _sudo_user()
-        query = {} if user is None else {"on_behalf_of": [user]}
-        try:
-            answer = ask(self.control_path, target("silences", what, query=query), "DELETE")
-        except NoAnswerError as error:
-            return self._written(error, lambda: self._end(what))
-        return [silence_of(row) for row in answer["silences"]]
-
-    def _add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
-        from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, wanted  # noqa: PLC0415
-
-        acknowledged: Sequence[Pair] = ()
-        now = _now()
-        silence = wanted(request, now, self.author)
-        if silence.is_until_resolved:
-            from fleet_health.service.memory import SavedState, saved_state  # noqa: PLC0415 - it takes long to import
-
-            saved = (saved_state(self.file.path.parent) or SavedState()).incidents
-            silence, acknowledged = acknowledging(silence, saved.open, saved.at)
-        elif not request["all"] and (
-            problem := breadth_problem(silence.hosts, silence.ends_at - silence.starts_at, ())
-        ):
-            raise RequestError(f"{printable(problem)}; {BREADTH_ADVICE}")
-        self.file.add(silence, now)
-        return silence, acknowledged
-
-    def _end(self, what: str) -> list[Silence]:
-        from fleet_health.api.silence_requests import none_named  # noqa: PLC0415
-
-        if not (ended := self.file.end(what, _now(), self.author)):
-            raise RequestError(none_named(what, self.file.load(), _now()))
-        return ended
-
-    def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
-        """Write the file where no service answers; for who may not, that there is none is the problem."""
-        try:
-            become_owner_of(self.file.path.parent)
-            return write()
-        except SinkUnavailable as unavailable:
-            if isinstance(unavailable.__cause__, PermissionError):
-                raise error from unavailable
-            raise
+def _broken(error: SinkUnavailable | NoAnswerError) -> int:
+    print(f"the silences cannot be read or written: {error}{_advice(error)}", file=sys.stderr)  # noqa: T201
+    return _EXIT_NOT_ALLOWED if isinstance(error.__cause__, PermissionError) else _EXIT_BROKEN
 
 
-def _warn(warning: str) -> None:
-    if warning:
-        print(f"warning: {printable(warning)}", file=sys.stderr)  # noqa: T201
-
-
-def _add(silences: _Silences, options: argparse.Namespace) -> int:
+def _add(silences: SilenceAccess, options: argparse.Namespace) -> int:
     _refuse_more(options, "id", "is_expired")
     has_end = options.is_until_resolved or options.length_us is not None or options.ends_at is not None
     missing = [
@@ -280,7 +211,10 @@ def _add(silences: _Silences, options: argparse.Namespace) -> int:
 def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     _refuse_more(options, "id", "symptom", "starts_at", "length_us", "ends_at", "reason", "is_until_resolved")
     now = _now()
-    known, problems = admitted(file.load(), now)
+    try:
+        known, problems = admitted(file.load(), now)
+    except SinkUnavailable as error:
+        return _broken(error)
     if problems:
         print(f"silences ignored by the service: {printable('; '.join(problems[:3]))}", file=sys.stderr)  # noqa: T201
     silences = [one for one in known if (one.ends_at <= now) == options.is_expired]
@@ -297,7 +231,7 @@ def _list(file: SilenceFile, options: argparse.Namespace) -> int:
     return 0
 
 
-def _expire(silences: _Silences, options: argparse.Namespace) -> int:
+def _expire(silences: SilenceAccess, options: argparse.Namespace) -> int:
     if options.id is None:
         options.parser.error(f"{options.what} needs the ID of a silence, or a host or glob; `silence list` shows them")
     _refuse_more(options, "symptom", "starts_at", "length_us", "ends_at", "reason", "is_until_resolved", "is_expired")
@@ -308,7 +242,7 @@ def _expire(silences: _Silences, options: argparse.Namespace) -> int:
 
 def _advice(error: SinkUnavailable | NoAnswerError) -> str:
     """Return what to do, where the error does not say it itself."""
-    if isinstance(error, NoAnswerError) or not isinstance(error.__cause__, OSError):
+    if not isinstance(error, SinkUnavailable) or not isinstance(error.__cause__, OSError):
         return ""
     if isinstance(error.__cause__, PermissionError) and os.geteuid() != 0:
         return "; run this as root, or in the group of the service"
@@ -332,17 +266,6 @@ def _span(silence: Silence, now: Instant) -> str:
     if now < silence.starts_at:
         return f"from {start} {until} (begins in {describe(silence.starts_at - now)})"
     return f"{until} ({describe(silence.ends_at - now)} more)"
-
-
-def _author() -> str:
-    from fleet_health.api.silence_requests import author_of  # noqa: PLC0415
-
-    return author_of(os.getuid(), {"on_behalf_of": _sudo_user()})
-
-
-def _sudo_user() -> str | None:
-    """Return for whom sudo runs this command; None without sudo."""
-    return os.environ.get("SUDO_USER") or None
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:

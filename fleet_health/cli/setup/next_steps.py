@@ -1,6 +1,6 @@
 """What a new installation watches, and what to do next; the installer prints it at its end.
 
-`python -m fleet_health.cli.setup.next_steps CONFIG` goes by a configuration file, and writes to stdout.
+`python -m fleet_health.cli.setup.next_steps CONFIG [--not-started]` goes by a configuration file, and writes to stdout.
 """
 
 from __future__ import annotations
@@ -26,11 +26,19 @@ _STEPS = (
     ("fleet-health follow", "alerts as they come"),
     ("man fleet-health", "every command, with examples"),
 )
+_SERVICE = "fleet-health.service"
 _DOCUMENTS = "/usr/local/share/doc/fleet-health"
 
 
-def next_steps(receivers: Sequence[ReceiverSettings], config: Path) -> Iterator[str]:
-    """Write, in lines, what each receiver is watched by, whether that exists, and what to do next."""
+def next_steps(receivers: Sequence[ReceiverSettings], config: Path, *, is_started: bool = True) -> Iterator[str]:
+    """Write, in lines, what each receiver is watched by, whether that exists, and what to do next.
+
+    Args:
+        receivers: The receivers.
+        config: The configuration file.
+        is_started: Whether the installer has started the new release.
+
+    """
     is_whole = True
     for receiver in receivers:
         yield f"Receiver {receiver.name}:" if receiver.name else "It watches:"
@@ -39,12 +47,12 @@ def next_steps(receivers: Sequence[ReceiverSettings], config: Path) -> Iterator[
             yield printable(f"  {kind:<6} {name}  {state}")
     yield ""
     yield "What to do next:"
-    if not is_whole:
-        yield from _aligned(
-            ("fleet-health setup", f"look for your receiver, and write {config}"),
-            ("fleet-health reload", "apply it"),
-        )
-    yield from _aligned(*_STEPS)
+    steps = [] if is_whole else [("fleet-health setup", f"look for your receiver, and write {config}")]
+    if not is_started:
+        steps.append(_start())
+    elif not is_whole:
+        steps.append(("fleet-health reload", "apply it"))
+    yield from _aligned(*steps, *_STEPS)
     yield f"Mail, webhooks and chat: {_DOCUMENTS}/alerts.md, “Forward alerts”"
 
 
@@ -72,22 +80,31 @@ def _state_of(name: str, known: Sequence[Unit] | None) -> tuple[str, bool]:
     return unit.state, True
 
 
+def _start() -> tuple[str, str]:
+    """Return how to start what was installed, and what that does: an earlier release may be running."""
+    known = units([_SERVICE])
+    if known and known[0].is_running:
+        return "systemctl restart fleet-health", "run the new release"
+    return "systemctl enable --now fleet-health", "start the service, now and at each boot"
+
+
 def _aligned(*rows: tuple[str, str]) -> Iterator[str]:
+    width = max(len(command) for command, _ in rows)
     for command, purpose in rows:
-        yield f"  {command:<22} {purpose}"
+        yield f"  {command:<{width}}  {purpose}"
 
 
-def main(path: Path) -> int:
+def main(path: Path, *, is_started: bool) -> int:
     """Print it; return the exit status."""
     try:
         receivers = load(path).receivers
     except ConfigError as error:
         return refuse(error)
-    print("\n".join(next_steps(receivers, path)))  # noqa: T201 - stdout is what this is for
+    print("\n".join(next_steps(receivers, path, is_started=is_started)))  # noqa: T201 - stdout is what this is for
     return 0
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:  # noqa: PLR2004 - the name of the program, and one more
-        sys.exit(f"usage: {Path(sys.executable).name} -m fleet_health.cli.setup.next_steps CONFIG")
-    sys.exit(main(Path(sys.argv[1])))
+    if len(sys.argv) < 2 or sys.argv[2:] not in ([], ["--not-started"]):  # noqa: PLR2004 - the program, and one more
+        sys.exit(f"usage: {Path(sys.executable).name} -m fleet_health.cli.setup.next_steps CONFIG [--not-started]")
+    sys.exit(main(Path(sys.argv[1]), is_started=not sys.argv[2:]))

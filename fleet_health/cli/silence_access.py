@@ -1,0 +1,109 @@
+"""Silences as the command makes and ends them: by the service, or in the file where none runs."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fleet_health.alerting.silences import breadth_problem
+from fleet_health.api.requests import RequestError
+from fleet_health.api.silence_requests import BREADTH_ADVICE, acknowledging, author_of, none_named, wanted
+from fleet_health.cli.client import NoAnswerError, ask, target
+from fleet_health.cli.privileges import become_owner_of
+from fleet_health.errors import SinkUnavailable, printable
+from fleet_health.records.silence_file import silence_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from fleet_health.alerting.silences import Silence
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+    from fleet_health.records.silence_file import SilenceFile
+
+_Written = TypeVar("_Written")
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceAccess:
+    """The silences: by the service, to which the kernel names who asks; where none runs, in the file.
+
+    Raises:
+        SinkUnavailable: In every method: they cannot be written, and not for want of a right to.
+        NoAnswerError: There is no such right, nor a service to ask.
+        RefusedError: The service refuses.
+        RequestError: So would it, if there were one.
+
+    """
+
+    file: SilenceFile
+    control_path: Path
+    author: str = field(default_factory=lambda: author_of(os.getuid(), {"on_behalf_of": _sudo_user()}))
+
+    def add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
+        """Make one; return it, and what it acknowledges."""
+        try:
+            answer = ask(self.control_path, target("silences"), "POST", {**request, "on_behalf_of": _sudo_user()})
+        except NoAnswerError as error:
+            return self._written(error, lambda: self._add(request))
+        _warn(answer["warning"])
+        return silence_of(answer["silence"]), [(host, symptom) for host, symptom in answer["incidents"]]
+
+    def end(self, what: str) -> list[Silence]:
+        """End those that are meant by an id, or by the name of hosts."""
+        user = _sudo_user()
+        query = {} if user is None else {"on_behalf_of": [user]}
+        try:
+            answer = ask(self.control_path, target("silences", what, query=query), "DELETE")
+        except NoAnswerError as error:
+            return self._written(error, lambda: self._end(what))
+        return [silence_of(row) for row in answer["silences"]]
+
+    def _add(self, request: Mapping[str, Any]) -> tuple[Silence, Sequence[Pair]]:
+        acknowledged: Sequence[Pair] = ()
+        now = _now()
+        silence = wanted(request, now, self.author)
+        if silence.is_until_resolved:
+            from fleet_health.service.memory import SavedState, saved_state  # noqa: PLC0415 - it takes long to import
+
+            saved = (saved_state(self.file.path.parent) or SavedState()).incidents
+            silence, acknowledged = acknowledging(silence, saved.open, saved.at)
+        elif not request["all"] and (
+            problem := breadth_problem(silence.hosts, silence.ends_at - silence.starts_at, ())
+        ):
+            raise RequestError(f"{printable(problem)}; {BREADTH_ADVICE}")
+        self.file.add(silence, now)
+        return silence, acknowledged
+
+    def _end(self, what: str) -> list[Silence]:
+        if not (ended := self.file.end(what, _now(), self.author)):
+            raise RequestError(none_named(what, self.file.load(), _now()))
+        return ended
+
+    def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
+        """Write the file where no service answers; for who may not, that there is none is the problem."""
+        try:
+            become_owner_of(self.file.path.parent)
+            return write()
+        except SinkUnavailable as unavailable:
+            if isinstance(unavailable.__cause__, PermissionError):
+                raise error from unavailable
+            raise
+
+
+def _warn(warning: str) -> None:
+    if warning:
+        print(f"warning: {printable(warning)}", file=sys.stderr)  # noqa: T201
+
+
+def _sudo_user() -> str | None:
+    """Return for whom sudo runs this command; None without sudo."""
+    return os.environ.get("SUDO_USER") or None
+
+
+def _now() -> Instant:
+    return time.time_ns() // 1000
