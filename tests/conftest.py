@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.rig import zygote
 from tests.rig.hanging_mount import HangingMount, MountUnavailable
-from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S, Patience, lift_timeouts
 from tests.rig.properties import PROFILE
 from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import Site
@@ -66,6 +66,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=directory)  # stable
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Keep the product's timeouts from any test that does not set one itself."""
+    lift_timeouts()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Where several processes share the tests, keep those of a file together, and those that share a machine.
@@ -85,6 +91,7 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type h
 
 
 _NOBODY = 65_534
+_PATIENT = "from tests.rig.patience import lift_all_timeouts\nlift_all_timeouts()"
 
 
 class Eventually(Protocol):
@@ -164,9 +171,9 @@ def eventually() -> Eventually:
     """Wait for a condition."""
 
     def wait(probe: Callable[[], T], what: str = "the condition") -> T:
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while not (found := probe()):
-            if time.monotonic() > ends_at:
+            if not patience.is_left:
                 pytest.fail(f"{what}: it did not come")
             time.sleep(POLL_S)
         return found
@@ -179,9 +186,9 @@ def async_eventually() -> AsyncEventually:
     """Wait for a condition, letting the loop run."""
 
     async def wait(probe: Callable[[], T], what: str = "the condition") -> T:
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while not (found := probe()):
-            if time.monotonic() > ends_at:
+            if not patience.is_left:
                 pytest.fail(f"{what}: it did not come")
             await asyncio.sleep(POLL_S)
         return found
@@ -317,7 +324,9 @@ def start_altered_service() -> Callable[[Site, str], Service]:
     """Start services after some Python code: for what cannot be had otherwise, such as a part that hangs."""
 
     def start(site: Site, code: str) -> Service:
-        return Service(site, {}, "-c", f"import sys\n{code}\nfrom fleet_health.__main__ import main\nsys.exit(main())")
+        return Service(
+            site, {}, "-c", f"import sys\n{_PATIENT}\n{code}\nfrom fleet_health.__main__ import main\nsys.exit(main())"
+        )
 
     return start
 

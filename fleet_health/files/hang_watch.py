@@ -71,7 +71,7 @@ def _show_progress(slot: int) -> None:
         _SINCE.pack_into(_board, slot, time.monotonic())
 
 
-def work_in_a_child(limit_s: float = PATIENCE_S) -> int | None:
+def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
     """Fork; return None in the child, which is to do the work, and the child's exit status in its parent.
 
     Args:

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import termios
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +17,7 @@ import pytest
 from fleet_health.cli.commands.completion import completion
 from fleet_health.cli.main import build_parser
 from fleet_health.model.host_name import host_name
-from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S, Patience
 from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
@@ -87,9 +86,9 @@ class Shell:
         return tuple(told.read_bytes().decode().rstrip("\0").split("\0")) if told.exists() else ()
 
     def _read_until(self, fd: int, is_over: Callable[[], bool]) -> None:
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while not is_over():
-            assert time.monotonic() < ends_at, self.seen
+            assert patience.is_left, self.seen
             if select.select([fd], [], [], POLL_S)[0]:
                 self.seen += os.read(fd, 65536).decode(errors="replace")
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from tests.rig.patience import PATIENCE_S
+from tests.rig.patience import Patience
 from tests.rig.site import iso
 
 if TYPE_CHECKING:
@@ -31,13 +30,13 @@ def hour_of(at_us: int) -> str:
 
 def settle(site: DisturbedSite, expected: frozenset[tuple[str, str]]) -> str:
     """Let the service run until every alert of one hour is there, or patience ends; return that hour."""
-    ends_at = time.monotonic() + PATIENCE_S
+    patience = Patience()
     while True:
         hour = this_hour()
         site.service.until_evaluated_anew()
         rows, _ = _read_alert_logs(site.directory)
         there = {(row["host"], row["symptom"]) for row in rows if row["detected_at_wall"].startswith(hour)}
-        if expected <= there or time.monotonic() > ends_at:
+        if expected <= there or not patience.is_left:
             return hour
 
 

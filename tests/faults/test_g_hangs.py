@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S, Patience
 from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
@@ -29,10 +29,12 @@ def start_hurried(alert_journal: AlertJournal, start_altered_service: Callable[[
     """Start a service that waits a second for a disk, feeds a watchdog, and sends its alerts to `journald`."""
     code = """
 import os
+from fleet_health import daemon
 from fleet_health.files import hanging_calls
 from fleet_health.records.journal_sink import JournalSink
 
 hanging_calls.LIMIT_S = {limit_s}
+daemon._LAST_LOOK_TIME = daemon._SETTLE_TIME = 1.5
 os.environ["WATCHDOG_USEC"] = "1500000"
 JournalSink.__init__.__defaults__ = ({path!r},)
 """
@@ -74,9 +76,9 @@ def is_gone(service: Service) -> bool:
 def stop(service: Service, mount: HangingMount) -> int:
     """End a service in an orderly way while the mount hangs; return its exit status."""
     service.process.send_signal(signal.SIGTERM)
-    ends_at = time.monotonic() + PATIENCE_S
+    patience = Patience()
     while not is_gone(service):
-        assert time.monotonic() < ends_at, service.stderr
+        assert patience.is_left, service.stderr
         time.sleep(POLL_S)
     mount.go_on()
     return service.process.wait(PATIENCE_S)
@@ -347,7 +349,7 @@ HURRIED_COMMAND = """
 import sys
 from fleet_health.files import hang_watch
 
-hang_watch.work_in_a_child.__defaults__ = (2.0,)
+hang_watch.work_in_a_child.__kwdefaults__["limit_s"] = 2.0
 from fleet_health.__main__ import main
 
 sys.exit(main())

@@ -20,7 +20,7 @@ import os, signal, sys, time
 from pathlib import Path
 from fleet_health.files.hang_watch import note_progress, touching, work_in_a_child
 
-if (status := work_in_a_child({limit_s})) is not None:
+if (status := work_in_a_child(limit_s={limit_s})) is not None:
     sys.exit(status)
 """
 

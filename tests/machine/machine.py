@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tests.rig.patience import PATIENCE_S
+from tests.rig.patience import PATIENCE_S, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -41,9 +41,9 @@ class MachineUnavailable(Exception):  # noqa: N818 - a circumstance, not an erro
 
 def eventually(look: Callable[[], T | None], what: str) -> T:
     """Return what `look` returns, as soon as that is true."""
-    deadline = time.monotonic() + PATIENCE_S
+    patience = Patience()
     while not (seen := look()):
-        assert time.monotonic() < deadline, f"it did not come: {what}; last seen: {seen!r}"
+        assert patience.is_left, f"it did not come: {what}; last seen: {seen!r}"
         time.sleep(0.1)
     return seen
 

@@ -13,7 +13,7 @@ import subprocess
 import time
 from typing import TYPE_CHECKING, Self
 
-from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S, Patience
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -81,9 +81,9 @@ class _Mount:
             )
         except FileNotFoundError:
             raise MountUnavailable("bindfs is not installed") from None
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while not path.is_mount():
-            if self.server.poll() is not None or time.monotonic() > ends_at:
+            if self.server.poll() is not None or not patience.is_left:
                 self.server.kill()
                 raise MountUnavailable(f"bindfs: {self.server.communicate()[1].strip()}")
             time.sleep(POLL_S)

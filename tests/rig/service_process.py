@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S, Patience
 from tests.rig.zygote import ForkedProcess, needs_an_interpreter
 
 if TYPE_CHECKING:
@@ -138,9 +138,9 @@ class Service:
 
     def until(self, probe: Callable[[], T], what: str) -> T:
         """Wait for something while the service runs; show its log if it does not come."""
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while not (found := probe()):
-            if not self.is_running or time.monotonic() > ends_at:
+            if not self.is_running or not patience.is_left:
                 found = probe()
                 assert found, f"{what}: it did not come; exit status {self.process.poll()}\n{self.stderr}"
                 break

@@ -27,6 +27,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tests.rig.patience import lift_all_timeouts
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -139,7 +141,12 @@ class _Zygote:
             pass_fds=(theirs.fileno(),),
         )
         theirs.close()
-        atexit.register(self._socket.close)  # upon which it ends
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """End it, and whatever still runs of what it has forked."""
+        self._socket.close()
+        self._process.wait()
 
     def fork(self, request: Mapping[str, Any], fds: tuple[int, int, int]) -> tuple[int, io.BufferedReader]:
         """Return a new process's id, and what its exit status can be read from when it has ended."""
@@ -208,6 +215,9 @@ def _import_everything() -> None:
     from fleet_health import daemon  # noqa: F401, PLC0415
     from fleet_health.cli import main as parser  # noqa: F401, PLC0415 - this is what takes the time
     from fleet_health.cli.commands import run  # noqa: F401, PLC0415 - this is what takes the time
+
+    # The processes are for tests that are not about a timeout.
+    lift_all_timeouts()
 
 
 def _report_ended(statuses: dict[int, int]) -> None:

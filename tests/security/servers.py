@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from tests.rig.patience import PATIENCE_S, POLL_S
+from tests.rig.patience import PATIENCE_S, POLL_S, Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,14 +253,14 @@ class Servers:
         self._stack.callback(_end, process)
 
     def _wait(self, server: Server) -> None:
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while True:
             try:
                 if server.send(Upload("ready").octets("ready")):
                     return
             except OSError:
                 pass
-            if time.monotonic() > ends_at:
+            if not patience.is_left:
                 outputs = "\n".join(file.read_text(errors="replace")[-500:] for file in self.directory.glob("*.out"))
                 raise TimeoutError(f"{server.name} does not answer: {server.lines()[-3:]}\n{outputs}")
             time.sleep(POLL_S)

@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import IO, TYPE_CHECKING
 
 from fleet_health.demo.journal import JournalFile
-from tests.rig.patience import PATIENCE_S
+from tests.rig.patience import Patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -148,9 +148,9 @@ class Journal:
 
     def _wait_until_written(self) -> None:
         # Another process writes it, in real time, for which the loop, and with it all virtual time, stands still.
-        ends_at = time.monotonic() + PATIENCE_S
+        patience = Patience()
         while self._count() < self._entries:
-            assert time.monotonic() < ends_at, f"{self._path} is not written"
+            assert patience.is_left, f"{self._path} is not written"
             time.sleep(0.000_5)
 
     def _count(self) -> int:
