@@ -22,6 +22,7 @@ from fleet_health.api.overview import by_subject, host_states
 from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
 from fleet_health.api.states import STATES
+from fleet_health.api.textfile import Textfile
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.errors import ConfigError, PathHangs, Problem, RestartNeeded, SinkTaken, SinkUnavailable
@@ -170,6 +171,11 @@ class Daemon:
             load=load,
             reload=self._reload.set,
         )
+        self._textfile = Textfile(
+            self._delivery.publication,
+            lambda: self._settings.metrics.textfile,
+            lambda: answers.metrics(is_file=True),
+        )
         self._control = ControlSocket(Api(answers))
         # With limits of its own: whoever waits here keeps nobody from waiting there.
         self._listener = Listener(Api(answers))
@@ -255,6 +261,7 @@ class Daemon:
         _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
         start(self._evaluator.run())
         start(self._reload_for_ever())
+        start(self._textfile.run())
         start(catch_up(self._delivery, entries))
 
     def _is_clock_confirmed(self, now: Instant) -> bool:
@@ -394,6 +401,8 @@ class Daemon:
             problems.append(f"silences cannot be used: {self._silencing.problem}")
         if problem := self._descriptors.problem():
             problems.append(problem)
+        if self._textfile.problem:
+            problems.append(f"the metrics file cannot be written: {self._textfile.problem}")
         if self._control.problem:
             problems.append(f"control socket not available: {self._control.problem}")
         return problems

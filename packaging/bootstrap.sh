@@ -77,6 +77,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want nginx "logs hostile requests" has nginx
   want caddy "the same" has caddy
   want prometheus-alertmanager "a cluster of it takes alerts" has amtool
+  want prometheus "promtool, to check the metrics and the rules" has promtool
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
@@ -125,7 +126,7 @@ system_packages() { # PURPOSE
     die "The packages are not installed. Please run by hand:" "  apt-get update" "  $by_hand" "and start again."
   # The tests start these themselves; as services of this machine they would take their ports.
   local server
-  for server in nginx caddy prometheus-alertmanager; do
+  for server in nginx caddy prometheus prometheus-alertmanager prometheus-node-exporter; do
     if [[ -d /run/systemd/system && " ${packages[*]} " == *" $server "* ]]; then
       logged "$log" "${as_root[@]}" systemctl disable --now "$server" || true
     fi

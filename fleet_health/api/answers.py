@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.incident_list import incidents_document
+from fleet_health.api.metrics import HostSeries, Measured, document, hosts_of
 from fleet_health.api.overview import Knowledge, source_document, status_document
 from fleet_health.api.preview import changed_sources, preview_document, refused_document
 from fleet_health.api.requests import RequestError
@@ -28,6 +30,7 @@ from fleet_health.model.instant import isoformat
 from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
+from fleet_health.service.footprint import footprint
 from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
 from fleet_health.sources.inspection import inspected
 
@@ -55,6 +58,8 @@ SOURCES = Path("sources of another configuration")
 _PUBLISHED_WITHIN = 15.0
 _GLOBS = 100
 """How many globs a request for hosts may have."""
+_SLICE = 500
+# How many hosts metrics are made of at once: while they are, the fleet stands still.
 
 
 class Answers:
@@ -99,6 +104,8 @@ class Answers:
         self._problems = problems
         self._load = load
         self._request_reload = reload
+        self._started_at = clock.now()
+        self._version = version("fleet-health")
         self.silences = SilenceRequests(
             silencing,
             self._known_hosts,
@@ -154,6 +161,34 @@ class Answers:
             raise RequestError("there is no evaluation yet; try again", 503, {"Retry-After": "1"})
         number, incidents = self.publication.number, self._engine.incidents.frozen()
         return number, await wrap(incidents_document)(last, self._engine.decisions, incidents)
+
+    async def metrics(self, *, is_openmetrics: bool = False, is_file: bool = False) -> bytes:
+        """Return the metrics, as Prometheus reads them; without those of the process if they are for a file."""
+        measured = self._measured()
+        series = await wrap(HostSeries)(measured)
+        async with self._intake.held() as fleet:
+            hosts = await wrap(hosts_of)(fleet, measured.open)
+        for begin in range(0, len(hosts), _SLICE):
+            async with self._intake.held() as fleet:
+                some = hosts[begin : begin + _SLICE]
+                await wrap(series.add)(fleet, some, clock.now())
+        return await wrap(document)(measured, series, is_open=is_openmetrics, is_file=is_file)
+
+    def _measured(self) -> Measured:
+        return Measured(
+            version=self._version,
+            settings=self._settings(),
+            counters=self._counters,
+            journal_outcomes=self._delivery.journal_outcomes,
+            sources=self._evaluator.states,
+            evaluation=self._engine.last,
+            decisions=self._engine.decisions,
+            next_at=self._evaluator.next_at,
+            problems=len(self._problems()),
+            waiting=self._delivery.waiting,
+            started_at=self._started_at,
+            footprint=footprint(),
+        )
 
     async def explanation(self, host: str) -> dict[str, Any]:
         """Return why a host, a receiver or the fleet is evaluated as it is.

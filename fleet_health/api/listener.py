@@ -86,7 +86,7 @@ class ReadOnly:
         self._rate = Rate(RATE, BURST)
         self._making = asyncio.Lock()
         self._rests_until = 0.0
-        self._made: OrderedDict[str, tuple[float, Response]] = OrderedDict()
+        self._made: OrderedDict[tuple[str, str], tuple[float, Response]] = OrderedDict()
 
     async def __call__(self, request: Request) -> Response:
         """Answer a request.
@@ -111,8 +111,9 @@ class ReadOnly:
 
     async def _shared(self, request: Request) -> Response:
         """Make a document, unless it has just been made; then rest for a while."""
+        asked = request.target, request.headers.get("accept", "")
         async with self._making:
-            made_at, response = self._made.get(request.target, (0.0, None))
+            made_at, response = self._made.get(asked, (0.0, None))
             if response is not None and time.monotonic() - made_at < FRESH_S:
                 return response
             await asyncio.sleep(max(0.0, self._rests_until - time.monotonic()))
@@ -122,8 +123,8 @@ class ReadOnly:
             finally:
                 made_at = time.monotonic()
                 self._rests_until = made_at + (made_at - began_at) * (1 / SHARE - 1)
-            self._made[request.target] = made_at, response
-            self._made.move_to_end(request.target)
+            self._made[asked] = made_at, response
+            self._made.move_to_end(asked)
             while len(self._made) > _KEPT:
                 self._made.popitem(last=False)
             return response

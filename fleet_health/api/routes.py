@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import msgspec
 from aiofiles.os import wrap
 
+from fleet_health.api.exposition import OPENMETRICS, TEXT, is_openmetrics_wanted
 from fleet_health.api.requests import Request, RequestError, Response
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ class Api:
         hosts = frozenset(("host", "state", "limit"))
         self.routes = (
             Route("GET", "/healthz", self._health),
+            Route("GET", "/metrics", self._metrics),
             Route("GET", "/v1/openapi.json", self._description),
             Route("GET", "/v1/status", self._status, hosts),
             Route("GET", "/v1/hosts", self._hosts, hosts),
@@ -125,6 +127,12 @@ class Api:
         document = self._answers.health()
         is_well = document["health"] == "ok"
         return Response(HTTPStatus.OK if is_well else HTTPStatus.SERVICE_UNAVAILABLE, _encoded(document))
+
+    async def _metrics(self, request: Request, _part: str) -> Response:
+        is_openmetrics = is_openmetrics_wanted(request.headers.get("accept", ""))
+        async with self._one_at_a_time:
+            text = await self._answers.metrics(is_openmetrics=is_openmetrics)
+        return Response(HTTPStatus.OK, text, OPENMETRICS if is_openmetrics else TEXT, (("Vary", "Accept"),))
 
     async def _description(self, _request: Request, _part: str) -> Response:
         return Response(HTTPStatus.OK, await wrap(DESCRIPTION.read_bytes)())

@@ -21,6 +21,7 @@ from fleet_health.config.schema import (
     RECEIVER_KEYS,
     IndexSettings,
     JournalSettings,
+    MetricsSettings,
     ReceiverSettings,
     Settings,
 )
@@ -226,6 +227,7 @@ def _assemble(
         mute_windows=found["quiet"],
         destinations=found["destinations"],
         notify_directory=found["notify.directory"],
+        metrics=MetricsSettings(found["metrics.hosts"], found["metrics.textfile"]),
         policy=AlertPolicy(
             tick_us=found["tick"],
             repeat=found["alerts.repeat"],

@@ -68,6 +68,8 @@ KEYS: dict[str, Key] = {
     "alerts.repeat": Key(values.repeat, "hour"),
     "alerts.flap_limit": Key(values.count, 5),
     "alerts.flap_quiet": Key(values.duration(), "1h"),
+    "metrics.hosts": Key(values.choice("all", "unwell", "none"), "all"),
+    "metrics.textfile": Key(values.textfile, None),
     **{one.key: Key(_READERS[one.kind], one.default) for spec in DETECTORS for one in spec.settings},
     **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
 }
@@ -173,6 +175,20 @@ class ReceiverSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class MetricsSettings:
+    """What Prometheus is given.
+
+    Attributes:
+        hosts: Of which hosts there are series: `all`, `unwell` or `none`.
+        textfile: Where the metrics are written at each evaluation, for node_exporter; None for nowhere.
+
+    """
+
+    hosts: str = "all"
+    textfile: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """A whole configuration, valid.
 
@@ -182,6 +198,7 @@ class Settings:
         receivers: The receivers, one at least.
         destinations: Where notifications are sent by `notify`.
         notify_directory: Where `notify` keeps its ledger.
+        metrics: What Prometheus is given.
         limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
         switched_off: The symptoms that are not looked for.
 
@@ -203,6 +220,7 @@ class Settings:
     mute_windows: tuple[MuteWindow, ...]
     destinations: tuple[DestinationSettings, ...]
     notify_directory: Path
+    metrics: MetricsSettings
     limits: Mapping[str, Any]
     switched_off: frozenset[str]
 

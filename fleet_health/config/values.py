@@ -193,6 +193,24 @@ def path_globs(raw: Any) -> tuple[str, ...]:
     return tuple(globs)
 
 
+def choice(*names: str) -> Callable[[Any], str]:
+    """Read one of some words."""
+
+    def read(raw: Any) -> str:
+        if not isinstance(raw, str) or raw not in names:
+            raise ValueError("one of " + ", ".join(f'"{name}"' for name in names))
+        return raw
+
+    return read
+
+
+def textfile(raw: Any) -> Path:
+    """Read the path of a file for node_exporter."""
+    if not isinstance(raw, str) or "\0" in raw or not raw.endswith(".prom") or len(Path(raw).name) <= len(".prom"):
+        raise ValueError("the path of a file whose name ends in .prom, which is what node_exporter reads")
+    return Path(raw)
+
+
 def text(raw: Any) -> str:
     """Read a string that is not empty."""
     if not isinstance(raw, str) or not raw:

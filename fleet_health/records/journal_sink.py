@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -43,7 +43,9 @@ class JournalSink:
 
     def __init__(self, path: str = SOCKET) -> None:
         self._socket = JournalSocket(path)
-        self._queue: deque[bytes] = deque()
+        self.outcomes: Counter[str] = Counter()
+        """Outcome (`delivered`, `failed`, `dropped`) -> how many alerts and notices it has had."""
+        self._queue: deque[tuple[bytes, int]] = deque()  # each datagram, and how many alerts are in it
         self._is_absence_said = False
 
     @property
@@ -58,11 +60,11 @@ class JournalSink:
 
     def take(self, alerts: Iterable[Alert | Notice]) -> None:
         """Take alerts and notices, one entry each, for `flush` to send."""
-        self._queue.extend(datagram(fields_of(alert)) for alert in alerts)
+        self._queue.extend((datagram(fields_of(alert)), 1) for alert in alerts)
         if (excess := len(self._queue) - _QUEUE_LIMIT) > 0:
             _log.error("journal queue full, alerts only in the alert log", count=excess)
             for _ in range(excess):
-                self._queue.popleft()
+                self.outcomes["dropped"] += self._queue.popleft()[1]
 
     def mark(self, mark: str) -> None:
         """Take an entry of ours by which it can be seen how far journald has come, for `flush` to send."""
@@ -72,7 +74,7 @@ class JournalSink:
             "SYSLOG_IDENTIFIER": "fleet-health",
             MARK: mark,
         }
-        self._queue.append(datagram(fields))
+        self._queue.append((datagram(fields), 0))
 
     def flush(self) -> None:
         """Send what waits, as far as journald takes it now. It takes a few at a time: ten on a plain kernel."""
@@ -80,14 +82,16 @@ class JournalSink:
             if not self._is_connected():
                 return
             try:
-                self._socket.send(self._queue[0])
+                self._socket.send(self._queue[0][0])
+                outcome = "delivered"
             except BlockingIOError:
                 return  # it is busy, or stands still
             except ConnectionError:
                 continue  # perhaps another has come
             except OSError as error:
                 _log.error("alert not sent to the journal", reason=error.strerror)
-            self._queue.popleft()
+                outcome = "failed"
+            self.outcomes[outcome] += self._queue.popleft()[1]
 
     def close(self) -> None:
         """Close the socket; what still waits is in the alert log."""

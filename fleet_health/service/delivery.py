@@ -19,7 +19,7 @@ from fleet_health.model.backoff import Backoff
 from fleet_health.service.publication import Publication
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleet_health.alerting.alert import Alert, Notice
     from fleet_health.model.counters import Counters
@@ -94,6 +94,7 @@ class Delivery:
         if recorded or journal_only:
             if len(self._batches) == _BATCHES:
                 dropped = self._batches.popleft()
+                self._counters.deliveries["alert log", "dropped"] += len(dropped.recorded)
                 _log.error(
                     "alert queue full, dropped oldest batch", alerts=[alert.line() for alert in dropped.recorded]
                 )
@@ -143,6 +144,16 @@ class Delivery:
         await self._settled.wait()
 
     @property
+    def journal_outcomes(self) -> Mapping[str, int]:
+        """Outcome (`delivered`, `failed`, `dropped`) -> how many notifications for the journal have had it."""
+        return self._journal.outcomes
+
+    @property
+    def waiting(self) -> int:
+        """How many notifications wait for the alert log."""
+        return sum(len(batch.recorded) for batch in self._batches)
+
+    @property
     def is_settled(self) -> bool:
         """Whether everything taken so far has arrived, or was tried."""
         return self._settled.is_set()
@@ -153,6 +164,7 @@ class Delivery:
         while self._batches:
             batch = self._batches[0]
             written = await call_at(self.log.path, self.log.append, batch.recorded)
+            self._counters.deliveries["alert log", "delivered"] += len(written)
             if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, to be written after all
                 self._batches.popleft()
             if not batch.is_in_journal:
@@ -181,6 +193,7 @@ class Delivery:
             _log.error("alert log not writable, alerts queued and sent to the journal", reason=problem)
         self.problem = problem
         self._counters.retries["alert log"] += 1
+        self._counters.deliveries["alert log", "failed"] += sum(len(batch.recorded) for batch in self._batches)
         self._backoff.grow()
         self._take_what_waits()
 

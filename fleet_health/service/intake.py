@@ -443,6 +443,27 @@ class Intake:
 
         return deliver
 
+    def _counted(
+        self, receiver: str, source: _AnySource, record: Callable[[Any], None], after: Instant | None
+    ) -> Callable[[Any], None]:
+        """Record, and count the responses that were not counted before.
+
+        While a source is read up to the present, those are the ones that came in after a service before us had ended.
+        If that is not known, or everything is read once more, there are none.
+        """
+
+        def deliver(observations: Any) -> None:
+            record(observations)
+            responses = self._counters.responses
+            if source.task is not None:
+                responses.record(receiver, observations)
+            elif after is not None:
+                responses.record(receiver, observations, after=after)
+            if responses.is_crowded:
+                responses.keep(self.fleet.has_place)
+
+        return deliver
+
     def _unless_disproved(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
         def deliver(observations: Any) -> None:
             if self.disproved_until > (now := self._clock()):
@@ -547,7 +568,13 @@ class Intake:
                 source.settings,
                 receiver=name,
                 lookback_us=lookback_us,
-                deliver=self._unless_held(self._unless_disproved(sources.recorder(source.table, Traffic.record))),
+                deliver=self._unless_held(
+                    self._unless_disproved(
+                        self._counted(
+                            name, source, sources.recorder(source.table, Traffic.record), saved.journal_seen_until
+                        )
+                    )
+                ),
                 clock=self._clock,
                 seen_until=saved.journal_seen_until,
                 # A host's absence is known as far back as its uploads, and so must be when it could not upload.

@@ -175,8 +175,7 @@ class Evaluator:
 
     def _count(self, outcome: Outcome, duration_us: int) -> None:
         counters = self._counters
-        counters.evaluations += 1
-        counters.evaluation_us += duration_us
+        counters.note_evaluation(duration_us)
         for decision in outcome.decisions:
             if decision.action is not Action.NONE:
                 counters.notifications[decision.incident.symptom, decision.action] += 1

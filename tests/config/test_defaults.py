@@ -48,6 +48,7 @@ CONTRACT: dict[str, Any] = {
     "alerts.repeat": "hour",
     "alerts.flap_limit": 5,
     "alerts.flap_quiet": "1h",
+    "metrics.hosts": "all",
     "hosts.forget_after": "30d",
     "hosts.expected": [],
     "hosts.ignore": [],
@@ -91,7 +92,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.unknown-hosts.min_hosts": 10,
     "detectors.unknown-hosts.enabled": True,
 }
-OPTIONAL = {"journal.match", "journal.directory", "journal.namespace", "alerts.resolve_after"}
+OPTIONAL = {"journal.match", "journal.directory", "journal.namespace", "alerts.resolve_after", "metrics.textfile"}
 TEXTS = {
     "receiver.failing.suggested_fix",
     "receiver.down.suggested_fix",

@@ -48,6 +48,9 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
         (values.path_globs, "old/*", ("old/*",)),
         (values.path_globs, ["/old/*", "a[0-9]"], ("/old/*", "a[0-9]")),
         (values.path, " ", Path(" ")),
+        (values.choice("all", "none"), "none", "none"),
+        (values.textfile, "/a/b.prom", Path("/a/b.prom")),
+        (values.textfile, "b.c.prom", Path("b.c.prom")),
         (values.text, "x", "x"),
         (values.text, " ", " "),
         (values.field, "received at ä", "received at ä"),
@@ -90,6 +93,7 @@ PATTERN = "a regular expression with (?P<host>…) and (?P<status>…)"
 FIX = "a text in which only $host stands for something"
 LONE_DOLLAR = "a $ that starts no name; write $$ for a plain dollar sign"
 PATH_GLOBS = 'a list of paths with wildcards, such as ["old/index.jsonl*"]'
+TEXTFILE = "the path of a file whose name ends in .prom, which is what node_exporter reads"
 GLOBS = 'a list of host globs, such as ["bench-*"]'
 
 
@@ -102,6 +106,8 @@ WRONG: list[tuple[Callable[[Any], Any], str, list[Any]]] = [
     (values.ratio, RATIO, [0, 0.0, -0.5, 1.0000001, 2, float("nan"), float("inf"), True, "0.5"]),
     (values.path, PATH, ["", 5, None, ["a"], "a\0b", False]),
     (values.path_globs, PATH_GLOBS, ["", 5, None, ["a", ""], ["a\0b"], [5], {}, False]),
+    (values.choice("all", "none"), 'one of "all", "none"', ["", "All", None, True, 1, ["all"]]),
+    (values.textfile, TEXTFILE, ["", "/a/b.txt", ".prom", "/a/.prom", "/a/b.prom/", "a\0.prom", 5, None]),
     (values.text, TEXT, ["", 5, None, ["a"], True]),
     (values.field, FIELD, ["", 5, None, ["a"], 'a"b', "a\\b", "a\nb", "\0"]),
     (values.units, UNIT, ["", "a b", "a/b.service", "ä.service", 5, "a\n", "x" * 256]),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from fleet_health.model.counters import Counters
+import pytest
+
+from fleet_health.model.counters import DURATIONS_US, Counters
 
 
 def test_what_has_two_labels_is_nested_in_their_order() -> None:
@@ -17,3 +19,18 @@ def test_what_has_two_labels_is_nested_in_their_order() -> None:
     assert list(row["rejections"].items()) == [("index", {"no time": 3, "not JSON": 2}), ("journal", {"too long": 1})]
     assert (row["read"], row["evaluations"], row["evaluation_s"]) == ({"journal": 4}, 2, 1.5)
     assert row["notifications"] == row["gaps"] == {}
+
+
+@pytest.mark.parametrize(
+    ("duration_us", "bucket"),
+    [(0, 0), (5_000, 0), (5_001, 1), (10_000, 1), (30_000_000, -2), (30_000_001, -1)],
+)
+def test_an_evaluation_is_in_the_bucket_of_its_duration(duration_us: int, bucket: int) -> None:
+    """The bounds are included; what takes longer than any is in the last."""
+    counters = Counters()
+    counters.note_evaluation(duration_us)
+
+    assert counters.evaluations_by_duration[bucket] == 1
+    assert sum(counters.evaluations_by_duration) == counters.evaluations == 1
+    assert counters.evaluation_us == duration_us
+    assert len(counters.evaluations_by_duration) == len(DURATIONS_US) + 1

@@ -1,0 +1,338 @@
+"""The metrics: what Prometheus is given of the service, and how it is made from the state. Pure.
+
+Instants are given, never ages: whoever reads them subtracts them from `time()`. All series of a host are made for some
+hosts at a time, so that a fleet of any size holds up nobody.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING
+
+from fleet_health.alerting.lifecycle import ENDED, State
+from fleet_health.api.exposition import Family, escaped, seconds
+from fleet_health.api.overview import by_subject, host_state
+from fleet_health.api.states import STATES, WELL
+from fleet_health.detectors.registry import DETECTORS
+from fleet_health.model.counters import DURATIONS_US
+from fleet_health.model.subject import general, is_host, receiver_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.config.schema import Settings
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.model.counters import Counters
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
+    from fleet_health.service.footprint import Footprint
+    from fleet_health.sources.state import SourceState
+
+BUILD = Family("fleet_health_build_info", "gauge", "The version that runs; always 1.")
+STARTED = Family("process_start_time_seconds", "gauge", "When the service started, since the epoch.")
+CPU = Family("process_cpu_seconds_total", "counter", "How much processor time the service has taken.")
+MEMORY = Family("process_resident_memory_bytes", "gauge", "How much memory the service has resident.")
+DESCRIPTORS = Family("process_open_fds", "gauge", "How many file descriptors are open.")
+MOST_DESCRIPTORS = Family("process_max_fds", "gauge", "How many file descriptors may be open.")
+
+TICK = Family("fleet_health_tick_seconds", "gauge", "How long it is from one evaluation to the next.")
+EVALUATIONS = Family("fleet_health_evaluations_total", "counter", "Evaluations that have ended.")
+LAST_EVALUATION = Family(
+    "fleet_health_last_evaluation_timestamp_seconds", "gauge", "When the fleet was last evaluated, since the epoch."
+)
+NEXT_EVALUATION = Family(
+    "fleet_health_next_evaluation_timestamp_seconds", "gauge", "When the next evaluation is due, since the epoch."
+)
+DURATION = Family("fleet_health_evaluation_duration_seconds", "histogram", "How long evaluations took.")
+EVALUATED = Family(
+    "fleet_health_symptom_evaluated",
+    "gauge",
+    "Whether the latest evaluation looked for a symptom: 0 if what it takes was not seen.",
+)
+PROBLEMS = Family("fleet_health_problems", "gauge", "How many problems the service has with itself.")
+
+SOURCE_UP = Family("fleet_health_source_up", "gauge", "Whether a source can be read and is understood.")
+SOURCE_READ_UNTIL = Family(
+    "fleet_health_source_read_until_timestamp_seconds", "gauge", "Up to when a source has been read, since the epoch."
+)
+SOURCE_NEWEST = Family(
+    "fleet_health_source_newest_timestamp_seconds", "gauge", "When the newest entry of a source is dated."
+)
+READ = Family("fleet_health_source_entries_total", "counter", "Rows and journal entries that were read.")
+REJECTED = Family(
+    "fleet_health_source_rejections_total", "counter", "Rows and lines that could not be understood, by the reason."
+)
+GAPS = Family("fleet_health_source_gaps_total", "counter", "Gaps that were found in a source.")
+RETRIES = Family("fleet_health_retries_total", "counter", "How often something that had failed was tried again.")
+RELOADS = Family("fleet_health_reloads_total", "counter", "Reloads of the configuration, by their outcome.")
+
+RESPONSES = Family(
+    "fleet_health_responses_total",
+    "counter",
+    "Responses of a receiver to uploads since the service started, by the class of their status.",
+)
+HOSTS = Family("fleet_health_hosts", "gauge", "How many hosts are in a state.")
+INCIDENTS = Family("fleet_health_incidents", "gauge", "How many incidents of a symptom are in a state.")
+DECIDED = Family(
+    "fleet_health_notifications_total", "counter", "Notifications that were decided on, by symptom and kind."
+)
+DELIVERED = Family(
+    "fleet_health_deliveries_total",
+    "counter",
+    "Notifications by where they went and what came of it; one that failed is tried again.",
+)
+WAITING = Family("fleet_health_notifications_waiting", "gauge", "How many notifications wait for the alert log.")
+INCIDENT = Family(
+    "fleet_health_incident_opened_timestamp_seconds",
+    "gauge",
+    "When an incident that is open has opened, since the epoch.",
+)
+
+HOST_UPLOADED = Family(
+    "fleet_health_host_last_upload_timestamp_seconds", "gauge", "When a host last uploaded, since the epoch."
+)
+HOST_RESPONSES = Family(
+    "fleet_health_host_responses_total",
+    "counter",
+    "Responses to a host since the service started, by the class of their status.",
+)
+HOST_STATE = Family("fleet_health_host_state", "gauge", "The state that a host is in; always 1.")
+
+FAMILIES: tuple[Family, ...] = tuple(one for one in list(globals().values()) if isinstance(one, Family))
+"""All of them."""
+
+_OPEN_STATES = tuple(state for state in State if state not in ENDED)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the service knows at one instant, but for the hosts.
+
+    Attributes:
+        version: The version that runs.
+        settings: The settings in force.
+        counters: What it has done since it started.
+        journal_outcomes: Outcome -> alerts and notices for the journal.
+        sources: How well each source sees.
+        evaluation: The latest evaluation; None before the first.
+        decisions: What it decided.
+        next_at: When the next one is due; None before the first.
+        problems: How many problems there are.
+        waiting: How many notifications wait.
+        started_at: When the service started.
+        footprint: What its process takes.
+
+    """
+
+    version: str
+    settings: Settings
+    counters: Counters
+    journal_outcomes: Mapping[str, int]
+    sources: Sequence[SourceState]
+    evaluation: Evaluation | None
+    decisions: Sequence[Decision]
+    next_at: Instant | None
+    problems: int
+    waiting: int
+    started_at: Instant
+    footprint: Footprint
+
+    @property
+    def open(self) -> list[Decision]:
+        """What was decided about each incident that is open."""
+        return [one for one in self.decisions if one.state not in ENDED]
+
+
+class HostSeries:
+    """The series of the hosts, as they are made of some hosts after the others."""
+
+    def __init__(self, measured: Measured) -> None:
+        """Take what else the service knows."""
+        self.by_state = Counter[str]()
+        """State -> how many hosts are in it, among those that were looked at."""
+        last = measured.evaluation
+        self._measured = measured
+        self._decisions = by_subject(measured.open)
+        self._hidden = frozenset[str]().union(*(() if last is None else last.hidden.values()))
+        self._uploaded: list[bytes] = []
+        self._responses: list[bytes] = []
+        self._states: list[bytes] = []
+
+    def add(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> None:
+        """Make the series of some hosts, as they are in a fleet at an instant."""
+        settings, responses = self._measured.settings, self._measured.counters.responses
+        wanted, decisions, hidden = settings.metrics.hosts, self._decisions, self._hidden
+        uploaded, answered, states = [], [], []
+        for host in hosts:
+            state = host_state(settings, fleet, host, decisions.get(host, ()), now, is_hidden=host in hidden)
+            self.by_state[state] += 1
+            if wanted == "none" or (wanted == "unwell" and state == WELL):
+                continue
+            label = f'{{host="{escaped(host)}"'
+            if (at := fleet.accepted_at(host)) is not None:
+                uploaded.append(f"{HOST_UPLOADED.name}{label}}} {seconds(at)}\n")
+            ok, refused, failed = responses.of(host)
+            name = HOST_RESPONSES.name
+            answered.append(
+                f'{name}{label},class="2xx"}} {ok}\n'
+                f'{name}{label},class="4xx"}} {refused}\n'
+                f'{name}{label},class="5xx"}} {failed}\n'
+            )
+            states.append(f'{HOST_STATE.name}{label},state="{state}"}} 1\n')
+        for lines, pieces in ((uploaded, self._uploaded), (answered, self._responses), (states, self._states)):
+            pieces.append("".join(lines).encode())
+
+    def pieces(self, *, is_open: bool) -> Iterator[bytes]:
+        """Return the text, piece by piece."""
+        for family, pieces in (
+            (HOST_UPLOADED, self._uploaded),
+            (HOST_RESPONSES, self._responses),
+            (HOST_STATE, self._states),
+        ):
+            if any(pieces):
+                yield family.head(is_open=is_open).encode()
+                yield from pieces
+
+
+def hosts_of(fleet: Fleet, decisions: Iterable[Decision]) -> list[str]:
+    """Return every host there is, also one that has only an incident."""
+    of_incidents = (one.incident.host for one in decisions if is_host(one.incident.host))
+    return list(dict.fromkeys(fleet.hosts()) | dict.fromkeys(of_incidents))
+
+
+def document(measured: Measured, hosts: HostSeries, *, is_open: bool = False, is_file: bool = False) -> bytes:
+    """Make the whole text.
+
+    Args:
+        measured: What the service knows.
+        hosts: The series of the hosts, made already.
+        is_open: Whether it is to be OpenMetrics.
+        is_file: Whether it is for node_exporter, which has a process of its own to tell of.
+
+    """
+    families = (*(() if is_file else _of_process(measured)), *_of(measured))
+    texts = (family.text(lines, is_open=is_open) for family, lines in families)
+    pieces = [text.encode("utf-8", "backslashreplace") for text in texts]
+    # In every state, also those that no host is in: a series that comes and goes draws no line.
+    by_state = (HOSTS.sample(hosts.by_state[state], state=state) for state in STATES)
+    pieces.append(HOSTS.text(by_state, is_open=is_open).encode())
+    end = b"# EOF\n" if is_open else b""
+    return b"".join([*pieces, *hosts.pieces(is_open=is_open), end])
+
+
+def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
+    """Return every metric but those of the process and of hosts, each with its series."""
+    counters, last = measured.counters, measured.evaluation
+    yield BUILD, [BUILD.sample(1, version=measured.version)]
+    yield TICK, [TICK.sample(seconds(measured.settings.tick_us))]
+    yield EVALUATIONS, [EVALUATIONS.sample(counters.evaluations)]
+    yield LAST_EVALUATION, [] if last is None else [LAST_EVALUATION.sample(seconds(last.at))]
+    yield NEXT_EVALUATION, [] if measured.next_at is None else [NEXT_EVALUATION.sample(seconds(measured.next_at))]
+    yield DURATION, _durations(counters)
+    yield EVALUATED, _evaluated(measured)
+    yield PROBLEMS, [PROBLEMS.sample(measured.problems)]
+    yield from _of_sources(measured)
+    yield RETRIES, [RETRIES.sample(count, of=of) for of, count in sorted(counters.retries.items())]
+    yield RELOADS, [RELOADS.sample(counters.reloads[outcome], outcome=outcome) for outcome in ("refused", "taken")]
+    yield RESPONSES, _responses(measured)
+    yield INCIDENTS, _incidents(measured)
+    kinds = sorted(counters.notifications.items())
+    yield DECIDED, [DECIDED.sample(count, symptom=symptom, kind=kind) for (symptom, kind), count in kinds]
+    yield DELIVERED, _deliveries(measured)
+    yield WAITING, [WAITING.sample(measured.waiting)]
+    yield INCIDENT, _each_incident(measured)
+
+
+def _of_process(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
+    """Return the metrics that every process has by these names."""
+    process = measured.footprint
+    yield STARTED, [STARTED.sample(seconds(measured.started_at))]
+    yield CPU, [CPU.sample(f"{process.cpu_s:.6f}")]
+    yield MEMORY, _if_known(MEMORY, process.resident)
+    yield DESCRIPTORS, _if_known(DESCRIPTORS, process.descriptors)
+    yield MOST_DESCRIPTORS, _if_known(MOST_DESCRIPTORS, process.most_descriptors)
+
+
+def _if_known(family: Family, value: int | None) -> Iterator[str]:
+    if value is not None:
+        yield family.sample(value)
+
+
+def _durations(counters: Counters) -> Iterator[str]:
+    name, counts = DURATION.name, list(accumulate(counters.evaluations_by_duration))
+    bounds = [f"{bound / 1_000_000}" for bound in DURATIONS_US] + ["+Inf"]
+    for bound, count in zip(bounds, counts, strict=True):
+        yield f'{name}_bucket{{le="{bound}"}} {count}\n'
+    yield f"{name}_sum {seconds(counters.evaluation_us)}\n"
+    yield f"{name}_count {counts[-1]}\n"
+
+
+def _evaluated(measured: Measured) -> Iterator[str]:
+    if measured.evaluation is None:
+        return
+    for detector in measured.settings.detectors():
+        is_evaluated = detector.name not in measured.evaluation.not_evaluated
+        receiver = receiver_of(detector.name)
+        yield EVALUATED.sample(int(is_evaluated), symptom=detector.symptom, receiver=receiver)
+
+
+def _of_sources(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
+    counters, sources = measured.counters, measured.sources
+    names = list(dict.fromkeys([*(one.name for one in sources), *counters.read]))
+    read_until = ((one.name, one.seen_until) for one in sources)
+    newest = ((one.name, one.newest_at) for one in sources)
+    yield SOURCE_UP, [SOURCE_UP.sample(int(one.is_seeing), **_source(one.name)) for one in sources]
+    yield SOURCE_READ_UNTIL, _instants(SOURCE_READ_UNTIL, read_until)
+    yield SOURCE_NEWEST, _instants(SOURCE_NEWEST, newest)
+    yield READ, [READ.sample(counters.read[name], **_source(name)) for name in names]
+    reasons = sorted(counters.rejections.items())
+    yield REJECTED, [REJECTED.sample(count, **_source(name), reason=reason) for (name, reason), count in reasons]
+    yield GAPS, [GAPS.sample(counters.gaps[name], **_source(name)) for name in names]
+
+
+def _instants(family: Family, instants: Iterable[tuple[str, Instant | None]]) -> Iterator[str]:
+    return (family.sample(seconds(at), **_source(name)) for name, at in instants if at is not None)
+
+
+def _source(name: str) -> dict[str, str]:
+    return {"source": general(name), "receiver": receiver_of(name)}
+
+
+def _responses(measured: Measured) -> Iterator[str]:
+    of_receivers = measured.counters.responses.of_receivers
+    for receiver in measured.settings.receivers:
+        for of_status in (2, 4, 5):
+            count = of_receivers[receiver.name, of_status]
+            yield RESPONSES.sample(count, receiver=receiver.name, **{"class": f"{of_status}xx"})
+
+
+def _incidents(measured: Measured) -> Iterator[str]:
+    counts = Counter((one.incident.symptom, one.state) for one in measured.open)
+    for symptom in dict.fromkeys([*(spec.symptom for spec in DETECTORS), *(symptom for symptom, _ in counts)]):
+        for state in _OPEN_STATES:
+            yield INCIDENTS.sample(counts[symptom, state], symptom=symptom, state=state)
+
+
+def _deliveries(measured: Measured) -> Iterator[str]:
+    deliveries = dict(measured.counters.deliveries)
+    deliveries |= {("journal", outcome): count for outcome, count in measured.journal_outcomes.items()}
+    for destination in ("alert log", "journal"):
+        for outcome in ("delivered", "dropped", "failed"):
+            count = deliveries.get((destination, outcome), 0)
+            yield DELIVERED.sample(count, destination=destination.replace(" ", "_"), outcome=outcome)
+
+
+def _each_incident(measured: Measured) -> Iterator[str]:
+    are_hosts_given = measured.settings.metrics.hosts != "none"
+    for one in measured.open:
+        incident = one.incident
+        if not is_host(incident.host):
+            about = {"receiver": receiver_of(incident.host)}
+        elif are_hosts_given:
+            about = {"host": incident.host}
+        else:
+            continue
+        yield INCIDENT.sample(seconds(incident.opened_at), **about, symptom=incident.symptom, state=one.state)

@@ -1,0 +1,120 @@
+"""The metrics as a file: whole at any instant, readable for node_exporter, and never in the service's way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.api.textfile import Textfile
+from fleet_health.errors import SinkUnavailable
+from fleet_health.service.publication import Publication
+from tests.rig.exposition_readers import read_text
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from tests.conftest import AsyncEventually, Site, StartService
+
+
+class Writing:
+    """A file that is kept up to date, in a test's hands."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.publication, self.path, self.made = Publication(), path, 0
+        self.error: Exception | None = None
+        self.textfile = Textfile(self.publication, lambda: self.path, self._metrics)
+
+    async def _metrics(self) -> bytes:
+        self.made += 1
+        if self.error is not None:
+            raise self.error
+        return f"made {self.made}\n".encode()
+
+
+@pytest.fixture
+async def writing(tmp_path: Path) -> AsyncIterator[Writing]:
+    """Return one whose directory is there; it runs."""
+    one = Writing(tmp_path / "fleet.prom")
+    task: asyncio.Task[None] = asyncio.create_task(one.textfile.run())
+    yield one
+    task.cancel()
+
+
+async def test_it_is_replaced_after_each_evaluation(writing: Writing, async_eventually: AsyncEventually) -> None:
+    """Not before the first one; others can read it, and nothing else is left beside it."""
+    path = writing.path
+    assert path is not None
+    old_umask = os.umask(0o077)
+    try:
+        for number in (1, 2):
+            assert writing.made == number - 1
+            writing.publication.publish()
+            await async_eventually(lambda: path.exists() and path.read_bytes() == b"made %d\n" % writing.made)
+    finally:
+        os.umask(old_umask)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert [one.name for one in path.parent.iterdir()] == ["fleet.prom"]
+
+
+async def test_another_path_takes_the_old_file_away(writing: Writing, async_eventually: AsyncEventually) -> None:
+    """node_exporter would serve both; without a path there is none."""
+    old = writing.path
+    assert old is not None
+    writing.publication.publish()
+    await async_eventually(old.exists)
+    writing.path = new = old.with_name("other.prom")
+    writing.publication.publish()
+    await async_eventually(new.exists)
+    assert not old.exists()
+    writing.path = None
+    writing.publication.publish()
+    await async_eventually(lambda: not new.exists())
+
+
+async def test_what_goes_wrong_is_a_problem_and_no_end(
+    writing: Writing, async_eventually: AsyncEventually, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is logged once, and over when the file is written again."""
+    path = writing.path
+    assert path is not None
+    for error, problem in ((ZeroDivisionError("no"), "ZeroDivisionError: no"), (SinkUnavailable("full"), "full")):
+        writing.error = error
+        writing.publication.publish()
+        await async_eventually(lambda problem=problem: writing.textfile.problem == problem)  # type: ignore[misc]
+    writing.error = None
+    writing.publication.publish()
+    await async_eventually(lambda: path.exists() and not writing.textfile.problem)
+    writing.path = path.parent / "absent" / "fleet.prom"
+    for _ in range(2):
+        made = writing.made
+        writing.publication.publish()
+        await async_eventually(lambda made=made: writing.made > made)  # type: ignore[misc]
+        await async_eventually(lambda: "absent" in writing.textfile.problem)
+
+    log = capsys.readouterr().out
+    assert log.count("absent") == 1
+    assert "ZeroDivisionError" in log
+
+
+def test_the_service_writes_it(site: Site, start_service: StartService) -> None:
+    """Also after a reload, at the new place alone."""
+    first, second = site.directory / "first.prom", site.directory / "second.prom"
+    site.configure(f'metrics.textfile = "{first}"')
+    site.upload("well")
+    with start_service(site) as service:
+        service.until(first.exists, "the file")
+        (evaluations,) = (one for one in read_text(first.read_text()) if one.name == "fleet_health_evaluations")
+        site.configure(f'metrics.textfile = "{second}"\nmetrics.hosts = "none"')
+        service.process.send_signal(signal.SIGHUP)
+        service.until(second.exists, "the other file")
+
+    assert evaluations.samples[0].value >= 1
+    assert not first.exists()
+    assert 'host="well"' not in second.read_text()
