@@ -6,8 +6,10 @@ No key holds a secret: everybody may read the configuration, so a key names the 
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from string import Template
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from fleet_health.alerting import flapping
 from fleet_health.config import values
@@ -18,7 +20,7 @@ from fleet_health.errors import Problem
 from fleet_health.model.host_globs import HostGlobs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 WATCH_STOPPED = "watch-stopped"
 """The symptom that `notify` reports itself: the daemon is gone, or does not evaluate."""
@@ -87,7 +89,7 @@ class DestinationType:
     keys: Mapping[str, Key]
     required: tuple[str, ...] = ()
     omitted: frozenset[str] = frozenset()
-    problems: Callable[[Mapping[str, Any]], Iterator[tuple[str, str, str]]] = lambda _: iter(())
+    problems: Callable[[Mapping[str, Any]], Iterable[tuple[str, str, str]]] = lambda _: ()
 
     @property
     def all_keys(self) -> dict[str, Key]:
@@ -95,11 +97,148 @@ class DestinationType:
         return {key: entry for key, entry in COMMON.items() if key not in self.omitted} | dict(self.keys)
 
 
+BODY_FIELDS = (
+    "kind",
+    "id",
+    "key",
+    "host",
+    "symptom",
+    "detail",
+    "suggested_fix",
+    "opened_wall",
+    "notified_wall",
+    "ended_wall",
+    "subject",
+    "text",
+)
+"""What the body of a webhook can hold of a notification: the texts of its document."""
+
+JSON_TYPE = "application/json"
+
+
+def _secret(said: str) -> Key:
+    # Somebody may have written the secret itself there.
+    return Key(values.secret_file, None, said, is_shown=False)
+
+
+_HTTP: dict[str, Key] = {
+    "proxy": Key(
+        values.proxy,
+        None,
+        "The proxy that requests go through, or `none`. Without it, `https_proxy`, `http_proxy` and `no_proxy` of the"
+        " service's environment are heeded.",
+        is_shown=False,
+    ),
+    "proxy_file": _secret("The file that holds the URL of the proxy, if it has a user and a password in it."),
+    "ca_file": Key(
+        values.path, None, "Certificates in PEM, of the authorities that are trusted instead of those of the system."
+    ),
+}
+"""The keys of everything that is sent by HTTP."""
+
+_LOGIN: dict[str, Key] = {
+    "username": Key(values.text, None, "The user to log in as."),
+    "password_file": _secret("The file that holds the password."),
+    "token_file": _secret("The file that holds a token, which is sent as `Bearer`."),
+}
+"""The keys by which one logs in."""
+
+
+def _url_keys(what: str) -> dict[str, Key]:
+    return {
+        "url": Key(values.url, None, f"{what} If it is a secret, use `url_file`.", is_shown=False),
+        "url_file": _secret("The file that holds the URL."),
+    }
+
+
+_Problems: TypeAlias = "Iterator[tuple[str, str, str]]"
+
+
+def _one_of(found: Mapping[str, Any], *keys: str, is_needed: bool = True) -> _Problems:
+    """Find that several of some keys are set, or none that is needed."""
+    are_set = [key for key in keys if found[key] is not None]
+    if len(are_set) > 1:
+        yield are_set[-1], f"only one of {' and '.join(keys)}", "both" if len(keys) == len(are_set) else "several"
+    elif not are_set and is_needed:
+        yield keys[0], f"{' or '.join(keys)} to be set", "nothing"
+
+
+def _http_problems(found: Mapping[str, Any]) -> _Problems:
+    yield from _one_of(found, "proxy", "proxy_file", is_needed=False)
+
+
+def _login_problems(found: Mapping[str, Any]) -> _Problems:
+    yield from _one_of(found, "password_file", "token_file", is_needed=False)
+    if (found["username"] is None) != (found["password_file"] is None):
+        missing = "username" if found["username"] is None else "password_file"
+        yield missing, "username and password_file together", "only one of them"
+
+
+def _body_template(raw: Any) -> str:
+    known = ", ".join(f"${name}" for name in BODY_FIELDS)
+    template = Template(raw) if isinstance(raw, str) else Template("$")
+    if not template.is_valid() or not {*template.get_identifiers()} <= {*BODY_FIELDS}:
+        raise ValueError(f"a text that holds any of {known}, and $$ for a dollar sign")
+    return template.template
+
+
+def _webhook_problems(found: Mapping[str, Any]) -> _Problems:
+    yield from (*_one_of(found, "url", "url_file"), *_login_problems(found), *_http_problems(found))
+    if found["body"] is not None and is_json(found["content_type"]):
+        try:
+            json.loads(Template(found["body"]).substitute(dict.fromkeys(BODY_FIELDS, "x")))
+        except ValueError:
+            yield "body", f"JSON, which is what content_type {found['content_type']} promises", "something else"
+    own = {name.lower() for name in found["headers"]} & _OWN_HEADERS
+    for name in sorted(own):
+        yield "headers", "other headers than those that are set by other keys or by the protocol", name
+
+
+def is_json(content_type: str) -> bool:
+    """Return whether a content type is one of JSON."""
+    essence = content_type.partition(";")[0].strip().lower()
+    return essence == JSON_TYPE or essence.endswith("+json")
+
+
+_OWN_HEADERS = frozenset(
+    ("authorization", "connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
+) | {f"webhook-{name}" for name in ("id", "timestamp", "signature")}
+
+
 TYPES: dict[str, DestinationType] = {
+    "heartbeat": DestinationType(
+        about="Pings a URL after each evaluation, so that a service elsewhere notices when fleet-health or its machine"
+        " dies. While the daemon is blind, or an evaluation fails, `/fail` is added to the path of the URL; while the"
+        " daemon does not answer, nothing is sent.",
+        keys={
+            **_url_keys("Where to ping, such as at healthchecks.io."),
+            "fail_url_file": _secret("The file that holds the URL that is pinged instead of `/fail`."),
+            **_HTTP,
+        },
+        omitted=_OF_INCIDENTS,
+        problems=lambda found: (*_one_of(found, "url", "url_file"), *_http_problems(found)),
+    ),
     "webhook": DestinationType(
-        about="Sends each notification as a JSON document to a URL.",
-        keys={"url": Key(values.url, None, "Where the document is sent.")},
-        required=("url",),
+        about="Sends each notification as a JSON document to a URL. An answer of 2xx means that it is delivered, 410"
+        " that nothing more must be sent; 429 and 503 may say with Retry-After when to try again.",
+        keys={
+            **_url_keys("Where the document is sent."),
+            "secret_file": _secret(
+                "The file that holds the secret, `whsec_` and base64, by which each request is signed as Standard"
+                " Webhooks has it."
+            ),
+            **_LOGIN,
+            "headers": Key(values.headers, {}, "Further headers, none of them secret.", is_shown=False),
+            "content_type": Key(values.header_value, JSON_TYPE, "The type of the body."),
+            "body": Key(
+                _body_template,
+                None,
+                "The body to send instead of the document. What a name stands for is escaped as the content type needs"
+                " it: for JSON, within a string.",
+            ),
+            **_HTTP,
+        },
+        problems=_webhook_problems,
     ),
 }
 """The types, each by what `type` is set to."""

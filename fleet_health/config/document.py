@@ -63,7 +63,7 @@ class TableReader:
                 try:
                     yield key, self._keys[key].read(raw)
                 except ValueError as error:
-                    self._report(key, str(error), shown(raw))
+                    self._report(key, str(error), shown(raw) if self._keys[key].is_shown else "another value")
             elif key not in self._tables:
                 self._report_unknown(table, key, name)
             elif isinstance(raw, dict):

@@ -17,9 +17,11 @@ class Key:
         read: Turns what TOML gave into the value; raises ValueError with what was expected.
         default: As it would be written in the file; None if the key is absent by default.
         help: What it means, for the manual, where the example's comments do not say so.
+        is_shown: Whether a value that is not right may be shown. It may hold a secret that somebody wrote there.
 
     """
 
     read: Callable[[Any], Any]
     default: Any
     help: str = ""
+    is_shown: bool = True

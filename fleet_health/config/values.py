@@ -46,6 +46,9 @@ _UNIT_TYPES = frozenset(
     ("service", "socket", "device", "mount", "automount", "swap", "target", "path", "timer", "slice", "scope")
 )
 _is_match = re.compile(r"[A-Z_][A-Z0-9_]{0,63}=[^\x00]*").fullmatch
+_is_credential = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9_.-]{1,255}", re.ASCII).fullmatch
+_is_header = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII).fullmatch
+_is_header_value = re.compile(r"[\x20-\x7e]{0,1000}", re.ASCII).fullmatch
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
@@ -162,6 +165,38 @@ def url(raw: Any) -> str:
     if not is_good or "@" in parts.netloc or _has_blank(raw):
         raise ValueError('a URL that begins with http:// or https://, without user and password, such as "https://…"')
     return str(raw)
+
+
+def secret_file(raw: Any) -> str:
+    """Read where a secret is: an absolute path, or the name of a credential that systemd passes to the service."""
+    if not isinstance(raw, str) or not (_is_credential(raw) or (raw.startswith("/") and "\0" not in raw)):
+        raise ValueError("the absolute path of a file that holds the secret, or the name of a systemd credential")
+    return raw
+
+
+def proxy(raw: Any) -> str:
+    """Read the URL of a proxy, or that there is none."""
+    if raw == "none":
+        return "none"
+    with suppress(ValueError):
+        return url(raw)
+    raise ValueError('"none", or the URL of a proxy that begins with http:// or https://, without user and password')
+
+
+def header_value(raw: Any) -> str:
+    """Read the value of an HTTP header."""
+    if not isinstance(raw, str) or not raw.strip() or not _is_header_value(raw):
+        raise ValueError("printable ASCII, at most 1000 characters of it")
+    return raw.strip()
+
+
+def headers(raw: Any) -> dict[str, str]:
+    """Read a table of HTTP headers."""
+    if not isinstance(raw, dict) or not all(
+        _is_header(name) and isinstance(value, str) and _is_header_value(value) for name, value in raw.items()
+    ):
+        raise ValueError('a table of HTTP headers, such as { X-Team = "ops" }, each value printable ASCII')
+    return dict(raw)
 
 
 def count(raw: Any) -> int:

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
+    from urllib3.response import HTTPResponse
+
 ANSWER_LIMIT = 65_536
 """How many bytes of an answer are read."""
 
@@ -69,6 +71,20 @@ class Answer:
     reason: str
     headers: Mapping[str, str]
     body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What has become of a request that was taken.
+
+    Attributes:
+        delivered: For the history.
+        answer: The answer.
+
+    """
+
+    delivered: Delivered
+    answer: Answer
 
 
 def redacted(url: str) -> str:
@@ -120,7 +136,7 @@ class HttpClient:
         body: bytes = b"",
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
-    ) -> Delivered:
+    ) -> Taken:
         """Send a request, and return what came back if it says that it was taken.
 
         Args:
@@ -130,6 +146,9 @@ class HttpClient:
             headers: Further headers.
             secrets: What must stand in no text, beside the path of the URL.
 
+        Returns:
+            That it was delivered, and the answer.
+
         Raises:
             DeliveryError: It was not taken, or not for certain.
 
@@ -138,7 +157,8 @@ class HttpClient:
             raise DeliveryError("expected an absolute URL of http or https, found something else")
         parts = urlsplit(url)
         redaction = Redaction([*secrets, parts.path.strip("/"), parts.query, unquote(parts.password or "")])
-        return verdict(self._answer(method, url, body, headers or {}), redacted(url), redaction)
+        answer = self._answer(method, url, body, headers or {})
+        return Taken(verdict(answer, redacted(url), redaction), answer)
 
     def close(self) -> None:
         """Close all connections."""
@@ -158,10 +178,11 @@ class HttpClient:
         except TimeoutError:
             if received.answer is None:
                 self.close()
-                raise DeliveryError(f"{place}: no answer within {self._limit.seconds:g} s") from None
+                said = f"{place}: no answer within {self._limit.seconds:g} s"
+                raise DeliveryError(said, is_answer_lost=received.is_awaited) from None
         except (failures.HTTPError, OSError, ValueError) as error:
             if received.answer is None:
-                raise DeliveryError(f"{place}: {_in_words(error)}") from None
+                raise DeliveryError(f"{place}: {_in_words(error)}", is_answer_lost=received.is_awaited) from None
         finally:
             self._used_at = time.monotonic()
         if received.answer is None:
@@ -169,7 +190,7 @@ class HttpClient:
         return received.answer
 
     def _exchange(self, manager: PoolManager, request: _Request, received: _Received) -> None:
-        _here.opened = self._connections
+        _here.opened, _here.received = self._connections, received
         response = manager.request(
             request.method,
             request.url,
@@ -226,8 +247,15 @@ class _Request:
 
 
 class _Received:
-    """What has come of an answer so far."""
+    """What has come of an answer so far.
 
+    Attributes:
+        is_awaited: Whether the whole request was sent.
+        answer: The answer, without its body at first.
+
+    """
+
+    is_awaited = False
     answer: Answer | None = None
 
 
@@ -240,11 +268,19 @@ class _Connection(HTTPConnection):
         _here.opened.add(self)
         super().connect()
 
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3 itself
+        _here.received.is_awaited = True
+        return super().getresponse()
+
 
 class _TlsConnection(HTTPSConnection):
     def connect(self) -> None:
         _here.opened.add(self)
         super().connect()
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as in urllib3 itself
+        _here.received.is_awaited = True
+        return super().getresponse()
 
 
 class _Pool(HTTPConnectionPool):

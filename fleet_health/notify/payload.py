@@ -14,22 +14,6 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the document. Keys may be added within a version; none is removed, or changes its meaning."""
 
-TEXTS = (
-    "kind",
-    "id",
-    "key",
-    "host",
-    "symptom",
-    "detail",
-    "suggested_fix",
-    "opened_wall",
-    "notified_wall",
-    "ended_wall",
-    "subject",
-    "text",
-)
-"""The keys whose values are texts: what a body of the operator's own can hold."""
-
 
 def payload(message: Message) -> dict[str, Any]:
     """Make the document of a message that reports one notification, with the names that the API has for it."""

@@ -90,8 +90,27 @@ def test_the_kinds_are_those_of_messages() -> None:
         (HOOK + 'after = "soon"', "destinations[1].after: expected a duration with a unit"),
         (
             '[[destinations]]\nname = "a"\ntype = "webhook"',
-            'destinations[1].url: expected it to be set for type "webhook", found nothing',
+            "destinations[1].url: expected url or url_file to be set, found nothing",
         ),
+        (HOOK + 'url_file = "hook"', "destinations[1].url_file: expected only one of url and url_file, found both"),
+        (HOOK + 'username = "anna"', "destinations[1].password_file: expected username and password_file together"),
+        (
+            HOOK + 'username = "anna"\npassword_file = "p"\ntoken_file = "t"',
+            "destinations[1].token_file: expected only one of password_file and token_file, found both",
+        ),
+        (
+            HOOK + 'token_file = "../t"',
+            "token_file: expected the absolute path of a file that holds the secret, or the",
+        ),
+        (HOOK + 'proxy = "socks5://a"', 'destinations[1].proxy: expected "none", or the URL of a proxy'),
+        (HOOK + 'proxy = "http://a"\nproxy_file = "p"', "proxy_file: expected only one of proxy and proxy_file, found"),
+        (HOOK + 'headers = { "X Y" = "z" }', "headers: expected a table of HTTP headers, such as "),
+        (HOOK + 'headers = { X = "a\\nY: b" }', "headers: expected a table of HTTP headers, such as "),
+        (HOOK + 'headers = { Host = "b" }', "headers: expected other headers than those that are set by other keys"),
+        (HOOK + 'content_type = "a\\nb"', "content_type: expected printable ASCII"),
+        (HOOK + 'body = \'{"text": "$subjects"}\'', "destinations[1].body: expected a text that holds any of $kind, "),
+        (HOOK + "body = '{\"text\": $text}'", "body: expected JSON, which is what content_type application/json prom"),
+        (HOOK + "body = '$'", "destinations[1].body: expected a text that holds any of $kind, "),
     ],
 )
 def test_each_problem_is_named(text: str, expected: str, problems_of: Callable[..., list[str]]) -> None:
@@ -117,6 +136,26 @@ def test_a_url_is_one_of_http_without_a_password(url: str, problems_of: Callable
     (problem,) = problems_of(HOOK.replace("https://example.org/h", url))
 
     assert "destinations[1].url: expected a URL that begins with http:// or https://, without user and pass" in problem
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'url = "https://anna:s3cret@example.org/"',
+        'url = "s3cret"',
+        'proxy = "http://anna:s3cret@example.org"',
+        'headers = { Authorization = "Bearer s3cret\\n" }',
+        'password = "s3cret"',
+        'token = "s3cret"',
+        'password_file = "s3cret/s3cret"',
+    ],
+)
+def test_no_problem_shows_a_secret(line: str, problems_of: Callable[..., list[str]]) -> None:
+    """Somebody may write it where it does not belong, and problems are logged."""
+    problems = problems_of('[[destinations]]\nname = "hook"\ntype = "webhook"\n' + line)
+
+    assert problems
+    assert "s3cret" not in "".join(problems)
 
 
 def test_no_key_of_a_type_is_a_common_one() -> None:

@@ -37,13 +37,6 @@ SHORT_S = 0.3
 LONG_S = 60.0
 
 
-@pytest.fixture(autouse=True)
-def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.fixture
 def client() -> Iterator[HttpClient]:
     """A client that waits as long as a test does."""
@@ -64,7 +57,7 @@ def test_a_request_is_delivered_with_its_body_and_headers(client: HttpClient) ->
     with UnrulyServer([answering("202 Whatever")]) as server:
         delivered = client.request("POST", server.url + PATH + "?a=b", body=b"{}", headers={"X-Key": "k"})
 
-        assert delivered == Delivered("202 Accepted")
+        assert delivered.delivered == Delivered("202 Accepted")
         (request,) = server.requests
         assert (request.method, request.target, request.body) == ("POST", PATH + "?a=b", b"{}")
         assert request.headers["x-key"] == "k"
@@ -112,6 +105,7 @@ def test_what_a_server_does_wrong_is_said(client: HttpClient, answer: Callable[[
 
         assert str(error) == f"{server.url}/…: {said}"
         assert type(error) is DeliveryError
+        assert error.is_answer_lost == (answer in (resetting, closing, babbling))
         assert len(server.requests) == 1
 
 
@@ -120,7 +114,10 @@ def test_a_server_that_refuses_connections_is_named(client: HttpClient) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
 
-    assert str(failure(client, f"http://127.0.0.1:{port}")) == f"http://127.0.0.1:{port}: connection refused"
+    error = failure(client, f"http://127.0.0.1:{port}")
+
+    assert str(error) == f"http://127.0.0.1:{port}: connection refused"
+    assert not error.is_answer_lost
 
 
 def test_a_name_that_does_not_resolve_is_said(client: HttpClient) -> None:
@@ -148,6 +145,7 @@ def test_no_server_stretches_the_time(answer: Callable[[Connection], None]) -> N
 
         assert time.monotonic() - before < LONG_S / 4
         assert str(error) == f"{server.url}/…: no answer within 0.3 s"
+        assert error.is_answer_lost
 
 
 def test_after_a_timeout_the_next_request_is_sent() -> None:
@@ -157,7 +155,7 @@ def test_after_a_timeout_the_next_request_is_sent() -> None:
         failure(client, server.url)
         client._limit.seconds = LONG_S
 
-        assert client.request("POST", server.url) == Delivered("200 OK")
+        assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
 class OverAtOnce(TimeLimit):
@@ -179,7 +177,7 @@ def test_with_its_status_a_message_is_taken(client: HttpClient, rest: bytes) -> 
     has_dripped = Event()
     client._limit = OverAtOnce(has_dripped)
     with UnrulyServer([dripping(b"HTTP/1.1 200 OK\r\n" + rest, has_dripped)]) as server:
-        assert client.request("POST", server.url) == Delivered("200 OK")
+        assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
 def test_an_answer_that_ends_too_soon_is_one(client: HttpClient) -> None:
@@ -190,7 +188,7 @@ def test_an_answer_that_ends_too_soon_is_one(client: HttpClient) -> None:
         closing(connection)
 
     with UnrulyServer([answer]) as server:
-        assert client.request("POST", server.url) == Delivered("200 OK")
+        assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
 def test_an_answer_is_read_up_to_a_bound(client: HttpClient) -> None:
@@ -287,7 +285,7 @@ def test_the_authorities_of_a_file_are_trusted(authority: trustme.CA, tmp_path: 
     with UnrulyServer([answering()], tls(authority, "127.0.0.1")) as server:
         client = HttpClient(LONG_S, ca_file=tmp_path / "ca.pem")
 
-        assert client.request("POST", server.url) == Delivered("200 OK")
+        assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
 @pytest.mark.parametrize(
@@ -355,7 +353,7 @@ def test_a_proxy_is_taken_from_the_environment(client: HttpClient, monkeypatch: 
     with UnrulyServer([answering()]) as proxy:
         monkeypatch.setenv("http_proxy", proxy.url.replace("//", "//anna:secret@"))
 
-        assert client.request("POST", "http://host.invalid/x") == Delivered("200 OK")
+        assert client.request("POST", "http://host.invalid/x").delivered == Delivered("200 OK")
         (request,) = proxy.requests
         assert request.target == "http://host.invalid/x"
         assert request.headers["proxy-authorization"] == "Basic YW5uYTpzZWNyZXQ="
@@ -366,7 +364,7 @@ def test_no_proxy_of_the_environment_is_heeded(client: HttpClient, monkeypatch: 
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with UnrulyServer([answering()]) as server:
-        assert client.request("POST", server.url) == Delivered("200 OK")
+        assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
 def test_the_configuration_prevails_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from datetime import timedelta, timezone
 from typing import Any
@@ -12,41 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fleet_health.model.instant import SECOND_US
+from fleet_health.config.destinations import BODY_FIELDS
 from fleet_health.notify import wording
-from fleet_health.notify.message import Kind, Message, Notification
-from fleet_health.notify.payload import TEXTS, payload
+from fleet_health.notify.message import Kind, Notification
+from fleet_health.notify.payload import payload
+from tests.rig.destinations import HOUR, OPENED, SILENT, made, message, over
 
 BERLIN = ZoneInfo("Europe/Berlin")
-OPENED = 1_795_000_000 * SECOND_US
-HOUR = 3_600 * SECOND_US
 SPAN = "from 2026-11-18 12:06 CET to 2026-11-18 13:06 CET (1 h)"
-SILENT = Notification(
-    incident="8f3a",
-    kind=Kind.OPENING,
-    host="pi-02",
-    symptom="silent",
-    detail="last upload 45 min ago",
-    suggested_fix="On pi-02: start the uploader.",
-    opened_at=OPENED,
-    decided_at=OPENED,
-)
-
-
-def made(**changes: Any) -> Notification:
-    """Return a notification like the opening of `silent`, with changes."""
-    return dataclasses.replace(SILENT, **changes)
-
-
-def over(**changes: Any) -> Notification:
-    """Return its resolution after an hour."""
-    ends = {"kind": Kind.RESOLUTION, "decided_at": OPENED + 2 * HOUR, "ended_at": OPENED + HOUR}
-    return made(**{**ends, "detail": "", "suggested_fix": "", **changes})
-
-
-def message(*notifications: Notification, **changes: Any) -> Message:
-    """Return a message."""
-    return Message("key", notifications or (SILENT,), **changes)
 
 
 def hosts(count: int, **changes: Any) -> tuple[Notification, ...]:
@@ -241,7 +213,7 @@ def test_the_document_has_the_names_of_the_api() -> None:
 
     assert document | {"text": "", "subject": ""} == {
         "version": 1,
-        "key": "key",
+        "key": "k-1",
         "is_test": True,
         "kind": "opening",
         "id": "8f3a",
@@ -257,7 +229,7 @@ def test_the_document_has_the_names_of_the_api() -> None:
         "text": "",
     }
     assert document["subject"] == "TEST silent: pi-02"
-    assert set(TEXTS) <= set(document)
+    assert set(BODY_FIELDS) <= set(document)
 
 
 def test_the_document_of_a_resolution_has_its_end() -> None:

@@ -217,10 +217,10 @@ def _takes(entry: Key, example: str) -> str:
 
 def _kind(entry: Key) -> str:
     try:
-        entry.read({})
+        entry.read(object())
     except ValueError as error:
         return str(error)
-    raise TypeError("a key that takes a table does not say what else it takes")
+    raise TypeError("a key that takes anything does not say what it takes")
 
 
 def _written(value: Any) -> str:

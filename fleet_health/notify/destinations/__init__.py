@@ -1,0 +1,1 @@
+"""The types of destinations, one module for each."""

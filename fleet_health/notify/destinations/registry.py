@@ -1,0 +1,28 @@
+"""Which types of destinations there are, and how one is made as it is configured.
+
+The module of a type is imported when a destination of that type is made: nobody carries what others send with.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from fleet_health.config.destinations import TYPES
+
+if TYPE_CHECKING:
+    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.notify.destination import AnyDestination, Build
+
+
+def build(settings: DestinationSettings) -> AnyDestination:
+    """Make a destination. Nothing is read, and nothing is sent."""
+    return builder(settings.type)(settings)
+
+
+def builder(type_: str) -> Build:
+    """Return what makes destinations of a type, one of `TYPES`: the function `build` of the module of that name."""
+    if type_ not in TYPES:
+        raise KeyError(type_)
+    made: Build = import_module(f"{__package__}.{type_}").build
+    return made

@@ -1,0 +1,20 @@
+"""Each type of destination can be made."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.config.destinations import TYPES
+from fleet_health.notify.destinations.registry import builder
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_what_can_be_configured_can_be_made(name: str) -> None:
+    """A module of the type's name has the function for it."""
+    assert callable(builder(name))
+
+
+def test_another_type_is_none() -> None:
+    """No other module is imported by what a configuration says."""
+    with pytest.raises(KeyError):
+        builder("registry")
