@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # A burst of hints costs one look; a source that is away is soon found again; one that fails is not hammered.
 _REST = 0.25
-_LOOK_AGAIN = 2.0
+LOOK_AGAIN = 2.0
 
 _PHASES = {
     SourceMissing: Phase.WAITING,
@@ -77,7 +77,7 @@ class Follower(ABC):
             case Phase.FAILING:
                 return self._backoff.wait_s
             case _:
-                return _LOOK_AGAIN
+                return LOOK_AGAIN
 
     async def poll(self, *, is_hinted: bool = False) -> None:
         """Read everything that is there now, or see that there is nothing to read.

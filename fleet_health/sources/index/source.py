@@ -1,6 +1,6 @@
 """Following the receiver's index: entered by bisection on time, then tailed.
 
-inotify only hints. What correctness rests on is a look at the file every two seconds: events overflow, some
+inotify only hints. What correctness rests on is a look at the file at every evaluation: events overflow, some
 filesystems send none, and a symlink may be swapped in a directory that nobody watches.
 """
 
@@ -24,7 +24,7 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
 from fleet_health.parsing.index_row import IndexParser
 from fleet_health.parsing.rejection import BLANK_LINE, Rejection
-from fleet_health.sources.follower import Follower
+from fleet_health.sources.follower import LOOK_AGAIN, Follower
 from fleet_health.sources.index.tail import Tail
 from fleet_health.sources.state import Phase, no_later_than_written
 
@@ -51,7 +51,7 @@ _log = structlog.get_logger("fleet_health.sources")
 class IndexFollower(Follower):
     """Follows the index, and hands on the uploads in it."""
 
-    longest_wait = 2.0
+    longest_wait = 60.0  # every evaluation looks, and inotify hints at what comes in between
 
     def __init__(
         self,
@@ -173,15 +173,14 @@ class IndexFollower(Follower):
                 self._inotify = await call_at(self._path, self._watched)
             except PathHangs:
                 self._is_opened_anew = True
-                return False  # as the next read will report
-        try:
+            return False  # so that it is read once more: nothing hinted at what came before the watch
+        if self._inotify is None:
+            await asyncio.sleep(LOOK_AGAIN)
+            return False
+        with suppress(TimeoutError):
             async with asyncio.timeout(self.longest_wait):
-                if self._inotify is not None:
-                    self._drain(await self._inotify.get())
-                    return True
-                await asyncio.sleep(self.longest_wait)
-        except TimeoutError:
-            pass
+                self._drain(await self._inotify.get())
+                return True
         return False
 
     def _drain(self, event: Event | None) -> None:

@@ -112,7 +112,7 @@ class _Look:
 class JournalFollower(Follower):
     """Follows the lines of the receiver's units and the messages about these, and hands on what they report."""
 
-    longest_wait = 5.0  # entries can be readable without a sign from the descriptor
+    longest_wait = 60.0  # entries can be readable without a sign from the descriptor; every evaluation looks
 
     def __init__(
         self,
