@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from fleet_health.alerting.incident import Snapshot
@@ -107,8 +107,19 @@ class Service:
         self.fleet.traffic.record([one for one in seen if not isinstance(one, Upload)])
 
 
+STOPPED_IN_PART = [
+    Upload("pi-2", _at(0)),
+    UnitState(_at(0), is_running=False),
+    Upload("pi-1", _at(12)),  # it was started otherwise
+    UnitState(_at(71), is_running=True),
+    Upload("pi-1", _at(116)),
+]
+"""A stop that an upload contradicts, whose host uploads again when another one is lost already."""
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=events)
+@example(events=STOPPED_IN_PART)
 def test_the_service_check_and_replay_decide_alike(events: list[Observation | UnitState], configured: Settings) -> None:
     """At every tick: by state, by action and by reason, and whatever these refer to."""
     watched = Watched(configured.rules(), configured.mute_windows, configured.host_limit, configured.expected)

@@ -317,11 +317,19 @@ class Fleet:
         since = pause.since + _STOPPING_US
         if since >= pause.until or not pause.is_known:
             return pause
-        instants = self.once("upload instants", lambda: sorted(at for _, at in self.latest_uploads()))
+        instants = self.once("upload instants", self._upload_instants)
         place = bisect_left(instants, pause.until) - 1
         if place < 0 or instants[place] <= since:
             return pause
         return replace(pause, since=instants[place], is_known=False)
+
+    def _upload_instants(self) -> list[Instant]:
+        """Return when anybody uploaded, as far as that is kept, in order.
+
+        The last upload of each host is not enough: a stop that it contradicted would count once the host uploads again.
+        """
+        tables = (self.uploads, self.traffic.accepted)
+        return sorted(at for table in tables for host, _ in table.items() for at in table.latest(host))
 
     def _is_stop_seen(self, now: Instant) -> bool:
         """Return whether the journal was whole since the latest word on the unit: else its start may be missing."""
