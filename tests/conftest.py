@@ -166,6 +166,16 @@ class RunCommand(Protocol):
         """Run."""
 
 
+@pytest.fixture
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Let the local zone be one that has summer time."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
 @pytest.fixture(scope="session")
 def eventually() -> Eventually:
     """Wait for a condition."""

@@ -25,6 +25,12 @@ def local(at: Instant) -> str:
         return there.isoformat(" ")
 
 
+def zone_at(at: Instant) -> str:
+    """Name the local zone at an instant, to stand behind a time: `UTC`, or its offset, such as `+01:00`."""
+    offset = local(at)[19:]
+    return "UTC" if offset == "+00:00" else offset
+
+
 def local_wall(wall: str) -> str:
     """Write a time of a document, in ISO 8601, for a person."""
     return local(from_datetime(datetime.fromisoformat(wall)))

@@ -11,6 +11,7 @@ from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Notice
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.model.instant import SECOND_US, isoformat
+from fleet_health.parsing.local_time import localized
 from fleet_health.records.journal_socket import SOCKET, JournalSocket, datagram
 
 if TYPE_CHECKING:
@@ -110,10 +111,10 @@ class JournalSink:
 
 
 def fields_of(alert: Alert | Notice) -> dict[str, str]:
-    """Return the journal fields of an alert or a notice."""
+    """Return the journal fields of an alert or a notice: MESSAGE is read by people, the others by programs."""
     if isinstance(alert, Notice):
         return {
-            "MESSAGE": alert.line(),
+            "MESSAGE": localized(alert.line()),
             "MESSAGE_ID": NOTICE_IDS[alert.status],
             "PRIORITY": _NOTICE,
             "SYSLOG_IDENTIFIER": "fleet-health",
@@ -127,7 +128,7 @@ def fields_of(alert: Alert | Notice) -> dict[str, str]:
         }
     finding = alert.finding
     fields = {
-        "MESSAGE": alert.line(),
+        "MESSAGE": localized(alert.line()),
         "PRIORITY": _WARNING,
         "SYSLOG_IDENTIFIER": "fleet-health",
         "FLEET_HOST": finding.host,

@@ -19,6 +19,7 @@ import msgspec
 import structlog
 
 from fleet_health.errors import printable
+from fleet_health.parsing.local_time import localized
 from fleet_health.records.journal_socket import JournalSocket, datagram
 from fleet_health.service.log_sentences import beside, in_words, sentence
 
@@ -204,7 +205,7 @@ class _Journal:
 def journal_fields(event: Event) -> dict[str, str]:
     """Return the fields of an event's entry: a sentence, and `FLEET_…` for the event and each of its values."""
     fields = {
-        "MESSAGE": _cut(sentence(event), _LONGEST_MESSAGE),
+        "MESSAGE": _cut(localized(sentence(event)), _LONGEST_MESSAGE),
         "PRIORITY": str(_PRIORITIES[event["level"]]),
         "SYSLOG_IDENTIFIER": "fleet-health",
     }
@@ -234,7 +235,7 @@ def _as_text(event: Event, *, is_coloured: bool) -> str:
     level = str(event["level"])
     mark = f"\x1b[{_COLOURS[level]}m{level}:\x1b[0m" if is_coloured else f"{level}:"
     more = ", ".join(f"{name}={printable(in_words(value))}" for name, value in beside(event).items())
-    lines = [f"{mark} {sentence(event)}{f' ({more})' if more else ''}"]
+    lines = [localized(f"{mark} {sentence(event)}{f' ({more})' if more else ''}")]
     if exception := event.get("exception"):
         lines += [f"    {printable(line)}" for line in str(exception).splitlines()]
     return "\n".join(lines)

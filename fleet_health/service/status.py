@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from fleet_health.alerting.lifecycle import ENDED, State
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
-from fleet_health.model.instant import isoformat
 from fleet_health.model.words import plural
+from fleet_health.parsing.local_time import local, localized, zone_at
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -63,9 +63,9 @@ def status_line(
             parts.append(f"cannot be ruled out: {in_words(hidden)}")
         if last.not_evaluated:
             parts.append(f"not evaluated: {', '.join(last.not_evaluated)}")
-        parts.append(f"last tick {_time_of_day(last.at)}")
+        parts.append(f"last tick {local(last.at)[11:19]}")
     if next_at is not None:
-        parts.append(f"next {_time_of_day(next_at)} UTC")
+        parts.append(f"next {local(next_at)[11:19]} {zone_at(next_at)}")
     # Before everything else, for a line may be cut off at its end.
     return _in_one_line([*problems, *parts])
 
@@ -82,8 +82,4 @@ def _incidents(decisions: Sequence[Decision]) -> str:
 
 def _in_one_line(parts: Iterable[str]) -> str:
     # A path from the configuration may hold anything, and a newline would end the message to systemd.
-    return printable("; ".join(parts))
-
-
-def _time_of_day(at: Instant) -> str:
-    return isoformat(at)[11:19]
+    return localized(printable("; ".join(parts)))

@@ -172,7 +172,7 @@ class SourceState:
         return words
 
     def _gaps_in_words(self, now: Instant) -> str:
-        """Return how many gaps the window has, and which: `, 2 gaps in the last 30 min (…, 10:02 to 10:05 UTC)`."""
+        """Return how many gaps the window has, and which: `, 2 gaps in the last 30 min (…, from … to …)`."""
         gaps = [gap for gap in self.gaps if not self.window_us or gap.until >= now - self.window_us]
         if not gaps:
             return ""
@@ -180,8 +180,8 @@ class SourceState:
         words = f", {plural(all_of_them.gaps, 'gap')}"
         if self.window_us:
             words += f" in the last {describe(self.window_us)}"
-        since, until = isoformat(all_of_them.since)[11:16], isoformat(all_of_them.until)[11:16]
-        return f"{words} ({all_of_them.cause}, {since} to {until} UTC)"
+        since, until = (isoformat(at)[:19] for at in (all_of_them.since, all_of_them.until))
+        return f"{words} ({all_of_them.cause}, from {since}Z to {until}Z)"
 
 
 def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:

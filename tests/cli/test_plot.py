@@ -331,6 +331,21 @@ def test_ticks_count_from_midnight_wherever_the_stretch_begins() -> None:
     assert [label for _, label in found[:5]] == ["20:00", "22:00", "10-21", "02:00", "04:00"]
 
 
+@pytest.mark.usefixtures("in_berlin")
+def test_ticks_are_round_in_the_local_zone() -> None:
+    """Also after the clocks were set back in between: on 2026-10-25 at 01:00 UTC in Berlin."""
+    since = SINCE + 3 * 24 * HOUR_US + 19 * HOUR_US
+    found = ticks(since, since + 34 * HOUR_US)
+
+    assert [(label, (at - since) // HOUR_US) for at, label in found[:5]] == [
+        ("21:00", 0),
+        ("10-25", 3),
+        ("03:00", 7),
+        ("06:00", 10),
+        ("09:00", 13),
+    ]
+
+
 @pytest.mark.parametrize("lacking", SEEN_WITHOUT)
 def test_the_colours_of_a_row_are_told_apart_by_everyone(lacking: str) -> None:
     """Those of the traffic, and those of the incidents of one host, differ plainly whichever cones are lacking."""

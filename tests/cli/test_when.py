@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given
@@ -15,20 +13,10 @@ from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
 from fleet_health.parsing.local_time import local, localized
 from fleet_health.parsing.timestamp import TimeError, parse_time
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 NOW = parse_time("2026-11-23T18:55:07.25Z")  # a Monday; 19:55:07 in Berlin
 
 
-@pytest.fixture(autouse=True)
-def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the local zone be one that has summer time."""
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
+pytestmark = pytest.mark.usefixtures("in_berlin")
 
 
 @pytest.mark.parametrize(

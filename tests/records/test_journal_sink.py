@@ -238,3 +238,15 @@ def test_a_real_journald_stores_every_field(journald: Journald, eventually: Even
 
     assert expected == {name: entry[name] for name in expected}
     assert entry["_TRANSPORT"] == "journal"
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_the_message_has_local_times_and_the_fields_have_utc() -> None:
+    """People read the one, programs the others; of a notice likewise."""
+    fields = fields_of(alert(detail="no accepted upload since 2026-11-23T19:12:16.656548+00:00, 33 min ago"))
+
+    assert fields["MESSAGE"] == (
+        "ALERT host=pi-01 symptom=silent no accepted upload since 2026-11-23 20:12:16+01:00, 33 min ago"
+    )
+    assert fields["FLEET_DETAIL"].startswith("no accepted upload since 2026-11-23T19:12:16.656548+00:00")
+    assert fields["FLEET_DETECTED_AT_WALL"].endswith("+00:00")

@@ -9,6 +9,7 @@ import pytest
 from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.lifecycle import Action, Decision, Reason, State
 from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.model.coverage import Gap
 from fleet_health.parsing.rejection import Rejection
 from fleet_health.service.status import starting_line, status_line
 from fleet_health.sources.state import Phase, SourceState
@@ -225,3 +226,25 @@ def test_rejections_are_in_the_log_by_reason_and_at_a_bounded_rate(site: Site, s
 
     assert said == [("index", "not JSON", 2), ("index", "time without offset", 1)]
     assert latest == r"neither\x1b"
+
+
+@pytest.mark.usefixtures("in_berlin")
+def test_times_are_local() -> None:
+    """Those of the ticks, of a gap and of a problem: who reads the line also reads `fleet-health status`."""
+    journal = SourceState("journal", phase=Phase.FOLLOWING, seen_until=NOW)
+    journal.gaps = [Gap(NOW - 60_000_000, NOW, "suppressed")]
+    line = status_line(
+        hosts_by_state={"well": 1},
+        sources=[journal],
+        last=Evaluation(NOW, ()),
+        next_at=NOW + 5_000_000,
+        decisions=[],
+        problems=["the clock is behind the state, which goes up to 2026-07-01T00:00:00Z"],
+        now=NOW,
+    )
+
+    assert line == (
+        "the clock is behind the state, which goes up to 2026-07-01 02:00:00+02:00; Watching 1 host: 1 well;"
+        " journal following, 0 s behind, 1 gap (suppressed, from 2026-11-18 12:05:40+01:00 to"
+        " 2026-11-18 12:06:40+01:00); incidents: 0 firing; last tick 12:06:40; next 12:06:45 +01:00"
+    )

@@ -1,10 +1,12 @@
-"""Where the time axis of a picture has its ticks, and what they say: round instants in UTC, evenly apart."""
+"""Where the time axis of a picture has its ticks, and what they say: round times of the local zone, evenly apart."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
-from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
+from fleet_health.model.instant import HOUR_US, SECOND_US, from_datetime, isoformat
+from fleet_health.parsing.local_time import local
 
 if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
@@ -26,16 +28,28 @@ def ticks(since: Instant, until: Instant) -> list[tuple[Instant, str]]:
     step = next((step for step in _STEPS if until - since <= step * _MOST_TICKS), 0)
     if not step:
         step = -(-(until - since) // (_MOST_TICKS * _STEPS[-1])) * _STEPS[-1]
+    begin, end = _on_the_clock(since), _on_the_clock(until)
     # Counted from the first midnight: from 1970 on, steps of several days would begin anywhere.
-    midnight = -(-since // DAY_US) * DAY_US
-    first = midnight - (midnight - since) // step * step
-    has_years = isoformat(since)[:4] != isoformat(until)[:4]
-    return [(at, _label(at, step, has_years=has_years)) for at in range(first, until + 1, step)]
+    midnight = -(-begin // DAY_US) * DAY_US
+    first = midnight - (midnight - begin) // step * step
+    has_years = isoformat(begin)[:4] != isoformat(end)[:4]
+    shown = {_instant(clock): _label(clock, step, has_years=has_years) for clock in range(first, end + 1, step)}
+    return [(at, label) for at, label in sorted(shown.items()) if since <= at <= until]
 
 
-def _label(at: Instant, step: int, *, has_years: bool) -> str:
+def _on_the_clock(at: Instant) -> int:
+    """Return what a local clock shows at an instant, as the instant at which one in UTC shows that."""
+    return from_datetime(datetime.fromisoformat(f"{local(at)[:19]}+00:00")) + at % SECOND_US
+
+
+def _instant(clock: int) -> Instant:
+    """Return when a local clock shows that; the first time if it does so twice, as when summer time ends."""
+    return from_datetime(datetime.fromisoformat(isoformat(clock)).replace(tzinfo=None).astimezone())
+
+
+def _label(clock: int, step: int, *, has_years: bool) -> str:
     """Name what is new at a tick: the day at midnight, else the time."""
-    written = isoformat(at)
-    if at % DAY_US == 0:
+    written = isoformat(clock)
+    if clock % DAY_US == 0:
         return written[:10] if has_years else written[5:10]
     return written[11:16] if step % _MINUTE_US == 0 else written[11:19]

@@ -10,8 +10,8 @@ from matplotlib.patches import Patch
 
 from fleet_health.cli.plot import style
 from fleet_health.cli.plot.style import color_of, cut, drawable, gap_patch
-from fleet_health.model.instant import isoformat
 from fleet_health.model.subject import is_host
+from fleet_health.parsing.local_time import local, zone_at
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -81,8 +81,10 @@ def _title(timeline: Timeline, rows: Rows) -> str:
     shown, left_out = len(rows.hosts), rows.left_out
     hosts = f"{shown + left_out} hosts" if shown + left_out != 1 else "1 host"
     troubled = len({episode.host for episode in timeline.episodes if is_host(episode.host)})
-    since, until = (isoformat(at)[:16].replace("T", " ") for at in (timeline.since, timeline.until))
-    title = f"{since} to {until} UTC: {hosts}, {troubled} with incidents"
+    since, until = (local(at)[:16] for at in (timeline.since, timeline.until))
+    zones = [zone_at(at) for at in (timeline.since, timeline.until)]
+    since = since if zones[0] == zones[1] else f"{since} {zones[0]}"
+    title = f"{since} to {until} {zones[1]}: {hosts}, {troubled} with incidents"
     if timeline.name:
         name = drawable(timeline.name)
         title = f"{name if len(name) <= _LONGEST_NAME else f'…{name[1 - _LONGEST_NAME :]}'}: {title}"
