@@ -240,6 +240,34 @@ TYPES: dict[str, DestinationType] = {
         },
         problems=_webhook_problems,
     ),
+    "alertmanager": DestinationType(
+        about="Keeps Alertmanager informed of all incidents that stand, at each evaluation. It decides who is notified;"
+        " an alert that is no longer sent ends by itself after four ticks.",
+        keys={
+            "peers": Key(
+                values.urls,
+                None,
+                "The members of the cluster; each is sent everything, as Prometheus does it. Never a load balancer.",
+                is_shown=False,
+            ),
+            "labels": Key(
+                values.labels("alertname", "host", "symptom", "receiver"),
+                {},
+                "Further labels of each alert, beside `alertname`, `host`, `symptom` and `receiver`.",
+            ),
+            "page_url": Key(
+                values.url,
+                None,
+                "Where people reach the page of this fleet-health; each alert links to its host there.",
+                is_shown=False,
+            ),
+            **_LOGIN,
+            **_HTTP,
+        },
+        required=("peers",),
+        omitted=_OF_INCIDENTS - {"hosts", "symptoms", "after"},
+        problems=lambda found: (*_login_problems(found), *_http_problems(found)),
+    ),
 }
 """The types, each by what `type` is set to."""
 

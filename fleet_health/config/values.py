@@ -49,6 +49,7 @@ _is_match = re.compile(r"[A-Z_][A-Z0-9_]{0,63}=[^\x00]*").fullmatch
 _is_credential = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9_.-]{1,255}", re.ASCII).fullmatch
 _is_header = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII).fullmatch
 _is_header_value = re.compile(r"[\x20-\x7e]{0,1000}", re.ASCII).fullmatch
+_is_label = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII).fullmatch
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
@@ -165,6 +166,28 @@ def url(raw: Any) -> str:
     if not is_good or "@" in parts.netloc or _has_blank(raw):
         raise ValueError('a URL that begins with http:// or https://, without user and password, such as "https://…"')
     return str(raw)
+
+
+def urls(raw: Any) -> tuple[str, ...]:
+    """Read a list of addresses, each once."""
+    with suppress(ValueError):
+        found = tuple(map(url, raw if isinstance(raw, list) else [None]))
+        if found and len(set(found)) == len(found):
+            return found
+    raise ValueError('a list of different URLs of http or https, without user and password, such as ["http://…:9093"]')
+
+
+def labels(*taken: str) -> Callable[[Any], dict[str, str]]:
+    """Return what reads labels as Prometheus has them, but for those that are taken."""
+
+    def read(raw: Any) -> dict[str, str]:
+        if not isinstance(raw, dict) or not all(
+            _is_label(name) and name not in taken and isinstance(value, str) and value for name, value in raw.items()
+        ):
+            raise ValueError(f'a table of labels, such as {{ team = "ops" }}, and none called {", ".join(taken)}')
+        return dict(raw)
+
+    return read
 
 
 def secret_file(raw: Any) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import Settings
 
 MINUTE = 60 * SECOND_US
+MANAGER = '[[destinations]]\nname = "am"\ntype = "alertmanager"\n'
 HOOK = '[[destinations]]\nname = "hook"\ntype = "webhook"\nurl = "https://example.org/h"\n'
 
 
@@ -110,6 +111,11 @@ def test_the_kinds_are_those_of_messages() -> None:
         (HOOK + 'content_type = "a\\nb"', "content_type: expected printable ASCII"),
         (HOOK + 'body = \'{"text": "$subjects"}\'', "destinations[1].body: expected a text that holds any of $kind, "),
         (HOOK + "body = '{\"text\": $text}'", "body: expected JSON, which is what content_type application/json prom"),
+        (MANAGER, "destinations[1].peers: expected it to be set for type "),
+        (MANAGER + "peers = []", "destinations[1].peers: expected a list of different URLs of http or https"),
+        (MANAGER + 'peers = ["http://a", "http://a"]', "destinations[1].peers: expected a list of different URLs"),
+        (MANAGER + 'labels = { host = "x" }', 'labels: expected a table of labels, such as { team = "ops" }, and none'),
+        (MANAGER + 'send = ["opening"]', "destinations[1].send: expected one of "),
         (HOOK + "body = '$'", "destinations[1].body: expected a text that holds any of $kind, "),
     ],
 )

@@ -1,0 +1,130 @@
+"""`alertmanager`: all incidents that stand, to every member of a cluster, by version 2 of its API.
+
+Alertmanager is told the level, not the edges: an alert stands until its `endsAt`, which each evaluation moves on. The
+members do not pass alerts on to each other, so each is sent everything, at the same time; one that has taken it is
+enough, for the others catch up at the next evaluation.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import msgspec
+
+from fleet_health.errors import printable
+from fleet_health.model.instant import isoformat
+from fleet_health.model.subject import receiver_of
+from fleet_health.notify import wording
+from fleet_health.notify.destination import Delivered, DeliveryError
+from fleet_health.notify.destinations.by_http import Sender
+from fleet_health.notify.http import redacted
+from fleet_health.notify.message import Message
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.model.instant import Instant
+    from fleet_health.notify.message import Notification
+
+_AT_ONCE = 1_000
+"""How many alerts a request has at most: about a megabyte."""
+
+
+class Alertmanager:
+    """Sends alerts to the members of a cluster."""
+
+    def __init__(self, settings: DestinationSettings) -> None:
+        self._own: Mapping[str, Any] = settings.own
+        self._peers = {peer: Sender(settings) for peer in settings.own["peers"]}
+
+    def hold(self, standing: Sequence[Notification], ended: Sequence[Notification], expires_at: Instant) -> Delivered:
+        """Deliver what stands and what has ended of late.
+
+        Args:
+            standing: The opening of each incident that is notified and not over.
+            ended: The resolution of each that has ended of late, or that has not been delivered.
+            expires_at: Until when this holds if nothing newer is sent.
+
+        Raises:
+            DeliveryError: No member has taken it.
+
+        """
+        # An alert is its labels: what has ended must not end what has opened since.
+        latest = {(one.host, one.symptom): one for one in sorted(ended, key=_end)}
+        stands = {(one.host, one.symptom) for one in standing}
+        alerts = [self._alert(one, _end(one)) for pair, one in latest.items() if pair not in stands]
+        alerts += [self._alert(one, expires_at) for one in standing]
+        if not alerts:
+            return Delivered("nothing to send")
+        bodies = [msgspec.json.encode(alerts[start : start + _AT_ONCE]) for start in range(0, len(alerts), _AT_ONCE)]
+        with ThreadPoolExecutor(len(self._peers), "alertmanager") as pool:
+            results = list(pool.map(lambda peer: self._post(peer, bodies), self._peers))
+        return _summed_up(dict(zip(self._peers, results, strict=True)))
+
+    def close(self) -> None:
+        """Let go of connections."""
+        for sender in self._peers.values():
+            sender.close()
+
+    def _post(self, peer: str, bodies: Iterable[bytes]) -> Delivered | DeliveryError:
+        url = f"{peer.rstrip('/')}/api/v2/alerts"
+        try:
+            for body in bodies:
+                taken = self._peers[peer].send("POST", url, body, {"Content-Type": "application/json"})
+        except DeliveryError as error:
+            return error
+        return taken.delivered
+
+    def _alert(self, one: Notification, ends_at: Instant) -> dict[str, Any]:
+        labels = {
+            **self._own["labels"],
+            "alertname": alert_name(one.symptom),
+            "host": printable(one.host),
+            "symptom": printable(one.symptom),
+            "receiver": printable(receiver_of(one.host)),
+        }
+        annotations = {
+            "summary": wording.subject(Message("", (one,))),
+            "description": printable(one.detail),
+            "suggested_fix": printable(one.suggested_fix),
+        }
+        alert: dict[str, Any] = {
+            "labels": {name: value for name, value in labels.items() if value},
+            "annotations": {name: value for name, value in annotations.items() if value},
+            "startsAt": isoformat(one.opened_at),
+            "endsAt": isoformat(ends_at),
+        }
+        if self._own["page_url"] is not None:
+            alert["generatorURL"] = f"{self._own['page_url'].rstrip('/')}/v1/hosts/{quote(one.host, safe='')}"
+        return alert
+
+
+def _end(one: Notification) -> Instant:
+    """Return when an incident ended, never before it began: Alertmanager would refuse the whole request."""
+    return max(one.opened_at, one.decided_at if one.ended_at is None else one.ended_at)
+
+
+def alert_name(symptom: str) -> str:
+    """Return the name of the alerts of a symptom, as rules of Prometheus are called: `FleetHealthFatalOnly`."""
+    return "FleetHealth" + "".join(part.capitalize() for part in printable(symptom).split("-"))
+
+
+def _summed_up(results: Mapping[str, Delivered | DeliveryError]) -> Delivered:
+    errors = [one for one in results.values() if isinstance(one, DeliveryError)]
+    taken = {peer: one for peer, one in results.items() if isinstance(one, Delivered)}
+    if not taken:
+        waits = [one.retry_after_s for one in errors if one.retry_after_s is not None]
+        # All the same kind, or the one that may pass.
+        kind = type(errors[0]) if len({type(one) for one in errors}) == 1 else DeliveryError
+        raise kind("; ".join(map(str, errors)), min(waits, default=None))
+    if not errors:
+        return Delivered("; ".join(f"{redacted(peer)}: {one.answer}" for peer, one in taken.items()))
+    return Delivered(f"{len(taken)} of {len(results)} members; {'; '.join(map(str, errors))}")
+
+
+def build(settings: DestinationSettings) -> Alertmanager:
+    """Make one as it is configured."""
+    return Alertmanager(settings)
