@@ -7,6 +7,7 @@ No key holds a secret: everybody may read the configuration, so a key names the 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from string import Template
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -200,6 +201,43 @@ def is_json(content_type: str) -> bool:
     return essence == JSON_TYPE or essence.endswith("+json")
 
 
+_is_topic = re.compile(r"[-_A-Za-z0-9]{1,64}", re.ASCII).fullmatch
+
+
+def ntfy_topic(raw: Any) -> str:
+    """Read the name of a topic, as ntfy has it."""
+    if not isinstance(raw, str) or not _is_topic(raw):
+        raise ValueError("the name of a topic: 1 to 64 of A-Z, a-z, 0-9, - and _")
+    return raw
+
+
+NTFY_PRIORITIES = {
+    "silent": 4,
+    "fatal-only": 4,
+    "unstamped": 3,
+    "never-seen": 3,
+    "blind": 4,
+    "too-many-hosts": 3,
+    "unknown-hosts": 2,
+    "receiver-failing": 4,
+    "receiver-down": 5,
+    "index-stalled": 4,
+    "journal-lossy": 3,
+    "flapping": 3,
+    "watch-stopped": 5,
+}
+"""How urgent each symptom is on a phone, from 1 to 5; from 4 on it makes itself heard."""
+
+
+def _priorities(raw: Any) -> dict[str, int]:
+    if not isinstance(raw, dict) or not all(
+        symptom in SYMPTOMS and isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 5  # noqa: PLR2004 - ntfy's own
+        for symptom, value in raw.items()
+    ):
+        raise ValueError("a table of symptoms with a priority from 1 to 5 each, such as { silent = 5 }")
+    return NTFY_PRIORITIES | raw
+
+
 _OWN_HEADERS = frozenset(
     ("authorization", "connection", "content-length", "content-type", "host", "idempotency-key", "transfer-encoding")
 ) | {f"webhook-{name}" for name in ("id", "timestamp", "signature")}
@@ -267,6 +305,40 @@ TYPES: dict[str, DestinationType] = {
         required=("peers",),
         omitted=_OF_INCIDENTS - {"hosts", "symptoms", "after"},
         problems=lambda found: (*_login_problems(found), *_http_problems(found)),
+    ),
+    "ntfy": DestinationType(
+        about="Shows notifications on phones and desktops, by ntfy.sh or a server of your own. All that is sent of an"
+        " incident is one notification there, which is updated, if the server is ntfy 2.16 or later.",
+        keys={
+            "server": Key(values.url, "https://ntfy.sh", "The server.", is_shown=False),
+            "topic": Key(
+                ntfy_topic,
+                None,
+                "The topic. On ntfy.sh, who knows a topic can read it: use a long one that nobody guesses, and"
+                " `topic_file`.",
+                is_shown=False,
+            ),
+            "topic_file": _secret("The file that holds the topic."),
+            "priorities": Key(
+                _priorities,
+                NTFY_PRIORITIES,
+                "How urgent a symptom is, from 1 to 5; those that are not named keep their default. A repeat has one"
+                " less, a resolution 2.",
+            ),
+            "page_url": Key(
+                values.url,
+                None,
+                "Where people reach the page of this fleet-health; a tap on a notification opens it.",
+                is_shown=False,
+            ),
+            **_LOGIN,
+            **_HTTP,
+        },
+        problems=lambda found: (
+            *_one_of(found, "topic", "topic_file"),
+            *_login_problems(found),
+            *_http_problems(found),
+        ),
     ),
 }
 """The types, each by what `type` is set to."""

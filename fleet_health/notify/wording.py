@@ -118,12 +118,13 @@ def _shortened(name: str, limit: int) -> str:
     return f"{name[:half]}{_ELLIPSIS}{name[len(name) - half :]}"
 
 
-def _symptom(one: Notification) -> str:
+def symptom_of(one: Notification) -> str:
+    """Return the symptom, safe to be shown."""
     return cut(_sentence(one.symptom), 64)
 
 
 def _label(one: Notification) -> str:
-    symptom = _symptom(one)
+    symptom = symptom_of(one)
     if one.kind is Kind.RESOLUTION:
         return f"was {symptom}" if one.is_unannounced else f"no longer {symptom}"
     return f"still {symptom}" if one.kind is Kind.REPEAT else symptom
@@ -142,7 +143,7 @@ def _ordered(message: Message) -> list[Notification]:
 
 def _since(one: Notification, zone: tzinfo | None) -> str:
     """Return what happened when, to stand behind the name of the host."""
-    symptom, opened = _symptom(one), when(one.opened_at, zone)
+    symptom, opened = symptom_of(one), when(one.opened_at, zone)
     if one.kind is Kind.OPENING:
         return f"{symptom} since {opened}."
     if one.kind is Kind.REPEAT:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MINUTE = 60 * SECOND_US
 MANAGER = '[[destinations]]\nname = "am"\ntype = "alertmanager"\n'
+PHONE = '[[destinations]]\nname = "phone"\ntype = "ntfy"\n'
 HOOK = '[[destinations]]\nname = "hook"\ntype = "webhook"\nurl = "https://example.org/h"\n'
 
 
@@ -116,6 +117,12 @@ def test_the_kinds_are_those_of_messages() -> None:
         (MANAGER + 'peers = ["http://a", "http://a"]', "destinations[1].peers: expected a list of different URLs"),
         (MANAGER + 'labels = { host = "x" }', 'labels: expected a table of labels, such as { team = "ops" }, and none'),
         (MANAGER + 'send = ["opening"]', "destinations[1].send: expected one of "),
+        (PHONE, "destinations[1].topic: expected topic or topic_file to be set, found nothing"),
+        (
+            PHONE + 'topic = "a b"',
+            "destinations[1].topic: expected the name of a topic: 1 to 64 of A-Z, a-z, 0-9, - and _",
+        ),
+        (PHONE + "priorities = { silent = 6 }", "priorities: expected a table of symptoms with a priority from 1 to 5"),
         (HOOK + "body = '$'", "destinations[1].body: expected a text that holds any of $kind, "),
     ],
 )
