@@ -17,7 +17,7 @@ from aiofiles.os import wrap
 from fleet_health.alerting.lifecycle import ENDED
 from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import CONFIGURATION, Answers
-from fleet_health.api.listener import Listener, passed_sockets
+from fleet_health.api.listener import SHARE, Listener, passed_sockets
 from fleet_health.api.overview import by_subject, host_states
 from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
@@ -178,7 +178,7 @@ class Daemon:
         )
         self._control = ControlSocket(Api(answers))
         # With limits of its own: whoever waits here keeps nobody from waiting there.
-        self._listener = Listener(Api(answers))
+        self._listener = Listener(Api(answers, SHARE))
         self._engine.adopt(self._settings.rules())
         self._silencing.switch(self._silencing.file, self._settings.mute_windows)
         self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)

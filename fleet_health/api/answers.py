@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import suppress
+from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.incident_list import incidents_document
 from fleet_health.api.metrics import HostSeries, Measured, document, hosts_of
 from fleet_health.api.overview import Knowledge, source_document, status_document
+from fleet_health.api.page.facts import open_incidents
 from fleet_health.api.preview import changed_sources, preview_document, refused_document
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
@@ -35,7 +36,7 @@ from fleet_health.service.witness import SAMPLES, with_evidence, with_samples
 from fleet_health.sources.inspection import inspected
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.suppression import Suppressions
@@ -126,19 +127,33 @@ class Answers:
             RequestError: One of them cannot be.
 
         """
-        globs = _globs([subject_glob(text) for text in hosts])
-        if strange := sorted(set(states) - set(STATES)):
-            raise RequestError(f"expected `state` to be one of {', '.join(STATES)}, found {strange[0]!r}")
-
-        def is_wanted(host: str) -> bool:
-            return not globs.globs or globs.matches(host)
-
-        suppressions = await self._suppressions()  # a silence that was just made is shown now, not at the next tick
-        async with self._intake.held() as fleet:
-            fleet.coverage = self._intake.known_coverage()  # it is a copy
-            known = self._knowledge(self._engine.incidents.frozen(), suppressions)
+        is_wanted = _wanted(hosts, states)
+        async with self._known() as (known, fleet, _):
             document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
         return {**document, "counters": self._counters.row()}
+
+    async def overview(self, hosts: Sequence[str], states: Sequence[str], limit: int, offset: int) -> dict[str, Any]:
+        """Return how the fleet fares, and its open incidents with what to do, for the page.
+
+        Args:
+            hosts: Names and globs of the hosts to list; none for all.
+            states: The states of the hosts to list; none for all.
+            limit: How many hosts to list at most.
+            offset: How many of them to leave out before.
+
+        Raises:
+            RequestError: One of them cannot be.
+
+        """
+        is_wanted, only = _wanted(hosts, states), frozenset(states)
+
+        def made(known: Knowledge, fleet: Fleet) -> dict[str, Any]:
+            document = status_document(known, fleet, is_wanted, only, limit, offset)
+            return {**document, **open_incidents(known, is_wanted, only)}
+
+        async with self._known() as (known, fleet, _):
+            document = await wrap(made)(known, fleet)
+        return {**document, "health": self.health()["health"]}
 
     @property
     def publication(self) -> Publication:
@@ -198,13 +213,9 @@ class Answers:
 
         """
         host = subject_glob(host)
-        suppressions = await self._suppressions()
         settings, lookback_us = self._settings(), self._engine.lookback.traffic_us
-        async with self._intake.held() as fleet:
-            fleet.coverage = self._intake.known_coverage()
+        async with self._known() as (known, fleet, incidents):
             self._engine.rules.apply_to(fleet)
-            incidents = self._engine.incidents.frozen()
-            known = self._knowledge(incidents, suppressions)
             document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)
             if not document["is_known"]:
                 raise RequestError(await wrap(_unknown)(host, fleet, known), 404)
@@ -292,6 +303,15 @@ class Answers:
         await self._silencing.refresh(now)
         return await self._silencing.match(self._engine.incidents.open, now)
 
+    @asynccontextmanager
+    async def _known(self) -> AsyncIterator[tuple[Knowledge, Fleet, Incidents]]:
+        """Hold the fleet; gives what is known at present, the fleet, and the incidents, for another thread."""
+        suppressions = await self._suppressions()  # a silence that was just made is shown now, not at the next tick
+        async with self._intake.held() as fleet:
+            fleet.coverage = self._intake.known_coverage()  # it is a copy
+            incidents = self._engine.incidents.frozen()
+            yield self._knowledge(incidents, suppressions), fleet, incidents
+
     def _knowledge(self, incidents: Incidents, suppressions: Suppressions) -> Knowledge:
         now, last = clock.now(), self._engine.last
         return Knowledge(
@@ -317,6 +337,19 @@ def _source_problems(old: Settings, new: Settings) -> list[str]:
         of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
         found += [of_receiver + problem for problem in inspected(receiver, clock.now()).of_service]
     return found
+
+
+def _wanted(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], bool]:
+    """Return what says of a host whether it is asked for by its name.
+
+    Raises:
+        RequestError: A glob or a state cannot be.
+
+    """
+    globs = _globs([subject_glob(text) for text in hosts])
+    if strange := sorted(set(states) - set(STATES)):
+        raise RequestError(f"expected `state` to be one of {', '.join(STATES)}, found {strange[0]!r}")
+    return lambda host: not globs.globs or globs.matches(host)
 
 
 def _globs(wanted: Sequence[str]) -> HostGlobs:

@@ -138,10 +138,11 @@ class Connection:
         headers = [
             ("Date", formatdate(usegmt=True)),
             ("Content-Type", response.content_type),
-            ("Cache-Control", "no-store"),
             ("X-Content-Type-Options", "nosniff"),
             *response.headers,
         ]
+        if not any(name == "Cache-Control" for name, _ in response.headers):
+            headers.append(("Cache-Control", "no-store"))
         if isinstance(response.body, bytes) and response.status != HTTPStatus.NOT_MODIFIED:
             headers.append(("Content-Length", str(len(response.body))))
         head = self._http.send(

@@ -52,14 +52,15 @@ def incidents_document(last: Evaluation, decisions: Iterable[Decision], incident
         "last_tick_wall": isoformat(last.at),
         "not_evaluated": list(last.not_evaluated),
         "open": rows,
-        "ended": [_row(one) for one in reversed(incidents.ended.all)],
+        "ended": [ended_row(one) for one in reversed(incidents.ended.all)],
     }
 
 
 _ENDED = frozenset({State.RESOLVED, State.FORGOTTEN})
 
 
-def _row(ended: Ended) -> dict[str, Any]:
+def ended_row(ended: Ended) -> dict[str, Any]:
+    """Return an incident that has ended."""
     return {
         "id": ended.id,
         "host": ended.host,

@@ -43,7 +43,7 @@ FRESH_S = 1.0
 _IDLE_S, _SEND_S = 10.0, 10.0
 _PAUSE_S = 0.1
 _KEPT = 4
-_FREE = frozenset(("/healthz", "/v1/openapi.json"))
+_FREE = frozenset(("/healthz", "/v1/openapi.json", "/v1/notifications", "/changes", "/page.css", "/page.js"))
 _log = structlog.get_logger("fleet_health.service")
 
 
@@ -85,7 +85,6 @@ class ReadOnly:
         self._respond = respond
         self._rate = Rate(RATE, BURST)
         self._making = asyncio.Lock()
-        self._rests_until = 0.0
         self._made: OrderedDict[tuple[str, str], tuple[float, Response]] = OrderedDict()
 
     async def __call__(self, request: Request) -> Response:
@@ -105,26 +104,21 @@ class ReadOnly:
             )
         _refuse_foreign(request.headers.get("host", ""))
         path = request.target.partition("?")[0]
-        if path in _FREE or path == "/v1/notifications" or "if-none-match" in request.headers:
+        if path in _FREE or path.startswith("/icons/") or "if-none-match" in request.headers:
             return await self._respond(request)
         return await self._shared(request)
 
     async def _shared(self, request: Request) -> Response:
-        """Make a document, unless it has just been made; then rest for a while."""
+        """Make a document, unless it has just been made."""
         asked = request.target, request.headers.get("accept", "")
         async with self._making:
             made_at, response = self._made.get(asked, (0.0, None))
             if response is not None and time.monotonic() - made_at < FRESH_S:
                 return response
-            await asyncio.sleep(max(0.0, self._rests_until - time.monotonic()))
-            began_at = time.monotonic()
-            try:
-                response = await self._respond(request)
-            finally:
-                made_at = time.monotonic()
-                self._rests_until = made_at + (made_at - began_at) * (1 / SHARE - 1)
-            self._made[asked] = made_at, response
-            self._made.move_to_end(asked)
+            response = await self._respond(request)
+            if response.status == HTTPStatus.OK:
+                self._made[asked] = time.monotonic(), response
+                self._made.move_to_end(asked)
             while len(self._made) > _KEPT:
                 self._made.popitem(last=False)
             return response

@@ -87,8 +87,13 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
     }
 
 
-def status_document(
-    known: Knowledge, fleet: Fleet, wanted: Callable[[str], bool], states: frozenset[str], limit: int | None
+def status_document(  # noqa: PLR0917 - named by its callers
+    known: Knowledge,
+    fleet: Fleet,
+    wanted: Callable[[str], bool],
+    states: frozenset[str],
+    limit: int | None,
+    offset: int = 0,
 ) -> dict[str, Any]:
     """Make the document of the whole fleet.
 
@@ -98,6 +103,7 @@ def status_document(
         wanted: Says of a host whether it is asked for.
         states: Which states are asked for; empty for all.
         limit: How many hosts to give at most, those in most trouble first; None for all.
+        offset: How many of these to leave out before.
 
     """
     by_host = by_subject(known.decisions)
@@ -126,7 +132,7 @@ def status_document(
         "hosts_matching": len(shown),
         "hosts": [
             host_document(known, fleet, host, state, by_host.get(host, ()), hidden=hidden.get(host, ()))
-            for state, host in shown[:limit]
+            for state, host in shown[offset : None if limit is None else offset + limit]
         ],
         "silences": [silence.row() for silence in known.silences.all if silence.is_active(known.now)],
         "mute_windows": [

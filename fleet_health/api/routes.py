@@ -14,7 +14,9 @@ import msgspec
 from aiofiles.os import wrap
 
 from fleet_health.api.exposition import OPENMETRICS, TEXT, is_openmetrics_wanted
+from fleet_health.api.page.pages import Pages
 from fleet_health.api.requests import Request, RequestError, Response
+from fleet_health.api.share import Share
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -65,10 +67,11 @@ class Route:
 class Api:
     """Answers requests. One document is made at a time: it takes several times the memory of what is sent."""
 
-    def __init__(self, answers: Answers) -> None:
-        """Take what makes the documents."""
+    def __init__(self, answers: Answers, share: float = 1.0) -> None:
+        """Take what makes the documents, and for which share of the time they may be made."""
         self._answers = answers
-        self._one_at_a_time = asyncio.Lock()
+        self._one_at_a_time = Share(share)
+        self._pages = pages = Pages(answers, self._one_at_a_time)
         self._waiters = 0
         self._start = secrets.token_hex(4)  # an evaluation of an earlier start may have the same number
         hosts = frozenset(("host", "state", "limit"))
@@ -85,6 +88,11 @@ class Api:
             Route("POST", "/v1/silences", self._add_silence),
             Route("DELETE", "/v1/silences/{id}", self._end_silence, frozenset(("on_behalf_of",))),
             Route("POST", "/v1/reload", self._reload, frozenset(("dry_run",))),
+            Route("GET", "/", pages.overview, frozenset(("host", "state", "page"))),
+            Route("GET", "/changes", self._changes),
+            Route("GET", "/page.css", pages.resource),
+            Route("GET", "/page.js", pages.resource),
+            Route("GET", "/icons/{icon}", pages.icon),
         )
 
     async def __call__(self, request: Request) -> Response:
@@ -95,6 +103,18 @@ class Api:
 
         """
         parts = request.path
+        if not self._is_for_browser(request):
+            return await self._answer(request, parts)
+        try:
+            return await self._answer(request, parts)
+        except RequestError as error:
+            return await self._pages.problem(error, len(parts) - 1)
+
+    @staticmethod
+    def _is_for_browser(request: Request) -> bool:
+        return request.headers.get("accept", "").startswith("text/html")
+
+    async def _answer(self, request: Request, parts: tuple[str, ...]) -> Response:
         route = self._route_of(request.method, parts)
         if strange := sorted(request.query.keys() - route.parameters):
             known = ", ".join(sorted(route.parameters)) or "none"
@@ -226,6 +246,24 @@ class Api:
                         await change.wait()
                 except TimeoutError:
                     yield b":\n\n" if is_event else b"\n"  # who has gone is noticed by it
+
+    async def _changes(self, _request: Request, _part: str) -> Response:
+        """Answer with an event whenever something may have changed; it says nothing else."""
+        self._refuse_one_too_many()
+        return Response(HTTPStatus.OK, self._changed(), _EVENTS, (("X-Accel-Buffering", "no"),))
+
+    async def _changed(self) -> AsyncGenerator[bytes]:
+        publication = self._answers.publication
+        with self._waiting():
+            yield b"retry: 5000\n\n"
+            while not publication.is_closed:
+                try:
+                    async with asyncio.timeout(_HEARTBEAT_S):
+                        await publication.change.wait()
+                except TimeoutError:
+                    yield b":\n\n"  # who has gone is noticed by it
+                else:
+                    yield b"data: changed\n\n"
 
     async def _silences(self, _request: Request, _part: str) -> Response:
         return await self._document(self._answers.active_silences())

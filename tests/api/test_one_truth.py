@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from fleet_health.alerting.silences import Silences
 from fleet_health.api.explanation import explanation_document
+from fleet_health.api.levels import level_of
 from fleet_health.api.overview import Knowledge, by_subject, hidden_of, host_states, status_document
 from fleet_health.api.states import STATES
 from fleet_health.cli.commands.status import exit_status
-from fleet_health.cli.render.nagios import level_of
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import Paint
 from fleet_health.config.loading import load

@@ -11,7 +11,6 @@ import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fleet_health.api.exposition import TEXT
 from fleet_health.api.routes import DESCRIPTION, Api
 from tests.rig.api_client import ApiClient
 
@@ -126,6 +125,8 @@ def test_the_answers_are_as_described(site: Site, start_service: StartService) -
             method, path, _ = operation
             if path == "/v1/notifications":
                 query["follow"] = "false"
+            if path == "/changes":
+                return  # it has no end
             target = path.partition("{")[0] + (quote(part, safe="") if "{" in path else "")
             parameters = "&".join(f"{quote(name)}={quote(value, safe='')}" for name, value in query.items())
             status, _ = ask(client, method.upper(), path, f"{target}?{parameters}", body)
@@ -146,7 +147,10 @@ def ask(client: ApiClient, method: str, path: str, target: str, body: dict[str, 
     content, kind = response.read(), response.headers["Content-Type"]
     if kind == "application/jsonl":
         return response.status, None
-    document: Any = content.decode() if kind == TEXT else json.loads(content)
+    if response.status < 400 and not kind.endswith("json"):
+        check(content.decode(), schema_of(path, method, response.status, kind))
+        return response.status, None
+    document: Any = json.loads(content)
     if response.status == 404 and "nothing at this path" in document["detail"]:
         return response.status, document  # an empty part makes it another path
     check(document, schema_of(path, method, response.status, kind))

@@ -21,12 +21,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.api.connection import HEAD_LIMIT
+from fleet_health.api.levels import level_of
 from fleet_health.cli.commands.status import exit_status
 from fleet_health.cli.render import nagios
-from fleet_health.cli.render.host_table import short_duration
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import UNLIMITED, Paint, columns_of, cut, wrapped
 from fleet_health.model.strip import BINS
+from fleet_health.model.words import short_duration
 from tests.rig.api_client import ApiClient
 from tests.rig.patience import PATIENCE_S
 
@@ -424,7 +425,7 @@ def test_nagios_gets_one_line(changes: dict[str, Any], status: int, word: str) -
     line = nagios.report(document(host("a"), **known))
     text, _, data = line.partition(" | ")
 
-    assert nagios.level_of(document(host("a"), **known)) == status
+    assert level_of(document(host("a"), **known)) == status
     assert line.startswith(f"FLEET {word}")
     assert "\n" not in line
     assert "|" not in text

@@ -11,10 +11,11 @@ from fleet_health.cli.asking import with_allowed_service
 from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
-from fleet_health.cli.render.host_table import COLOURS, short_duration, strip_in
+from fleet_health.cli.render.host_table import COLOURS, strip_in
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show, width, wrapped
 from fleet_health.errors import printable
 from fleet_health.model.subject import is_host, receiver_of
+from fleet_health.model.words import short_duration
 from fleet_health.parsing.local_time import local_wall, localized
 
 if TYPE_CHECKING:

@@ -77,9 +77,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _nagios(options: argparse.Namespace) -> int:
     """Print one line for Nagios, whatever happens; return its exit status."""
-    from fleet_health.cli.render import nagios  # noqa: PLC0415 - only for this
+    from fleet_health.api.levels import Level, level_of  # noqa: PLC0415 - only for this
+    from fleet_health.cli.render import nagios  # noqa: PLC0415 - likewise
 
-    level, text = nagios.Level.UNKNOWN, ""
+    level, text = Level.UNKNOWN, ""
     if options.hosts or options.state or options.limit is not None:
         print(nagios.line(level, "--nagios is about the whole fleet; leave out hosts, --state and --limit"))  # noqa: T201
         return level
@@ -90,12 +91,12 @@ def _nagios(options: argparse.Namespace) -> int:
         if is_forbidden(error):
             text = forbidden(path)
         else:
-            level, text = nagios.Level.CRITICAL, str(error)
+            level, text = Level.CRITICAL, str(error)
     except (ConfigError, RefusedError) as error:
         text = str(error)
     else:
         print(nagios.report(document))  # noqa: T201
-        return nagios.level_of(document)
+        return level_of(document)
     print(nagios.line(level, text))  # noqa: T201
     return level
 

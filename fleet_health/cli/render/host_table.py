@@ -10,6 +10,7 @@ from fleet_health.api.states import UNKNOWN, WELL
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, can_show, columns_of, cut, padded
 from fleet_health.errors import printable
 from fleet_health.model.strip import BINS, BOTH, NOTHING, REFUSED, UNSEEN, UPLOADED
+from fleet_health.model.words import short_duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -66,20 +67,6 @@ def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width
     legend = [*([f"responses of {window}"] if layout.counts else []), *([_legend()] if layout.bins else [])]
     if legend:
         yield paint(cut(f"  {'; '.join(legend)}", width), DIM)
-
-
-def short_duration(seconds: float | None) -> str:
-    """Return a duration in up to six characters: `42s`, `31m`, `5h02m`, `12d`; a dash if there is none."""
-    if seconds is None:
-        return "-"
-    whole = max(0, int(seconds))
-    if whole < 60:  # noqa: PLR2004 - as everybody counts
-        return f"{whole}s"
-    if whole < 3_600:  # noqa: PLR2004
-        return f"{whole // 60}m"
-    if whole < 86_400:  # noqa: PLR2004
-        return f"{whole // 3_600}h{whole % 3_600 // 60:02}m"
-    return f"{whole // 86_400}d"
 
 
 def strip_in(strip: str, paint: Paint) -> str:

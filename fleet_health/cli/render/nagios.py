@@ -1,16 +1,14 @@
 """The status as Nagios and its like ask for it: one line with performance data, and one of four exit statuses.
 
-Critical is what somebody must look at now: something fires, or the service that would notify does not answer. A warning
-is what is in doubt, or what the service itself has trouble with. Suppressed and pending incidents are neither: somebody
-has dealt with the former, and the latter may pass.
+A service that does not answer is critical as well: nothing would be notified.
 """
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.alerting.lifecycle import State
+from fleet_health.api.levels import Level, level_of
 from fleet_health.api.states import STATES
 from fleet_health.errors import printable
 from fleet_health.model.subject import named, receiver_of
@@ -22,26 +20,6 @@ if TYPE_CHECKING:
 
 _NAMED = 5
 _LONGEST = 1_000
-
-
-class Level(IntEnum):
-    """What is reported, with its exit status."""
-
-    OK = 0
-    WARNING = 1
-    CRITICAL = 2
-    UNKNOWN = 3
-
-
-def level_of(document: Mapping[str, Any]) -> Level:
-    """Return how a status document is to be taken."""
-    open_now = document["incidents_by_state"]
-    if State.FIRING in open_now:
-        return Level.CRITICAL
-    if document["is_blind"]:
-        return Level.UNKNOWN
-    is_doubtful = State.UNCONFIRMED in open_now or State.FLAPPING in open_now or document["hidden_by_symptom"]
-    return Level.WARNING if is_doubtful or document["problems"] else Level.OK
 
 
 def report(document: Mapping[str, Any]) -> str:

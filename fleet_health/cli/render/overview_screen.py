@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.api.states import STATES
-from fleet_health.cli.render.host_table import COLOURS, SIGNS, TABLE_OTHERS, short_duration, table
+from fleet_health.cli.render.host_table import COLOURS, SIGNS, TABLE_OTHERS, table
 from fleet_health.cli.render.terminal import BOLD, DIM, RED, YELLOW, Paint, cut, wrapped
 from fleet_health.detectors.hidden import in_words
 from fleet_health.errors import printable
 from fleet_health.model.subject import named, receiver_of
-from fleet_health.model.words import plural
+from fleet_health.model.words import plural, short_duration
 from fleet_health.parsing.local_time import localized
 
 if TYPE_CHECKING:

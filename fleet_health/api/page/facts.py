@@ -1,0 +1,68 @@
+"""What the pages show beside the documents of the API: each open incident with what to do about it, and why. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.api.explanation import why
+from fleet_health.api.incident_list import ended_row
+from fleet_health.api.overview import incident_document
+from fleet_health.api.states import STATES
+from fleet_health.model.subject import is_host
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from fleet_health.alerting.incidents import Incidents
+    from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.api.overview import Knowledge
+    from fleet_health.model.subject import Pair
+
+INCIDENTS = 100
+"""How many open incidents a page shows at most; each of them is named beside its host as well."""
+
+
+def open_incidents(known: Knowledge, wanted: Callable[[str], bool], states: frozenset[str]) -> dict[str, Any]:
+    """Return the open incidents of what is asked for, those in most trouble first, and how many there are.
+
+    Args:
+        known: What the service knows.
+        wanted: Says of a host whether it is asked for; what is about no single host always is.
+        states: Which states are asked for; empty for all.
+
+    """
+    fixes = _fixes(known)
+    shown = [
+        one
+        for one in known.decisions
+        if not is_host(one.incident.host) or (wanted(one.incident.host) and (not states or one.state in states))
+    ]
+    shown.sort(key=_order)
+    return {
+        "open_matching": len(shown),
+        "open": [_row(known, one, fixes) for one in shown[:INCIDENTS]],
+    }
+
+
+def incidents_of(known: Knowledge, incidents: Incidents, host: str) -> dict[str, Any]:
+    """Return the incidents of one host: those that are open, and those that have ended of late."""
+    fixes = _fixes(known)
+    return {
+        "open": [_row(known, one, fixes) for one in sorted(known.decisions, key=_order) if one.incident.host == host],
+        "ended": [ended_row(one) for one in reversed(incidents.ended.all) if one.host == host],
+    }
+
+
+def _order(decision: Decision) -> tuple[int, bool, str, str]:
+    incident = decision.incident
+    return STATES.index(decision.state), is_host(incident.host), incident.host, incident.symptom
+
+
+def _fixes(known: Knowledge) -> Mapping[Pair, str]:
+    found = () if known.evaluation is None else known.evaluation.findings
+    return {(one.host, one.symptom): one.suggested_fix for one in found}
+
+
+def _row(known: Knowledge, decision: Decision, fixes: Mapping[Pair, str]) -> dict[str, Any]:
+    fix = fixes.get(decision.pair, "")
+    return {**incident_document(known, decision), "suggested_fix": fix, "why": why(decision)}

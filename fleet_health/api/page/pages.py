@@ -1,0 +1,118 @@
+"""The page among the answers of the API: who asks for it is given HTML, and the few resources that it needs.
+
+Everything is made off the loop, one document at a time, like the other documents. Nothing is loaded from elsewhere: the
+policy that goes with each page forbids it, and scripts and styles within the page as well.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from http import HTTPStatus
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiofiles.os import wrap
+
+from fleet_health.api.requests import RequestError, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from contextlib import AbstractAsyncContextManager
+    from typing import Any as Rendering  # the module `rendering`
+
+    from fleet_health.api.answers import Answers
+    from fleet_health.api.requests import Request
+
+HTML = "text/html; charset=utf-8"
+_SVG = "image/svg+xml"
+_STATIC = Path(__file__).with_name("static")
+_RESOURCES = {"page.css": "text/css; charset=utf-8", "page.js": "text/javascript; charset=utf-8"}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
+    " base-uri 'none'; frame-ancestors 'none'"
+)
+"""The Content-Security-Policy of each page."""
+_HEADERS = (("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer"), ("Vary", "Accept"))
+_DIGITS = 7
+
+
+class Pages:
+    """Makes the pages."""
+
+    def __init__(self, answers: Answers, one_at_a_time: AbstractAsyncContextManager[Any]) -> None:
+        """Take what makes the documents, and what is entered while one is made."""
+        self._answers = answers
+        self._one_at_a_time = one_at_a_time
+
+    async def overview(self, request: Request, _part: str) -> Response:
+        """Answer with the overview of the fleet."""
+        hosts = tuple(glob for text in request.query.get("host", ()) for glob in text.split())
+        states = tuple(state for state in request.query.get("state", ()) if state)
+        number = _page_number(request)
+
+        async def made(rendering: Rendering) -> bytes:
+            wanted = rendering.view.Filter(hosts, states, number)
+            document = await self._answers.overview(hosts, states, rendering.view.PAGE, wanted.offset)
+            page: bytes = await wrap(rendering.overview)(document, wanted)
+            return page
+
+        return await self._page(made)
+
+    async def _page(self, made: Callable[[Rendering], Awaitable[bytes]]) -> Response:
+        async with self._one_at_a_time:
+            return Response(HTTPStatus.OK, await made(await wrap(_rendering)()), HTML, _HEADERS)
+
+    async def resource(self, request: Request, _part: str) -> Response:
+        """Answer with the style sheet or the script."""
+        name = request.path[-1]
+        content = await wrap((_STATIC / name).read_bytes)()
+        return _kept(request, content, _RESOURCES[name])
+
+    async def icon(self, request: Request, name: str) -> Response:
+        """Answer with the favicon for one state of the fleet.
+
+        Raises:
+            RequestError: There is no such icon.
+
+        """
+        drawing = (await wrap(_rendering)()).drawing
+        icons = {f"{mood}.svg": mood for mood in drawing.MOODS}
+        if name not in icons:
+            raise RequestError(f"expected one of {', '.join(icons)}, found {name[:80]!r}", HTTPStatus.NOT_FOUND)
+        return _kept(request, drawing.favicon(icons[name]).encode(), _SVG)
+
+    async def problem(self, error: RequestError, depth: int) -> Response:
+        """Answer with a page that says why something cannot be shown.
+
+        Args:
+            error: What is wrong.
+            depth: How many directories deep the path is that was asked for.
+
+        """
+        rendering = await wrap(_rendering)()
+        title = HTTPStatus(error.status).phrase
+        body = rendering.problem(str(error), error.status, title, "../" * depth or "./")
+        return Response(error.status, body, HTML, (*_HEADERS, *error.headers.items()))
+
+
+def _rendering() -> Rendering:
+    """Return what makes the pages. It is imported here, off the loop: a service that nobody looks at does without."""
+    from fleet_health.api.page import rendering  # noqa: PLC0415
+
+    return rendering
+
+
+def _kept(request: Request, content: bytes, kind: str) -> Response:
+    """Return what a browser may keep, and asks again for by its tag."""
+    tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+    headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Content-Security-Policy", "default-src 'none'"))
+    if request.headers.get("if-none-match") == tag:
+        return Response(HTTPStatus.NOT_MODIFIED, b"", kind, headers)
+    return Response(HTTPStatus.OK, content, kind, headers)
+
+
+def _page_number(request: Request) -> int:
+    text = request.query.get("page", ["1"])[-1]
+    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text)):
+        raise RequestError(f"expected `page` to be a number from 1 on, found {text!r}")
+    return int(text)

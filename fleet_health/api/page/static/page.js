@@ -1,0 +1,79 @@
+// Shows the page anew when the service says that something has changed. Without this script the browser loads it anew.
+"use strict";
+(() => {
+  const root = document.documentElement;
+  const LEAST = 5000, MOST = 60000;
+  let changes = null, timer = 0, shownAt = Date.now(), isLost = false;
+
+  const isBusy = () => {
+    const selected = document.getSelection();
+    return document.activeElement?.tagName === "INPUT" || (selected !== null && !selected.isCollapsed);
+  };
+
+  // Takes over what is new, part by part: what stays keeps its focus and its place.
+  const replace = (fresh) => {
+    const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
+    const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
+    const parts = [...document.querySelectorAll("[data-part]")].map((one) => one.dataset.part);
+    const wanted = [...fresh.querySelectorAll("[data-part]")].map((one) => one.dataset.part);
+    const isSame = parts.join() === wanted.join();
+    for (const part of isSame ? parts.filter((one) => one !== "main") : ["main"]) {
+      const old = document.querySelector(`[data-part="${part}"]`);
+      const next = fresh.querySelector(`[data-part="${part}"]`);
+      if (old !== null && next !== null && old.outerHTML !== next.outerHTML) old.replaceWith(document.adoptNode(next));
+    }
+    for (const one of document.querySelectorAll("details")) one.open = open.has(one.id);
+    if (document.activeElement === document.body && focused) {
+      [...document.querySelectorAll("[id], [href]")]
+        .find((one) => one.id === focused || one.getAttribute("href") === focused)?.focus({ preventScroll: true });
+    }
+    document.title = fresh.title;
+    const icon = fresh.querySelector('link[rel="icon"]');
+    if (icon !== null) document.querySelector('link[rel="icon"]').href = icon.getAttribute("href");
+  };
+
+  const lost = (is) => {
+    isLost = is;
+    root.classList.toggle("lost", is);
+    document.getElementById("lost").textContent = is ? "The service does not answer. This is what it said last." : "";
+  };
+
+  const show = async () => {
+    timer = 0;
+    if (document.hidden || isBusy()) return later(LEAST);
+    shownAt = Date.now();
+    try {
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      if (!answer.ok) throw new Error(answer.status);
+      replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      lost(false);
+    } catch {
+      lost(true);
+    }
+    later(isLost || changes === null || changes.readyState === 2 ? LEAST * 2 : MOST);
+  };
+
+  const later = (wait) => {
+    clearTimeout(timer);
+    timer = setTimeout(show, wait);
+  };
+
+  const soon = () => later(Math.max(0, shownAt + LEAST - Date.now()));
+
+  // A browser keeps few connections to one server, so a page that nobody sees has none.
+  const listen = () => {
+    changes?.close();
+    changes = null;
+    if (document.hidden || root.dataset.live === "file") return;
+    changes = new EventSource(`${root.dataset.root}changes`);
+    changes.onmessage = soon;
+    changes.onopen = () => { if (isLost) soon(); };
+    changes.onerror = () => { if (changes?.readyState === 2) setTimeout(listen, MOST); };
+  };
+
+  if ("live" in root.dataset) {
+    document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) soon(); });
+    listen();
+    later(MOST);
+  }
+})();

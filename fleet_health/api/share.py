@@ -1,0 +1,33 @@
+"""Which share of the time may be spent on documents: they take the processor that evaluations need."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Self
+
+
+class Share:
+    """An asynchronous context for one at a time, which rests after each for as long as its share asks for."""
+
+    def __init__(self, share: float = 1.0) -> None:
+        """Take the share of the time, up to 1, which stands for no rest."""
+        self._rest = 1 / share - 1
+        self._lock = asyncio.Lock()
+        self._rests_until = 0.0
+        self._began_at = 0.0
+
+    async def __aenter__(self) -> Self:
+        await self._lock.acquire()
+        try:
+            await asyncio.sleep(max(0.0, self._rests_until - time.monotonic()))
+        except BaseException:
+            self._lock.release()
+            raise
+        self._began_at = time.monotonic()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self._rests_until = now + (now - self._began_at) * self._rest
+        self._lock.release()

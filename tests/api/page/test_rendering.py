@@ -1,0 +1,329 @@
+"""The page as HTML: what it says, and that nothing in a document can become markup."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleet_health.api.page import drawing, rendering, view
+from fleet_health.api.page.facts import INCIDENTS, open_incidents
+from fleet_health.api.states import STATES
+from tests.api.test_one_truth import NOW, known_of
+from tests.rig.properties import tried
+
+WALL = "2026-11-23T18:55:00+00:00"
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "\"><img src=x onerror='alert(1)'>",
+    "{{ 7 * 7 }}{% raw %}",
+    "`a` and `b",
+    "javascript:alert(1)",
+    "\u202egnp.exe\x00\x1b[31m\ud800",
+    "2026-11-23T18:55:00+00:00</time>",
+)
+
+
+class Outline(HTMLParser):
+    """What elements a page has, with the names of their attributes, and its text."""
+
+    def __init__(self, page: bytes) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, tuple[str, ...]]] = []
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(page.decode())
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Note an element; that some text is divided by them is not of interest."""
+        if tag not in {"code", "time"}:
+            self.elements.append((tag, tuple(name for name, _ in attrs)))
+        self.links += [value or "" for name, value in attrs if name in {"href", "src", "action"}]
+
+    def handle_data(self, data: str) -> None:
+        """Note a text."""
+        self.text += data
+
+
+def incident(state: str = "firing", text: str = "text", **more: Any) -> dict[str, Any]:
+    """Make an incident, with the same text wherever others have a say."""
+    return {
+        "id": "1",
+        "host": text,
+        "symptom": "silent",
+        "state": state,
+        "action": "none",
+        "reason": "repeat-not-due",
+        "reason_detail": "",
+        "opened_wall": WALL,
+        "lasting_s": 1_860.0,
+        "last_notified_wall": WALL,
+        "detail": text,
+        "suggested_fix": text,
+        "why": text,
+    } | more
+
+
+def host(name: str = "pi-1", state: str = "well", **more: Any) -> dict[str, Any]:
+    """Make a host."""
+    return {
+        "host": name,
+        "state": state,
+        "receiver": "",
+        "incidents": [],
+        "hidden": [],
+        "last_upload_wall": WALL,
+        "last_upload_age_s": 61.0,
+        "window_s": 1_800.0,
+        "responses": {"2xx": 12, "4xx": 0, "5xx": 3, "unstamped": 0},
+        "strip": "ssss....    rrrrbbbbssss",
+        "silences": [],
+    } | more
+
+
+def document(*hosts: dict[str, Any], text: str = "text", **more: Any) -> dict[str, Any]:
+    """Make the document of an overview."""
+    by_state = {one["state"]: sum(one["state"] == each["state"] for each in hosts) for one in hosts}
+    return {
+        "version": 1,
+        "at_wall": WALL,
+        "is_evaluated": True,
+        "is_blind": False,
+        "health": "ok",
+        "problems": [],
+        "sources": [{"name": "index", "is_seeing": True, "summary": text}],
+        "last_tick_wall": WALL,
+        "next_tick_wall": WALL,
+        "not_evaluated": [],
+        "hidden_by_symptom": {},
+        "hosts_by_state": by_state,
+        "incidents_by_state": {},
+        "fleet_incidents": [],
+        "receivers": [],
+        "strip_bin_s": 900,
+        "hosts_matching": len(hosts),
+        "hosts": list(hosts),
+        "silences": [],
+        "mute_windows": [],
+        "open": [],
+        "open_matching": 0,
+    } | more
+
+
+def with_everything(text: str) -> dict[str, Any]:
+    """Make a document with the same text wherever others have a say."""
+    states = ["firing", "pending"] * view.WHOLE
+    silence = {
+        "hosts": text,
+        "symptom": None,
+        "is_until_resolved": True,
+        "ends_at_wall": WALL,
+        "author": text,
+        "reason": text,
+    }
+    return document(
+        *(host(text, state, incidents=[incident(state, text)], receiver="eu") for state in STATES),
+        text=text,
+        problems=[text],
+        sources=[{"name": "index", "is_seeing": False, "summary": text}],
+        not_evaluated=["silent"],
+        receivers=["eu"],
+        silences=[silence],
+        mute_windows=[{"hosts": [text], "until_wall": WALL}],
+        open=[incident(state, text) for state in states],
+        open_matching=len(states) + 1,
+    )
+
+
+def outline(shown: dict[str, Any], wanted: view.Filter | None = None, *, is_file: bool = False) -> Outline:
+    """Render an overview, and take it apart."""
+    return Outline(rendering.overview(shown, wanted or view.Filter(), is_file=is_file))
+
+
+@tried(30)
+@given(st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=30))
+def test_no_text_becomes_markup(text: str) -> None:
+    """The same elements stand on the page whatever hosts are called, and whatever is said of them."""
+    harmless = outline(with_everything("x"), view.Filter(("x",)))
+    page = outline(with_everything(text), view.Filter((text,)))
+
+    assert page.elements == harmless.elements
+    assert not any(link.lower().startswith(("javascript:", "data:", "//", "http")) for link in page.links)
+    assert not re.search(r"[\x00\x1b\u202e]", page.text)
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    """Neither are there scripts, styles or handlers within the page: the policy would stop them."""
+    page = outline(with_everything("x"))
+    names = {name for _, attributes in page.elements for name in attributes}
+
+    assert all(link.startswith(("./", "#", "?")) for link in page.links)
+    assert not {name for name in names if name.startswith("on")} | names & {"style"}
+    assert [attributes for tag, attributes in page.elements if tag in {"script", "style"}] == [("src", "defer")]
+
+
+def test_each_incident_says_what_to_do_and_why() -> None:
+    """What was found, what to do, since when, and why it is notified or not."""
+    one = incident(host="pi-7", detail="no upload", suggested_fix="run `reboot`", why="a silence suppresses it (6f2c)")
+
+    text = outline(document(host("pi-7", "silenced"), open=[one], open_matching=1)).text
+
+    for words in ("pi-7", "for 31m", "18:55:00", "no upload", "run reboot", "a silence suppresses it (6f2c)"):
+        assert words in text
+
+
+def test_what_is_over_and_not_found_is_said() -> None:
+    """An incident that is no longer found has nothing that was found, and nothing to do."""
+    text = outline(document(open=[incident("unconfirmed", detail="", suggested_fix="")], open_matching=1)).text
+
+    assert "it is no longer found, but nothing new shows that it is over" in text
+    assert "What to do" not in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "mood", "words", "badge"),
+    [
+        pytest.param({}, "well", "All 2 hosts are well", "2 hosts", id="well"),
+        pytest.param({"hosts_by_state": {"well": 1}}, "well", "The only host is well", "1 host", id="one host"),
+        pytest.param({"hosts_by_state": {}}, "starting", "No host is known yet", "no hosts", id="empty"),
+        pytest.param(
+            {"hosts_by_state": {"well": 1, "silenced": 1}}, "well", "Nothing that needs you", "2 hosts", id="silenced"
+        ),
+        pytest.param(
+            {"incidents_by_state": {"firing": 1}}, "firing", "1 incident firing", "1 firing", id="one incident"
+        ),
+        pytest.param(
+            {"incidents_by_state": {"firing": 2}, "is_blind": True},
+            "firing",
+            "2 incidents firing; not every source can be read",
+            "2 firing",
+            id="blind and firing",
+        ),
+        pytest.param({"is_blind": True}, "blind", "Blind: not every source can be read", "blind", id="blind"),
+        pytest.param(
+            {"is_evaluated": False, "is_blind": True, "health": "starting"},
+            "starting",
+            "Starting: the sources are being read",
+            "starting",
+            id="just started",
+        ),
+        pytest.param({"health": "stuck"}, "firing", "No evaluation since the last one was due", "stuck", id="stuck"),
+        pytest.param(
+            {"incidents_by_state": {"flapping": 1, "unconfirmed": 2}, "hidden_by_symptom": {"silent": 3}},
+            "doubt",
+            "In doubt: 2 unconfirmed; 1 flapping; cannot be ruled out: silent of 3 hosts",
+            "in doubt",
+            id="in doubt",
+        ),
+        pytest.param(
+            {"problems": ["the disk is full"]}, "doubt", "The service itself has a problem", "in doubt", id="a problem"
+        ),
+    ],
+)
+def test_the_state_is_in_one_line(changes: dict[str, Any], mood: str, words: str, badge: str) -> None:
+    """In the heading, the title, the favicon and the badge."""
+    shown = document(host("a"), host("b")) | changes
+    page = rendering.overview(shown, view.Filter()).decode()
+
+    assert f"<h1>{words}</h1>" in page
+    assert f"<title>{words} · " in page
+    assert f'href="./icons/{mood}.svg"' in page
+    assert view.badge_words(shown) == badge
+    assert drawing.favicon(mood).startswith("<svg ")
+
+
+def test_states_are_shapes_and_words() -> None:
+    """Each state has a sign of its own, and its word."""
+    page = rendering.overview(document(*(host(state, state) for state in STATES)), view.Filter()).decode()
+    rows = page.partition("<tbody>")[2].partition("</tbody>")[0]
+
+    assert re.findall(r'href="#i-([\w-]+)"', rows) == list(STATES)
+    assert re.findall(r"<b>([\w-]+)</b>", rows) == list(STATES)
+    assert set(re.findall(r'<symbol id="i-([\w-]+)"', page)) >= {*STATES, *drawing.MOODS}
+
+
+@pytest.mark.parametrize(
+    ("bins", "paths", "words"),
+    [
+        ("ss..", '<path class="u" d="M0 4h2"/><path class="n" d="M2 7.5h2"/>', "uploads in 2 of 4 quarter-hours"),
+        ("s s ", '<path class="u" d="M0 4h1M2 4h1"/>', "uploads in 2 of 2 quarter-hours"),
+        (
+            "rbb",
+            '<path class="r" d="M0 6.5h1M1 6.5h2"/><path class="t" d="M1 2h2"/>',
+            "uploads in 2 of 3 quarter-hours, refusals in 3",
+        ),
+        ("   ", "", "not watched"),
+    ],
+)
+def test_a_strip_is_drawn_and_said(bins: str, paths: str, words: str) -> None:
+    """A bar for each run, and the same in words."""
+    drawn = str(drawing.strip(bins))
+
+    assert re.sub(r"^<svg[^>]*>|</svg>$", "", drawn) == paths
+    assert f'aria-label="{words}"' in drawn
+    assert f'viewBox="0 0 {len(bins)} 8"' in drawn
+
+
+def test_the_badge_says_what_it_shows() -> None:
+    """For a browser that shows no images, too."""
+    drawn = drawing.badge("firing", "2 <firing>")
+
+    assert "<title>fleet: 2 &lt;firing&gt;</title>" in drawn
+
+
+def test_filters_are_links() -> None:
+    """Each state links to its hosts, within the same globs, and pages go on with both."""
+    wanted = view.Filter(("pi-*", "a&b"), ("firing",), 2)
+    shown = document(*[host()] * 3, hosts_by_state={"firing": 600, "well": 1}, hosts_matching=600)
+    links = {chip.state: chip.href for chip in view.chips(shown, wanted)}
+    pager = view.pager(shown, wanted)
+
+    assert links == {
+        "": "?host=pi-%2A&host=a%26b",
+        "firing": "?host=pi-%2A&host=a%26b&state=firing",
+        "well": "?host=pi-%2A&host=a%26b&state=well",
+    }
+    assert pager.earlier == links["firing"]
+    assert pager.later == f"{links['firing']}&page=3"
+    assert (pager.first, pager.last, pager.total) == (view.PAGE + 1, view.PAGE + 3, 600)
+    assert view.Filter().query() == "./"
+
+
+def test_the_first_and_the_last_page_lead_no_further() -> None:
+    """There is nothing before the one, nor after the other."""
+    first = view.pager(document(*[host()] * 3), view.Filter())
+    beyond = view.pager(document(hosts_matching=3), view.Filter(number=9))
+
+    assert (first.earlier, first.later) == ("", "")
+    assert beyond.later == ""
+
+
+def test_open_incidents_come_in_order_and_bounded() -> None:
+    """Those in most trouble first; and of hosts that are not asked for none."""
+    known, *_ = known_of([], lambda *_: None)
+    all_of_them = open_incidents(known, lambda _: True, frozenset())
+    none = open_incidents(known, lambda _: False, frozenset())
+
+    assert [(one["host"], one["symptom"]) for one in all_of_them["open"]] == [
+        ("a", "never-seen"),
+        ("absent", "never-seen"),
+    ]
+    assert all(one["why"] and one["suggested_fix"] for one in all_of_them["open"])
+    assert none == {"open_matching": 0, "open": []}
+    assert all_of_them["open_matching"] <= INCIDENTS
+    assert NOW
+
+
+def test_a_file_has_no_form_and_leads_nowhere() -> None:
+    """What is served as a file answers no questions."""
+    page = outline(document(host(), hosts_matching=900), is_file=True)
+
+    links = {link for link in page.links if not link.startswith("#")}
+
+    assert "form" not in {tag for tag, _ in page.elements}
+    assert links == {"./page.css", "./page.js", "./icons/well.svg"}
