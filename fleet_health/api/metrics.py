@@ -157,6 +157,8 @@ class HostSeries:
         self._measured = measured
         self._decisions = by_subject(measured.open)
         self._hidden = frozenset[str]().union(*(() if last is None else last.hidden.values()))
+        self.incidents: list[bytes] = []
+        """The open incidents of the hosts that were looked at."""
         self._uploaded: list[bytes] = []
         self._responses: list[bytes] = []
         self._states: list[bytes] = []
@@ -165,7 +167,7 @@ class HostSeries:
         """Make the series of some hosts, as they are in a fleet at an instant."""
         settings, responses = self._measured.settings, self._measured.counters.responses
         wanted, decisions, hidden = settings.metrics.hosts, self._decisions, self._hidden
-        uploaded, answered, states = [], [], []
+        uploaded, answered, states, incidents = [], [], [], []
         for host in hosts:
             state = host_state(settings, fleet, host, decisions.get(host, ()), now, is_hidden=host in hidden)
             self.by_state[state] += 1
@@ -182,7 +184,15 @@ class HostSeries:
                 f'{name}{label},class="5xx"}} {failed}\n'
             )
             states.append(f'{HOST_STATE.name}{label},state="{state}"}} 1\n')
-        for lines, pieces in ((uploaded, self._uploaded), (answered, self._responses), (states, self._states)):
+            if host in decisions:
+                receiver = fleet.receiver_of(host) or fleet.answered_by(host)
+                incidents += [_incident(one, host=host, receiver=receiver) for one in decisions[host]]
+        for lines, pieces in (
+            (uploaded, self._uploaded),
+            (answered, self._responses),
+            (states, self._states),
+            (incidents, self.incidents),
+        ):
             pieces.append("".join(lines).encode())
 
     def pieces(self, *, is_open: bool) -> Iterator[bytes]:
@@ -219,6 +229,13 @@ def document(measured: Measured, hosts: HostSeries, *, is_open: bool = False, is
     # In every state, also those that no host is in: a series that comes and goes draws no line.
     by_state = (HOSTS.sample(hosts.by_state[state], state=state) for state in STATES)
     pieces.append(HOSTS.text(by_state, is_open=is_open).encode())
+    general = "".join(
+        _incident(one, receiver=receiver_of(one.incident.host))
+        for one in measured.open
+        if not is_host(one.incident.host)
+    )
+    if general or any(hosts.incidents):
+        pieces += [INCIDENT.head(is_open=is_open).encode(), general.encode(), *hosts.incidents]
     end = b"# EOF\n" if is_open else b""
     return b"".join([*pieces, *hosts.pieces(is_open=is_open), end])
 
@@ -243,7 +260,6 @@ def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
     yield DECIDED, [DECIDED.sample(count, symptom=symptom, kind=kind) for (symptom, kind), count in kinds]
     yield DELIVERED, _deliveries(measured)
     yield WAITING, [WAITING.sample(measured.waiting)]
-    yield INCIDENT, _each_incident(measured)
 
 
 def _of_process(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
@@ -325,14 +341,6 @@ def _deliveries(measured: Measured) -> Iterator[str]:
             yield DELIVERED.sample(count, destination=destination.replace(" ", "_"), outcome=outcome)
 
 
-def _each_incident(measured: Measured) -> Iterator[str]:
-    are_hosts_given = measured.settings.metrics.hosts != "none"
-    for one in measured.open:
-        incident = one.incident
-        if not is_host(incident.host):
-            about = {"receiver": receiver_of(incident.host)}
-        elif are_hosts_given:
-            about = {"host": incident.host}
-        else:
-            continue
-        yield INCIDENT.sample(seconds(incident.opened_at), **about, symptom=incident.symptom, state=one.state)
+def _incident(decision: Decision, **about: str) -> str:
+    incident = decision.incident
+    return INCIDENT.sample(seconds(incident.opened_at), **about, symptom=incident.symptom, state=decision.state)

@@ -69,6 +69,7 @@ SPEC = DetectorSpec(
     needs=EITHER,  # a receiver and its index may be gone together
     is_of_absence=True,
     switches=("receiver.enabled", "receiver.down.enabled"),
+    inhibits=(silent.SYMPTOM,),
     limits=ReceiverDownLimits,
     settings=(
         Setting(

@@ -57,6 +57,7 @@ SPEC = DetectorSpec(
     needs=JOURNAL,
     is_of_absence=False,
     switches=("receiver.enabled", "receiver.failing.enabled"),
+    inhibits=(fatal_only.SYMPTOM, silent.SYMPTOM),
     limits=ReceiverFailingLimits,
     settings=(
         Setting("receiver.failing.window", Kind.DURATION, "30m", "window_us", "How far back responses are counted."),

@@ -254,6 +254,7 @@ class DetectorSpec:
         settings: Its settings, beside the switches.
         is_by_host: Whether `[[overrides]]` may set them for some hosts.
         contradictions: What its limits must not be together.
+        inhibits: The symptoms that its findings may be the cause of: those that `Finding.explains` may name.
 
     """
 
@@ -268,6 +269,7 @@ class DetectorSpec:
     settings: tuple[Setting, ...] = ()
     is_by_host: bool = False
     contradictions: tuple[Contradiction, ...] = ()
+    inhibits: tuple[str, ...] = ()
 
 
 NOTHING = (frozenset[str](),)

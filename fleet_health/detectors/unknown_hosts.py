@@ -51,6 +51,7 @@ SPEC = DetectorSpec(
     needs=JOURNAL,
     is_of_absence=False,
     switches=("detectors.unknown-hosts.enabled",),
+    inhibits=(fatal_only.SYMPTOM, unstamped.SYMPTOM, too_many_hosts.SYMPTOM),
     limits=UnknownHostsLimits,
     settings=(
         Setting(
