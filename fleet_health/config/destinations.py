@@ -201,6 +201,19 @@ def is_json(content_type: str) -> bool:
     return essence == JSON_TYPE or essence.endswith("+json")
 
 
+SMTP_PORTS = {"starttls": 587, "tls": 465, "none": 25}
+"""How a mail server is spoken to -> the port for that."""
+
+
+def _mail_problems(found: Mapping[str, Any]) -> _Problems:
+    yield from _one_of(found, "server", "sendmail")
+    if (found["username"] is None) != (found["password_file"] is None):
+        missing = "username" if found["username"] is None else "password_file"
+        yield missing, "username and password_file together", "only one of them"
+    elif found["username"] is not None and (found["server"] is None or found["security"] == "none"):
+        yield "username", "it with a server by starttls or tls, for a password is not sent in the open", "another way"
+
+
 _is_topic = re.compile(r"[-_A-Za-z0-9]{1,64}", re.ASCII).fullmatch
 
 
@@ -339,6 +352,35 @@ TYPES: dict[str, DestinationType] = {
             *_login_problems(found),
             *_http_problems(found),
         ),
+    ),
+    "mail": DestinationType(
+        about="Sends mail, through an SMTP server or the sendmail of this machine. All that is sent of an incident is"
+        " one thread.",
+        keys={
+            "to": Key(values.addresses, None, "Who gets it."),
+            "from": Key(values.address, None, "Who it is from."),
+            "server": Key(values.server, None, "The SMTP server. Its port is 587 by default, 465 with `tls`."),
+            "security": Key(
+                values.one_of(*SMTP_PORTS),
+                "starttls",
+                "How it is spoken to. `none` encrypts nothing, and takes no password.",
+            ),
+            "username": Key(values.text, None, "The user to log in as."),
+            "password_file": _secret("The file that holds the password."),
+            "ca_file": _HTTP["ca_file"],
+            "sendmail": Key(
+                values.program, None, "The program that takes the mail instead of a server: `/usr/sbin/sendmail`."
+            ),
+        },
+        required=("to", "from"),
+        problems=_mail_problems,
+    ),
+    "exec": DestinationType(
+        about="Starts a command for each notification, which is given its JSON document on standard input. It is"
+        " delivered if the command ends with 0. No shell is involved; at the end, or when the timeout is over, all that"
+        " the command has started is killed.",
+        keys={"command": Key(values.command, None, "The program and its arguments.")},
+        required=("command",),
     ),
 }
 """The types, each by what `type` is set to."""

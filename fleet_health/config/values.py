@@ -50,6 +50,12 @@ _is_credential = re.compile(r"(?!\.\.?\Z)[A-Za-z0-9_.-]{1,255}", re.ASCII).fullm
 _is_header = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}", re.ASCII).fullmatch
 _is_header_value = re.compile(r"[\x20-\x7e]{0,1000}", re.ASCII).fullmatch
 _is_label = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}", re.ASCII).fullmatch
+_is_address = re.compile(
+    r"(?!-)[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}(?:@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,253}[A-Za-z0-9])?)?", re.ASCII
+).fullmatch
+_is_server = re.compile(
+    r"(?P<host>[A-Za-z0-9][A-Za-z0-9.-]{0,253}|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?", re.ASCII
+).fullmatch
 _is_namespace = re.compile(r"[A-Za-z0-9_.-]{1,128}", re.ASCII).fullmatch
 
 
@@ -188,6 +194,66 @@ def labels(*taken: str) -> Callable[[Any], dict[str, str]]:
         return dict(raw)
 
     return read
+
+
+def command(raw: Any) -> tuple[str, ...]:
+    """Read a command: the absolute path of a program, and its arguments."""
+    if (
+        not isinstance(raw, list)
+        or not raw
+        or not all(isinstance(one, str) and "\0" not in one for one in raw)
+        or not raw[0].startswith("/")
+    ):
+        raise ValueError(
+            'a list of the absolute path of a program and its arguments, such as ["/usr/bin/logger", "-s"]'
+        )
+    return tuple(raw)
+
+
+def program(raw: Any) -> str:
+    """Read the absolute path of a program."""
+    if not isinstance(raw, str) or not raw.startswith("/") or "\0" in raw:
+        raise ValueError("the absolute path of a program")
+    return raw
+
+
+def one_of(*known: str) -> Callable[[Any], str]:
+    """Return what reads one of some words."""
+
+    def read(raw: Any) -> str:
+        if not isinstance(raw, str) or raw not in known:
+            raise ValueError(f"one of {', '.join(map(_quoted, known))}")
+        return raw
+
+    return read
+
+
+def _quoted(word: str) -> str:
+    return f'"{word}"'
+
+
+def address(raw: Any) -> str:
+    """Read a mail address."""
+    if not isinstance(raw, str) or not _is_address(raw):
+        raise ValueError('a mail address such as "ops@example.org", without a name')
+    return raw
+
+
+def addresses(raw: Any) -> tuple[str, ...]:
+    """Read a list of mail addresses."""
+    with suppress(ValueError):
+        if isinstance(raw, list) and raw:
+            return tuple(map(address, raw))
+    raise ValueError('a list of mail addresses such as ["ops@example.org"], without names')
+
+
+def server(raw: Any) -> tuple[str, int | None]:
+    """Read a host, and a port if there is one; returns None for the port if not."""
+    found = _is_server(raw) if isinstance(raw, str) else None
+    port = int(found["port"]) if found and found["port"] else None
+    if not found or not (port is None or 0 < port < 65_536):  # noqa: PLR2004 - as many as there are
+        raise ValueError('a host, with a port if it is not the usual one, such as "smtp.example.org:587"')
+    return found["host"].strip("[]"), port
 
 
 def secret_file(raw: Any) -> str:

@@ -29,7 +29,7 @@ from urllib3.util import make_headers
 from fleet_health.errors import printable
 from fleet_health.notify.destination import Delivered, DeliveryError, DestinationGoneError, RefusedMessageError
 from fleet_health.notify.secrets import Redaction
-from fleet_health.notify.time_limit import TimeLimit
+from fleet_health.notify.time_limit import GRACE_S, TimeLimit
 from fleet_health.notify.wording import cut
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ class HttpClient:
             retries=False,
             preload_content=False,
             decode_content=False,
-            timeout=Timeout(total=self._limit.seconds),
+            timeout=Timeout(total=self._limit.seconds + GRACE_S),
         )
         # With its status a message is taken or not, even if the rest never comes.
         fields = {name.lower(): value for name, value in response.headers.items()}

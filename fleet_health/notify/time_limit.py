@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+GRACE_S = 1.0
+"""By how much a socket's own timeout is longer: it only ends a thread that nobody waits for any more."""
+
 
 class TimeLimit:
     """Makes one call at a time, each for a limited time."""
@@ -48,7 +51,7 @@ class TimeLimit:
             with suppress(Exception):
                 interrupt()
             # What reads a socket notices at once, and may have something to return.
-            self._last.join(min(1.0, self.seconds))
+            self._last.join(min(GRACE_S, self.seconds))
             if self._last.is_alive() or outcome.error is not None:
                 raise TimeoutError
         if outcome.error is not None:

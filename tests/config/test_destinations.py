@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 MINUTE = 60 * SECOND_US
 MANAGER = '[[destinations]]\nname = "am"\ntype = "alertmanager"\n'
 PHONE = '[[destinations]]\nname = "phone"\ntype = "ntfy"\n'
+MAIL = '[[destinations]]\nname = "mail"\ntype = "mail"\nto = ["a@b"]\nfrom = "c@d"\n'
+COMMAND = '[[destinations]]\nname = "command"\ntype = "exec"\n'
 HOOK = '[[destinations]]\nname = "hook"\ntype = "webhook"\nurl = "https://example.org/h"\n'
 
 
@@ -123,6 +125,28 @@ def test_the_kinds_are_those_of_messages() -> None:
             "destinations[1].topic: expected the name of a topic: 1 to 64 of A-Z, a-z, 0-9, - and _",
         ),
         (PHONE + "priorities = { silent = 6 }", "priorities: expected a table of symptoms with a priority from 1 to 5"),
+        (MAIL, "destinations[1].server: expected server or sendmail to be set, found nothing"),
+        (
+            MAIL + 'server = "a b"',
+            "destinations[1].server: expected a host, with a port if it is not the usual one, such",
+        ),
+        (MAIL + 'server = "a:0"', "destinations[1].server: expected a host, with a port"),
+        (MAIL + 'server = "a"\nsecurity = "ssl"', 'security: expected one of "starttls", "tls", "none", found "ssl"'),
+        (MAIL + 'server = "a"\nusername = "x"', "password_file: expected username and password_file together"),
+        (
+            MAIL + 'server = "a"\nsecurity = "none"\nusername = "x"\npassword_file = "p"',
+            "destinations[1].username: expected it with a server by starttls or tls, for a password is not sent in the",
+        ),
+        (MAIL + 'sendmail = "sendmail"', "destinations[1].sendmail: expected the absolute path of a program"),
+        (MAIL.replace("a@b", "A <a@b>"), 'destinations[1].to: expected a list of mail addresses such as ["ops@example'),
+        (MAIL.replace("c@d", "-c"), 'destinations[1].from: expected a mail address such as "ops@example.org", without'),
+        (MAIL.replace("c@d", "c@d\\nBcc: e@f"), "destinations[1].from: expected a mail address"),
+        (
+            COMMAND + "command = []",
+            "destinations[1].command: expected a list of the absolute path of a program and its",
+        ),
+        (COMMAND + 'command = "rm -r /"', "destinations[1].command: expected a list of the absolute path of a program"),
+        (COMMAND + 'command = ["rm"]', "destinations[1].command: expected a list of the absolute path of a program"),
         (HOOK + "body = '$'", "destinations[1].body: expected a text that holds any of $kind, "),
     ],
 )

@@ -1,0 +1,231 @@
+"""`mail`: through an SMTP server, or the sendmail of this machine; a thread for each incident.
+
+All mails of an incident refer to one that never was, `<incident.thread@…>`, and that makes them a thread. So does a
+mail about several incidents, with the thread of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import smtplib
+import socket
+import ssl
+from contextlib import suppress
+from datetime import datetime
+from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from fleet_health.config.destinations import SMTP_PORTS
+from fleet_health.model.instant import SECOND_US
+from fleet_health.notify import wording
+from fleet_health.notify.destination import Delivered, DeliveryError, RefusedMessageError
+from fleet_health.notify.http import tls_context
+from fleet_health.notify.processes import run
+from fleet_health.notify.secrets import Redaction, read_secret
+from fleet_health.notify.time_limit import GRACE_S, TimeLimit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.notify.message import Message
+
+_THREADS = 50
+"""How many threads a mail is a part of at most; a header has its bounds."""
+_TAKEN, _TAKEN_ELSEWHERE, _PERMANENT = 250, 251, 500
+_LINE_LIMIT = 200
+
+
+class Mail:
+    """Sends mails."""
+
+    takes_groups: ClassVar[bool] = True
+
+    def __init__(self, settings: DestinationSettings) -> None:
+        self._own: Mapping[str, Any] = settings.own
+        self._timeout_s = settings.timeout_us / SECOND_US
+        self._limit = TimeLimit(self._timeout_s)
+
+    def send(self, message: Message) -> Delivered:
+        """Deliver a message.
+
+        Raises:
+            DeliveryError: It was not taken, for no recipient.
+
+        """
+        mail = composed(message, self._own["from"], self._own["to"]).as_bytes()
+        if self._own["sendmail"] is not None:
+            return self._by_sendmail(mail)
+        host, port = self._own["server"]
+        delivery = _SmtpDelivery(self._own, host, port or SMTP_PORTS[self._own["security"]], self._timeout_s)
+        try:
+            return self._limit.call(lambda: delivery.send(mail), delivery.shut_down)
+        except TimeoutError:
+            said = f"{delivery.place}: no answer within {self._timeout_s:g} s"
+            raise DeliveryError(said, is_answer_lost=delivery.is_awaited) from None
+
+    def close(self) -> None:
+        """Do nothing: each mail has a connection of its own."""
+
+    def _by_sendmail(self, mail: bytes) -> Delivered:
+        program: str = self._own["sendmail"]
+        # -oi: a line that is a dot does not end the mail.
+        finished = run((program, "-oi", "-f", self._own["from"], "--", *self._own["to"]), mail, self._timeout_s)
+        said = f"exit status {finished.status}"
+        if finished.line:
+            said += f": {wording.cut(finished.line, _LINE_LIMIT)}"
+        if finished.status != 0:
+            raise DeliveryError(f"{program}: {said}")
+        return Delivered(said)
+
+
+class _Smtp(smtplib.SMTP):
+    """A connection that its delivery knows before it is open."""
+
+    def __init__(self, delivery: _SmtpDelivery, *args: Any, **options: Any) -> None:
+        delivery.smtp = self
+        super().__init__(*args, **options)
+
+
+class _TlsSmtp(smtplib.SMTP_SSL):
+    """The same, by TLS from the first byte on."""
+
+    def __init__(self, delivery: _SmtpDelivery, *args: Any, **options: Any) -> None:
+        delivery.smtp = self
+        super().__init__(*args, **options)
+
+
+class _SmtpDelivery:
+    """One mail to one server.
+
+    Attributes:
+        place: The server, as it is named in texts.
+        is_awaited: Whether the whole mail was sent, or a part of it.
+        smtp: The connection, once there is one.
+
+    """
+
+    def __init__(self, own: Mapping[str, Any], host: str, port: int, timeout_s: float) -> None:
+        self._own = own
+        self._host = host
+        self._port = port
+        self._timeout_s = timeout_s
+        self.smtp: smtplib.SMTP | None = None
+        self.place = f"smtp://{f'[{host}]' if ':' in host else host}:{port}"
+        self.is_awaited = False
+
+    def send(self, mail: bytes) -> Delivered:
+        """Deliver it."""
+        password = read_secret(self._own["password_file"], "password_file") if self._own["password_file"] else ""
+        user = self._own["username"] or ""
+        self._redaction = Redaction([password, f"\0{user}\0{password}" if password else ""])
+        try:
+            smtp = self._connected()
+            if password:
+                smtp.login(user, password)
+            refused = self._envelope(smtp)
+            self.is_awaited = True
+            code, answer = smtp.data(mail)
+            self.is_awaited = False
+            if code != _TAKEN:
+                raise (RefusedMessageError if code >= _PERMANENT else DeliveryError)(self._said(code, answer))
+            with suppress(smtplib.SMTPException, OSError):
+                smtp.quit()
+        except smtplib.SMTPResponseException as error:
+            raise DeliveryError(self._said(error.smtp_code, error.smtp_error)) from None
+        except smtplib.SMTPNotSupportedError:
+            what = "a login" if self._own["security"] == "tls" else "STARTTLS, or a login"
+            raise DeliveryError(f"{self.place}: the server does not offer {what}; look at `security`") from None
+        except smtplib.SMTPException:
+            said = f"{self.place}: the connection was closed"
+            raise DeliveryError(said, is_answer_lost=self.is_awaited) from None
+        except OSError as error:
+            raise DeliveryError(f"{self.place}: {_in_words(error)}", is_answer_lost=self.is_awaited) from None
+        finally:
+            if self.smtp is not None:
+                self.smtp.close()
+        missing = f"; refused for {'; '.join(refused)}" if refused else ""
+        return Delivered(f"{code} {self._line(answer)}{missing}")
+
+    def shut_down(self) -> None:
+        """End the connection, whatever is under way there."""
+        # An SSLSocket's own method would take away what another thread reads with.
+        if self.smtp is not None and isinstance(self.smtp.sock, socket.socket):
+            socket.socket.shutdown(self.smtp.sock, socket.SHUT_RDWR)
+
+    def _connected(self) -> smtplib.SMTP:
+        security, ca_file = self._own["security"], self._own["ca_file"]
+        # A look-up of our own name may take longer than the delivery.
+        name = socket.gethostname()
+        name = name if "." in name else "[127.0.0.1]"
+        context = None if security == "none" else tls_context(None if ca_file is None else str(ca_file))
+        smtp = (
+            _TlsSmtp(self, self._host, self._port, name, timeout=self._timeout_s + GRACE_S, context=context)
+            if security == "tls"
+            else _Smtp(self, self._host, self._port, name, timeout=self._timeout_s + GRACE_S)
+        )
+        if security == "starttls":
+            smtp.starttls(context=context)
+        smtp.ehlo_or_helo_if_needed()
+        return smtp
+
+    def _envelope(self, smtp: smtplib.SMTP) -> list[str]:
+        """Name sender and recipients; return which recipients are refused, if another one is not."""
+        code, answer = smtp.mail(self._own["from"])
+        if code != _TAKEN:
+            raise smtplib.SMTPResponseException(code, answer)
+        refused = {}
+        for recipient in self._own["to"]:
+            code, answer = smtp.rcpt(recipient)
+            if code not in (_TAKEN, _TAKEN_ELSEWHERE):
+                refused[recipient] = self._said(code, answer)
+        said = [f"{recipient}: {why.removeprefix(f'{self.place}: ')}" for recipient, why in refused.items()]
+        if len(refused) == len(self._own["to"]):
+            raise DeliveryError(f"{self.place}: {'; '.join(said)}")
+        return said
+
+    def _said(self, code: int, answer: bytes | str) -> str:
+        return f"{self.place}: {code} {self._line(answer)}"
+
+    def _line(self, answer: bytes | str) -> str:
+        text = answer.decode(errors="replace") if isinstance(answer, bytes) else answer
+        return wording.cut(self._redaction.clean(text), _LINE_LIMIT)
+
+
+def _in_words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the server's certificate is not trusted: {error.verify_message}"
+    if isinstance(error, ssl.SSLError):
+        return f"TLS failed: {(error.reason or 'no reason').lower().replace('_', ' ')}; look at `security`"
+    if isinstance(error, socket.gaierror):
+        return "the name of the host cannot be resolved"
+    return (error.strerror or "no answer in time").lower()
+
+
+def composed(message: Message, sender: str, recipients: tuple[str, ...]) -> EmailMessage:
+    """Make the mail of a message. The same message gives a mail with the same Message-ID."""
+    domain = sender.partition("@")[2] or "localhost"
+    mark = ".test" if message.is_test else ""
+    threads = list(dict.fromkeys(one.incident for one in message.notifications))[:_THREADS]
+    roots = [f"<{_digest(incident)}{mark}.thread@{domain}>" for incident in threads]
+    mail = EmailMessage(SMTP_POLICY)
+    mail["Subject"] = wording.subject(message)
+    mail["From"] = sender
+    mail["To"] = ", ".join(recipients)
+    mail["Date"] = datetime.now().astimezone()
+    mail["Message-ID"] = f"<{_digest(message.key)}@{domain}>"
+    mail["In-Reply-To"] = roots[0]
+    mail["References"] = " ".join(roots)
+    mail["Auto-Submitted"] = "auto-generated"
+    mail.set_content(wording.text(message), cte="quoted-printable")
+    return mail
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def build(settings: DestinationSettings) -> Mail:
+    """Make one as it is configured."""
+    return Mail(settings)

@@ -1,0 +1,242 @@
+"""`mail`: against real SMTP servers, and a real program that takes mail."""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import trustme
+
+from fleet_health.notify.destination import Delivered, DeliveryError, RefusedMessageError
+from fleet_health.notify.destinations.mail import build, composed
+from fleet_health.notify.message import Kind
+from tests.rig.destinations import configured, made, message, over, secret
+from tests.rig.mail_server import PASSWORD, USER, MailServer, ScriptedServer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.notify.destinations.mail import Mail
+
+ADDRESSES = {"to": ["ops@example.org", "boss@example.org"], "from": "fleet@example.org"}
+HELLO = (b"220 it ESMTP\r\n", b"250 it\r\n")
+
+
+def mail_to(port: int, **keys: Any) -> Mail:
+    """Return a destination for a server without encryption."""
+    return build(configured("mail", **{"server": f"127.0.0.1:{port}", "security": "none", **ADDRESSES, **keys}))
+
+
+def failure(mail: Mail) -> DeliveryError:
+    """Send a message that is not taken, and return why."""
+    with pytest.raises(DeliveryError) as caught:
+        mail.send(message())
+    return caught.value
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """An authority of our own."""
+    return trustme.CA()
+
+
+@pytest.fixture
+def tls(authority: trustme.CA) -> ssl.SSLContext:
+    """The certificate of a server here."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
+
+
+def test_a_mail_is_plain_text_with_host_and_symptom_in_its_subject() -> None:
+    """For a watch shows no more."""
+    with MailServer() as server:
+        delivered = mail_to(server.port).send(message(made(detail="last upload 45 min ago: ähem\n.\nBcc: x@y")))
+
+        assert delivered == Delivered("250 2.0.0 Ok: queued as 4F2A")
+        (mail,) = server.mails
+        assert server.envelopes == [("fleet@example.org", ["ops@example.org", "boss@example.org"])]
+        assert mail["Subject"] == "silent: pi-02"
+        assert mail["To"] == "ops@example.org, boss@example.org"
+        assert mail["Auto-Submitted"] == "auto-generated"
+        assert mail.get_content_type() == "text/plain"
+        lines = mail.get_content().splitlines()
+        assert lines[0].startswith("pi-02: silent since ")
+        assert lines[1:] == ["last upload 45 min ago: ähem . Bcc: x@y", "What to do: On pi-02: start the uploader."]
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_mail_is_encrypted_and_the_login_as_well(
+    authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path, security: str
+) -> None:
+    """The server takes it in no other way."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    login = {"username": USER, "password_file": secret(tmp_path, "password", PASSWORD)}
+    with MailServer(security, tls, is_login_required=security == "starttls") as server:
+        mail = mail_to(
+            server.port, security=security, ca_file=f"{tmp_path}/ca.pem", **(login if security == "starttls" else {})
+        )
+
+        assert mail.send(message()) == Delivered("250 2.0.0 Ok: queued as 4F2A")
+        assert len(server.mails) == 1
+
+
+@pytest.mark.parametrize("security", ["starttls", "tls"])
+def test_a_certificate_that_is_not_trusted_is_refused(tls: ssl.SSLContext, security: str) -> None:
+    """And nothing was sent."""
+    with MailServer(security, tls) as server:
+        error = failure(mail_to(server.port, security=security))
+
+        assert str(error) == (
+            f"smtp://127.0.0.1:{server.port}: the server's certificate is not trusted:"
+            " unable to get local issuer certificate"
+        )
+        assert server.mails == []
+
+
+def test_a_server_without_starttls_gets_nothing() -> None:
+    """Whoever is in between could have taken the offer out."""
+    with MailServer() as server:
+        error = failure(mail_to(server.port, security="starttls"))
+
+        assert str(error).endswith("the server does not offer STARTTLS, or a login; look at `security`")
+        assert server.mails == []
+
+
+def test_a_refused_login_is_said_without_the_password(
+    authority: trustme.CA, tls: ssl.SSLContext, tmp_path: Path
+) -> None:
+    """It is tried again: the password may be mended."""
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    login = {"username": USER, "password_file": secret(tmp_path, "password", "wrong-password")}
+    with MailServer("starttls", tls, is_login_required=True) as server:
+        error = failure(mail_to(server.port, security="starttls", ca_file=f"{tmp_path}/ca.pem", **login))
+
+        assert str(error).startswith(f"smtp://127.0.0.1:{server.port}: 535 ")
+        assert type(error) is DeliveryError
+        assert not error.is_answer_lost
+
+
+def test_all_of_an_incident_is_one_thread() -> None:
+    """Also what a mail about several has in common with it; a test is no part of it."""
+    sender, to = "fleet@example.org", ("ops@example.org",)
+    opening = composed(message(made(), made(incident="77", host="pi-03"), key="k-1"), sender, to)
+    repeat = composed(message(made(kind=Kind.REPEAT), key="k-2"), sender, to)
+    resolution = composed(message(over(), key="k-3"), sender, to)
+    trial = composed(message(is_test=True, key="k-4"), sender, to)
+
+    roots = opening["References"].split()
+    assert len(roots) == 2
+    assert repeat["References"] == resolution["References"] == resolution["In-Reply-To"] == roots[0]
+    assert trial["References"] not in roots
+    assert len({one["Message-ID"] for one in (opening, repeat, resolution, trial)}) == 4
+    assert resolution["Subject"] == "no longer silent: pi-02"
+
+
+def test_the_same_message_is_the_same_mail() -> None:
+    """So that a mailbox can tell, if an answer was lost."""
+    first, second = (composed(message(), "fleet@example.org", ("ops@example.org",)) for _ in range(2))
+
+    assert first["Message-ID"] == second["Message-ID"]
+
+
+def test_a_mail_about_a_thousand_has_bounds() -> None:
+    """In its headers as in its text."""
+    many = composed(
+        message(*(made(incident=f"id{n}", host=f"pi-{n}") for n in range(1_000))), "fleet@localhost", ("root",)
+    )
+
+    assert len(many.as_bytes()) < 10_000
+    assert max(map(len, many.as_bytes().splitlines())) <= 998
+
+
+def test_a_recipient_that_is_refused_stops_no_other() -> None:
+    """The answer names it."""
+    with MailServer(refused=["ops@example.org"]) as server:
+        delivered = mail_to(server.port).send(message())
+
+        assert delivered.answer == (
+            "250 2.0.0 Ok: queued as 4F2A; refused for ops@example.org: 550 5.1.1 no such user here: ops@example.org"
+        )
+        assert server.envelopes == [("fleet@example.org", ["boss@example.org"])]
+
+
+def test_without_any_recipient_it_is_tried_again() -> None:
+    """An address may be mended, there or here."""
+    with MailServer(refused=ADDRESSES["to"]) as server:
+        error = failure(mail_to(server.port))
+
+        assert type(error) is DeliveryError
+        assert "boss@example.org: 550 5.1.1 no such user here" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [("451 4.7.1 greylisted, try again", DeliveryError), ("554 5.7.1 looks like spam", RefusedMessageError)],
+)
+def test_the_answer_to_the_mail_itself_decides(reply: str, kind: type[DeliveryError]) -> None:
+    """4xx is for now, 5xx for ever."""
+    with MailServer(reply=reply) as server:
+        error = failure(mail_to(server.port))
+
+        assert type(error) is kind
+        assert str(error) == f"smtp://127.0.0.1:{server.port}: {reply}"
+
+
+@pytest.mark.parametrize(
+    ("replies", "said", "is_lost"),
+    [
+        ((b"554 5.3.2 go away\x1b[31m\r\n",), "554 5.3.2 go away\\x1b[31m", False),
+        ((b"HTTP/1.1 400 Bad Request\r\n",), "-1 ", False),
+        (HELLO, "the connection was closed", False),
+        ((*HELLO, b"250 Ok\r\n", b"250 Ok\r\n", b"250 Ok\r\n", b"354 go on\r\n"), "the connection was closed", True),
+    ],
+    ids=["refuses", "no SMTP", "closes", "closes after the mail"],
+)
+def test_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: str, *, is_lost: bool) -> None:
+    """With the server, and whether the mail may have been taken all the same."""
+    with ScriptedServer(replies) as server:
+        error = failure(mail_to(server.port))
+
+        assert str(error).startswith(f"smtp://127.0.0.1:{server.port}: {said}")
+        assert error.is_answer_lost == is_lost
+
+
+@pytest.mark.parametrize("replies", [(), HELLO[:1]], ids=["no greeting", "no answer"])
+def test_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, ...]) -> None:
+    """Which is that of the destination."""
+    with ScriptedServer(replies, hangs=True) as server:
+        error = failure(mail_to(server.port, timeout="1s"))
+
+        assert str(error) == f"smtp://127.0.0.1:{server.port}: no answer within 1 s"
+
+
+def test_a_name_that_does_not_resolve_is_said() -> None:
+    """And the port that is meant by default."""
+    mail = build(configured("mail", server="host.invalid", **ADDRESSES))
+
+    assert str(failure(mail)) == "smtp://host.invalid:587: the name of the host cannot be resolved"
+
+
+def test_a_local_program_takes_mail(tmp_path: Path) -> None:
+    """As sendmail does: the mail on stdin, the addresses as arguments."""
+    program = tmp_path / "sendmail"
+    program.write_text(f'#!/bin/sh\nprintf "%s " "$@" >{tmp_path}/arguments\ncat >{tmp_path}/mail\n')
+    program.chmod(0o755)
+    mail = build(configured("mail", sendmail=str(program), **ADDRESSES))
+
+    assert mail.send(message()) == Delivered("exit status 0")
+    assert (tmp_path / "arguments").read_text() == "-oi -f fleet@example.org -- ops@example.org boss@example.org "
+    assert b"Subject: silent: pi-02\r\n" in (tmp_path / "mail").read_bytes()
+
+
+def test_a_local_program_that_fails_is_said(tmp_path: Path) -> None:
+    """With its last line."""
+    program = tmp_path / "sendmail"
+    program.write_text("#!/bin/sh\necho cannot queue >&2\nexit 75\n")
+    program.chmod(0o755)
+
+    error = failure(build(configured("mail", sendmail=str(program), **ADDRESSES)))
+
+    assert str(error) == f"{program}: exit status 75: cannot queue"
