@@ -175,7 +175,8 @@ class Answers:
         if last is None or self._evaluator.deciding.locked():
             raise RequestError("there is no evaluation yet; try again", 503, {"Retry-After": "1"})
         number, incidents = self.publication.number, self._engine.incidents.frozen()
-        return number, await wrap(incidents_document)(last, self._engine.decisions, incidents)
+        problems = list(self._problems())
+        return number, await wrap(incidents_document)(last, self._engine.decisions, incidents, problems)
 
     async def metrics(self, *, is_openmetrics: bool = False, is_file: bool = False) -> bytes:
         """Return the metrics, as Prometheus reads them; without those of the process if they are for a file."""

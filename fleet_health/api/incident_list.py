@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 
-def incidents_document(last: Evaluation, decisions: Iterable[Decision], incidents: Incidents) -> dict[str, Any]:
+def incidents_document(
+    last: Evaluation, decisions: Iterable[Decision], incidents: Incidents, problems: Iterable[str] = ()
+) -> dict[str, Any]:
     """Make the document.
 
     Args:
         last: The latest evaluation.
         decisions: What it decided.
         incidents: The incidents after it, which nobody changes.
+        problems: What is wrong with the service itself.
 
     """
     waiting = [Decision(one, State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER, "") for one in incidents.unresolved]
@@ -51,6 +54,7 @@ def incidents_document(last: Evaluation, decisions: Iterable[Decision], incident
         "version": VERSION,
         "last_tick_wall": isoformat(last.at),
         "not_evaluated": list(last.not_evaluated),
+        "problems": [*problems, *(f"the detector of {one.symptom} fails: {one.error}" for one in last.failures)],
         "open": rows,
         "ended": [ended_row(one) for one in reversed(incidents.ended.all)],
     }

@@ -16,6 +16,7 @@ LOCATIONS: dict[str, Key] = {
     "control.path": Key(values.path, "/run/fleet-health/control.sock"),
     "state.directory": Key(values.path, "/var/lib/fleet-health"),
     "notify.directory": Key(values.path, "/var/lib/fleet-health-notify"),
+    "notify.control": Key(values.path, "/run/fleet-health-notify/control.sock"),
 }
 """The settings that say where the service listens, and where it and `notify` keep what they must remember."""
 

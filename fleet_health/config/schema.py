@@ -199,6 +199,7 @@ class Settings:
         destinations: Where notifications are sent by `notify`.
         notify_directory: Where `notify` keeps its ledger.
         metrics: What Prometheus is given.
+        notify_control_path: Where `notify` listens.
         limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
         switched_off: The symptoms that are not looked for.
 
@@ -221,6 +222,7 @@ class Settings:
     destinations: tuple[DestinationSettings, ...]
     notify_directory: Path
     metrics: MetricsSettings
+    notify_control_path: Path
     limits: Mapping[str, Any]
     switched_off: frozenset[str]
 

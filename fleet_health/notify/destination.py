@@ -57,6 +57,7 @@ class DestinationGoneError(DeliveryError):
     """The destination takes nothing any more, until its configuration changes."""
 
 
+@runtime_checkable
 class Destination(Protocol):
     """Where messages are sent, one after the other."""
 

@@ -48,6 +48,28 @@ SENTENCES: Mapping[str, str] = {
     "configuration refused, previous one kept": "The configuration was refused, the previous one stays in force:"
     " {file}: {problem}.",
     "pattern can be forged by a client": "{warning}. {remedy}",
+    # Notifications.
+    "notify ready": "Ready to notify {destinations:or nobody, for no destination is configured}.",
+    "notify stopping": "Stopping: answers are being waited for.",
+    "daemon does not answer": "The service is not watched: {reason}.",
+    "daemon answers again": "The service is watched again.",
+    "watch stopped": "The watch has stopped: {detail}.",
+    "watch goes on": "The watch goes on, after {stopped_for_s} s.",
+    "notifications queued": "To be sent to {destination}: {notifications:notification}.",
+    "notification not delivered": "Not delivered to {destination}, next attempt in {retry_in_s} s: {reason}.",
+    "notification refused and dropped": "{destination} refuses {notifications:notification}, dropped: {reason}.",
+    "notifications dropped after waiting too long": "{notifications:notification} to {destination} dropped, after"
+    " {waited} without success.",
+    "destination gone, disabled until its configuration changes": "{destination} is disabled until its configuration"
+    " changes: {reason}.",
+    "destination reached again": "{destination} takes notifications again.",
+    "destination hangs": "{destination} has not responded for {seconds} s.",
+    "ledger damaged, set aside and rebuilt": "The ledger {file} was damaged; it was set aside as `.damaged`, and what"
+    " can be read of it is kept: {reason}.",
+    "ledger lost, restored from its copy": "The ledger {file} was lost, and restored from its copy.",
+    "ledger not written, kept in memory": "The ledger {file} cannot be written: {reason}. Notifications are sent all"
+    " the same; what is sent meanwhile is sent again if the process is killed.",
+    "ledger written again": "The ledger {file} is written again, after: {was}.",
     # The sources.
     "source catching up": "The {source} is being read up to the present.",
     "source caught up": "The {source} was read up to the present: {read:line}{rejected:if , rejected: }.",

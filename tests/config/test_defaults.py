@@ -56,6 +56,7 @@ CONTRACT: dict[str, Any] = {
     "control.path": "/run/fleet-health/control.sock",
     "state.directory": "/var/lib/fleet-health",
     "notify.directory": "/var/lib/fleet-health-notify",
+    "notify.control": "/run/fleet-health-notify/control.sock",
     "detectors.silent.after": "30m",
     "detectors.silent.lookback": "24h",
     "detectors.fatal-only.window": "30m",

@@ -1,0 +1,169 @@
+"""What the daemon says of its incidents, as `GET /v1/incidents` puts it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from fleet_health.errors import FleetHealthError
+from fleet_health.parsing.timestamp import parse_time
+
+if TYPE_CHECKING:
+    from fleet_health.model.instant import Instant
+
+_FORGOTTEN, _RESOLVED = "forgotten", "resolved"
+_BLIND = "blind"
+_VERSION = 1
+
+
+class DocumentError(FleetHealthError):
+    """A document is not what the daemon writes; `str()` says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """An incident that the daemon has notified.
+
+    Attributes:
+        id: What names it; it stays the same for as long as the daemon remembers it.
+        host: Its host; `*` or `*@NAME` for the fleet or a receiver.
+        symptom: Its symptom.
+        detail: What it was found by last, in words; may be empty.
+        suggested_fix: What to do about it; may be empty.
+        opened_at: The evaluation that found it first.
+        first_notified_at: The evaluation that decided on its first alert.
+        last_notified_at: The evaluation that decided on its latest alert.
+        ended_at: Since when it is over; None while it is open.
+        resolved_at: The evaluation that decided on the notice of that; None if there is none, because it is open, or
+            was dropped without a notice.
+        is_over: Whether it is seen to be over though its resolution is suppressed. It is open all the same.
+
+    """
+
+    id: str
+    host: str
+    symptom: str
+    detail: str
+    suggested_fix: str
+    opened_at: Instant
+    first_notified_at: Instant
+    last_notified_at: Instant
+    ended_at: Instant | None = None
+    resolved_at: Instant | None = None
+    is_over: bool = False
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has not ended."""
+        return self.ended_at is None
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """What stands and what has ended of late, after an evaluation.
+
+    Attributes:
+        evaluated_at: The evaluation.
+        incidents: The incidents that were notified.
+        problems: What is wrong with the daemon.
+        blind: What `blind` says, if that is open; else empty.
+
+    """
+
+    evaluated_at: Instant
+    incidents: tuple[Incident, ...]
+    problems: tuple[str, ...] = ()
+    blind: str = ""
+
+
+class _Open(msgspec.Struct):
+    id: str
+    host: str
+    symptom: str
+    state: str
+    opened_wall: str
+    first_notified_wall: str | None
+    last_notified_wall: str | None
+    detail: str = ""
+    suggested_fix: str = ""
+
+
+class _Ended(msgspec.Struct):
+    id: str
+    host: str
+    symptom: str
+    state: str
+    opened_wall: str
+    first_notified_wall: str
+    last_notified_wall: str
+    ended_wall: str
+    resolved_wall: str
+    detail: str = ""
+
+
+class _Document(msgspec.Struct):
+    version: int
+    last_tick_wall: str
+    open: list[_Open]
+    ended: list[_Ended]
+    problems: list[str] = []
+
+
+def parse_document(content: bytes) -> Document:
+    """Read a document.
+
+    Raises:
+        DocumentError: It is none that this version understands.
+
+    """
+    try:
+        raw = msgspec.json.decode(content, type=_Document)
+        if raw.version != _VERSION:
+            raise DocumentError(f"expected version {_VERSION} of the list of incidents, found {raw.version}")
+        incidents = [_open(one) for one in raw.open if one.first_notified_wall and one.last_notified_wall]
+        incidents += map(_ended, raw.ended)
+        evaluated_at = parse_time(raw.last_tick_wall)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise DocumentError(f"expected the daemon's list of incidents, found something else: {error}") from error
+    blind = [one for one in raw.open if one.symptom == _BLIND and one.state != _RESOLVED]
+    by_id: dict[str, Incident] = {}
+    for one in incidents:  # what stands comes first, and counts
+        by_id.setdefault(one.id, one)
+    return Document(
+        evaluated_at,
+        tuple(by_id.values()),
+        tuple(raw.problems),
+        "; ".join(one.detail or _BLIND for one in blind),
+    )
+
+
+def _open(raw: _Open) -> Incident:
+    return Incident(
+        raw.id,
+        raw.host,
+        raw.symptom,
+        raw.detail,
+        raw.suggested_fix,
+        parse_time(raw.opened_wall),
+        parse_time(raw.first_notified_wall or ""),
+        parse_time(raw.last_notified_wall or ""),
+        is_over=raw.state == _RESOLVED,
+    )
+
+
+def _ended(raw: _Ended) -> Incident:
+    decided_at = parse_time(raw.resolved_wall)
+    return Incident(
+        raw.id,
+        raw.host,
+        raw.symptom,
+        raw.detail,
+        "",
+        parse_time(raw.opened_wall),
+        parse_time(raw.first_notified_wall),
+        parse_time(raw.last_notified_wall),
+        ended_at=parse_time(raw.ended_wall),
+        resolved_at=None if raw.state == _FORGOTTEN else decided_at,
+    )

@@ -1,0 +1,116 @@
+"""Which of the notifications that wait for a destination are its next message, and when. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.notify.message import Kind, Message, Notification
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.model.instant import Instant
+
+_ORDER = {Kind.OPENING: 0, Kind.REPEAT: 1, Kind.RESOLUTION: 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A notification that waits.
+
+    Attributes:
+        notification: The notification.
+        queued_at: Since when.
+
+    """
+
+    notification: Notification
+    queued_at: Instant
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a destination does next.
+
+    Attributes:
+        message: The message to send now; None if there is none.
+        at: When to look again if there is none; None if only something new makes a difference.
+
+    """
+
+    message: Message | None = None
+    at: Instant | None = None
+
+
+def next_turn(
+    waiting: Sequence[Waiting],
+    sent_at: Sequence[Instant],
+    settings: DestinationSettings,
+    now: Instant,
+    *,
+    takes_groups: bool,
+) -> Turn:
+    """Return what a destination does next.
+
+    Where a person reads the messages, all that waits of one kind is one message; and once the rate limit has delayed
+    some of it, all that waits.
+
+    Args:
+        waiting: What waits.
+        sent_at: When its latest messages were sent, as far as the rate limit goes back; in any order.
+        settings: How it is configured.
+        now: The present.
+        takes_groups: Whether one message may report several incidents.
+
+    """
+    ordered = sorted(waiting, key=lambda one: (one.notification.decided_at, _ORDER[one.notification.kind]))
+    ready_at = _ready_at(ordered, settings)
+    ready = [one for one in ordered if ready_at[one.notification.kind] <= now]
+    if not ready:
+        return Turn(at=min(ready_at.values(), default=None))
+    free_at = _free_at(sent_at, settings.rate_limit, now)
+    if free_at is not None and free_at > now:
+        return Turn(at=free_at)
+    delayed = 0
+    if free_at is not None:
+        delayed = sum(max(one.queued_at, ready_at[one.notification.kind]) < free_at for one in ready)
+    if not takes_groups:
+        chosen = [ready[0].notification]
+        return Turn(Message(key_of(settings.name, chosen), tuple(chosen)))
+    kind = ready[0].notification.kind
+    chosen = [one.notification for one in ready if delayed or one.notification.kind is kind]
+    return Turn(Message(key_of(settings.name, chosen), tuple(chosen), delayed))
+
+
+def key_of(destination: str, notifications: Iterable[Notification]) -> str:
+    """Return the idempotency key of a message: it depends on what it reports to whom, and on nothing else.
+
+    So it is the same if the ledger was lost, and the message is sent once more.
+    """
+    named = sorted(f"{one.incident}|{one.kind}|{one.decided_at}" for one in notifications)
+    return hashlib.sha256("\n".join([destination, *named]).encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+
+def _ready_at(ordered: Sequence[Waiting], settings: DestinationSettings) -> dict[Kind, Instant]:
+    """Return from when on what waits of each kind may go: openings wait for others, from the first of them on."""
+    at: dict[Kind, Instant] = {}
+    for one in ordered:
+        wait_us = settings.group_wait_us if one.notification.kind is Kind.OPENING else 0
+        kind = one.notification.kind
+        at[kind] = min(at.get(kind, one.queued_at + wait_us), one.queued_at + wait_us)
+    return at
+
+
+def _free_at(sent_at: Sequence[Instant], limit: tuple[int, int] | None, now: Instant) -> Instant | None:
+    """Return from when on the rate limit allows one more message; None if it has not come into play lately.
+
+    What is dated later than now was sent under a clock that has been set back since, and does not count.
+    """
+    if limit is None:
+        return None
+    count, within_us = limit
+    latest = sorted(at for at in sent_at if at <= now)[-count:]
+    return latest[0] + within_us if len(latest) == count else None

@@ -1,0 +1,332 @@
+"""A small database that outlives its disk: what happens if that is full, fails, or was damaged.
+
+SQLite keeps what was committed through a kill or a loss of power (WAL, `synchronous=FULL`). What it cannot write goes
+on in memory: nothing waits for a disk to be repaired, and once the file can be written, it is written as a whole. Until
+then a kill loses what was recorded meanwhile. A damaged file is set aside as `.damaged`; what can be read of it, and of
+a copy that is taken now and then, is the beginning of the next one.
+
+A file is exchanged in one step, whatever is killed when: a whole new one is there as `.new`, and takes the place of the
+old one now or at the next start.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+
+from fleet_health.errors import FleetHealthError
+from fleet_health.files.safe_files import SafeDirectory
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+T = TypeVar("T")
+
+_MODE = 0o750
+# Of the primary result codes (https://sqlite.org/rescode.html).
+_TAKEN = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
+_DAMAGED = frozenset({11, 26})  # SQLITE_CORRUPT, SQLITE_NOTADB
+_UNWRITABLE = frozenset({8, 10, 13, 14})  # SQLITE_READONLY, SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN
+_TUNING = (
+    # No other process uses the file. So it needs no shared memory, which could not be made on a full disk.
+    "PRAGMA locking_mode=EXCLUSIVE",
+    "PRAGMA journal_mode=WAL",
+    "PRAGMA synchronous=FULL",
+    "PRAGMA wal_autocheckpoint=200",
+    "PRAGMA cache_size=-512",
+)
+
+_log = structlog.get_logger("fleet_health.notify")
+
+
+class StoreTaken(FleetHealthError):  # noqa: N818 - it names a state, as the other ones of this package do
+    """Another process uses the file."""
+
+
+class StoreUnavailable(FleetHealthError):  # noqa: N818 - likewise
+    """The file was made by a newer version."""
+
+
+class _DamageError(sqlite3.DatabaseError):
+    """SQLite reads the file, and yet it is not as it should be."""
+
+
+class Store:
+    """A database in a file, or for as long as that cannot be written, in memory. One thread uses it at a time."""
+
+    def __init__(self, path: Path, schema: Mapping[str, str], version: int) -> None:
+        """Take where it is, the declaration of each table and index by its name, and the version of these."""
+        self.path = path
+        self.problem = ""
+        """Why nothing is written; empty if all is well."""
+        self._schema = schema
+        self._version = version
+        self._connection: sqlite3.Connection | None = None
+        self._is_in_memory = False
+        self._is_set_aside = False
+        """Whether the file is kept beside when another one takes its place: it is damaged, or was never read."""
+        self._identity: tuple[int, int] | None = None
+        self._is_copied = False
+
+    def open(self) -> None:
+        """Open the file; make it if there is none, and repair it if it is damaged.
+
+        Raises:
+            StoreTaken: Another process uses it.
+            StoreUnavailable: It is of a newer version.
+
+        """
+        try:
+            with SafeDirectory(self.path.parent, create_mode=_MODE) as directory:
+                directory.refuse_root_elsewhere()
+            self._finish_exchange()
+            is_lost = not self.path.exists() and self._copy.exists()
+            if not is_lost:
+                self._open_file()
+                return
+            _log.error("ledger lost, restored from its copy", file=str(self.path))
+            self._go_on_in_memory("it was lost")
+        except sqlite3.Error as error:
+            self._handle(error)
+        except OSError as error:
+            self._go_on_in_memory(error.strerror or str(error))
+        self.mend()
+
+    def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do some work in one transaction, which is on the disk when this returns; return what it returns."""
+        try:
+            return self._transact(work)
+        except sqlite3.Error as error:
+            if self._is_in_memory or not (isinstance(error, _DamageError) or _code(error) in _DAMAGED | _UNWRITABLE):
+                raise
+            self._handle(error)
+        return self._transact(work)
+
+    def mend(self) -> None:
+        """Try to put what is in memory into the file; and notice that the file was taken away."""
+        if not self._is_in_memory and self._file_identity() != self._identity:
+            self._go_on_in_memory("the file was taken away")
+        if not self._is_in_memory:
+            return
+        try:
+            with SafeDirectory(self.path.parent, create_mode=_MODE) as directory:
+                directory.refuse_root_elsewhere()
+            self._write_whole(self._new)
+            self._finish_exchange()
+            memory, was = self._opened, self.problem
+            self._open_file()
+        except (sqlite3.Error, OSError, StoreTaken) as error:
+            self.problem = f"{self.path}: {_reason(error)}"
+            return
+        memory.close()
+        self._is_in_memory = self._is_set_aside = False
+        self.problem = ""
+        _log.warning("ledger written again", file=str(self.path), was=was)
+
+    def copy(self) -> None:
+        """Keep a copy beside the file, if anything has changed since the last one."""
+        if self._is_copied or self._is_in_memory:
+            return
+        try:
+            self._write_whole(self._copy)
+            self._is_copied = True
+        except (sqlite3.Error, OSError):
+            pass  # it is only for what may come, and tried again
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        assert self._connection is not None  # noqa: S101 - nothing is asked of it before `open`
+        return self._connection
+
+    @property
+    def _new(self) -> Path:
+        return self.path.with_suffix(".new")
+
+    @property
+    def _copy(self) -> Path:
+        return self.path.with_suffix(".copy")
+
+    def _transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._opened
+        before = connection.total_changes
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            result = work(connection)
+        except BaseException:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        try:
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            with suppress(sqlite3.Error):
+                connection.execute("ROLLBACK")
+            raise
+        if connection.total_changes != before:
+            self._is_copied = False
+        return result
+
+    def _open_file(self) -> None:
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=0.5, check_same_thread=False)
+        try:
+            for statement in _TUNING:
+                connection.execute(statement)
+            self._examine(connection)
+        except sqlite3.Error as error:
+            connection.close()
+            if _code(error) in _TAKEN:
+                raise StoreTaken(
+                    f"{self.path}: another `fleet-health notify` uses it; see `systemctl status fleet-health-notify`"
+                ) from error
+            raise
+        except StoreUnavailable:
+            connection.close()
+            raise
+        self._connection, self._identity = connection, self._file_identity()
+
+    def _examine(self, connection: sqlite3.Connection) -> None:
+        """Raise if the file is damaged or too new; make the tables if there are none."""
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found > self._version:
+            raise StoreUnavailable(
+                f"{self.path}: expected version {self._version} or older, found {found}; it was made by a newer"
+                " fleet-health: install that again, or move the file away"
+            )
+        (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise _DamageError(str(verdict).splitlines()[-1][:200])
+        if not found and self._copy.exists():
+            raise _DamageError("it is empty")
+        if not found:
+            self._create(connection)
+
+    def _create(self, connection: sqlite3.Connection) -> None:
+        connection.execute("BEGIN IMMEDIATE")
+        for declaration in self._schema.values():
+            connection.execute(declaration)
+        connection.execute(f"PRAGMA user_version={self._version:d}")
+        connection.execute("COMMIT")
+
+    def _handle(self, error: sqlite3.Error) -> None:
+        """Go on in memory after an error of the file, with what can be read of it."""
+        if isinstance(error, _DamageError) or _code(error) in _DAMAGED:
+            _log.error("ledger damaged, set aside and rebuilt", file=str(self.path), reason=_reason(error))
+            self._go_on_in_memory(_reason(error), is_damaged=True)
+            self.mend()
+        else:
+            self._go_on_in_memory(_reason(error))
+
+    def _go_on_in_memory(self, reason: str, *, is_damaged: bool = False) -> None:
+        memory = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        self._create(memory)
+        old, self._connection = self._connection, memory
+        self._is_set_aside = self._is_set_aside or is_damaged or old is None
+        if old is not None and not is_damaged:
+            with suppress(sqlite3.Error):
+                old.backup(memory)
+        if old is not None:
+            old.close()
+        if self._is_set_aside:
+            for source in (self._copy, self.path):
+                self._salvage(source, memory)
+        if not is_damaged:
+            _log.error("ledger not written, kept in memory", file=str(self.path), reason=reason)
+        self._is_in_memory, self.problem = True, f"{self.path}: {reason}"
+
+    def _salvage(self, source: Path, target: sqlite3.Connection) -> None:
+        """Take over the rows that can be read from a file and are what the tables take."""
+        if not source.exists():
+            return
+        with suppress(sqlite3.Error), closing(_reader(source)) as connection:
+            for table in (name for name, declared in self._schema.items() if "TABLE" in declared):
+                columns = [row[1] for row in target.execute(f"PRAGMA table_info({table})")]
+                marks = ", ".join("?" * len(columns))
+                for row in _readable_rows(connection, table, columns):
+                    with suppress(sqlite3.Error):
+                        target.execute(f"INSERT OR REPLACE INTO {table} VALUES ({marks})", row)  # noqa: S608 - ours
+
+    def _write_whole(self, path: Path) -> None:
+        """Write all that is there into a file beside, which appears as a whole or not at all."""
+        building = path.with_suffix(".building")
+        building.unlink(missing_ok=True)
+        try:
+            self._opened.execute("VACUUM INTO ?", (str(building),))
+            with building.open("rb+") as file:
+                os.fchmod(file.fileno(), 0o640)
+                os.fsync(file.fileno())
+            building.replace(path)
+            _sync_directory(path.parent)
+        finally:
+            with suppress(OSError):
+                building.unlink(missing_ok=True)
+
+    def _finish_exchange(self) -> None:
+        """Put a whole new file in the place of the old one, if there is one."""
+        if not self._new.exists():
+            return
+        if self._is_set_aside and self.path.exists():
+            self.path.replace(self.path.with_suffix(".damaged"))
+        for suffix in ("-wal", "-shm"):
+            self.path.with_name(self.path.name + suffix).unlink(missing_ok=True)
+        self._new.replace(self.path)
+        _sync_directory(self.path.parent)
+
+    def _file_identity(self) -> tuple[int, int] | None:
+        try:
+            state = self.path.lstat()
+        except OSError:
+            return None
+        return state.st_dev, state.st_ino
+
+
+def _reader(path: Path) -> sqlite3.Connection:
+    """Open a file that may be damaged, to read it together with what waits in its log."""
+    connection = sqlite3.connect(path, isolation_level=None, timeout=0.5, check_same_thread=False)
+    connection.execute("PRAGMA locking_mode=EXCLUSIVE")
+    connection.execute("PRAGMA cell_size_check=ON")
+    return connection
+
+
+def _readable_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    """Return the rows of a table that can be read, from both ends up to what is damaged."""
+    known = set()
+    with suppress(sqlite3.Error):
+        known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+    if set(columns) != known:
+        return
+    for order in ("ASC", "DESC"):
+        query = f"SELECT {', '.join(columns)} FROM {table} NOT INDEXED ORDER BY rowid {order}"  # noqa: S608 - ours
+        try:
+            yield from connection.execute(query)
+        except (sqlite3.Error, UnicodeDecodeError):
+            continue  # what lies behind the damage is found from the other end
+        return
+
+
+def _code(error: sqlite3.Error) -> int | None:
+    """Return the primary result code of an error; None if it has none."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else int(code) & 0xFF
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+def _sync_directory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

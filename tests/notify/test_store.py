@@ -1,0 +1,225 @@
+"""The ledger's file: what is recorded stays, through damage, a full disk and a kill at any step."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.notify import store as module
+from fleet_health.notify.store import Store, StoreTaken, StoreUnavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+SCHEMA = {"rows": "CREATE TABLE rows (name TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT"}
+LONG = "x" * 500
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Return where the file is."""
+    return tmp_path / "state" / "ledger.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Iterator[Store]:
+    """Open a new store."""
+    with_rows = opened(path)
+    yield with_rows
+    with_rows.close()
+
+
+def opened(path: Path) -> Store:
+    """Open what is there."""
+    store = Store(path, SCHEMA, 1)
+    store.open()
+    return store
+
+
+def put(store: Store, *names: str) -> None:
+    """Record rows."""
+    store.run(
+        lambda connection: connection.executemany("INSERT INTO rows VALUES (?, ?)", [(one, LONG) for one in names])
+    )
+
+
+def names(store: Store) -> list[str]:
+    """Return the rows."""
+    return store.run(lambda connection: [name for (name,) in connection.execute("SELECT name FROM rows ORDER BY name")])
+
+
+def test_what_is_recorded_stays(store: Store, path: Path) -> None:
+    """The file and its directory are nobody else's."""
+    put(store, "a")
+    store.close()
+
+    assert names(opened(path)) == ["a"]
+    assert (path.parent.stat().st_mode & 0o777) == 0o750
+
+
+def test_a_mistake_of_ours_changes_nothing(store: Store) -> None:
+    """What raises is undone, and is no fault of the disk."""
+    put(store, "a")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        put(store, "b", "a")
+    assert names(store) == ["a"]
+    assert store.problem == ""
+
+
+def test_two_processes_do_not_share_it(store: Store, path: Path) -> None:
+    """The second one is told so."""
+    put(store, "a")
+
+    with pytest.raises(StoreTaken, match="another `fleet-health notify` uses it"):
+        opened(path)
+
+
+def test_a_newer_file_is_left_alone(store: Store, path: Path) -> None:
+    """Nobody knows what it means."""
+    store.run(lambda connection: connection.execute("PRAGMA user_version=2"))
+    store.close()
+
+    with pytest.raises(StoreUnavailable, match="expected version 1 or older, found 2"):
+        opened(path)
+
+
+def test_a_full_disk_loses_nothing(store: Store, path: Path) -> None:
+    """It goes on in memory, says so, and is written as a whole once there is room."""
+    put(store, "a")
+    store._opened.execute("PRAGMA max_page_count=1")
+
+    put(store, *(f"b{number:02}" for number in range(40)))
+    assert "full" in store.problem
+    put(store, "c")
+    assert len(names(store)) == 42
+    store.mend()
+
+    assert store.problem == ""
+    put(store, "d")
+    store.close()
+    assert len(names(opened(path))) == 43
+
+
+def test_a_directory_that_cannot_be_written_is_said(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what is recorded meanwhile is kept in memory until it can."""
+    put(store, "a")
+    store.close()
+
+    def refuse(_: Store, __: Path) -> None:
+        raise OSError(28, os.strerror(28))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "_open_file", lambda _: refuse(store, path))
+        patched.setattr(Store, "_write_whole", refuse)
+        again = opened(path)
+        put(again, "b")
+        assert "No space left on device" in again.problem
+    again.mend()
+
+    assert (again.problem, names(again)) == ("", ["a", "b"])
+
+
+@pytest.mark.parametrize("what", ["no database", "empty pages", "cut in the middle", "one bad page", "nothing"])
+def test_a_damaged_file_is_set_aside_and_rebuilt(store: Store, path: Path, what: str) -> None:
+    """From what can be read of it, and from the copy; what comes after is recorded as ever."""
+    put(store, *(f"a{number:03}" for number in range(100)))
+    store.copy()
+    put(store, *(f"b{number:03}" for number in range(100)))
+    store.close()
+    content = bytearray(path.read_bytes())
+    match what:
+        case "no database":
+            content[:] = os.urandom(4096)
+        case "empty pages":
+            content[4096:] = bytes(len(content) - 4096)
+        case "cut in the middle":
+            del content[len(content) // 2 // 4096 * 4096 :]
+        case "one bad page":
+            content[8 * 4096 : 9 * 4096] = os.urandom(4096)
+        case "nothing":
+            del content[:]
+    path.write_bytes(content)
+
+    again = opened(path)
+    found = names(again)
+    put(again, "c")
+    again.close()
+
+    assert [name for name in found if name.startswith("a")] == [f"a{number:03}" for number in range(100)]
+    if what == "one bad page":
+        assert len(found) > 150
+    assert again.problem == ""
+    assert path.with_suffix(".damaged").exists()
+    assert "c" in names(opened(path))
+
+
+def test_damage_that_is_found_while_it_runs_is_repaired(
+    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The work that met it is done on what replaces the file."""
+    put(store, "a")
+    store.copy()
+    work = Store._transact
+    is_damaged = [True]
+
+    def fail_once(self: Store, *args: object) -> object:
+        if is_damaged.pop() if is_damaged else False:
+            raise module._DamageError("database disk image is malformed")
+        return work(self, *args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Store, "_transact", fail_once)
+    put(store, "b")
+
+    assert (names(store), store.problem) == (["a", "b"], "")
+    assert path.with_suffix(".damaged").exists()
+
+
+def test_a_file_that_is_taken_away_is_written_again(store: Store, path: Path) -> None:
+    """Whoever has removed it finds it again."""
+    put(store, "a")
+    path.unlink()
+
+    store.mend()
+    put(store, "b")
+    store.close()
+
+    assert names(opened(path)) == ["a", "b"]
+
+
+def test_a_lost_file_is_restored_from_its_copy(store: Store, path: Path) -> None:
+    """Nobody is notified of everything once more."""
+    put(store, "a")
+    store.copy()
+    store.close()
+    path.unlink()
+
+    assert names(opened(path)) == ["a"]
+
+
+@pytest.mark.parametrize("killed_before", ["unlink", "replace", "_sync_directory"])
+def test_a_kill_while_the_file_is_exchanged_loses_nothing(
+    store: Store, path: Path, killed_before: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At any step, the old file or the whole new one is there."""
+    put(store, "a")
+    store._go_on_in_memory("a full disk")
+    put(store, "b")
+
+    class KilledError(Exception):
+        """Nothing runs after this."""
+
+    def kill(*_: object, **__: object) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(module if killed_before == "_sync_directory" else type(path), killed_before, kill)
+        with pytest.raises(KilledError):
+            store.mend()
+
+    found = names(opened(path))
+    assert found == (["a"] if killed_before in {"unlink", "replace"} else ["a", "b"])
