@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Prepares a machine for running from a checkout.
 #
-#   bootstrap.sh system-packages install|build|demo|tests|bench   installs what the system lacks for it, with apt-get
+#   bootstrap.sh system-packages install|build|package|demo|tests|bench   installs what the system lacks for it, with apt-get
 #   bootstrap.sh venv DIR demo|tests                              makes DIR a virtual environment with this checkout
 #
 # Both say what they do, and do nothing where nothing is missing. PYTHON names the interpreter, if not python3.
@@ -52,6 +52,14 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   }
   want python3 "Python 3.11 or later, which it is written in" python
   want python3-venv "an environment of its own, apart from the system's Python" python_can 'import venv, ensurepip'
+  if [[ $1 == @(package|tests|bench) ]]; then
+    want python3-systemd "Python's journal library, which those need" /usr/bin/python3 -I -c 'import systemd.journal'
+    want dpkg "dpkg-deb, which builds Debian packages" has dpkg-deb
+    want binutils "readelf, to look into the modules in the packages" has readelf
+    want binutils-x86-64-linux-gnu "strip, for the modules of amd64" has x86_64-linux-gnu-strip
+    want binutils-aarch64-linux-gnu "strip, for those of arm64" has aarch64-linux-gnu-strip
+    [[ $1 != package ]] || return 0
+  fi
   want python3-dev "Python's headers, to compile systemd-python" has_python_headers
   want gcc "a compiler, for systemd-python" has gcc
   want libc6-dev "the C library's headers, for the compiler" can_compile
@@ -81,7 +89,6 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
-  want python3-systemd "lets it read a journal" /usr/bin/python3 -I -c 'import systemd.journal'
 }
 
 # --- installing it -------------------------------------------------------------------------------------------
@@ -159,7 +166,7 @@ venv() { # DIR PURPOSE
 }
 
 case "$# ${1-}" in
-  "2 system-packages") [[ $2 == @(install|build|demo|tests|bench) ]] || usage; system_packages "$2" ;;
+  "2 system-packages") [[ $2 == @(install|build|package|demo|tests|bench) ]] || usage; system_packages "$2" ;;
   "3 venv") [[ $3 == @(demo|tests) ]] || usage; venv "$2" "$3" ;;
   *) usage ;;
 esac

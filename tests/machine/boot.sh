@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # boot.sh DIR [SOURCE:TARGET ...]
 #
-# Becomes systemd as PID 1, over a throw-away overlay of this machine's root; each SOURCE is seen read-only at TARGET.
+# Becomes systemd as PID 1, over a throw-away overlay of this machine's root, or of the one that MACHINE_ROOT names; each
+# SOURCE is seen read-only at TARGET.
 # To be run by supervise.sh, in fresh namespaces with no shared mount. The pid, as the host sees it, is written to DIR/pid.
 set -euo pipefail
-dir=$1 root=$1/root
+dir=$1 root=$1/root base=${MACHINE_ROOT%/}
 shift
 
 # The host's /proc is still mounted here, so this is not 1.
@@ -13,6 +14,7 @@ read -r pid _ </proc/self/stat
 overlay_branches() { # the root, and what would be missing from its overlay for being a file system of its own
   local branch
   echo /
+  if [[ $base ]]; then return; fi
   for branch in /etc /opt /usr /var; do
     if mountpoint -q "$branch"; then echo "$branch"; fi
   done
@@ -25,7 +27,7 @@ mount_root() {
   for branch in $(overlay_branches); do
     layer=$dir/disk/layer${branch//\//-}
     mkdir -p "$layer/upper" "$layer/work"
-    mount -t overlay overlay -o "lowerdir=$branch,upperdir=$layer/upper,workdir=$layer/work" "$root$branch"
+    mount -t overlay overlay -o "lowerdir=$base$branch,upperdir=$layer/upper,workdir=$layer/work" "$root$branch"
   done
 }
 

@@ -54,11 +54,13 @@ class Machine:
     Attributes:
         pid: its PID 1, as the host sees it; 0 before it is booted.
         show: directories of the host -> where the machine sees them, read-only.
+        root: the root of the Debian that it is a copy of; by default the host's.
     """
 
-    def __init__(self, show: Mapping[Path, str] | None = None) -> None:
+    def __init__(self, show: Mapping[Path, str] | None = None, *, root: Path = Path("/")) -> None:
         self.pid = 0
         self.show = dict(show or {})
+        self.root = root
         self._directory = Path(tempfile.mkdtemp(prefix="fleet-health-machine-"))
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -87,6 +89,7 @@ class Machine:
                 stdin=subprocess.PIPE,
                 stdout=console,
                 stderr=console,
+                env={**os.environ, "MACHINE_ROOT": str(self.root)},
             )
         self.pid = int(eventually(self._announced_pid, "the namespaces and mounts of the machine"))
         init = Path(f"/proc/{self.pid}/exe")

@@ -1,0 +1,159 @@
+"""The Debian package, from its installation to its purge, without a network.
+
+It is tested on the Debian that this machine is. `packaging/debian/test RELEASE` makes a minimal root of another one,
+and names it in MACHINE_ROOT.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.machine.deployment import ALERTS, CONFIG, QUICK_CONFIG, SERVICE, Receiver, Service, assert_none_doubled
+from tests.machine.machine import Machine
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+ROOT = Path(os.environ.get("MACHINE_ROOT", "/"))
+PACKAGES = "/srv/packages"
+POLICY = "/usr/sbin/policy-rc.d"
+SOCKET = "fleet-health-http.socket"
+OPERATORS_CONFIG = f"# mine\n{QUICK_CONFIG}"
+
+
+@pytest.fixture(scope="session")
+def packages(shown: dict[Path, str]) -> Path:
+    """A directory with the package as it is built, and one that differs from it in being older."""
+    directory = next(iter(shown)).parent / "packages"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "new.deb").exists():
+            _build(directory)
+    return directory
+
+
+def _build(directory: Path) -> None:
+    command = CHECKOUT / "packaging/debian/build"
+    subprocess.run([command, "amd64"], check=True, env={**os.environ, "OUTPUT": str(directory / "built")})
+    (built,) = (directory / "built").glob("*_amd64.deb")
+    unpacked = directory / "old"
+    subprocess.run(["dpkg-deb", "--raw-extract", built, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 0.0.9", control.read_text()))
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", unpacked, directory / "old.deb"], check=True)
+    built.rename(directory / "new.deb")
+
+
+@pytest.fixture(scope="module")
+def machine(shown: dict[Path, str], packages: Path) -> Iterator[Machine]:
+    """A machine of this module's own, on which the receiver runs."""
+    with Machine({**shown, packages: PACKAGES}, root=ROOT) as machine:
+        # A container of Debian's has one.
+        machine.run("rm", "-f", POLICY)
+        # Or man-db would go through all manual pages of this machine, each time.
+        machine.run("rm", "-f", "/var/lib/man-db/auto-update")
+        Receiver(machine).start()
+        yield machine
+
+
+def dpkg(machine: Machine, *arguments: str) -> str:
+    """Run dpkg as apt does on a machine that nobody watches; return what it said."""
+    done = machine.run("dpkg", *arguments, environment={"DEBIAN_FRONTEND": "noninteractive"})
+    return done.stdout + done.stderr
+
+
+_ASK = """
+from urllib.request import urlopen
+print(urlopen("http://127.0.0.1:9490/v1/status").status)
+"""
+
+# What programs of the system note by the way.
+_NOTED = (
+    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock|/var/(cache|log|lib/dpkg|lib/systemd)(/.*)?"
+)
+
+
+def everything(machine: Machine) -> set[str]:
+    """Return every path of a machine, and every user, group, unit and catalog entry of it."""
+    queries = (
+        f"find /etc /home /opt /root /run/systemd/system /usr /var -regextype posix-extended -not -regex '{_NOTED}'",
+        "find / -xdev -path /proc -prune -o -path /srv -prune -o -name '*fleet-health*' -print",
+        "getent passwd",
+        "getent group",
+        "systemctl list-unit-files --no-legend --plain",
+        "systemctl list-units --all --no-legend --plain 'fleet-health*'",
+        "journalctl --list-catalog | grep -i fleet.health",
+    )
+    return {line for query in queries for line in machine.run("sh", "-c", query, check=False).stdout.splitlines()}
+
+
+def test_from_installation_to_purge(machine: Machine) -> None:
+    """Installed, upgraded while alerts are due, downgraded, removed, installed again and purged: nothing is left."""
+    service, receiver = Service(machine), Receiver(machine)
+    before = everything(machine)
+
+    # An administrator who forbids services to start.
+    machine.write(POLICY, "#!/bin/sh\nexit 101\n", mode=0o755)
+    said = dpkg(machine, "--install", f"{PACKAGES}/old.deb")
+    assert "It watches:\n  unit   cis490-receiver.service  active" in said
+    states = [machine.properties(unit, "ActiveState", "UnitFileState") for unit in (SERVICE, SOCKET)]
+    assert states == [
+        {"ActiveState": "inactive", "UnitFileState": "enabled"},
+        {"ActiveState": "inactive", "UnitFileState": "disabled"},
+    ]
+    machine.run("rm", POLICY)
+    service.configure(OPERATORS_CONFIG)
+    machine.run("systemctl", "enable", "--now", SOCKET)
+    service.control("start")
+    service.assert_undisturbed()
+    assert "fleet-health: " in machine.run("journalctl", "--list-catalog").stdout
+    assert machine.run("fleet-health", "config", "check").returncode == 0
+    receiver.upload("refused-host", times=3)
+    service.wait_for_alert("refused-host", "fatal-only")
+
+    # They fall silent while it is replaced.
+    due = [f"due-{number}" for number in range(4)]
+    for host in due:
+        receiver.upload(host)
+    pid = service.property("MainPID")
+    dpkg(machine, "--install", f"{PACKAGES}/new.deb")
+    assert service.property("MainPID") not in {pid, "0"}
+    for host in due:
+        service.wait_for_alert(host, "silent")
+    service.assert_undisturbed()
+
+    dpkg(machine, "--install", f"{PACKAGES}/old.deb")
+    service.assert_undisturbed()
+    dpkg(machine, "--remove", "fleet-health")
+    assert service.property("LoadState") == "not-found"
+    assert machine.path(CONFIG).read_text() == OPERATORS_CONFIG
+    assert machine.path(ALERTS).exists()
+
+    dpkg(machine, "--install", f"{PACKAGES}/new.deb")
+    assert machine.path(CONFIG).read_text() == OPERATORS_CONFIG
+    assert machine.properties(SOCKET, "ActiveState", "NAccepted") == {"ActiveState": "active", "NAccepted": "0"}
+    assert machine.run("python3", "-c", _ASK).stdout == "200\n"
+    # Once this one is told, the others have been found again as well.
+    receiver.upload("unstamped-host", times=3, stamped=False)
+    service.wait_for_alert("unstamped-host", "unstamped")
+    service.assert_undisturbed()
+    for host in ("refused-host", *due):
+        assert_none_doubled(service.rows(host))
+        assert_none_doubled(service.entries(host))
+
+    service.override("Nice=1")
+    installed = everything(machine) - before
+    dpkg(machine, "--purge", "fleet-health")
+    assert {"/usr/bin/fleet-health", "/usr/share/man/man1/fleet-health.1.gz"} <= installed
+    after = everything(machine)
+    assert sorted(after - before) == []
+    assert sorted(before - after) == []
