@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes what Prometheus, Alertmanager and Grafana take beside this file, from the registry of detectors.
+"""Writes what Prometheus and Alertmanager take beside this file, from the registry of detectors.
 
     generate.py           writes the files
     generate.py --check   ends with 1 if one of them is not what would be written
