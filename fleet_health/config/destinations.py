@@ -382,6 +382,16 @@ TYPES: dict[str, DestinationType] = {
         keys={"command": Key(values.command, None, "The program and its arguments.")},
         required=("command",),
     ),
+    "apprise": DestinationType(
+        about="Sends to any service that Apprise knows, such as Telegram, Pushover or Matrix. Apprise must be installed"
+        " (`packaging/install.sh --with-apprise`); it runs in a process of its own for each message.",
+        keys={
+            "url_file": _secret(
+                "The file that holds the URL of the service, as Apprise has it: `tgram://…`, `pover://…`."
+            )
+        },
+        required=("url_file",),
+    ),
 }
 """The types, each by what `type` is set to."""
 
