@@ -17,7 +17,7 @@ from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.incident_list import incidents_document
 from fleet_health.api.metrics import HostSeries, Measured, document, hosts_of
 from fleet_health.api.overview import Knowledge, source_document, status_document
-from fleet_health.api.page.facts import open_incidents
+from fleet_health.api.page.facts import incidents_of, open_incidents
 from fleet_health.api.preview import changed_sources, preview_document, refused_document
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
@@ -206,8 +206,8 @@ class Answers:
             footprint=footprint(),
         )
 
-    async def explanation(self, host: str) -> dict[str, Any]:
-        """Return why a host, a receiver or the fleet is evaluated as it is.
+    async def explanation(self, host: str, *, is_with_incidents: bool = False) -> dict[str, Any]:
+        """Return why a host, a receiver or the fleet is evaluated as it is; for the page also its incidents.
 
         Raises:
             RequestError: It is not known.
@@ -220,6 +220,8 @@ class Answers:
             document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)
             if not document["is_known"]:
                 raise RequestError(await wrap(_unknown)(host, fleet, known), 404)
+            if is_with_incidents:
+                document |= await wrap(incidents_of)(known, incidents, host)
             about = [Alert(Finding(host, "", "", ""), known.now)]
             about = await wrap(with_evidence)(about, fleet, settings.receivers, lookback_us)
         with suppress(PathHangs):

@@ -66,7 +66,9 @@ class Bar:
         state: Its state.
         begin: When it opened.
         end: When it was over; None if it is open.
-        words: All that, for who cannot see it.
+        begin_wall: When it opened, as the document says it.
+        end_wall: Likewise when it was over.
+        lasted_s: How long it has lasted, in seconds.
 
     """
 
@@ -74,10 +76,12 @@ class Bar:
     state: str
     begin: Instant
     end: Instant | None
-    words: str
+    begin_wall: str
+    end_wall: str | None
+    lasted_s: float
 
 
-WIDTH, _LANE, _AXIS, _LEAST = 1000, 26, 22, 4
+WIDTH, _LANE, _AXIS, _LEAST, _LABEL = 1000, 26, 22, 4, 40
 
 
 def timeline(bars: Sequence[Bar], since: Instant, until: Instant, ticks: Iterable[tuple[Instant, str]]) -> Markup:
@@ -98,7 +102,7 @@ def timeline(bars: Sequence[Bar], since: Instant, until: Instant, ticks: Iterabl
     height = _LANE * max(1, len(lanes)) + _AXIS
     drawn = [
         Markup('<path class="tick" d="M{} 0v{}"/><text class="axis" x="{}" y="{}">{}</text>').format(
-            x(at), height - _AXIS, x(at) + 4, height - 6, word
+            x(at), height - _AXIS, x(at) + 4, height - 6, word if x(at) < WIDTH - _LABEL else ""
         )
         for at, word in ticks
     ]
@@ -109,14 +113,14 @@ def timeline(bars: Sequence[Bar], since: Instant, until: Instant, ticks: Iterabl
                 begin, end = x(bar.begin), x(until if bar.end is None else bar.end)
                 width = max(_LEAST, end - begin)
                 drawn.append(
-                    Markup('<rect class="bar {}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>').format(
-                        bar.state, min(begin, WIDTH - width), _LANE * number + 8, width, _LANE - 12, bar.words
+                    Markup('<rect class="bar {}" x="{}" y="{}" width="{}" height="{}"/>').format(
+                        bar.state, min(begin, WIDTH - width), _LANE * number + 8, width, _LANE - 12
                     )
                 )
         drawn.append(Markup('<text class="name" x="4" y="{}">{}</text>').format(_LANE * number + 19, lane))
-    return Markup(
-        '<svg class="timeline" role="img" aria-labelledby="timeline-title" viewBox="0 0 {} {}">{}</svg>'
-    ).format(WIDTH, height, Markup().join(drawn))
+    return Markup('<svg class="timeline" aria-hidden="true" viewBox="0 0 {} {}">{}</svg>').format(
+        WIDTH, height, Markup().join(drawn)
+    )
 
 
 _COLOURS = {"well": "#1a7f37", "firing": "#c4281c", "doubt": "#9a6700", "blind": "#59606b", "starting": "#59606b"}

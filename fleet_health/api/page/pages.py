@@ -58,9 +58,39 @@ class Pages:
 
         return await self._page(made)
 
-    async def _page(self, made: Callable[[Rendering], Awaitable[bytes]]) -> Response:
+    async def host(self, _request: Request, host: str) -> Response:
+        """Answer with the page of a host, of a receiver or of the fleet as a whole."""
+
+        async def made(rendering: Rendering) -> bytes:
+            document = await self._answers.explanation(host, is_with_incidents=True)
+            page: bytes = await wrap(rendering.host)(document)
+            return page
+
+        return await self._page(made)
+
+    async def silences(self, _request: Request, _part: str) -> Response:
+        """Answer with the silences that hold."""
+        return await self._of_fleet(lambda rendering: rendering.silences)
+
+    async def wall(self, _request: Request, _part: str) -> Response:
+        """Answer with the view for a wall screen."""
+        return await self._of_fleet(lambda rendering: rendering.wall)
+
+    async def badge(self, _request: Request, _part: str) -> Response:
+        """Answer with the badge."""
+        return await self._of_fleet(lambda rendering: rendering.badge, _SVG)
+
+    async def _of_fleet(self, renderer: Callable[[Rendering], Callable[..., bytes]], kind: str = HTML) -> Response:
+        """Answer with something that shows the fleet without its hosts."""
+
+        async def made(rendering: Rendering) -> bytes:
+            return await wrap(renderer(rendering))(await self._answers.overview((), (), 0, 0))
+
+        return await self._page(made, kind)
+
+    async def _page(self, made: Callable[[Rendering], Awaitable[bytes]], kind: str = HTML) -> Response:
         async with self._one_at_a_time:
-            return Response(HTTPStatus.OK, await made(await wrap(_rendering)()), HTML, _HEADERS)
+            return Response(HTTPStatus.OK, await made(await wrap(_rendering)()), kind, _HEADERS)
 
     async def resource(self, request: Request, _part: str) -> Response:
         """Answer with the style sheet or the script."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from fleet_health.api import explanation_words
 from fleet_health.api.page import drawing, view
 from fleet_health.errors import printable
 from fleet_health.model.subject import is_host
@@ -59,6 +60,7 @@ def _environment() -> Environment:
     environment.filters |= {
         "plain": _plain,
         "prose": _prose,
+        "visible": printable,
         "time": _time,
         "span": short_duration,
         "strip": drawing.strip,
@@ -67,6 +69,7 @@ def _environment() -> Environment:
         "plural": plural,
         "is_host": is_host,
         "view": view,
+        "words": explanation_words,
         "refresh_s": REFRESH_S,
     }
     return environment
@@ -76,9 +79,7 @@ _ENVIRONMENT = _environment()
 
 
 def _page(template: str, document: Mapping[str, Any], root: str, **more: Any) -> bytes:
-    text = _ENVIRONMENT.get_template(template).render(
-        document=document, root=root, headline=view.headline(document), **more
-    )
+    text = _ENVIRONMENT.get_template(template).render(document=document, root=root, **more)
     return text.encode("utf-8", "backslashreplace")
 
 
@@ -91,7 +92,36 @@ def overview(document: Mapping[str, Any], wanted: view.Filter, *, is_file: bool 
         is_file: Whether it is written to a file, where no form and no link leads anywhere.
 
     """
-    return _page("overview.html", document, "./", wanted=wanted, is_file=is_file)
+    headline = view.headline(document)
+    return _page("overview.html", document, "./", headline=headline, wanted=wanted, is_file=is_file)
+
+
+def silences(document: Mapping[str, Any]) -> bytes:
+    """Render the silences, of the document of the overview."""
+    return _page("silences.html", document, "./", headline=view.headline(document))
+
+
+def wall(document: Mapping[str, Any]) -> bytes:
+    """Render the view for a wall screen, of the document of the overview."""
+    return _page("wall.html", document, "./", headline=view.headline(document), wanted=view.Filter())
+
+
+def badge(document: Mapping[str, Any]) -> bytes:
+    """Draw the badge, of the document of the overview."""
+    return drawing.badge(view.headline(document).mood, view.badge_words(document)).encode()
+
+
+def host(document: Mapping[str, Any]) -> bytes:
+    """Render the page of a host, of the document `explain` with `open` and `ended`."""
+    bars = view.bars(document)
+    return _page(
+        "host.html",
+        document,
+        "../",
+        mood=view.MOODS_OF_HOSTS[view.TONES.get(document["state"], "calm")],
+        bars=bars,
+        timeline=view.timeline_of(document, bars),
+    )
 
 
 def problem(detail: str, status: int, title: str, root: str) -> bytes:

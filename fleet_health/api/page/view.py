@@ -10,15 +10,17 @@ from urllib.parse import quote, urlencode
 
 from fleet_health.alerting.lifecycle import State
 from fleet_health.api.levels import Level, level_of
-from fleet_health.api.page.drawing import Bar
+from fleet_health.api.page.drawing import Bar, timeline
 from fleet_health.api.states import STATES, UNKNOWN, WELL
 from fleet_health.detectors.hidden import in_words
-from fleet_health.model.instant import HOUR_US, from_datetime, isoformat
-from fleet_health.model.subject import is_host, named, receiver_of
+from fleet_health.model.instant import HOUR_US, SECOND_US, from_datetime, isoformat
+from fleet_health.model.subject import named, receiver_of
 from fleet_health.model.words import plural, short_duration
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from markupsafe import Markup
 
     from fleet_health.model.instant import Instant
 
@@ -49,8 +51,13 @@ TONES: dict[str, str] = {
 }
 """State -> the colour of what is in it; what is not here is calm."""
 
+MOODS_OF_HOSTS = {"bad": "firing", "doubt": "doubt", "good": "well", "calm": "starting"}
+"""Tone of a host -> the favicon of its page."""
+
 LOUD = frozenset({State.FIRING, State.UNCONFIRMED, State.FLAPPING})
 """The states of incidents that are shown with all that is known; of the others that is folded away."""
+WALL = 9
+"""How many incidents are shown on a wall screen."""
 WHOLE = 12
 """How many incidents are shown with all that is known; of the others that is folded away."""
 
@@ -206,14 +213,6 @@ def host_href(host: str) -> str:
     return f"hosts/{quote(host, safe='', errors='replace')}"
 
 
-def subject_name(subject: str) -> str:
-    """Return what something is about, in words."""
-    if is_host(subject):
-        return subject
-    receiver = receiver_of(subject)
-    return f"receiver {receiver}" if receiver else "the whole fleet"
-
-
 def symptoms(host: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with a host, or cannot be ruled out."""
     return [one["symptom"] for one in host["incidents"]] or [f"{symptom}?" for symptom in host["hidden"]]
@@ -230,42 +229,46 @@ def window(document: Mapping[str, Any]) -> str:
     return " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1])))) if windows else ""
 
 
-def silence_command(host: str) -> str:
-    """Return a command that silences a host."""
-    return f"fleet-health silence {shlex.quote(host)} --for 2h --reason '…'"
+def commands(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return commands about a host, a receiver or the fleet, each with what it is for."""
+    subject = shlex.quote(document["host"])
+    yield "the same on the command line", f"fleet-health explain {subject}"
+    if command := document["evidence"].get("command"):
+        yield "its lines in the journal", command
+    if document["open"]:
+        yield "acknowledge what is open", f"fleet-health silence {subject} --until-resolved --reason '…'"
+    yield "suppress its alerts for a while", f"fleet-health silence {subject} --for 2h --reason '…'"
 
 
-def explain_command(host: str) -> str:
-    """Return a command that explains a host."""
-    return f"fleet-health explain {shlex.quote(host)}"
+def verdict_tone(verdict: Mapping[str, Any]) -> str:
+    """Return the tone of how it stands with a symptom."""
+    if verdict["is_hidden"]:
+        return "doubt"
+    if verdict["incident"] is not None:
+        return TONES.get(verdict["incident"]["state"], "calm")
+    if verdict["is_found"]:
+        return "bad"
+    return "doubt" if verdict["holds_now"] and verdict["is_evaluated"] else "calm"
 
 
 def bars(document: Mapping[str, Any]) -> list[Bar]:
     """Return the incidents of a host for its timeline, the one that opened first of them first."""
     found = []
     for one in [*document["open"], *document["ended"]]:
-        end = one.get("ended_wall")
-        until = "still open" if end is None else f"until {end[:19]}"
-        words = f"{one['symptom']}, {one['state']}: since {one['opened_wall'][:19]}, {until} UTC"
-        begin = _instant(one["opened_wall"])
-        found.append(Bar(one["symptom"], one["state"], begin, None if end is None else _instant(end), words))
+        begin_wall, end_wall = one["opened_wall"], one.get("ended_wall")
+        begin, end = _instant(begin_wall), None if end_wall is None else _instant(end_wall)
+        lasted_s = one["lasting_s"] if end is None else max(0, end - begin) / SECOND_US
+        found.append(Bar(one["symptom"], one["state"], begin, end, begin_wall, end_wall, lasted_s))
     return sorted(found, key=lambda bar: (bar.begin, bar.lane))
 
 
-def timeline_span(document: Mapping[str, Any]) -> tuple[Instant, Instant, list[tuple[Instant, str]]]:
-    """Return the begin and end of a host's timeline, and the midnights between, in UTC, each with its date."""
-    until = _instant(document["at_wall"])
-    day = 24 * HOUR_US
+def timeline_of(document: Mapping[str, Any], shown: Sequence[Bar]) -> Markup:
+    """Draw the incidents of a host over the last days, with the midnights in UTC."""
+    until, day = _instant(document["at_wall"]), 24 * HOUR_US
     since = until - _TIMELINE_DAYS * day
     midnights = range((since // day + 1) * day, until, day)
-    return since, until, [(at, isoformat(at)[5:10]) for at in midnights]
+    return timeline(shown, since, until, [(at, isoformat(at)[5:10]) for at in midnights])
 
 
 def _instant(wall: str) -> Instant:
     return from_datetime(datetime.fromisoformat(wall))
-
-
-def states_in(hosts: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the states that some hosts are in, the worst first."""
-    there = {host["state"] for host in hosts}
-    return [state for state in STATES if state in there]

@@ -7,6 +7,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.api.explanation_words import between_ticks, facts, remarks, standing, subject_name
 from fleet_health.cli.asking import with_allowed_service
 from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
@@ -14,9 +15,8 @@ from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.host_table import COLOURS, strip_in
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show, width, wrapped
 from fleet_health.errors import printable
-from fleet_health.model.subject import is_host, receiver_of
-from fleet_health.model.words import short_duration
-from fleet_health.parsing.local_time import local_wall, localized
+from fleet_health.model.subject import is_host
+from fleet_health.parsing.local_time import localized
 
 if TYPE_CHECKING:
     import argparse
@@ -65,7 +65,7 @@ def _hanging(line: str) -> str:
 
 
 def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    name = _name(document["host"])
+    name = printable(subject_name(document["host"]))
     yield paint(f"{name}: {document['state']}", BOLD)
     if document["clock"]:
         yield paint(localized(printable(document["clock"])), RED)
@@ -84,76 +84,34 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
         yield f"More: {printable(evidence['command'])}"
 
 
-def _name(subject: str) -> str:
-    if is_host(subject):
-        return printable(subject)
-    receiver = receiver_of(subject)
-    return f"the receiver {receiver}" if receiver else "the fleet as a whole"
-
-
 def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    evidence = document["evidence"]
-    upload = document["last_upload_wall"]
-    if document.get("receiver"):
-        yield f"  receiver                 {document['receiver']}"
-    age = f", {short_duration(document['last_upload_age_s'])} ago" if upload else ""
-    yield f"  last row in the index    {local_wall(upload) if upload else 'none is known'}{age}"
-    yield f"  last accepted upload     {localized(evidence.get('last_good_wall', 'none is known'))}"
-    yield f"  first refusal after that {localized(evidence.get('first_bad_wall', 'none'))}"
-    answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
-    yield f"  known responses          {answers or 'none'}"
-    if document["counted_since_wall"]:
-        until = local_wall(document["counted_since_wall"])
-        yield f"  not evaluated            its responses up to {until} were dropped"
-    if document["counted_in_steps_of_s"]:
-        step = short_duration(document["counted_in_steps_of_s"])
-        yield f"  counted in steps of      {step}, because there are so many"
-    if evidence.get("reason"):
-        yield f"  refused mostly because   {printable(evidence['reason'])}"
+    for name, value in facts(document):
+        yield f"  {name:<24} {localized(printable(value))}"
     yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"
     for name in document["silences"]:
         yield f"  silence                  {printable(name)}"
 
 
-def _between_ticks(verdict: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """Return what holds as of now, where the last evaluation found otherwise."""
-    now, then = ("holds", "did not find") if verdict["holds_now"] else ("does not hold", "found")
-    last, following = local_wall(document["last_tick_wall"]), local_wall(document["next_tick_wall"])
-    return f"as of now it {now}; the last evaluation, at {last}, {then} it; the next one is at {following}"
-
-
-def _words(verdict: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
-    """Return how it stands with a symptom, and the colours of that."""
-    incident = verdict["incident"]
+def _colours(verdict: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the colours of how it stands with a symptom."""
     if verdict["is_hidden"]:
-        return "cannot be ruled out, the journal has a gap", (YELLOW,)
-    if incident is not None:
-        return f"{incident['state']} for {short_duration(incident['lasting_s'])}", COLOURS.get(
-            incident["state"], (DIM,)
-        )
+        return (YELLOW,)
+    if verdict["incident"] is not None:
+        return COLOURS.get(verdict["incident"]["state"], (DIM,))
     if verdict["is_found"]:
-        return "found", (RED,)
-    if verdict["holds_now"] and verdict["is_evaluated"]:
-        return "holds now, not found yet", (YELLOW,)
-    return "not found", (GREEN,)
+        return (RED,)
+    return (YELLOW,) if verdict["holds_now"] and verdict["is_evaluated"] else (GREEN,)
 
 
 def _verdict(verdict: Mapping[str, Any], document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
-    words, colours = _words(verdict)
     unseen = "" if verdict["is_evaluated"] else ", not evaluated: too little is seen at present"
-    yield f"{paint(verdict['symptom'], BOLD)}: {paint(words, *colours)}{unseen}"
-    if verdict["holds_now"] != verdict["is_found"] and document["last_tick_wall"] and document["next_tick_wall"]:
-        yield f"  {_between_ticks(verdict, document)}"
+    yield f"{paint(verdict['symptom'], BOLD)}: {paint(standing(verdict), *_colours(verdict))}{unseen}"
+    if words := between_ticks(verdict, document):
+        yield f"  {localized(words)}"
     for figure in verdict["figures"]:
         sign = paint("[x]", RED) if figure["is_met"] else "[ ]"
         yield f"  {sign} {figure['name']}: {localized(figure['value'])}; a finding needs {figure['limit']}"
         if figure["key"]:
             yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
-    if verdict.get("no_input"):
-        yield f"  the rule for lines about a missing stamp is {printable(verdict['no_input'])}"
-    if verdict["why"]:
-        yield f"  {localized(printable(verdict['why']))}"
-    if verdict["would_fire_wall"]:
-        yield f"  it would be at {local_wall(verdict['would_fire_wall'])}, if nothing more is accepted"
-    if verdict["next_alert_wall"]:
-        yield f"  notified next at {local_wall(verdict['next_alert_wall'])}, if it lasts"
+    for remark in remarks(verdict):
+        yield f"  {localized(printable(remark))}"

@@ -27,10 +27,14 @@ def test_it_is_served_whole(site: Site, start_service: StartService) -> None:
         service.until(lambda: len(site.alerted()) >= len(site.EVERY_ALERT), "the alerts")
         status, headers, page = get(client, "/")
         filtered = get(client, "/?host=re*%20w*&state=firing")[2]
+        others = [get(client, path) for path in ("/hosts/refused", "/hosts/*", "/silences", "/wall", "/badge.svg")]
         style = get(client, "/page.css")
         kept = get(client, "/page.css", If_None_Match=style[1]["ETag"])
         script, icon = get(client, "/page.js"), get(client, "/icons/firing.svg")
-        wrong = [get(client, path, Accept="text/html,*/*") for path in ("/?page=0", "/?state=x", "/nothing/here")]
+        wrong = [
+            get(client, path, Accept="text/html,*/*")
+            for path in ("/?page=0", "/?state=x", "/nothing/here", "/hosts/quite")
+        ]
         plain = get(client, "/nothing/here", Accept="*/*")
         client.request("GET", "/changes")
         stream = client.getresponse()
@@ -48,7 +52,14 @@ def test_it_is_served_whole(site: Site, start_service: StartService) -> None:
     assert style[1]["Cache-Control"] == "no-cache"
     assert script[1]["Content-Type"].startswith("text/javascript")
     assert icon[1]["Content-Type"] == "image/svg+xml"
-    assert [one[0] for one in wrong] == [400, 400, 404]
+    assert [one[0] for one in others] == [200] * 5
+    assert all(
+        words in one[2]
+        for one, words in zip(others, ("412", "as a whole", "None holds", "firing", "firing"), strict=True)
+    )
+    assert others[-1][1]["Content-Type"] == "image/svg+xml"
+    assert [one[0] for one in wrong] == [400, 400, 404, 404]
+    assert "did you mean quiet?" in wrong[-1][2]
     assert all("<h1>" in one[2] and one[1]["Content-Security-Policy"] == POLICY for one in wrong)
     assert plain[1]["Content-Type"] == "application/problem+json"
     assert stream.headers["Content-Type"] == "text/event-stream"

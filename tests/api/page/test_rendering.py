@@ -119,6 +119,7 @@ def with_everything(text: str) -> dict[str, Any]:
     """Make a document with the same text wherever others have a say."""
     states = ["firing", "pending"] * view.WHOLE
     silence = {
+        "id": text,
         "hosts": text,
         "symptom": None,
         "is_until_resolved": True,
@@ -327,3 +328,92 @@ def test_a_file_has_no_form_and_leads_nowhere() -> None:
 
     assert "form" not in {tag for tag, _ in page.elements}
     assert links == {"./page.css", "./page.js", "./icons/well.svg"}
+
+
+def explained(text: str = "text", **more: Any) -> dict[str, Any]:
+    """Make the document of a host, with the same text wherever others have a say."""
+    figure = {"name": "uploads", "value": text, "limit": text, "is_met": True, "key": "a.b", "setting": text}
+    verdict = {
+        "symptom": "silent",
+        "is_evaluated": True,
+        "is_found": True,
+        "holds_now": True,
+        "is_hidden": False,
+        "figures": [{**figure, "origin": text}, {**figure, "origin": text, "is_met": False}],
+        "incident": incident(text=text),
+        "why": text,
+        "next_alert_wall": WALL,
+        "would_fire_wall": None,
+        "no_input": text,
+    }
+    over = {"symptom": "unstamped", "state": "resolved", "opened_wall": "2026-11-22T10:00:00+00:00"}
+    return {
+        **host(text, "firing"),
+        "at_wall": WALL,
+        "last_tick_wall": WALL,
+        "next_tick_wall": WALL,
+        "strip_bin_s": 900,
+        "clock": text,
+        "counted_since_wall": None,
+        "counted_in_steps_of_s": None,
+        "detectors": [verdict, {**verdict, "incident": None, "is_found": False}],
+        "evidence": {"samples": [text], "command": text, "reason": text},
+        "silences": [text],
+        "open": [incident(text=text)],
+        "ended": [{**over, "ended_wall": "2026-11-22T11:30:00+00:00"}],
+    } | more
+
+
+@tried(30)
+@given(st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=30))
+def test_no_text_of_a_host_becomes_markup(text: str) -> None:
+    """Neither does it on the pages of a host and of the silences, on the wall, and in the badge."""
+    for render in (rendering.silences, rendering.wall):
+        assert Outline(render(with_everything(text))).elements == Outline(render(with_everything("x"))).elements
+    page, harmless = Outline(rendering.host(explained(f"a{text}"))), Outline(rendering.host(explained("x")))
+
+    assert page.elements == harmless.elements
+    assert all(link.startswith(("../", "#")) for link in page.links)
+    assert not re.search(r"[\x00\x1b\u202e]", page.text)
+
+
+def test_a_host_is_explained_whole() -> None:
+    """Its figures with their settings, its incidents with how long they lasted, its lines, and commands to copy."""
+    page = rendering.host(explained("pi 7", host="pi-7", evidence={"samples": ["PUT 412"], "command": "journalctl -x"}))
+    text = Outline(page).text
+
+    for words in ("a.b = pi 7", "1h30m", "PUT 412", "journalctl -x", "fleet-health explain pi-7", "silent", "resolved"):
+        assert words in text
+    assert b"<title>pi-7: firing \xc2\xb7 fleet-health</title>" in page
+    assert b'href="../icons/firing.svg"' in page
+
+
+def test_a_command_quotes_a_name() -> None:
+    """Whoever copies it runs nothing that a name holds."""
+    (command, *_) = [words for _, words in view.commands(explained("x", host="*@eu;reboot", evidence={}))]
+
+    assert command == "fleet-health explain '*@eu;reboot'"
+
+
+def test_what_is_about_no_host_has_no_strip() -> None:
+    """The fleet as a whole uploads nothing."""
+    page = rendering.host(explained(host="*", evidence={}, open=[], ended=[])).decode()
+
+    assert "the fleet as a whole" in page
+    assert 'class="strip"' not in page
+
+
+def test_a_timeline_keeps_within_its_bounds() -> None:
+    """What began before it is cut off, what goes on ends at its end, and what was short can still be seen."""
+    shown = explained(
+        open=[incident(opened_wall="2026-01-01T00:00:00+00:00")],
+        ended=[{"symptom": "x", "state": "resolved", "opened_wall": WALL, "ended_wall": WALL}],
+    )
+
+    drawn = str(view.timeline_of(shown, view.bars(shown)))
+
+    bars = [
+        (int(x), int(width)) for x, width in re.findall(r'class="bar [\w-]+" x="(\d+)" y="\d+" width="(\d+)"', drawn)
+    ]
+    assert bars == [(0, drawing.WIDTH), (drawing.WIDTH - 4, 4)]
+    assert re.findall(r'class="axis"[^>]*>([\d-]+)<', drawn) == [f"11-{day}" for day in range(17, 24)]

@@ -6,14 +6,23 @@
   let changes = null, timer = 0, shownAt = Date.now(), isLost = false;
 
   const isBusy = () => {
-    const selected = document.getSelection();
-    return document.activeElement?.tagName === "INPUT" || (selected !== null && !selected.isCollapsed);
+    const selected = document.getSelection(), active = document.activeElement;
+    const isTyped = active?.tagName === "INPUT" && active.value !== active.defaultValue;
+    return isTyped || (selected !== null && !selected.isCollapsed);
+  };
+
+  // Only where there is a clipboard: a page that came without TLS, and not from this machine, has none.
+  const offerCopies = (page) => {
+    if (navigator.clipboard === undefined) return;
+    for (const button of page.querySelectorAll(".copy")) button.hidden = false;
   };
 
   // Takes over what is new, part by part: what stays keeps its focus and its place.
   const replace = (fresh) => {
     const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
     const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
+    offerCopies(fresh);
+    for (const one of fresh.querySelectorAll("details")) one.open = open.has(one.id);
     const parts = [...document.querySelectorAll("[data-part]")].map((one) => one.dataset.part);
     const wanted = [...fresh.querySelectorAll("[data-part]")].map((one) => one.dataset.part);
     const isSame = parts.join() === wanted.join();
@@ -22,7 +31,6 @@
       const next = fresh.querySelector(`[data-part="${part}"]`);
       if (old !== null && next !== null && old.outerHTML !== next.outerHTML) old.replaceWith(document.adoptNode(next));
     }
-    for (const one of document.querySelectorAll("details")) one.open = open.has(one.id);
     if (document.activeElement === document.body && focused) {
       [...document.querySelectorAll("[id], [href]")]
         .find((one) => one.id === focused || one.getAttribute("href") === focused)?.focus({ preventScroll: true });
@@ -70,6 +78,14 @@
     changes.onopen = () => { if (isLost) soon(); };
     changes.onerror = () => { if (changes?.readyState === 2) setTimeout(listen, MOST); };
   };
+
+  document.addEventListener("click", async (event) => {
+    if (!event.target.matches?.(".copy")) return;
+    await navigator.clipboard.writeText(event.target.previousElementSibling.textContent);
+    event.target.textContent = "Copied";
+    setTimeout(() => { event.target.textContent = "Copy"; }, 1500);
+  });
+  offerCopies(document);
 
   if ("live" in root.dataset) {
     document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) soon(); });

@@ -1,0 +1,72 @@
+"""The document of one host in words, for the command and for the page. Pure; times in the words are ISO 8601 in UTC."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.model.subject import is_host, receiver_of
+from fleet_health.model.words import short_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+
+def subject_name(subject: str) -> str:
+    """Return what something is about: a host by its name, or the receiver or fleet in words."""
+    if is_host(subject):
+        return subject
+    receiver = receiver_of(subject)
+    return f"the receiver {receiver}" if receiver else "the fleet as a whole"
+
+
+def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Return what is known of a host, each with what it is."""
+    evidence, upload = document["evidence"], document["last_upload_wall"]
+    if document.get("receiver"):
+        yield "receiver", document["receiver"]
+    age = f", {short_duration(document['last_upload_age_s'])} ago" if upload else ""
+    yield "last row in the index", f"{upload or 'none is known'}{age}"
+    yield "last accepted upload", evidence.get("last_good_wall", "none is known")
+    yield "first refusal after that", evidence.get("first_bad_wall", "none")
+    answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
+    yield "known responses", answers or "none"
+    if document["counted_since_wall"]:
+        yield "not evaluated", f"its responses up to {document['counted_since_wall']} were dropped"
+    if document["counted_in_steps_of_s"]:
+        step = short_duration(document["counted_in_steps_of_s"])
+        yield "counted in steps of", f"{step}, because there are so many"
+    if evidence.get("reason"):
+        yield "refused mostly because", evidence["reason"]
+
+
+def standing(verdict: Mapping[str, Any]) -> str:
+    """Return how it stands with a symptom."""
+    incident = verdict["incident"]
+    if verdict["is_hidden"]:
+        return "cannot be ruled out, the journal has a gap"
+    if incident is not None:
+        return f"{incident['state']} for {short_duration(incident['lasting_s'])}"
+    if verdict["is_found"]:
+        return "found"
+    return "holds now, not found yet" if verdict["holds_now"] and verdict["is_evaluated"] else "not found"
+
+
+def remarks(verdict: Mapping[str, Any]) -> Iterator[str]:
+    """Return what else is to be said of a symptom, a sentence each, but for its figures."""
+    if verdict["no_input"]:
+        yield f"the rule for lines about a missing stamp is {verdict['no_input']}"
+    if verdict["why"]:
+        yield verdict["why"]
+    if verdict["would_fire_wall"]:
+        yield f"it would be at {verdict['would_fire_wall']}, if nothing more is accepted"
+    if verdict["next_alert_wall"]:
+        yield f"notified next at {verdict['next_alert_wall']}, if it lasts"
+
+
+def between_ticks(verdict: Mapping[str, Any], document: Mapping[str, Any]) -> str:
+    """Return what holds as of now, where the last evaluation found otherwise; nothing where it did not."""
+    last, following = document["last_tick_wall"], document["next_tick_wall"]
+    if verdict["holds_now"] == verdict["is_found"] or not last or not following:
+        return ""
+    now, then = ("holds", "did not find") if verdict["holds_now"] else ("does not hold", "found")
+    return f"as of now it {now}; the last evaluation, at {last}, {then} it; the next one is at {following}"
