@@ -10,7 +10,7 @@ from fleet_health.model.observation import Response, UnitState
 from fleet_health.model.places import HOST_LIMIT, Pool, Register, stranger_limit
 from fleet_health.model.unit_history import UnitHistory
 from fleet_health.model.uploads import Uploads
-from fleet_health.model.window import CLIENT_ERROR, EXACT_EVENTS, NEVER, SERVER_ERROR, SUCCESS, HostWindow
+from fleet_health.model.window import CLIENT_ERROR, EXACT_EVENTS, NEVER, REFUSED, SERVER_ERROR, SUCCESS, HostWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 _BUDGET = 1 << 24
 """How many numbers all windows may keep: 128 MiB. A fleet of 10,000 that uploads every ten seconds keeps 2 million."""
 
-_REFUSED = 300
 _ANY = (SUCCESS, CLIENT_ERROR, SERVER_ERROR)
 
 
@@ -126,7 +125,7 @@ class Traffic:
                 self.unit = observation  # also if it is older: of a machine whose messages came late
                 continue
             host, at = observation.host, observation.at
-            if type(observation) is Response and observation.status < _REFUSED:
+            if type(observation) is Response and observation.status < REFUSED:
                 accept(host, at)
             window = windows.get(host)
             if window is None:

@@ -42,8 +42,10 @@ _KIND_BITS = 10
 _KIND = (1 << _KIND_BITS) - 1
 # What happened is an HTTP status, or this, which is none.
 _UNSTAMPED = 0
-# The first kind beyond 2xx, and beyond 4xx.
-_REFUSED, _FAILED = 300, 500
+REFUSED = 300
+"""The first status beyond those of an accepted upload."""
+# The first kind beyond 4xx.
+_FAILED = 500
 
 
 class Counts(msgspec.Struct, frozen=True, gc=False):
@@ -136,7 +138,7 @@ class HostWindow:
     def add_response(self, at: Instant, status: int) -> None:
         """Add one answer with an HTTP status of the classes above."""
         self._add(at, status)
-        if status < _REFUSED:
+        if status < REFUSED:
             self._accepted += 1
         elif status < _FAILED:
             self._client_errors += 1
@@ -304,7 +306,7 @@ class HostWindow:
             kind = event & _KIND
             if kind >= _FAILED:
                 server_errors += 1
-            elif kind >= _REFUSED:
+            elif kind >= REFUSED:
                 client_errors += 1
             elif kind != _UNSTAMPED:
                 accepted += 1
@@ -323,7 +325,7 @@ def _weighed(events: Iterable[int], counts: Iterable[int]) -> Counts:
         kind = event & _KIND
         if kind >= _FAILED:
             server_errors += count
-        elif kind >= _REFUSED:
+        elif kind >= REFUSED:
             client_errors += count
         elif kind != _UNSTAMPED:
             accepted += count

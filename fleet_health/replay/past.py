@@ -21,7 +21,7 @@ from fleet_health.model.window import NEVER
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.replay.parallel import Beside
 from fleet_health.replay.time_order import TimeOrder
-from fleet_health.sources.once import read_every_row, read_journal
+from fleet_health.sources.once import read_accepted, read_every_row, read_journal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -102,6 +102,11 @@ class Part:
 
         past = read_journal(settings, since, until, deliver, states_since)
         self.rejections, self.coverage, self.last_at = past.rejections, past.coverage, past.last_at
+        return self
+
+    def read_accepted(self, settings: JournalSettings, since: Instant, until: Instant) -> Part:
+        """Read the accepted uploads that the journal shows before the begin; raises SourceUnavailable."""
+        self._add([(one.at, self._encoded(one)) for one in read_accepted(settings, since, until)], _show_nothing)
         return self
 
     def adopt(self, other: Part) -> None:
@@ -251,7 +256,8 @@ class Past:
         present = present or Present()
         rows_since = since - lookback.uploads_us if rows_since is None else rows_since
         row_span, states_since = (rows_since, until), min(begin, rows_since)
-        rows, first, second = self._part(name), self._part(name), self._part(name)
+        rows, earlier, first, second = (self._part(name) for _ in range(4))
+        earlier.read_accepted(journal, rows_since, begin)
         if is_alone:
             rows.read_index(index, row_span, present, on_progress)
             first.read_journal(journal, begin, until, on_progress, states_since)
@@ -262,7 +268,7 @@ class Past:
             rows.adopt(reading_rows.result())
             second.adopt(reading_second.result())
             second.follow_on(first, middle + 1)
-        self.parts += [rows, first, second]
+        self.parts += [rows, earlier, first, second]
         self._uploaders.update(rows.numbers)
         covered = (rows.coverage, first.coverage if is_alone else second.coverage)
         self.coverage += [replace(one, source=named(one.source, name)) for one in covered]

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, TypeVar
 from fleet_health.files.hang_watch import note_progress, touching
 from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share, Understanding
 from fleet_health.model.instant import HOUR_US, SECOND_US
-from fleet_health.model.observation import Upload
+from fleet_health.model.observation import Response, Upload
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.unit_states import UnitStates
-from fleet_health.model.window import NEVER
+from fleet_health.model.window import NEVER, REFUSED
 from fleet_health.parsing.rejection import RejectionCount
 from fleet_health.sources.index.source import FUTURE, Extent, index_parser, index_tail
 from fleet_health.sources.index.source import share_of as share_of_block
@@ -42,6 +42,9 @@ STATES_BACK_US = 92 * 24 * HOUR_US
 """How far back from where reading begins an outage of the receiver is looked for."""
 
 _BATCH = 10_000
+# Reading so many takes about two seconds.
+_MOST_ACCEPTED = 200_000
+_FIRST_STRETCH_US = HOUR_US
 _GAP_US = 60 * SECOND_US
 
 
@@ -70,12 +73,14 @@ class JournalPast:
         coverage: Where it begins, what it does not show, how much of it was understood, and whether it holds anything
             of the receiver at all.
         last_at: Its last entry, or since when it was read.
+        count: How many entries were read.
 
     """
 
     rejections: RejectionCount
     coverage: Coverage
     last_at: Instant
+    count: int = 0
 
 
 def read_index(
@@ -219,6 +224,7 @@ def read_journal(
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
     share, missed_before, understanding = Share(), 0, Understanding()
+    read = 0
 
     def hand_on() -> None:
         nonlocal share, missed_before
@@ -244,6 +250,7 @@ def read_journal(
             for reader, message, at in _with_progress(journal.read()):
                 if not since <= at <= until:
                     continue
+                read += 1
                 if message is None:
                     rejected.append(reader.unread)
                     behind_broken += lost_behind_broken(parser, reader.rest, at)
@@ -271,7 +278,40 @@ def read_journal(
         misses=tuple(understanding.misses),
         read_since=since,
     )
-    return JournalPast(rejections, coverage, last_at)
+    return JournalPast(rejections, coverage, last_at, read)
+
+
+def read_accepted(
+    settings: JournalSettings, since: Instant, until: Instant, *, most: int = _MOST_ACCEPTED
+) -> list[Response]:
+    """Return the accepted uploads with `since <= t < until` that the journal shows, in order.
+
+    They tell of hosts that no row shows. A journal may hold many times more than rows, so what is latest is read first,
+    and nothing from before the stretch that would make it more than so many entries.
+
+    Raises:
+        SourceUnavailable: The journal is missing, or cannot be read.
+
+    """
+    stretches: list[list[Response]] = []
+    length, left = _FIRST_STRETCH_US, most
+    while since < until:
+        begin = max(since, until - length)
+        accepted: list[Response] = []
+
+        def keep(observations: Iterable[LogObservation | UnitState], accepted: list[Response] = accepted) -> None:
+            accepted += [one for one in observations if type(one) is Response and one.status < REFUSED]
+
+        past = read_journal(settings, begin, until - 1, keep, begin)
+        stretches.append(accepted)
+        if past.coverage.begins_at is not None and past.coverage.begins_at >= begin:
+            break
+        # The stretch before it, which is twice as long, has about twice as many.
+        left -= past.count
+        if past.count > left:
+            break
+        until, length = begin, length * 2 if 2 * past.count <= left else length
+    return [one for accepted in reversed(stretches) for one in sorted(accepted, key=lambda one: one.at)]
 
 
 def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instant) -> list[UnitState]:

@@ -22,6 +22,7 @@ from fleet_health.replay.past import Past
 from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.sources.journal.system_messages import DROPPED_ID
+from fleet_health.sources.once import read_accepted
 from tests.rig.service_process import plain_environment
 from tests.rig.site import iso
 
@@ -43,7 +44,8 @@ Said = tuple[str, str, str, str]
 def record_anything(site: Site, random: Random, since: Instant, until: Instant) -> None:
     """Write of whatever may happen: refusals, gaps, a receiver that stops; rows out of order, doubled and damaged.
 
-    What the journal accepts has a row: `check` without a saved state knows a host by the journal for a window only.
+    What the journal accepts has a row: since when the receiver was down, if nothing but its start shows that, goes by
+    all that was known when it started, of which `check` without a saved state has a window only.
     """
     hosts = [f"pi-{number}" for number in range(random.randint(1, 6))]
     rows = [(random.choice(hosts), random.randint(since, until)) for _ in range(random.randint(0, 60))]
@@ -492,3 +494,41 @@ def test_what_was_found_is_told_also_if_it_cannot_be_drawn(
 
     assert (status, told.err) == (1, "p.svg: No space left on device\n")
     assert "48 ticks, 2 incidents, 3 alerts" in told.out
+
+
+def test_a_host_that_only_the_journal_shows_is_known_for_the_whole_lookback(
+    site: Site, run_command: RunCommand
+) -> None:
+    """From before any window, to `check` without a saved state and at the begin of a replay alike; not from before."""
+    site.configure(tick="5m")
+    site.journal.append("Started the receiver.", at_us=NOON - 26 * HOUR)
+    site.answer("forgotten", 201, at_us=NOON - 24 * HOUR - 2 * MINUTE)
+    site.answer("long-ago", 201, at_us=NOON - 23 * HOUR)
+    site.answer("refused-ever-since", 412, at_us=NOON - 23 * HOUR)
+    site.answer("lately", 201, at_us=NOON - 3 * HOUR)
+    site.answer("well", 201, at_us=NOON)
+    site.upload("well", at_us=NOON)
+    site.sync_journal()
+    shown = run_command("check", "--config", site.config, "--dry-run", "--json", "--now", iso(NOON + MINUTE)).documents
+    span = ("--since", iso(NOON - MINUTE), "--until", iso(NOON + MINUTE))
+    replayed = run_command("replay", "--config", site.config, "--json", *span).documents[0]
+
+    expected = {("lately", "silent"), ("long-ago", "silent")}
+    assert {(one["host"], one["symptom"]) for one in shown if "host" in one} == expected
+    assert {(one["host"], one["symptom"]) for one in replayed["incidents"]} == expected
+
+
+def test_of_a_journal_that_is_too_long_the_latest_part_is_read(site: Site) -> None:
+    """In order, in stretches that grow as long as there is room for them."""
+    site.journal.append("Started the receiver.", at_us=NOON - 26 * HOUR)
+    for hours_ago in range(20, 0, -1):
+        site.answer(f"pi-{hours_ago}", 201, at_us=NOON - hours_ago * HOUR + MINUTE)
+    site.sync_journal()
+    site.configure()
+    journal = load(site.config).receivers[0].journal
+
+    few = read_accepted(journal, NOON - 24 * HOUR, NOON, most=4)
+    every = read_accepted(journal, NOON - 24 * HOUR, NOON)
+
+    assert [one.host for one in few] == ["pi-3", "pi-2", "pi-1"]
+    assert [one.host for one in every] == [f"pi-{number}" for number in range(20, 0, -1)]

@@ -7,6 +7,7 @@ import asyncio
 import select
 import sys
 import time
+from contextlib import suppress
 from dataclasses import replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ from fleet_health.cli.render.check_report import Line, Report, as_documents, as_
 from fleet_health.cli.render.terminal import paint_for, width
 from fleet_health.config.loading import ABSENT, load
 from fleet_health.config.schema import SCRIPT_ALERTS_PATH
-from fleet_health.detectors.evaluation import lookback_of
+from fleet_health.detectors.evaluation import evict, lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.files.hang_watch import touching
@@ -52,7 +53,7 @@ from fleet_health.service.catch_up import recorded, unsent
 from fleet_health.service.memory import SavedState, newest_alert_at, past_alerts, saved_state
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
-from fleet_health.sources.once import STATES_BACK_US, read_index, read_journal, unit_states
+from fleet_health.sources.once import STATES_BACK_US, read_accepted, read_index, read_journal, unit_states
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ def run(options: argparse.Namespace) -> int:
         print(f"the index cannot be read: {error.by_hand}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     for receiver in settings.receivers:
+        if saved is None or saved.at is None:  # or it would hold these
+            _read_accepted(fleet, receiver, rows_since[receiver.name], now - lookback.traffic_us)
         newest |= _read_journal(
             *(fleet, receiver, now, lookback.traffic_us, newest),
             is_live=is_live,
@@ -217,6 +220,15 @@ def _read_index(
     fleet.coverage += (replace(index.coverage, source=source, late_us=late),)
     _report(index.rejections, source)
     return index.unread
+
+
+def _read_accepted(fleet: Fleet, receiver: ReceiverSettings, since: Instant, until: Instant) -> None:
+    """Take in which uploads the journal shows from before the windows: a host may have no row."""
+    with suppress(SourceUnavailable):  # that is reported where the windows are read
+        accepted: dict[str, list[Instant]] = {}
+        for one in read_accepted(receiver.journal, since, until):
+            accepted.setdefault(one.host, []).append(one.at)
+        fleet.record_accepted(receiver.name, accepted)
 
 
 def _read_journal(
@@ -332,6 +344,8 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
 
 
 def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circumstances) -> Evaluation:
+    if engine.incidents.at is None:
+        evict(fleet, engine.lookback, now)  # who was lost by then was never watched
     fleet.lost = engine.incidents.once_uploaded
     fleet.protect(engine.incidents.anchored)
     evaluation = engine.evaluate(fleet, now, circumstances)
