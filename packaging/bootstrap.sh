@@ -84,6 +84,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want zsh "completes a command line, as bash does" has zsh
   want nginx "logs hostile requests" has nginx
   want caddy "the same" has caddy
+  want chromium "shows the page" has chromium
   want prometheus-alertmanager "a cluster of it takes alerts" has amtool
   want prometheus "promtool, to check the metrics and the rules" has promtool
   [[ $1 != tests ]] || return 0

@@ -14,7 +14,7 @@ from fleet_health.api.page.drawing import Bar, timeline
 from fleet_health.api.states import STATES, UNKNOWN, WELL
 from fleet_health.detectors.hidden import in_words
 from fleet_health.model.instant import HOUR_US, SECOND_US, from_datetime, isoformat
-from fleet_health.model.subject import named, receiver_of
+from fleet_health.model.subject import is_host, named, receiver_of
 from fleet_health.model.words import plural, short_duration
 
 if TYPE_CHECKING:
@@ -235,9 +235,14 @@ def commands(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "the same on the command line", f"fleet-health explain {subject}"
     if command := document["evidence"].get("command"):
         yield "its lines in the journal", command
+    silence = f"fleet-health silence {subject}"
+    if not is_host(document["host"]):  # a silence of it must name the symptom
+        for symptom in dict.fromkeys(one["symptom"] for one in document["open"]):
+            yield f"acknowledge {symptom}", f"{silence} --symptom {symptom} --until-resolved --reason '…'"
+        return
     if document["open"]:
-        yield "acknowledge what is open", f"fleet-health silence {subject} --until-resolved --reason '…'"
-    yield "suppress its alerts for a while", f"fleet-health silence {subject} --for 2h --reason '…'"
+        yield "acknowledge what is open", f"{silence} --until-resolved --reason '…'"
+    yield "suppress its alerts for a while", f"{silence} --for 2h --reason '…'"
 
 
 def verdict_tone(verdict: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const LEAST = 5000, MOST = 60000;
+  const LEAST = 2000, MOST = 60000;
   let changes = null, timer = 0, shownAt = Date.now(), isLost = false;
 
   const isBusy = () => {
@@ -58,7 +58,7 @@
     } catch {
       lost(true);
     }
-    later(isLost || changes === null || changes.readyState === 2 ? LEAST * 2 : MOST);
+    later(isLost || changes === null || changes.readyState === 2 ? LEAST * 5 : MOST);
   };
 
   const later = (wait) => {
