@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 from itertools import count
@@ -94,6 +95,31 @@ def _copy(source: Path, target: Path) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
     return target
+
+
+@pytest.fixture(scope="session")
+def packages(shown: dict[Path, str]) -> Path:
+    """A directory with the package as it is built, and one that differs from it in being older."""
+    directory = next(iter(shown)).parent / "packages"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (directory / "new.deb").exists():
+            build_packages(directory)
+    return directory
+
+
+def build_packages(directory: Path) -> None:
+    """Put `new.deb` and `old.deb` into a directory."""
+    command = _ROOT / "packaging/debian/build"
+    subprocess.run([command, "amd64"], check=True, env={**os.environ, "OUTPUT": str(directory / "built")})
+    (built,) = (directory / "built").glob("*_amd64.deb")
+    unpacked = directory / "old"
+    subprocess.run(["dpkg-deb", "--raw-extract", built, unpacked], check=True)
+    control = unpacked / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 0.0.9", control.read_text()))
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", unpacked, directory / "old.deb"], check=True)
+    built.rename(directory / "new.deb")
 
 
 @pytest.fixture(scope="session")

@@ -23,6 +23,7 @@ DROP_INS = f"/etc/systemd/system/{SERVICE}.d"
 CHECKOUT = "/srv/checkout"
 WHEELHOUSE = "/srv/wheelhouse"
 RECEIVER_PACKAGES = "/srv/receiver"
+PACKAGES = "/srv/packages"
 
 REFUSED_HOST = "refused-host"
 
@@ -171,6 +172,12 @@ class Service:
         seen = self.machine.properties(SERVICE, "ActiveState", "SubState", "Result", "NRestarts")
 
         assert seen == {"ActiveState": "active", "SubState": "running", "Result": "success", "NRestarts": "0"}
+
+
+def dpkg(machine: Machine, *arguments: str) -> str:
+    """Run dpkg as apt does on a machine that nobody watches; return what it said."""
+    done = machine.run("dpkg", *arguments, environment={"DEBIAN_FRONTEND": "noninteractive"})
+    return done.stdout + done.stderr
 
 
 def assert_none_doubled(alerts: Sequence[dict[str, Any]]) -> None:

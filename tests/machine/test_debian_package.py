@@ -6,51 +6,32 @@ and names it in MACHINE_ROOT.
 
 from __future__ import annotations
 
-import fcntl
 import os
-import re
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import ALERTS, CONFIG, QUICK_CONFIG, SERVICE, Receiver, Service, assert_none_doubled
+from tests.machine.deployment import (
+    ALERTS,
+    CONFIG,
+    PACKAGES,
+    QUICK_CONFIG,
+    SERVICE,
+    Receiver,
+    Service,
+    assert_none_doubled,
+    dpkg,
+)
 from tests.machine.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-CHECKOUT = Path(__file__).resolve().parents[2]
 ROOT = Path(os.environ.get("MACHINE_ROOT", "/"))
-PACKAGES = "/srv/packages"
 POLICY = "/usr/sbin/policy-rc.d"
 SOCKET = "fleet-health-http.socket"
 OPERATORS_CONFIG = f"# mine\n{QUICK_CONFIG}"
-
-
-@pytest.fixture(scope="session")
-def packages(shown: dict[Path, str]) -> Path:
-    """A directory with the package as it is built, and one that differs from it in being older."""
-    directory = next(iter(shown)).parent / "packages"
-    directory.mkdir(exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (directory / "new.deb").exists():
-            _build(directory)
-    return directory
-
-
-def _build(directory: Path) -> None:
-    command = CHECKOUT / "packaging/debian/build"
-    subprocess.run([command, "amd64"], check=True, env={**os.environ, "OUTPUT": str(directory / "built")})
-    (built,) = (directory / "built").glob("*_amd64.deb")
-    unpacked = directory / "old"
-    subprocess.run(["dpkg-deb", "--raw-extract", built, unpacked], check=True)
-    control = unpacked / "DEBIAN/control"
-    control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 0.0.9", control.read_text()))
-    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", unpacked, directory / "old.deb"], check=True)
-    built.rename(directory / "new.deb")
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +44,6 @@ def machine(shown: dict[Path, str], packages: Path) -> Iterator[Machine]:
         machine.run("rm", "-f", "/var/lib/man-db/auto-update")
         Receiver(machine).start()
         yield machine
-
-
-def dpkg(machine: Machine, *arguments: str) -> str:
-    """Run dpkg as apt does on a machine that nobody watches; return what it said."""
-    done = machine.run("dpkg", *arguments, environment={"DEBIAN_FRONTEND": "noninteractive"})
-    return done.stdout + done.stderr
 
 
 _ASK = """

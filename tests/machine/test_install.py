@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import ALERTS, CONFIG, Service
+from tests.machine.deployment import ALERTS, CONFIG, DROP_INS, PACKAGES, Service, dpkg
 from tests.machine.machine import Machine
 
 if TYPE_CHECKING:
@@ -17,9 +17,9 @@ CURRENT = "/opt/fleet-health/current"
 
 
 @pytest.fixture(scope="module")
-def machine(shown: dict[Path, str]) -> Iterator[Machine]:
+def machine(shown: dict[Path, str], packages: Path) -> Iterator[Machine]:
     """A machine of this module's own: others are not to lose their service."""
-    with Machine(shown) as machine:
+    with Machine({**shown, packages: PACKAGES}) as machine:
         yield machine
 
 
@@ -131,6 +131,32 @@ def test_uninstall_keeps_what_is_the_operators(installed: Service) -> None:
     assert sorted(find.split()) == ["/etc/fleet-health", "/var/lib/fleet-health"]
     assert machine.path(CONFIG).exists()
     assert machine.path(ALERTS).exists()
+
+
+def test_the_debian_package_takes_over(installed: Service) -> None:
+    """Its service goes on with the configuration, the alerts and what was enabled; nothing hides it any more."""
+    machine = installed.machine
+    machine.run("rm", "-f", "/usr/sbin/policy-rc.d")
+    installed.control("stop")
+    machine.run("systemctl", "enable", "--now", "fleet-health-http.socket")
+    installed.control("start")
+    machine.run("sh", "-c", f'echo \'{{"host": "h"}}\' >>{ALERTS}')
+    installed.override("ExecReload=/opt/fleet-health/current/bin/fleet-health config check")
+
+    said = dpkg(machine, "--install", f"{PACKAGES}/new.deb")
+
+    assert f"{DROP_INS}/test.conf names /opt/fleet-health" in said
+    assert machine.path(CONFIG).read_text().startswith("# mine")
+    assert installed.rows("h")
+    assert installed.property("FragmentPath").endswith("/lib/systemd/system/fleet-health.service")
+    installed.assert_undisturbed()
+    running = machine.run("cat", f"/proc/{installed.property('MainPID')}/cmdline").stdout.split("\0")
+    assert "/usr/bin/fleet-health" in running
+    assert machine.properties("fleet-health-http.socket", "ActiveState") == {"ActiveState": "active"}
+    left = machine.run("find", "/opt", "/usr/local", "/etc", "-name", "*fleet-health*").stdout
+    assert [path for path in left.split() if not path.startswith("/etc/")] == []
+    assert "/etc/logrotate.d/fleet-health.dpkg-bak" not in left.split()
+    dpkg(machine, "--purge", "fleet-health")
 
 
 # What programs of the system note by the way, in caches and backups of their own.
