@@ -9,7 +9,7 @@ import sys
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     is_process, arguments = arguments is None, sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ["run"]:
+    if arguments[:1] in (["run"], ["notify"]):
         # Before the slow imports: a reload asked for while we start would otherwise kill us. The daemon takes the
         # signal over as soon as it can, and reads its configuration only then.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)

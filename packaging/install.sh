@@ -14,6 +14,7 @@ cd /
 releases=/opt/fleet-health
 config=/etc/fleet-health/config.toml
 service=fleet-health.service
+notifier=fleet-health-notify.service
 made=$releases/made-directories
 
 # What is installed, and where to, from packaging/files; `uninstall` removes exactly this, and what is below.
@@ -410,6 +411,7 @@ roll_back() {
     else
       warn "the service does not start from $previous either: systemctl status fleet-health"
     fi
+    restart_notifier
   elif has_systemd; then
     systemctl stop "$service"
   fi
@@ -443,6 +445,13 @@ start_service() {
     fail 1 "installed, but it does not start; the reason is above"
   fi
   systemctl status --no-pager --lines=0 "$service"
+  restart_notifier
+}
+
+restart_notifier() { # if it runs: it is disabled until destinations are configured
+  if systemctl --quiet is-active "$notifier" && ! systemctl restart "$notifier"; then
+    warn "fleet-health-notify does not start again, so nothing is sent: systemctl status fleet-health-notify"
+  fi
 }
 
 remove_old_releases() { # all but the current one and the one before it, to which one can go back
@@ -495,6 +504,7 @@ uninstall() {
   local target directory directories=()
   read_files
   say "stopping and disabling the service"
+  systemctl disable --quiet --now "$notifier" 2>/dev/null || true # it would report that the service is gone
   systemctl disable --quiet --now fleet-health-http.socket 2>/dev/null || true # it would start the service
   systemctl disable --quiet --now "$service" 2>/dev/null || true
   if [[ -f $made && ! -L $made ]]; then mapfile -t directories < <(sort --reverse --unique "$made"); fi
@@ -507,32 +517,35 @@ uninstall() {
   update_indexes
   if has_systemd; then
     systemctl daemon-reload
-    systemctl reset-failed "$service" 2>/dev/null || true
+    systemctl reset-failed "$service" "$notifier" 2>/dev/null || true
   fi
   if [[ $purge == yes ]]; then
-    say "removing the configuration, the alert log, and the user and the group fleet-health"
+    say "removing the configuration, the alert log, the ledger, the users fleet-health and fleet-health-notify, and their" \
+      "groups"
     # Others own what is below; rm follows no link, not even one that is put there meanwhile.
-    rm -rf /etc/fleet-health /var/lib/fleet-health /run/fleet-health \
-      {/etc/systemd/system,/etc/systemd/system.control,/run/systemd/system}/"$service.d"
+    rm -rf /etc/fleet-health /{var/lib,run}/fleet-health{,-notify} \
+      {/etc/systemd/system,/etc/systemd/system.control,/run/systemd/system}/{"$service","$notifier"}.d
     rmdir --ignore-fail-on-non-empty /etc/systemd/system.control 2>/dev/null || true
     if has_systemd; then systemctl daemon-reload; fi
-    remove_user
+    remove_user fleet-health-notify
+    remove_user fleet-health
   else
-    say "keeping /etc/fleet-health, /var/lib/fleet-health and the user fleet-health; --purge removes them"
+    say "keeping /etc/fleet-health, /var/lib/fleet-health, /var/lib/fleet-health-notify and the users fleet-health and" \
+      "fleet-health-notify; --purge removes them"
   fi
 }
 
-remove_user() { # and the group, also if operators are its members
+remove_user() { # USER, and the group of that name, also if operators are its members
   local members
-  members=$(getent group fleet-health | cut --delimiter=: --fields=4) || members=
+  members=$(getent group "$1" | cut --delimiter=: --fields=4) || members=
   # userdel keeps a group that has other members.
-  if [[ $members ]]; then gpasswd --members '' fleet-health >/dev/null; fi
-  if getent passwd fleet-health >/dev/null && ! userdel fleet-health; then
-    fail 1 "the user fleet-health cannot be removed, because programs still run under it; end them (pgrep -u" \
-      "fleet-health lists them), and run this again"
+  if [[ $members ]]; then gpasswd --members '' "$1" >/dev/null; fi
+  if getent passwd "$1" >/dev/null && ! userdel "$1"; then
+    fail 1 "the user $1 cannot be removed, because programs still run under it; end them (pgrep -u" \
+      "$1 lists them), and run this again"
   fi
-  if getent group fleet-health >/dev/null; then groupdel fleet-health; fi
-  if [[ $members ]]; then say "these users were members of the group fleet-health: $members"; fi
+  if getent group "$1" >/dev/null; then groupdel "$1"; fi
+  if [[ $members ]]; then say "these users were members of the group $1: $members"; fi
 }
 
 python=${PYTHON:-/usr/bin/python3}

@@ -17,6 +17,7 @@ from fleet_health.api.exposition import OPENMETRICS, TEXT, is_openmetrics_wanted
 from fleet_health.api.page.pages import Pages
 from fleet_health.api.requests import Request, RequestError, Response
 from fleet_health.api.share import Share
+from fleet_health.api.silence_requests import user_name
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping, Sequence
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 DESCRIPTION = Path(__file__).with_name("openapi.json")
 """The description of the API, as OpenAPI 3.1."""
+
+READER = "fleet-health-notify"
+"""The user who sends notifications: who dials out must not be able to silence anything."""
 
 _DIGITS = 9
 _READS = ("GET", "HEAD")
@@ -343,4 +347,6 @@ def _user(request: Request) -> int:
     """
     if request.uid is None:
         raise RequestError("nothing can be changed here; use the control socket", HTTPStatus.FORBIDDEN)
+    if user_name(request.uid) == READER:
+        raise RequestError(f"{READER} may ask, and change nothing; do it as another user", HTTPStatus.FORBIDDEN)
     return request.uid

@@ -2,92 +2,25 @@
 
 from __future__ import annotations
 
-import secrets
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
 from fleet_health.api.requests import Request, RequestError, Response
-from fleet_health.errors import printable
-from fleet_health.model.instant import describe, isoformat
-from fleet_health.model.words import plural
 from fleet_health.notify.destination import DeliveryError
-from fleet_health.notify.message import Kind, Message, Notification
+from fleet_health.notify.overview import VERSION, history_document, test_row
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from fleet_health.config.destinations import DestinationSettings
     from fleet_health.model.instant import Instant
     from fleet_health.notify.courier import Courier
-    from fleet_health.notify.ledger import Record, Standing
+    from fleet_health.notify.ledger import Record
+    from fleet_health.notify.overview import Overview
 
-VERSION = 1
-"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
-
-TEST_HOST, TEST_SYMPTOM = "test-host", "silent"
 _LIMIT = 1_000
 _DIGITS = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """How everything stands.
-
-    Attributes:
-        at: The present.
-        evaluated_at: The latest evaluation of the daemon that was seen; None if there was none.
-        problems: What is wrong with the process itself.
-        destinations: Each destination: how it is configured, its courier, and what the ledger holds of it.
-
-    """
-
-    at: Instant
-    evaluated_at: Instant | None
-    problems: Sequence[str]
-    destinations: Sequence[tuple[DestinationSettings, Courier, Standing]]
-
-    def document(self) -> dict[str, Any]:
-        """Return it as a document."""
-        return {
-            "version": VERSION,
-            "at_wall": isoformat(self.at),
-            "last_tick_wall": _wall(self.evaluated_at),
-            "problems": list(self.problems),
-            "destinations": [
-                {
-                    "name": settings.name,
-                    "type": settings.type,
-                    "state": _state(courier, standing),
-                    "last_success_wall": _wall(courier.last_success_at or standing.last_success_at),
-                    "waiting": standing.waiting,
-                    "waiting_since_wall": _wall(standing.waiting_since),
-                    "failing_since_wall": _wall(standing.failing_since if courier.failing else None),
-                    "last_error": courier.failing or standing.last_error,
-                    "last_error_wall": _wall(standing.last_error_at),
-                    "dropped": standing.dropped,
-                }
-                for settings, courier, standing in self.destinations
-            ],
-        }
-
-    def line(self) -> str:
-        """Return it in one line, for `systemctl status`."""
-        if not self.destinations:
-            return "; ".join(["No destination is configured", *map(printable, self.problems)])
-        waiting = sum(standing.waiting for _, _, standing in self.destinations)
-        parts = [f"{plural(len(self.destinations), 'destination')}, {waiting or 'nothing'} waiting"]
-        for settings, courier, standing in self.destinations:
-            state = _state(courier, standing)
-            if state == "ok":
-                continue
-            about = f"{settings.name} {state}"
-            if standing.waiting and standing.waiting_since is not None:
-                about += f", {standing.waiting} waiting for {describe(max(0, self.at - standing.waiting_since))}"
-            parts.append(about + (f": {courier.failing}" if courier.failing else ""))
-        return "; ".join(map(printable, [*parts, *self.problems]))
 
 
 class Office(Protocol):
@@ -149,69 +82,11 @@ class Control:
         return {"version": VERSION, "tests": [await _tried(courier, now) for courier in chosen]}
 
 
-def test_message(now: Instant) -> Message:
-    """Return a message that tries a destination."""
-    one = Notification(
-        incident=f"test-{secrets.token_hex(4)}",
-        kind=Kind.OPENING,
-        host=TEST_HOST,
-        symptom=TEST_SYMPTOM,
-        detail="This is a test of fleet-health: no host is in trouble.",
-        suggested_fix="Nothing is to be done.",
-        opened_at=now,
-        decided_at=now,
-    )
-    return Message(f"test-{secrets.token_hex(8)}", (one,), is_test=True)
-
-
-def history_document(records: Sequence[Record]) -> dict[str, Any]:
-    """Return what was sent as a document."""
-    return {
-        "version": VERSION,
-        "notifications": [
-            {
-                "destination": one.destination,
-                "kind": one.kind,
-                "host": one.host,
-                "symptom": one.symptom,
-                "detail": one.detail,
-                "state": one.state,
-                "is_unannounced": one.is_unannounced,
-                "queued_wall": isoformat(one.queued_at),
-                "settled_wall": _wall(one.at),
-                "attempts": one.attempts,
-                "answer": one.answer,
-                "reference": one.reference,
-                "key": one.key,
-            }
-            for one in records
-        ],
-    }
-
-
 async def _tried(courier: Courier, now: Instant) -> dict[str, Any]:
     try:
-        delivered = await courier.try_out(test_message(now))
+        return test_row(courier.name, await courier.try_out(now))
     except DeliveryError as error:
-        return {"name": courier.name, "is_delivered": False, "answer": str(error), "reference": ""}
-    return {
-        "name": courier.name,
-        "is_delivered": True,
-        "answer": delivered.answer,
-        "reference": delivered.reference,
-    }
-
-
-def _state(courier: Courier, standing: Standing) -> str:
-    if courier.gone:
-        return "disabled"
-    if courier.failing:
-        return "failing"
-    return "waiting" if standing.waiting else "ok"
-
-
-def _wall(at: Instant | None) -> str | None:
-    return None if at is None else isoformat(at)
+        return test_row(courier.name, error)
 
 
 def _response(document: Mapping[str, Any]) -> Response:

@@ -28,6 +28,7 @@ from fleet_health.notify.destination import (
 )
 from fleet_health.notify.grouping import key_of, next_turn
 from fleet_health.notify.message import Kind, Message
+from fleet_health.notify.overview import send_test
 from fleet_health.notify.reconcile import notification
 from fleet_health.notify.worker import Worker
 
@@ -209,19 +210,14 @@ class Courier:
         """Whether the destination is being called."""
         return self._is_busy
 
-    async def try_out(self, message: Message) -> Delivered:
-        """Send a test message, out of turn and without an account of it.
+    async def try_out(self, now: Instant) -> Delivered:
+        """Send a test message, without an account of it.
 
         Raises:
             DeliveryError: It was not taken.
 
         """
-        destination = await self._built()
-        if isinstance(destination, Heartbeat):
-            return await self._called(destination.ping, "a test", is_well=True)
-        if isinstance(destination, LevelDestination):
-            return await self._called(destination.hold, message.notifications, (), self._clock.now() + HOLDS_FOR_US)
-        return await self._called(destination.send, message)
+        return await self._called(send_test, await self._built(), now)
 
     async def _turn(self) -> float | None:
         """Send what is to be sent next; return after how many seconds to look again, None for when woken."""

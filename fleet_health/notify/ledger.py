@@ -170,8 +170,11 @@ class Ledger:
         self._store.run(_make_consistent)
 
     def mend(self) -> None:
-        """Try to write what the disk did not take; take a copy if there is news."""
+        """Try to write what the disk did not take."""
         self._store.mend()
+
+    def copy(self) -> None:
+        """Take a copy, if anything has changed since the last one."""
         self._store.copy()
 
     def close(self) -> None:

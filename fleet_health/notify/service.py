@@ -23,10 +23,11 @@ from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.words import plural
-from fleet_health.notify.control import Control, Overview
+from fleet_health.notify.control import Control
 from fleet_health.notify.courier import Courier, Evaluated, HeartbeatCourier, LevelCourier, MessageCourier, SystemClock
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.ledger import OWN, Ledger
+from fleet_health.notify.overview import Overview, Row
 from fleet_health.notify.reconcile import Queue, Recipient, changes
 from fleet_health.notify.watch import WAIT_S, DaemonSilentError, DaemonWatch
 from fleet_health.notify.worker import Worker
@@ -53,6 +54,7 @@ _LOOK_EVERY_S = 30.0
 _LOOK_SOON_S = 5.0
 _GIVE_UP_EVERY_S = 600.0
 _PRUNE_EVERY_S = 86_400.0
+_COPY_EVERY_S = 60.0
 _OWN_KEPT_US = 7 * 24 * HOUR_US
 _STOP_TIME_S, _CLOSE_TIME_S = 5.0, 1.0
 _PATIENCE_S = 60.0
@@ -101,7 +103,7 @@ class Notifier:
         self._daemon_problem = ""
         self._reload_problem = ""
         self._stop, self._reload, self._news = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        self._given_up_s = self._pruned_s = float("-inf")
+        self._given_up_s = self._pruned_s = self._copied_s = float("-inf")
         self._said = ""
         self._watchdog = watchdog_interval()
         patience = _PATIENCE_S if self._watchdog is None else self._watchdog / 2
@@ -159,6 +161,9 @@ class Notifier:
         await self._control.close()
         if self._tasks:
             await asyncio.wait(self._tasks.values(), timeout=_STOP_TIME_S)
+        for courier in self._couriers.values():  # of a heartbeat it is recorded only now: it comes at each tick
+            if courier.last_success_at is not None and not courier.failing:
+                await self._account.call(self._ledger.note_reached, courier.name, courier.last_success_at)
 
     async def _adopt(self, settings: Settings) -> None:
         """Change over to other destinations. One that is being called goes on alone once that has ended."""
@@ -291,6 +296,9 @@ class Notifier:
             now, moment = self._clock.now(), self._clock.monotonic()
             await self._look_whether_stopped(now)
             await self._account.call(self._ledger.mend)
+            if moment - self._copied_s >= _COPY_EVERY_S:
+                self._copied_s = moment
+                await self._account.call(self._ledger.copy)
             if any(one.after_us for one in self._settings.destinations):
                 await self._reconcile(now)
             if moment - self._given_up_s >= _GIVE_UP_EVERY_S:
@@ -385,7 +393,10 @@ class Notifier:
                 )
                 if problem
             ],
-            destinations=[(one.settings, one, standings[one.name]) for one in self._couriers.values()],
+            destinations=[
+                Row(one.settings, standings[one.name], one.failing, one.last_success_at)
+                for one in self._couriers.values()
+            ],
         )
 
     async def history(self, host: str | None, limit: int) -> Sequence[Any]:

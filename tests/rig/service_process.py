@@ -70,20 +70,21 @@ class NotifySocket:
 class Service:
     """`fleet-health run` as a process, with a service manager that listens."""
 
-    def __init__(self, site: Site, environment: dict[str, str], *program: str) -> None:
+    def __init__(self, site: Site, environment: dict[str, str], *program: str, command: str = "run") -> None:
         """Start it.
 
         Args:
             site: What it watches.
             environment: Variables beside the usual ones.
             program: The arguments of an interpreter that runs something else than `fleet_health` itself.
+            command: Which command it is: `run`, or another one that serves.
 
         """
         self.site = site
         self._directory = Path(tempfile.mkdtemp(prefix="fleet-health-test-"))
         self.notify = NotifySocket(self._directory / "notify")
         self._stderr = self._directory / "stderr"
-        arguments = ["run", "--config", str(site.config), "--log-level", "debug"]
+        arguments = [command, "--config", str(site.config), "--log-level", "debug"]
         complete = plain_environment() | {"NOTIFY_SOCKET": str(self.notify.path)} | environment
         self.process: subprocess.Popen[bytes] | ForkedProcess
         with self._stderr.open("wb") as stderr, Path(os.devnull).open("r+b") as null:

@@ -8,6 +8,7 @@ SUMMARIES = {
     "status": "show the state of the fleet",
     "explain": "show why a host is reported, or why not",
     "follow": "print alerts and resolutions as they are sent",
+    "notify": "send alerts and resolutions to phones, mailboxes and other services",
     "check": "evaluate the fleet once, by hand or from a timer",
     "replay": "show what would have fired in the past",
     "reload": "show what a changed configuration would fire and resolve, and apply it",

@@ -37,6 +37,8 @@ EXAMPLES = (
     ("See what the configuration would have reported in the last week", "fleet-health replay --since 7d"),
     ("See what another configuration would have reported", "fleet-health replay --since 7d --config new.toml"),
     ("See what a changed configuration would fire and resolve now, and apply it", "fleet-health reload"),
+    ("Send a test message to each destination", "fleet-health notify test"),
+    ("See what was sent about a host, and with which answer", "fleet-health notify history pi-03"),
     ("Read the alerts of today, with an explanation of each", "journalctl -x -u fleet-health -p warning --since today"),
 )
 """What each does, and what is typed."""
@@ -59,7 +61,7 @@ def command_page(parser: argparse.ArgumentParser, program: str) -> str:
     purpose = description[:1].lower() + description[1:].removesuffix(".")
     configuration = roff.reference("fleet-health-config", 5)
     body = [roff.section("NAME"), f"{roff.escape(parser.prog)} \\- {roff.prose(purpose)}", roff.section("SYNOPSIS")]
-    ways = [way for each in all_parsers(parser) if not list(subcommands(each)) for way in _ways(each)]
+    ways = [way for each in all_parsers(parser) if _is_command(each) for way in _ways(each)]
     body += "\n.PP\n".join(ways).splitlines()
     body += [roff.section("DESCRIPTION"), roff.prose(description)]
     body += [roff.section("OPTIONS"), *_arguments(parser), roff.section("COMMANDS")]
@@ -72,6 +74,11 @@ def command_page(parser: argparse.ArgumentParser, program: str) -> str:
     ]
     body += [roff.section("SEE ALSO"), f"{configuration}, {roff.reference('journalctl', 1)}"]
     return roff.page(parser.prog, 1, program, body)
+
+
+def _is_command(parser: argparse.ArgumentParser) -> bool:
+    """Return whether it does something by itself."""
+    return parser.get_default("command") is not None or not list(subcommands(parser))
 
 
 def _ways(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -1,0 +1,192 @@
+"""What is shown of destinations and of what was sent to them: the documents of `notify`."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.errors import printable
+from fleet_health.model.instant import SECOND_US, describe, isoformat
+from fleet_health.model.words import plural
+from fleet_health.notify.destination import Delivered, Heartbeat, LevelDestination
+from fleet_health.notify.message import Kind, Message, Notification
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.config.destinations import DestinationSettings
+    from fleet_health.model.instant import Instant
+    from fleet_health.notify.destination import AnyDestination, DeliveryError
+    from fleet_health.notify.ledger import Record, Standing
+
+VERSION = 1
+"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
+
+TEST_HOST, TEST_SYMPTOM = "test-host", "silent"
+_TEST_HOLDS_FOR_US = 300 * SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A destination.
+
+    Attributes:
+        settings: How it is configured.
+        standing: What the ledger holds of it.
+        failing: What was wrong with the latest attempt of the process that runs; empty if nothing was.
+        success_at: When that process has reached it last; None if it has not.
+
+    """
+
+    settings: DestinationSettings
+    standing: Standing
+    failing: str = ""
+    success_at: Instant | None = None
+
+    @property
+    def last_success_at(self) -> Instant | None:
+        """When it was reached last; None if it never was."""
+        return self.success_at or self.standing.last_success_at
+
+    @property
+    def is_failing(self) -> bool:
+        """Whether the latest attempt has failed."""
+        return bool(self.failing) or self.standing.failing_since is not None
+
+    @property
+    def state(self) -> str:
+        """How it stands, in one word."""
+        if self.standing.gone:
+            return "disabled"
+        if self.is_failing:
+            return "failing"
+        return "waiting" if self.standing.waiting else "ok"
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """How everything stands.
+
+    Attributes:
+        at: The present.
+        evaluated_at: The latest evaluation of the daemon that was seen; None if there was none.
+        problems: What is wrong with the process itself.
+        destinations: Each destination.
+
+    """
+
+    at: Instant
+    evaluated_at: Instant | None
+    problems: Sequence[str]
+    destinations: Sequence[Row]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a document."""
+        return {
+            "version": VERSION,
+            "at_wall": isoformat(self.at),
+            "last_tick_wall": _wall(self.evaluated_at),
+            "problems": list(self.problems),
+            "destinations": [
+                {
+                    "name": one.settings.name,
+                    "type": one.settings.type,
+                    "state": one.state,
+                    "last_success_wall": _wall(one.last_success_at),
+                    "waiting": one.standing.waiting,
+                    "waiting_since_wall": _wall(one.standing.waiting_since),
+                    "failing_since_wall": _wall(one.standing.failing_since if one.is_failing else None),
+                    "last_error": one.failing or one.standing.last_error,
+                    "last_error_wall": _wall(one.standing.last_error_at),
+                    "dropped": one.standing.dropped,
+                }
+                for one in self.destinations
+            ],
+        }
+
+    def line(self) -> str:
+        """Return it in one line, for `systemctl status`."""
+        if not self.destinations:
+            return "; ".join(["No destination is configured", *map(printable, self.problems)])
+        waiting = sum(one.standing.waiting for one in self.destinations)
+        parts = [f"{plural(len(self.destinations), 'destination')}, {waiting or 'nothing'} waiting"]
+        for one in self.destinations:
+            if one.state == "ok":
+                continue
+            about = f"{one.settings.name} {one.state}"
+            if one.standing.waiting and one.standing.waiting_since is not None:
+                waited = describe(max(0, self.at - one.standing.waiting_since))
+                about += f", {one.standing.waiting} waiting for {waited}"
+            parts.append(about + (f": {one.failing}" if one.failing else ""))
+        return "; ".join(map(printable, [*parts, *self.problems]))
+
+
+def sample_message(now: Instant) -> Message:
+    """Return a message that tries a destination."""
+    one = Notification(
+        incident=f"test-{secrets.token_hex(4)}",
+        kind=Kind.OPENING,
+        host=TEST_HOST,
+        symptom=TEST_SYMPTOM,
+        detail="This is a test of fleet-health: no host is in trouble.",
+        suggested_fix="Nothing is to be done.",
+        opened_at=now,
+        decided_at=now,
+    )
+    return Message(f"test-{secrets.token_hex(8)}", (one,), is_test=True)
+
+
+def history_document(records: Sequence[Record]) -> dict[str, Any]:
+    """Return what was sent as a document."""
+    return {
+        "version": VERSION,
+        "notifications": [
+            {
+                "destination": one.destination,
+                "kind": one.kind,
+                "host": one.host,
+                "symptom": one.symptom,
+                "detail": one.detail,
+                "state": one.state,
+                "is_unannounced": one.is_unannounced,
+                "queued_wall": isoformat(one.queued_at),
+                "settled_wall": _wall(one.at),
+                "attempts": one.attempts,
+                "answer": one.answer,
+                "reference": one.reference,
+                "key": one.key,
+            }
+            for one in records
+        ],
+    }
+
+
+def send_test(destination: AnyDestination, now: Instant) -> Delivered:
+    """Send a test message to a destination of whatever type.
+
+    Raises:
+        DeliveryError: It was not taken.
+
+    """
+    message = sample_message(now)
+    if isinstance(destination, Heartbeat):
+        return destination.ping("a test", is_well=True)
+    if isinstance(destination, LevelDestination):
+        return destination.hold(message.notifications, (), now + _TEST_HOLDS_FOR_US)
+    return destination.send(message)
+
+
+def test_row(name: str, result: Delivered | DeliveryError) -> dict[str, Any]:
+    """Return what came of a test message, as it stands in the document."""
+    is_delivered = isinstance(result, Delivered)
+    return {
+        "name": name,
+        "is_delivered": is_delivered,
+        "answer": result.answer if isinstance(result, Delivered) else str(result),
+        "reference": result.reference if isinstance(result, Delivered) else "",
+    }
+
+
+def _wall(at: Instant | None) -> str | None:
+    return None if at is None else isoformat(at)

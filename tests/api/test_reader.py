@@ -1,0 +1,33 @@
+"""Who sends notifications may ask the service, and change nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from fleet_health.api import routes
+from fleet_health.api.requests import Request, RequestError
+from fleet_health.api.silence_requests import user_name
+
+PACKAGING = Path(__file__).parents[2] / "packaging"
+
+
+def test_the_user_who_dials_out_may_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even what a member of the group may; anybody else is who the kernel says."""
+    request = Request("POST", "/v1/silences", uid=os.geteuid())
+    assert routes._user(request) == os.geteuid()
+
+    monkeypatch.setattr(routes, "READER", user_name(os.geteuid()))
+    with pytest.raises(RequestError, match="may ask, and change nothing") as caught:
+        routes._user(request)
+    assert caught.value.status == 403
+
+
+def test_the_unit_runs_as_that_user() -> None:
+    """And the user is made by the installation."""
+    unit = (PACKAGING / "fleet-health-notify.service").read_text()
+
+    assert f"\nUser={routes.READER}\n" in unit
+    assert f"\nu {routes.READER} - " in (PACKAGING / "sysusers.d/fleet-health.conf").read_text()
