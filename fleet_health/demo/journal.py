@@ -56,6 +56,10 @@ class JournalFile:
         path: The file; it is appended to if it is there.
         machine: The id of the machine that logs the entries, 32 hex digits; empty for entries that name none.
 
+    Attributes:
+        ahead_us: By how much the realtime clock is ahead of the monotonic one, as if it had been set, from the next
+            entry on.
+
     """
 
     def __init__(self, path: Path, *, machine: str = "") -> None:
@@ -81,6 +85,7 @@ class JournalFile:
         if machine:
             self._origin["_MACHINE_ID"] = machine
         self._boot_id = machine or _BOOT_ID
+        self.ahead_us = 0
 
     def append(
         self,
@@ -108,8 +113,9 @@ class JournalFile:
             usual["_SYSTEMD_UNIT"] = unit
         if message is not None:
             usual["MESSAGE"] = message
+        monotonic_us = at_us - self.ahead_us
         entry = bytearray(
-            f"__REALTIME_TIMESTAMP={at_us}\n__MONOTONIC_TIMESTAMP={at_us}\n_BOOT_ID={self._boot_id}\n".encode()
+            f"__REALTIME_TIMESTAMP={at_us}\n__MONOTONIC_TIMESTAMP={monotonic_us}\n_BOOT_ID={self._boot_id}\n".encode()
         )
         for name, value in (usual | fields).items():
             for data in _occurrences(value):

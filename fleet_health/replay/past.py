@@ -13,6 +13,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
+from fleet_health.model.clock_jumps import joined
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.row_dates import RowDates
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.spec import Lookback
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Observation
+    from fleet_health.model.pauses import Skip
     from fleet_health.replay.time_order import Item
 
 # A host's number and what was observed of it share a number: the lower bits hold a status, or one of these.
@@ -54,6 +56,7 @@ class Part:
         rejections: What could not be read.
         last_at: The journal's last entry.
         unread: The rotated files that could not be read, or not to their end, each with the reason.
+        skips: Over which time the clock was set ahead, as the journal shows.
         receiver: The name of the receiver, if there are several.
 
     """
@@ -66,6 +69,7 @@ class Part:
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
     unread: dict[Path, str] = field(default_factory=dict)
+    skips: tuple[Skip, ...] = ()
 
     def read_index(
         self, settings: IndexSettings, span: tuple[Instant, Instant], present: Present, on_progress: OnProgress
@@ -102,6 +106,7 @@ class Part:
 
         past = read_journal(settings, since, until, deliver, states_since)
         self.rejections, self.coverage, self.last_at = past.rejections, past.coverage, past.last_at
+        self.skips = past.skips
         return self
 
     def read_accepted(self, settings: JournalSettings, since: Instant, until: Instant) -> Part:
@@ -114,6 +119,7 @@ class Part:
         self.order.adopt(other.order)
         self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
         self.coverage, self.rejections, self.unread = other.coverage, other.rejections, other.unread
+        self.skips = other.skips
 
     def follow_on(self, before: Part, begin: Instant) -> None:
         """Go on where the part before ends: a gap that is there from the begin on reaches back to its last entry.
@@ -190,6 +196,7 @@ class Past:
         coverage: What each source of each receiver shows, and what not.
         rejections: Source -> what could not be read of it.
         unread: The rotated files of the index that could not be read, or not to their end, each with the reason.
+        skips: Over which time the clock was set ahead.
 
     """
 
@@ -198,6 +205,7 @@ class Past:
     coverage: list[Coverage] = field(default_factory=list)
     rejections: dict[str, RejectionCount] = field(default_factory=dict)
     unread: dict[Path, str] = field(default_factory=dict)
+    skips: tuple[Skip, ...] = ()
     _uploaders: set[str] = field(default_factory=set)
     _stack: ExitStack = field(default_factory=ExitStack)
 
@@ -274,6 +282,7 @@ class Past:
         self.coverage += [replace(one, source=named(one.source, name)) for one in covered]
         self.rejections |= {named("index", name): rows.rejections, named("journal", name): first.rejections}
         self.unread |= rows.unread
+        self.skips = joined(self.skips, (*first.skips, *second.skips))
         first.rejections.merge(second.rejections)
 
     def _part(self, receiver: str) -> Part:

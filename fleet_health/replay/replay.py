@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Response, UnitState, Unstamped
+    from fleet_health.model.pauses import Skip
     from fleet_health.model.subject import Pair
     from fleet_health.replay.past import Observed
 
@@ -44,6 +45,8 @@ class Watched:
         host_limit: How many hosts are watched.
         expected: The names and globs of the hosts that are expected.
         receivers: The names of the receivers, if there are several.
+        skips: Over which time the clock was set ahead.
+        shutdowns: When the machine was off or asleep, as far as that is known.
 
     """
 
@@ -52,6 +55,8 @@ class Watched:
     host_limit: int
     expected: Sequence[str] = ()
     receivers: Sequence[str] = ()
+    skips: tuple[Skip, ...] = ()
+    shutdowns: tuple[tuple[Instant, Instant], ...] = ()
 
 
 @dataclass(slots=True)
@@ -189,6 +194,7 @@ def evaluated(
     tick_us, lookback = rules.policy.tick_us, lookback_of(rules.detectors)
     fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected, watched.receivers)
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
+    fleet.skips, fleet.shutdowns = watched.skips, watched.shutdowns
     rules.apply_to(fleet)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = [sorted(one.gaps, key=_end_of) for one in coverage]

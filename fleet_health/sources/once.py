@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from fleet_health.files.hang_watch import note_progress, touching
+from fleet_health.model.clock_jumps import ClockJumps, joined
 from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share, Understanding
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Response, Upload
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import IndexSettings, JournalSettings
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState
+    from fleet_health.model.pauses import Skip
     from fleet_health.parsing.index_row import IndexParser
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.parsing.rejection import Rejection
@@ -74,6 +76,7 @@ class JournalPast:
             of the receiver at all.
         last_at: Its last entry, or since when it was read.
         count: How many entries were read.
+        skips: Over which time the clock was set ahead.
 
     """
 
@@ -81,6 +84,7 @@ class JournalPast:
     coverage: Coverage
     last_at: Instant
     count: int = 0
+    skips: tuple[Skip, ...] = ()
 
 
 def read_index(
@@ -244,6 +248,7 @@ def read_journal(
                 reader.find_instances(since)
             deliver(states := _unit_states(readers, since if states_since is None else states_since, until))
             is_void = not states and not any(reader.has_lines() for reader in readers)
+            jumps = _Jumps(readers, since)
             for reader in readers:
                 reader.seek(since)
             last_of_each = dict.fromkeys(readers, since)
@@ -251,6 +256,7 @@ def read_journal(
                 if not since <= at <= until:
                     continue
                 read += 1
+                jumps.look(reader, at)
                 if message is None:
                     rejected.append(reader.unread)
                     behind_broken += lost_behind_broken(parser, reader.rest, at)
@@ -278,7 +284,27 @@ def read_journal(
         misses=tuple(understanding.misses),
         read_since=since,
     )
-    return JournalPast(rejections, coverage, last_at, read)
+    return JournalPast(rejections, coverage, last_at, read, jumps.skips())
+
+
+class _Jumps:
+    """Finds out when the clock of each machine was set, also just before reading begins."""
+
+    def __init__(self, readers: Iterable[JournalReader], since: Instant) -> None:
+        self._of_each = {reader: ClockJumps() for reader in readers}
+        for reader in self._of_each:
+            if at := next((at for _, at in reader.read_back(since - 1)), 0):
+                self.look(reader, at)
+
+    def look(self, reader: JournalReader, at: Instant) -> None:
+        """Look at the entry where a reader stands."""
+        jumps = self._of_each[reader]
+        if jumps.is_worth_a_look(at) and (monotonic := reader.monotonic()) is not None:
+            jumps.look(at, *monotonic)
+
+    def skips(self) -> tuple[Skip, ...]:
+        """Return over which time a clock was set ahead."""
+        return joined((), (skip for one in self._of_each.values() for skip in one.skips))
 
 
 def read_accepted(

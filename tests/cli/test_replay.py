@@ -532,3 +532,34 @@ def test_of_a_journal_that_is_too_long_the_latest_part_is_read(site: Site) -> No
 
     assert [one.host for one in few] == ["pi-3", "pi-2", "pi-1"]
     assert [one.host for one in every] == [f"pi-{number}" for number in range(20, 0, -1)]
+
+
+@pytest.mark.parametrize(
+    ("set_back_after", "expected"),
+    [
+        pytest.param(None, set(), id="it stays so"),
+        pytest.param(10, {("dies", "silent")}, id="it is set back, and the hour that was skipped passes"),
+    ],
+)
+def test_a_clock_that_was_set_ahead_makes_nobody_silent(
+    set_back_after: int | None, expected: set[tuple[str, str]], site: Site, run_command: RunCommand
+) -> None:
+    """The journal's entries have the time of a clock that is never set: by that the skipped time did not pass."""
+    site.configure(tick="5m")
+    for minute in range(-60, 60):
+        ahead = minute > 0 and (set_back_after is None or minute <= set_back_after)
+        site.journal.ahead_us = 2 * HOUR * ahead
+        at = NOON + minute * MINUTE + site.journal.ahead_us
+        for host in ("a", "b", "c", "d", "dies"):
+            if host != "dies" or minute <= 0:
+                line = f'10.0.0.7:51234 - "PUT /v1/episodes/{host}/e HTTP/1.1" 201'
+                site.journal.append(line, at_us=at)
+                site.upload(host, at_us=at)
+    site.sync_journal()
+    until = NOON + 2 * HOUR + 25 * MINUTE if set_back_after is None else NOON + 50 * MINUTE
+    span = ("--since", iso(NOON - 20 * MINUTE), "--until", iso(until))
+    replayed = run_command("replay", "--config", site.config, "--json", *span).documents[0]
+    checked = run_command("check", "--config", site.config, "--json", "--dry-run", "--now", iso(until)).documents
+
+    assert {(one["host"], one["symptom"]) for one in replayed["incidents"]} == expected
+    assert {(one["host"], one["symptom"]) for one in checked if "host" in one} == expected

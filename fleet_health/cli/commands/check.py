@@ -36,6 +36,7 @@ from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.files.hang_watch import touching
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
+from fleet_health.model.clock_jumps import joined
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -261,6 +262,7 @@ def _read_journal(
         _log.warning("journal not readable, only silent evaluated", source=source, reason=error.by_hand)
         fleet.coverage += (Coverage(source, unseen_since=now, reason=error.by_hand),)
         return {}
+    fleet.skips = joined(fleet.skips, journal.skips)
     # For how long there has been no entry of the unit this check cannot tell.
     void_since = None if journal.coverage.void_since is None else now
     fleet.coverage += (replace(journal.coverage, source=source, void_since=void_since),)

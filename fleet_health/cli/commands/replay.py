@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,7 @@ from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
 from fleet_health.files.hang_watch import touching
+from fleet_health.model.clock_jumps import joined
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
 from fleet_health.parsing.local_time import local, localized
@@ -177,6 +179,9 @@ def replayed(
                 present=Present(clock.now(), memory.row_dates(receiver)),
                 rows_since=replay.watched.rules.reading_begins_at(states, since),
             )
+        replay.watched = replace(
+            replay.watched, skips=joined(memory.skips, past.skips), shutdowns=tuple(memory.shutdowns)
+        )
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}
             _note(past.since(since), timeline, ignored)

@@ -361,6 +361,14 @@ class JournalReader:
             return b""
         return value
 
+    def monotonic(self) -> tuple[int, str] | None:
+        """Return when the entry read last was made by the monotonic clock, and in which boot; None if it lacks that."""
+        try:
+            at, boot = self._reader._get_monotonic()  # noqa: SLF001
+        except (OSError, ValueError):
+            return None
+        return at, str(boot)
+
     def is_of_journald(self) -> bool:
         """Return whether the entry read last is journald's own: that it suppressed lines of a unit."""
         return self._field("_TRANSPORT") == b"driver" and self._text("MESSAGE_ID") == DROPPED_ID
