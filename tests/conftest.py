@@ -45,7 +45,7 @@ __all__ = [  # the types of what the fixtures give
 
 hypothesis.settings.load_profile(PROFILE)
 
-pytest_plugins = ["tests.rig.fleets"]
+pytest_plugins = ["tests.rig.fleets", "tests.rig.local_zone"]
 
 T = TypeVar("T")
 
@@ -164,16 +164,6 @@ class RunCommand(Protocol):
 
     def __call__(self, *arguments: str | Path) -> Finished:
         """Run."""
-
-
-@pytest.fixture
-def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Let the local zone be one that has summer time."""
-    monkeypatch.setenv("TZ", "Europe/Berlin")
-    time.tzset()
-    yield
-    monkeypatch.undo()
-    time.tzset()
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from fleet_health.alerting.alert import Alert
 from fleet_health.detectors.spec import Finding
 from fleet_health.records.journal_sink import MESSAGE_IDS, JournalSink, fields_of
 from fleet_health.records.journal_socket import datagram
+from tests.rig.journal_datagrams import fields_of_datagram
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,19 +38,6 @@ def send(sink: JournalSink, alerts: list[Alert]) -> None:
     """Send alerts as far as they are taken now."""
     sink.take(alerts)
     sink.flush()
-
-
-def parse(message: bytes) -> dict[str, str]:
-    """Read a datagram of journald's native protocol."""
-    fields = {}
-    while message:
-        line, _, message = message.partition(b"\n")
-        name, is_text, value = line.partition(b"=")
-        if not is_text:
-            length = int.from_bytes(message[:8], "little")
-            value, message = message[8 : 8 + length], message[9 + length :]
-        fields[name.decode()] = value.decode()
-    return fields
 
 
 @pytest.mark.parametrize("is_repeat", [False, True])
@@ -72,7 +60,7 @@ class Receiver:
         arrived = []
         while True:
             try:
-                arrived.append(parse(self._socket.recv(1 << 20)))
+                arrived.append(fields_of_datagram(self._socket.recv(1 << 20)))
             except BlockingIOError:
                 return arrived
 
@@ -137,7 +125,7 @@ def test_each_symptom_has_a_message_id_of_its_own() -> None:
 @pytest.mark.parametrize("text", ["a\nPRIORITY=0", "\n", "", "a=b", "\u2028\x00ü", "\udcff"])
 def test_no_text_becomes_another_field(text: str) -> None:
     """Whatever a detail holds, it stays within its own field."""
-    fields = parse(datagram({"FLEET_DETAIL": text, "PRIORITY": "4"}))
+    fields = fields_of_datagram(datagram({"FLEET_DETAIL": text, "PRIORITY": "4"}))
 
     assert fields == {"FLEET_DETAIL": text.encode("utf-8", "backslashreplace").decode(), "PRIORITY": "4"}
 

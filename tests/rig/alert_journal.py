@@ -6,6 +6,8 @@ import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from tests.rig.journal_datagrams import fields_of_datagram
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -24,8 +26,7 @@ class AlertJournal:
         """The host and symptom of each alert that has come so far, in the order in which they came."""
         with suppress(BlockingIOError):
             while True:
-                lines = self._socket.recv(1 << 16).decode("utf-8", "replace").split("\n")
-                fields = dict(line.split("=", 1) for line in lines if "=" in line)
+                fields = fields_of_datagram(self._socket.recv(1 << 20))
                 if "FLEET_SYMPTOM" in fields:
                     self._alerted.append((fields["FLEET_HOST"], fields["FLEET_SYMPTOM"]))
         return list(self._alerted)

@@ -271,6 +271,19 @@ def save_ahead(site: Site) -> None:
     state_path(site).write_text(json.dumps(state))
 
 
+def saved_ahead(site: Site, start_service: StartService) -> None:
+    """Leave a state that was saved by a clock that was ahead, in which a host is silent."""
+    site.configure(RESOLVED + 'blind_after = "1s"\n')
+    site.answer("well", 201)
+    site.sync_journal()
+    site.upload("well")
+    site.upload("quiet", minutes_ago=45)
+    with start_service(site) as service:
+        service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
+        service.stop(signal.SIGKILL)
+    save_ahead(site)
+
+
 @pytest.mark.parametrize("is_synchronized", [False, True])
 @pytest.mark.fault("S4", rig="service", says="a state that was saved by a clock far ahead is no silent deafness")
 def test_S4_state_saved_by_a_clock_far_ahead(
@@ -281,15 +294,7 @@ def test_S4_state_saved_by_a_clock_far_ahead(
     start_altered_service: Callable[[Site, str], Service],
 ) -> None:
     """It is reported and alerted as long as nobody confirms the clock; if a time server does, the watch goes on."""
-    site.configure(RESOLVED + 'blind_after = "1s"\n')
-    site.answer("well", 201)
-    site.sync_journal()
-    site.upload("well")
-    site.upload("quiet", minutes_ago=45)
-    with start_service(site) as service:
-        service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
-        service.stop(signal.SIGKILL)
-    save_ahead(site)
+    saved_ahead(site, start_service)
     (file := site.directory / "synchronized").touch()
     path = file if is_synchronized else site.directory / "nothing"
     code = f"from pathlib import Path\nfrom fleet_health.service import clock\nclock.SYNCHRONIZED = Path({str(path)!r})"
@@ -306,19 +311,6 @@ def test_S4_state_saved_by_a_clock_far_ahead(
 
             assert "behind the saved state" in service.notify.status
             assert ("quiet", "silent", "resolved") not in told(site)
-
-
-def saved_ahead(site: Site, start_service: StartService) -> None:
-    """Leave a state that was saved by a clock that was ahead, in which a host is silent."""
-    site.configure(RESOLVED + 'blind_after = "1s"\n')
-    site.answer("well", 201)
-    site.sync_journal()
-    site.upload("well")
-    site.upload("quiet", minutes_ago=45)
-    with start_service(site) as service:
-        service.until(lambda: standing(site) == [("quiet", "silent")], "the state")
-        service.stop(signal.SIGKILL)
-    save_ahead(site)
 
 
 @pytest.mark.fault(

@@ -20,6 +20,7 @@ import fleet_health
 from fleet_health.records.journal_socket import SOCKET, datagram
 from fleet_health.service.log_sentences import SENTENCES, fields_in, sentence
 from fleet_health.service.logging import _as_text, _describe_error, journal_fields
+from tests.rig.journal_datagrams import fields_of_datagram
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,19 +52,6 @@ def run(stderr: int, *arguments: str, **environment: str) -> None:
     """Run the program with a descriptor as its stderr."""
     command = [sys.executable, "-c", PROGRAM, *arguments]
     subprocess.run(command, stderr=stderr, env=os.environ | environment, check=True)
-
-
-def parse(entry: bytes) -> dict[str, str]:
-    """Read a datagram of journald's native protocol."""
-    fields = {}
-    while entry:
-        line, _, entry = entry.partition(b"\n")
-        name, is_text, value = line.partition(b"=")
-        if not is_text:
-            length = int.from_bytes(entry[:8], "little")
-            value, entry = entry[8 : 8 + length], entry[9 + length :]
-        fields[name.decode()] = value.decode()
-    return fields
 
 
 def test_elsewhere_each_event_is_a_line_of_json() -> None:
@@ -103,7 +91,7 @@ class Journald:
         entries = []
         while True:
             try:
-                entries.append(parse(self.entries.recv(1 << 20)))
+                entries.append(fields_of_datagram(self.entries.recv(1 << 20)))
             except BlockingIOError:
                 return entries
 
@@ -316,7 +304,7 @@ def test_a_hostile_value_stays_within_its_field() -> None:
     entry = journal_fields(event)
     sent = datagram(entry)
 
-    assert parse(sent) == entry
+    assert fields_of_datagram(sent) == entry
     assert set(entry) == {
         *("MESSAGE", "PRIORITY", "SYSLOG_IDENTIFIER"),
         *("FLEET_EVENT", "FLEET_LATEST", "FLEET_REASON", "FLEET_COUNT"),
