@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
 from fleet_health.demo.journal import find_writer
-from tests.crash.disturbances import Kill
+from tests.crash.disturbances import Kill, Rotation, Step
 from tests.crash.plan import make_plan
 from tests.crash.rounds import Result, run_round, run_rounds
+from tests.rig.properties import times
 
 if TYPE_CHECKING:
     from tests.conftest import DoWithout
 
-ROUNDS = 16
-"""Enough to meet each disturbance; hundreds are done by `python tests/crash/rounds.py`."""
-SEED = 3
+ROUNDS = times(16, least=6)
+"""Few in CI, and enough to meet each disturbance; hundreds are done by `python tests/crash/rounds.py`."""
+SEED = 4
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +47,13 @@ def test_C4_killed_at_random_instants_amid_rotations_no_alert_is_lost_or_doubled
     assert sum(result.kills for result in results) >= 3 * ROUNDS
     # Those of the index and the journal alone; on a busy machine the alert log is often not there yet to be rotated.
     assert sum(result.rotations for result in results) >= 1.5 * ROUNDS
+
+
+def test_the_rounds_meet_each_disturbance() -> None:
+    """However few they are."""
+    met = {type(step) for number in range(ROUNDS) for step in make_plan(f"{SEED}/{number}").steps}
+
+    assert met == set(get_args(Step) + get_args(Rotation)) - {Rotation}
 
 
 def test_a_round_is_planned_from_its_seed() -> None:

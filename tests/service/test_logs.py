@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections import defaultdict
 from contextlib import ExitStack, suppress
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +194,7 @@ def test_on_a_terminal_it_is_text(no_color: str) -> None:
     assert ("\x1b[" in shown) is not bool(no_color)
 
 
+@cache
 def logged() -> list[tuple[str, str, set[str] | None]]:
     """Find each call in the source that logs an event: where, the event, and its fields if these are all known."""
     found = []
