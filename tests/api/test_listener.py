@@ -98,7 +98,8 @@ async def test_it_changes_nothing() -> None:
         ("", 200),
     ],
 )
-async def test_a_name_that_leads_here_is_refused(host: str, status: int) -> None:
+@pytest.mark.fault("S18", rig="service", says="a page of another origin gets nothing by a name that leads here")
+async def test_S18_a_name_that_leads_here_is_refused(host: str, status: int) -> None:
     """A browser that was led here by somebody's name for this address shows them nothing."""
 
     async def respond(_request: Request) -> Response:
@@ -135,7 +136,8 @@ async def test_a_document_is_made_once_for_all_who_ask(monkeypatch: pytest.Monke
     assert sorted(made) == ["/v1/status", "/v1/status?limit=1"]
 
 
-async def test_who_sends_nothing_makes_room(
+@pytest.mark.fault("S18", rig="service", says="who stalls makes room for others")
+async def test_S18_who_sends_nothing_makes_room(
     async_eventually: AsyncEventually, caplog: pytest.LogCaptureFixture
 ) -> None:
     """However many connect and wait, or send slowly: whoever asks is answered, and who was let go may go on sending."""
@@ -190,7 +192,8 @@ def activated(site: Site, listening: socket.socket) -> Iterator[subprocess.Popen
             process.terminate()
 
 
-def test_a_flood_slows_no_tick(site: Site, eventually: Eventually) -> None:
+@pytest.mark.fault("S18", rig="service", says="a flood delays no evaluation")
+def test_S18_a_flood_slows_no_tick(site: Site, eventually: Eventually) -> None:
     """A service to which the socket was passed evaluates on, and its control socket answers, while it is flooded."""
     site.configure()
     site.upload("well", "quiet", minutes_ago=50)

@@ -137,6 +137,7 @@ _FAULTS = {
     "S15": "A question about a name that nobody has holds up the loop",
     "S16": "A message of a million lines holds up the loop",
     "S17": "A token in a query string is kept in the alert log",
+    "S18": "A client of the read-only listener floods it, stalls, or is a page of another origin",
 }
 
 
