@@ -32,13 +32,15 @@ heeded=(
 
 usage() {
   cat <<END
-usage: install.sh [--no-apt] [--no-start] [--with-plot | --without-plot]
+usage: install.sh [--no-apt] [--no-start] [--with-plot | --without-plot] [--with-apprise | --without-apprise]
        install.sh --uninstall [--purge]
 
   --no-apt        do not install build tools; for a machine that has them
   --no-start      leave the service as it is; otherwise it is enabled and (re)started
   --with-plot     install matplotlib too, for \`fleet-health replay --plot\`; an upgrade keeps it
   --without-plot  leave matplotlib out again
+  --with-apprise, --without-apprise
+                  the same for Apprise, which a destination of type \`apprise\` sends with
   --uninstall     remove what was installed; the configuration and the alert log stay
   --purge         with --uninstall: remove these too, with the user and the group fleet-health
 
@@ -204,7 +206,7 @@ pip() { # the one of a virtual environment of its own, for the build alone
 }
 
 build_release() {
-  local version shell locked wanted wheel
+  local version shell extra locked wanted wheel
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$checkout/pyproject.toml")
   wanted=$releases/$version-$(date --utc +%Y%m%dT%H%M%SZ)
   [[ ! -e $wanted ]] || fail 1 "$wanted is there already; try again in a second"
@@ -220,22 +222,23 @@ build_release() {
   source=$build/source
   install --directory "$source"
   cp --recursive "${sources[@]/#/"$checkout/"}" "$source"
-  locked=$source/requirements/release.txt
-  if [[ $plot == yes ]]; then locked=$source/requirements/plot.txt; fi
+  locked=("$source/requirements/release.txt")
+  for extra in "${extras[@]}"; do if [[ ${included[$extra]} == yes ]]; then locked+=("$source/requirements/$extra.txt"); fi; done
 
   "$python" -I -m venv "$build/tools"
   say "getting what builds it, with pip"
   pip install --require-hashes --requirement "$source/requirements/build.txt"
   wheel=(wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps)
-  say "getting and building the $(grep --count '^[^ #].*==' "$locked") packages that it needs; on a small machine this takes minutes"
-  pip "${wheel[@]}" --require-hashes --requirement "$locked"
+  say "getting and building the $(cat "${locked[@]}" | grep '^[^ #].*==' | sort --unique | wc --lines) packages that it needs; on a small machine this takes minutes"
+  # A package that is in several of them has the same version and hashes there.
+  pip "${wheel[@]}" --require-hashes "${locked[@]/#/--requirement=}"
   say "building and installing fleet-health itself"
   pip "${wheel[@]}" --no-index "$source"
   "$python" -I -m venv --without-pip "$release"
   pip --python "$release/bin/python" install --no-deps --no-index "$build"/wheels/*.whl
   install -D --mode=644 "$source/packaging/default-config.toml" "$release/share/fleet-health/default-config.toml"
 
-  "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "$locked" "$source/requirements/build.txt" \
+  "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "${locked[@]}" "$source/requirements/build.txt" \
     >"$build/sbom.cdx.json"
   # Isolated, for it must not find the checkout's own code.
   "$release/bin/python" -I -m fleet_health.cli.commands.manual "$source/config.example.toml" "$build"
@@ -264,7 +267,7 @@ for module in pkgutil.walk_packages(fleet_health.__path__, "fleet_health."):
         importlib.import_module(module.name)
     except ModuleNotFoundError as error:
         # Of the extras, which are not part of every release.
-        if (error.name or "").partition(".")[0] not in {"matplotlib", "rich", "uvicorn"}:
+        if (error.name or "").partition(".")[0] not in {"apprise", "matplotlib", "rich", "uvicorn"}:
             raise
 '
 
@@ -476,10 +479,13 @@ install_all() {
   own_releases
   trap finish EXIT
   # What the release before has, an upgrade keeps, unless the command line decides.
-  if [[ ! $plot ]] && compgen -G "${previous:-/nowhere}/lib/python3*/site-packages/matplotlib" >/dev/null; then
-    say "keeping matplotlib, as the installed release has it; --without-plot leaves it out"
-    plot=yes
-  fi
+  local extra
+  for extra in "${extras[@]}"; do
+    if [[ ! ${included[$extra]} ]] && compgen -G "${previous:-/nowhere}/lib/python3*/site-packages/${package[$extra]}" >/dev/null; then
+      say "keeping ${package[$extra]}, as the installed release has it; --without-$extra leaves it out"
+      included[$extra]=yes
+    fi
+  done
   building=yes
   build_release
   building=no
@@ -549,13 +555,16 @@ remove_user() { # USER, and the group of that name, also if operators are its me
 }
 
 python=${PYTHON:-/usr/bin/python3}
-apt=yes start=yes plot= purge=no action=install_all
+apt=yes start=yes purge=no action=install_all
+# What may be installed too: its name, the package that shows that it is, and whether it is to be.
+extras=(plot apprise)
+declare -A package=([plot]=matplotlib [apprise]=apprise) included=([plot]='' [apprise]='')
 for argument in "$@"; do
   case $argument in
     --no-apt) apt=no ;;
     --no-start) start=no ;;
-    --with-plot) plot=yes ;;
-    --without-plot) plot=no ;;
+    --with-plot | --with-apprise) included[${argument#--with-}]=yes ;;
+    --without-plot | --without-apprise) included[${argument#--without-}]=no ;;
     --uninstall) action=uninstall ;;
     --purge) purge=yes ;;
     -h | --help) usage && exit ;;

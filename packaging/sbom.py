@@ -2,9 +2,9 @@
 
     python -I packaging/sbom.py pyproject.toml requirements/release.txt requirements/build.txt
 
-It says what is installed (the first lock file) and what it is built with (the second one; scope `excluded`), each with
-its version, its package URL and the hashes of its files, and what needs what. It is made from these files alone: the
-same files give the same bytes, on any machine, at any time.
+It says what is installed (all lock files but the last) and what it is built with (the last one; scope `excluded`), each
+with its version, its package URL and the hashes of its files, and what needs what. It is made from these files alone:
+the same files give the same bytes, on any machine, at any time.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import json
 import re
 import sys
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,6 +59,15 @@ def read_lock(text: str) -> list[Pin]:
     """
     blocks = re.split(r"(?m)^(?=[^\s#])", re.sub(r"(?m)^#.*\n", "", text))
     return [_read_pin(block) for block in blocks if block.strip()]
+
+
+def united(pins: Iterable[Pin]) -> list[Pin]:
+    """Return the packages of several lock files, each once, with all that need it."""
+    found: dict[str, Pin] = {}
+    for pin in pins:
+        parents = pin.parents | (found[pin.purl].parents if pin.purl in found else frozenset())
+        found[pin.purl] = replace(pin, parents=parents)
+    return list(found.values())
 
 
 def _read_pin(block: str) -> Pin:
@@ -136,12 +145,13 @@ def _needed_by(name: str, pins: Iterable[Pin]) -> list[str]:
 def main(arguments: list[str] | None = None) -> int:
     """Print the document; return the exit status."""
     parser = argparse.ArgumentParser(description="Print a release's bill of materials as CycloneDX JSON.")
-    for name in ("pyproject", "installed", "built_with"):
-        parser.add_argument(name, type=Path)
+    parser.add_argument("pyproject", type=Path)
+    parser.add_argument("installed", type=Path, nargs="+")
+    parser.add_argument("built_with", type=Path)
     paths = parser.parse_args(arguments)
     project = tomllib.loads(paths.pyproject.read_text("utf-8"))["project"]
-    locks = (read_lock(path.read_text("utf-8")) for path in (paths.installed, paths.built_with))
-    document = bill_of_materials(project, *locks)
+    installed = united(pin for path in paths.installed for pin in read_lock(path.read_text("utf-8")))
+    document = bill_of_materials(project, installed, read_lock(paths.built_with.read_text("utf-8")))
     json.dump(document, sys.stdout, indent=2, sort_keys=False)
     print()  # noqa: T201 - the document ends with a line's end
     return 0

@@ -29,7 +29,7 @@ def _send(task: dict[str, Any]) -> dict[str, Any]:
     lines = _Lines()
     logging.getLogger("apprise").addHandler(lines)
     # Nothing is kept on disk, and no URL is logged.
-    asset = apprise.AppriseAsset(async_mode=False, secure_logging=True, storage_mode="memory")
+    asset = apprise.AppriseAsset(async_mode=False, secure_logging=True, **_storage(apprise))
     service = apprise.Apprise.instantiate(task["url"], asset=asset)
     if service is None:
         return {"is_sent": False, "said": "; ".join(lines.said), "is_unknown": True}
@@ -39,6 +39,11 @@ def _send(task: dict[str, Any]) -> dict[str, Any]:
     all_services.add(service)
     is_sent = all_services.notify(body=body, title=title, notify_type=task["kind"], body_format="text")
     return {"is_sent": bool(is_sent), "service": name, "said": "; ".join(lines.said)}
+
+
+def _storage(apprise: Any) -> dict[str, Any]:
+    # Before 1.9, there is none to be kept off the disk.
+    return {"storage_mode": "memory"} if hasattr(apprise, "PersistentStoreMode") else {}
 
 
 def fitting(texts: list[list[str]], body_limit: int, title_limit: int) -> tuple[str, str]:

@@ -95,7 +95,8 @@ def _content(path: Path) -> bytes | None:
 def _how_to_provide(name: str) -> str:
     if name.startswith("/"):
         return "write the secret into it, on one line"
-    return f"put the secret into /etc/credstore/{name} and `LoadCredential={name}` into a drop-in of the unit"
+    path = f"/etc/fleet-health/secrets/{name}"
+    return f"put the secret into {path}, and LoadCredential={name}:{path} into a drop-in of fleet-health-notify.service"
 
 
 class Redaction:

@@ -73,15 +73,15 @@ def _make_shown(base: Path) -> None:
         _copy(_ROOT / name, checkout / name)
 
     subprocess.run([_PYTHON, "-m", "venv", venv], check=True)
-    build, release, plot, demo = (
+    build, release, plot, apprise, demo = (
         ("--require-hashes", "--requirement", checkout / f"requirements/{name}.txt")
-        for name in ("build", "release", "plot", "demo")
+        for name in ("build", "release", "plot", "apprise", "demo")
     )
     pip = (venv / "bin/python", "-I", "-m", "pip", "--quiet", "--disable-pip-version-check")
     not_isolated = ("--no-build-isolation", "--use-pep517")
     subprocess.run([*pip, "install", *build], check=True)
     # As install.md says for a machine without a network. Not wheels built here: these have other hashes.
-    for locked in (build, release, plot):
+    for locked in (build, release, plot, apprise):
         subprocess.run([*pip, "download", "--dest", wheelhouse, *not_isolated, *locked], check=True)
     subprocess.run([*pip, "install", *not_isolated, "--target", receiver, *demo], check=True)
     ours = ("--no-deps", "--no-build-isolation", "--target", receiver, _copy(checkout, base / "build"))

@@ -79,15 +79,18 @@ def test_next_steps(installed: Service) -> None:
     machine.run("rm", "-r", "/etc/systemd/system/mine.service", "/srv/uploads")
 
 
-def test_plot_is_kept_over_upgrades(installed: Service) -> None:
-    """Until an installation is to leave it out."""
-    has_it: list[bool] = []
-    for arguments in (("--with-plot",), (), ("--without-plot",)):
+def test_extras_are_kept_over_upgrades(installed: Service) -> None:
+    """Until an installation is to leave them out."""
+    has_them: list[tuple[bool, bool]] = []
+    for arguments in (("--with-plot", "--with-apprise"), (), ("--without-plot", "--without-apprise")):
         installed.install(*arguments)
-        found = installed.machine.run(f"{CURRENT}/bin/python", "-I", "-c", "import matplotlib", check=False)
-        has_it.append(found.returncode == 0)
+        imports = (f"import {name}" for name in ("matplotlib", "apprise"))
+        plot, apprise = (
+            installed.machine.run(f"{CURRENT}/bin/python", "-I", "-c", one, check=False).returncode for one in imports
+        )
+        has_them.append((plot == 0, apprise == 0))
 
-    assert has_it == [True, True, False]
+    assert has_them == [(True, True), (True, True), (False, False)]
 
 
 def test_failed_build(installed: Service) -> None:

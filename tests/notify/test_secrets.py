@@ -91,8 +91,8 @@ def test_a_missing_file_is_named_with_what_to_do(tmp_path: Path, monkeypatch: py
         "password_file /nowhere/password: there is no such file; write the secret into it, on one line"
     )
     assert failure("smtp") == (
-        f"password_file {tmp_path}/smtp: there is no such file; put the secret into /etc/credstore/smtp and"
-        " `LoadCredential=smtp` into a drop-in of the unit"
+        f"password_file {tmp_path}/smtp: there is no such file; put the secret into /etc/fleet-health/secrets/smtp, and"
+        " LoadCredential=smtp:/etc/fleet-health/secrets/smtp into a drop-in of fleet-health-notify.service"
     )
 
 
@@ -118,7 +118,8 @@ def test_a_file_that_may_not_be_read_is_said(tmp_path: Path, monkeypatch: pytest
 
     assert failure(str(path)) == (
         f"password_file {path}: permission denied for user {os.geteuid()}; pass it as a credential instead:"
-        " put the secret into /etc/credstore/password and `LoadCredential=password` into a drop-in of the unit"
+        " put the secret into /etc/fleet-health/secrets/password, and"
+        " LoadCredential=password:/etc/fleet-health/secrets/password into a drop-in of fleet-health-notify.service"
     )
 
 

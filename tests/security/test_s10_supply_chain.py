@@ -27,6 +27,7 @@ _GROUPS: dict[str, list[str]] = _PROJECT["dependency-groups"]
 _LOCKS: dict[str, tuple[list[str], list[str]]] = {
     "release": (["completion"], []),
     "plot": (["completion", "plot"], []),
+    "apprise": (["apprise", "completion"], []),
     "demo": (["demo"], []),
     "tests": (["apprise", "completion", "demo", "plot"], ["dev"]),
     "build": ([], ["build"]),
@@ -92,7 +93,7 @@ def test_every_locked_package_has_hashes(name: str) -> None:
 def test_a_package_has_one_version_in_all_lock_files() -> None:
     """What is tested is what is installed."""
     tested = {(block["name"], block["marker"]): block["version"] for block in locked("tests")}
-    for name in ("release", "plot", "demo"):
+    for name in ("release", "plot", "apprise", "demo"):
         assert {(b["name"], b["marker"]): b["version"] for b in locked(name)}.items() <= tested.items()
 
 
@@ -112,8 +113,9 @@ def test_S10_a_package_that_is_not_the_locked_one_is_not_installed(tmp_path: Pat
     assert "DO NOT MATCH THE HASHES" in result.stderr
 
 
-def _bill(lock: str) -> tuple[str, dict[str, Any]]:
-    paths = ("packaging/sbom.py", "pyproject.toml", f"requirements/{lock}.txt", "requirements/build.txt")
+def _bill(*locks: str) -> tuple[str, dict[str, Any]]:
+    installed = (f"requirements/{lock}.txt" for lock in locks)
+    paths = ("packaging/sbom.py", "pyproject.toml", *installed, "requirements/build.txt")
     command = [sys.executable, "-I", *(str(_ROOT / path) for path in paths)]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return text, json.loads(text)
@@ -134,6 +136,20 @@ def test_the_bill_of_materials_is_valid_and_complete(lock: str) -> None:
     excluded = {c["name"] for c in bill["components"] if c["scope"] == "excluded"}
     assert {"setuptools"} <= excluded
     assert _bill(lock)[0] == text
+
+
+def test_the_bill_of_materials_has_all_extras() -> None:
+    """Each package once, with all that need it."""
+    _, bill = _bill("release", "plot", "apprise")
+    components = [(c["name"], c["version"]) for c in bill["components"] if c["scope"] == "required"]
+    needs = {entry["ref"].partition("@")[0]: entry["dependsOn"] for entry in bill["dependencies"]}
+
+    assert sorted(components) == sorted(
+        {(b["name"], b["version"]) for name in ("plot", "apprise") for b in locked(name)}
+    )
+    wanted_by_all = {canonicalize_name(one.name) for name in ("plot", "apprise") for one in wanted(name)}
+    assert {re.sub(r"^pkg:pypi/(.*)@.*$", r"\1", purl) for purl in needs["pkg:generic/fleet-health"]} == wanted_by_all
+    assert any(purl.startswith("pkg:pypi/urllib3@") for purl in needs["pkg:pypi/requests"])
 
 
 def test_the_bill_of_materials_says_what_needs_what() -> None:

@@ -68,7 +68,9 @@ class AppriseService:
         except msgspec.MsgspecError:
             raise DeliveryError(f"apprise: its process ended with status {finished.status} and no result") from None
         if result.is_missing:
-            raise DeliveryError("apprise: it is not installed; install it with `packaging/install.sh --with-apprise`")
+            raise DeliveryError(
+                "apprise: it is not installed; run packaging/install.sh --with-apprise from a checkout, as root"
+            )
         if result.is_unknown:
             raise SecretError(f"url_file {self._url_file}: Apprise knows no such URL; its documentation lists them")
         redaction = Redaction([url, *url.partition("://")[2].split("/")])

@@ -32,6 +32,7 @@ _REPLACED = {
     "/opt/fleet-health/current/bin/fleet-health": "/usr/bin/fleet-health",
     "/usr/local/share/doc/fleet-health": f"/{DOCUMENTS}",
     "run packaging/install.sh --with-plot from a checkout, as root": "apt install python3-matplotlib",
+    "run packaging/install.sh --with-apprise from a checkout, as root": "apt install apprise",
 }
 _NOT_REPLACED = ("packaging/debian", "packaging/install.sh")
 _TEXT = {"", ".catalog", ".conf", ".json", ".md", ".py", ".service", ".socket", ".toml"}

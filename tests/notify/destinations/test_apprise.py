@@ -83,7 +83,7 @@ def test_without_apprise_it_is_said_how_to_install_it(tmp_path: Path, monkeypatc
     monkeypatch.setattr(apprise_child, "__file__", str(program))
 
     assert failure(service(tmp_path, "json://127.0.0.1")) == (
-        "apprise: it is not installed; install it with `packaging/install.sh --with-apprise`"
+        "apprise: it is not installed; run packaging/install.sh --with-apprise from a checkout, as root"
     )
 
 
