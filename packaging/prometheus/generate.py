@@ -92,7 +92,10 @@ groups:
             fleet_health:incident_opened_timestamp_seconds:kept{host!=""}
             and on (host, job, instance)
             (
-              fleet_health:host_last_upload_timestamp_seconds:kept
+              (
+                fleet_health:host_last_upload_timestamp_seconds:kept
+                and on (host) fleet_health:incident_opened_timestamp_seconds:kept
+              )
               == on (host) group_left ()
               fleet_health:host_last_upload_timestamp_seconds:max
             )

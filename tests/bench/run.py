@@ -25,6 +25,7 @@ from tests.bench import (
     index_catch_up,
     journal_catch_up,
     machine,
+    metrics,
     replay,
     report,
     steady_state,
@@ -43,6 +44,7 @@ BENCHMARKS: dict[str, Callable[[Scale, Path, Path], Section]] = {
     "index-catch-up": index_catch_up.run,
     "cold-start": cold_start.run,
     "tick": tick.run,
+    "metrics": metrics.run,
     "steady-state": steady_state.run,
     "alert-latency": alert_latency.run,
     "replay": replay.run,
@@ -98,7 +100,16 @@ def _write(chapters: dict[str, str]) -> None:
     _RESULTS.write_text(report.page(old, chapters, TITLES, _NOTES.read_text("utf-8")), "utf-8")
 
 
-TITLES = ("Journal catch-up", "Index catch-up", "Cold start", "Tick", "Steady state", "Alert latency", "Replay")
+TITLES = (
+    "Journal catch-up",
+    "Index catch-up",
+    "Cold start",
+    "Tick",
+    "Metrics",
+    "Steady state",
+    "Alert latency",
+    "Replay",
+)
 """The chapters' titles, in the order of the page."""
 
 

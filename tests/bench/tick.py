@@ -140,7 +140,7 @@ async def _blocks(hosts: int, answers: int, ticks: int, directory: Path) -> list
     longest = []
     async with wired(settings, directory / "socket", scheduled.set) as parts:
         fill(parts.fleet, hosts, answers, clock.now())
-        probe = _Probe()
+        probe = Probe()
         running = [asyncio.create_task(probe.run()), asyncio.create_task(parts.evaluator.run())]
         for _ in range(ticks):
             await scheduled.wait()
@@ -155,13 +155,14 @@ async def _blocks(hosts: int, answers: int, ticks: int, directory: Path) -> list
     return longest
 
 
-class _Probe:
+class Probe:
     """Notices when the loop does not come round."""
 
     def __init__(self) -> None:
         self._longest = 0.0
 
     async def run(self) -> None:
+        """Go on noticing, for ever."""
         while True:
             slept_at = time.perf_counter()
             await asyncio.sleep(_PROBE_S)
