@@ -120,6 +120,8 @@ def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
         yield "the index is read anew, from another place or in another way"
     elif reach_new.uploads_us > reach_old.uploads_us:
         yield "the index is read further back"
+    if reach_new.rhythm_us > reach_old.rhythm_us:
+        yield "the rhythms of the hosts are not learned yet: until then `detectors.silent.after` is the limit of each"
     if [(one.name, one.journal) for one in old.receivers] != [(one.name, one.journal) for one in new.receivers]:
         yield "the journal is read anew, from another place or in another way"
     elif reach_new.traffic_us > reach_old.traffic_us:

@@ -34,6 +34,7 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.DURATION: values.duration(),
     Kind.COUNT: values.count,
     Kind.RATIO: values.ratio,
+    Kind.CADENCE: values.cadence,
     Kind.SUGGESTED_FIX: pattern_values.suggested_fix,
 }
 """The kind of a detector's setting -> its reader."""

@@ -93,6 +93,13 @@ def weekdays(raw: Any) -> frozenset[int]:
     raise ValueError('a list of days: "mon", "tue", "wed", "thu", "fri", "sat", "sun"')
 
 
+def cadence(raw: Any) -> bool:
+    """Read by what a host is missed; returns whether its limit is learned."""
+    if raw not in ("fixed", "learned"):
+        raise ValueError('"fixed" or "learned"')
+    return bool(raw == "learned")
+
+
 def wall_time(raw: Any) -> time:
     """Read a time of day such as `"22:00"`."""
     if isinstance(raw, str) and _is_wall_time(raw):

@@ -176,6 +176,7 @@ def lookback_of(detectors: Sequence[Detector]) -> Lookback:
     return Lookback(
         uploads_us=max((lookback.uploads_us for lookback in lookbacks), default=0),
         traffic_us=max((lookback.traffic_us for lookback in lookbacks), default=0),
+        rhythm_us=max((lookback.rhythm_us for lookback in lookbacks), default=0),
     )
 
 

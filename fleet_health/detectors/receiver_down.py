@@ -309,9 +309,11 @@ class ReceiverDown(Rule):
             own = self._silent_limits.of(host)
             if fleet.counted_us(host, last_at, now) > own.lookback_us:
                 continue
-            is_quiet = fleet.absence_us(host, last_at, now) > own.after_us
+            own_us, is_quiet = own.of(fleet, host), own.is_exceeded(fleet, host, last_at, now)
+            if own_us > own.after_us and not is_quiet:
+                continue  # it has learned to be silent for longer, and proves nothing
             active += 1
-            quiet += is_quiet or own.after_us <= after_us
+            quiet += is_quiet or own_us <= after_us
             if is_quiet and self._is_explained(fleet, host, last_at, newest_at):
                 waiting.add((host, silent.SYMPTOM))
         is_possible = active >= limits.min_hosts and quiet >= limits.ratio * active
@@ -319,7 +321,7 @@ class ReceiverDown(Rule):
 
     def _is_explained(self, fleet: Fleet, host: str, last_at: Instant, gone_at: Instant) -> bool:
         """Return whether a host was not silent yet when the receiver was gone, in time in which it could upload."""
-        after_us = self._silent_limits.of(host).after_us
+        after_us = self._silent_limits.of(host).of(fleet, host)
         return gone_at - last_at <= after_us or fleet.absence_us(host, last_at, gone_at) <= after_us
 
     @property
@@ -368,10 +370,15 @@ class ReceiverDown(Rule):
         return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
-        """Count the silent hosts, and all that uploaded within their lookback."""
+        """Count the silent hosts, and all that uploaded within their lookback.
+
+        A host that has learned to be silent for longer proves nothing.
+        """
         active = quiet = 0
         for host, last_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
+            if limits.of(fleet, host) > limits.after_us:
+                continue
             if fleet.counted_us(host, last_at, now) <= limits.lookback_us:
                 active += 1
                 quiet += fleet.absence_us(host, last_at, now) > limits.after_us

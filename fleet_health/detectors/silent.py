@@ -20,6 +20,7 @@ from fleet_health.detectors.spec import (
     Subject,
 )
 from fleet_health.detectors.wording import how_long_ago
+from fleet_health.model.cadence import KEPT_US, LearnedLimit
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
@@ -46,12 +47,44 @@ class SilentLimits:
             could upload.
         lookback_us: It is watched at all if it uploaded within this time, the boundary included. Likewise.
         suggested_fix: What to do.
+        is_learned: Whether `after_us` is only the shortest limit, and each host has its own by its past uploads.
+        after_max_us: The longest limit that is learned.
 
     """
 
     after_us: int
     lookback_us: int
     suggested_fix: SuggestedFix
+    is_learned: bool = False
+    after_max_us: int = 0
+
+    @property
+    def longest_us(self) -> int:
+        """The longest time after which a host can count as silent."""
+        return max(self.after_us, self.after_max_us) if self.is_learned else self.after_us
+
+    def own(self, fleet: Fleet, host: str) -> LearnedLimit | None:
+        """Return the limit that a host has by its own rhythm; None if `after_us` is its limit."""
+        return fleet.learned_limit(host, self.after_us, self.longest_us) if self.is_learned else None
+
+    def of(self, fleet: Fleet, host: str) -> int:
+        """Return the limit of a host, in microseconds."""
+        own = self.own(fleet, host)
+        return self.after_us if own is None else own.limit_us
+
+    def is_exceeded(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> bool:
+        """Return whether a host has been absent for longer than its limit.
+
+        Whose own limit is a day cannot be given a day anew at each stop of the receiver: it is given `after_us`.
+        """
+        limit_us = self.of(fleet, host)
+        if limit_us != self.after_us and fleet.counted_us(host, last_at, now) <= limit_us:
+            return False
+        return fleet.absence_us(host, last_at, now) > self.after_us
+
+    def watched_us(self, limit_us: int) -> int:
+        """Return for how long a host with a limit is watched after its last upload."""
+        return self.lookback_us + limit_us - self.after_us
 
 
 SPEC = DetectorSpec(
@@ -73,12 +106,27 @@ SPEC = DetectorSpec(
             " or its machine started does not count, nor does that of a mute window.",
         ),
         Setting(
+            "detectors.silent.cadence",
+            Kind.CADENCE,
+            "fixed",
+            "is_learned",
+            "Whether `after` is the limit (fixed), or each host has a limit of its own, from `after` to `after_max`, by"
+            " its uploads of the last four weeks (learned). The first start with it reads five weeks of the index.",
+        ),
+        Setting(
+            "detectors.silent.after_max",
+            Kind.DURATION,
+            "8d",
+            "after_max_us",
+            "The longest limit that is learned. It must be no shorter than `after`.",
+        ),
+        Setting(
             "detectors.silent.lookback",
             Kind.DURATION,
             "24h",
             "lookback_us",
             "But not longer than this: a host that has not uploaded for so long is no longer taken for a part of the"
-            " fleet. Must be longer than `after`.",
+            " fleet. Must be longer than `after`. A limit that is learned prolongs it by as much as it is longer.",
         ),
         Setting(
             "detectors.silent.suggested_fix",
@@ -97,6 +145,11 @@ SPEC = DetectorSpec(
             "longer than detectors.silent.after, also with each override",
             lambda limits: limits.after_us < limits.lookback_us,
             "a host is forgotten before it could count as silent",
+        ),
+        Contradiction(
+            ("detectors.silent.after", "detectors.silent.after_max"),
+            "no shorter than detectors.silent.after where the cadence is learned, also with each override",
+            lambda limits: not limits.is_learned or limits.after_us <= limits.after_max_us,
         ),
     ),
     build=lambda configured: Silent(
@@ -128,11 +181,13 @@ class Silent(Rule):
         """Look back as far as the longest lookback, and in the journal for what a host may have uploaded lately."""
         limits = self._limits.each_alone()
         return Lookback(
-            uploads_us=max(one.lookback_us for one in limits), traffic_us=max(one.after_us for one in limits)
+            uploads_us=max(one.watched_us(one.longest_us) for one in limits),
+            traffic_us=max(one.after_us for one in limits),
+            rhythm_us=KEPT_US if any(one.is_learned for one in limits) else 0,
         )
 
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
-        """Return the hosts whose last upload is longer ago than `after`."""
+        """Return the hosts whose last upload is longer ago than their limit."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
         for host in fleet.uploaders():
             last_at = fleet.uploads.last_at(host)
@@ -140,7 +195,7 @@ class Silent(Rule):
             if last_at is not None and now - last_at <= least_us:
                 continue
             last_at = fleet.accepted_at(host)
-            if last_at is not None and fleet.absence_us(host, last_at, now) > self._limits.of(host).after_us:
+            if last_at is not None and self._limits.of(host).is_exceeded(fleet, host, last_at, now):
                 yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
@@ -152,7 +207,7 @@ class Silent(Rule):
             symptom=SYMPTOM,
             detail=(
                 f"no accepted upload since {isoformat(last_at)}, {how_long_ago(fleet, host, last_at, now)}"
-                f" (the limit is {describe(self._limits.of(host).after_us)})"
+                f" (the limit is {_described(self._limits.of(host), fleet, host)})"
             ),
             suggested_fix=self._fix(fleet, host, last_at, now).render(host),
             since=last_at,
@@ -164,20 +219,21 @@ class Silent(Rule):
             return ()
         limits, last_at = self._limits.of(host), fleet.accepted_at(host)
         quiet = "none is known" if last_at is None else how_long_ago(fleet, host, last_at, now)
+        watched_us = limits.watched_us(limits.of(fleet, host))
         return (
             Condition(
                 "last accepted upload",
                 quiet,
-                f"longer ago than {describe(limits.after_us)}",
-                "detectors.silent.after",
-                last_at is not None and fleet.absence_us(host, last_at, now) > limits.after_us,
+                f"longer ago than {_described(limits, fleet, host)}",
+                "detectors.silent.cadence" if limits.is_learned else "detectors.silent.after",
+                last_at is not None and limits.is_exceeded(fleet, host, last_at, now),
             ),
             Condition(
                 "last accepted upload, for the lookback",
                 quiet,
-                f"no longer ago than {describe(limits.lookback_us)}",
+                f"no longer ago than {describe(watched_us)}",
                 "detectors.silent.lookback",
-                last_at is not None and fleet.counted_us(host, last_at, now) <= limits.lookback_us,
+                last_at is not None and fleet.counted_us(host, last_at, now) <= watched_us,
             ),
         )
 
@@ -193,13 +249,22 @@ class Silent(Rule):
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether the host has uploaded lately."""
         last_at = fleet.accepted_at(host)
-        return last_at is not None and fleet.absence_us(host, last_at, now) <= self._limits.of(host).after_us
+        return last_at is not None and not self._limits.of(host).is_exceeded(fleet, host, last_at, now)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload in either source."""
         return fleet.accepted_at(host)
 
     def limits_of(self, host: str) -> str:
-        """Return both limits."""
+        """Return the settings: what a host's own limit is by its uploads is no change of them."""
         limits = self._limits.of(host)
-        return f"{limits.after_us} {limits.lookback_us}"
+        learned = f" {limits.after_max_us} learned" if limits.is_learned else ""
+        return f"{limits.after_us} {limits.lookback_us}{learned}"
+
+
+def _described(limits: SilentLimits, fleet: Fleet, host: str) -> str:
+    """Return the limit of a host, and where it comes from if not from `after`."""
+    own = limits.own(fleet, host)
+    if own is None:
+        return describe(limits.after_us)
+    return f"{describe(own.limit_us)}, {own.in_words()}"

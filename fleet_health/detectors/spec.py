@@ -82,10 +82,22 @@ def are_met(conditions: Iterable[Condition]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Lookback:
-    """How far back a detector looks from the instant of an evaluation, in microseconds; 0 if not at all."""
+    """How far back a detector looks from the instant of an evaluation, in microseconds; 0 if not at all.
+
+    Attributes:
+        uploads_us: How far back each host's last upload must be known.
+        traffic_us: How far back the receiver's responses must be.
+        rhythm_us: How far back from a host's last upload all of its uploads must be.
+
+    """
 
     uploads_us: int = 0
     traffic_us: int = 0
+    rhythm_us: int = 0
+
+    def learns_since(self, at: Instant) -> Instant:
+        """Return from when on every upload must be known to evaluate at an instant; the instant if none need be."""
+        return at - self.uploads_us - self.rhythm_us if self.rhythm_us else at
 
 
 class Detector(Protocol):
@@ -163,6 +175,10 @@ class Kind(Enum):
     """A whole number of 1 or more."""
     RATIO = "ratio"
     """A share, greater than 0 and at most 1."""
+    CADENCE = "cadence"
+    """By what a host is missed, `fixed` or `learned`; for the latter True in the limits."""
+    SCHEDULE = "schedule"
+    """When a host is expected to upload, such as `daily 02:00 +- 1h`; a `Schedule` in the limits."""
     SUGGESTED_FIX = "suggested fix"
     """A text in which `$host` stands for the host; a `SuggestedFix` in the limits."""
 
@@ -185,7 +201,7 @@ class Setting:
     Attributes:
         key: Its key in the configuration, dotted.
         kind: What it takes.
-        default: As it would be written in the file.
+        default: As it would be written in the file; None if it is off by default.
         attribute: The attribute of the detector's limits that it becomes.
         help: What it means, in one or two sentences for the configuration's manual page.
         elsewhere: A text that is the default where the unit of the reference deployment is not watched; empty if the
@@ -195,7 +211,7 @@ class Setting:
 
     key: str
     kind: Kind
-    default: str | float
+    default: str | float | None
     attribute: str
     help: str
     elsewhere: str = ""

@@ -17,7 +17,9 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from fleet_health.model.cadence import Cadence, LearnedLimit
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.observation import Response, Upload
 from fleet_health.model.pauses import (
     LONGEST_MUTE_US,
     MACHINE_STARTED,
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     from fleet_health.model.coverage import Coverage
     from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+    from fleet_health.model.observation import UnitState, Unstamped
     from fleet_health.model.pauses import RecurringPause, Skip
     from fleet_health.model.window import Counts, HostWindow
 
@@ -84,6 +86,7 @@ class Fleet:
         "_counts",
         "_made",
         "_whole",
+        "cadence",
         "coverage",
         "exchanged",
         "is_unit_watched",
@@ -123,6 +126,8 @@ class Fleet:
         self.receivers: Mapping[str, Tables] = {name: tables() for name in receivers}
         self.inform_tables()
         self._whole: Fleet | None = None
+        self.cadence: Cadence | None = None
+        """The rhythm of each host; None if no limit is learned."""
         self.coverage: tuple[Coverage, ...] = ()
         self.exchanged: Mapping[str, Instant] = {}
         """Since when another source is read in the place of one: `index` or `journal`, of whichever receiver."""
@@ -200,11 +205,16 @@ class Fleet:
         self.uploads.record(uploads)
         if receiver:
             self.receivers[receiver].uploads.record(uploads)
+        if self.cadence is not None:
+            self.cadence.record(uploads)
 
     def record_accepted(self, receiver: str, accepted: Mapping[str, Iterable[Instant]]) -> None:
         """Record when a receiver accepted uploads by its journal, as it is remembered from before."""
         for traffic in (self.traffic, *((self.receivers[receiver].traffic,) if receiver else ())):
             traffic.remember(accepted)
+        if self.cadence is not None:
+            without_row = ((host, ats) for host, ats in accepted.items() if self.uploads.last_at(host) is None)
+            self.cadence.record(Upload(host, at) for host, ats in without_row for at in ats)
 
     def without_row(self) -> dict[str, list[Instant]]:
         """Return when the journal shows accepted uploads of each host that are later than its last row.
@@ -224,6 +234,26 @@ class Fleet:
         self.traffic.record(observations)
         if receiver:
             self.receivers[receiver].traffic.record(observations)
+        self.learn_by_journal(observations)
+
+    def learn_by_journal(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
+        """Record in the rhythms what the journal of a receiver tells; nothing if no limit is learned."""
+        if self.cadence is not None:
+            self.cadence.record_traffic(observations, lambda host: self.uploads.last_at(host) is not None)
+
+    def learned_limit(self, host: str, floor_us: int, ceiling_us: int) -> LearnedLimit:
+        """Return how long a host may be silent by its own rhythm. See `Cadence.limit_of`."""
+        whole = self.whole
+        cadence = whole.cadence or Cadence(0)
+        return cadence.limit_of(host, whole.once("outages", cadence.outages), floor_us, ceiling_us)
+
+    def _note_rhythms(self, now: Instant) -> None:
+        """Record when nobody could upload, and forget what no limit goes by any more."""
+        if self.cadence is not None:
+            present = self._present_stop(now, self.receiver_sign_at) if self._is_stop_seen(now) else ()
+            self.cadence.note_outages([*self._pauses((), now), *present])
+            known = (self.uploads.last_at, self.traffic.accepted.last_at)
+            self.cadence.prune(lambda host: any(last_at(host) is not None for last_at in known), now)
 
     def _every_traffic(self) -> Iterator[Traffic]:
         yield self.traffic
@@ -385,7 +415,9 @@ class Fleet:
 
         for name in self.receivers:
             evicted(self.of(name))
-        return evicted(self)
+        gone = evicted(self)
+        self._note_rhythms(now)
+        return gone
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the journal's events of each host with `since <= t <= until`; hosts without any may be left out."""

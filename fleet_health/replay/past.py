@@ -262,7 +262,8 @@ class Past:
         index, journal = receiver.index, receiver.journal
         begin, middle = since - lookback.traffic_us, (since + until) // 2
         present = present or Present()
-        rows_since = since - lookback.uploads_us if rows_since is None else rows_since
+        if rows_since is None:
+            rows_since = min(since - lookback.uploads_us, lookback.learns_since(since))
         row_span, states_since = (rows_since, until), min(begin, rows_since)
         rows, earlier, first, second = (self._part(name) for _ in range(4))
         earlier.read_accepted(journal, rows_since, begin)

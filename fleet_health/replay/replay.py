@@ -12,9 +12,11 @@ from fleet_health.alerting.lifecycle import Action, Fact, Reason
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Circumstances, Engine, evaluate_at, readable_sources
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.fleet import Fleet
-from fleet_health.model.observation import Upload
+from fleet_health.model.observation import UnitState, Upload
 from fleet_health.model.schedule import next_tick_at
+from fleet_health.model.window import NEVER
 from fleet_health.replay.timeline import Episode
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
-    from fleet_health.model.observation import Response, UnitState, Unstamped
+    from fleet_health.model.observation import Observation, Response, Unstamped
     from fleet_health.model.pauses import Skip
     from fleet_health.model.subject import Pair
     from fleet_health.replay.past import Observed
@@ -175,6 +177,7 @@ def evaluated(
     state: Callable[[], tuple[tuple[Pair, ...], frozenset[str]]],
     *,
     uploaders: Container[str] = (),
+    watched_since: Instant = -NEVER,
 ) -> Iterator[Evaluation]:
     """Evaluate at each tick after a begin, up to an end, included.
 
@@ -187,27 +190,21 @@ def evaluated(
         uploaders: The hosts of which the index has a row anywhere in what was read. They are known from the begin, in
             whatever spans the past is evaluated; an open incident protects no stranger, for another span does not know
             it.
+        watched_since: From when on hosts are watched; what was observed before that only shows their rhythms.
 
     """
     since, until = span
     rules = watched.rules
     tick_us, lookback = rules.policy.tick_us, lookback_of(rules.detectors)
-    fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected, watched.receivers)
+    fleet = _empty_fleet(watched, is_learning=bool(lookback.rhythm_us))
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     fleet.skips, fleet.shutdowns = watched.skips, watched.shutdowns
-    rules.apply_to(fleet)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = [sorted(one.gaps, key=_end_of) for one in coverage]
-    uploads: dict[str, list[Upload]] = defaultdict(list)
-    logged: dict[str, list[Response | Unstamped | UnitState]] = defaultdict(list)
+    feed = _Feed(fleet, watched_since, uploaders)
 
     def evaluate(now: Instant) -> Evaluation:
-        for name, batch in uploads.items():
-            fleet.record_uploads(name, batch)
-        for name, entries in logged.items():
-            fleet.record_traffic(name, entries)
-        uploads.clear()
-        logged.clear()
+        feed.record()
         # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
         since = now - lookback.traffic_us
         known: list[Coverage] = []
@@ -226,13 +223,64 @@ def evaluated(
             next_at += tick_us
         if at > until:
             break
-        if isinstance(one, Upload):
-            uploads[name].append(one)
-        else:
-            logged[name].append(one)
+        feed.take(at, name, one)
     while next_at <= until:
         yield evaluate(next_at)
         next_at += tick_us
+
+
+def _empty_fleet(watched: Watched, *, is_learning: bool) -> Fleet:
+    rules = watched.rules
+    fleet = Fleet(watched.host_limit, rules.scope.ignored, watched.expected, watched.receivers)
+    rules.apply_to(fleet)
+    if is_learning:
+        fleet.cadence = Cadence(watched.host_limit, rules.scope.ignored)
+    return fleet
+
+
+@dataclass
+class _Feed:
+    """Records what was observed in a fleet, in the batches of an evaluation.
+
+    Attributes:
+        fleet: The fleet.
+        watched_since: What was observed before this only shows the rhythms of the hosts.
+        uploaders: The hosts that an index shows.
+
+    """
+
+    fleet: Fleet
+    watched_since: Instant
+    uploaders: Container[str]
+    _uploads: dict[str, list[Upload]] = field(default_factory=lambda: defaultdict(list))
+    _logged: dict[str, list[Response | Unstamped | UnitState]] = field(default_factory=lambda: defaultdict(list))
+
+    def take(self, at: Instant, receiver: str, one: Observation | UnitState) -> None:
+        """Take an observation of a receiver, to be recorded before the next evaluation."""
+        if at < self.watched_since and not isinstance(one, UnitState):
+            self._learn(one)
+        elif isinstance(one, Upload):
+            self._uploads[receiver].append(one)
+        else:
+            self._logged[receiver].append(one)
+
+    def record(self) -> None:
+        """Record what was taken."""
+        for name, batch in self._uploads.items():
+            self.fleet.record_uploads(name, batch)
+        for name, entries in self._logged.items():
+            self.fleet.record_traffic(name, entries)
+        self._uploads.clear()
+        self._logged.clear()
+
+    def _learn(self, one: Observation) -> None:
+        cadence = self.fleet.cadence
+        if cadence is None:
+            return
+        if isinstance(one, Upload):
+            cadence.note(one.host, one.at)
+        else:
+            cadence.record_traffic((one,), self.uploaders.__contains__)
 
 
 def _end_of(gap: Gap) -> Instant:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from fleet_health.model.instant import Instant
-    from fleet_health.replay.past import Past
+    from fleet_health.replay.past import Observed, Past
     from fleet_health.replay.replay import Replay
 
 _OF_HOSTS = frozenset(spec.symptom for spec in DETECTORS if spec.subject is Subject.HOST)
@@ -46,9 +46,11 @@ def evaluations(past: Past, replay: Replay, since: Instant, until: Instant, span
     first, *others = pairwise([since + (until - since) * number // spans for number in range(spans + 1)])
     # Before we begin, so that they work meanwhile.
     evaluating = [_Span(past, replay, span) for span in others]
-    observed = past.since(_begin(past, replay, first[0]))
+    watched_since, observed = _observed(past, replay, first[0])
     evaluating_now = evaluated(
-        replay.watched, past.coverage, observed, first, lambda: (replay.open, replay.lost), uploaders=past.uploaders()
+        *(replay.watched, past.coverage, observed, first, lambda: (replay.open, replay.lost)),
+        uploaders=past.uploaders(),
+        watched_since=watched_since,
     )
     for evaluation in evaluating_now:
         replay.take(evaluation)
@@ -84,7 +86,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
     of_no_host = rules.scope.general or frozenset(product((EVERY_HOST,), symptoms))
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *of_no_host]
     suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
-    observed = past.since(_begin(past, replay, span[0]))
+    watched_since, observed = _observed(past, replay, span[0])
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
         evaluating = evaluated(
             replay.watched,
@@ -93,6 +95,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
             span,
             lambda: (suspects.pairs, frozenset()),
             uploaders=past.uploaders(),
+            watched_since=watched_since,
         )
         for evaluation in evaluating:
             suspects.take(evaluation)
@@ -109,7 +112,9 @@ def _portable(evaluation: Evaluation) -> Evaluation:
     return replace(evaluation, failures=failures)
 
 
-def _begin(past: Past, replay: Replay, at: Instant) -> Instant:
-    """Return from when on the past must be known to evaluate from an instant."""
+def _observed(past: Past, replay: Replay, at: Instant) -> tuple[Instant, Iterator[Observed]]:
+    """Return from when on the past is watched to evaluate from an instant, and all of it that must be known."""
     rules = replay.watched.rules
-    return min(rules.reading_begins_at(past.states(), at), at - lookback_of(rules.detectors).traffic_us)
+    lookback = lookback_of(rules.detectors)
+    watched_since = min(rules.reading_begins_at(past.states(), at), at - lookback.traffic_us)
+    return watched_since, past.since(min(watched_since, lookback.learns_since(at)))

@@ -23,6 +23,7 @@ import structlog
 from fleet_health.detectors.spec import Lookback
 from fleet_health.engine import seen_sources
 from fleet_health.files.hanging_calls import LIMIT_S
+from fleet_health.model.cadence import KEPT_US, Cadence, CadenceSnapshot
 from fleet_health.model.coverage import Share, recent
 from fleet_health.model.fleet import Fleet, Tables, Traffic, Uploads
 from fleet_health.model.host_globs import HostGlobs
@@ -99,12 +100,14 @@ class _Sources(Generic[_Follower, _Settings, _Table]):
         table: What they show, of all receivers; that of the source itself if there is only one.
         by_receiver: The sources by the names of their receivers.
         lookback_us: How far back they are read.
+        cadence: The rhythms that an index fills beside its table; None if no limit is learned.
 
     """
 
     table: _Table
     by_receiver: dict[str, _Source[_Follower, _Settings, _Table]]
     lookback_us: int
+    cadence: Cadence | None = None
 
     @property
     def settings(self) -> dict[str, _Settings]:
@@ -179,6 +182,8 @@ class Intake:
         """Which hosts had turned up for the first time within the lookback, each with its first row; likewise."""
         self.known_identities: Mapping[str, Collection[str]] = {}
         """Kind of a source -> which ones of it were read before; likewise. Left out if that is not known."""
+        self.known_cadence = CadenceSnapshot()
+        """The rhythms that were known of the hosts of the same index; likewise."""
         self.known_left_out = LeftOut()
         """What a full table had left out; likewise."""
         self.horizon: Instant | None = None
@@ -259,8 +264,14 @@ class Intake:
             index = journal = None
         indexes = {receiver.name: receiver.index for receiver in settings.receivers}
         journals = {receiver.name: receiver.journal for receiver in settings.receivers}
-        if index is None or index.settings != indexes or index.lookback_us < lookback.uploads_us:
-            index = self._open_index(indexes, lookback.uploads_us, settings.host_limit, settings.ignored)
+        is_learning = bool(lookback.rhythm_us)
+        is_lacking = index is None or index.lookback_us < lookback.uploads_us or (is_learning and index.cadence is None)
+        if index is None or index.settings != indexes or is_lacking:
+            index = self._open_index(
+                indexes, lookback.uploads_us, settings.host_limit, settings.ignored, is_learning=is_learning
+            )
+            # Also what the journal shows meanwhile is learned from.
+            self.fleet.cadence = self.fleet.cadence or index.cadence
         if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
             journal = self._open_journal(journals, lookback, settings.host_limit, settings.ignored)
         await self._catch_up_with(index, journal)
@@ -274,6 +285,8 @@ class Intake:
 
     def switch(self, prepared: PreparedSources) -> Callable[[], Awaitable[None]]:
         """Go on with other sources, at once; return what closes the old ones."""
+        if not prepared.lookback.rhythm_us:
+            prepared.index.cadence = None
         old = self._switch(prepared.index, prepared.journal)
         self._ignored, self._identities = prepared.ignored, prepared.identities
         self.fleet.exchanged = {**self.fleet.exchanged, **dict.fromkeys(prepared.exchanged, self._clock())}
@@ -318,7 +331,9 @@ class Intake:
             limit, known = self.fleet.uploads.limit, self._gaps
             # Which rows were dated ahead, and when they were read, goes by the clock as it was.
             index = self._open_index(
-                self._index.settings, self._index.lookback_us, limit, self._ignored, is_clock_new=True
+                *(self._index.settings, self._index.lookback_us, limit, self._ignored),
+                is_clock_new=True,
+                is_learning=self._index.cadence is not None,
             )
             lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)
             journal = self._open_journal(self._journal.settings, lookback, limit, self._ignored)
@@ -351,6 +366,10 @@ class Intake:
         """Go on with these sources. Nothing here waits, reads or fails."""
         fleet, sources = self.fleet, _all_of(index, journal)
         old = [source for source in self._sources if source not in sources]
+        known = fleet.cadence
+        if index.cadence is not None and known is not None and known is not index.cadence:
+            index.cadence.merge(known)
+        fleet.cadence = index.cadence
         self._index, self._journal = index, journal
         index.table.notes_newcomers = journal.table.accepted.notes_newcomers = True
         fleet.uploads, fleet.traffic = index.table, journal.table
@@ -480,6 +499,7 @@ class Intake:
         ignored: HostGlobs,
         *,
         is_clock_new: bool = False,
+        is_learning: bool = False,
     ) -> _IndexSources:
         def new_table() -> Uploads:
             return Uploads(host_limit, ignored, self.fleet.register)
@@ -487,6 +507,10 @@ class Intake:
         latest = self._latest
         known = {name: self._known_uploads(name, one) for name, one in settings.items()}
         sources = _sources(settings, new_table, lookback_us)
+        reads_us = lookback_us
+        if is_learning:
+            sources.cadence, learned_until = self._known_rhythms(settings, Cadence(host_limit, ignored))
+            reads_us = max(lookback_us, min(lookback_us + KEPT_US, self._clock() - learned_until))
         newcomers: Mapping[str, Instant] = {}
         table = sources.table
         if self._index is None:
@@ -503,10 +527,11 @@ class Intake:
             follower = IndexFollower(
                 source.settings,
                 receiver=name,
-                lookback_us=lookback_us,
-                deliver=self._unless_held(record),
+                lookback_us=reads_us,
+                deliver=self._unless_held(record if not is_learning else self._learning(sources, record)),
                 clock=self._clock,
                 dates=RowDates() if is_clock_new else self._row_dates(name, source.settings),
+                is_every_wanted=is_learning,
             )
             # A row that made a host known was understood.
             follower.state.share = Share(last_at=source.table.newest_at())
@@ -517,6 +542,37 @@ class Intake:
         # Whoever is in the index of the first start may have been there for long.
         table.notes_newcomers = table.newest_at() is not None
         return sources
+
+    def _known_rhythms(self, settings: Mapping[str, IndexSettings], cadence: Cadence) -> tuple[Cadence, Instant]:
+        """Fill rhythms with what is known by the same indexes; return them, and up to when every upload is in them."""
+        before = self._index
+        if before is None:
+            cadence.restore(self.known_cadence)
+            return cadence, self.known_cadence.until
+        if before.cadence is None or before.settings != settings:
+            return cadence, 0
+        cadence.merge(before.cadence)
+        return cadence, self.learned_until() or 0
+
+    def learned_until(self) -> Instant | None:
+        """Return up to when every upload is in the rhythms; None if that is not known, or no limit is learned."""
+        if self._index is None or self._index.cadence is None:
+            return None
+        seen = [source.follower.state.seen_until for source in self._index.by_receiver.values()]
+        return min((at for at in seen if at is not None), default=None) if all(seen) else self.known_cadence.until
+
+    def _learning(self, sources: _IndexSources, record: Callable[[Any], None]) -> Callable[[Iterable[Upload]], None]:
+        """Return what records uploads, and all of them in the rhythms, too."""
+
+        def deliver(uploads: Iterable[Upload]) -> None:
+            uploads = tuple(uploads)
+            if sources.cadence is not None:
+                sources.cadence.record(uploads)
+            since = self._clock() - sources.lookback_us
+            # Who uploaded before that is not watched, and must not take the place of who is.
+            record([upload for upload in uploads if upload.at >= since])
+
+        return deliver
 
     @property
     def _latest(self) -> Instant:
@@ -571,19 +627,31 @@ class Intake:
                 deliver=self._unless_held(
                     self._unless_disproved(
                         self._counted(
-                            name, source, sources.recorder(source.table, Traffic.record), saved.journal_seen_until
+                            *(name, source),
+                            self._learning_by_journal(sources.recorder(source.table, Traffic.record)),
+                            saved.journal_seen_until,
                         )
                     )
                 ),
                 clock=self._clock,
                 seen_until=saved.journal_seen_until,
                 # A host's absence is known as far back as its uploads, and so must be when it could not upload.
-                states_us=max(0, lookback.uploads_us - lookback_us),
+                states_us=max(0, lookback.uploads_us + lookback.rhythm_us - lookback_us),
             )
             gaps = saved.journal_gaps if before is None else before.follower.state.gaps
             follower.state.gaps = recent(gaps, self._clock() - lookback_us, lookback_us)
             source.follower = self._pulsing(follower, self._journal_pulse)
         return sources
+
+    def _learning_by_journal(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
+        """Return what records what a journal shows, and in the rhythms the uploads of hosts without a row."""
+
+        def deliver(observations: Iterable[Any]) -> None:
+            observations = tuple(observations)
+            record(observations)
+            self.fleet.learn_by_journal(observations)
+
+        return deliver
 
     def _pulsing(self, follower: _Follower, pulse: Pulse) -> _Follower:
         follower.on_progress = lambda: pulse.beat(follower.rest + LIMIT_S)

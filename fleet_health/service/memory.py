@@ -14,6 +14,7 @@ from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspe
 from fleet_health.errors import SinkUnavailable
 from fleet_health.files.hang_watch import touching
 from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.model.cadence import CadenceSnapshot
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
 from fleet_health.model.coverage import Gap  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.model.history import HistorySnapshot
@@ -94,6 +95,7 @@ class SavedState(SavedReceiver):
         shutdowns: From when to when the machine was off or asleep.
         disproved_until: Up to when records are dated ahead by a clock that was wrong, as was confirmed; 0 if none is.
         notices: The notices of late, which the alert log need not have.
+        cadence: The rhythm of each host; None if no limit is learned.
 
     """
 
@@ -110,6 +112,7 @@ class SavedState(SavedReceiver):
     identities: dict[str, list[str]] = {}
     exchanged: dict[str, Instant] = {}
     notices: list[Notice] = []
+    cadence: CadenceSnapshot | None = None
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
         """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
@@ -125,10 +128,16 @@ class SavedState(SavedReceiver):
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         intake.disproved_until = self.disproved_until
         intake.known = {one.name: self.known_of(one) for one in receivers}
+        intake.known_cadence = self.known_cadence(receivers)
         if any(self._saved_of(one).is_of(one) for one in receivers):
             intake.known_newcomers = self.newcomers
             if self.left_out is not None:
                 intake.known_left_out = LeftOut(*self.left_out)
+
+    def known_cadence(self, receivers: Sequence[ReceiverSettings]) -> CadenceSnapshot:
+        """Return the rhythms of the hosts of some receivers, if they were learned from the same indexes."""
+        is_same = set(self.identities.get("index", ())) == identities_of(receivers)["index"]
+        return self.cadence if self.cadence is not None and is_same else CadenceSnapshot()
 
     def _saved_of(self, settings: ReceiverSettings) -> SavedReceiver:
         """Return what is saved of a receiver by its name; or by its index, if it had another name or none then."""
@@ -152,6 +161,8 @@ def state_to_save(
     state.are_urls_undone, state.disproved_until, state.notices = True, intake.disproved_until, list(notices)
     state.identities = {kind: sorted(found) for kind, found in identities_of(receivers).items()}
     state.exchanged = dict(intake.fleet.exchanged)
+    if (learned_until := intake.learned_until()) is not None:
+        state.cadence = CadenceSnapshot(learned_until)
     for receiver in receivers:
         journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state
@@ -176,6 +187,7 @@ class Saving:
         passing: dict[str, Any] = {
             "journal_seen_until": None,
             "history": HistorySnapshot(),
+            "cadence": None,
             "receivers": {
                 name: msgspec.structs.replace(saved, journal_seen_until=None)
                 for name, saved in memory.receivers.items()
@@ -200,12 +212,17 @@ class Saving:
                     )
                     for name, saved in memory.receivers.items()
                 },
+                cadence=_snapshot_of(fleet, memory.cadence),
                 newcomers=dict(uploads.newcomers),
                 left_out=left_out,
                 skips=list(fleet.skips),
                 shutdowns=list(fleet.shutdowns),
             )
         )
+
+
+def _snapshot_of(fleet: Fleet, known: CadenceSnapshot | None) -> CadenceSnapshot | None:
+    return None if fleet.cadence is None or known is None else fleet.cadence.snapshot(known.until)
 
 
 def recall(file: StateFile[SavedState]) -> SavedState:

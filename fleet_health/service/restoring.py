@@ -14,6 +14,7 @@ import msgspec
 
 from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
 from fleet_health.alerting.lifecycle import State
+from fleet_health.model.cadence import BIN_US, CadenceSnapshot, SavedRhythm
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
 from fleet_health.model.strip import BINS
@@ -70,6 +71,7 @@ def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
             and (kind in _KINDS or notes.refuse("exchanged", "a kind of source", kind))
         },
         notices=[one for one in memory.notices if _is_notice(one, notes)],
+        cadence=None if memory.cadence is None else _cadence(memory.cadence, notes),
         left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
     )
     return kept, notes.problems
@@ -325,6 +327,25 @@ def _is_gap(gap: Gap, notes: _Notes) -> bool:
 
 def _is_silence(name: str, notes: _Notes) -> bool:
     return bool(_is_silence_id(name)) or notes.refuse("silences", "the id of a silence", name)
+
+
+def _cadence(snapshot: CadenceSnapshot, notes: _Notes) -> CadenceSnapshot:
+    place, outages = "cadence", snapshot.outages
+    return msgspec.structs.replace(
+        snapshot,
+        until=notes.instant(place, snapshot.until) or 0,
+        hosts={
+            host: rhythm
+            for host, rhythm in snapshot.hosts.items()
+            if notes.is_host(place, host) and _is_rhythm(rhythm, notes)
+        },
+        outages=outages if outages is None or _is_rhythm(outages, notes) else None,
+    )
+
+
+def _is_rhythm(rhythm: SavedRhythm, notes: _Notes) -> bool:
+    is_right = rhythm.restored() is not None or notes.refuse("cadence", "the rhythm of a host", rhythm)
+    return is_right and notes.is_instant("cadence", rhythm.newest * BIN_US)
 
 
 def _history(snapshot: HistorySnapshot, notes: _Notes) -> HistorySnapshot:

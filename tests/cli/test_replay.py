@@ -563,3 +563,56 @@ def test_a_clock_that_was_set_ahead_makes_nobody_silent(
 
     assert {(one["host"], one["symptom"]) for one in replayed["incidents"]} == expected
     assert {(one["host"], one["symptom"]) for one in checked if "host" in one} == expected
+
+
+def test_limits_that_are_learned_are_those_of_check(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each tick finds what `check` finds as of then, in however many processes."""
+    random = Random(7)  # noqa: S311 - nothing is secret here
+    site.configure('[detectors.silent]\ncadence = "learned"', tick="30m")
+    since, until, day = NOON, NOON + 6 * HOUR, 24 * HOUR
+    steps = {"steady": HOUR // 6, "hourly": HOUR, "nightly": day, "bursts": 100 * MINUTE, "new": HOUR}
+    rows: list[tuple[int, str]] = []
+    for host, step in steps.items():
+        begin = since - 36 * HOUR if host == "new" else since - 35 * day
+        end = until if host == "nightly" else since + random.randrange(5) * HOUR // 2
+        at: float = begin + random.randrange(step)
+        while at < end:
+            rows += [(int(at) + random.randrange(10_000_000), host)] * random.randint(1, 2)
+            at += step * random.uniform(0.7, 1.3) // 1 if host == "bursts" else step
+    for _ in range(5):  # the receiver stops now and then, and some uploads are refused
+        out = random.randrange(since - 10 * day, since)
+        rows = [row for row in rows if not out < row[0] < out + 5 * HOUR]
+    site.index.write_bytes(
+        b"".join(
+            b'{"host_id": "%s", "received_at_wall": "%s"}\n' % (host.encode(), iso(at).encode())
+            for at, host in sorted(rows)
+        )
+    )
+    for at in range(since - HOUR, until, 10 * MINUTE):
+        site.answer("refused", 412, at_us=at)
+    site.sync_journal()
+    settings = load(site.config)
+    watched, lookback = (
+        Watched(settings.rules(), settings.mute_windows, settings.host_limit),
+        lookback_of(settings.detectors()),
+    )
+    outcomes = []
+    for spans in (1, 3):
+        with Past() as past:
+            past.read(settings.receivers[0], lookback, (since, until), lambda _: None)
+            outcomes.append(
+                {
+                    evaluation.at: [
+                        (one.host, one.symptom, one.detail, one.suggested_fix) for one in evaluation.findings
+                    ]
+                    for evaluation in evaluations(past, Replay(watched), since, until, spans)
+                }
+            )
+
+    assert outcomes[0] == outcomes[1]
+    limits = {
+        re.sub(r".*the limit is (.*?),.*", r"\1", detail) for found in outcomes[0].values() for _, _, detail, _ in found
+    }
+    assert len(limits) > 1
+    for at, found in outcomes[0].items():
+        assert found == checked(site, at, capsys), iso(at)

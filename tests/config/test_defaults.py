@@ -58,6 +58,8 @@ CONTRACT: dict[str, Any] = {
     "notify.directory": "/var/lib/fleet-health-notify",
     "notify.control": "/run/fleet-health-notify/control.sock",
     "detectors.silent.after": "30m",
+    "detectors.silent.cadence": "fixed",
+    "detectors.silent.after_max": "8d",
     "detectors.silent.lookback": "24h",
     "detectors.fatal-only.window": "30m",
     "detectors.fatal-only.min_count": 10,
@@ -157,7 +159,7 @@ def test_the_defaults_mean_what_they_say() -> None:
     assert settings.receivers[0].journal.unstamped_host is not None
     assert settings.receivers[0].journal.unstamped_host.pattern == CONTRACT["journal.unstamped.host"]
     assert settings.limits["silent"].each_alone() == [
-        SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"])
+        SilentLimits(30 * MINUTE, 24 * HOUR, fix["detectors.silent.suggested_fix"], after_max_us=8 * 24 * HOUR)
     ]
     assert settings.limits["fatal-only"].each_alone() == [
         FatalOnlyLimits(

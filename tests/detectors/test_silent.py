@@ -12,7 +12,9 @@ from fleet_health.detectors.silent import Silent, SilentLimits
 from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
+from fleet_health.model.cadence import KEPT_US, Cadence
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.pauses import Pause
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,3 +187,86 @@ def test_who_is_refused_since_its_last_upload_gets_the_fix_for_that(
     (finding,) = Silent(HostLimits(LIMITS), HostLimits(refused), HostLimits(stamps)).find(fleet, now)
 
     assert finding.suggested_fix == fix
+
+
+LEARNED = SilentLimits(
+    AFTER_US, LOOKBACK_US, SuggestedFix("Look at $host."), is_learned=True, after_max_us=4 * 24 * HOUR_US
+)
+
+
+def learning(fleet: Fleet, now: Instant, age: int, step_us: int = HOUR_US) -> Fleet:
+    """Let a fleet know of a host that uploaded at a distance for two weeks, and last some time ago."""
+    fleet.cadence = Cadence(10)
+    for number in range(14 * 24 * HOUR_US // step_us):
+        fleet.cadence.note("pi-1", now - age - number * step_us)
+    return fleet
+
+
+@pytest.mark.parametrize(
+    ("age", "step_us", "are_met"),
+    [
+        pytest.param(AFTER_US + 1, HOUR_US, [False, True], id="longer than the shortest limit"),
+        pytest.param(2 * HOUR_US, HOUR_US, [False, True], id="exactly its own limit"),
+        pytest.param(2 * HOUR_US + 1, HOUR_US, [True, True], id="longer than its own limit"),
+        pytest.param(LOOKBACK_US + 90 * MINUTE_US, HOUR_US, [True, True], id="at the end of the lookback"),
+        pytest.param(LOOKBACK_US + 90 * MINUTE_US + 1, HOUR_US, [True, False], id="beyond it"),
+        pytest.param(AFTER_US + 1, 5 * MINUTE_US, [True, True], id="a steady host has the shortest limit"),
+        pytest.param(30 * HOUR_US, 24 * HOUR_US, [False, True], id="a host of every day is watched for longer"),
+    ],
+)
+def test_a_limit_that_is_learned_is_the_hosts_own(
+    age: int, step_us: int, are_met: list[bool], fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """It is found, explained and ended by the same limit, and watched for as much longer as the limit is."""
+    fleet, detector = learning(fleet_of(uploads=[("pi-1", age)]), now, age, step_us), Silent(HostLimits(LEARNED))
+
+    conditions = detector.conditions(fleet, "pi-1", now)
+    assert [one.is_met for one in conditions] == are_met
+    assert [one.host for one in detector.find(fleet, now)] == ["pi-1"] * all(are_met)
+    assert detector.is_over(fleet, "pi-1", now) != are_met[0]
+    assert "learned" in conditions[0].limit
+    assert conditions[0].key == "detectors.silent.cadence"
+
+
+def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
+    fleet_of: Callable[..., Fleet], now: Instant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stop does not count, and the host is given the shortest limit after it, not its own once more."""
+    age = 40 * HOUR_US
+    fleet = learning(fleet_of(uploads=[("pi-1", age)]), now, age, 24 * HOUR_US)
+    detector = Silent(HostLimits(LEARNED))
+    found = []
+    for ended_ago in (AFTER_US, AFTER_US + 1):
+        stop = Pause(now - ended_ago - HOUR_US, now - ended_ago, "started")
+        monkeypatch.setattr(type(fleet), "pauses", lambda *_, stop=stop: (stop,))
+        monkeypatch.setattr(type(fleet), "absence_us", lambda *_, ended_ago=ended_ago: ended_ago)
+        found.append(bool(list(detector.find(fleet, now))))
+
+    assert found == [False, True]
+
+
+def test_what_is_learned_is_no_change_of_the_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """An incident does not end because its host has another limit meanwhile; it does if the settings change."""
+    detectors = [Silent(HostLimits(one)) for one in (LIMITS, LEARNED)]
+    fleet = fleet_of(uploads=[("pi-1", 1)])
+    before = detectors[1].limits_of("pi-1")
+    learning(fleet, now, 1)
+
+    assert detectors[1].limits_of("pi-1") == before != detectors[0].limits_of("pi-1")
+    assert detectors[0].limits_of("pi-1") == f"{AFTER_US} {LOOKBACK_US}"
+
+
+def test_without_a_rhythm_the_shortest_limit_holds(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Also where nothing is learned at all, as in the preview of a reload; and a finding says so."""
+    (finding,) = Silent(HostLimits(LEARNED)).find(fleet_of(uploads=[("pi-1", AFTER_US + 1)]), now)
+
+    assert "(the limit is 30 min, not learned yet: nothing is known of its rhythm yet)" in finding.detail
+
+
+def test_uploads_must_be_known_for_the_rhythm_where_any_is_learned() -> None:
+    """Rows must be known for as long as a host with the longest limit is watched."""
+    lookback = Silent(HostLimits(LIMITS, [Override("a*", {"is_learned": True, "after_max_us": 48 * HOUR_US})])).lookback
+
+    assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, AFTER_US, KEPT_US)
+    assert lookback.learns_since(0) == -lookback.uploads_us - KEPT_US
+    assert Silent(HostLimits(LIMITS)).lookback.learns_since(7) == 7

@@ -77,6 +77,10 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "a history of the year 300000": {"history": {"noted_at": 9_400_000_000_000_000_000, "watched": 1}},
     "a silence without a name": {"silences": {"": {}}},
     "a silence of no kind": {"silences": {"abc123": []}},
+    "a rhythm that is none": {"cadence": {"until": NOW, "hosts": {"pi-01": [5, "AAAA"]}}},
+    "a rhythm of nobody": {"cadence": {"until": NOW, "hosts": {"a\nb": [5, "eJxjBAAAAgAC"]}}},
+    "a rhythm of the year 300000": {"cadence": {"until": NOW, "hosts": {"pi-01": [10**15, "eJxjBAAAAgAC"]}}},
+    "rhythms up to before all time": {"cadence": {"until": -(10**18), "outages": [5, "eJxjBAAAAgAC"]}},
     "the journal seen before all time": {"journal_seen_until": -(10**18)},
 }
 

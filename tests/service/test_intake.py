@@ -7,12 +7,20 @@ import threading
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
+from fleet_health.model.cadence import CadenceSnapshot
 from fleet_health.model.counters import Counters
 from fleet_health.model.coverage import Gap
+from fleet_health.model.history import History
 from fleet_health.service import clock
 from fleet_health.service.intake import Intake
+from fleet_health.service.memory import SavedState, Saving, state_to_save
+from fleet_health.service.restoring import examined
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
 from tests.rig.site import now_us
@@ -133,3 +141,78 @@ async def test_a_clock_that_was_set_leaves_a_gap_in_the_journal_for_a_window(sit
         gaps = {state.name: state.gaps for state in intake.states}
 
     assert gaps == {"index": [], "journal": [known, set_by]}
+
+
+async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], SavedState]:
+    """Start with a state; return the rhythms that are known then, and the state that is saved."""
+    settings = load(site.config)
+    async with unhinted_intake() as intake:
+        saved.prepare(intake, settings.receivers)
+        await intake.adopt(settings, lookback_of(settings.detectors()))
+        fleet = intake.fleet
+        assert fleet.cadence is not None
+        rhythms = {host: fleet.cadence.rhythm(host) for host in fleet.cadence.hosts()}
+        state = state_to_save(Incidents(), intake, settings.receivers, SilenceWatch({}), History(), ahead_rows={})
+        content = Saving().due(state, clock.now(), fleet)
+    assert content is not None
+    return rhythms, examined(msgspec.json.decode(content, type=SavedState))[0]
+
+
+async def test_rhythms_outlive_a_restart(site: Site) -> None:
+    """What the state knows and what came since make the same rhythms as the whole index."""
+    now, hour = now_us(), 3_600_000_000
+    site.configure('[detectors.silent]\ncadence = "learned"')
+    for age in range(500, 4, -1):
+        site.upload("hourly", at_us=now - age * hour)
+    site.upload("lately", at_us=now - 20 * 24 * hour)
+    site.answer("by-journal", 201)
+    site.sync_journal()
+
+    first, saved = await rhythms_of(site, SavedState())
+    kept, rows = site.index.read_bytes(), site.index.read_bytes().splitlines(keepends=True)
+    site.index.write_bytes(b"".join(rows[-30:]))  # what is long ago is only in the state
+    for age in (3, 2):
+        site.upload("hourly", at_us=now - age * hour)
+    second, again = await rhythms_of(site, saved)
+    site.index.write_bytes(kept + b"".join(site.index.read_bytes().splitlines(keepends=True)[-2:]))
+    whole, _ = await rhythms_of(site, SavedState())
+    third, _ = await rhythms_of(site, again)
+
+    assert first.keys() == {"hourly", "lately", "by-journal"}
+    assert second == whole == third != first
+    assert first["hourly"].bits.bit_count() == 496
+
+
+async def test_rhythms_of_another_index_teach_nothing(site: Site) -> None:
+    """They are those of other hosts, perhaps."""
+    site.configure('[detectors.silent]\ncadence = "learned"')
+    site.upload("a", at_us=now_us() - 10_000_000_000)
+    site.answer("any", 404)
+    site.sync_journal()
+    _, saved = await rhythms_of(site, SavedState())
+    known = saved.known_cadence(load(site.config).receivers)
+    site.config.write_text(site.config.read_text().replace("index.jsonl", "other.jsonl"))
+
+    assert list(known.hosts) == ["a"]
+    assert saved.known_cadence(load(site.config).receivers) == CadenceSnapshot()
+
+
+async def test_learning_begins_and_ends_with_a_reload(site: Site) -> None:
+    """The index is read again, as far back as it takes; what is no longer asked for is dropped."""
+    now, hour = now_us(), 3_600_000_000
+    for age in range(100, 0, -1):
+        site.upload("hourly", at_us=now - age * hour)
+    site.answer("any", 404)
+    site.sync_journal()
+    known = []
+    async with unhinted_intake() as intake:
+        for cadence in ("fixed", "learned", "learned", "fixed"):
+            site.configure(f'[detectors.silent]\ncadence = "{cadence}"')
+            settings = load(site.config)
+            await intake.adopt(settings, lookback_of(settings.detectors()))
+            rhythm = None if intake.fleet.cadence is None else intake.fleet.cadence.rhythm("hourly")
+            known.append(None if rhythm is None else rhythm.bits.bit_count())
+            if cadence == "learned":
+                await intake.reread(Gap(0, 1, "the clock was set"))
+
+    assert known == [None, 100, 100, None]

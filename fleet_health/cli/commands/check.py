@@ -35,6 +35,7 @@ from fleet_health.detectors.evaluation import evict, lookback_of
 from fleet_health.engine import Circumstances, Engine, readable_sources
 from fleet_health.errors import ConfigError, SinkUnavailable, SourceUnavailable
 from fleet_health.files.hang_watch import touching
+from fleet_health.model.cadence import Cadence
 from fleet_health.model.clock_evidence import ALERT_LOG, INDEX, JOURNAL, SAVED_STATE, contradiction, credible
 from fleet_health.model.clock_jumps import joined
 from fleet_health.model.coverage import Coverage
@@ -54,7 +55,14 @@ from fleet_health.service.catch_up import recorded, unsent
 from fleet_health.service.memory import SavedState, newest_alert_at, past_alerts, saved_state
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
-from fleet_health.sources.once import STATES_BACK_US, read_accepted, read_index, read_journal, unit_states
+from fleet_health.sources.once import (
+    STATES_BACK_US,
+    read_accepted,
+    read_every_row,
+    read_index,
+    read_journal,
+    unit_states,
+)
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
@@ -65,6 +73,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incident import Snapshot
     from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.detectors.spec import Lookback
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import UnitState
@@ -144,11 +153,14 @@ def run(options: argparse.Namespace) -> int:
     if is_live:
         _restore(fleet, settings, memory, now)
     rules = settings.rules()
+    learned_until = _prepare_rhythms(fleet, settings, memory if is_live else SavedState(), lookback)
+    learns_since = max(learned_until, lookback.learns_since(now))
     rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
         for receiver in settings.receivers:
             dates = memory.row_dates(receiver)
-            unread |= _read_index(fleet, receiver, now, rows_since[receiver.name], dates, is_live=is_live)
+            since = rows_since[receiver.name]
+            unread |= _read_index(fleet, receiver, now, since, dates, is_live=is_live, learns_since=learns_since)
             with touching(receiver.index.path):
                 newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             newest[INDEX] = max(newest[INDEX], newest_at)
@@ -161,18 +173,15 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_CONFIG
     for receiver in settings.receivers:
         if saved is None or saved.at is None:  # or it would hold these
-            _read_accepted(fleet, receiver, rows_since[receiver.name], now - lookback.traffic_us)
+            accepted_since = min(rows_since[receiver.name], learns_since)
+            _read_accepted(fleet, receiver, accepted_since, now - lookback.traffic_us)
         newest |= _read_journal(
             *(fleet, receiver, now, lookback.traffic_us, newest),
             is_live=is_live,
-            rows_since=rows_since[receiver.name],
+            rows_since=min(rows_since[receiver.name], learns_since),
             disproved_until=memory.disproved_until if is_live else 0,
         )
-    behind = None
-    if options.now is None:
-        others = credible(newest, memory.disproved_until)
-        with touching(settings.alerts_path):
-            behind = _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
+    behind = _behind(settings, memory, newest, now) if is_live else None
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
@@ -186,6 +195,15 @@ def run(options: argparse.Namespace) -> int:
     hosts = sum(1 for _ in fleet.hosts())
     _print(Report(lines, hosts, fleet.coverage, missing, unread, is_dry_run=options.dry_run), is_json=options.json)
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
+
+
+def _behind(
+    settings: Settings, memory: SavedState, newest: Mapping[str, Instant], now: Instant
+) -> Contradiction | None:
+    """Return which record contradicts the clock; None if none does."""
+    others = credible(newest, memory.disproved_until)
+    with touching(settings.alerts_path):
+        return _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
 
 
 def _restore(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
@@ -202,8 +220,24 @@ def _restore(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant)
         fleet.shut_down(memory.incidents.at, clock.booted_at(now))
 
 
+def _prepare_rhythms(fleet: Fleet, settings: Settings, memory: SavedState, lookback: Lookback) -> Instant:
+    """Let a fleet learn the rhythms of its hosts if any limit is learned; return up to when the state knows them."""
+    if not lookback.rhythm_us:
+        return 0
+    fleet.cadence, saved = Cadence(settings.host_limit, settings.ignored), memory.known_cadence(settings.receivers)
+    fleet.cadence.restore(saved)
+    return saved.until
+
+
 def _read_index(
-    fleet: Fleet, receiver: ReceiverSettings, now: Instant, since: Instant, dates: RowDates, *, is_live: bool
+    fleet: Fleet,
+    receiver: ReceiverSettings,
+    now: Instant,
+    since: Instant,
+    dates: RowDates,
+    *,
+    is_live: bool,
+    learns_since: Instant,
 ) -> dict[Path, str]:
     """Take the index of a receiver into the fleet; return which rotated files could not be read, and why."""
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
@@ -213,9 +247,14 @@ def _read_index(
         # Whoever uploaded before that is not watched, and was not lost by any service either.
         watched = [upload for upload in uploads if since <= upload.at <= until]
         fleet.record_uploads(receiver.name, watched)
+        if fleet.cadence is not None:
+            fleet.cadence.record(upload for upload in uploads if upload.at <= until)
 
     present, source = max(now, clock.now()), named("index", receiver.name)
-    index = read_index(receiver.index, since, until, take_in, now=present, dates=dates)
+    if fleet.cadence is None:
+        index = read_index(receiver.index, since, until, take_in, now=present, dates=dates)
+    else:
+        index = read_every_row(receiver.index, min(since, learns_since), take_in, now=present, dates=dates)
     with touching(receiver.index.path):
         late = _late_us(dates.newest, receiver.index.path) if is_live else 0
     fleet.coverage += (replace(index.coverage, source=source, late_us=late),)

@@ -177,7 +177,7 @@ def replayed(
                 *(receiver, lookback, (since, until), progress.reach),
                 is_alone=processes == 1,
                 present=Present(clock.now(), memory.row_dates(receiver)),
-                rows_since=replay.watched.rules.reading_begins_at(states, since),
+                rows_since=min(replay.watched.rules.reading_begins_at(states, since), lookback.learns_since(since)),
             )
         replay.watched = replace(
             replay.watched, skips=joined(memory.skips, past.skips), shutdowns=tuple(memory.shutdowns)

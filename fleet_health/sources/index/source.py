@@ -62,6 +62,7 @@ class IndexFollower(Follower):
         clock: Callable[[], Instant],
         receiver: str = "",
         dates: RowDates | None = None,
+        is_every_wanted: bool = False,
     ) -> None:
         """Prepare to follow.
 
@@ -72,6 +73,7 @@ class IndexFollower(Follower):
             clock: Tells the present.
             receiver: The name of the receiver, if there are several.
             dates: Dates the rows; None if no row is known to have been dated ahead.
+            is_every_wanted: Whether every upload is handed on; else of several of a host it may be only the latest.
 
         """
         super().__init__(named("index", receiver), clock)
@@ -80,6 +82,7 @@ class IndexFollower(Follower):
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
+        self._is_every_wanted = is_every_wanted
         self._path = settings.path
         self._extent = Extent()
         self._tail = index_tail(settings, self._parser, lambda: clock() - lookback_us, self._extent)
@@ -131,11 +134,17 @@ class IndexFollower(Follower):
                 self.state.late_us = late_us(self._last_row_at, self._clock())
             self._extent.note(self._parser, block.lines)
             self._file_written_at = no_later_than_written(NEVER, self._path)
-            parsed = self._parser.parse_latest(block.lines, plain_until)
+            parsed = self._parsed(block.lines, plain_until)
             self._read.append((block, parsed, share_of(self._parser, block.lines, *parsed)))
         finally:
             if self._is_closed:  # while this read hung
                 self._tail.close()
+
+    def _parsed(self, lines: bytes, plain_until: Instant) -> tuple[list[Upload], list[Rejection], int]:
+        if not self._is_every_wanted:
+            return self._parser.parse_latest(lines, plain_until)
+        uploads, rejections = self._parser.parse_every(lines)
+        return uploads, rejections, len(uploads)
 
     def _written_at(self, lines: bytes) -> Instant | None:
         """Return when the last row that was read was written; None if that is not known."""

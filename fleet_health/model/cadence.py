@@ -1,0 +1,445 @@
+"""The rhythm of each host: when it uploaded in the last four weeks, and how long a silence is usual for it.
+
+What is kept of a host is one bit for each bin of 7.5 minutes, counted back from its newest upload: 5,376 bits. So a
+burst counts once, an upload that both sources show counts once, and what is recorded is the same in whatever order the
+uploads come, and however often. Everything else is worked out from the bits when it is asked for, and depends on
+nothing but them: the service after a restart, `check` and `replay` find the same limit.
+
+The limit for a host that is silent since its newest upload:
+
+* It is the floor if the host uploads *steadily* at this hour: on nearly all days on which it uploaded in this hour of
+  the day, and in nearly all weeks in this hour of the week, no interval longer than the floor began in it; nor did one
+  lately in another hour of which the same is true, for then the host may have changed its rhythm.
+* Else it is the longest *usual* interval and half as much again, at most six hours more, and half an hour. Usual is an
+  interval of which there is another one nearly as long: a fault that happens once teaches nothing. Of a host that is
+  known for less than two weeks every interval is usual.
+* Of a host that is known for less than half a day, or of which no interval is usual, it is the floor.
+
+Time in which nobody could upload is left out of an interval: the receiver was stopped or its machine was off, or no
+host uploaded at a time at which some did a week before, and on most days between.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from operator import and_, or_
+from typing import TYPE_CHECKING, NamedTuple
+
+import msgspec
+
+from fleet_health.model.instant import HOUR_US, Instant, describe
+from fleet_health.model.observation import Response
+from fleet_health.model.words import plural
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from fleet_health.model.host_globs import HostGlobs
+    from fleet_health.model.observation import UnitState, Unstamped, Upload
+    from fleet_health.model.pauses import Pause
+
+_BINS_AN_HOUR = 8
+BIN_US = HOUR_US // _BINS_AN_HOUR
+"""The length of a bin."""
+_DAY, _WEEK = 24 * _BINS_AN_HOUR, 7 * 24 * _BINS_AN_HOUR
+_BINS = 4 * _WEEK
+KEPT_US = _BINS * BIN_US
+"""How far back from its newest upload a host's rhythm is known."""
+_ALL = (1 << _BINS) - 1
+_SIZE = _BINS // 8
+
+_ENOUGH = _DAY // 2
+_TRUSTED = 2 * _WEEK
+"""For so long a host must be known before one interval alone is taken for a fault."""
+_NEARLY_AS_LONG = 0.7
+_LONGER, _MOST_LONGER, _SLACK = 0.5, 6 * _BINS_AN_HOUR, 4
+_DAYS, _CLEAN_DAYS, _CLEAN_WEEKS = 2, 0.9, 0.75
+"""On how many days a host must have uploaded in an hour, and the share of days and of weeks in which it was steady."""
+_RECENT_HOURS = 24
+# For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
+# active all the time.
+_OUTAGE, _APART = 3, 2
+_MOST_DAYS = 4
+_REFUSED = 300
+
+
+class Rhythm(NamedTuple):
+    """When a host uploaded.
+
+    Attributes:
+        newest: The number of the bin of its newest upload, counted from the epoch.
+        bits: The lowest bit stands for that bin, the next one for the bin before.
+
+    """
+
+    newest: int
+    bits: int
+
+    @property
+    def known_us(self) -> int:
+        """How long ago its oldest upload was when it uploaded last, in microseconds."""
+        return (self.bits.bit_length() - 1) * BIN_US
+
+
+class Interval(NamedTuple):
+    """The time between two uploads.
+
+    Attributes:
+        begin: The number of the bin of the first one.
+        length: How many bins later the second one came, without those in which nobody could upload.
+
+    """
+
+    begin: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class LearnedLimit:
+    """How long a host may be silent, by its own rhythm.
+
+    Attributes:
+        limit_us: The limit, in microseconds.
+        intervals: How many intervals that were longer than the floor are known.
+        usual_us: The longest usual interval; None if none is known, or the floor is the limit for another reason.
+        reason: Why it is this one, in a few words.
+        is_known: Whether enough is known of the host; else the limit is the floor.
+
+    """
+
+    limit_us: int
+    intervals: int
+    usual_us: int | None
+    reason: str
+    is_known: bool
+
+    def in_words(self) -> str:
+        """Return where the limit comes from, in a few words."""
+        if not self.is_known:
+            return f"not learned yet: {self.reason}"
+        if self.usual_us is None:
+            return f"learned: {self.reason}"
+        return f"learned from {plural(self.intervals, 'interval')}: {self.reason} ({describe(self.usual_us)})"
+
+
+class SavedRhythm(msgspec.Struct, array_like=True):
+    """A `Rhythm` as it is saved.
+
+    Attributes:
+        newest: As there.
+        bits: The bits, the lowest first, compressed: 700 bytes at most.
+
+    """
+
+    newest: int
+    bits: bytes
+
+    def restored(self) -> Rhythm | None:
+        """Return it; None if it is none that was ever saved."""
+        try:
+            bits = zlib.decompressobj().decompress(self.bits, _SIZE + 1)
+        except zlib.error:
+            return None
+        value = int.from_bytes(bits, "little")
+        is_right = len(bits) <= _SIZE and value & 1 and self.newest >= 0
+        return Rhythm(self.newest, value) if is_right else None
+
+
+class CadenceSnapshot(msgspec.Struct):
+    """What of the rhythms outlives a restart.
+
+    Attributes:
+        until: Up to when every upload is in it.
+        hosts: The rhythm of each host.
+        outages: When nobody could upload; None if that is never known to have been.
+
+    """
+
+    until: Instant = 0
+    hosts: dict[str, SavedRhythm] = {}
+    outages: SavedRhythm | None = None
+
+
+class Cadence:
+    """The rhythms of all hosts."""
+
+    def __init__(self, limit: int, ignored: HostGlobs | None = None) -> None:
+        """Begin without any.
+
+        Args:
+            limit: Of how many hosts they are kept; for some time of twice as many, and of others none is.
+            ignored: Hosts of which none is.
+
+        """
+        self.limit = limit
+        self._ignored = ignored
+        self._rhythms: dict[str, Rhythm] = {}
+        self._outages = Rhythm(0, 0)
+        self._known: dict[str, tuple[Rhythm, int, int, int, LearnedLimit]] = {}
+
+    def __len__(self) -> int:
+        return len(self._rhythms)
+
+    def record(self, uploads: Iterable[Upload]) -> None:
+        """Record accepted uploads."""
+        for upload in uploads:
+            self.note(upload.host, upload.at)
+
+    def record_traffic(
+        self, observations: Iterable[Response | Unstamped | UnitState], is_in_index: Callable[[str], bool]
+    ) -> None:
+        """Record the accepted uploads among what a journal shows, of hosts that no index shows.
+
+        An upload that both show is recorded by its row alone: a response a second later may be in another bin.
+        """
+        for one in observations:
+            if type(one) is Response and one.status < _REFUSED and not is_in_index(one.host):
+                self.note(one.host, one.at)
+
+    def note(self, host: str, at: Instant) -> None:
+        """Record an accepted upload."""
+        known, number = self._rhythms.get(host), at // BIN_US
+        if known is None:
+            if len(self._rhythms) < 2 * self.limit and (self._ignored is None or not self._ignored.matches(host)):
+                self._rhythms[host] = Rhythm(number, 1)
+        elif known.newest != number:
+            self._rhythms[host] = _with(known, number)
+
+    def note_outages(self, pauses: Iterable[Pause]) -> None:
+        """Record stretches of time in which nobody could upload."""
+        outages = self._outages
+        for pause in pauses:
+            first, end = -(-pause.since // BIN_US), pause.until // BIN_US
+            if not pause.is_known or end <= first:
+                continue
+            newest = max(outages.newest, end - 1)
+            kept = outages.bits << min(newest - outages.newest, _BINS)
+            new = ((1 << min(end - first, _BINS)) - 1) << min(newest - end + 1, _BINS)
+            outages = Rhythm(newest, (kept | new) & _ALL)
+        self._outages = outages
+
+    def rhythm(self, host: str) -> Rhythm | None:
+        """Return the rhythm of a host; None if nothing is known of it."""
+        return self._rhythms.get(host)
+
+    def hosts(self) -> Iterator[str]:
+        """Return each host of which something is known."""
+        yield from self._rhythms
+
+    def merge(self, other: Cadence) -> None:
+        """Take in what another one knows."""
+        for host, rhythm in other._rhythms.items():
+            known = self._rhythms.get(host)
+            self._rhythms[host] = rhythm if known is None else _joined(known, rhythm)
+        if other._outages.bits:
+            self._outages = _joined(self._outages, other._outages) if self._outages.bits else other._outages
+
+    def prune(self, is_known: Callable[[str], bool], now: Instant) -> None:
+        """Forget what is too long ago, and what is dated ahead of the clock: it was wrong when that was written.
+
+        A host that comes back has its rhythm as if it had never been away; only if there are too many, those go first
+        that are known no more.
+        """
+        first, latest = (now - KEPT_US) // BIN_US, (now + HOUR_US) // BIN_US
+        # Another dictionary, for somebody in another thread may be reading this one.
+        kept = {host: rhythm for host, rhythm in self._rhythms.items() if rhythm.newest > first}
+        if len(kept) > self.limit:
+            kept = {host: rhythm for host, rhythm in kept.items() if is_known(host)}
+        for host, rhythm in kept.items():
+            if rhythm.newest > latest:
+                kept[host] = _up_to(rhythm, latest)
+        self._rhythms = {host: rhythm for host, rhythm in kept.items() if rhythm.bits}
+        self._known = {host: known for host, known in self._known.items() if host in self._rhythms}
+
+    def snapshot(self, until: Instant) -> CadenceSnapshot:
+        """Return what `restore` needs to go on from here."""
+        outages = _saved(self._outages) if self._outages.bits else None
+        return CadenceSnapshot(until, {host: _saved(one) for host, one in self._rhythms.items()}, outages)
+
+    def restore(self, snapshot: CadenceSnapshot) -> None:
+        """Take in a snapshot; what cannot be in one is left out."""
+        restored = ((host, one.restored()) for host, one in snapshot.hosts.items())
+        other = Cadence(self.limit)
+        other._rhythms = {host: one for host, one in restored if one is not None}
+        if snapshot.outages is not None and (outages := snapshot.outages.restored()) is not None:
+            other._outages = outages
+        self.merge(other)
+
+    def outages(self) -> Rhythm:
+        """Return in which bins nobody could upload, as far as anything tells: as a rhythm, counted from its newest.
+
+        In none of a stretch did any host upload, though some did at that time a week before, and on most days between.
+        """
+        rhythms = self._rhythms.values()
+        newest = max((one.newest for one in rhythms), default=0)
+        active = reduce(or_, (one.bits << min(newest - one.newest, 2 * _BINS) for one in rhythms), 0)
+        about = reduce(or_, (active << ahead >> _APART for ahead in range(2 * _APART + 1)))
+        quiet = about >> _WEEK & _on_most_days(about) & ~active
+        # Only what lasts.
+        begun = reduce(and_, (quiet >> later for later in range(_OUTAGE)))
+        lasting = reduce(or_, (begun << later for later in range(_OUTAGE)))
+        known = self._outages
+        if known.newest > newest:
+            return Rhythm(newest, lasting | known.bits >> min(known.newest - newest, _BINS))
+        return Rhythm(newest, lasting | known.bits << min(newest - known.newest, 2 * _BINS))
+
+    def limit_of(self, host: str, outages: Rhythm, floor_us: int, ceiling_us: int) -> LearnedLimit:
+        """Return how long a host may be silent since its newest upload.
+
+        Args:
+            host: The host.
+            outages: In which bins nobody could upload, from `outages`.
+            floor_us: The shortest limit, in microseconds.
+            ceiling_us: The longest one.
+
+        """
+        rhythm = self._rhythms.get(host)
+        if rhythm is None:
+            return LearnedLimit(floor_us, 0, None, "nothing is known of its rhythm yet", is_known=False)
+        out = _seen_from(rhythm.newest, outages)
+        known = self._known.get(host)
+        if known is not None and known[0] == rhythm and known[1:4] == (hash(out), floor_us, ceiling_us):
+            return known[4]
+        limit = learned_limit(rhythm, out, floor_us, ceiling_us)
+        self._known[host] = rhythm, hash(out), floor_us, ceiling_us, limit
+        return limit
+
+    def intervals_of(self, host: str, outages: Rhythm, least_us: int = BIN_US) -> list[Interval]:
+        """Return the intervals of a host that were longer than a time, the oldest first."""
+        rhythm = self._rhythms.get(host)
+        if rhythm is None:
+            return []
+        return _intervals(rhythm, _seen_from(rhythm.newest, outages), least_us // BIN_US)
+
+
+def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> LearnedLimit:
+    """Return how long a host with a rhythm may be silent since its newest upload.
+
+    Args:
+        rhythm: The rhythm.
+        out: In which bins nobody could upload, counted back from its newest one.
+        floor_us: The shortest limit, in microseconds.
+        ceiling_us: The longest one.
+
+    """
+    floor = floor_us // BIN_US
+    intervals = _intervals(rhythm, out, floor)
+
+    def by_floor(reason: str, *, is_known: bool = True) -> LearnedLimit:
+        return LearnedLimit(floor_us, len(intervals), None, reason, is_known)
+
+    known = rhythm.bits.bit_length() - 1
+    if known < _ENOUGH:
+        return by_floor("it is known for less than half a day", is_known=False)
+    if not intervals:
+        return by_floor("none of its intervals was longer")
+    if _Hours(rhythm, intervals).are_steady():
+        return by_floor("it uploads steadily at this hour")
+    usual = _longest_usual(sorted((one.length for one in intervals), reverse=True), is_trusted=known < _TRUSTED)
+    if usual is None:
+        return by_floor("no two of its long intervals are alike")
+    limit = usual + min(int(usual * _LONGER), _MOST_LONGER) + _SLACK
+    limit_us = min(max(floor_us, limit * BIN_US), max(floor_us, ceiling_us))
+    reason = "the longest usual one and half as much again"
+    return LearnedLimit(limit_us, len(intervals), usual * BIN_US, reason, is_known=True)
+
+
+class _Hours:
+    """In which hours a host uploads steadily."""
+
+    def __init__(self, rhythm: Rhythm, intervals: Iterable[Interval]) -> None:
+        self._now = rhythm.newest // _BINS_AN_HOUR
+        bits = rhythm.bits << _BINS_AN_HOUR - 1 - rhythm.newest % _BINS_AN_HOUR
+        # One byte an hour, the present one first.
+        self._hours = bits.to_bytes(-(-bits.bit_length() // 8), "little")
+        self._begun = {one.begin // _BINS_AN_HOUR for one in intervals}
+
+    def are_steady(self) -> bool:
+        """Return whether the host uploads steadily in the present hour, and has not changed its rhythm lately."""
+        recent = (hour for hour in self._begun if self._now - hour < _RECENT_HOURS)
+        return self._is_steady(self._now) and not any(map(self._is_steady, recent))
+
+    def _is_steady(self, hour: int) -> bool:
+        """Return whether no long interval began in an hour of the day, on the days before it that have such an hour."""
+        days = clean_days = weeks = clean_weeks = 0
+        for number, age in enumerate(range(self._now - hour + 24, len(self._hours), 24), start=1):
+            if not self._hours[age]:
+                continue
+            then = self._now - age
+            is_clean = then not in self._begun and then + 1 not in self._begun
+            days += 1
+            clean_days += is_clean
+            if number % 7 == 0:
+                weeks += 1
+                clean_weeks += is_clean
+        return days >= _DAYS and clean_days >= _CLEAN_DAYS * days and clean_weeks >= _CLEAN_WEEKS * weeks
+
+
+def _intervals(rhythm: Rhythm, out: int, floor: int) -> list[Interval]:
+    """Return the intervals of more than so many bins, without those in which nobody could upload, the oldest first."""
+    text, found = f"{rhythm.bits:b}", list[Interval]()
+    for match in re.finditer(f"0{{{max(floor, 1)},}}", text):
+        # The character before it is the upload that it follows on.
+        age, length = len(text) - match.start(), match.end() - match.start() + 1
+        length -= (out >> age - length + 1 & (1 << length - 1) - 1).bit_count()
+        if length > floor:
+            found.append(Interval(rhythm.newest - age, length))
+    return found
+
+
+def _longest_usual(lengths: list[int], *, is_trusted: bool) -> int | None:
+    """Return the longest of some lengths, in descending order, of which there is another one nearly as long."""
+    if is_trusted:
+        return lengths[0]
+    return next((one for one, following in pairwise(lengths) if following >= _NEARLY_AS_LONG * one), None)
+
+
+def _on_most_days(active: int) -> int:
+    """Return the bins of which those of most of the seven days before are set: each sum in bits, bin by bin."""
+    ones = twos = fours = 0
+    for day in range(1, 8):
+        added = active >> day * _DAY
+        ones, carried = ones ^ added, ones & added
+        twos, carried = twos ^ carried, twos & carried
+        fours |= carried
+    assert _MOST_DAYS == 1 << 2  # noqa: S101 - of a sum up to 7 the highest bit says so
+    return fours
+
+
+def _with(rhythm: Rhythm, number: int) -> Rhythm:
+    """Return a rhythm with an upload in a bin."""
+    newest, bits = rhythm
+    if number > newest:
+        return Rhythm(number, (bits << number - newest | 1) & _ALL if number - newest < _BINS else 1)
+    return Rhythm(newest, bits | 1 << newest - number) if newest - number < _BINS else rhythm
+
+
+def _joined(one: Rhythm, other: Rhythm) -> Rhythm:
+    newest = max(one.newest, other.newest)
+    bits = (each.bits << min(newest - each.newest, _BINS) for each in (one, other))
+    return Rhythm(newest, reduce(or_, bits) & _ALL)
+
+
+def _up_to(rhythm: Rhythm, latest: int) -> Rhythm:
+    """Return a rhythm without what is later than a bin; without any bit if nothing is left."""
+    bits = rhythm.bits >> min(rhythm.newest - latest, _BINS)
+    if not bits:
+        return Rhythm(0, 0)
+    age = (bits & -bits).bit_length() - 1
+    return Rhythm(latest - age, bits >> age)
+
+
+def _seen_from(newest: int, outages: Rhythm) -> int:
+    """Return the bits of outages, counted back from another bin."""
+    if outages.newest >= newest:
+        return outages.bits >> outages.newest - newest & _ALL
+    return outages.bits << min(newest - outages.newest, _BINS) & _ALL
+
+
+def _saved(rhythm: Rhythm) -> SavedRhythm:
+    bits = rhythm.bits.to_bytes(-(-rhythm.bits.bit_length() // 8), "little")
+    return SavedRhythm(rhythm.newest, zlib.compress(bits, 1))
