@@ -12,7 +12,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import lru_cache
 from http import HTTPStatus
 from socket import SHUT_RDWR, socket
 from threading import local
@@ -30,6 +29,7 @@ from fleet_health.errors import printable
 from fleet_health.notify.destination import Delivered, DeliveryError, DestinationGoneError, RefusedMessageError
 from fleet_health.notify.secrets import Redaction
 from fleet_health.notify.time_limit import GRACE_S, TimeLimit
+from fleet_health.notify.tls import tls_context
 from fleet_health.notify.wording import cut
 
 if TYPE_CHECKING:
@@ -289,17 +289,6 @@ class _Pool(HTTPConnectionPool):
 
 class _TlsPool(HTTPSConnectionPool):
     ConnectionCls = _TlsConnection
-
-
-@lru_cache(maxsize=8)
-def tls_context(ca_file: str | None) -> ssl.SSLContext:
-    """Return the TLS settings for these authorities, the same ones each time: to load them costs a megabyte."""
-    try:
-        return ssl.create_default_context(cafile=ca_file)
-    except ssl.SSLError:
-        raise DeliveryError(f"ca_file {ca_file}: expected certificates in PEM, found something else") from None
-    except OSError as error:
-        raise DeliveryError(f"ca_file {ca_file}: {(error.strerror or 'not readable').lower()}") from None
 
 
 def _through(proxy: str, context: ssl.SSLContext) -> ProxyManager:

@@ -20,10 +20,10 @@ from fleet_health.config.destinations import SMTP_PORTS
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify import wording
 from fleet_health.notify.destination import Delivered, DeliveryError, RefusedMessageError
-from fleet_health.notify.http import tls_context
 from fleet_health.notify.processes import run
 from fleet_health.notify.secrets import Redaction, read_secret
 from fleet_health.notify.time_limit import GRACE_S, TimeLimit
+from fleet_health.notify.tls import tls_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
