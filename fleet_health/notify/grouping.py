@@ -66,7 +66,7 @@ def next_turn(
         takes_groups: Whether one message may report several incidents.
 
     """
-    ordered = sorted(waiting, key=lambda one: (one.notification.decided_at, _ORDER[one.notification.kind]))
+    ordered = sorted(waiting, key=_place)
     ready_at = _ready_at(ordered, settings)
     ready = [one for one in ordered if ready_at[one.notification.kind] <= now]
     if not ready:
@@ -83,6 +83,12 @@ def next_turn(
     kind = ready[0].notification.kind
     chosen = [one.notification for one in ready if delayed or one.notification.kind is kind]
     return Turn(Message(key_of(settings.name, chosen), tuple(chosen), delayed))
+
+
+def _place(one: Waiting) -> tuple[object, ...]:
+    """Return by what it is put in order: as it was decided, and what concerns all hosts before the others."""
+    sent = one.notification
+    return sent.decided_at, _ORDER[sent.kind], sent.host, sent.symptom
 
 
 def key_of(destination: str, notifications: Iterable[Notification]) -> str:

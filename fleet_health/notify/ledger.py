@@ -491,7 +491,9 @@ _INCIDENT = (
     " is_over"
 )
 _NOTIFICATION = "incident, kind, host, symptom, detail, suggested_fix, opened_at, decided_at, ended_at, is_unannounced"
-_IN_ORDER = "ORDER BY decided_at, CASE kind WHEN 'opening' THEN 0 WHEN 'repeat' THEN 1 ELSE 2 END, incident"
+_IN_ORDER = (
+    "ORDER BY decided_at, CASE kind WHEN 'opening' THEN 0 WHEN 'repeat' THEN 1 ELSE 2 END, host, symptom, incident"
+)
 _THE = "WHERE destination = ? AND incident = ? AND kind = ? AND decided_at = ?"
 
 

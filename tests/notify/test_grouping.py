@@ -109,3 +109,10 @@ def test_the_key_is_that_of_what_is_reported_to_whom() -> None:
         == 4
     )
     assert [kind for kind in Kind if key_of("p", [made(kind=kind)]) == key] == []
+
+
+def test_of_one_evaluation_the_fleet_comes_first_and_then_each_host() -> None:
+    """As `status` lists them."""
+    waiting = [made(incident=host, host=host) for host in ("pi-2", "*", "pi-1")]
+
+    assert incidents(turn(waiting)) == ["*", "pi-1", "pi-2"]
