@@ -82,13 +82,21 @@ class Destination(Protocol):
 class LevelDestination(Protocol):
     """Where the whole set of open incidents is sent at each evaluation, as Alertmanager wants it."""
 
-    def hold(self, standing: Sequence[Notification], ended: Sequence[Notification], expires_at: Instant) -> Delivered:
+    def hold(
+        self,
+        standing: Sequence[Notification],
+        ended: Sequence[Notification],
+        expires_at: Instant,
+        *,
+        is_test: bool = False,
+    ) -> Delivered:
         """Deliver what stands and what has ended of late.
 
         Args:
             standing: The opening of each incident that is notified and not over.
             ended: The resolution of each that has ended within the last 15 minutes, or that has not been delivered.
             expires_at: Until when this holds if nothing newer is sent.
+            is_test: Whether an operator asked for it to try the destination. It must be marked as a test.
 
         Raises:
             DeliveryError: It was not taken.

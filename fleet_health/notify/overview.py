@@ -173,7 +173,7 @@ def send_test(destination: AnyDestination, now: Instant) -> Delivered:
     if isinstance(destination, Heartbeat):
         return destination.ping("a test", is_well=True)
     if isinstance(destination, LevelDestination):
-        return destination.hold(message.notifications, (), now + _TEST_HOLDS_FOR_US)
+        return destination.hold(message.notifications, (), now + _TEST_HOLDS_FOR_US, is_test=True)
     return destination.send(message)
 
 

@@ -40,13 +40,21 @@ class Alertmanager:
         self._own: Mapping[str, Any] = settings.own
         self._peers = {peer: Sender(settings) for peer in settings.own["peers"]}
 
-    def hold(self, standing: Sequence[Notification], ended: Sequence[Notification], expires_at: Instant) -> Delivered:
+    def hold(
+        self,
+        standing: Sequence[Notification],
+        ended: Sequence[Notification],
+        expires_at: Instant,
+        *,
+        is_test: bool = False,
+    ) -> Delivered:
         """Deliver what stands and what has ended of late.
 
         Args:
             standing: The opening of each incident that is notified and not over.
             ended: The resolution of each that has ended of late, or that has not been delivered.
             expires_at: Until when this holds if nothing newer is sent.
+            is_test: Whether it is a test. Then its alerts are called `FleetHealthTest`.
 
         Raises:
             DeliveryError: No member has taken it.
@@ -56,7 +64,7 @@ class Alertmanager:
         latest = {(one.host, one.symptom): one for one in sorted(ended, key=_end)}
         stands = {(one.host, one.symptom) for one in standing}
         alerts = [self._alert(one, _end(one)) for pair, one in latest.items() if pair not in stands]
-        alerts += [self._alert(one, expires_at) for one in standing]
+        alerts += [self._alert(one, expires_at, is_test=is_test) for one in standing]
         if not alerts:
             return Delivered("nothing to send")
         bodies = [msgspec.json.encode(alerts[start : start + _AT_ONCE]) for start in range(0, len(alerts), _AT_ONCE)]
@@ -78,16 +86,16 @@ class Alertmanager:
             return error
         return taken.delivered
 
-    def _alert(self, one: Notification, ends_at: Instant) -> dict[str, Any]:
+    def _alert(self, one: Notification, ends_at: Instant, *, is_test: bool = False) -> dict[str, Any]:
         labels = {
             **self._own["labels"],
-            "alertname": alert_name(one.symptom),
+            "alertname": alert_name("test" if is_test else one.symptom),
             "host": printable(one.host),
             "symptom": printable(one.symptom),
             "receiver": printable(receiver_of(one.host)),
         }
         annotations = {
-            "summary": wording.subject(Message("", (one,))),
+            "summary": wording.subject(Message("", (one,), is_test=is_test)),
             "description": printable(one.detail),
             "suggested_fix": printable(one.suggested_fix),
         }

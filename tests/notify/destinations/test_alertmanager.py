@@ -116,6 +116,16 @@ def test_an_end_before_the_beginning_spoils_no_request() -> None:
         }
 
 
+def test_a_test_is_marked() -> None:
+    """It ends no alert, and is routed by its own name."""
+    with UnrulyServer([answering()]) as server:
+        build(configured("alertmanager", peers=[server.url])).hold([SILENT], [], OPENED, is_test=True)
+
+        (alert,) = alerts_of(server)
+        assert alert["labels"]["alertname"] == "FleetHealthTest"
+        assert alert["annotations"]["summary"] == "TEST silent: pi-02"
+
+
 def test_nothing_is_sent_of_nothing() -> None:
     """A fleet that is well needs no request."""
     destination = build(configured("alertmanager", peers=["http://127.0.0.1:1"]))
