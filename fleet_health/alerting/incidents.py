@@ -452,7 +452,7 @@ class Incidents:
                 self._is_clock_behind and incident.last_notified_at is not None and incident.last_notified_at > now,
             ),
             (_UNDECIDED, pair in self._undecided),
-            (_WITHIN_GRACE, self._is_early(incident, now)),
+            (_WITHIN_GRACE, self._is_early(incident, now) or self._is_given_time(incident, now)),
             (_NOTIFIED_THIS_HOUR, self._dedup_keys.has(pair, now)),
             (_NOT_DUE, self._is_not_due(incident, now)),
         ):
@@ -486,6 +486,12 @@ class Incidents:
         # Time in which no host could upload is none that a host has stayed away for.
         counted_from = incident.opened_at + paused_us(self._pauses, incident.opened_at, now)
         return self._policy.is_within_grace((incident.host, incident.symptom), counted_from, now)
+
+    def _is_given_time(self, incident: Incident, now: Instant) -> bool:
+        """Return whether an incident that its cause has just let go is given time: its host could not upload before."""
+        pair, waits_until = (incident.host, incident.symptom), incident.waits_until
+        is_let_go = incident.is_held and incident.last_notified_at is None
+        return is_let_go and pair in self._found and waits_until is not None and now < waits_until
 
     def _is_not_due(self, incident: Incident, now: Instant) -> bool:
         return not self._policy.is_due(incident.opened_at, incident.last_notified_at, now)

@@ -34,14 +34,20 @@ def settings(request: pytest.FixtureRequest, tmp_path: Path) -> Settings:
     return load(file)
 
 
-def notified(settings: Settings, dead_since: dict[str, int], *, minutes: int = 90) -> list[tuple[int, str, str]]:
-    """Let hosts upload in their rhythms until each is dead; return who is notified of what, and after which minute."""
+def notified(
+    settings: Settings, dead_since: dict[str, int], *, minutes: int = 90, back_at: dict[str, int] | None = None
+) -> list[tuple[int, str, str]]:
+    """Let hosts upload in their rhythms until each is dead; return who is notified of what, and after which minute.
+
+    Those with an instant at which they are back upload again from then on.
+    """
     names = settings.receiver_names
     engine, fleet = Engine(settings.rules()), Fleet(receivers=names)
     told = []
     for minute in range(-60, minutes):
         for host, rhythm in RHYTHMS.items():
-            if minute % rhythm == 0 and minute < dead_since.get(host, minutes):
+            is_up = minute < dead_since.get(host, minutes) or minute >= (back_at or {}).get(host, minutes)
+            if minute % rhythm == 0 and is_up:
                 fleet.record_uploads(next(iter(names), ""), [Upload(host, NOON + minute * MINUTE + 7 * SECOND_US)])
         if names:
             fleet.record_uploads("b", [Upload("elsewhere", NOON + minute * MINUTE)])
@@ -75,3 +81,12 @@ def test_who_died_before_the_receiver_is_notified(settings: Settings) -> None:
 
     assert ("pi-02", "silent") in {one[1:] for one in told}
     assert min(minute for minute, host, _ in told if host == "pi-02") < 5
+
+
+def test_a_host_has_its_whole_time_after_the_receiver_hung(settings: Settings) -> None:
+    """Who uploads rarely is not blamed just after that; who stays away is, when its time has passed."""
+    back_at = {host: 60 for host in RHYTHMS if host not in {"pi-02", "pi-10"}} | {"pi-10": 90}
+    told = notified(settings, dict.fromkeys(RHYTHMS, 0), minutes=150, back_at=back_at)
+
+    assert {(host, symptom) for _, host, symptom in told if symptom == "silent"} == {("pi-02", "silent")}
+    assert 90 < min(minute for minute, _, symptom in told if symptom == "silent") <= 105
