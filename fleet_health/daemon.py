@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -19,10 +20,11 @@ from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.answers import CONFIGURATION, Answers
 from fleet_health.api.listener import SHARE, Listener, passed_sockets
 from fleet_health.api.overview import by_subject, host_states
+from fleet_health.api.page.pages import page_files
+from fleet_health.api.published_files import PublishedFiles
 from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
 from fleet_health.api.states import STATES
-from fleet_health.api.textfile import Textfile
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine
 from fleet_health.errors import ConfigError, PathHangs, Problem, RestartNeeded, SinkTaken, SinkUnavailable
@@ -56,7 +58,8 @@ from fleet_health.service.ticker import Evaluator
 from fleet_health.service.witness import SettingsWitness
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from pathlib import Path
 
     from fleet_health.alerting.alert import Alert, Notice
     from fleet_health.alerting.rules import Rules
@@ -171,10 +174,15 @@ class Daemon:
             load=load,
             reload=self._reload.set,
         )
-        self._textfile = Textfile(
-            self._delivery.publication,
-            lambda: self._settings.metrics.textfile,
-            lambda: answers.metrics(is_file=True),
+
+        async def metrics() -> Mapping[str, bytes]:
+            path = self._settings.metrics.textfile
+            return {} if path is None else {path.name: await answers.metrics(is_file=True)}
+
+        publication = self._delivery.publication
+        self._files = (
+            PublishedFiles("file with the metrics", publication, self._metrics_directory, metrics),
+            PublishedFiles("page", publication, lambda: self._settings.page_directory, partial(page_files, answers)),
         )
         self._control = ControlSocket(Api(answers))
         # With limits of its own: whoever waits here keeps nobody from waiting there.
@@ -221,6 +229,10 @@ class Daemon:
         if self._is_state_readable:
             raise RestartNeeded(f"{self._state_file.path}: readable again; restart to restore the saved incidents")
 
+    def _metrics_directory(self) -> Path | None:
+        path = self._settings.metrics.textfile
+        return None if path is None else path.parent
+
     def _handle_signals(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -261,7 +273,8 @@ class Daemon:
         _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])
         start(self._evaluator.run())
         start(self._reload_for_ever())
-        start(self._textfile.run())
+        for files in self._files:
+            start(files.run())
         start(catch_up(self._delivery, entries))
 
     def _is_clock_confirmed(self, now: Instant) -> bool:
@@ -401,8 +414,7 @@ class Daemon:
             problems.append(f"silences cannot be used: {self._silencing.problem}")
         if problem := self._descriptors.problem():
             problems.append(problem)
-        if self._textfile.problem:
-            problems.append(f"the metrics file cannot be written: {self._textfile.problem}")
+        problems += [f"the {files.what} cannot be written: {files.problem}" for files in self._files if files.problem]
         if self._control.problem:
             problems.append(f"control socket not available: {self._control.problem}")
         return problems

@@ -228,6 +228,7 @@ def _assemble(
         destinations=found["destinations"],
         notify_directory=found["notify.directory"],
         metrics=MetricsSettings(found["metrics.hosts"], found["metrics.textfile"]),
+        page_directory=found["page.directory"],
         notify_control_path=found["notify.control"],
         policy=AlertPolicy(
             tick_us=found["tick"],

@@ -71,6 +71,7 @@ KEYS: dict[str, Key] = {
     "alerts.flap_quiet": Key(values.duration(), "1h"),
     "metrics.hosts": Key(values.choice("all", "unwell", "none"), "all"),
     "metrics.textfile": Key(values.textfile, None),
+    "page.directory": Key(values.path, None),
     **{one.key: Key(_READERS[one.kind], one.default) for spec in DETECTORS for one in spec.settings},
     **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
 }
@@ -200,6 +201,7 @@ class Settings:
         destinations: Where notifications are sent by `notify`.
         notify_directory: Where `notify` keeps its ledger.
         metrics: What Prometheus is given.
+        page_directory: Where the page is written at each evaluation; None for nowhere.
         notify_control_path: Where `notify` listens.
         limits: Symptom -> its limits, `HostLimits` of them where they may differ by host; left out if it has none.
         switched_off: The symptoms that are not looked for.
@@ -223,6 +225,7 @@ class Settings:
     destinations: tuple[DestinationSettings, ...]
     notify_directory: Path
     metrics: MetricsSettings
+    page_directory: Path | None
     notify_control_path: Path
     limits: Mapping[str, Any]
     switched_off: frozenset[str]

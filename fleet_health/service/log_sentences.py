@@ -41,8 +41,8 @@ SENTENCES: Mapping[str, str] = {
     "passed socket not used": "The passed socket {fd} is not used: {reason}.",
     "incident dropped": "The incident {symptom} of {host}, which was notified, was dropped without a further"
     " notification: the configuration no longer looks for it.",
-    "metrics file not written": "The file with the metrics is not written: {reason}.",
-    "metrics file written again": "The file with the metrics, {path}, is written again.",
+    "published file not written": "The {what} is not written: {reason}.",
+    "published file written again": "The {what} is written again, in {directory}.",
     # The configuration.
     "configuration reloaded": "The configuration was reloaded.",
     "configuration refused, previous one kept": "The configuration was refused, the previous one stays in force:"

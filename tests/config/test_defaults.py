@@ -95,7 +95,14 @@ CONTRACT: dict[str, Any] = {
     "detectors.unknown-hosts.min_hosts": 10,
     "detectors.unknown-hosts.enabled": True,
 }
-OPTIONAL = {"journal.match", "journal.directory", "journal.namespace", "alerts.resolve_after", "metrics.textfile"}
+OPTIONAL = {
+    "journal.match",
+    "journal.directory",
+    "journal.namespace",
+    "alerts.resolve_after",
+    "metrics.textfile",
+    "page.directory",
+}
 TEXTS = {
     "receiver.failing.suggested_fix",
     "receiver.down.suggested_fix",

@@ -34,8 +34,8 @@ DETECTOR_TABLES = (
     "blind, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unknown-hosts, unstamped"
 )
 TOP_LEVEL = (
-    "alerts, blind_after, control, destinations, detectors, hosts, index, journal, metrics, notify, overrides, quiet,"
-    " receiver, receivers, state, tick"
+    "alerts, blind_after, control, destinations, detectors, hosts, index, journal, metrics, notify, overrides, page,"
+    " quiet, receiver, receivers, state, tick"
 )
 OVERRIDABLE = "fatal-only, never-seen, silent, unstamped"
 SILENT_KEYS = "after, after_max, cadence, enabled, lookback, suggested_fix"

@@ -16,7 +16,7 @@ from aiofiles.os import wrap
 from fleet_health.api.requests import RequestError, Response
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Mapping
     from contextlib import AbstractAsyncContextManager
     from typing import Any as Rendering  # the module `rendering`
 
@@ -123,6 +123,14 @@ class Pages:
         title = HTTPStatus(error.status).phrase
         body = rendering.problem(str(error), error.status, title, "../" * depth or "./")
         return Response(error.status, body, HTML, (*_HEADERS, *error.headers.items()))
+
+
+async def page_files(answers: Answers) -> Mapping[str, bytes]:
+    """Return the page as files for a web server, by their names; hosts have no pages of their own there."""
+    rendering = await wrap(_rendering)()
+    document = await answers.overview((), (), rendering.view.FILE_HOSTS, 0)
+    files: dict[str, bytes] = await wrap(rendering.files)(document)
+    return files | {name: await wrap((_STATIC / name).read_bytes)() for name in _RESOURCES}
 
 
 def _rendering() -> Rendering:

@@ -78,37 +78,50 @@ def _environment() -> Environment:
 _ENVIRONMENT = _environment()
 
 
-def _page(template: str, document: Mapping[str, Any], root: str, **more: Any) -> bytes:
-    text = _ENVIRONMENT.get_template(template).render(document=document, root=root, **more)
+def _page(template: str, document: Mapping[str, Any], root: str = "./", **more: Any) -> bytes:
+    text = _ENVIRONMENT.get_template(template).render(
+        **{"document": document, "root": root, "place": view.SERVED, "is_file": False, **more}
+    )
     return text.encode("utf-8", "backslashreplace")
 
 
-def overview(document: Mapping[str, Any], wanted: view.Filter, *, is_file: bool = False) -> bytes:
+def overview(document: Mapping[str, Any], wanted: view.Filter, **more: Any) -> bytes:
     """Render the overview.
 
     Args:
         document: The document `status`, with `health`, `open` and `open_matching`.
         wanted: Which hosts are asked for.
-        is_file: Whether it is written to a file, where no form and no link leads anywhere.
+        more: What is different of a file.
 
     """
-    headline = view.headline(document)
-    return _page("overview.html", document, "./", headline=headline, wanted=wanted, is_file=is_file)
+    return _page("overview.html", document, headline=view.headline(document), wanted=wanted, **more)
 
 
-def silences(document: Mapping[str, Any]) -> bytes:
+def silences(document: Mapping[str, Any], **more: Any) -> bytes:
     """Render the silences, of the document of the overview."""
-    return _page("silences.html", document, "./", headline=view.headline(document))
+    return _page("silences.html", document, headline=view.headline(document), **more)
 
 
-def wall(document: Mapping[str, Any]) -> bytes:
+def wall(document: Mapping[str, Any], **more: Any) -> bytes:
     """Render the view for a wall screen, of the document of the overview."""
-    return _page("wall.html", document, "./", headline=view.headline(document), wanted=view.Filter())
+    return _page("wall.html", document, headline=view.headline(document), wanted=view.Filter(), **more)
 
 
 def badge(document: Mapping[str, Any]) -> bytes:
     """Draw the badge, of the document of the overview."""
     return drawing.badge(view.headline(document).mood, view.badge_words(document)).encode()
+
+
+def files(document: Mapping[str, Any]) -> dict[str, bytes]:
+    """Render the pages that show the whole fleet for a web server: no form and no host's link leads anywhere there."""
+    more = {"place": view.IN_FILES, "is_file": True}
+    return {
+        "index.html": overview(document, view.Filter(), **more),
+        "silences.html": silences(document, **more),
+        "wall.html": wall(document, **more),
+        "badge.svg": badge(document),
+        **{f"{view.IN_FILES.icons}{mood}.svg": drawing.favicon(mood).encode() for mood in drawing.MOODS},
+    }
 
 
 def host(document: Mapping[str, Any]) -> bytes:
@@ -127,5 +140,7 @@ def host(document: Mapping[str, Any]) -> bytes:
 def problem(detail: str, status: int, title: str, root: str) -> bytes:
     """Render why something cannot be shown."""
     template = _ENVIRONMENT.get_template("problem.html")
-    text = template.render(detail=detail, status=status, title=title, root=root, mood="blind")
+    text = template.render(
+        detail=detail, status=status, title=title, root=root, mood="blind", place=view.SERVED, is_file=False
+    )
     return text.encode("utf-8", "backslashreplace")

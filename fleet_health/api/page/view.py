@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 PAGE = 250
 """How many hosts are on a page."""
 
+FILE_HOSTS = 1_000
+"""How many hosts are on the page that is written to a file, which has no other pages."""
+
 MEANINGS: dict[str, str] = {
     State.FIRING: "an alert was sent, and the incident is open",
     State.UNCONFIRMED: "the symptom is not found any more, and nothing yet shows the recovery",
@@ -62,6 +65,22 @@ WHOLE = 12
 """How many incidents are shown with all that is known; of the others that is folded away."""
 
 _TIMELINE_DAYS = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the pages are, each from the root on; `icons` is what the name of an icon begins with."""
+
+    fleet: str
+    silences: str
+    wall: str
+    icons: str
+
+
+SERVED = Place("", "silences", "wall", "icons/")
+"""Where they are if the service serves them."""
+IN_FILES = Place("index.html", "silences.html", "wall.html", "icon-")
+"""Where they are if a web server serves files."""
 
 
 @dataclass(frozen=True, slots=True)

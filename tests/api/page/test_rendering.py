@@ -141,9 +141,9 @@ def with_everything(text: str) -> dict[str, Any]:
     )
 
 
-def outline(shown: dict[str, Any], wanted: view.Filter | None = None, *, is_file: bool = False) -> Outline:
+def outline(shown: dict[str, Any], wanted: view.Filter | None = None) -> Outline:
     """Render an overview, and take it apart."""
-    return Outline(rendering.overview(shown, wanted or view.Filter(), is_file=is_file))
+    return Outline(rendering.overview(shown, wanted or view.Filter()))
 
 
 @tried(30)
@@ -320,14 +320,18 @@ def test_open_incidents_come_in_order_and_bounded() -> None:
     assert NOW
 
 
-def test_a_file_has_no_form_and_leads_nowhere() -> None:
-    """What is served as a file answers no questions."""
-    page = outline(document(host(), hosts_matching=900), is_file=True)
+def test_files_lead_to_each_other_alone() -> None:
+    """There is no form, and no page of a host: what is served as a file answers no questions."""
+    files = rendering.files(document(host(), hosts_matching=1_200, open=[incident(host="pi-1")], open_matching=1))
+    pages = {name: Outline(page) for name, page in files.items() if name.endswith(".html")}
+    there = {f"./{name}" for name in files} | {"./page.css", "./page.js"}
 
-    links = {link for link in page.links if not link.startswith("#")}
-
-    assert "form" not in {tag for tag, _ in page.elements}
-    assert links == {"./page.css", "./page.js", "./icons/well.svg"}
+    assert pages.keys() == {"index.html", "silences.html", "wall.html"}
+    for page in pages.values():
+        assert "form" not in {tag for tag, _ in page.elements}
+        assert {link for link in page.links if not link.startswith("#")} <= there
+    assert "1 to 1 of 1200, those in most trouble first" in pages["index.html"].text
+    assert files["badge.svg"].startswith(b"<svg ")
 
 
 def explained(text: str = "text", **more: Any) -> dict[str, Any]:

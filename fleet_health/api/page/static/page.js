@@ -58,7 +58,7 @@
     } catch {
       lost(true);
     }
-    later(isLost || changes === null || changes.readyState === 2 ? LEAST * 5 : MOST);
+    later(changes?.readyState === 1 ? MOST : MOST / 4);
   };
 
   const later = (wait) => {
@@ -87,7 +87,7 @@
   });
   offerCopies(document);
 
-  if ("live" in root.dataset) {
+  if ("live" in root.dataset && location.protocol.startsWith("http")) {
     document.addEventListener("visibilitychange", () => { listen(); if (!document.hidden) soon(); });
     listen();
     later(MOST);

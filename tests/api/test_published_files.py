@@ -1,16 +1,17 @@
-"""The metrics as a file: whole at any instant, readable for node_exporter, and never in the service's way."""
+"""Files that show each evaluation: whole at any instant, readable for others, and never in the service's way."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.api.textfile import Textfile
+from fleet_health.api.published_files import PublishedFiles
 from fleet_health.errors import SinkUnavailable
 from fleet_health.service.publication import Publication
 from tests.rig.exposition_readers import read_text
@@ -28,20 +29,21 @@ class Writing:
     def __init__(self, path: Path | None) -> None:
         self.publication, self.path, self.made = Publication(), path, 0
         self.error: Exception | None = None
-        self.textfile = Textfile(self.publication, lambda: self.path, self._metrics)
+        self.files = PublishedFiles("file", self.publication, lambda: self.path and self.path.parent, self._contents)
 
-    async def _metrics(self) -> bytes:
+    async def _contents(self) -> dict[str, bytes]:
         self.made += 1
         if self.error is not None:
             raise self.error
-        return f"made {self.made}\n".encode()
+        assert self.path is not None
+        return {self.path.name: f"made {self.made}\n".encode()}
 
 
 @pytest.fixture
 async def writing(tmp_path: Path) -> AsyncIterator[Writing]:
     """Return one whose directory is there; it runs."""
     one = Writing(tmp_path / "fleet.prom")
-    task: asyncio.Task[None] = asyncio.create_task(one.textfile.run())
+    task: asyncio.Task[None] = asyncio.create_task(one.files.run())
     yield one
     task.cancel()
 
@@ -87,16 +89,16 @@ async def test_what_goes_wrong_is_a_problem_and_no_end(
     for error, problem in ((ZeroDivisionError("no"), "ZeroDivisionError: no"), (SinkUnavailable("full"), "full")):
         writing.error = error
         writing.publication.publish()
-        await async_eventually(lambda problem=problem: writing.textfile.problem == problem)  # type: ignore[misc]
+        await async_eventually(lambda problem=problem: writing.files.problem == problem)  # type: ignore[misc]
     writing.error = None
     writing.publication.publish()
-    await async_eventually(lambda: path.exists() and not writing.textfile.problem)
+    await async_eventually(lambda: path.exists() and not writing.files.problem)
     writing.path = path.parent / "absent" / "fleet.prom"
     for _ in range(2):
         made = writing.made
         writing.publication.publish()
         await async_eventually(lambda made=made: writing.made > made)  # type: ignore[misc]
-        await async_eventually(lambda: "absent" in writing.textfile.problem)
+        await async_eventually(lambda: "absent" in writing.files.problem)
 
     log = capsys.readouterr().out
     assert log.count("absent") == 1
@@ -118,3 +120,27 @@ def test_the_service_writes_it(site: Site, start_service: StartService) -> None:
     assert evaluations.samples[0].value >= 1
     assert not first.exists()
     assert 'host="well"' not in second.read_text()
+
+
+def test_the_page_is_written_whole(site: Site, start_service: StartService) -> None:
+    """All that it leads to stands beside it, and what stands in the directory already is left alone."""
+    directory = site.directory / "public"
+    directory.mkdir()
+    (directory / "robots.txt").touch()
+    site.configure(f'page.directory = "{directory}"')
+    site.upload("well")
+    with start_service(site) as service:
+        service.until((directory / "page.js").exists, "the page")
+        page = (directory / "index.html").read_text()
+        before = (directory / "index.html").stat().st_ino, (directory / "page.css").stat().st_ino
+        service.until(lambda: (directory / "index.html").stat().st_ino != before[0], "another page")
+        kept = (directory / "page.css").stat().st_ino
+        there = {one.name for one in directory.iterdir()}
+        site.configure()
+        service.process.send_signal(signal.SIGHUP)
+        service.until(lambda: [one.name for one in directory.iterdir()] == ["robots.txt"], "the end of the page")
+
+    links = [link for link in re.findall(r'(?:href|src)="\./([^"]*)"', page) if link]
+    assert "well" in page
+    assert {"page.css", "page.js", "silences.html", "wall.html"} <= set(links) <= there
+    assert kept == before[1]

@@ -1,0 +1,116 @@
+"""Files that show each evaluation to other programs: the metrics for node_exporter, the page for a web server.
+
+Each is replaced whole, so that whoever reads it finds the old one or the new one. Nothing waits for them: what is slow
+to make or to write is made and written less often.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
+
+import structlog
+
+from fleet_health.errors import SinkUnavailable
+from fleet_health.files.hanging_calls import call_at
+from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.records.atomic_file import unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from pathlib import Path
+
+    from fleet_health.service.publication import Publication
+
+# Whoever reads them is another user.
+_MODE = 0o644
+# How long there is a rest after they were written, as a multiple of how long that took.
+_REST = 3
+
+_log = structlog.get_logger("fleet_health.service")
+
+
+class PublishedFiles:
+    """Keeps some files of one directory up to date."""
+
+    def __init__(
+        self,
+        what: str,
+        publication: Publication,
+        directory: Callable[[], Path | None],
+        make: Callable[[], Awaitable[Mapping[str, bytes]]],
+    ) -> None:
+        """Take what they are.
+
+        Args:
+            what: What they are, in words.
+            publication: Tells of evaluations.
+            directory: Gives where they are to be at present; None for nowhere.
+            make: Makes their contents, by their names.
+
+        """
+        self.problem = ""
+        """Why they are not up to date; empty if they are, or if there are to be none."""
+        self.what = what
+        """What they are, in words."""
+        self._publication = publication
+        self._directory = directory
+        self._make = make
+        self._written: dict[Path, int] = {}
+        """Which there are, each with a hash of its content."""
+
+    async def run(self) -> NoReturn:
+        """Write them after each evaluation, for ever."""
+        while True:
+            change, began_at = self._publication.change, time.monotonic()
+            if self._publication.number:
+                await self._write()
+                await asyncio.sleep(_REST * (time.monotonic() - began_at))
+            await change.wait()
+
+    async def _write(self) -> None:
+        directory, problem = self._directory(), ""
+        contents: dict[Path, bytes] = {}
+        try:
+            if directory is not None:
+                contents = {directory / name: content for name, content in (await self._make()).items()}
+            await self._remove_all_but(contents)
+            if directory is not None:
+                await call_at(directory, _replace, directory, contents, self._written)
+            self._written = {path: hash(content) for path, content in contents.items()}
+        except SinkUnavailable as error:  # a path that hangs is one
+            problem = str(error)
+        except Exception as error:  # noqa: BLE001 - what adorns the service must not end it
+            problem = f"{type(error).__name__}: {error}"
+        if problem and problem != self.problem:
+            _log.error("published file not written", what=self.what, reason=problem)
+        elif self.problem and not problem:
+            _log.info("published file written again", what=self.what, directory=str(directory))
+        self.problem = problem
+
+    async def _remove_all_but(self, contents: Mapping[Path, bytes]) -> None:
+        """Remove what was written and is not among some contents: it would be read for ever."""
+        for gone in self._written.keys() - contents.keys():
+            del self._written[gone]
+            with suppress(OSError, SinkUnavailable):
+                await call_at(gone.parent, _remove, gone)
+
+
+def _replace(directory_path: Path, contents: Mapping[Path, bytes], written: Mapping[Path, int]) -> None:
+    """Put files in the place of others, but for those that are there already with the same content."""
+    for path, content in contents.items():
+        if written.get(path) == hash(content) and path.exists():
+            continue
+        try:
+            # It belongs to who reads it: to make one that nobody looks into would hide a mistake.
+            with SafeDirectory(directory_path) as directory:
+                directory.replace_file(path.name, content, _MODE, temporary=f".{path.name}.new")
+        except OSError as error:
+            raise unavailable(path, error) from error
+
+
+def _remove(path: Path) -> None:
+    with SafeDirectory(path.parent) as directory:
+        directory.remove(path.name)
