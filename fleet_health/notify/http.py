@@ -46,6 +46,7 @@ NO_PROXY = "none"
 
 _EXCERPT = 200
 _IDLE_S = 30.0
+_SHORTEST_SECRET = 4
 _LONGEST_WAIT_S = 86_400.0
 _PORTS = {"http": 80, "https": 443}
 
@@ -156,7 +157,8 @@ class HttpClient:
         if not is_url(url):
             raise DeliveryError("expected an absolute URL of http or https, found something else")
         parts = urlsplit(url)
-        redaction = Redaction([*secrets, parts.path.strip("/"), parts.query, unquote(parts.password or "")])
+        of_url = (one for one in (parts.path.strip("/"), parts.query) if len(one) >= _SHORTEST_SECRET)
+        redaction = Redaction([*secrets, *of_url, unquote(parts.password or "")])
         answer = self._answer(method, url, body, headers or {})
         return Taken(verdict(answer, redacted(url), redaction), answer)
 

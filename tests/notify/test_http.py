@@ -266,6 +266,12 @@ def test_a_server_that_echoes_a_secret_is_not_quoted(client: HttpClient, echo: s
         assert str(error) == f"{server.url}/…: 403 Forbidden: …"
 
 
+def test_a_short_path_hides_no_answer(client: HttpClient) -> None:
+    """It is no secret, and its letters are everywhere."""
+    with UnrulyServer([answering("403 Forbidden", b"no such token")]) as server:
+        assert str(failure(client, f"{server.url}/in")).endswith("403 Forbidden: no such token")
+
+
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     """An authority of our own."""
