@@ -42,6 +42,7 @@ def main(checkout: Path, work: Path, output: Path, names: list[str]) -> None:
         contents = deb.Contents(root, source, trees[name], lock)
         package = deb.build(contents, architecture, release, output)
         sys.stdout.write(f"{package}\n")
+    deb.write_test_tree(source / "packaging/debian", release, output / "autopkgtest")
 
 
 if __name__ == "__main__":

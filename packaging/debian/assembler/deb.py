@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -100,6 +101,16 @@ def build(contents: Contents, architecture: Architecture, release: Release, outp
     options = ("--root-owner-group", "-Zxz", "--threads-max=1")
     subprocess.run(["dpkg-deb", *options, "--build", root, package], check=True, stdout=subprocess.DEVNULL)
     return package
+
+
+def write_test_tree(debian: Path, release: Release, directory: Path) -> None:
+    """Write what autopkgtest wants of the source of a package."""
+    target = directory / "debian"
+    shutil.rmtree(directory, ignore_errors=True)
+    shutil.copytree(debian / "tests", target / "tests")
+    shutil.copyfile(debian / "control", target / "control")
+    maintainer = _paragraphs((debian / "control").read_text("utf-8"))[0]["Maintainer"]
+    (target / "changelog").write_text(changelog.debian(release, maintainer), "utf-8")
 
 
 def _paragraphs(text: str) -> list[dict[str, str]]:
