@@ -110,15 +110,16 @@ def packages(shown: dict[Path, str]) -> Path:
 
 
 def build_packages(directory: Path) -> None:
-    """Put `new.deb` and `old.deb` into a directory."""
+    """Put `new.deb`, `old.deb` and `arm64.deb` into a directory."""
     command = _ROOT / "packaging/debian/build"
-    subprocess.run([command, "amd64"], check=True, env={**os.environ, "OUTPUT": str(directory / "built")})
+    subprocess.run([command], check=True, env={**os.environ, "OUTPUT": str(directory / "built")})
     (built,) = (directory / "built").glob("*_amd64.deb")
     unpacked = directory / "old"
     subprocess.run(["dpkg-deb", "--raw-extract", built, unpacked], check=True)
     control = unpacked / "DEBIAN/control"
     control.write_text(re.sub(r"(?m)^Version: .*$", "Version: 0.0.9", control.read_text()))
     subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "--build", unpacked, directory / "old.deb"], check=True)
+    next((directory / "built").glob("*_arm64.deb")).rename(directory / "arm64.deb")
     built.rename(directory / "new.deb")
 
 
