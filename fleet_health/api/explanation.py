@@ -78,7 +78,7 @@ def explanation_document(
         suppressions_at: Returns what is suppressed at an instant.
 
     """
-    settings = known.settings
+    settings, fleet = known.settings, fleet.standing_still()
     detectors = settings.detectors()
     decisions = [one for one in known.decisions if one.incident.host == host]
     by_symptom = {one.incident.symptom: one for one in decisions}
@@ -129,6 +129,9 @@ def explanation_document(
         "is_known": host in subjects(settings) or fleet.is_seen(host) or bool(decisions),
         **_counting(known, fleet, host, lookback_of(detectors).traffic_us),
         **host_document(known, fleet, host, state, decisions, hidden=hidden),
+        "upload_intervals": [
+            {"up_to_s": up_to_us / SECOND_US, "count": count} for up_to_us, count in fleet.upload_intervals(host)
+        ],
         "detectors": verdicts,
     }
 
@@ -162,13 +165,15 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
     """Return at which tick a host will be silent if it uploads no more; None if it is, or none is known."""
-    after_us, now = known.settings.limits[silent.SYMPTOM].of(host).after_us, known.now
+    limits, now = known.settings.limits[silent.SYMPTOM].of(host), known.now
     last_at = fleet.accepted_at(host)
-    if last_at is None or fleet.absence_us(host, last_at, now) > after_us:
+    if last_at is None or limits.is_exceeded(fleet, host, last_at, now):
         return None
     pause = latest_before(fleet.pauses(host, now), now)
     counted_from = last_at if pause is None else max(last_at, pause.until)
-    left_us = after_us - passed_us(fleet.skips, counted_from, now)
+    left_us = limits.after_us - passed_us(fleet.skips, counted_from, now)
+    if (limit_us := limits.of(fleet, host)) != limits.after_us:
+        left_us = max(left_us, limit_us - fleet.counted_us(host, last_at, now))
     return isoformat(next_tick_at(now + left_us, known.settings.tick_us))
 
 

@@ -30,6 +30,9 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "first refusal after that", evidence.get("first_bad_wall", "none")
     answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
     yield "known responses", answers or "none"
+    limit = document.get("silent_limit")
+    if limit and limit["source"] != "fixed":
+        yield "silent after", limit["words"]
     if document["counted_since_wall"]:
         yield "not evaluated", f"its responses up to {document['counted_since_wall']} were dropped"
     if document["counted_in_steps_of_s"]:

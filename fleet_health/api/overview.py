@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.api.states import STATES, UNKNOWN, VERSION, WELL
-from fleet_health.detectors import fatal_only
+from fleet_health.detectors import fatal_only, silent
 from fleet_health.detectors.hidden import hidden_verdicts
 from fleet_health.model.history import BIN_US, strip_at, strip_of
 from fleet_health.model.instant import SECOND_US, isoformat
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.silences import Silence, Silences
     from fleet_health.config.schema import Settings
     from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.detectors.silent import SilentLimits
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.history import HistorySnapshot
     from fleet_health.model.instant import Instant
@@ -106,7 +107,7 @@ def status_document(  # noqa: PLR0917 - named by its callers
         offset: How many of these to leave out before.
 
     """
-    by_host = by_subject(known.decisions)
+    by_host, fleet = by_subject(known.decisions), fleet.standing_still()
     general = [subject for subject in by_host if not is_host(subject)]
     hidden = hidden_of(known, fleet, (host for host in fleet.hosts() if host not in by_host))
     ranked = [(state, host) for host, state in host_states(known.settings, fleet, by_host, hidden, known.now).items()]
@@ -225,10 +226,21 @@ def host_document(
             "5xx": counts.server_errors,
             "unstamped": counts.unstamped,
         },
+        "silent_limit": _limit_document(known.settings.limits[silent.SYMPTOM].of(host), fleet, host),
         "strip": strip_of(known.history, host)
         if known.evaluation is None
         else strip_at(known.history, fleet, host, known.now),
         "silences": [one.id for one in known.silences.about(host) if _is_in_force(one, decisions, known.now)],
+    }
+
+
+def _limit_document(limits: SilentLimits, fleet: Fleet, host: str) -> dict[str, Any]:
+    """Return how long a host may be silent, and by what: `fixed`, `learned` or `schedule`."""
+    source = "schedule" if limits.expected is not None else "learned" if limits.is_learned else "fixed"
+    return {
+        "limit_s": _seconds(limits.of(fleet, host)),
+        "source": source,
+        "words": limits.in_words(fleet, host),
     }
 
 

@@ -35,6 +35,7 @@ _READERS: dict[Kind, Callable[[Any], Any]] = {
     Kind.COUNT: values.count,
     Kind.RATIO: values.ratio,
     Kind.CADENCE: values.cadence,
+    Kind.SCHEDULE: values.upload_schedule,
     Kind.SUGGESTED_FIX: pattern_values.suggested_fix,
 }
 """The kind of a detector's setting -> its reader."""

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from fleet_health.model.host_name import safe_glob
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.subject import is_receiver_name
+from fleet_health.model.upload_schedule import UploadSchedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +37,13 @@ LONGEST = "3650d"
 """How long a duration may be, where nothing shorter is said."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAYS = {"daily": _WEEKDAYS, "weekdays": _WEEKDAYS[:5]}
+_upload_schedule = re.compile(
+    r"(?:(?P<days>daily|weekdays|(?:mon|tue|wed|thu|fri|sat|sun)(?:,(?:mon|tue|wed|thu|fri|sat|sun))*)"
+    r" +(?P<at>(?:[01]\d|2[0-3]):[0-5]\d)(?: +(?P<zone>[A-Za-z][A-Za-z0-9_+/-]*))?|hourly +:(?P<minute>[0-5]\d))"
+    r" *(?:\+-|±) *(?P<tolerance>\S+)",
+    re.ASCII,
+).fullmatch
 _is_wall_time = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d", re.ASCII).fullmatch
 
 _is_count = re.compile(r"[1-9]\d{0,8}", re.ASCII).fullmatch
@@ -98,6 +106,22 @@ def cadence(raw: Any) -> bool:
     if raw not in ("fixed", "learned"):
         raise ValueError('"fixed" or "learned"')
     return bool(raw == "learned")
+
+
+def upload_schedule(raw: Any) -> UploadSchedule:
+    """Read when a host is expected to upload, such as `"daily 02:00 Europe/Berlin +- 1h"`."""
+    match = _upload_schedule(raw) if isinstance(raw, str) else None
+    if match is None:
+        raise ValueError(
+            'a schedule such as "daily 02:00 +- 1h", "weekdays 09:30 Europe/Berlin +- 45m", "mon,thu 04:00 +- 2h" or'
+            ' "hourly :15 +- 5m"'
+        )
+    tolerance_us = duration(at_most="12h")(match["tolerance"])
+    if match["minute"]:
+        return UploadSchedule(raw, frozenset(range(7)), None, int(match["minute"]), tolerance_us, zone("UTC"))
+    names = _DAYS.get(match["days"]) or match["days"].split(",")
+    days = frozenset(_WEEKDAYS.index(name) for name in names)
+    return UploadSchedule(raw, days, wall_time(match["at"]), 0, tolerance_us, zone(match["zone"] or "UTC"))
 
 
 def wall_time(raw: Any) -> time:

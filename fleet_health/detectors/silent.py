@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.unstamped import UnstampedLimits
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
+    from fleet_health.model.upload_schedule import UploadSchedule
 
 SYMPTOM = "silent"
 
@@ -49,6 +50,7 @@ class SilentLimits:
         suggested_fix: What to do.
         is_learned: Whether `after_us` is only the shortest limit, and each host has its own by its past uploads.
         after_max_us: The longest limit that is learned.
+        expected: When uploads are expected; then the limit goes by that alone. None if that is not said.
 
     """
 
@@ -57,20 +59,42 @@ class SilentLimits:
     suggested_fix: SuggestedFix
     is_learned: bool = False
     after_max_us: int = 0
+    expected: UploadSchedule | None = None
 
     @property
     def longest_us(self) -> int:
         """The longest time after which a host can count as silent."""
+        if self.expected is not None:
+            return max(self.after_us, self.expected.longest_us)
         return max(self.after_us, self.after_max_us) if self.is_learned else self.after_us
 
-    def own(self, fleet: Fleet, host: str) -> LearnedLimit | None:
-        """Return the limit that a host has by its own rhythm; None if `after_us` is its limit."""
-        return fleet.learned_limit(host, self.after_us, self.longest_us) if self.is_learned else None
+    @property
+    def key(self) -> str:
+        """The setting that the limit of a host goes by."""
+        if self.expected is not None:
+            return "detectors.silent.expected"
+        return "detectors.silent.cadence" if self.is_learned else "detectors.silent.after"
+
+    def learned(self, fleet: Fleet, host: str) -> LearnedLimit | None:
+        """Return the limit that a host has by its own rhythm; None if none is learned."""
+        if self.expected is not None or not self.is_learned:
+            return None
+        return fleet.learned_limit(host, self.after_us, self.longest_us)
 
     def of(self, fleet: Fleet, host: str) -> int:
-        """Return the limit of a host, in microseconds."""
-        own = self.own(fleet, host)
-        return self.after_us if own is None else own.limit_us
+        """Return the limit of a host, in microseconds, from its last upload on."""
+        if self.expected is not None and (last_at := fleet.accepted_at(host)) is not None:
+            return max(self.after_us, self.expected.due_by(last_at) - last_at)
+        learned = self.learned(fleet, host)
+        return self.after_us if learned is None else learned.limit_us
+
+    def in_words(self, fleet: Fleet, host: str) -> str:
+        """Return the limit of a host, and where it comes from if not from `after`."""
+        limit = describe(self.of(fleet, host))
+        if self.expected is not None:
+            return f"{limit}, expected {self.expected.text}"
+        learned = self.learned(fleet, host)
+        return limit if learned is None else f"{limit}, {learned.in_words()}"
 
     def is_exceeded(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> bool:
         """Return whether a host has been absent for longer than its limit.
@@ -119,6 +143,14 @@ SPEC = DetectorSpec(
             "8d",
             "after_max_us",
             "The longest limit that is learned. It must be no shorter than `after`.",
+        ),
+        Setting(
+            "detectors.silent.expected",
+            Kind.SCHEDULE,
+            None,
+            "expected",
+            "When a host is expected to upload, as a rule in an override: it is silent when such a time has passed"
+            " without an upload. It takes the place of `after` and `cadence`; the limit is never shorter than `after`.",
         ),
         Setting(
             "detectors.silent.lookback",
@@ -183,7 +215,7 @@ class Silent(Rule):
         return Lookback(
             uploads_us=max(one.watched_us(one.longest_us) for one in limits),
             traffic_us=max(one.after_us for one in limits),
-            rhythm_us=KEPT_US if any(one.is_learned for one in limits) else 0,
+            rhythm_us=KEPT_US if any(one.is_learned and one.expected is None for one in limits) else 0,
         )
 
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
@@ -207,7 +239,7 @@ class Silent(Rule):
             symptom=SYMPTOM,
             detail=(
                 f"no accepted upload since {isoformat(last_at)}, {how_long_ago(fleet, host, last_at, now)}"
-                f" (the limit is {_described(self._limits.of(host), fleet, host)})"
+                f" (the limit is {self._limits.of(host).in_words(fleet, host)})"
             ),
             suggested_fix=self._fix(fleet, host, last_at, now).render(host),
             since=last_at,
@@ -224,8 +256,8 @@ class Silent(Rule):
             Condition(
                 "last accepted upload",
                 quiet,
-                f"longer ago than {_described(limits, fleet, host)}",
-                "detectors.silent.cadence" if limits.is_learned else "detectors.silent.after",
+                f"longer ago than {limits.in_words(fleet, host)}",
+                limits.key,
                 last_at is not None and limits.is_exceeded(fleet, host, last_at, now),
             ),
             Condition(
@@ -258,13 +290,6 @@ class Silent(Rule):
     def limits_of(self, host: str) -> str:
         """Return the settings: what a host's own limit is by its uploads is no change of them."""
         limits = self._limits.of(host)
-        learned = f" {limits.after_max_us} learned" if limits.is_learned else ""
-        return f"{limits.after_us} {limits.lookback_us}{learned}"
-
-
-def _described(limits: SilentLimits, fleet: Fleet, host: str) -> str:
-    """Return the limit of a host, and where it comes from if not from `after`."""
-    own = limits.own(fleet, host)
-    if own is None:
-        return describe(limits.after_us)
-    return f"{describe(own.limit_us)}, {own.in_words()}"
+        own = f" {limits.after_max_us} learned" if limits.is_learned else ""
+        own = own if limits.expected is None else f" {limits.expected.text}"
+        return f"{limits.after_us} {limits.lookback_us}{own}"

@@ -178,7 +178,7 @@ class Kind(Enum):
     CADENCE = "cadence"
     """By what a host is missed, `fixed` or `learned`; for the latter True in the limits."""
     SCHEDULE = "schedule"
-    """When a host is expected to upload, such as `daily 02:00 +- 1h`; a `Schedule` in the limits."""
+    """When a host is expected to upload, such as `daily 02:00 +- 1h`; an `UploadSchedule` in the limits."""
     SUGGESTED_FIX = "suggested fix"
     """A text in which `$host` stands for the host; a `SuggestedFix` in the limits."""
 

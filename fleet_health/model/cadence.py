@@ -36,7 +36,7 @@ from fleet_health.model.observation import Response
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from fleet_health.model.host_globs import HostGlobs
     from fleet_health.model.observation import UnitState, Unstamped, Upload
@@ -314,6 +314,25 @@ class Cadence:
         if rhythm is None:
             return []
         return _intervals(rhythm, _seen_from(rhythm.newest, outages), least_us // BIN_US)
+
+
+def histogram(rhythm: Rhythm, intervals: Sequence[Interval]) -> list[tuple[int, int]]:
+    """Return how many intervals were up to so many microseconds long, and longer than those before.
+
+    Args:
+        rhythm: The rhythm of a host.
+        intervals: All of its intervals that are longer than a bin.
+
+    Returns:
+        The longest time of each class, each twice as long as the one before, and how many are in it; up to the longest.
+
+    """
+    counts = {2: rhythm.bits.bit_count() - 1 - len(intervals)}
+    for one in intervals:
+        up_to = max(2, 1 << (one.length - 1).bit_length())
+        counts[up_to] = counts.get(up_to, 0) + 1
+    classes = [1 << power for power in range(1, max(counts).bit_length())]
+    return [(up_to * BIN_US, counts.get(up_to, 0)) for up_to in classes]
 
 
 def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> LearnedLimit:

@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleet_health.model.cadence import Cadence, LearnedLimit
+from fleet_health.model.cadence import Cadence, LearnedLimit, histogram
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.observation import Response, Upload
 from fleet_health.model.pauses import (
@@ -246,6 +246,14 @@ class Fleet:
         whole = self.whole
         cadence = whole.cadence or Cadence(0)
         return cadence.limit_of(host, whole.once("outages", cadence.outages), floor_us, ceiling_us)
+
+    def upload_intervals(self, host: str) -> list[tuple[int, int]]:
+        """Return how long the intervals between a host's uploads were. See `histogram`; empty if that is not known."""
+        cadence = self.whole.cadence
+        rhythm = None if cadence is None else cadence.rhythm(host)
+        if cadence is None or rhythm is None:
+            return []
+        return histogram(rhythm, cadence.intervals_of(host, self.whole.once("outages", cadence.outages)))
 
     def _note_rhythms(self, now: Instant) -> None:
         """Record when nobody could upload, and forget what no limit goes by any more."""

@@ -20,6 +20,7 @@ from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.instant import HOUR_US
 from fleet_health.sources.journal.system_messages import DROPPED_ID
+from tests.rig.site import now_us
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -201,3 +202,36 @@ def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], 
     assert (near.status, near.stderr) == (2, "no host pi-21 is known; did you mean pi-12?\n")
     assert (raw.status, raw.stdout.partition("\n")[0]) == (0, "b%C3%BCro%201: well")
     assert (far.status, far.stderr) == (2, "no host %1B%5B31m is known\n")
+
+
+def test_a_learned_limit_is_explained_and_outlives_a_restart(
+    site: Site, explain: Callable[..., Finished], start_service: StartService, run_command: RunCommand
+) -> None:
+    """With where it comes from and the intervals as a picture; a second service knows it though the rows are gone."""
+    site.configure(
+        'detectors.silent.cadence = "learned"\n[[overrides]]\nhosts = ["nightly"]\n'
+        'detectors.silent.expected = "daily 02:00 +- 1h"'
+    )
+    now, hour = now_us(), 3_600_000_000
+    for age in range(20 * 24, 0, -1):
+        site.upload("hourly", at_us=now - age * hour)
+    site.upload("new", "nightly", at_us=now)
+    site.answer("new", 201)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        first, fresh, scheduled = explain("hourly"), explain("new"), explain("nightly")
+        status = run_command("status", "--config", site.config)
+        assert service.stop() == 0
+    site.index.write_bytes(b"".join(site.index.read_bytes().splitlines(keepends=True)[-3:]))
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        second = explain("hourly", "--json").documents[0]
+
+    words = "2 h, learned from 479 intervals: the longest usual one and half as much again (1 h)"
+    assert words in " ".join(first.stdout.split())
+    assert "up to 1h00m" in first.stdout
+    assert second["silent_limit"]["words"] == words
+    assert "30 min, not learned yet: it is known for less than half a day" in " ".join(fresh.stdout.split())
+    assert "expected daily 02:00 +- 1h" in scheduled.stdout
+    assert "~ silent after, by its own rhythm" in status.stdout

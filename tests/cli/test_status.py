@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -24,6 +25,8 @@ from fleet_health.api.connection import HEAD_LIMIT
 from fleet_health.api.levels import level_of
 from fleet_health.cli.commands.status import exit_status
 from fleet_health.cli.render import nagios
+from fleet_health.cli.render.host_table import table
+from fleet_health.cli.render.interval_bars import interval_bars
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import UNLIMITED, Paint, columns_of, cut, wrapped
 from fleet_health.model.strip import BINS
@@ -656,3 +659,26 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
         (404, "there is no silence none; `silence list` shows them"),
         (400, "expected `dry_run` to be true or false"),
     ]
+
+
+def test_a_limit_of_a_hosts_own_is_marked() -> None:
+    """A host that is well has it in the place of its symptoms; where all limits are fixed nothing is said of them."""
+    limits = [{"limit_s": 7_200.0, "source": source, "words": ""} for source in ("fixed", "learned", "schedule")]
+    hosts = [host(f"pi-{number}", silent_limit=limit) for number, limit in enumerate(limits)]
+    trouble = {"symptom": "silent", "host": "pi-3", "state": "firing"}
+    hosts.append(host("pi-3", state="firing", silent_limit=limits[1], incidents=[trouble]))
+
+    lines, fixed = (list(table(document(*shown), shown, 120, Paint(is_on=False))) for shown in (hosts, hosts[:1]))
+
+    assert ["~2h00m" in line for line in lines[2:6]] == [False, True, True, False]
+    assert "~ silent after" in lines[-1]
+    assert "~" not in "".join(fixed)
+
+
+def test_intervals_are_drawn() -> None:
+    """A bar grows by one each time that there are twice as many."""
+    classes = [{"up_to_s": 900.0, "count": 1000}, {"up_to_s": 1_800.0, "count": 0}, {"up_to_s": 3_600.0, "count": 1}]
+    with patch("fleet_health.cli.render.interval_bars.can_show", lambda _: False):
+        lines = list(interval_bars(classes))
+
+    assert lines == ["up to 15m    ########## 1000", "up to 30m    0", "up to 1h00m  # 1"]

@@ -60,6 +60,7 @@ CONTRACT: dict[str, Any] = {
     "detectors.silent.after": "30m",
     "detectors.silent.cadence": "fixed",
     "detectors.silent.after_max": "8d",
+    "detectors.silent.expected": None,
     "detectors.silent.lookback": "24h",
     "detectors.fatal-only.window": "30m",
     "detectors.fatal-only.min_count": 10,

@@ -38,8 +38,8 @@ TOP_LEVEL = (
     " quiet, receiver, receivers, state, tick"
 )
 OVERRIDABLE = "fatal-only, never-seen, silent, unstamped"
-SILENT_KEYS = "after, after_max, cadence, enabled, lookback, suggested_fix"
-SILENT_LIMITS = "after, after_max, cadence, lookback, suggested_fix"
+SILENT_KEYS = "after, after_max, cadence, enabled, expected, lookback, suggested_fix"
+SILENT_LIMITS = "after, after_max, cadence, expected, lookback, suggested_fix"
 
 
 def test_what_is_set_is_used(settings_of: Callable[..., Settings]) -> None:

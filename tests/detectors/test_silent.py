@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.config.values import upload_schedule
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.silent import Silent, SilentLimits
@@ -14,7 +16,9 @@ from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.model.cadence import KEPT_US, Cadence
 from fleet_health.model.instant import HOUR_US, SECOND_US
+from fleet_health.model.observation import Upload
 from fleet_health.model.pauses import Pause
+from fleet_health.model.uploads import Uploads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -270,3 +274,32 @@ def test_uploads_must_be_known_for_the_rhythm_where_any_is_learned() -> None:
     assert lookback == Lookback(LOOKBACK_US + 48 * HOUR_US - AFTER_US, AFTER_US, KEPT_US)
     assert lookback.learns_since(0) == -lookback.uploads_us - KEPT_US
     assert Silent(HostLimits(LIMITS)).lookback.learns_since(7) == 7
+
+
+@pytest.mark.parametrize(
+    ("due_in", "is_found"),
+    [
+        pytest.param(1, False, id="its time has not passed"),
+        pytest.param(0, False, id="it has just passed"),
+        pytest.param(-1, True, id="it has passed without an upload"),
+    ],
+)
+def test_a_host_with_a_schedule_is_silent_when_its_time_has_passed(
+    due_in: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Whatever its cadence is, and however long that takes."""
+    schedule = upload_schedule("hourly :00 +- 5m")
+    now = now - now % HOUR_US + 5 * MINUTE_US - due_in
+    fleet = fleet_of(uploads=[("pi-1", 0)])
+    fleet.uploads = Uploads()
+    fleet.record_uploads("", [Upload("pi-1", now + due_in - HOUR_US)])
+    limits = replace(LEARNED, expected=schedule)
+    detector = Silent(HostLimits(limits))
+
+    found = list(detector.find(fleet, now))
+
+    assert bool(found) == is_found
+    assert all("(the limit is 1 h, expected hourly :00 +- 5m)" in one.detail for one in found)
+    assert detector.conditions(fleet, "pi-1", now)[0].key == "detectors.silent.expected"
+    assert detector.limits_of("pi-1") == f"{AFTER_US} {LOOKBACK_US} hourly :00 +- 5m"
+    assert detector.lookback.rhythm_us == 0

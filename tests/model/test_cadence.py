@@ -20,6 +20,7 @@ from fleet_health.model.cadence import (
     LearnedLimit,
     Rhythm,
     SavedRhythm,
+    histogram,
     learned_limit,
 )
 from fleet_health.model.host_globs import HostGlobs
@@ -312,6 +313,24 @@ def test_it_is_worked_out_once() -> None:
     assert other.limit_us > one.limit_us
     assert cadence.limit_of("b", cadence.outages(), FLOOR_US, CEILING_US).limit_us == FLOOR_US
     assert cadence.intervals_of("b", cadence.outages()) == []
+
+
+@given(st.sets(st.integers(0, 5375), max_size=80))
+def test_the_picture_has_every_interval_once(ages: set[int]) -> None:
+    """Each in the class of twice the length of the one before."""
+    cadence, uploads = Cadence(1), sorted({0, *ages})
+    cadence.record(Upload("a", (10_000 - age) * BIN_US) for age in uploads)
+    rhythm = cadence.rhythm("a")
+    assert rhythm is not None
+    lengths = [later - one for one, later in pairwise(uploads)]
+
+    classes = histogram(rhythm, cadence.intervals_of("a", Rhythm(0, 0)))
+
+    assert [up_to for up_to, _ in classes] == [2 * BIN_US << number for number in range(len(classes))]
+    for number, (up_to, count) in enumerate(classes):
+        least = 0 if number == 0 else up_to // 2
+        assert count == sum(least < length * BIN_US <= up_to for length in lengths)
+    assert sum(count for _, count in classes) == len(lengths)
 
 
 @pytest.mark.parametrize(

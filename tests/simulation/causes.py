@@ -292,7 +292,7 @@ def retirements(hosts: Sequence[SimulatedHost], span: Span) -> list[Cause]:
     return [
         Cause("retired", frozenset([host.name]), Span(host.life.end, span.end), _of_host("silent"), NONE, _nothing)
         for host in hosts
-        if host.life.end < span.end
+        if span.begin < host.life.end < span.end
     ]
 
 

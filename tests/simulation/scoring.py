@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,8 @@ TICK = 5 * MINUTE
 # How long after the end of a cause an incident may still open because of it: windows reach back half an hour, and what
 # a host could not upload it must have had the time to upload.
 _TAIL = 70 * MINUTE
+# Fewer refusals than this are no fault, but a bad upload.
+_FEW = 3
 
 
 class Worth(StrEnum):
@@ -38,6 +41,7 @@ class Caught:
 
     Attributes:
         cause: The cause.
+        has_trace: Whether it can be told from what happens when nothing is wrong.
         named_at: When the first incident that names it opened; None if none did.
         is_noticed: Whether at least something that follows from it was an incident.
         believed_well_us: For how long of it nothing of that stood.
@@ -46,6 +50,7 @@ class Caught:
     """
 
     cause: Cause
+    has_trace: bool = True
     named_at: int | None = None
     is_noticed: bool = False
     believed_well_us: int = 0
@@ -92,8 +97,8 @@ class Score:
 
     @property
     def recall(self) -> float:
-        """The share of causes that an incident names."""
-        wanted = [one for one in self.caught if one.cause.is_to_be_found]
+        """The share of causes that an incident names, of those that leave a trace."""
+        wanted = [one for one in self.caught if one.cause.is_to_be_found and one.has_trace]
         return sum(one.named_at is not None for one in wanted) / len(wanted) if wanted else 1.0
 
     @property
@@ -119,18 +124,18 @@ def score(world: World, episodes: Sequence[Episode]) -> Score:
     result = Score()
     notified = [one for one in episodes if one.alerts]
     for episode in notified:
-        worth = _worth(episode, world.causes)
+        worth = _worth(world, episode)
         result.worth[worth, episode.symptom, world.kind_of(episode.host)] += 1
         result.ends += episode.ended_at is not None
         if worth in {Worth.FALSE, Worth.MISATTRIBUTED}:
             result.wrong.append((worth, episode))
-    result.caught = [_caught(cause, notified) for cause in world.causes]
+    result.caught = [_caught(world, cause, notified) for cause in world.causes]
     return result
 
 
-def _worth(episode: Episode, causes: Iterable[Cause]) -> Worth:
-    at, pair = episode.opened_at, (episode.host, episode.symptom)
-    possible = [cause for cause in causes if cause.span.begin <= at <= cause.span.end + _TAIL]
+def _worth(world: World, episode: Episode) -> Worth:
+    pair = (episode.host, episode.symptom)
+    possible = [cause for cause in world.causes if _is_within(world, cause, episode)]
     if any(cause.names(*pair) for cause in possible):
         return Worth.RIGHT
     if any(cause.explains(*pair) for cause in possible):
@@ -138,10 +143,46 @@ def _worth(episode: Episode, causes: Iterable[Cause]) -> Worth:
     return Worth.MISATTRIBUTED if any(cause.touches(episode.host) for cause in possible) else Worth.FALSE
 
 
-def _caught(cause: Cause, episodes: Iterable[Episode]) -> Caught:
-    result, stood = Caught(cause), list[tuple[int, int]]()
+def _is_within(world: World, cause: Cause, episode: Episode) -> bool:
+    """Return whether an incident may be due to a cause: a host that uploads once a day is missed after its end, too."""
+    end = cause.span.end
+    if episode.host in cause.hosts and len(cause.hosts) < len(world.hosts):
+        end = max(end, world.upload_after(episode.host, cause.span.end))
+    return cause.span.begin <= episode.opened_at <= end + _TAIL
+
+
+def has_trace(world: World, cause: Cause) -> bool:
+    """Return whether a cause can be told from what happens when nothing is wrong.
+
+    A host that is away must have been away for longer than ever at that time of the day when nothing was wrong; of
+    refusals there must be a few. What a receiver does leaves a trace.
+    """
+    if len(cause.hosts) > 1:
+        return True
+    (host,) = cause.hosts
+    refused = sum(
+        1
+        for one in world.attempts
+        if one.host == host and one.status != 201 and cause.span.begin <= one.at < cause.span.end
+    )
+    if refused:
+        return refused >= _FEW
+    healthy = next(one.attempts for one in world.hosts if one.name == host)
+    usual = [0] * 24
+    for begin, end in pairwise(healthy):
+        usual[begin // HOUR % 24] = max(usual[begin // HOUR % 24], end - begin)
+    gaps = pairwise([*world.accepted(host), world.span.end])
+    return any(
+        end - begin > usual[begin // HOUR % 24]
+        for begin, end in gaps
+        if cause.span.begin <= end and begin <= cause.span.end
+    )
+
+
+def _caught(world: World, cause: Cause, episodes: Iterable[Episode]) -> Caught:
+    result, stood = Caught(cause, has_trace(world, cause)), list[tuple[int, int]]()
     for one in sorted(episodes, key=lambda one: one.opened_at):
-        if not cause.span.begin <= one.opened_at <= cause.span.end + _TAIL:
+        if not _is_within(world, cause, one):
             continue
         is_named, pair = cause.names(one.host, one.symptom), (one.host, one.symptom)
         if not is_named and not cause.explains(*pair):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from bisect import bisect_right
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
 from random import Random
@@ -41,12 +42,14 @@ class Scenario:
         hosts: Kind of rhythm -> how many hosts have it.
         causes: The kinds of causes, each as often as it is named.
         renamed: How many hosts of a steady rhythm come back under another name.
+        history_days: For how many days before the stretch that is evaluated the index goes back.
 
     """
 
     hosts: dict[str, int]
     causes: tuple[str, ...]
     renamed: int = 0
+    history_days: int = 1
 
 
 _OF_RECEIVER = tuple(name for name, kind in KINDS.items() if kind.scope != "host")
@@ -78,7 +81,17 @@ MIXED = Scenario(
 )
 """Hosts of every kind, and everything that can go wrong."""
 
-SCENARIOS = {"steady": STEADY, "small": SMALL, "mixed": MIXED}
+KNOWN = replace(MIXED, history_days=29)
+"""The same with an index of four weeks before, as it is where `cadence = "learned"` is switched on."""
+
+SMALL_MIXED = Scenario(
+    {"steady": 3, "bursts": 2, "hourly": 2, "nightly": 2, "office hours": 1, "weekly": 1},
+    ("dead", "uploader stopped", "refused, with retries", "receiver stopped"),
+    history_days=29,
+)
+"""A few hosts of several kinds for a few days, and the weeks before."""
+
+SCENARIOS = {"steady": STEADY, "small": SMALL, "mixed": MIXED, "known": KNOWN, "small mixed": SMALL_MIXED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +99,7 @@ class World:
     """A simulated past.
 
     Attributes:
-        span: The stretch of it that is evaluated; it begins a day before.
+        span: The stretch of it that is evaluated; it begins a day or more before.
         hosts: The fleet.
         causes: What went wrong.
         attempts: What became of each attempt to upload, in order.
@@ -97,6 +110,21 @@ class World:
     hosts: tuple[SimulatedHost, ...]
     causes: tuple[Cause, ...]
     attempts: tuple[Attempt, ...]
+    _accepted: dict[str, list[int]] = field(default_factory=dict, compare=False)
+
+    def accepted(self, host: str) -> list[int]:
+        """Return when uploads of a host were accepted, in order."""
+        if not self._accepted:
+            for attempt in self.attempts:
+                if attempt.status == 201:
+                    self._accepted.setdefault(attempt.host, []).append(attempt.at)
+        return self._accepted.get(host, [])
+
+    def upload_after(self, host: str, at: int) -> int:
+        """Return the first accepted upload of a host after an instant; the end of the world if there is none."""
+        accepted = self.accepted(host)
+        place = bisect_right(accepted, at)
+        return accepted[place] if place < len(accepted) else self.span.end
 
     def kind_of(self, name: str) -> str:
         """Return the kind of a host's rhythm; `-` for the receiver."""
@@ -107,7 +135,7 @@ def make_world(seed: int, scenario: Scenario, days: int) -> World:
     """Make the world of a seed: the same for the same arguments."""
     random = Random(f"{seed}/{days}/{sorted(scenario.hosts.items())}")  # noqa: S311 - nothing is secret here
     span = Span(END - days * DAY, END)
-    whole = Span(span.begin - DAY, span.end)
+    whole = Span(span.begin - scenario.history_days * DAY, span.end)
     hosts = tuple(_draw_hosts(random, scenario, whole))
     causes = (*draw_causes(random, scenario.causes, hosts, span), *retirements(hosts, span))
     return World(span, hosts, causes, tuple(_attempts(random, hosts, causes)))
@@ -145,7 +173,8 @@ def _attempts(random: Random, hosts: Sequence[SimulatedHost], causes: Sequence[C
 def write(world: World, directory: Path) -> None:
     """Write the index and the journal of a world into a directory."""
     (directory / "index.jsonl").write_bytes(b"".join(_rows(world.attempts)))
-    entries = sorted(chain(_lines(world.attempts), _of_systemd(world), _of_journald(world)))
+    late = [one for one in world.attempts if one.at >= world.span.begin - DAY]
+    entries = sorted(chain(_lines(late), _of_systemd(world), _of_journald(world)))
     write_journal(directory / "journal" / "receiver.journal", (entry for _, _, entry in entries))
 
 

@@ -13,6 +13,7 @@ from fleet_health.cli.client import ask, target
 from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import Subparsers, add_config_option, host_glob
 from fleet_health.cli.render.host_table import COLOURS, strip_in
+from fleet_health.cli.render.interval_bars import interval_bars
 from fleet_health.cli.render.terminal import BOLD, DIM, GREEN, RED, YELLOW, Paint, paint_for, show, width, wrapped
 from fleet_health.errors import printable
 from fleet_health.model.subject import is_host
@@ -88,6 +89,8 @@ def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     for name, value in facts(document):
         yield f"  {name:<24} {localized(printable(value))}"
     yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"
+    for number, line in enumerate(interval_bars(document.get("upload_intervals", ()))):
+        yield f"  {'' if number else 'time between uploads':<24} {line}"
     for name in document["silences"]:
         yield f"  silence                  {printable(name)}"
 

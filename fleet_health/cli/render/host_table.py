@@ -46,6 +46,7 @@ _STRIP_COLOURS = {UPLOADED: (GREEN,), BOTH: (YELLOW,), REFUSED: (RED,), NOTHING:
 
 _NAME_LEAST, _SYMPTOMS_LEAST, _BINS_LEAST, _BINS_OF_AN_HOUR = 8, 14, 8, 4
 _UPLOAD, _COUNT = 6, 4
+_OWN = "~"
 
 
 def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width: int, paint: Paint) -> Iterator[str]:
@@ -64,7 +65,8 @@ def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width
         yield layout.row(host, paint)
     if (left := document["hosts_matching"] - len(hosts)) > 0:
         yield f"  and {left} more"
-    legend = [*([f"responses of {window}"] if layout.counts else []), *([_legend()] if layout.bins else [])]
+    own = ["~ silent after, by its own rhythm"] if any(map(is_own, hosts)) else []
+    legend = [*own, *([f"responses of {window}"] if layout.counts else []), *([_legend()] if layout.bins else [])]
     if legend:
         yield paint(cut(f"  {'; '.join(legend)}", width), DIM)
 
@@ -162,10 +164,17 @@ def _layout(hosts: Sequence[Mapping[str, Any]], receivers: Sequence[str], width:
     return replace(narrowest, symptoms=symptoms, name=max(_NAME_LEAST, width - len("! ") - 1 - symptoms))
 
 
+def is_own(host: Mapping[str, Any]) -> bool:
+    """Return whether a host has a limit of its own for its silence, learned or from a schedule."""
+    return bool(host.get("silent_limit", {}).get("source", "fixed") != "fixed")
+
+
 def _symptoms(host: Mapping[str, Any], *, is_counting: bool = False) -> str:
     """Return what is wrong with a host, the cause first; when counting, only that, and how much more there is."""
     hidden = [f"{name}?" for name in host.get("hidden", ())]
     symptoms = [incident["symptom"] for incident in host["incidents"]] or hidden
+    if not symptoms and is_own(host):
+        return f"{_OWN}{short_duration(host['silent_limit']['limit_s'])}"
     if is_counting and len(symptoms) > 1:
         return f"{symptoms[0]} +{len(symptoms) - 1}"
     return ", ".join(symptoms)

@@ -1,0 +1,68 @@
+"""When a host is expected to upload, as an operator says it: `daily 02:00 +- 1h`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
+from typing import TYPE_CHECKING
+
+from fleet_health.model.instant import HOUR_US, from_datetime
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from zoneinfo import ZoneInfo
+
+    from fleet_health.model.instant import Instant
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DAY_US = 24 * HOUR_US
+_EVERY_DAY = 7
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSchedule:
+    """The times at which uploads are expected, each within a tolerance.
+
+    Attributes:
+        text: As it is written in the configuration.
+        days: The days on which one is, Monday being 0.
+        at: When, by the wall clock; None for every hour.
+        minute: At which minute of every hour, if it is every hour.
+        tolerance_us: How much earlier or later it may come, in microseconds.
+        zone: Whose wall clock.
+
+    """
+
+    text: str
+    days: frozenset[int]
+    at: time | None
+    minute: int
+    tolerance_us: int
+    zone: ZoneInfo
+
+    @property
+    def longest_us(self) -> int:
+        """The longest time from an upload to the end of the next one's time, also when the clock is put back."""
+        longest = HOUR_US if self.at is None else _DAY_US if len(self.days) == _EVERY_DAY else 7 * _DAY_US
+        return longest + HOUR_US + 2 * self.tolerance_us
+
+    def due_by(self, last_at: Instant) -> Instant:
+        """Return by when a host must have uploaded that did so last at an instant.
+
+        That is the end of the first time that begins after the instant: an upload within a time was the one expected.
+        """
+        return next(at + self.tolerance_us for at in self._times(last_at) if at - self.tolerance_us > last_at)
+
+    def _times(self, since: Instant) -> Iterator[Instant]:
+        """Return the times from about an instant on, in order."""
+        if self.at is None:
+            offset_us = self.minute * HOUR_US // 60
+            at = since - since % HOUR_US + offset_us - HOUR_US
+            while True:
+                yield at
+                at += HOUR_US
+        day = (_EPOCH + timedelta(microseconds=since)).astimezone(self.zone).date() - timedelta(days=1)
+        while True:
+            if day.weekday() in self.days:
+                yield from_datetime(datetime.combine(day, self.at, tzinfo=self.zone).astimezone(UTC))
+            day += timedelta(days=1)

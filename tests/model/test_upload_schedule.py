@@ -1,0 +1,79 @@
+"""When a host is expected to upload."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from fleet_health.config.values import upload_schedule
+from fleet_health.model.instant import from_datetime
+
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(text: str) -> int:
+    """Return an instant; without an offset, in UTC."""
+    moment = datetime.fromisoformat(text)
+    return from_datetime(moment if moment.tzinfo else moment.replace(tzinfo=ZoneInfo("UTC")))
+
+
+@pytest.mark.parametrize(
+    ("text", "last", "due"),
+    [
+        pytest.param("daily 02:00 +- 1h", "2026-11-23T02:10", "2026-11-24T03:00", id="an upload within a time was it"),
+        pytest.param("daily 02:00 +- 1h", "2026-11-23T01:00", "2026-11-24T03:00", id="also just at its begin"),
+        pytest.param("daily 02:00 +- 1h", "2026-11-23T00:59", "2026-11-23T03:00", id="one before that was not"),
+        pytest.param(
+            "daily 02:00 +- 1h", "2026-11-23T03:01", "2026-11-24T03:00", id="nor was one after it, but the next is"
+        ),
+        pytest.param(
+            "daily 00:10 +- 30m", "2026-11-22T22:00", "2026-11-23T00:40", id="a time that begins the day before"
+        ),
+        pytest.param("weekdays 09:00±30m", "2026-11-20T09:00", "2026-11-23T09:30", id="from Friday to Monday"),
+        pytest.param("mon,thu 04:00 +- 2h", "2026-11-23T04:00", "2026-11-26T06:00", id="from Monday to Thursday"),
+        pytest.param("hourly :15 +- 5m", "2026-11-23T12:14", "2026-11-23T13:20", id="every hour"),
+        pytest.param("hourly :15 +- 5m", "2026-11-23T12:09", "2026-11-23T12:20", id="every hour, just before"),
+        pytest.param(
+            "daily 02:30 Europe/Berlin +- 15m",
+            "2026-10-24T02:30+02:00",
+            "2026-10-25T02:45+02:00",
+            id="by the wall clock, where it shows a time twice the first one",
+        ),
+        pytest.param(
+            "daily 12:00 Europe/Berlin +- 15m",
+            "2026-10-24T12:00+02:00",
+            "2026-10-25T12:15+01:00",
+            id="by the wall clock, over the end of summer time",
+        ),
+    ],
+)
+def test_a_host_is_due_by_the_end_of_the_next_time(text: str, last: str, due: str) -> None:
+    """It is counted from the last upload; and never later than the longest that is declared."""
+    schedule = upload_schedule(text)
+
+    assert schedule.due_by(at(last)) == at(due)
+    assert schedule.due_by(at(last)) - at(last) <= schedule.longest_us
+    assert schedule.text == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "daily",
+        "daily 24:00 +- 1h",
+        "daily 02:00",
+        "daily 02:00 +- 13h",
+        "yearly 02:00 +- 1h",
+        "daily 02:00 Nowhere +- 1h",
+        "hourly 15 +- 5m",
+        "mon,mo 02:00 +- 1h",
+        "hourly :15 Europe/Berlin +- 1m",
+        7,
+    ],
+)
+def test_what_is_no_schedule_is_refused(text: object) -> None:
+    """With what was expected."""
+    with pytest.raises(ValueError, match=r"schedule|zone|duration"):
+        upload_schedule(text)
