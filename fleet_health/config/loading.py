@@ -274,6 +274,11 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
             if are_read(*one.keys) and not all(map(one.is_right, every)):
                 yield Problem(one.keys[-1], one.expected, "one that is not", one.hint)
     yield from _contradictions_of_receivers(settings, are_read)
+    textfile = settings.metrics.textfile
+    if textfile is not None and textfile == settings.alerts_path:
+        yield Problem("metrics.textfile", "a file of its own", "the alert log, which it would replace")
+    if textfile is not None and textfile in {one.index.path for one in settings.receivers}:
+        yield Problem("metrics.textfile", "a file of its own", "the index, which it would replace")
 
 
 def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., bool]) -> Iterator[Problem]:

@@ -228,6 +228,10 @@ def test_S18_a_flood_slows_no_tick(site: Site, eventually: Eventually) -> None:
             finally:
                 flooding.kill()
         eventually(lambda: ticks(port) > seen[-1], "an answer after the flood")
+        status, metrics = ask(port, "GET", "/metrics")
+
+    assert status == 200
+    assert b'fleet_health_hosts{state="firing"} 1\n' in metrics
 
     assert "Traceback" not in (site.directory / "service.log").read_text()
 

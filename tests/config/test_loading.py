@@ -452,6 +452,16 @@ TWO_JOURNALS = "journal.namespace: expected only one of directory and namespace,
             id="one file for both, written in two ways",
         ),
         pytest.param(
+            'alerts.path = "./a.prom"\nmetrics.textfile = "a.prom"',
+            ["metrics.textfile: expected a file of its own, found the alert log, which it would replace"],
+            id="the metrics in the place of the alert log",
+        ),
+        pytest.param(
+            'index.path = "/a.prom"\nmetrics.textfile = "/a.prom"',
+            ["metrics.textfile: expected a file of its own, found the index, which it would replace"],
+            id="the metrics in the place of the index",
+        ),
+        pytest.param(
             'index.host_field = "received_at_wall"',
             ['index.time_field: expected another key than index.host_field, found "received_at_wall"'],
             id="one key for both",
