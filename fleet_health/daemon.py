@@ -179,10 +179,9 @@ class Daemon:
             path = self._settings.metrics.textfile
             return {} if path is None else {path.name: await answers.metrics(is_file=True)}
 
-        publication = self._delivery.publication
         self._files = (
-            PublishedFiles("file with the metrics", publication, self._metrics_directory, metrics),
-            PublishedFiles("page", publication, lambda: self._settings.page_directory, partial(page_files, answers)),
+            PublishedFiles("file with the metrics", self._metrics_directory, metrics),
+            PublishedFiles("page", lambda: self._settings.page_directory, partial(page_files, answers)),
         )
         self._control = ControlSocket(Api(answers))
         # With limits of its own: whoever waits here keeps nobody from waiting there.
@@ -274,7 +273,7 @@ class Daemon:
         start(self._evaluator.run())
         start(self._reload_for_ever())
         for files in self._files:
-            start(files.run())
+            start(files.run(self._delivery.publication))
         start(catch_up(self._delivery, entries))
 
     def _is_clock_confirmed(self, now: Instant) -> bool:

@@ -38,7 +38,6 @@ class PublishedFiles:
     def __init__(
         self,
         what: str,
-        publication: Publication,
         directory: Callable[[], Path | None],
         make: Callable[[], Awaitable[Mapping[str, bytes]]],
     ) -> None:
@@ -46,7 +45,6 @@ class PublishedFiles:
 
         Args:
             what: What they are, in words.
-            publication: Tells of evaluations.
             directory: Gives where they are to be at present; None for nowhere.
             make: Makes their contents, by their names.
 
@@ -55,22 +53,22 @@ class PublishedFiles:
         """Why they are not up to date; empty if they are, or if there are to be none."""
         self.what = what
         """What they are, in words."""
-        self._publication = publication
         self._directory = directory
         self._make = make
         self._written: dict[Path, int] = {}
         """Which there are, each with a hash of its content."""
 
-    async def run(self) -> NoReturn:
-        """Write them after each evaluation, for ever."""
+    async def run(self, publication: Publication) -> NoReturn:
+        """Write them after each evaluation that is published, for ever."""
         while True:
-            change, began_at = self._publication.change, time.monotonic()
-            if self._publication.number:
-                await self._write()
+            change, began_at = publication.change, time.monotonic()
+            if publication.number:
+                await self.write()
                 await asyncio.sleep(_REST * (time.monotonic() - began_at))
             await change.wait()
 
-    async def _write(self) -> None:
+    async def write(self) -> None:
+        """Write them now, if they are to be anywhere; what is not among them any more is removed."""
         directory, problem = self._directory(), ""
         contents: dict[Path, bytes] = {}
         try:

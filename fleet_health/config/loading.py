@@ -227,7 +227,7 @@ def _assemble(
         mute_windows=found["quiet"],
         destinations=found["destinations"],
         notify_directory=found["notify.directory"],
-        metrics=MetricsSettings(found["metrics.hosts"], found["metrics.textfile"]),
+        metrics=MetricsSettings(found["metrics.hosts"], found["metrics.textfile"], found["metrics.notify_textfile"]),
         page_directory=found["page.directory"],
         notify_control_path=found["notify.control"],
         policy=AlertPolicy(
@@ -274,11 +274,12 @@ def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator
             if are_read(*one.keys) and not all(map(one.is_right, every)):
                 yield Problem(one.keys[-1], one.expected, "one that is not", one.hint)
     yield from _contradictions_of_receivers(settings, are_read)
-    textfile = settings.metrics.textfile
-    if textfile is not None and textfile == settings.alerts_path:
-        yield Problem("metrics.textfile", "a file of its own", "the alert log, which it would replace")
-    if textfile is not None and textfile in {one.index.path for one in settings.receivers}:
-        yield Problem("metrics.textfile", "a file of its own", "the index, which it would replace")
+    taken = {settings.alerts_path: "the alert log"} | {one.index.path: "the index" for one in settings.receivers}
+    for key in ("textfile", "notify_textfile"):
+        path = getattr(settings.metrics, key)
+        if path in taken:
+            yield Problem(f"metrics.{key}", "a file of its own", f"{taken[path]}, which it would replace")
+        taken |= {} if path is None else {path: f"metrics.{key}"}
 
 
 def _contradictions_of_receivers(settings: Settings, are_read: Callable[..., bool]) -> Iterator[Problem]:

@@ -72,6 +72,7 @@ KEYS: dict[str, Key] = {
     "alerts.flap_quiet": Key(values.duration(), "1h"),
     "metrics.hosts": Key(values.choice("all", "unwell", "none"), "all"),
     "metrics.textfile": Key(values.textfile, None),
+    "metrics.notify_textfile": Key(values.textfile, None),
     "page.directory": Key(values.path, None),
     **{one.key: Key(_READERS[one.kind], one.default) for spec in DETECTORS for one in spec.settings},
     **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
@@ -184,11 +185,13 @@ class MetricsSettings:
     Attributes:
         hosts: Of which hosts there are series: `all`, `unwell` or `none`.
         textfile: Where the metrics are written at each evaluation, for node_exporter; None for nowhere.
+        notify_textfile: Where `notify` writes its own; likewise.
 
     """
 
     hosts: str = "all"
     textfile: Path | None = None
+    notify_textfile: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

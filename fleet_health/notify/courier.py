@@ -10,6 +10,7 @@ import asyncio
 import random
 import time
 import traceback
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -164,6 +165,8 @@ class Courier:
         """When something was taken last, by this courier."""
         self.failing = ""
         """What was wrong with the latest attempt; empty if it worked, or there was none."""
+        self.calls: Counter[str] = Counter()
+        """Outcome (`taken`, `failed`, `refused`, `gone`) -> how many calls of the destination have had it."""
         self.latest: Evaluated | None = None
         self._ledger, self._account, self._build, self._clock = ledger, account, build, clock
         self._on_change = on_change
@@ -257,6 +260,7 @@ class Courier:
     async def _note_failure(self, error: DeliveryError, message: Message | None = None) -> None:
         """Keep account of a failure, and log what is new."""
         reason = str(error)
+        self.calls["failed"] += 1
         wait_s = self._retry.fail(error.retry_after_s)
         if self.failing != reason:
             _log.warning(
@@ -274,12 +278,14 @@ class Courier:
 
     async def _note_gone(self, error: DeliveryError, message: Message | None = None) -> None:
         self.gone = self.failing = str(error)
+        self.calls["gone"] += 1
         _log.error(
             "destination gone, disabled until its configuration changes", destination=self.name, reason=self.gone
         )
         await self._account.call(self._ledger.note_gone, self.name, message, self.gone, self._clock.now())
 
     def _note_success(self) -> None:
+        self.calls["taken"] += 1
         self._retry.succeed()
         if self.failing:
             _log.info("destination reached again", destination=self.name)
@@ -303,6 +309,7 @@ class MessageCourier(Courier):
         except RefusedMessageError as error:
             assert message is not None  # noqa: S101 - it is refused
             self._retry.succeed()
+            self.calls["refused"] += 1
             _log.error(
                 "notification refused and dropped",
                 destination=self.name,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.errors import printable
@@ -13,7 +13,7 @@ from fleet_health.notify.destination import Delivered, Heartbeat, LevelDestinati
 from fleet_health.notify.message import Kind, Message, Notification
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from fleet_health.config.destinations import DestinationSettings
     from fleet_health.model.instant import Instant
@@ -36,6 +36,7 @@ class Row:
         standing: What the ledger holds of it.
         failing: What was wrong with the latest attempt of the process that runs; empty if nothing was.
         success_at: When that process has reached it last; None if it has not.
+        calls: Outcome (`taken`, `failed`, `refused`, `gone`) -> how many calls by that process have had it.
 
     """
 
@@ -43,6 +44,7 @@ class Row:
     standing: Standing
     failing: str = ""
     success_at: Instant | None = None
+    calls: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def last_success_at(self) -> Instant | None:

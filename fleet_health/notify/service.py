@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import structlog
 
+from fleet_health.api.published_files import PublishedFiles
 from fleet_health.api.server import ControlSocket
 from fleet_health.config.destinations import WATCH_STOPPED
 from fleet_health.errors import ConfigError, PathHangs, Problem
@@ -27,6 +28,7 @@ from fleet_health.notify.control import Control
 from fleet_health.notify.courier import Courier, Evaluated, HeartbeatCourier, LevelCourier, MessageCourier, SystemClock
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.ledger import OWN, Ledger
+from fleet_health.notify.metrics import metrics
 from fleet_health.notify.overview import Overview, Row
 from fleet_health.notify.reconcile import Queue, Recipient, changes
 from fleet_health.notify.watch import WAIT_S, DaemonSilentError, DaemonWatch
@@ -109,6 +111,7 @@ class Notifier:
         patience = _PATIENCE_S if self._watchdog is None else self._watchdog / 2
         self._pulses = {part: Pulse(part, patience) for part in ("watch", "ledger")}
         self._control = ControlSocket(Control(self))
+        self._files = PublishedFiles("file with the metrics", self._metrics_directory, self._metrics)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT.
@@ -390,11 +393,12 @@ class Notifier:
                     self._daemon_problem and f"the daemon does not answer: {self._daemon_problem}",
                     self._ledger.problem and f"the ledger is kept in memory: {self._ledger.problem}",
                     self._reload_problem,
+                    self._files.problem and f"the {self._files.what} cannot be written: {self._files.problem}",
                 )
                 if problem
             ],
             destinations=[
-                Row(one.settings, standings[one.name], one.failing, one.last_success_at)
+                Row(one.settings, standings[one.name], one.failing, one.last_success_at, dict(one.calls))
                 for one in self._couriers.values()
             ],
         )
@@ -408,11 +412,20 @@ class Notifier:
         return self._couriers
 
     async def _report(self) -> None:
-        """Keep the status line of `systemctl status` up to date."""
+        """Keep the status line of `systemctl status` up to date, and the metrics."""
         line = (await self.overview()).line()
         if line != self._said:
             self._said = line
             notify(f"STATUS={line}")
+        await self._files.write()
+
+    def _metrics_directory(self) -> Path | None:
+        path = self._settings.metrics.notify_textfile
+        return None if path is None else path.parent
+
+    async def _metrics(self) -> Mapping[str, bytes]:
+        path = self._settings.metrics.notify_textfile
+        return {} if path is None else {path.name: metrics(await self.overview())}
 
 
 async def _run_after(before: asyncio.Task[None] | None, courier: Courier) -> None:

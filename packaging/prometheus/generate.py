@@ -201,6 +201,25 @@ ITSELF = """\
           summary: "fleet-health on {{ $labels.instance }} has a problem with itself"
           description: "On {{ $labels.instance }}, `fleet-health status` shows it."
 
+      - alert: FleetHealthNotifyFailing
+        expr: fleet_health_notify_destination_up == 0
+        for: 15m
+        labels:
+          severity: warning
+        annotations:
+          summary: "{{ $labels.destination }} does not take what {{ $labels.instance }} notifies"
+          description: "On {{ $labels.instance }}, `fleet-health notify status` shows why, and what waits."
+
+      # Of a file that node_exporter goes on serving.
+      - alert: FleetHealthNotifyStopped
+        expr: time() - fleet_health_notify_reported_timestamp_seconds > 600
+        labels:
+          severity: critical
+        annotations:
+          summary: "Nothing is notified by {{ $labels.instance }}"
+          description: "fleet-health notify wrote its metrics {{ $value | humanizeDuration }} ago. On
+            {{ $labels.instance }}, `systemctl status fleet-health-notify` shows why."
+
   # An error budget: of all responses, one in a hundred may be a refusal. What counts is how fast the budget of 30 days
   # is used up, over a long window, and over a short one so that the alert ends soon after the refusals do. Below 100
   # responses in the long window, nothing is said. For another objective, change 0.01 in both alerts.

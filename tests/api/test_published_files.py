@@ -29,7 +29,7 @@ class Writing:
     def __init__(self, path: Path | None) -> None:
         self.publication, self.path, self.made = Publication(), path, 0
         self.error: Exception | None = None
-        self.files = PublishedFiles("file", self.publication, lambda: self.path and self.path.parent, self._contents)
+        self.files = PublishedFiles("file", lambda: self.path and self.path.parent, self._contents)
 
     async def _contents(self) -> dict[str, bytes]:
         self.made += 1
@@ -43,7 +43,7 @@ class Writing:
 async def writing(tmp_path: Path) -> AsyncIterator[Writing]:
     """Return one whose directory is there; it runs."""
     one = Writing(tmp_path / "fleet.prom")
-    task: asyncio.Task[None] = asyncio.create_task(one.files.run())
+    task: asyncio.Task[None] = asyncio.create_task(one.files.run(one.publication))
     yield one
     task.cancel()
 

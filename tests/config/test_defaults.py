@@ -102,6 +102,7 @@ OPTIONAL = {
     "journal.namespace",
     "alerts.resolve_after",
     "metrics.textfile",
+    "metrics.notify_textfile",
     "page.directory",
 }
 TEXTS = {

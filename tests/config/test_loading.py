@@ -462,6 +462,11 @@ TWO_JOURNALS = "journal.namespace: expected only one of directory and namespace,
             id="the metrics in the place of the index",
         ),
         pytest.param(
+            'metrics.textfile = "a.prom"\nmetrics.notify_textfile = "./a.prom"',
+            ["metrics.notify_textfile: expected a file of its own, found metrics.textfile, which it would replace"],
+            id="one file for the metrics of both",
+        ),
+        pytest.param(
             'index.host_field = "received_at_wall"',
             ['index.time_field: expected another key than index.host_field, found "received_at_wall"'],
             id="one key for both",

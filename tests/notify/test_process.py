@@ -97,8 +97,10 @@ def test_each_arrives_once_through_kills_of_both(site: Site, inbox: Inbox, proce
 
 
 def test_what_resolves_before_it_is_delivered_is_one_message(site: Site, inbox: Inbox, processes: ExitStack) -> None:
-    """The destination was away; nobody is told in two messages of what is over."""
+    """The destination was away; nobody is told in two messages of what is over. The metrics tell of it."""
     inbox.status = 503
+    metrics = site.directory / "notify.prom"
+    site.config.write_text(f'metrics.notify_textfile = "{metrics}"\n{site.config.read_text()}')
     watch, process = daemon(site, processes), notifier(site, processes)
     process.until(lambda: inbox.documents, "an attempt")
     status, overview = asked(site, "status")
@@ -107,9 +109,11 @@ def test_what_resolves_before_it_is_delivered_is_one_message(site: Site, inbox: 
         lambda: [one for one in asked(site, "history", "quiet")[1]["notifications"] if one["kind"] == "resolution"],
         "the resolution",
     )
+    process.until(lambda: 'waiting{destination="hook",type="webhook"} 3' in metrics.read_text(), "what waits")
     inbox.documents.clear()
     inbox.status = 200
     process.until(lambda: len(inbox.documents) >= 3, "three messages")
+    process.until(lambda: 'destination="hook",type="webhook",outcome="taken"} 3' in metrics.read_text(), "what went")
     process.until(lambda: asked(site, "status")[0] == 0, "a success")
 
     assert (status, overview["destinations"][0]["state"], overview["destinations"][0]["waiting"]) == (1, "failing", 3)

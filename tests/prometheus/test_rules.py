@@ -14,6 +14,7 @@ import pytest
 from fleet_health.api.metrics import FAMILIES
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.detectors.spec import Subject
+from fleet_health.notify import metrics as notify
 from tests.prometheus.generating import generate
 
 if TYPE_CHECKING:
@@ -324,6 +325,30 @@ MACHINES = [
     ),
     Case("nothing waits", of("fleet_health_notifications_waiting", f"0x{LONG}"), "FleetHealthNotDelivering", {900: 0}),
     Case("a problem may pass", of("fleet_health_problems", f"1x{LONG}"), "FleetHealthProblem", {870: 0, 900: 1}),
+    Case(
+        "a destination may fail for a quarter of an hour",
+        of("fleet_health_notify_destination_up", f"0x{LONG}", destination="phone"),
+        "FleetHealthNotifyFailing",
+        {870: 0, 900: 1},
+    ),
+    Case(
+        "a destination takes what there is",
+        of("fleet_health_notify_destination_up", f"1x{LONG}", destination="phone"),
+        "FleetHealthNotifyFailing",
+        {900: 0},
+    ),
+    Case(
+        "notify may be quiet for ten minutes",
+        of("fleet_health_notify_reported_timestamp_seconds", f"0x{LONG}"),
+        "FleetHealthNotifyStopped",
+        {600: 0, 630: 1},
+    ),
+    Case(
+        "notify reports",
+        of("fleet_health_notify_reported_timestamp_seconds", f"0+30x{LONG}"),
+        "FleetHealthNotifyStopped",
+        {900: 0},
+    ),
     Case("there is no problem", of("fleet_health_problems", f"0x{LONG}"), "FleetHealthProblem", {900: 0}),
 ]
 HOUR, SIX = 3600, 23_040
@@ -425,7 +450,7 @@ def test_they_ask_for_metrics_that_there_are() -> None:
     named = set(re.findall(r"\bfleet_health_\w+", text))
     recorded = set(re.findall(r"record: (\S+)", text))
 
-    assert named <= {family.name for family in FAMILIES}
+    assert named <= {family.name for family in (*FAMILIES, *notify.FAMILIES)}
     assert set(re.findall(r"\bfleet_health:[\w:]+", text)) == recorded
 
 
