@@ -106,7 +106,7 @@ class Alertmanager:
             "endsAt": isoformat(ends_at),
         }
         if self._own["page_url"] is not None:
-            alert["generatorURL"] = f"{self._own['page_url'].rstrip('/')}/v1/hosts/{quote(one.host, safe='')}"
+            alert["generatorURL"] = f"{self._own['page_url'].rstrip('/')}/hosts/{quote(one.host, safe='')}"
         return alert
 
 

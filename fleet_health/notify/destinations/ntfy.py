@@ -95,7 +95,7 @@ class Ntfy:
     def _page(self, message: Message) -> str:
         url: str = self._own["page_url"].rstrip("/")
         hosts = {one.host for one in message.notifications}
-        return f"{url}/v1/hosts/{quote(hosts.pop(), safe='')}" if len(hosts) == 1 else f"{url}/"
+        return f"{url}/hosts/{quote(hosts.pop(), safe='')}" if len(hosts) == 1 else f"{url}/"
 
 
 def sequence_id(message: Message) -> str:

@@ -75,8 +75,8 @@ def test_a_cluster_shows_each_alert_once_and_its_end(
             "description": "last upload 45 min ago",
             "suggested_fix": "On pi-02: start the uploader.",
         }
-        assert shown["FleetHealthSilent"]["generatorURL"] == "https://fleet.example.org/v1/hosts/pi-02"
-        assert shown["FleetHealthReceiverDown"]["generatorURL"] == "https://fleet.example.org/v1/hosts/%2A%40lab-2"
+        assert shown["FleetHealthSilent"]["generatorURL"] == "https://fleet.example.org/hosts/pi-02"
+        assert shown["FleetHealthReceiverDown"]["generatorURL"] == "https://fleet.example.org/hosts/%2A%40lab-2"
 
         one.kill()
         resolution = over(opened_at=began, decided_at=now(), ended_at=now() - SECOND_US)

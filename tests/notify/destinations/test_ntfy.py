@@ -42,7 +42,7 @@ def test_a_notification_is_published() -> None:
         "priority": 4,
         "tags": ["warning", "silent"],
         "sequence_id": sequence_id(message()),
-        "click": "https://fleet.example.org/v1/hosts/pi-02",
+        "click": "https://fleet.example.org/hosts/pi-02",
     }
     assert document["message"].startswith("pi-02: silent since ")
 
