@@ -61,7 +61,8 @@ _SCHEMA = {
         CREATE TABLE messages (
             key TEXT PRIMARY KEY, destination TEXT NOT NULL, delayed INTEGER NOT NULL,
             state TEXT NOT NULL CHECK (state IN ({_among(State)})), began_at INTEGER NOT NULL, at INTEGER,
-            answer TEXT NOT NULL, reference TEXT NOT NULL
+            answer TEXT NOT NULL, reference TEXT NOT NULL,
+            may_be_taken INTEGER NOT NULL CHECK (may_be_taken IN (0, 1))
         ) STRICT""",
     "destinations": """
         CREATE TABLE destinations (
@@ -381,7 +382,11 @@ class Ledger:
     def note_failed(
         self, destination: str, message: Message | None, reason: str, now: Instant, *, is_answer_lost: bool
     ) -> None:
-        """Record that an attempt failed. If the message was surely not taken, what it reports waits again by itself."""
+        """Record that an attempt failed.
+
+        If no attempt can have been taken, what the message reports waits again by itself. Else the same message is sent
+        again, also after an attempt that surely was not taken.
+        """
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute(
@@ -392,8 +397,10 @@ class Ledger:
             if message is None:
                 return
             connection.execute("UPDATE notifications SET attempts = attempts + 1 WHERE message = ?", (message.key,))
-            if not is_answer_lost:
-                _dissolve(connection, message.key)
+            if is_answer_lost:
+                connection.execute("UPDATE messages SET may_be_taken = 1 WHERE key = ?", (message.key,))
+            else:
+                _dissolve_untaken(connection, message.key)
 
         self._store.run(work)
 
@@ -420,7 +427,7 @@ class Ledger:
             )
             if message is not None:
                 connection.execute("UPDATE notifications SET attempts = attempts + 1 WHERE message = ?", (message.key,))
-                _dissolve(connection, message.key)
+                _dissolve_untaken(connection, message.key)
 
         self._store.run(work)
 
@@ -565,7 +572,7 @@ def _queue(connection: sqlite3.Connection, destination: str, change: Queue, now:
 
 def _begin(connection: sqlite3.Connection, destination: str, message: Message, now: Instant) -> None:
     connection.execute(
-        "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, 'sending', ?, NULL, '', '')",
+        "INSERT OR REPLACE INTO messages VALUES (?, ?, ?, 'sending', ?, NULL, '', '', 0)",
         (message.key, destination, message.delayed, now),
     )
     connection.executemany(
@@ -578,6 +585,12 @@ def _dissolve(connection: sqlite3.Connection, key: str) -> None:
     """Let what a message reports wait by itself again."""
     connection.execute("UPDATE notifications SET state = 'queued', message = NULL WHERE message = ?", (key,))
     connection.execute("DELETE FROM messages WHERE key = ?", (key,))
+
+
+def _dissolve_untaken(connection: sqlite3.Connection, key: str) -> None:
+    """Do so with a message of which no attempt can have been taken."""
+    if connection.execute("SELECT 1 FROM messages WHERE key = ? AND NOT may_be_taken", (key,)).fetchone():
+        _dissolve(connection, key)
 
 
 def _succeed(connection: sqlite3.Connection, destination: str, now: Instant) -> None:
@@ -604,7 +617,8 @@ def _finish(connection: sqlite3.Connection, key: str, state: State, delivered: D
 
 
 def _make_consistent(connection: sqlite3.Connection) -> None:
-    """Let nothing hang in the air where rows were lost with a damaged file."""
+    """Let nothing hang in the air where rows were lost with a damaged file; what was being sent may be taken."""
+    connection.execute("UPDATE messages SET may_be_taken = 1 WHERE state = 'sending'")
     connection.execute(
         "DELETE FROM messages WHERE state = 'sending' AND key NOT IN (SELECT message FROM notifications WHERE"
         " message IS NOT NULL AND state = 'sending')"

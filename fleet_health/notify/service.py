@@ -123,13 +123,17 @@ class Notifier:
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop.set)
+            loop.add_signal_handler(number, self.stop)
         loop.add_signal_handler(signal.SIGHUP, self._reload.set)
         await self._account.call(self._ledger.open)
         await self._serve()
         with suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_TIME_S):
                 await self._account.call(self._ledger.close)
+
+    def stop(self) -> None:
+        """Come to an end."""
+        self._stop.set()
 
     async def _serve(self) -> None:
         """Run the parts until the process is to stop, which is raised as `_Stopped`."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _MODE = 0o750
+# A command may look into the file for a moment, while the process starts.
+_PATIENCE_S = 5.0
 # Of the primary result codes (https://sqlite.org/rescode.html).
 _TAKEN = frozenset({5, 6})  # SQLITE_BUSY, SQLITE_LOCKED
 _DAMAGED = frozenset({11, 26})  # SQLITE_CORRUPT, SQLITE_NOTADB
@@ -178,7 +180,7 @@ class Store:
         return result
 
     def _open_file(self) -> None:
-        connection = sqlite3.connect(self.path, isolation_level=None, timeout=0.5, check_same_thread=False)
+        connection = sqlite3.connect(self.path, isolation_level=None, timeout=_PATIENCE_S, check_same_thread=False)
         try:
             for statement in _TUNING:
                 connection.execute(statement)

@@ -128,7 +128,7 @@ def test_uninstall_keeps_what_is_the_operators(installed: Service) -> None:
 
     said = installed.install("--uninstall")
 
-    assert "keeping /etc/fleet-health, /var/lib/fleet-health and the user fleet-health" in said
+    assert "keeping /etc/fleet-health, /var/lib/fleet-health, /var/lib/fleet-health-notify and the users" in said
     assert installed.property("LoadState") == "not-found"
     find = machine.run("find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*fleet-health*").stdout
     assert sorted(find.split()) == ["/etc/fleet-health", "/var/lib/fleet-health"]

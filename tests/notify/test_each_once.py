@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, ClassVar
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleet_health.model.instant import SECOND_US
@@ -148,7 +148,12 @@ def told(world: World) -> Iterator[tuple[str, Notification]]:
             yield key, one
 
 
-@tried(40)
+LOST_THEN_REFUSED = [("change", "a"), ("look", "a"), ("taken, answer lost", "a"), ("refused for now", "a")]
+
+
+@tried(80)
+@example([*LOST_THEN_REFUSED, ("change", "a")], False)  # noqa: FBT003
+@example([*LOST_THEN_REFUSED[:2], ("taken, then killed", "a"), ("refused for now", "a"), ("change", "a")], True)  # noqa: FBT003
 @given(STEPS, st.booleans())
 def test_each_opening_and_each_resolution_arrives_once(steps: list[tuple[str, str]], takes_groups: bool) -> None:  # noqa: FBT001
     """Twice only with the same key, and only as often as its answer was lost."""

@@ -71,9 +71,10 @@ def test_a_mistake_of_ours_changes_nothing(store: Store) -> None:
     assert store.problem == ""
 
 
-def test_two_processes_do_not_share_it(store: Store, path: Path) -> None:
-    """The second one is told so."""
+def test_two_processes_do_not_share_it(store: Store, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second one is told so, after a while."""
     put(store, "a")
+    monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
 
     with pytest.raises(StoreTaken, match="another `fleet-health notify` uses it"):
         opened(path)
