@@ -32,6 +32,7 @@ class AlertPolicy:
         most_remembered: How many lost hosts are remembered at most, and of how many incidents when they opened.
         grace_us: Gives for how long an incident of a host and symptom must have stood before it is notified.
         lookback_us: Returns after how long without any sign a host is lost.
+        is_one_fault: Tells whether a host that is refused, and silent for that, is one incident with its cause.
         absence_us: Gives how long an incident's host must be absent to be missed; 0 if that is no matter to it.
 
     """
@@ -45,6 +46,7 @@ class AlertPolicy:
     most_remembered: int = HOST_LIMIT
     grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
     lookback_us: Callable[[str], int] = field(default=lambda _: _DAY_US, compare=False)
+    is_one_fault: Callable[[str], bool] = field(default=lambda _: False, compare=False)
     absence_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
 
     @property

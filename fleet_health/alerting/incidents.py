@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from fleet_health.alerting import flapping
 from fleet_health.alerting.alert import LOST, RESOLVED, Alert, Notice, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.causes import cause_first
+from fleet_health.alerting.causes import cause_first, consequences
 from fleet_health.alerting.dedup_keys import DedupKeys
 from fleet_health.alerting.ended import EndedIncidents
 from fleet_health.alerting.flapping import Flapping
@@ -358,6 +358,13 @@ class Incidents:
             # What it explained, and is found no more though it stands, it still explains.
             unfound = (other for other in incident.explains - finding.explains if other not in found)
             incident.explains = finding.explains.union(other for other in unfound if other in self.open)
+        of_one_fault = {
+            pair: one.opened_at
+            for pair, one in self.open.items()
+            if is_host(one.host) and self._policy.is_one_fault(one.host)
+        }
+        for pair, others in consequences(of_one_fault).items():
+            self.open[pair].explains |= others
         for host, last_at in evaluation.gone.items():  # nobody watched when it could have been found silent
             pair = (host, silent.SYMPTOM)
             if now - last_at > self._policy.forget_after_us or not self._scope.includes(*pair) or pair in self.open:

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from fleet_health.model.upload_schedule import UploadSchedule
 
 SYMPTOM = "silent"
+_REFUSED = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,6 +241,7 @@ class Silent(Rule):
             detail=(
                 f"no accepted upload since {isoformat(last_at)}, {how_long_ago(fleet, host, last_at, now)}"
                 f" (the limit is {self._limits.of(host).in_words(fleet, host)})"
+                f"{_refused_since(fleet, host, last_at, now)}"
             ),
             suggested_fix=self._fix(fleet, host, last_at, now).render(host),
             since=last_at,
@@ -278,6 +280,11 @@ class Silent(Rule):
         stamps = None if self._stamps is None else self._stamps.of(host)
         return fix_by_cause(window, since, now, self._refused.of(host), stamps)
 
+    def watched_us(self, fleet: Fleet, host: str) -> int:
+        """Return for how long a host is watched after its last upload, in microseconds."""
+        limits = self._limits.of(host)
+        return limits.watched_us(limits.of(fleet, host))
+
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether the host has uploaded lately."""
         last_at = fleet.accepted_at(host)
@@ -293,3 +300,11 @@ class Silent(Rule):
         own = f" {limits.after_max_us} learned" if limits.is_learned else ""
         own = own if limits.expected is None else f" {limits.expected.text}"
         return f"{limits.after_us} {limits.lookback_us}{own}"
+
+
+def _refused_since(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:
+    """Return how a host was refused since its last accepted upload, to follow on the figures; nothing if it was not."""
+    window = fleet.traffic.window(host)
+    answers = {} if window is None else window.count_by_status(last_at + 1, now)
+    refused = ", ".join(f"{count} x {status}" for status, count in answers.items() if status >= _REFUSED)
+    return f"; it tries, and is refused: {refused}" if refused else ""

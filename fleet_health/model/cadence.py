@@ -177,6 +177,8 @@ class Cadence:
         """
         self.limit = limit
         self._ignored = ignored
+        self.is_settled = False
+        """Whether there was an evaluation by these rhythms, also by a service before this one."""
         self._rhythms: dict[str, Rhythm] = {}
         self._outages = Rhythm(0, 0)
         self._known: dict[str, tuple[Rhythm, int, int, int, LearnedLimit]] = {}
@@ -265,6 +267,7 @@ class Cadence:
         restored = ((host, one.restored()) for host, one in snapshot.hosts.items())
         other = Cadence(self.limit)
         other._rhythms = {host: one for host, one in restored if one is not None}
+        self.is_settled |= bool(snapshot.until)
         if snapshot.outages is not None and (outages := snapshot.outages.restored()) is not None:
             other._outages = outages
         self.merge(other)

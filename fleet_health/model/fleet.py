@@ -99,6 +99,7 @@ class Fleet:
         "skips",
         "traffic",
         "uploads",
+        "watched_us",
     )
 
     def __init__(
@@ -141,6 +142,8 @@ class Fleet:
         """From when to when the machine was off or asleep."""
         self.is_unit_watched = True
         """Whether a stop of the receiver's unit is an alert of its own; else its hosts are missed meanwhile."""
+        self.watched_us: Callable[[Fleet, str], int] | None = None
+        """For how long a host is watched after its last upload, if that may differ by its rhythm."""
         self.mute_windows: Sequence[RecurringPause] = ()
         """When an operator wants to hear nothing: hosts may be off then, such as outside office hours."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
@@ -255,13 +258,27 @@ class Fleet:
             return []
         return histogram(rhythm, cadence.intervals_of(host, self.whole.once("outages", cadence.outages)))
 
-    def _note_rhythms(self, now: Instant) -> None:
+    def _note_rhythms(self, cadence: Cadence, now: Instant) -> None:
         """Record when nobody could upload, and forget what no limit goes by any more."""
-        if self.cadence is not None:
-            present = self._present_stop(now, self.receiver_sign_at) if self._is_stop_seen(now) else ()
-            self.cadence.note_outages([*self._pauses((), now), *present])
-            known = (self.uploads.last_at, self.traffic.accepted.last_at)
-            self.cadence.prune(lambda host: any(last_at(host) is not None for last_at in known), now)
+        present = self._present_stop(now, self.receiver_sign_at) if self._is_stop_seen(now) else ()
+        cadence.note_outages([*self._pauses((), now), *present])
+        known = (self.uploads.last_at, self.traffic.accepted.last_at)
+        cadence.prune(lambda host: any(last_at(host) is not None for last_at in known), now)
+        if not cadence.is_settled and self.watched_us is not None:
+            self._forget_unwatched(self.watched_us, now)
+        cadence.is_settled = True
+
+    def _forget_unwatched(self, watched_us: Callable[[Fleet, str], int], now: Instant) -> None:
+        """Forget the hosts whose own limit makes them no part of the fleet any more: nobody has watched them before."""
+        still = self.standing_still()
+        gone = {
+            host
+            for host in self.uploaders()
+            if (at := self.accepted_at(host)) is not None and still.counted_us(host, at, now) > watched_us(still, host)
+        }
+        for tables in (Tables(self.uploads, self.traffic), *self.receivers.values()):
+            tables.uploads.drop(gone)
+            tables.traffic.accepted.drop(gone)
 
     def _every_traffic(self) -> Iterator[Traffic]:
         yield self.traffic
@@ -424,7 +441,8 @@ class Fleet:
         for name in self.receivers:
             evicted(self.of(name))
         gone = evicted(self)
-        self._note_rhythms(now)
+        if self.cadence is not None:
+            self._note_rhythms(self.cadence, now)
         return gone
 
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:

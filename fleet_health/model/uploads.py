@@ -11,7 +11,7 @@ from fleet_health.model.places import HOST_LIMIT, LeftOut, Register
 from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Container, Iterable, Sequence
 
     from fleet_health.model.instant import Instant
     from fleet_health.model.observation import Upload
@@ -122,6 +122,12 @@ class Uploads:
         """Return when any host uploaded last; None if none is known."""
         return max(self._last_at.values(), default=None)
 
+    def drop(self, hosts: Container[str]) -> None:
+        """Forget some hosts."""
+        self._last_at = {host: at for host, at in self._last_at.items() if host not in hosts}
+        self._recent = {host: recent for host, recent in self._recent.items() if host not in hosts}
+        self.newcomers = {host: at for host, at in self.newcomers.items() if host not in hosts}
+
     def evict(
         self, before: Instant, is_kept: Callable[[str, Instant], bool] = lambda _host, _at: False
     ) -> dict[str, Instant]:
@@ -134,8 +140,7 @@ class Uploads:
         """
         # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
         if gone := {host: at for host, at in self._last_at.items() if at < before and not is_kept(host, at)}:
-            self._last_at = {host: at for host, at in self._last_at.items() if host not in gone}
-            self._recent = {host: recent for host, recent in self._recent.items() if host not in gone}
+            self.drop(gone)
         self._forgotten = max(self._forgotten, before)
         if self.newcomers:
             kept = ((host, at) for host, at in self.newcomers.items() if at >= before and host in self._last_at)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.alerting.rules import Rules
 from fleet_health.config.values import upload_schedule
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
@@ -14,6 +15,7 @@ from fleet_health.detectors.silent import Silent, SilentLimits
 from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
+from fleet_health.engine import Engine
 from fleet_health.model.cadence import KEPT_US, Cadence
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Upload
@@ -303,3 +305,22 @@ def test_a_host_with_a_schedule_is_silent_when_its_time_has_passed(
     assert detector.conditions(fleet, "pi-1", now)[0].key == "detectors.silent.expected"
     assert detector.limits_of("pi-1") == f"{AFTER_US} {LOOKBACK_US} hourly :00 +- 5m"
     assert detector.lookback.rhythm_us == 0
+
+
+def test_who_was_gone_before_anything_was_learned_is_not_missed(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Rows are read further back where limits are learned; a host that was lost by then is no loss of today."""
+    ages = {"steady": 30 * HOUR_US, "nightly": 30 * HOUR_US, "well": MINUTE_US}
+    found = []
+    for is_settled in (False, True):
+        fleet = fleet_of(uploads=list(ages.items()))
+        fleet.cadence = Cadence(10)
+        fleet.cadence.is_settled = is_settled
+        for host, age in ages.items():
+            step_us = 24 * HOUR_US if host == "nightly" else 5 * MINUTE_US
+            fleet.cadence.record(Upload(host, now - age - number * step_us) for number in range(20 * 24 * 12))
+        rules = Rules((Silent(HostLimits(LEARNED)),))
+        Engine(rules).evaluate(fleet, now)
+        found.append({host for host, _ in fleet.uploads.items()})
+        assert fleet.cadence.is_settled
+
+    assert found == [{"nightly", "well"}, {"steady", "nightly", "well"}]
