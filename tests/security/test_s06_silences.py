@@ -101,7 +101,7 @@ def answers_and_ticks(site: Site, service: Service, run_command: RunCommand) -> 
 @pytest.mark.fault("S6", rig="a process")
 def test_S6_silences_without_end_are_refused(site: Site, start_service: StartService, run_command: RunCommand) -> None:
     """A member of the group asks for one after the other: so many are made, and no more; a tick is a tick."""
-    site.configure(ONLY_HOSTS)
+    site.configure(ONLY_HOSTS, tick="1s")
     site.upload(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
     with start_service(site, WATCHDOG_USEC="3000000") as service:
         service.until(lambda: rows_written(site) == 500, "the alerts")
@@ -137,7 +137,7 @@ def test_S6_what_is_written_into_the_file_is_bounded_too(
     count: int, problem: str, site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
     """The surplus is ignored, and said; what held before holds on."""
-    site.configure(ONLY_HOSTS)
+    site.configure(ONLY_HOSTS, tick="1s")
     site.upload(*(f"pi-{number}" for number in range(500)), minutes_ago=45)
     run_command("silence", "pi-7", "--for", "1h", "--reason", "x", "--config", site.config)
     (mine,) = json.loads((site.directory / "state" / "silences.json").read_text())["silences"]
@@ -173,7 +173,7 @@ def test_S6_no_row_is_longer_than_one_may_be(
     changes: dict[str, Any], problem: str, site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
     """It silences nobody, and the status says why; the others in the file hold."""
-    site.configure(ONLY_HOSTS)
+    site.configure(ONLY_HOSTS, tick="1s")
     site.upload("aaa", "bbb", minutes_ago=45)
     write(site, [*rows(1, "aaa"), *rows(1, **({"id": "bad", "hosts": "bbb"} | changes))])
     with start_service(site) as service:

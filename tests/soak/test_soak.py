@@ -36,7 +36,7 @@ def soak(*arguments: str, hours: int) -> subprocess.CompletedProcess[str]:
 
 def test_after_some_hours_the_service_takes_up_what_it_did_after_the_first() -> None:
     """Nothing has grown; and meanwhile it ticked, alerted, and went on through every rotation and reload."""
-    soaked = soak(hours=5)
+    soaked = soak(hours=4)
 
     assert (soaked.returncode, soaked.stderr) == (0, ""), soaked.stdout
     done = dict(re.findall(r"(\w[\w ]+): (\d+)", soaked.stdout.splitlines()[-1]))
@@ -55,10 +55,10 @@ def test_after_some_hours_the_service_takes_up_what_it_did_after_the_first() -> 
 @pytest.mark.parametrize("leak", LEAKS)
 def test_a_leak_is_found(leak: str) -> None:
     """If the service keeps what it should let go of, the soak fails, and says what has grown."""
-    soaked = soak("--leak", leak, hours=3)
+    soaked = soak("--leak", leak, hours=2)
 
     assert soaked.returncode == 1, soaked.stdout
-    assert re.search(rf"hour 3: {leak}\w*: \d+, not \d+ as after the first hour", soaked.stdout)
+    assert re.search(rf"hour 2: {leak}\w*: \d+, not \d+ as after the first hour", soaked.stdout)
 
 
 def test_a_loop_that_only_waits_is_there_at_once() -> None:
