@@ -20,7 +20,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from tests.rig import zygote
 from tests.rig.hanging_mount import HangingMount, MountUnavailable
-from tests.rig.patience import PATIENCE_S, POLL_S, Patience, lift_timeouts
+from tests.rig.patience import LOOKING_S, PATIENCE_S, POLL_S, Patience, lift_timeouts
 from tests.rig.properties import PROFILE
 from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import Site
@@ -53,6 +53,11 @@ T = TypeVar("T")
 _SLOW_FIRST = ("machine", "crash", "demo", "service", "faults", "bench", "cli", "oracle", "soak", "fuzz")
 """The directories whose tests take long: what begins late and takes long is waited for by idle processors."""
 _MACHINE = "one machine"
+_OWN_MACHINE = (
+    *("test_debian_package.py", "test_install.py", "test_install_attacks.py", "test_packaging.py"),
+    *("test_setup.py", "test_units.py"),
+)
+"""The files of `machine` that boot machines of their own, or none."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -86,7 +91,7 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type h
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        shares_machine = "machine/" in file and not file.endswith(("test_install.py", "test_packaging.py"))
+        shares_machine = "machine/" in file and not file.endswith(_OWN_MACHINE)
         return _MACHINE if shares_machine else file
 
 
@@ -301,7 +306,7 @@ def make_site() -> Iterator[Callable[[Path], Site]]:
 def site(tmp_path: Path) -> Iterator[Site]:
     """A receiver's files, none of them there yet, and a configuration of defaults with a tick of 100 ms."""
     # What is alerted once an hour is alerted twice in a test that goes from one hour into the next.
-    if (left_s := 3_600 - time.time() % 3_600) < PATIENCE_S:
+    if (left_s := 3_600 - time.time() % 3_600) < LOOKING_S:
         time.sleep(left_s)
     one = Site(tmp_path)
     one.configure()

@@ -15,12 +15,11 @@ import pytest
 
 from fleet_health.demo.hosts import COMMIT
 from fleet_health.demo.receiver import STAMP_HEADER
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
-
-READ_WITHIN_S = 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +40,7 @@ class RunningReceiver:
 
     def request(self, path: str, *, method: str = "PUT", body: bytes = b"x" * 1000, stamp: str = COMMIT) -> Answer:
         """Send a request over HTTP; an empty `stamp` sends none."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=READ_WITHIN_S)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             connection.request(method, path, body, {STAMP_HEADER: stamp} if stamp else {})
             response = connection.getresponse()
@@ -52,7 +51,7 @@ class RunningReceiver:
     def stop(self) -> list[str]:
         """End it, and return every line that it wrote."""
         self.process.terminate()
-        output, _ = self.process.communicate(timeout=READ_WITHIN_S)
+        output, _ = self.process.communicate(timeout=PATIENCE_S)
         return output.decode().splitlines()
 
 

@@ -24,11 +24,10 @@ from fleet_health.cli.commands import demo
 from fleet_health.demo import stage
 from fleet_health.demo.alerts import EXPECTED
 from fleet_health.demo.play import WentWrongError, play
+from tests.rig.patience import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-ENDS_WITHIN_S = 120
 
 
 class Demo:
@@ -47,7 +46,7 @@ class Demo:
 
     def finish(self) -> tuple[str, str]:
         """Wait for its end, and return what it wrote on stdout and on stderr."""
-        stdout, stderr = self.process.communicate(timeout=ENDS_WITHIN_S)
+        stdout, stderr = self.process.communicate(timeout=PATIENCE_S)
         return (stdout or b"").decode(), stderr.decode()
 
     def running(self) -> list[str]:
@@ -188,7 +187,7 @@ def test_its_children_do_not_even_survive_a_kill(demo_ended: list[Demo]) -> None
     one.process.kill()
     one.process.wait()
 
-    give_up_at = time.monotonic() + ENDS_WITHIN_S
+    give_up_at = time.monotonic() + PATIENCE_S
     while one.running() and time.monotonic() < give_up_at:
         time.sleep(0.05)
     assert one.running() == []
@@ -201,9 +200,7 @@ async def test_a_daemon_that_does_not_start_is_shown_with_its_log(
     monkeypatch.setattr(stage, "_CONFIG", 'tick = "{tick}s"\nnonsense = true')
 
     with pytest.raises(WentWrongError, match=r"(?s)the daemon ended with status 2.*nonsense"):
-        await asyncio.wait_for(
-            play(tmp_path, Console(file=io.StringIO()), seconds=0, kept=False), timeout=ENDS_WITHIN_S
-        )
+        await asyncio.wait_for(play(tmp_path, Console(file=io.StringIO()), seconds=0, kept=False), timeout=PATIENCE_S)
 
 
 def test_it_does_not_take_a_directory_that_is_in_use(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -105,7 +105,7 @@ class Machine:
         shutil.rmtree(self._directory, ignore_errors=True)
 
     def run(
-        self, *command: str, check: bool = True, environment: Mapping[str, str] | None = None, within: float = 120
+        self, *command: str, check: bool = True, environment: Mapping[str, str] | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run a command in it as root and return what it printed; unless told not to `check`, a failure is one."""
         result = subprocess.run(
@@ -114,7 +114,7 @@ class Machine:
             capture_output=True,
             text=True,
             check=False,
-            timeout=within,
+            timeout=PATIENCE_S,
             env={**_ENVIRONMENT, **(environment or {})},
         )
         if check:

@@ -15,7 +15,7 @@ _GET = """
 import sys, urllib.request, urllib.error
 request = urllib.request.Request("http://127.0.0.1:9490" + sys.argv[2], method=sys.argv[1])
 try:
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=600) as answer:
         print(answer.read().decode())
 except urllib.error.HTTPError as error:
     print(error.read().decode())

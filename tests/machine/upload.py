@@ -16,7 +16,7 @@ def main() -> None:
     host, times = sys.argv[1], int(sys.argv[2])
     headers = {} if "--unstamped" in sys.argv else {"X-Cis490-Code-Commit": "0" * 40}
     port = next((int(one.removeprefix("--port=")) for one in sys.argv if one.startswith("--port=")), 8490)
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
     for episode in range(times):
         connection.request("PUT", f"/v1/episodes/{host}/{episode}", body=b"{}", headers=headers)
         answer = connection.getresponse()

@@ -13,8 +13,11 @@ import time
 from importlib import import_module
 from operator import attrgetter
 
-PATIENCE_S = 60.0
-"""It is never reached when all is well, however busy the machine."""
+PATIENCE_S = 600.0
+"""How long something may take that comes by itself; it is never reached when all is well, however busy the machine."""
+
+LOOKING_S = 60.0
+"""How long a test looks whether something has come; a standstill of the machine takes little of it."""
 
 POLL_S = 0.01
 """The wait between two looks."""
@@ -50,7 +53,7 @@ _DEFAULTS = (
 class Patience:
     """What is left of the time that a test waits for something. A standstill of the machine takes little of it."""
 
-    def __init__(self, seconds: float = PATIENCE_S) -> None:
+    def __init__(self, seconds: float = LOOKING_S) -> None:
         self._left_s = seconds
         self._looked_at = time.monotonic()
 
