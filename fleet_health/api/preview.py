@@ -13,10 +13,11 @@ from fleet_health.engine import Engine, evaluate_at
 from fleet_health.model.instant import isoformat
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.suppression import Suppressions
+    from fleet_health.config.in_force import Setting
     from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.detectors.spec import Finding
@@ -67,7 +68,7 @@ def preview_document(
                 "new": settings_new[key].written if key in settings_new else _NOTHING,
             }
             for key in sorted(settings_old.keys() | settings_new.keys())
-            if _value(settings_old, key) != _value(settings_new, key)
+            if _value(settings_old, key) != _value(settings_new, key) and not _follows(key, settings_old, settings_new)
         ]
         + [
             {"key": table, "old": "as it was", "new": "changed"}
@@ -128,6 +129,11 @@ def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
         yield "the journal is read further back"
     if old.ignored.globs != new.ignored.globs:
         yield "hosts that are ignored now, and then no longer, are not known yet"
+
+
+def _follows(key: str, *settings: Mapping[str, Setting]) -> bool:
+    """Return whether a setting is a default that names the receiver, and so only follows what was changed of that."""
+    return all(key in one and one[key].origin == "default" for one in settings)
 
 
 def _value(settings: dict[str, Any], key: str) -> Any:

@@ -33,7 +33,7 @@ EXIT_NOT_RUNNING = 4
 
 _PATIENCE = 15.0
 _CHUNK = 1 << 20
-_ERRORS, _NOT_NOW = 400, 503
+_ERRORS, _FAILED, _NOT_NOW = 400, 500, 503
 # The service sends something at least every 15 s where it has no end.
 _LONGEST_QUIET = 60.0
 _LOOK_EVERY = 0.5
@@ -51,7 +51,16 @@ class ForbiddenError(NoAnswerError):
 
 
 class RefusedError(FleetHealthError):
-    """The service answers, but not what was asked for; `str()` is its word."""
+    """The service answers, but not what was asked for; `str()` is its word.
+
+    Attributes:
+        is_wrong: Whether the request was wrong; else the service could not do it.
+
+    """
+
+    def __init__(self, detail: str, *, is_wrong: bool = True) -> None:
+        super().__init__(detail)
+        self.is_wrong = is_wrong
 
 
 def target(*parts: str, query: Mapping[str, Sequence[str]] | None = None) -> str:
@@ -102,7 +111,7 @@ def _document_of(answer: bytes, path: Path) -> dict[str, Any]:
     detail = str(document.get("detail", document.get("title", "")))
     if int(found[1]) == _NOT_NOW:
         raise NoAnswerError(f"{path}: {detail}")
-    raise RefusedError(detail)
+    raise RefusedError(detail, is_wrong=int(found[1]) < _FAILED)
 
 
 def send(connection: socket.socket, target: str, method: str = "GET", body: Mapping[str, Any] | None = None) -> None:

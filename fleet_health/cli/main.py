@@ -40,6 +40,8 @@ def run_command(arguments: list[str]) -> int:
         if "--nagios" in arguments and stopped.code == _EXIT_USAGE:  # which would be critical, and there is no line
             print("FLEET UNKNOWN - wrong arguments; see `fleet-health status --help`")  # noqa: T201
             return _EXIT_NAGIOS_UNKNOWN
+        if not named and stopped.code == _EXIT_USAGE:
+            _suggest(arguments)
         raise
     try:
         status: int = options.command(options)
@@ -56,6 +58,15 @@ def run_command(arguments: list[str]) -> int:
     except KeyboardInterrupt:  # so has who calls us
         return _EXIT_INTERRUPT
     return status
+
+
+def _suggest(arguments: list[str]) -> None:
+    """Print which command may be meant by a word that is none."""
+    from difflib import get_close_matches  # noqa: PLC0415 - see above
+
+    word = next((one for one in arguments if not one.startswith("-")), "")
+    if word not in SUMMARIES and (close := get_close_matches(word, SUMMARIES, n=1)):
+        print(f"did you mean `fleet-health {close[0]}`?", file=sys.stderr)  # noqa: T201
 
 
 def _have_streams() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.cli.main import run_command as run_command_line
 from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
@@ -140,3 +141,16 @@ def test_letters_that_a_terminal_has_not_are_escaped(encoding: str, shown: str, 
 
     assert (done.returncode, done.stderr) == (0, "")
     assert f"such as {shown}\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [(["statsu"], "did you mean `fleet-health status`?\n"), (["xyzzy"], ""), ([], "")],
+)
+def test_a_mistyped_command_is_recognized(arguments: list[str], hint: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Behind the list of all of them."""
+    with pytest.raises(SystemExit) as stopped:
+        run_command_line(arguments)
+
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err.partition("\nfleet-health: error: ")[2].partition("\n")[2] == hint

@@ -105,6 +105,19 @@ def test_what_is_no_longer_looked_for_is_named(
     ]
 
 
+def test_texts_that_only_follow_the_unit_are_no_changes(
+    site: Site, reload: Callable[..., Finished], start_service: StartService
+) -> None:
+    """Advice names the unit that is watched; who has changed the unit changed nothing else."""
+    site.configure('journal.unit = "one.service"')
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        site.configure('journal.unit = "other.service"')
+        document = reload("--dry-run", "--json").documents[0]
+
+    assert [change["key"] for change in document["changes"]] == ["journal.unit"]
+
+
 def test_what_cannot_be_foreseen_is_named(
     site: Site, reload: Callable[..., Finished], start_service: StartService
 ) -> None:

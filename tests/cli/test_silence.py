@@ -337,3 +337,17 @@ def test_without_a_service_its_saved_state_says_what_is_open(
 
     assert done.stdout.splitlines()[1] == "acknowledged: quiet silent"
     assert [one["origin"] for one in made] == ["silences.json, where the author is only a claim"]
+
+
+def test_what_the_service_cannot_write_is_no_wrong_request(
+    silence: Callable[..., Finished], site: Site, start_service: StartService
+) -> None:
+    """Its disk is full, or something else is in the place of the file."""
+    (site.directory / FILE).mkdir(parents=True)
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        failed = silence("pi-1", "--for", "1h", "--reason", "x")
+        wrong = silence("pi-1", "--until-resolved", "--reason", "x")
+
+    assert (failed.status, failed.stderr.startswith("the silences cannot be written: ")) == (1, True)
+    assert wrong.status == 2

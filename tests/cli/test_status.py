@@ -129,7 +129,7 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
             for arguments in (("un*", "q*"), ("--state", "well"), ("--limit", "1"), ("nobody",))
         }
         limited = status("--limit", "1")
-        none = status("nobody")
+        none, slip = status("nobody"), status("quite", "x*")
         by_name = status("--json", "quiet", *(f"host-{number:04}" for number in range(1_000)))
         too_many = status(*(f"host-{number:04}" for number in range(5_000)))
         wrong = status("--limit", "-1")
@@ -143,6 +143,10 @@ def test_only_what_is_asked_for(site: Site, status: Callable[..., Finished], sta
     assert "  and 3 more\n" in limited.stdout
     assert none.status == 1
     assert "\nno host matches\n" in none.stdout
+    assert (none.stderr, slip.stderr) == (
+        "no host nobody is known\n",
+        "no host quite is known; did you mean quiet?\n",
+    )
     assert by_name.documents[0]["hosts_matching"] == 1
     assert (too_many.status, too_many.stderr) == (
         2,

@@ -155,7 +155,7 @@ def _change(file: SilenceFile, control_path: Path, options: argparse.Namespace) 
         return (_expire if options.what in _EXPIRE else _add)(access, options)
     except (RefusedError, RequestError, TooManySilences) as error:
         print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_USAGE
+        return _EXIT_USAGE if getattr(error, "is_wrong", True) else _EXIT_BROKEN
     except ForbiddenError:
         print(forbidden(control_path), file=sys.stderr)  # noqa: T201
         return EXIT_NOT_ALLOWED

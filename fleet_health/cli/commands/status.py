@@ -17,7 +17,7 @@ from fleet_health.cli.options import Subparsers, add_config_option, config_path,
 from fleet_health.cli.render.overview_screen import screen
 from fleet_health.cli.render.terminal import height, paint_for, show, width, wrapped
 from fleet_health.config.locations import load_location
-from fleet_health.errors import ConfigError
+from fleet_health.errors import ConfigError, printable
 
 if TYPE_CHECKING:
     import argparse
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 _EXIT_FIRING, _EXIT_BLIND = 1, 3
 _OPEN = frozenset({State.FIRING, State.UNCONFIRMED, State.FLAPPING})
 _WATCH_EVERY = 2.0
+_OF_GLOBS = frozenset("*?[")
+_UNKNOWN_NAMED = 3
 _CLEAR = "\x1b[H\x1b[J"
 
 
@@ -107,7 +109,18 @@ def _show(path: Path, request: Mapping[str, Sequence[str]], options: argparse.Na
         print(json.dumps(document))  # noqa: T201
     else:
         show(screen(document, width(), paint_for(sys.stdout)), is_paged=not options.no_pager)
+        if not document["hosts_matching"]:
+            _name_unknown(path, options.hosts)
     return exit_status(document)
+
+
+def _name_unknown(path: Path, hosts: Sequence[str]) -> None:
+    """Print of each host that is not known which one may be meant."""
+    for host in [one for one in hosts if _OF_GLOBS.isdisjoint(one)][:_UNKNOWN_NAMED]:
+        try:
+            ask(path, target("hosts", host))
+        except RefusedError as error:
+            print(printable(str(error)), file=sys.stderr)  # noqa: T201
 
 
 def exit_status(document: Mapping[str, Any]) -> int:
