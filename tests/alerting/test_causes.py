@@ -1,50 +1,109 @@
-"""Which symptom of a host is named, of several that one fault has."""
+"""What decisions say of a host: the cause first, that it flaps in a good phase too, and since when it has been so."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import msgspec
 import pytest
 
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.causes import consequences
+from fleet_health.alerting.incident import Incident, Snapshot
 from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.lifecycle import Action, State
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
+from tests.alerting.test_incident_life import MINUTE, NOON, SILENT, TICK, Watch
 
-MINUTE = 60_000_000
-TICK = 5 * MINUTE
+STAMP, REFUSED, NEVER = ("a", "unstamped"), ("a", "fatal-only"), ("a", "never-seen")
+
+
+def test_a_cause_is_named_before_what_follows_from_it() -> None:
+    """In whatever order they are found; another host keeps its place."""
+    watch = Watch()
+    outcome = watch.tick(NOON, SILENT, REFUSED, ("b", "silent"), NEVER, STAMP)
+    expected = [STAMP, REFUSED, SILENT, NEVER, ("b", "silent")]
+
+    assert [one.pair for one in outcome.decisions] == expected
+    assert [one.pair for one in watch.incidents.decisions(NOON + 1)] == expected
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_host_that_flaps_is_not_well_in_its_good_phase(*, restarts: bool) -> None:
+    """From when that was notified until it has held still for long enough."""
+    watch, now = Watch(AlertPolicy(flap_limit=1), restarts=restarts), NOON
+    shown = []
+    for phase in ("bad", "good", "good", "bad", "good", "good", *["good"] * 14):
+        outcome = watch.tick(now, *([SILENT] if phase == "bad" else []), over=[] if phase == "bad" else [SILENT])
+        shown.append([(one.pair, one.state) for one in outcome.decisions if one.state is State.FLAPPING])
+        if shown[-1]:
+            assert [(one.pair, one.state) for one in watch.incidents.decisions(now)] == shown[-1]
+        now += TICK
+    between = [one for one in watch.incidents.decisions(now) if one.action is not Action.NONE]
+
+    assert shown[:3] == [[], [], []]
+    assert shown[3] == [(SILENT, State.FLAPPING)]
+    assert shown[5] == [(("a", "flapping"), State.FLAPPING)]
+    assert shown[-1] == []
+    assert not between
+
+
+def test_what_flaps_names_the_symptoms_that_come_and_go() -> None:
+    """As the reason's detail, and since when it is known to flap."""
+    watch = Watch(AlertPolicy(flap_limit=1))
+    for number, found in enumerate([[SILENT], [], [], [SILENT], [], []]):
+        watch.tick(NOON + number * TICK, *found, over=[] if found else [SILENT])
+    (decision,) = watch.incidents.decisions(NOON + 5 * TICK)
+
+    assert (decision.detail, decision.incident.opened_at) == ("silent", NOON + 3 * TICK)
+
+
+def evaluation(at: int, since: int | None, *, is_over: bool = False) -> Evaluation:
+    """Find a silent host, or that it is silent no more."""
+    found = () if is_over else (Finding(*SILENT, "", "", since=since),)
+    return Evaluation(
+        at,
+        found,
+        evaluated=frozenset({"silent"}),
+        over=frozenset([SILENT] if is_over else []),
+        signs={SILENT: at} if is_over else {},
+        limits={SILENT: ""},
+    )
 
 
 @pytest.mark.parametrize(
-    ("opened", "expected"),
+    ("since", "lasted_us"),
     [
-        ({("a", "silent"): 1}, {}),
-        ({("a", "silent"): 1, ("b", "fatal-only"): 1}, {}),
-        ({("a", "silent"): 1, ("a", "fatal-only"): 1}, {("a", "fatal-only"): {("a", "silent")}}),
-        ({("a", "silent"): 1, ("a", "fatal-only"): 2}, {("a", "silent"): {("a", "fatal-only")}}),
-        (
-            {("a", "silent"): 2, ("a", "fatal-only"): 2, ("a", "unstamped"): 2, ("a", "never-seen"): 1},
-            {("a", "unstamped"): {("a", "fatal-only"), ("a", "silent")}},
-        ),
+        pytest.param((NOON - 31 * MINUTE, NOON - 26 * MINUTE), 41 * MINUTE, id="the earliest that a finding says"),
+        pytest.param((None, NOON - 31 * MINUTE), 41 * MINUTE, id="also if it is known later"),
+        pytest.param((None, None), 10 * MINUTE, id="the opening if nobody knows"),
+        pytest.param((NOON + MINUTE, None), 10 * MINUTE, id="no later than the opening"),
     ],
 )
-def test_the_first_one_stands_for_the_others(opened: dict[tuple[str, str], int], expected: object) -> None:
-    """Of those found at once it is the cause; what is no part of such a fault has nothing to do with it."""
-    assert consequences(opened) == expected
+def test_a_resolution_counts_from_the_outage(since: tuple[int | None, int | None], lasted_us: int) -> None:
+    """Not from the alert, which comes later; and that outlives a restart."""
+    incidents = Incidents(AlertPolicy(resolve_after_us=0))
+    for number, at in enumerate(since):
+        incidents.update(evaluation(NOON + number * TICK, at))
+    restored = Incidents(AlertPolicy(resolve_after_us=0))
+    restored.restore(msgspec.json.decode(msgspec.json.encode(incidents.snapshot()), type=Snapshot))
+    (notice,) = restored.update(evaluation(NOON + 2 * TICK, None, is_over=True)).notices
+
+    assert (notice.status, notice.lasted_us) == ("resolved", lasted_us)
+    assert replace(notice, began_at=0).lasted_us == NOON + 2 * TICK
 
 
-def notified(incidents: Incidents, now: int, *symptoms: str) -> list[str]:
-    """Evaluate; return the symptoms that are alerted."""
-    findings = tuple(Finding("pi-1", symptom, "", "") for symptom in symptoms)
-    evaluated = frozenset({"silent", "fatal-only"})
-    return [one.finding.symptom for one in incidents.update(Evaluation(now, findings, evaluated=evaluated)).alerts]
+def test_a_lost_host_was_so_since_its_last_upload() -> None:
+    """Also if nobody watched when it fell silent."""
+    incidents = Incidents()
+    incidents.update(Evaluation(NOON, (), evaluated=frozenset({"silent"}), gone={"a": NOON - 100 * MINUTE}))
+
+    assert incidents.open[SILENT].since == NOON - 100 * MINUTE
 
 
-@pytest.mark.parametrize(("is_one", "expected"), [(True, [["silent"], []]), (False, [["silent"], ["fatal-only"]])])
-def test_a_host_that_is_refused_and_silent_is_one_incident(*, is_one: bool, expected: list[list[str]]) -> None:
-    """Where limits are learned; where they are fixed, each symptom is alerted, as ever."""
-    incidents = Incidents(AlertPolicy(tick_us=TICK, is_one_fault=lambda _: is_one))
+def test_what_a_clock_that_was_ahead_dated_begins_no_later_than_now() -> None:
+    """As every other instant of an incident."""
+    incident = Incident(*SILENT, NOON + 2, began_at=NOON + 1)
+    incident.redate(NOON)
 
-    assert [
-        notified(incidents, 100 * TICK, "silent"),
-        notified(incidents, 101 * TICK, "silent", "fatal-only"),
-    ] == expected
+    assert incident.since == incident.began_at == NOON

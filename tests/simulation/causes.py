@@ -81,6 +81,11 @@ class Cause:
         """Return whether an incident follows from this cause."""
         return self._has(self.collateral, host, symptom)
 
+    @property
+    def is_refusal(self) -> bool:
+        """Whether it is that a host's uploads are refused."""
+        return any(symptom in {"fatal-only", "unstamped", "degraded"} for _, symptom in self.right)
+
     def touches(self, host: str) -> bool:
         """Return whether an incident about a host can have anything to do with it."""
         return host in self.hosts or host.startswith(RECEIVER)

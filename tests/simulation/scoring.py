@@ -24,6 +24,7 @@ TICK = 5 * MINUTE
 _TAIL = 70 * MINUTE
 # Fewer refusals than this are no fault, but a bad upload.
 _FEW = 3
+_REFUSED = "it tries, and is refused"
 
 
 class Worth(StrEnum):
@@ -136,7 +137,7 @@ def score(world: World, episodes: Sequence[Episode]) -> Score:
 def _worth(world: World, episode: Episode) -> Worth:
     pair = (episode.host, episode.symptom)
     possible = [cause for cause in world.causes if _is_within(world, cause, episode)]
-    if any(cause.names(*pair) for cause in possible):
+    if any(_names(cause, episode) for cause in possible):
         return Worth.RIGHT
     if any(cause.explains(*pair) for cause in possible):
         return Worth.COLLATERAL
@@ -149,6 +150,13 @@ def _is_within(world: World, cause: Cause, episode: Episode) -> bool:
     if episode.host in cause.hosts and len(cause.hosts) < len(world.hosts):
         end = max(end, world.upload_after(episode.host, cause.span.end))
     return cause.span.begin <= episode.opened_at <= end + _TAIL
+
+
+def _names(cause: Cause, episode: Episode) -> bool:
+    """Return whether an incident names a cause: that a silent host is refused, its alert says, too."""
+    if cause.names(episode.host, episode.symptom):
+        return True
+    return cause.is_refusal and cause.explains(episode.host, episode.symptom) and _REFUSED in episode.detail
 
 
 def has_trace(world: World, cause: Cause) -> bool:
@@ -184,7 +192,7 @@ def _caught(world: World, cause: Cause, episodes: Iterable[Episode]) -> Caught:
     for one in sorted(episodes, key=lambda one: one.opened_at):
         if not _is_within(world, cause, one):
             continue
-        is_named, pair = cause.names(one.host, one.symptom), (one.host, one.symptom)
+        is_named, pair = _names(cause, one), (one.host, one.symptom)
         if not is_named and not cause.explains(*pair):
             continue
         result.is_noticed = True

@@ -1,0 +1,50 @@
+"""Where a host that is refused falls silent: one incident, with its cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.alerting.alert_policy import AlertPolicy
+from fleet_health.alerting.causes import consequences
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.detectors.evaluation import Evaluation
+from fleet_health.detectors.spec import Finding
+
+MINUTE = 60_000_000
+TICK = 5 * MINUTE
+
+
+@pytest.mark.parametrize(
+    ("opened", "expected"),
+    [
+        ({("a", "silent"): 1}, {}),
+        ({("a", "silent"): 1, ("b", "fatal-only"): 1}, {}),
+        ({("a", "silent"): 1, ("a", "fatal-only"): 1}, {("a", "fatal-only"): {("a", "silent")}}),
+        ({("a", "silent"): 1, ("a", "fatal-only"): 2}, {("a", "silent"): {("a", "fatal-only")}}),
+        (
+            {("a", "silent"): 2, ("a", "fatal-only"): 2, ("a", "unstamped"): 2, ("a", "never-seen"): 1},
+            {("a", "unstamped"): {("a", "fatal-only"), ("a", "silent")}},
+        ),
+    ],
+)
+def test_the_first_one_stands_for_the_others(opened: dict[tuple[str, str], int], expected: object) -> None:
+    """Of those found at once it is the cause; what is no part of such a fault has nothing to do with it."""
+    assert consequences(opened) == expected
+
+
+def notified(incidents: Incidents, now: int, *symptoms: str) -> list[str]:
+    """Evaluate; return the symptoms that are alerted."""
+    findings = tuple(Finding("pi-1", symptom, "", "") for symptom in symptoms)
+    evaluated = frozenset({"silent", "fatal-only"})
+    return [one.finding.symptom for one in incidents.update(Evaluation(now, findings, evaluated=evaluated)).alerts]
+
+
+@pytest.mark.parametrize(("is_one", "expected"), [(True, [["silent"], []]), (False, [["silent"], ["fatal-only"]])])
+def test_a_host_that_is_refused_and_silent_is_one_incident(*, is_one: bool, expected: list[list[str]]) -> None:
+    """Where limits are learned; where they are fixed, each symptom is alerted, as ever."""
+    incidents = Incidents(AlertPolicy(tick_us=TICK, is_one_fault=lambda _: is_one))
+
+    assert [
+        notified(incidents, 100 * TICK, "silent"),
+        notified(incidents, 101 * TICK, "silent", "fatal-only"),
+    ] == expected
