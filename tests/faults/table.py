@@ -30,6 +30,7 @@ _CHAPTERS = {
     "E": "The loop",
     "F": "Hostile input",
     "G": "Verdicts",
+    "N": "Notifications",
     "S": "Attacks",
 }
 
@@ -120,6 +121,13 @@ _FAULTS = {
     "G18": "A rotated file is compressed, is damaged, or needs a program that is missing",
     "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",
     "G20": "The receiver hangs, and hosts that upload rarely are blamed before it is",
+    "N1": "A destination refuses, resets or closes the connection, or speaks another protocol",
+    "N2": "A destination hangs, or drips its answer without end",
+    "N3": "A destination echoes a secret in its answer, and it is logged",
+    "N4": "Somebody else answers in place of the destination, or takes the encryption away",
+    "N5": "A member of the cluster is down, or a fault that returns is ended by its own past",
+    "N6": "A text breaks out of a header, a string or a field, or is longer than a service takes",
+    "N7": "A command hangs, prints without end, or leaves children behind",
     "S1": "A symbolic or hard link in somebody else's directory leads root, or our user, to another file",
     "S2": "A client's text forges another host's response",
     "S3": "A client's text forges another host's missing stamp, or hides the client's own refusals",

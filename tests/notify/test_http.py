@@ -82,6 +82,7 @@ def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
         assert server.requests[0].headers["authorization"] == "Basic YW5uYTpwQHNz"
 
 
+@pytest.mark.fault("N1", rig="a real server that misbehaves")
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -98,7 +99,9 @@ def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
     ],
     ids=["resets after the body", "closes", "no HTTP", "500", "404", "odd status", "redirects"],
 )
-def test_what_a_server_does_wrong_is_said(client: HttpClient, answer: Callable[[Connection], None], said: str) -> None:
+def test_N1_what_a_server_does_wrong_is_said(
+    client: HttpClient, answer: Callable[[Connection], None], said: str
+) -> None:
     """The text names the host, and not the path of the URL, which is often a secret."""
     with UnrulyServer([answer]) as server:
         error = failure(client, server.url + PATH)
@@ -109,7 +112,8 @@ def test_what_a_server_does_wrong_is_said(client: HttpClient, answer: Callable[[
         assert len(server.requests) == 1
 
 
-def test_a_server_that_refuses_connections_is_named(client: HttpClient) -> None:
+@pytest.mark.fault("N1", rig="a port that nobody listens on")
+def test_N1_a_server_that_refuses_connections_is_named(client: HttpClient) -> None:
     """So is what the system said."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -127,6 +131,7 @@ def test_a_name_that_does_not_resolve_is_said(client: HttpClient) -> None:
     assert str(error) == "https://host.invalid/…: the name of the host cannot be resolved"
 
 
+@pytest.mark.fault("N2", rig="a real server that hangs or drips")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -136,7 +141,7 @@ def test_a_name_that_does_not_resolve_is_said(client: HttpClient) -> None:
     ],
     ids=["hangs", "drips a status", "drips a header before the status"],
 )
-def test_no_server_stretches_the_time(answer: Callable[[Connection], None]) -> None:
+def test_N2_no_server_stretches_the_time(answer: Callable[[Connection], None]) -> None:
     """A timeout of the socket alone would begin anew with each byte."""
     client = HttpClient(SHORT_S)
     with UnrulyServer([answer]) as server:
@@ -172,8 +177,9 @@ def test_after_a_timeout_the_next_request_is_sent(client: HttpClient) -> None:
         assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
+@pytest.mark.fault("N2", rig="a real server that drips")
 @pytest.mark.parametrize("rest", [b"X-Header: ", b"Content-Length: 1000000\r\n\r\n"], ids=["a header", "a body"])
-def test_with_its_status_a_message_is_taken(client: HttpClient, rest: bytes) -> None:
+def test_N2_with_its_status_a_message_is_taken(client: HttpClient, rest: bytes) -> None:
     """Whether or not the rest of the answer comes in time."""
     has_dripped = Event()
     client._limit = OverAtOnce(has_dripped)
@@ -192,7 +198,8 @@ def test_an_answer_that_ends_too_soon_is_one(client: HttpClient) -> None:
         assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
-def test_an_answer_is_read_up_to_a_bound(client: HttpClient) -> None:
+@pytest.mark.fault("N2", rig="a real server that does not end")
+def test_N2_an_answer_is_read_up_to_a_bound(client: HttpClient) -> None:
     """A server that never ends its answer fills no memory."""
     with UnrulyServer([answering("500 Oh", b"x" * (ANSWER_LIMIT + 100_000))]) as server:
         error = failure(client, server.url)
@@ -246,6 +253,7 @@ def test_a_retry_after_that_is_none_is_ignored(client: HttpClient, value: str) -
         assert failure(client, server.url).retry_after_s is None
 
 
+@pytest.mark.fault("N3", rig="a real server that echoes")
 @pytest.mark.parametrize(
     "echo",
     [
@@ -259,7 +267,7 @@ def test_a_retry_after_that_is_none_is_ignored(client: HttpClient, value: str) -
         "dG9rK2VuLyYxMjM0",
     ],
 )
-def test_a_server_that_echoes_a_secret_is_not_quoted(client: HttpClient, echo: str) -> None:
+def test_N3_a_server_that_echoes_a_secret_is_not_quoted(client: HttpClient, echo: str) -> None:
     """However it writes it."""
     with UnrulyServer([answering("403 Forbidden", echo.encode())]) as server:
         error = failure(client, server.url + PATH, secrets=("tok+en/&1234",))
@@ -295,6 +303,7 @@ def test_the_authorities_of_a_file_are_trusted(authority: trustme.CA, tmp_path: 
         assert client.request("POST", server.url).delivered == Delivered("200 OK")
 
 
+@pytest.mark.fault("N4", rig="a real server with TLS")
 @pytest.mark.parametrize(
     ("name", "is_trusted", "said"),
     [
@@ -303,7 +312,7 @@ def test_the_authorities_of_a_file_are_trusted(authority: trustme.CA, tmp_path: 
     ],
     ids=["an unknown authority", "the name of another host"],
 )
-def test_a_certificate_that_is_not_right_is_refused(
+def test_N4_a_certificate_that_is_not_right_is_refused(
     authority: trustme.CA, tmp_path: Path, name: str, said: str, *, is_trusted: bool
 ) -> None:
     """And nothing was sent."""

@@ -49,7 +49,8 @@ def test_a_signal_is_a_negative_status() -> None:
     assert shell("kill -TERM $$").status == -15
 
 
-def test_its_output_is_kept_up_to_a_bound() -> None:
+@pytest.mark.fault("N7", rig="a real command")
+def test_N7_its_output_is_kept_up_to_a_bound() -> None:
     """It may print without end until its time is over."""
     assert len(shell("head -c 1000000 /dev/zero").output) == OUTPUT_LIMIT
 
@@ -66,7 +67,10 @@ def test_no_shell_is_involved(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a b; $(id)"]
 
 
-def test_what_is_over_time_is_killed_with_all_that_it_started(tmp_path: Path, eventually: Callable[..., Any]) -> None:
+@pytest.mark.fault("N7", rig="a real command")
+def test_N7_what_is_over_time_is_killed_with_all_that_it_started(
+    tmp_path: Path, eventually: Callable[..., Any]
+) -> None:
     """Also what ignores a polite signal, and a child in the background."""
     script = f"trap '' TERM; sleep 1000 & echo $! >{tmp_path}/child; echo $$ >{tmp_path}/own; while :; do sleep 1; done"
     with pytest.raises(DeliveryError) as caught:
@@ -79,7 +83,8 @@ def test_what_is_over_time_is_killed_with_all_that_it_started(tmp_path: Path, ev
         eventually(lambda pid=pid: not is_alive(pid), f"the end of {name}")
 
 
-def test_a_child_that_stays_behind_holds_nobody_up(eventually: Callable[..., Any]) -> None:
+@pytest.mark.fault("N7", rig="a real command")
+def test_N7_a_child_that_stays_behind_holds_nobody_up(eventually: Callable[..., Any]) -> None:
     """It has the output open, and is killed when its parent has ended."""
     before = time.monotonic()
     finished = shell("sleep 1000 & echo $!")

@@ -135,10 +135,11 @@ def test_a_test_is_marked() -> None:
     assert wording.text(one, 60).startswith("TEST silent: pi-02\n")
 
 
+@pytest.mark.fault("N6", rig="each limit")
 @pytest.mark.parametrize("limit", [160, 250, 512, 1_024, 4_096])
 @pytest.mark.parametrize("host", ["pi-02", "x" * 60, "a" * 64 + "b" * 64], ids=["short", "long", "longest"])
 @pytest.mark.parametrize("count", [1, 2, 12, 1_000])
-def test_each_limit_leaves_host_symptom_and_what_to_do(limit: int, host: str, count: int) -> None:
+def test_N6_each_limit_leaves_host_symptom_and_what_to_do(limit: int, host: str, count: int) -> None:
     """Whatever else there would be to say."""
     many = tuple(
         made(host=host, detail="figures " * 300, suggested_fix=f"Start the uploader of {host}. {'Then look. ' * 100}")
@@ -181,8 +182,9 @@ ANYTHING = st.builds(
 )
 
 
+@pytest.mark.fault("N6", rig="properties")
 @given(one=ANYTHING, count=st.integers(1, 12), limit=st.integers(0, 600))
-def test_no_text_breaks_a_line_or_a_limit(one: Notification, count: int, limit: int) -> None:
+def test_N6_no_text_breaks_a_line_or_a_limit(one: Notification, count: int, limit: int) -> None:
     """Hosts and sentences come from strangers in the end."""
     whole = message(*[one] * count)
     text = wording.text(whole, limit)

@@ -33,7 +33,8 @@ def alerts_of(server: UnrulyServer) -> list[dict[str, Any]]:
     return found
 
 
-def test_a_cluster_shows_each_alert_once_and_its_end(
+@pytest.mark.fault("N5", rig="a real cluster of two, one killed")
+def test_N5_a_cluster_shows_each_alert_once_and_its_end(
     tmp_path: Path, eventually: Callable[..., Any], do_without: DoWithout
 ) -> None:
     """Both members are sent everything, and one that is killed changes nothing."""
@@ -91,7 +92,8 @@ def test_a_cluster_shows_each_alert_once_and_its_end(
         destination.close()
 
 
-def test_what_has_ended_does_not_end_what_has_opened_since() -> None:
+@pytest.mark.fault("N5", rig="a real server")
+def test_N5_what_has_ended_does_not_end_what_has_opened_since() -> None:
     """An alert is its labels: those of an incident that returns are the same."""
     with UnrulyServer([answering()]) as server:
         destination = build(configured("alertmanager", peers=[server.url]))

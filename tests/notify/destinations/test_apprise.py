@@ -60,7 +60,8 @@ def test_a_service_that_fails_is_said_without_its_url(tmp_path: Path) -> None:
         assert "s3cret" not in said
 
 
-def test_a_service_that_hangs_is_killed(tmp_path: Path) -> None:
+@pytest.mark.fault("N7", rig="the real Apprise")
+def test_N7_a_service_that_hangs_is_killed(tmp_path: Path) -> None:
     """With the process that it runs in."""
     with UnrulyServer([hanging]) as server:
         said = failure(service(tmp_path, f"json://127.0.0.1:{server.port}?rto=300", timeout="3s"))

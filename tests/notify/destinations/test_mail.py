@@ -82,8 +82,9 @@ def test_mail_is_encrypted_and_the_login_as_well(
         assert len(server.mails) == 1
 
 
+@pytest.mark.fault("N4", rig="a real SMTP server with TLS")
 @pytest.mark.parametrize("security", ["starttls", "tls"])
-def test_a_certificate_that_is_not_trusted_is_refused(tls: ssl.SSLContext, security: str) -> None:
+def test_N4_a_certificate_that_is_not_trusted_is_refused(tls: ssl.SSLContext, security: str) -> None:
     """And nothing was sent."""
     with MailServer(security, tls) as server:
         error = failure(mail_to(server.port, security=security))
@@ -95,7 +96,8 @@ def test_a_certificate_that_is_not_trusted_is_refused(tls: ssl.SSLContext, secur
         assert server.mails == []
 
 
-def test_a_server_without_starttls_gets_nothing() -> None:
+@pytest.mark.fault("N4", rig="a real SMTP server")
+def test_N4_a_server_without_starttls_gets_nothing() -> None:
     """Whoever is in between could have taken the offer out."""
     with MailServer() as server:
         error = failure(mail_to(server.port, security="starttls"))
@@ -184,6 +186,7 @@ def test_the_answer_to_the_mail_itself_decides(reply: str, kind: type[DeliveryEr
         assert str(error) == f"smtp://127.0.0.1:{server.port}: {reply}"
 
 
+@pytest.mark.fault("N1", rig="a real server that misbehaves")
 @pytest.mark.parametrize(
     ("replies", "said", "is_lost"),
     [
@@ -194,7 +197,7 @@ def test_the_answer_to_the_mail_itself_decides(reply: str, kind: type[DeliveryEr
     ],
     ids=["refuses", "no SMTP", "closes", "closes after the mail"],
 )
-def test_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: str, *, is_lost: bool) -> None:
+def test_N1_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: str, *, is_lost: bool) -> None:
     """With the server, and whether the mail may have been taken all the same."""
     with ScriptedServer(replies) as server:
         error = failure(mail_to(server.port))
@@ -203,8 +206,9 @@ def test_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: str,
         assert error.is_answer_lost == is_lost
 
 
+@pytest.mark.fault("N2", rig="a real server that hangs")
 @pytest.mark.parametrize("replies", [(), HELLO[:1]], ids=["no greeting", "no answer"])
-def test_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, ...]) -> None:
+def test_N2_a_server_that_hangs_is_left_after_the_timeout(replies: tuple[bytes, ...]) -> None:
     """Which is that of the destination."""
     with ScriptedServer(replies, hangs=True) as server:
         error = failure(mail_to(server.port, timeout="1s"))

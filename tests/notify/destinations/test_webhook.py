@@ -75,7 +75,8 @@ def test_what_cannot_sign_is_said(tmp_path: Path, content: str) -> None:
         assert server.requests == []
 
 
-def test_an_attempt_is_repeated_with_the_same_key_and_body() -> None:
+@pytest.mark.fault("N1", rig="a real server that resets")
+def test_N1_an_attempt_is_repeated_with_the_same_key_and_body() -> None:
     """So that the receiver can tell that it is the same."""
     with UnrulyServer([resetting, answering()]) as server:
         webhook = build(configured("webhook", url=server.url))
@@ -89,7 +90,8 @@ def test_an_attempt_is_repeated_with_the_same_key_and_body() -> None:
         assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
 
 
-def test_a_body_of_json_can_hold_any_text() -> None:
+@pytest.mark.fault("N6", rig="a real server")
+def test_N6_a_body_of_json_can_hold_any_text() -> None:
     """No text ends the string that it stands in."""
     with UnrulyServer([answering()]) as server:
         request = sent(server, body='{"text": "$host is $symptom: $detail", "cost": "$$1", "end": "$ended_wall"}')
@@ -101,7 +103,8 @@ def test_a_body_of_json_can_hold_any_text() -> None:
         }
 
 
-def test_a_form_can_hold_any_text() -> None:
+@pytest.mark.fault("N6", rig="a real server")
+def test_N6_a_form_can_hold_any_text() -> None:
     """No text adds a field."""
     with UnrulyServer([answering()]) as server:
         request = sent(server, content_type="application/x-www-form-urlencoded", body="host=$host&text=$detail")
