@@ -42,7 +42,7 @@ class Evidence:
 def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
     """Gather what is known of a host up to an instant."""
     window, in_journal = fleet.traffic.window(host), fleet.traffic.accepted.last_at(host)
-    # Of late, an entry that is dated ahead of the clock is told from the one before it.
+    # The last entry may be dated ahead of the clock. Then the one before it counts.
     if window is not None and (in_journal is None or in_journal > now):
         in_journal = window.latest((SUCCESS,), now)
     last_good_at = max((at for at in (fleet.uploads.last_at(host), in_journal) if at is not None), default=None)

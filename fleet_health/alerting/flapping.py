@@ -85,7 +85,7 @@ class Flapping:
         self.flaps = flaps or {}
         self.settled = settled or {}
         self.notified_hosts: dict[str, Instant] = {}
-        """The hosts of which it was said by who was killed before that could be saved, each with when."""
+        """Host -> when an earlier process notified of its flapping, and was killed before it could save that."""
 
     def copy(self) -> Flapping:
         """Return a copy that does not change with this one."""

@@ -88,8 +88,8 @@ class Outcome:
     """What an evaluation leads to, each in the order of host and symptom.
 
     Attributes:
-        decisions: One for each incident that was open at the evaluation, or ended by it; and for each host that flaps,
-            if nothing of that is open at present. Of a host the cause comes before what may follow from it.
+        decisions: One for each incident that was open at the evaluation or was ended by it, and one for each host
+            that flaps without an open incident. A cause comes before its effects on the same host.
         alerts: What is notified: the decisions to notify and to repeat, and what flaps.
         notices: The decisions to resolve and to lose, and what flaps no more.
 
@@ -643,7 +643,7 @@ class Incidents:
 
     def _lose(self, pair: Pair, incident: Incident, evaluation: Evaluation, ends: _Ends, *, is_grouped: bool) -> None:
         """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
-        # Who is silent may be seen in the index alone, so both sources must be seen, unless nobody looks who is.
+        # A silent host may show in the index alone. So both sources must be seen, unless `silent` is switched off.
         looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
         needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
         if not is_host(incident.host) or not needed <= evaluation.evaluated:

@@ -34,7 +34,7 @@ WIDE_LONGEST_US = 24 * HOUR_US
 ACTIVE_LIMIT = 200
 """How many may hold at a time, or be about to."""
 ENDED_LIMIT = 200
-"""How many are remembered after their end, for who must see that they ended."""
+"""How many are remembered after their end, so that operators can see that they ended."""
 REASON_LENGTH = 200
 """How many characters a reason may have."""
 GLOB_LENGTH, GLOB_STARS = 128, 8
@@ -60,7 +60,7 @@ class Silence(msgspec.Struct, frozen=True):
     """One silence.
 
     Attributes:
-        id: Its name, for who ends it early.
+        id: Its name, by which it can be ended early.
         hosts: A glob for the hosts that it is about.
         symptom: The symptom that it is about; None for every symptom of these hosts.
         starts_at: From when on it holds. If it acknowledges: what had opened by then.
@@ -254,8 +254,8 @@ class Silences:
 
     def _matching(self, host: str) -> tuple[Silence, ...]:
         if not is_host(host):
-            # What concerns no host in particular must be named by its symptom: who silences all hosts has not thought
-            # of the receiver, or of us being blind.
+            # An incident of no single host must be named by its symptom: an operator who silences all hosts has not
+            # thought of the receiver, or of fleet-health being blind.
             return tuple(one for one in self.all if one.hosts in (EVERY_HOST, host) and one.symptom is not None)
         named = self._by_name.get(host, ())
         if not self._any.matches(host):

@@ -1,4 +1,4 @@
-"""What the service knows and does for who asks: each method makes one document."""
+"""What the service answers to its clients: each method makes one document."""
 
 from __future__ import annotations
 

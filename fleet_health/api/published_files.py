@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fleet_health.service.publication import Publication
 
-# Whoever reads them is another user.
+# They are read by another user.
 _MODE = 0o644
 # How long there is a rest after they were written, as a multiple of how long that took.
 _REST = 3

@@ -31,12 +31,12 @@ DESCRIPTION = Path(__file__).with_name("openapi.json")
 """The description of the API, as OpenAPI 3.1."""
 
 READER = "fleet-health-notify"
-"""The user who sends notifications: who dials out must not be able to silence anything."""
+"""The user that sends notifications: a process that dials out must not be able to silence anything."""
 
 _DIGITS = 9
 _READS = ("GET", "HEAD")
 
-# How many clients may wait for what is to come: the others are for those who ask.
+# How many clients may wait for news: the remaining connections are for requests that are answered at once.
 _WAITING_LIMIT = 8
 _LONGEST_WAIT_S = 300
 _HEARTBEAT_S = 15.0
@@ -48,7 +48,7 @@ class Route:
     """What answers one method of one path.
 
     Attributes:
-        method: The method; who answers GET answers HEAD.
+        method: The method; a route that answers GET answers HEAD too.
         path: The path, such as `/v1/hosts/{host}`: it has one variable part at most, the last.
         answer: Answers, given the request and the variable part.
         parameters: The parameters of the query that it takes.
@@ -184,7 +184,7 @@ class Api:
         return await self._document(self._answers.explanation(host))
 
     async def _incidents(self, request: Request, _part: str) -> Response:
-        """Answer with the incidents; or, to who knows them already, when there is another evaluation."""
+        """Answer with the incidents; a client that has them already gets its answer after the next evaluation."""
         wait_s = _seconds(request.query)
         known = request.headers.get("if-none-match", "")
         if wait_s and known == self._tag:
@@ -220,7 +220,7 @@ class Api:
             self._waiters -= 1
 
     async def _notifications(self, request: Request, _part: str) -> Response:
-        """Answer with what was notified after a notification, and with what comes; to who names none, what comes."""
+        """Answer with what was notified after the notification that the client names, and go on; without one, go on."""
         publication, query = self._answers.publication, request.query
         if not publication.is_restored:
             raise RequestError("the service is starting; try again", 503, {"Retry-After": "1"})
@@ -253,7 +253,7 @@ class Api:
                     async with asyncio.timeout(_HEARTBEAT_S):
                         await change.wait()
                 except TimeoutError:
-                    yield b":\n\n" if is_event else b"\n"  # who has gone is noticed by it
+                    yield b":\n\n" if is_event else b"\n"  # sending it shows whether the client has gone
 
     async def _changes(self, _request: Request, _part: str) -> Response:
         """Answer with an event whenever something may have changed; it says nothing else."""
@@ -269,7 +269,7 @@ class Api:
                     async with asyncio.timeout(_HEARTBEAT_S):
                         await publication.change.wait()
                 except TimeoutError:
-                    yield b":\n\n"  # who has gone is noticed by it
+                    yield b":\n\n"  # sending it shows whether the client has gone
                 else:
                     yield b"data: changed\n\n"
 
@@ -339,7 +339,7 @@ def _limit(query: Mapping[str, list[str]]) -> int | None:
 
 
 def _user(request: Request) -> int:
-    """Return the user who asks for a change.
+    """Return the user that asks for a change.
 
     Raises:
         RequestError: Nobody vouches for them.

@@ -33,7 +33,7 @@ CLIENT_LIMIT = 16
 _MODE = 0o660
 _BACKLOG = 16
 _REMOVAL_TIME = 1.0
-# How long who is being served may go on when the socket is closed.
+# How long a client that is being served may go on when the socket is closed.
 _GRACE_TIME = 0.5
 
 # From Python 3.13 on asyncio would remove the socket by the name that it was bound to, which leads nowhere by then.
@@ -53,11 +53,11 @@ class Server:
         self._send_time = send_time
         self._is_open = False
         self._clients: set[asyncio.Task[None]] = set()
-        # Of whom a request is awaited, who has done nothing for the longest first.
+        # The clients of which a request is awaited; the one that has been idle for the longest first.
         self._idle: dict[Connection, None] = {}
 
     async def _let_go(self) -> None:
-        """End all connections; who is being served has a moment to take the answer."""
+        """End all connections; a client that is being served has a moment to take the answer."""
         self._is_open = False
         while self._dismiss():
             pass
@@ -110,7 +110,7 @@ class Server:
             return problem(RequestError(f"the service failed to answer: {error}; its log has more", 500))
 
     def _dismiss(self) -> bool:
-        """Let the client go who has asked for nothing for the longest; False if all are being served."""
+        """Disconnect the client that has been idle for the longest; return False if all are being served."""
         if not self._idle:
             return False
         client = next(iter(self._idle))
@@ -123,7 +123,7 @@ class Server:
 
 
 class ControlSocket(Server):
-    """Listens at a path, for who may write there: the owner and his group."""
+    """Listens at a path, for the users that may write there: its owner and their group."""
 
     def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
         """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
@@ -156,7 +156,7 @@ class ControlSocket(Server):
         )
 
     async def close(self) -> None:
-        """Listen no longer; who is being served has a moment to take the answer."""
+        """Listen no longer; a client that is being served has a moment to take the answer."""
         if self._server is None or self._path is None:
             return
         self._server.close()

@@ -1,4 +1,4 @@
-"""Silences that are asked for: of the service, by who may use its socket, and need not be able to write the file."""
+"""Silences that clients of the control socket ask for. These need not be able to write the file."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ BREADTH_ADVICE = "ask with --all (over the socket: `all` is true) if that is mea
 
 
 class SilenceRequests:
-    """Makes silences, and ends them, in the name of who asks."""
+    """Makes silences, and ends them, in the name of the user that asks."""
 
     def __init__(
         self,
@@ -156,7 +156,7 @@ def acknowledging(
     Args:
         silence: The silence, by when it was asked for.
         incidents: The open incidents.
-        at: The instant of that evaluation. What opens at a later one has not been seen by who asks.
+        at: The instant of that evaluation. The user that asks has not seen what opens at a later one.
 
     Raises:
         RequestError: Nothing is open that it could cover.
@@ -191,7 +191,7 @@ def none_named(what: str, silences: Sequence[Silence], now: Instant) -> str:
 
 
 def author_of(uid: int, request: Mapping[str, Any]) -> str:
-    """Name who asks, of whom the kernel knows the user; whom root says that it acts for is named beside root.
+    """Return the name of the user that asks, as the kernel knows it; with root, also the user that root acts for.
 
     Raises:
         RequestError: That is no name.

@@ -1,4 +1,4 @@
-"""What commands that ask the service have in common: who may not ask it is told apart from a service that is away."""
+"""What commands that ask the service share: they tell a user without permission from a service that does not run."""
 
 from __future__ import annotations
 

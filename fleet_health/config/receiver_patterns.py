@@ -64,7 +64,7 @@ def depending_defaults(given: Mapping[str, Any]) -> dict[str, str | None]:
         given: Dotted key -> value as TOML gave it, for the keys that are configured.
 
     """
-    # Who says by other fields which entries are the receiver's has another receiver than the default one.
+    # A configuration that finds the receiver's entries by other fields is not about the default receiver.
     return unstamped_defaults(given) | {UNIT_KEY: None if "journal.match" in given else UNIT}
 
 

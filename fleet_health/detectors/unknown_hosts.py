@@ -115,7 +115,7 @@ class UnknownHosts(Rule):
         if host != EVERY_HOST:
             return ()
         refused = fleet.once((self, now), lambda: self._refused(fleet, now))
-        # Whoever invents nine names in each window is not to get an alert for each, so those before count as well.
+        # A client that invents nine names in each window must not cause an alert for each: earlier names count too.
         count = len(refused.keys() | fleet.alerted_strangers()) if refused else 0
         return (
             Condition(

@@ -61,7 +61,7 @@ def touching(path: Path | None) -> Iterator[None]:
 
 
 def note_progress() -> None:
-    """Show that what is touched responds: for who touches it many times in one context."""
+    """Show that the path responds. For code that touches it many times in one context."""
     if _board is not None:
         _show_progress(os.getpid() % _SLOTS * _SLOT)
 
@@ -94,7 +94,7 @@ def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
     for _, writing in pipes.values():
         os.close(writing)
     board, _board = _board, None
-    # Who ends us means the work. From a terminal both are interrupted.
+    # A signal to this process is meant for the work. From a terminal both are interrupted.
     signal.signal(signal.SIGTERM, lambda number, _: os.kill(pid, number))
     signal.signal(signal.SIGINT, signal.SIG_IGN if os.isatty(0) else lambda number, _: os.kill(pid, number))
     return _watch(pid, {reading: fd for fd, (reading, _) in pipes.items()}, board, limit_s)

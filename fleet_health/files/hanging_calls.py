@@ -101,7 +101,7 @@ class _CallsOfPath:
         return running.result()
 
     async def _wait_for(self, running: asyncio.Future[Any]) -> None:
-        # Whoever comes when a call is late already does not wait again.
+        # If a call is late already, a second caller does not wait again.
         left_s = self._late_at - asyncio.get_running_loop().time()
         if left_s > 0 or running.done():
             await asyncio.wait({running}, timeout=max(0.0, left_s))

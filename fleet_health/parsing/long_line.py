@@ -22,7 +22,7 @@ LINE_LIMIT = 2_048
 
 CUT = "\ud800"
 
-# What is kept of a run, at either end. One that would not become shorter by it, for `CUT` counts too, is left alone.
+# How many characters of a run are kept at each end. A run is left alone if `CUT` would make it no shorter.
 _RUN_KEPT = 256
 _SHORTENED_FROM = 2 * _RUN_KEPT + 2
 # The look-behind keeps this linear: a run that is short enough is scanned once, not from each of its characters.

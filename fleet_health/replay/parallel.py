@@ -34,7 +34,7 @@ class Beside(Generic[T]):
 
     def __init__(self, work: Callable[[], T]) -> None:
         context = get_context("fork")
-        # Who interrupts us means us: we end it then, and it has nothing to say to that.
+        # An interrupt is meant for this process, which then ends the other one: that one needs no handler.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._connection, theirs = context.Pipe(duplex=False)

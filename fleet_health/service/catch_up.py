@@ -59,7 +59,7 @@ async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> Non
 def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Alert | Notice]:
     """Read from the alert log what may not have been sent: of this hour, the one before, and since the state was saved.
 
-    Nothing if the log cannot be read: who asks for more than this logs that.
+    Nothing if the log cannot be read: that is logged where more of it is asked for.
     """
     since = now - now % HOUR_US - HOUR_US
     if saved_at is not None:

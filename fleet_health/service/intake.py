@@ -1,7 +1,7 @@
 """The sources that fill the fleet: opened, followed, and replaced when the configuration asks for other ones.
 
-The index is read before the journal, at the start and whenever both are read anew: only the index tells who has
-uploaded before, and so has a place in the journal's table that strangers cannot take.
+The index is read before the journal, at the start and whenever both are read anew: only the index tells
+which hosts have uploaded before, and so have a place in the journal's table that strangers cannot take.
 
 Of several receivers each has both sources. What one kind of them shows goes into one table for the fleet, so all of a
 kind are opened anew if one of them is to be.
@@ -260,7 +260,7 @@ class Intake:
             self._identities = self.known_identities
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
-            # Who is watched from now on was not taken in, and who is not stands in the tables.
+            # The tables lack hosts that are watched from now on, and hold hosts that are not.
             index = journal = None
         indexes = {receiver.name: receiver.index for receiver in settings.receivers}
         journals = {receiver.name: receiver.journal for receiver in settings.receivers}
@@ -356,7 +356,7 @@ class Intake:
         """Read those of the sources that are new to their end."""
         self._first = [source.follower.state for source in _all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
-        # Whoever is known by the old index stays known until the new one is read.
+        # A host that the old index shows stays known until the new one is read.
         tables = (index.table, fleet.uploads, journal.table.accepted, fleet.traffic.accepted)
         register.uploads = tuple(table.last_at for table in tables)
         register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
@@ -389,7 +389,7 @@ class Intake:
         return close_old
 
     async def _catch_up(self, index: _IndexSources, journal: _JournalSources) -> None:
-        """Read those sources to their end that are not followed yet, the index first if it can be read."""
+        """Read the sources that are not followed yet to their end: the index first, if it can be read."""
         polls: list[asyncio.Future[None]] = []
         try:
             if not index.are_followed:
@@ -569,7 +569,7 @@ class Intake:
             if sources.cadence is not None:
                 sources.cadence.record(uploads)
             since = self._clock() - sources.lookback_us
-            # Who uploaded before that is not watched, and must not take the place of who is.
+            # A host that uploaded before that is not watched, and must not take a watched host's place.
             record([upload for upload in uploads if upload.at >= since])
 
         return deliver

@@ -46,7 +46,7 @@ _NOTICE = "_is_notice"
 
 
 def notice(logger: Any, event: str, **values: Any) -> None:
-    """Log at priority NOTICE (5): what somebody did who may, and others must be able to see afterwards.
+    """Log at priority NOTICE (5): an action of an authorized user that others must be able to see afterwards.
 
     It is shown from level `warning` on: an audit trail must not go with the chatter.
     """

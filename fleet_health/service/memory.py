@@ -115,7 +115,7 @@ class SavedState(SavedReceiver):
     cadence: CadenceSnapshot | None = None
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
-        """Return what dates the rows of a receiver's index; it remembers some of them if it is the same index."""
+        """Return the dates of a receiver's rows that were dated ahead, if it has the same index as before."""
         return RowDates(self.known_of(receiver).ahead_rows)
 
     def known_of(self, receiver: ReceiverSettings) -> KnownSources:
@@ -244,7 +244,7 @@ def recall(file: StateFile[SavedState]) -> SavedState:
 
 
 def saved_state(directory: Path) -> SavedState | None:
-    """Return the saved state of a service, for who only looks; None if it is not to be had."""
+    """Return the saved state of a service without changing anything; None if it cannot be read."""
     try:
         with touching(directory), SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)

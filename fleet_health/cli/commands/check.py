@@ -244,7 +244,7 @@ def _read_index(
     until = now + FUTURE_LIMIT_US if is_live else now
 
     def take_in(uploads: Sequence[Upload]) -> None:
-        # Whoever uploaded before that is not watched, and was not lost by any service either.
+        # A host that uploaded before that is not watched, and was not lost by any service either.
         watched = [upload for upload in uploads if since <= upload.at <= until]
         fleet.record_uploads(receiver.name, watched)
         if fleet.cadence is not None:

@@ -164,7 +164,7 @@ class IndexFollower(Follower):
         rejections += block.rejections + [FUTURE] * ahead
         if not block.is_again:
             self._count(count, rejections)
-        # Who uploaded before that is not watched, and must not take the place of who is.
+        # A host that uploaded before that is not watched, and must not take a watched host's place.
         self._deliver([upload for upload in uploads if upload.at >= now - self._lookback_us])
 
     def _note_unread(self) -> None:

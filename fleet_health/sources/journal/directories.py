@@ -58,9 +58,9 @@ def _user_name() -> str:
 
 
 def unreadable_files(settings: JournalSettings) -> list[Path]:
-    """Return the files of services' entries that may not be read; a rotation can make one, and is not heard of then.
+    """Return the files with the entries of services that this user may not read. A rotation may make one, unnoticed.
 
-    Who may read only the entries of his own user sees nothing of a service's.
+    A user who may read only their own entries sees none of a service's.
     """
     files = [directory / "system.journal" for directory in every_place(settings)]
     return [file for file in files if not os.access(file, os.R_OK) and not _is_missing(file)]

@@ -73,7 +73,7 @@ class _Part:
         reader: Its reader; None while it is not open.
         cursor: The entry that was read last; None if none was.
         since: Where reading is to begin, as long as none was.
-        seen_until: Up to when it was read, also by somebody who has ended; None if that is not known.
+        seen_until: Up to when it was read, also by an earlier process; None if that is not known.
         units: The units whose lines are read.
         after_unit_message: Behind which cursor, or from when on, what systemd reports is to be read; 0 at first.
 
@@ -132,7 +132,7 @@ class JournalFollower(Follower):
             lookback_us: How far back from the present to begin.
             deliver: Takes the observations.
             clock: Tells the present.
-            seen_until: Up to when this journal was read before, by somebody who has ended; None if it never was.
+            seen_until: Up to when an earlier process has read this journal; None if none has.
             states_us: How much further back than the rest the starts and stops of the unit are read.
             receiver: The name of the receiver, if there are several.
 
@@ -173,7 +173,7 @@ class JournalFollower(Follower):
             self._note_unheard()
         if not is_hinted:
             self._read_unit_messages(parts)
-            self._seek(parts)  # who reads on from where he is may have passed over an entry that was being written
+            self._seek(parts)  # without a seek, an entry that was being written may be passed over
         return self._read_slice(_look_at(parts))
 
     def _begin_with_new(self) -> _Look:
@@ -360,7 +360,7 @@ class JournalFollower(Follower):
             if part.cursor is not None:
                 gaps += _removed(part.seen_until, [reader])
         if opened and len(opened) == len(self._parts) and all(part.cursor is None for part, _ in opened):
-            # Up to when each of them was read by who has ended is not known: a machine may be new.
+            # Up to when an earlier process has read each of them is not known: a machine may be new.
             gaps += _removed(self._seen_until, [reader for _, reader in opened])
         self._found += [partial(self._lack, gap) for gap in gaps]
 

@@ -98,7 +98,7 @@ class _Look:
     limit: int
 
     def at(self, unit: str, match: tuple[str, ...]) -> Iterator[Origin]:
-        """Return who has lines with these fields."""
+        """Return the origin of the lines with these fields, if there are any."""
         fields = (*([f"{_UNIT}={unit}"] if unit else []), *match)
         entries = self._entries(fields, self.limit, (_PID,))
         lines = tuple(
