@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
-# A clock that is set back must find the keys of the hours that it goes through again. It is set back by seconds, or by a
-# time zone at most. An operator who sets it back further restarts the service as well.
+# A clock that is set back must find the keys of the hours that it goes through again. It is set back by seconds, or by
+# a time zone at most. An operator who sets it back further restarts the service as well.
 _REMEMBERED_US = 25 * HOUR_US
 
 

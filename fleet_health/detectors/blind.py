@@ -61,6 +61,15 @@ _SLACK_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
 _RATE_LIMIT_DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/receiver-rate-limit.conf"
 
 
+def unmatched_in_words(units: Sequence[str]) -> str:
+    """Return in a clause that the index has uploads, and the journal no response of these units."""
+    return f"the index has uploads, and the journal of {_named(units)} has no line that `journal.response` matches"
+
+
+def _named(units: Sequence[str]) -> str:
+    return ", ".join(units) or "the receiver"
+
+
 @dataclass(frozen=True, slots=True)
 class BlindLimits:
     """When we count as blind.
@@ -154,7 +163,7 @@ class Blind(Rule):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
             elif coverage.is_unmatched((at for _, at in fleet.uploads.items()), now):
-                details.append(self._unmatched_in_words())
+                details.append(unmatched_in_words(self._units))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
         begins = [one.unseen_since for one in fleet.coverage if one.source in away and one.unseen_since is not None]
         begins += [run.since] if run is not None and self._is_lasting(run) else []
@@ -289,9 +298,6 @@ class Blind(Rule):
             return "not known"
         return f"the journal has no entry of {self._named_units} since {isoformat(coverage.quiet_since)[:19]}Z"
 
-    def _unmatched_in_words(self) -> str:
-        return f"the index has uploads, and the journal of {self._named_units} has not one line of a response"
-
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
         """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""
         gaps = (gap for coverage in fleet.coverage if coverage.kind == "journal" for gap in coverage.gaps)
@@ -304,7 +310,7 @@ class Blind(Rule):
 
     @property
     def _named_units(self) -> str:
-        return ", ".join(self._units) or "the receiver"
+        return _named(self._units)
 
     def _unit_fix(self) -> str:
         return (

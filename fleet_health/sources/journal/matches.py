@@ -9,6 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors import blind
 from fleet_health.model.host_globs import HostGlobs, is_plain
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ def of_units(settings: JournalSettings) -> str:
 
 
 def unmatched_in_words(settings: JournalSettings) -> str:
-    """Say that the index has uploads, and the journal not one response."""
+    """Return in a sentence what the detector `blind` finds, and where to look."""
     return (
-        f"the index has uploads, and the journal{of_units(settings)} has no line that `journal.response` matches;"
+        f"{blind.unmatched_in_words(settings.units)};"
         " `fleet-health patterns` shows the lines, see `journal.unit` and `journal.response`"
     )
 
