@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
+from asyncio import Lock, sleep
 from typing import Self
 
 
@@ -13,14 +13,14 @@ class Share:
     def __init__(self, share: float = 1.0) -> None:
         """Take the share of the time, up to 1, which stands for no rest."""
         self._rest = 1 / share - 1
-        self._lock = asyncio.Lock()
+        self._lock = Lock()
         self._rests_until = 0.0
         self._began_at = 0.0
 
     async def __aenter__(self) -> Self:
         await self._lock.acquire()
         try:
-            await asyncio.sleep(max(0.0, self._rests_until - time.monotonic()))
+            await sleep(max(0.0, self._rests_until - time.monotonic()))
         except BaseException:
             self._lock.release()
             raise

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fleet_health.api.overview import Knowledge
     from fleet_health.model.subject import Pair
 
-INCIDENTS = 100
+INCIDENTS = 50
 """How many open incidents a page shows at most; each of them is named beside its host as well."""
 
 

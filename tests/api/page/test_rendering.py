@@ -238,6 +238,17 @@ def test_the_state_is_in_one_line(changes: dict[str, Any], mood: str, words: str
     assert drawing.favicon(mood).startswith("<svg ")
 
 
+def test_a_source_that_is_being_read_is_no_fault_yet() -> None:
+    """While the service starts it is read; later, one that is not seen is shown as blind."""
+    unseen = {"name": "index", "is_seeing": False, "summary": "index catching up"}
+    signs = [
+        re.findall(r'<ul class="sources">\s*<li class="(\w+)">', rendering.overview(shown, view.Filter()).decode())
+        for shown in (document(sources=[unseen]), document(sources=[unseen], is_evaluated=False))
+    ]
+
+    assert signs == [["bad"], ["calm"]]
+
+
 def test_states_are_shapes_and_words() -> None:
     """Each state has a sign of its own, and its word."""
     page = rendering.overview(document(*(host(state, state) for state in STATES)), view.Filter()).decode()
