@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 from fleet_health.config.destinations import SMTP_PORTS
 from fleet_health.model.instant import SECOND_US
@@ -35,6 +35,9 @@ _THREADS = 50
 """How many threads a mail is a part of at most; a header has its bounds."""
 _TAKEN, _TAKEN_ELSEWHERE, _PERMANENT = 250, 251, 500
 _LINE_LIMIT = 200
+
+ANSWER_LIMIT = 65_536
+"""How many bytes of an answer are read."""
 
 
 class Mail:
@@ -80,20 +83,48 @@ class Mail:
         return Delivered(said)
 
 
+class _BoundedAnswer:
+    """The lines of one answer, which may be many, up to a bound."""
+
+    def __init__(self, lines: IO[bytes]) -> None:
+        self._lines = lines
+        self.left = ANSWER_LIMIT
+
+    def readline(self, size: int = -1) -> bytes:
+        """Read a line.
+
+        Raises:
+            OSError: The answer goes on for too long.
+
+        """
+        line = self._lines.readline(size)
+        self.left -= len(line)
+        if self.left < 0:
+            raise OSError("the answer is too long")
+        return line
+
+    def close(self) -> None:
+        """Close the file below."""
+        self._lines.close()
+
+
 class _Smtp(smtplib.SMTP):
-    """A connection that its delivery knows before it is open."""
+    """A connection that its delivery knows before it is open, and whose answers have a bound."""
 
     def __init__(self, delivery: _SmtpDelivery, *args: Any, **options: Any) -> None:
         delivery.smtp = self
         super().__init__(*args, **options)
 
+    def getreply(self) -> tuple[int, bytes]:
+        if self.file is None and self.sock is not None:
+            self.file = _BoundedAnswer(self.sock.makefile("rb"))
+        if isinstance(self.file, _BoundedAnswer):
+            self.file.left = ANSWER_LIMIT
+        return super().getreply()
 
-class _TlsSmtp(smtplib.SMTP_SSL):
+
+class _TlsSmtp(_Smtp, smtplib.SMTP_SSL):
     """The same, by TLS from the first byte on."""
-
-    def __init__(self, delivery: _SmtpDelivery, *args: Any, **options: Any) -> None:
-        delivery.smtp = self
-        super().__init__(*args, **options)
 
 
 class _SmtpDelivery:

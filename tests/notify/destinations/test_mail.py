@@ -193,9 +193,10 @@ def test_the_answer_to_the_mail_itself_decides(reply: str, kind: type[DeliveryEr
         ((b"554 5.3.2 go away\x1b[31m\r\n",), "554 5.3.2 go away\\x1b[31m", False),
         ((b"HTTP/1.1 400 Bad Request\r\n",), "-1 ", False),
         (HELLO, "the connection was closed", False),
+        ((b"220-still greeting\r\n" * 100_000,), "the connection was closed", False),
         ((*HELLO, b"250 Ok\r\n", b"250 Ok\r\n", b"250 Ok\r\n", b"354 go on\r\n"), "the connection was closed", True),
     ],
-    ids=["refuses", "no SMTP", "closes", "closes after the mail"],
+    ids=["refuses", "no SMTP", "closes", "greets without end", "closes after the mail"],
 )
 def test_N1_what_a_server_does_wrong_is_said(replies: tuple[bytes, ...], said: str, *, is_lost: bool) -> None:
     """With the server, and whether the mail may have been taken all the same."""
