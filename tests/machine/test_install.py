@@ -67,10 +67,15 @@ def test_next_steps(installed: Service) -> None:
     machine.write(CONFIG, '[journal]\nunit = "mine.service"\n[index]\npath = "/srv/uploads/index.jsonl"\n')
 
     closed = installed.install()
+    wrong = machine.run("fleet-health", "config", "check", check=False)
     machine.run("chmod", "644", "/srv/uploads/index.jsonl")
     opened = installed.install()
 
     assert "unit   mine.service  active" in closed
+    assert (
+        wrong.returncode,
+        "problem: /srv/uploads/index.jsonl: the user fleet-health may not read it" in wrong.stderr,
+    ) == (3, True)
     assert "the user fleet-health may not read it; others may not read the file" in closed
     assert "index  /srv/uploads/index.jsonl  exists, and can be read" in opened
     assert "fleet-health setup" in closed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from fleet_health.cli.options import (
 from fleet_health.config.document import LISTS
 from fleet_health.config.in_force import in_force, written
 from fleet_health.config.loading import load
+from fleet_health.config.locations import DEFAULT_PATH
 from fleet_health.config.match_trust import match_warnings
 from fleet_health.config.pattern_trust import REMEDY, warnings
 from fleet_health.config.schema import OVERRIDABLE
@@ -47,8 +49,9 @@ def add_parser(subparsers: Subparsers) -> None:
         description="Check a configuration, or show every setting that is in force and where it comes from.",
         epilog="Exit status: 0 when the configuration can be used, also with warnings; 2 when it cannot, with every"
         " problem; 3 when it can, but what it names is no receiver's: a unit that systemd does not know and that has no"
-        " entry in the journal, a unit without a line that the patterns match, an index that does not exist or is"
-        " another file. Where neither the journal nor the index exists, only the file is checked.",
+        " entry in the journal, a unit without a line that the patterns match, an index that does not exist, is another"
+        " file, or may not be read by the service (which root sees of the installed configuration). Where neither the"
+        " journal nor the index exists, only the file is checked.",
     )
     actions = parser.add_subparsers(title="actions", metavar="ACTION", required=True)
     check = actions.add_parser(
@@ -102,6 +105,14 @@ class _Found:
             self.problems += (of_receiver + problem for problem in seen.problems)
             self.notes += (of_receiver + note for note in seen.notes)
 
+    def add_obstacle(self, receiver: ReceiverSettings) -> None:
+        """Look whether the service may read an index that is there, and that root has read."""
+        from fleet_health.cli.setup.service_view import obstacle  # noqa: PLC0415 - only for this
+
+        path = receiver.index.path
+        if path.exists() and (reason := obstacle(path)):
+            self.problems.append(f"{path}: {reason}")
+
     def show(self, name: Path | str) -> None:
         """Print it for people."""
         for doubt in self.warnings:
@@ -119,6 +130,8 @@ def _check(options: argparse.Namespace) -> int:
     try:
         for receiver in load(path).receivers:
             found.add(receiver, is_file_only=options.file_only)
+            if path == DEFAULT_PATH and os.geteuid() == 0 and not options.file_only:
+                found.add_obstacle(receiver)
     except ConfigError as error:
         if not options.json:
             return refuse(error)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import pwd
+import subprocess
 from contextlib import suppress
 from pathlib import Path
 
 SERVICE_USER = "fleet-health"
 DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/hidden-index.conf"
 # ProtectHome= and PrivateTmp= of the unit.
+_PATIENCE_S = 10
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is written there
 
 
@@ -32,11 +35,12 @@ def obstacle(path: Path) -> str:
 
 
 def _can_read(path: Path, user: pwd.struct_passwd) -> bool:
-    """Try it in a child that has become that user."""
+    """Try it in a child that has become that user, with the groups that the unit has beside."""
+    groups = _groups_of_unit()
     child = os.fork()
     if child == 0:
         with suppress(OSError):
-            os.setgroups(os.getgrouplist(user.pw_name, user.pw_gid))
+            os.setgroups([*os.getgrouplist(user.pw_name, user.pw_gid), *groups])
             os.setresgid(user.pw_gid, user.pw_gid, user.pw_gid)
             os.setresuid(user.pw_uid, user.pw_uid, user.pw_uid)
             os.close(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC))
@@ -44,6 +48,18 @@ def _can_read(path: Path, user: pwd.struct_passwd) -> bool:
         os._exit(1)
     _, status = os.waitpid(child, 0)
     return status == 0
+
+
+def _groups_of_unit() -> list[int]:
+    """Return the groups that the unit adds to those of its user; a drop-in may have added some."""
+    command = ["systemctl", "show", "--property=SupplementaryGroups", "--value", f"{SERVICE_USER}.service"]
+    groups: list[int] = []
+    with suppress(OSError, subprocess.SubprocessError):
+        shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=_PATIENCE_S).stdout
+        for name in shown.split():
+            with suppress(KeyError):
+                groups.append(int(name) if name.isdecimal() else grp.getgrnam(name).gr_gid)
+    return groups
 
 
 def _closed_part(path: Path) -> str:

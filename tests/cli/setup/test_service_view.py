@@ -1,0 +1,62 @@
+"""What the service may read, as root sees it."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fleet_health.__main__ import main
+from fleet_health.cli.commands import config
+from fleet_health.cli.setup import service_view
+from fleet_health.cli.setup.service_view import obstacle
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOBODY = pwd.getpwnam("nobody")
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+
+
+@pytest.fixture
+def index(public_directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An index that only its owner and its group may read, of a service whose user is nobody."""
+    (path := public_directory / "index.jsonl").write_text("")
+    path.chmod(0o640)
+    monkeypatch.setattr(service_view, "SERVICE_USER", "nobody")
+    monkeypatch.setattr(service_view, "_HIDDEN", ())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("groups", "reason"),
+    [
+        ([], "the user nobody may not read it; others may not read the file (chmod o+r {})"),
+        ([0], ""),
+    ],
+)
+def test_the_groups_of_the_unit_count(
+    groups: list[int], reason: str, index: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A drop-in may have added some to those of the user."""
+    monkeypatch.setattr(service_view, "_groups_of_unit", lambda: groups)
+
+    assert obstacle(index) == reason.format(index)
+
+
+@pytest.mark.parametrize(("mode", "status"), [(0o640, 3), (0o644, 0)])
+def test_the_installed_configuration_must_name_an_index_that_the_service_may_read(
+    mode: int, status: int, index: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Root reads it anyway, so the check would say that all is well."""
+    index.chmod(mode)
+    (file := index.parent / "config.toml").write_text(
+        f'index.path = "{index}"\njournal.directory = "{index.parent / "none"}"\n'
+    )
+    monkeypatch.setattr(service_view, "_groups_of_unit", list)
+    monkeypatch.setattr(config, "DEFAULT_PATH", file)
+
+    assert main(["config", "check", str(file)]) in {status, 3}
+    assert ("the user nobody may not read it" in capsys.readouterr().err) == (status == 3)
