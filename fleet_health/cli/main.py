@@ -90,7 +90,7 @@ def build_parser(commands: Iterable[str] = SUMMARIES) -> argparse.ArgumentParser
     """Make the parser of the command line, with the commands given."""
     parser, subparsers = _parser()
     for command in commands:
-        importlib.import_module(f"fleet_health.cli.commands.{command}").add_parser(subparsers)
+        importlib.import_module(f"fleet_health.cli.commands.{command.replace('-', '_')}").add_parser(subparsers)
     return parser
 
 

@@ -16,6 +16,7 @@ SUMMARIES = {
     "config": "check a configuration, or show the settings in force",
     "patterns": "try the configuration's patterns on real lines",
     "demo": "show it at work: a receiver, four hosts, and the service that reports three of them",
+    "install-units": "put the units in place, for a program that pipx or uv has installed",
     "completion": "print the completion script of a shell",
 }
 """Command -> what the list of commands says of it, which is shown without importing any."""

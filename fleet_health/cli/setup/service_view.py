@@ -16,6 +16,11 @@ _PATIENCE_S = 10
 _HIDDEN = tuple(map(Path, ("/home", "/root", "/run/user", "/tmp", "/var/tmp")))  # noqa: S108 - nothing is written there
 
 
+def hides(path: Path) -> bool:
+    """Return whether the unit hides a path from the service."""
+    return any(path.is_relative_to(place) for place in _HIDDEN)
+
+
 def obstacle(path: Path) -> str:
     """Return why the service could not read a file, in a clause; empty if nothing is known to be in the way.
 
@@ -23,7 +28,7 @@ def obstacle(path: Path) -> str:
     """
     if not path.exists():
         return "it does not exist"
-    if any(path.is_relative_to(place) for place in _HIDDEN):
+    if hides(path):
         return f"the unit hides it from the service, below /home, /root and /tmp; install {DROP_IN}"
     if os.geteuid() != 0:
         return "" if os.access(path, os.R_OK) else "it may not be read by you"

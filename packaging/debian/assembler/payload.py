@@ -27,6 +27,8 @@ _SOURCES = (
     "pyproject.toml",
     "requirements",
 )
+_PLACED = "fleet_health/system/"
+"""What dpkg puts in place itself; a wheel has it for `fleet-health install-units`."""
 # What is elsewhere than with install.sh, or said otherwise.
 _REPLACED = {
     "/opt/fleet-health/current/bin/fleet-health": "/usr/bin/fleet-health",
@@ -106,7 +108,7 @@ class Vendored:
         for wheel in wheels:
             with ZipFile(wheel) as archive:
                 for name in archive.namelist():
-                    if not name.endswith("/"):
+                    if not name.endswith("/") and not name.startswith(_PLACED):
                         _add(files, name, archive.read(name), wheel)
         licences = tuple(_licences(files))
         for name, content in files.items():
