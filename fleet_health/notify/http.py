@@ -6,6 +6,7 @@ secret in its path, so texts name its host alone.
 
 from __future__ import annotations
 
+import logging
 import ssl
 import time
 from contextlib import suppress
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from http.client import HTTPException
 from socket import SHUT_RDWR, socket
 from threading import local
 from typing import TYPE_CHECKING, Any
@@ -37,6 +39,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from urllib3.response import HTTPResponse
+
+# It logs whole URLs, when it cannot read a header for one.
+logging.getLogger("urllib3").propagate = False
 
 ANSWER_LIMIT = 65_536
 """How many bytes of an answer are read."""
@@ -182,7 +187,7 @@ class HttpClient:
                 self.close()
                 said = f"{place}: no answer within {self._limit.seconds:g} s"
                 raise DeliveryError(said, is_answer_lost=received.is_awaited) from None
-        except (failures.HTTPError, OSError, ValueError) as error:
+        except (failures.HTTPError, HTTPException, OSError, ValueError) as error:
             if received.answer is None:
                 raise DeliveryError(f"{place}: {_in_words(error)}", is_answer_lost=received.is_awaited) from None
         finally:
@@ -327,6 +332,7 @@ def _in_words(error: BaseException) -> str:
         (failures.ReadTimeoutError, lambda _: "no answer in time"),
         (failures.LocationParseError, lambda _: "the URL is not valid"),
         (failures.HTTPError, _cause_in_words),
+        (HTTPException, lambda _: "the answer is not HTTP"),
         (OSError, lambda e: (e.strerror or type(e).__name__).lower()),
         (ValueError, lambda _: "the URL or a header is not valid"),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import socket
 import ssl
 import time
@@ -23,6 +25,7 @@ from tests.rig.unruly_server import (
     closing,
     dripping,
     hanging,
+    raw,
     resetting,
 )
 
@@ -89,6 +92,9 @@ def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
         (resetting, "connection reset by peer"),
         (closing, "the connection was closed without an answer"),
         (babbling, "the connection was closed without an answer"),
+        (raw(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 70_000 + b"\r\n\r\n"), "the connection was closed without an answer"),
+        (raw(b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 200 + b"\r\n"), "the connection was closed without an answer"),
+        (raw(b"HTTP/1.1 two OK\r\n\r\n"), "the connection was closed without an answer"),
         (answering("500 Oh no", b"the database is away"), "500 Internal Server Error: the database is away"),
         (answering("404 Not Found", b"<html>"), "404 Not Found"),
         (answering("599 Odd\x1b[31m phrase"), "599 Odd\\x1b[31m phrase"),
@@ -97,7 +103,18 @@ def test_user_and_password_in_a_url_are_a_login(client: HttpClient) -> None:
             "302 Found; redirects are not followed, set the URL that it leads to",
         ),
     ],
-    ids=["resets after the body", "closes", "no HTTP", "500", "404", "odd status", "redirects"],
+    ids=[
+        "resets after the body",
+        "closes",
+        "no HTTP",
+        "long header",
+        "many headers",
+        "no status",
+        "500",
+        "404",
+        "odd status",
+        "redirects",
+    ],
 )
 def test_N1_what_a_server_does_wrong_is_said(
     client: HttpClient, answer: Callable[[Connection], None], said: str
@@ -108,7 +125,7 @@ def test_N1_what_a_server_does_wrong_is_said(
 
         assert str(error) == f"{server.url}/…: {said}"
         assert type(error) is DeliveryError
-        assert error.is_answer_lost == (answer in (resetting, closing, babbling))
+        assert error.is_answer_lost == (said.startswith("the conn") or answer is resetting)
         assert len(server.requests) == 1
 
 
@@ -205,6 +222,26 @@ def test_N2_an_answer_is_read_up_to_a_bound(client: HttpClient) -> None:
         error = failure(client, server.url)
 
         assert len(str(error)) < 400
+
+
+@pytest.mark.fault("N3", rig="a real server with odd headers")
+def test_N3_nothing_is_logged_beside_what_we_say(client: HttpClient) -> None:
+    """The library warns of headers that it cannot read, with the whole URL."""
+    logged = io.StringIO()
+    root, handler = logging.getLogger(), logging.StreamHandler(logged)
+    root.addHandler(handler)
+
+    def answer(connection: Connection) -> None:
+        connection.socket.sendall(b"HTTP/1.1 200 OK\r\nno header\r\n: empty\r\nContent-Length: 0\r\n\r\n")
+        closing(connection)
+
+    try:
+        with UnrulyServer([answer]) as server:
+            client.request("POST", server.url + PATH)
+    finally:
+        root.removeHandler(handler)
+
+    assert logged.getvalue() == ""
 
 
 @pytest.mark.parametrize(

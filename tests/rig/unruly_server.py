@@ -158,6 +158,16 @@ def hanging(connection: Connection) -> None:
     connection.is_closed.wait(PATIENCE_S)
 
 
+def raw(octets: bytes) -> Callable[[Connection], None]:
+    """Answer with these bytes, and close."""
+
+    def answer(connection: Connection) -> None:
+        connection.socket.sendall(octets)
+        closing(connection)
+
+    return answer
+
+
 def babbling(connection: Connection) -> None:
     """Answer with what is no HTTP."""
     connection.socket.sendall(b"220 smtp.example.org ESMTP\r\n\r\n")
