@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
-from fleet_health.model.observation import Response, Unstamped, Upload
+from fleet_health.model.instant import HOUR_US
+from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.places import Register
 from fleet_health.model.window import Counts
 from tests.rig.properties import tried
@@ -194,3 +197,43 @@ def test_what_a_fleet_counts_stays_right_while_facts_come_and_go(
         forgotten = max(forgotten, since + later)
         fleet.traffic.evict(forgotten)
         everything = [fact for fact in everything if fact.at >= forgotten]
+
+
+@pytest.mark.parametrize(
+    ("gap", "counted_us"),
+    [
+        pytest.param(None, HOUR_US // 2, id="the journal was seen since the stop"),
+        pytest.param((HOUR_US // 2 + 2, HOUR_US // 2 + 1), HOUR_US // 2, id="a gap before it"),
+        pytest.param((2, 1), HOUR_US, id="a gap since, in which the receiver may have started"),
+    ],
+)
+def test_a_stop_excuses_absence_only_if_a_start_would_have_been_seen(
+    gap: tuple[int, int] | None, counted_us: int, fleet_of: Callable[..., Fleet], now: int
+) -> None:
+    """Else nobody would miss a host for as long as the journal lacks the start."""
+    fleet = fleet_of(uploads=[("a", HOUR_US)])
+    fleet.traffic.record([UnitState(now - HOUR_US // 2, is_running=False)])
+    gaps = () if gap is None else (Gap(now - gap[0], now - gap[1], "lost"),)
+    fleet.coverage = (Coverage("journal", gaps=gaps),)
+
+    assert fleet.absence_us("a", now - HOUR_US, now) == counted_us
+
+
+def test_a_unit_of_which_nothing_is_known_excuses_nobody(fleet_of: Callable[..., Fleet], now: int) -> None:
+    """However well the journal was seen."""
+    fleet = fleet_of(uploads=[("a", HOUR_US)])
+    fleet.coverage = (Coverage("journal"),)
+
+    assert fleet.absence_us("a", now - HOUR_US, now) == HOUR_US
+
+
+def test_a_stranger_that_is_no_longer_protected_is_known_as_well_as_before(
+    fleet_of: Callable[..., Fleet], now: int
+) -> None:
+    """It goes back to its pool with all that it did."""
+    fleet = fleet_of(responses=[("stranger", HOUR_US, 412)])
+    fleet.protect(["stranger"])
+    fleet.protect([])
+
+    assert fleet.is_complete("stranger", now - 2 * HOUR_US)
+    assert fleet.counts(now - 2 * HOUR_US, now)["stranger"].client_errors == 1
