@@ -15,7 +15,12 @@ def main(arguments: list[str] | None = None) -> int:
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         # structlog takes it for its tracebacks wherever it is installed: 4 MB that the service has no use for.
         sys.modules["rich"] = None  # type: ignore[assignment]
-    if is_process and arguments[:1] in (["check"], ["replay"]) and sys.stdout is not None and sys.stderr is not None:
+    if (
+        is_process
+        and arguments[:1] in (["check"], ["replay"], ["suggest"])
+        and sys.stdout is not None
+        and sys.stderr is not None
+    ):
         from fleet_health.files.hang_watch import work_in_a_child  # noqa: PLC0415 - no other command needs it
 
         if (status := work_in_a_child()) is not None:

@@ -53,18 +53,25 @@ def _absence_us(limits: HostLimits[SilentLimits], host: str, symptom: str) -> in
 _WHERE = frozenset({"journal.directory", "journal.namespace"})
 
 
-def load(path: Path | None, options: Mapping[str, tuple[str, Any]] | None = None) -> Settings:
+def load(
+    path: Path | None,
+    options: Mapping[str, tuple[str, Any]] | None = None,
+    more_overrides: Sequence[Mapping[str, Any]] = (),
+) -> Settings:
     """Read a configuration file; None stands for an empty one, which is all defaults.
 
     Args:
         path: The file. Relative paths in it are relative to its directory.
         options: Key -> (the command-line option's name, its value as it would be written in TOML); they prevail.
+        more_overrides: Overrides to try after those of the file, as TOML would give them.
 
     Raises:
         ConfigError: With every problem of the file and the options.
 
     """
     document = read_document(path) if path else {}
+    if more_overrides:
+        document = {**document, "overrides": [*document.get("overrides", ()), *more_overrides]}
     problems: list[Problem] = []
     raw_receivers, raw_overrides, raw_quiet, raw_destinations = (document.get(key, []) for key in LISTS)
     found = TableReader(problems, KEYS, "").read({key: raw for key, raw in document.items() if key not in LISTS})

@@ -361,13 +361,27 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
         return by_floor("none of its intervals was longer")
     if _Hours(rhythm, intervals).are_steady():
         return by_floor("it uploads steadily at this hour")
-    usual = _longest_usual(sorted((one.length for one in intervals), reverse=True), is_trusted=known < _TRUSTED)
-    if usual is None:
+    usual_us = usual_interval_us(rhythm, intervals)
+    if usual_us is None:
         return by_floor("no two of its long intervals are alike")
-    limit = usual + min(int(usual * _LONGER), _MOST_LONGER) + _SLACK
-    limit_us = min(max(floor_us, limit * BIN_US), max(floor_us, ceiling_us))
+    limit_us = min(max(floor_us, limit_by(usual_us)), max(floor_us, ceiling_us))
     reason = "the longest usual one and half as much again"
-    return LearnedLimit(limit_us, len(intervals), usual * BIN_US, reason, is_known=True)
+    return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known=True)
+
+
+def usual_interval_us(rhythm: Rhythm, intervals: Iterable[Interval]) -> int | None:
+    """Return the longest usual interval of some of a host's, in microseconds; None if none is usual."""
+    lengths = sorted((one.length for one in intervals), reverse=True)
+    if not lengths:
+        return None
+    usual = _longest_usual(lengths, is_trusted=rhythm.bits.bit_length() <= _TRUSTED)
+    return None if usual is None else usual * BIN_US
+
+
+def limit_by(usual_us: int) -> int:
+    """Return the limit for a longest usual interval, both in microseconds."""
+    usual = usual_us // BIN_US
+    return (usual + min(int(usual * _LONGER), _MOST_LONGER) + _SLACK) * BIN_US
 
 
 class _Hours:

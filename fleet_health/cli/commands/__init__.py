@@ -11,6 +11,7 @@ SUMMARIES = {
     "notify": "send alerts and resolutions to phones, mailboxes and other services",
     "check": "evaluate the fleet once, by hand or from a timer",
     "replay": "show what would have fired in the past",
+    "suggest": "show which limits would have suited the hosts of the past better",
     "reload": "show what a changed configuration would fire and resolve, and apply it",
     "silence": "suppress the alerts of some hosts for a while",
     "config": "check a configuration, or show the settings in force",

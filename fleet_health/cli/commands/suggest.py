@@ -1,0 +1,172 @@
+"""`fleet-health suggest`: which limits would have suited the hosts of the past better, as TOML to paste."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.cli.commands import SUMMARIES
+from fleet_health.cli.commands.replay import replayed
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, instant, refuse
+from fleet_health.config.loading import load
+from fleet_health.detectors import silent
+from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
+from fleet_health.files.hang_watch import touching
+from fleet_health.model.cadence import KEPT_US, Cadence
+from fleet_health.model.host_globs import HostGlobs
+from fleet_health.model.instant import describe
+from fleet_health.model.words import plural
+from fleet_health.parsing.local_time import local, localized
+from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions
+from fleet_health.service import clock
+from fleet_health.sources.once import allow_many_files, read_every_row
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.instant import Instant
+
+_EXIT_BROKEN, _EXIT_USAGE = 1, 2
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "suggest",
+        help=SUMMARIES["suggest"],
+        description="Learn the rhythm of each host from the index of the last four weeks, and suggest an override for"
+        " each host whose usual intervals between uploads are longer than its limit, as TOML to paste. Each override is"
+        " tried on the past: how many incidents of silence were notified and would have been, and how much later those"
+        " that remain would have opened. This writes nothing and does not ask the service.",
+        epilog="Exit status: 0 when it completed, with or without a suggestion; 1 when there is no space for temporary"
+        " files; 2 for a bad configuration, or a source that is missing or unreadable.",
+    )
+    add_config_option(parser)
+    parser.add_argument("hosts", nargs="*", type=host_glob, metavar="HOST", help="hosts, or globs of them (all)")
+    parser.add_argument(
+        "--since",
+        type=instant,
+        default="7d",
+        metavar="TIME",
+        help="the stretch of the past that the overrides are tried on begins then (default: 7d)",
+    )
+    parser.add_argument("--until", type=instant, metavar="TIME", help="the end, likewise (default: now)")
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.set_defaults(command=run, parser=parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Suggest; return the exit status."""
+    now = clock.now()
+    since: Instant = options.since
+    until: Instant = now if options.until is None else options.until
+    if not since < until <= now:
+        options.parser.error(
+            "expected --since to be before --until, and that not in the future,"
+            f" found {local(since)} and {local(until)}; it is {local(now)}"
+        )
+    path, globs = config_path(options), HostGlobs(tuple(options.hosts))
+    allow_many_files()
+    try:
+        with touching(path):
+            settings = load(path)
+        cadence = _rhythms(settings, until)
+        limits = settings.limits[silent.SYMPTOM]
+        hosts = [host for host in cadence.hosts() if not globs.globs or globs.matches(host)]
+        found = suggestions(cadence, hosts, limits.of)
+        tests = _tried(settings, found, since, until)
+    except ConfigError as error:
+        return refuse(error)
+    except SourceUnavailable as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_USAGE
+    except FleetHealthError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return _EXIT_BROKEN
+    if options.json:
+        documents = [_document(one, tests[one.host]) for one in found]
+        print(json.dumps({"version": 1, "hosts": len(hosts), "suggestions": documents}))  # noqa: T201
+    else:
+        print("\n".join(localized(line) for line in _lines(found, tests, len(hosts), since, until)))  # noqa: T201
+    return 0
+
+
+def _rhythms(settings: Settings, until: Instant) -> Cadence:
+    """Learn the rhythms of the hosts of the index as of an instant; raises SourceUnavailable."""
+    cadence = Cadence(settings.host_limit, settings.ignored)
+    for receiver in settings.receivers:
+        read_every_row(
+            receiver.index,
+            until - KEPT_US,
+            lambda uploads: cadence.record(upload for upload in uploads if upload.at <= until),
+            now=until,
+        )
+    return cadence
+
+
+def _tried(settings: Settings, found: Sequence[Suggestion], since: Instant, until: Instant) -> dict[str, Backtest]:
+    """Try suggestions on the past, all of them at once."""
+    if not found:
+        return {}
+    overrides = [{"hosts": hosts, **_nested(key, value)} for (key, value), hosts in _grouped(found).items()]
+    changed = load(settings.path, more_overrides=overrides)
+    before, after = (replayed(one, since, until) for one in (settings, changed))
+    return {one.host: backtest(one.host, before.episodes, after.episodes) for one in found}
+
+
+def _grouped(found: Iterable[Suggestion]) -> dict[tuple[str, str], list[str]]:
+    """Return each setting and value with the hosts that it is suggested for."""
+    grouped: dict[tuple[str, str], list[str]] = {}
+    for one in found:
+        grouped.setdefault((one.key, one.value), []).append(one.host)
+    return grouped
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    """Return a value as TOML gives it under a dotted key."""
+    for name in reversed(key.split(".")):
+        value = {name: value}
+    nested: dict[str, Any] = value
+    return nested
+
+
+def _lines(
+    found: Sequence[Suggestion], tests: Mapping[str, Backtest], hosts: int, since: Instant, until: Instant
+) -> Iterator[str]:
+    if not found:
+        yield f"# The limits fit the rhythm of {plural(hosts, 'host')}: nothing is suggested."
+        return
+    yield f"# {plural(len(found), 'host')} of {hosts} would have been better off with another limit."
+    yield f"# Tried on the past from {local(since)} to {local(until)}."
+    by_host = {one.host: one for one in found}
+    for (key, value), names in sorted(_grouped(found).items()):
+        yield ""
+        for name in names:
+            yield f"# {printable(name)}: {_in_words(by_host[name], tests[name])}"
+        yield "[[overrides]]"
+        yield f"hosts = {json.dumps(names, ensure_ascii=False)}"
+        yield f"{key} = {json.dumps(value)}"
+
+
+def _in_words(one: Suggestion, test: Backtest) -> str:
+    """Return what a suggestion comes from, and what it would have changed."""
+    words = f"usually up to {describe(one.usual_us)} between uploads; alerts before {test.before}, after {test.after}"
+    if not test.later:
+        return words
+    return f"{words}; {plural(len(test.later), 'fault')} found later, by {describe(max(test.later))} at most"
+
+
+def _document(one: Suggestion, test: Backtest) -> dict[str, Any]:
+    return {
+        "host": one.host,
+        "key": one.key,
+        "value": one.value,
+        "usual_interval_s": one.usual_us / 1_000_000,
+        "intervals": one.intervals,
+        "alerts_before": test.before,
+        "alerts_after": test.after,
+        "later_s": [later_us / 1_000_000 for later_us in test.later],
+    }
