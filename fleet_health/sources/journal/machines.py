@@ -21,7 +21,6 @@ from systemd import journal
 
 from fleet_health.errors import SourceFailing
 from fleet_health.model.coverage import LEFT_OUT, Gap
-from fleet_health.model.host_globs import is_plain
 from fleet_health.sources.journal.directories import is_machine_id, no_permission, refuse_unreadable
 from fleet_health.sources.journal.files import (
     SUFFIXES,
@@ -167,15 +166,6 @@ def left_out_gaps(machine_files: MachineFiles, readers: Iterable[JournalReader])
 def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
     """Return when the oldest entry of some readers was made; None if there is none. Leaves their places unset."""
     return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
-
-
-def unheard_in(readers: Sequence[JournalReader], settings: JournalSettings) -> list[str]:
-    """Return what of the settings no machine's journal has an entry of, a sentence each. Leaves the places unset."""
-    is_one = len(settings.units) + len(settings.match) == 1 and all(map(is_plain, settings.units))
-    if is_one and any(reader.has_lines() for reader in readers):
-        return []
-    first, *others = [reader.unheard() for reader in readers] or [[]]
-    return [sentence for sentence in first if all(sentence in other for other in others)]
 
 
 def in_time(messages_of_each: Iterable[Iterable[UnitMessage]]) -> Iterator[UnitMessage]:

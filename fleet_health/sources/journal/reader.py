@@ -27,8 +27,6 @@ from __future__ import annotations
 import errno
 import os
 import time
-from dataclasses import replace
-from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from systemd import journal
@@ -48,15 +46,12 @@ from fleet_health.sources.journal.directories import (
     unreadable_files,
 )
 from fleet_health.sources.journal.files import LeftOutFile, left_out_files, refuse_current
-from fleet_health.sources.journal.known_units import alias_of, is_known_unit
 from fleet_health.sources.journal.matches import (
     instances,
     line_matches,
     matches_about,
     matches_about_each,
-    of_units,
     plain_units,
-    unit_field,
     unit_matches,
     watched_units,
 )
@@ -473,55 +468,18 @@ class JournalReader:
     def has_lines(self) -> bool:
         """Return whether there is any line of the units, however long ago. Leaves the place unset."""
         lines = line_matches(self._settings, self.units)
-        if not lines:
-            return False
+        return bool(lines) and self.has_any(*lines)
+
+    def has_any(self, *alternatives: Iterable[str]) -> bool:
+        """Return whether there is any entry with all fields of one of the alternatives. Leaves the place unset."""
         try:
-            self._match(*lines)
+            self._match(*alternatives)
             self._reader.seek_head()
             return bool(self._reader._next())  # noqa: SLF001
         except OSError as error:
             raise _unavailable(error) from error
         finally:
             self._match_lines()
-
-    def unheard(self) -> list[str]:
-        """Return in a sentence each of what is configured that no entry of the journal is of. Leaves the place unset.
-
-        A unit that this machine's systemd knows may just not have run yet, so it is left out.
-        """
-        settings = self._settings
-        is_local = settings.directory is None
-        try:
-            unheard = [unit for unit in settings.units if not self._is_heard_of(unit)]
-            sentences = [
-                _unheard_unit(unit, is_local=is_local)
-                for unit in unheard
-                if not (is_local and is_known_unit(unit) and alias_of(unit) is None)
-            ]
-            if settings.units and len(unheard) == len(settings.units):
-                return sentences  # whether the rest matches cannot be told
-            return sentences + [
-                f"no entry of the journal{of_units(settings)} has {' and '.join(fields)}; see `journal.match`"
-                for fields in settings.match
-                if not any(map(self._is_any, line_matches(replace(settings, match=(fields,)), self.units)))
-                and not (is_local and _may_come(fields))
-            ]
-        except OSError as error:
-            raise _unavailable(error) from error
-        finally:
-            self._match_lines()
-
-    def _is_heard_of(self, unit: str) -> bool:
-        """Return whether there is an entry of a unit, or of any that a glob matches, or systemd's word about it."""
-        if not is_plain(unit):
-            fields = ("_SYSTEMD_UNIT", "UNIT")
-            return any(fnmatchcase(str(one), unit) for name in fields for one in self._reader.query_unique(name))
-        return any(self._is_any(fields) for fields in ([unit_field(unit)], matches_about(unit, RUNNING_BY_ID)))
-
-    def _is_any(self, fields: Iterable[str]) -> bool:
-        self._match(fields)
-        self._reader.seek_head()
-        return bool(self._reader._next())  # noqa: SLF001
 
     def cursor(self) -> str:
         """Name the entry read last; there must be one."""
@@ -557,20 +515,6 @@ def _opened(settings: JournalSettings) -> Any:
         # What the service manager logs about a unit is in the default namespace, wherever the unit logs.
         return journal.Reader(flags=_LOCAL_ONLY | _WITH_DEFAULT_NAMESPACE, namespace=settings.namespace)
     return journal.Reader()
-
-
-def _unheard_unit(unit: str, *, is_local: bool) -> str:
-    if is_local and (real := alias_of(unit)) is not None:
-        return f"{unit}: systemd knows it as {real}, and so does the journal; see `journal.unit`"
-    systemd = ", and systemd does not know it" if is_local else ""
-    what = "it" if is_plain(unit) else "any such unit"
-    return f"{unit}: the journal has no entry of {what}{systemd}; see `journal.unit`"
-
-
-def _may_come(fields: Iterable[str]) -> bool:
-    """Return whether entries with some fields may still come, for they name a unit that systemd knows."""
-    units = (value for field, _, value in (one.partition("=") for one in fields) if field == "_SYSTEMD_UNIT")
-    return any(map(is_known_unit, units))
 
 
 def _opened_files(files: Sequence[Path]) -> Any:

@@ -34,11 +34,11 @@ from fleet_health.sources.journal.machines import (
     in_time,
     left_out_gaps,
     oldest_of,
-    unheard_in,
 )
 from fleet_health.sources.journal.matches import instances
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.system_messages import SUPPRESSED_WORD, suppressed_gap
+from fleet_health.sources.journal.unheard import unheard_in
 from fleet_health.sources.state import Phase
 
 if TYPE_CHECKING:
