@@ -67,7 +67,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
-    from fleet_health.service.intake import PreparedSources
+    from fleet_health.service.receiver_sources import PreparedSources
 
 _REPORT_EVERY = 5.0
 _REPORT_EVERY_STARTING = 1.0

@@ -11,12 +11,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from copy import copy
-from dataclasses import dataclass, field
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import structlog
 
@@ -31,19 +29,29 @@ from fleet_health.model.observation import Upload
 from fleet_health.model.places import LeftOut
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.subject import general, named
+from fleet_health.service.receiver_sources import (
+    KnownSources,
+    PreparedSources,
+    all_of,
+    end,
+    identities_of,
+    read_by,
+    sources_for,
+)
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.matches import unmatched_in_words
 from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Sequence
+    from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Mapping, Sequence
 
-    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings, Settings
+    from fleet_health.config.schema import IndexSettings, JournalSettings, Settings
     from fleet_health.model.counters import Counters
     from fleet_health.model.coverage import Coverage, Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.row_dates import AheadRow
+    from fleet_health.service.receiver_sources import AnySource, IndexSources, JournalSources
     from fleet_health.service.service_manager import Pulse
     from fleet_health.sources.state import SourceState
 
@@ -53,94 +61,9 @@ _LOG_REJECTIONS_EVERY = 60.0
 # Nor must an index that hangs keep the journal unread: it is waited for as long as it makes progress in such a time.
 _PROGRESS_TIME = 5.0
 
-_log = structlog.get_logger("fleet_health.service")
-
-
 _Follower = TypeVar("_Follower", bound=Follower)
-_Settings = TypeVar("_Settings")
-_Table = TypeVar("_Table")
 
-
-@dataclass(frozen=True, slots=True)
-class KnownSources:
-    """What is known of the sources of a receiver before they are opened.
-
-    Attributes:
-        journal_seen_until: Up to when the journal was read whole; None if it never was.
-        journal_gaps: What of it was never seen.
-        uploads: When each host had uploaded last, by the same index.
-        accepted: When uploads of each host were accepted by the journal of which that index has no row.
-        ahead_rows: The rows of the same index that were dated ahead, and when each counts.
-
-    """
-
-    journal_seen_until: Instant | None = None
-    journal_gaps: Sequence[Gap] = ()
-    uploads: Mapping[str, Instant] = field(default_factory=dict)
-    accepted: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
-    ahead_rows: Sequence[AheadRow] = ()
-
-
-@dataclass(eq=False)
-class _Source(Generic[_Follower, _Settings, _Table]):
-    """A follower, what it was opened for, and the table of its receiver that it fills."""
-
-    settings: _Settings
-    table: _Table
-    follower: _Follower = field(init=False)
-    task: asyncio.Task[Any] | None = None
-    poll: asyncio.Task[None] | None = None
-
-
-@dataclass(eq=False)
-class _Sources(Generic[_Follower, _Settings, _Table]):
-    """The sources of one kind, one for each receiver.
-
-    Attributes:
-        table: What they show, of all receivers; that of the source itself if there is only one.
-        by_receiver: The sources by the names of their receivers.
-        lookback_us: How far back they are read.
-        cadence: The rhythms that an index fills beside its table; None if no limit is learned.
-
-    """
-
-    table: _Table
-    by_receiver: dict[str, _Source[_Follower, _Settings, _Table]]
-    lookback_us: int
-    cadence: Cadence | None = None
-
-    @property
-    def settings(self) -> dict[str, _Settings]:
-        """What they were opened for."""
-        return {name: source.settings for name, source in self.by_receiver.items()}
-
-    def same(self, receiver: str, settings: _Settings) -> _Source[_Follower, _Settings, _Table] | None:
-        """Return the source of a receiver if it was opened for the same settings; else None."""
-        source = self.by_receiver.get(receiver)
-        return source if source is not None and source.settings == settings else None
-
-    @property
-    def are_followed(self) -> bool:
-        """Whether they have been read to their end, and are followed."""
-        return all(source.task is not None for source in self.by_receiver.values())
-
-    def tables(self) -> list[_Table]:
-        """Every table that they fill, each once."""
-        own = [source.table for source in self.by_receiver.values()]
-        return own if self.table in own else [self.table, *own]
-
-    def recorder(self, table: _Table, record: Callable[[_Table, Any], None]) -> Callable[[Any], None]:
-        """Return what records in the table of a receiver, and in that of all."""
-        if table is self.table:
-            return lambda observations: record(table, observations)
-
-        def record_in_both(observations: Any) -> None:
-            if not isinstance(observations, Mapping):
-                observations = tuple(observations)
-            record(self.table, observations)
-            record(table, observations)
-
-        return record_in_both
+_log = structlog.get_logger("fleet_health.service")
 
 
 class Intake:
@@ -171,8 +94,8 @@ class Intake:
         self._index_pulse = index_pulse
         self._journal_pulse = journal_pulse
         self._counters = counters
-        self._index: _IndexSources | None = None
-        self._journal: _JournalSources | None = None
+        self._index: IndexSources | None = None
+        self._journal: JournalSources | None = None
         self._first: list[SourceState] = []
         self._silent_until = 0.0
         self._ignored = HostGlobs()
@@ -203,9 +126,9 @@ class Intake:
         return [source.follower.state for source in self._sources] or self._first
 
     @property
-    def _sources(self) -> list[_AnySource]:
+    def _sources(self) -> list[AnySource]:
         """Every source in use, receiver by receiver."""
-        return [] if self._index is None or self._journal is None else _all_of(self._index, self._journal)
+        return [] if self._index is None or self._journal is None else all_of(self._index, self._journal)
 
     def state_of(self, kind: str, receiver: str) -> SourceState:
         """How well a source of a receiver sees; raises KeyError if there is none."""
@@ -352,9 +275,9 @@ class Intake:
         sources = {} if self._journal is None else self._journal.by_receiver
         return {name: source.follower.state.gaps for name, source in sources.items()}
 
-    async def _catch_up_with(self, index: _IndexSources, journal: _JournalSources) -> None:
+    async def _catch_up_with(self, index: IndexSources, journal: JournalSources) -> None:
         """Read those of the sources that are new to their end."""
-        self._first = [source.follower.state for source in _all_of(index, journal)]
+        self._first = [source.follower.state for source in all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
         # A host that the old index shows stays known until the new one is read.
         tables = (index.table, fleet.uploads, journal.table.accepted, fleet.traffic.accepted)
@@ -362,9 +285,9 @@ class Intake:
         register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
         await self._catch_up(index, journal)
 
-    def _switch(self, index: _IndexSources, journal: _JournalSources) -> Callable[[], Awaitable[None]]:
+    def _switch(self, index: IndexSources, journal: JournalSources) -> Callable[[], Awaitable[None]]:
         """Go on with these sources. Nothing here waits, reads or fails."""
-        fleet, sources = self.fleet, _all_of(index, journal)
+        fleet, sources = self.fleet, all_of(index, journal)
         old = [source for source in self._sources if source not in sources]
         known = fleet.cadence
         if index.cadence is not None and known is not None and known is not index.cadence:
@@ -384,11 +307,11 @@ class Intake:
                 source.task = self._start(source.follower.follow())
 
         async def close_old() -> None:
-            await asyncio.gather(*(_end(source) for source in old))
+            await asyncio.gather(*(end(source) for source in old))
 
         return close_old
 
-    async def _catch_up(self, index: _IndexSources, journal: _JournalSources) -> None:
+    async def _catch_up(self, index: IndexSources, journal: JournalSources) -> None:
         """Read the sources that are not followed yet to their end: the index first, if it can be read."""
         polls: list[asyncio.Future[None]] = []
         try:
@@ -396,7 +319,7 @@ class Intake:
                 followers = [source.follower for source in index.by_receiver.values()]
                 polls += [asyncio.ensure_future(follower.poll()) for follower in followers]
                 read_before = -1
-                while not all(poll.done() for poll in polls) and (read := _read(followers)) > read_before:
+                while not all(poll.done() for poll in polls) and (read := read_by(followers)) > read_before:
                     read_before = read
                     await asyncio.wait(polls, timeout=_PROGRESS_TIME)
             if not journal.are_followed:
@@ -463,7 +386,7 @@ class Intake:
         return deliver
 
     def _counted(
-        self, receiver: str, source: _AnySource, record: Callable[[Any], None], after: Instant | None
+        self, receiver: str, source: AnySource, record: Callable[[Any], None], after: Instant | None
     ) -> Callable[[Any], None]:
         """Record, and count the responses that were not counted before.
 
@@ -500,13 +423,13 @@ class Intake:
         *,
         is_clock_new: bool = False,
         is_learning: bool = False,
-    ) -> _IndexSources:
+    ) -> IndexSources:
         def new_table() -> Uploads:
             return Uploads(host_limit, ignored, self.fleet.register)
 
         latest = self._latest
         known = {name: self._known_uploads(name, one) for name, one in settings.items()}
-        sources = _sources(settings, new_table, lookback_us)
+        sources = sources_for(settings, new_table, lookback_us)
         reads_us = lookback_us
         if is_learning:
             sources.cadence, learned_until = self._known_rhythms(settings, Cadence(host_limit, ignored))
@@ -561,7 +484,7 @@ class Intake:
         seen = [source.follower.state.seen_until for source in self._index.by_receiver.values()]
         return min((at for at in seen if at is not None), default=None) if all(seen) else self.known_cadence.until
 
-    def _learning(self, sources: _IndexSources, record: Callable[[Any], None]) -> Callable[[Iterable[Upload]], None]:
+    def _learning(self, sources: IndexSources, record: Callable[[Any], None]) -> Callable[[Iterable[Upload]], None]:
         """Return what records uploads, and all of them in the rhythms, too."""
 
         def deliver(uploads: Iterable[Upload]) -> None:
@@ -600,9 +523,9 @@ class Intake:
 
     def _open_journal(
         self, settings: Mapping[str, JournalSettings], lookback: Lookback, host_limit: int, ignored: HostGlobs
-    ) -> _JournalSources:
+    ) -> JournalSources:
         lookback_us, latest = lookback.traffic_us, self._latest
-        sources = _sources(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
+        sources = sources_for(settings, lambda: Traffic(host_limit, ignored, self.fleet.register), lookback_us)
         if self._journal is not None and any(self._journal.same(name, one) for name, one in settings.items()):
             table = self.fleet.traffic.accepted
             sources.table.accepted.newcomers = dict(table.newcomers)
@@ -657,71 +580,3 @@ class Intake:
         follower.on_progress = lambda: pulse.beat(follower.rest + LIMIT_S)
         follower.counters = self._counters
         return follower
-
-
-_IndexSources: TypeAlias = _Sources[IndexFollower, "IndexSettings", Uploads]
-_JournalSources: TypeAlias = _Sources[JournalFollower, "JournalSettings", Traffic]
-_AnySource: TypeAlias = _Source[Any, Any, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PreparedSources:
-    """Sources that have been read to their end, and can take the place of others at once.
-
-    Attributes:
-        index: The index of each receiver.
-        journal: The journal of each.
-        lookback: How far back both are to be known.
-        host_limit: How many hosts are watched.
-        ignored: The hosts that are left out.
-        exchanged: The kinds of sources of which one is read no more, or another one in its place.
-        identities: Which sources of each kind are read.
-
-    """
-
-    index: _IndexSources
-    journal: _JournalSources
-    lookback: Lookback
-    host_limit: int
-    ignored: HostGlobs
-    exchanged: frozenset[str]
-    identities: Mapping[str, frozenset[str]]
-
-
-def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[str]]:
-    """Return which sources of each kind some receivers have."""
-    receivers = tuple(receivers)
-    return {
-        "index": frozenset(one.index.identity for one in receivers),
-        "journal": frozenset(one.journal.identity for one in receivers),
-    }
-
-
-def _sources(
-    settings: Mapping[str, _Settings], new_table: Callable[[], _Table], lookback_us: int
-) -> _Sources[Any, _Settings, _Table]:
-    """Make the sources of a kind, without what follows them: with one receiver, its table is that of all."""
-    table, are_several = new_table(), any(settings)
-    by_receiver: dict[str, _Source[Any, _Settings, _Table]] = {
-        name: _Source(one, new_table() if are_several else table) for name, one in settings.items()
-    }
-    return _Sources(table, by_receiver, lookback_us)
-
-
-def _all_of(index: _IndexSources, journal: _JournalSources) -> list[_AnySource]:
-    """Return every source, receiver by receiver."""
-    return [source for name in index.by_receiver for source in (index.by_receiver[name], journal.by_receiver[name])]
-
-
-def _read(followers: Iterable[Follower]) -> int:
-    """Return how much they have read."""
-    return sum(follower.state.read for follower in followers)
-
-
-async def _end(source: _AnySource) -> None:
-    tasks = [task for task in (source.task, source.poll) if task is not None]
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks)
-    await source.follower.close()

@@ -23,7 +23,7 @@ from fleet_health.model.places import LeftOut
 from fleet_health.model.row_dates import AheadRow, RowDates
 from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE, encoded
-from fleet_health.service.intake import KnownSources, identities_of
+from fleet_health.service.receiver_sources import KnownSources, identities_of
 from fleet_health.service.restoring import examined, with_present_names
 from fleet_health.sources.state import no_later_than_written
 

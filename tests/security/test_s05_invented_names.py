@@ -19,7 +19,8 @@ from fleet_health.detectors.evaluation import evaluate, evict, lookback_of
 from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import HOST_LIMIT, Fleet
 from fleet_health.model.observation import Response, Upload
-from fleet_health.service.intake import Intake, KnownSources
+from fleet_health.service.intake import Intake
+from fleet_health.service.receiver_sources import KnownSources
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
 from tests.rig.fake_clock import FakeClock, find_libfaketime

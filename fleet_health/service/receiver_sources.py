@@ -1,0 +1,179 @@
+"""The sources of every receiver, and the tables that they fill: what is opened, exchanged and closed together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
+
+from fleet_health.model.fleet import Traffic, Uploads
+from fleet_health.sources.follower import Follower
+from fleet_health.sources.index.source import IndexFollower
+from fleet_health.sources.journal.source import JournalFollower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
+    from fleet_health.detectors.spec import Lookback
+    from fleet_health.model.cadence import Cadence
+    from fleet_health.model.coverage import Gap
+    from fleet_health.model.host_globs import HostGlobs
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.row_dates import AheadRow
+
+_Follower = TypeVar("_Follower", bound=Follower)
+_Settings = TypeVar("_Settings")
+_Table = TypeVar("_Table")
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSources:
+    """What is known of the sources of a receiver before they are opened.
+
+    Attributes:
+        journal_seen_until: Up to when the journal was read whole; None if it never was.
+        journal_gaps: What of it was never seen.
+        uploads: When each host had uploaded last, by the same index.
+        accepted: When uploads of each host were accepted by the journal of which that index has no row.
+        ahead_rows: The rows of the same index that were dated ahead, and when each counts.
+
+    """
+
+    journal_seen_until: Instant | None = None
+    journal_gaps: Sequence[Gap] = ()
+    uploads: Mapping[str, Instant] = field(default_factory=dict)
+    accepted: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
+    ahead_rows: Sequence[AheadRow] = ()
+
+
+@dataclass(eq=False)
+class Source(Generic[_Follower, _Settings, _Table]):
+    """A follower, what it was opened for, and the table of its receiver that it fills."""
+
+    settings: _Settings
+    table: _Table
+    follower: _Follower = field(init=False)
+    task: asyncio.Task[Any] | None = None
+    poll: asyncio.Task[None] | None = None
+
+
+@dataclass(eq=False)
+class Sources(Generic[_Follower, _Settings, _Table]):
+    """The sources of one kind, one for each receiver.
+
+    Attributes:
+        table: What they show, of all receivers; that of the source itself if there is only one.
+        by_receiver: The sources by the names of their receivers.
+        lookback_us: How far back they are read.
+        cadence: The rhythms that an index fills beside its table; None if no limit is learned.
+
+    """
+
+    table: _Table
+    by_receiver: dict[str, Source[_Follower, _Settings, _Table]]
+    lookback_us: int
+    cadence: Cadence | None = None
+
+    @property
+    def settings(self) -> dict[str, _Settings]:
+        """What they were opened for."""
+        return {name: source.settings for name, source in self.by_receiver.items()}
+
+    def same(self, receiver: str, settings: _Settings) -> Source[_Follower, _Settings, _Table] | None:
+        """Return the source of a receiver if it was opened for the same settings; else None."""
+        source = self.by_receiver.get(receiver)
+        return source if source is not None and source.settings == settings else None
+
+    @property
+    def are_followed(self) -> bool:
+        """Whether they have been read to their end, and are followed."""
+        return all(source.task is not None for source in self.by_receiver.values())
+
+    def tables(self) -> list[_Table]:
+        """Every table that they fill, each once."""
+        own = [source.table for source in self.by_receiver.values()]
+        return own if self.table in own else [self.table, *own]
+
+    def recorder(self, table: _Table, record: Callable[[_Table, Any], None]) -> Callable[[Any], None]:
+        """Return what records in the table of a receiver, and in that of all."""
+        if table is self.table:
+            return lambda observations: record(table, observations)
+
+        def record_in_both(observations: Any) -> None:
+            if not isinstance(observations, Mapping):
+                observations = tuple(observations)
+            record(self.table, observations)
+            record(table, observations)
+
+        return record_in_both
+
+
+IndexSources: TypeAlias = Sources[IndexFollower, "IndexSettings", Uploads]
+JournalSources: TypeAlias = Sources[JournalFollower, "JournalSettings", Traffic]
+AnySource: TypeAlias = Source[Any, Any, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedSources:
+    """Sources that have been read to their end, and can take the place of others at once.
+
+    Attributes:
+        index: The index of each receiver.
+        journal: The journal of each.
+        lookback: How far back both are to be known.
+        host_limit: How many hosts are watched.
+        ignored: The hosts that are left out.
+        exchanged: The kinds of sources of which one is read no more, or another one in its place.
+        identities: Which sources of each kind are read.
+
+    """
+
+    index: IndexSources
+    journal: JournalSources
+    lookback: Lookback
+    host_limit: int
+    ignored: HostGlobs
+    exchanged: frozenset[str]
+    identities: Mapping[str, frozenset[str]]
+
+
+def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[str]]:
+    """Return which sources of each kind some receivers have."""
+    receivers = tuple(receivers)
+    return {
+        "index": frozenset(one.index.identity for one in receivers),
+        "journal": frozenset(one.journal.identity for one in receivers),
+    }
+
+
+def sources_for(
+    settings: Mapping[str, _Settings], new_table: Callable[[], _Table], lookback_us: int
+) -> Sources[Any, _Settings, _Table]:
+    """Make the sources of a kind, without what follows them: with one receiver, its table is that of all."""
+    table, are_several = new_table(), any(settings)
+    by_receiver: dict[str, Source[Any, _Settings, _Table]] = {
+        name: Source(one, new_table() if are_several else table) for name, one in settings.items()
+    }
+    return Sources(table, by_receiver, lookback_us)
+
+
+def all_of(index: IndexSources, journal: JournalSources) -> list[AnySource]:
+    """Return every source, receiver by receiver."""
+    return [source for name in index.by_receiver for source in (index.by_receiver[name], journal.by_receiver[name])]
+
+
+def read_by(followers: Iterable[Follower]) -> int:
+    """Return how much they have read."""
+    return sum(follower.state.read for follower in followers)
+
+
+async def end(source: AnySource) -> None:
+    """Follow a source no longer, and close it."""
+    tasks = [task for task in (source.task, source.poll) if task is not None]
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+    await source.follower.close()
