@@ -434,7 +434,64 @@ def test_prometheus_evaluates_them(
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_they_are_right_and_say_what_to_do(do_without: DoWithout) -> None:
+def test_an_alert_says_what_to_do(tmp_path: Path, do_without: DoWithout) -> None:
+    """About which host or receiver, since when, and by which command more is known."""
+    cases = (
+        (
+            {**machine("a"), **uploaded("h", "a"), **SILENT_A},
+            {"alertname": "FleetHealthSilent", "symptom": "silent", "severity": "warning", "host": "h"},
+            "Host h is silent, by a",
+            "`fleet-health explain h`",
+        ),
+        (
+            {**machine("a"), **found("receiver-down", "a", receiver="lab")},
+            {
+                "alertname": "FleetHealthReceiverDown",
+                "symptom": "receiver-down",
+                "severity": "critical",
+                "receiver": "lab",
+            },
+            "receiver-down on a, receiver lab",
+            "`fleet-health explain '*@lab'`",
+        ),
+    )
+    since = "Since 1970-01-01 00:00:05 +0000 UTC. On a,"
+    tests = [
+        {
+            "interval": f"{STEP}s",
+            "input_series": [{"series": name, "values": values} for name, values in series.items()],
+            "alert_rule_test": [
+                {
+                    "eval_time": "3m",
+                    "alertname": labels["alertname"],
+                    "exp_alerts": [
+                        {
+                            "exp_labels": {
+                                "job": "fleet-health",
+                                "instance": "a",
+                                **{name: value for name, value in labels.items() if name != "alertname"},
+                            },
+                            "exp_annotations": {
+                                "summary": summary,
+                                "description": f"{since} {command} shows why, and what to do.",
+                            },
+                        }
+                    ],
+                }
+            ],
+        }
+        for series, labels, summary, command in cases
+    ]
+    path = tmp_path / "tests.yml"
+    path.write_text(
+        json.dumps({"rule_files": [str(RULES)], "evaluation_interval": f"{STEP}s", "tests": tests})  # JSON is YAML
+    )
+    done = promtool(do_without, "test", "rules", str(path))
+
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_they_are_right_and_have_words(do_without: DoWithout) -> None:
     """By Prometheus's own check; each alert has a severity, and words for people."""
     done = promtool(do_without, "check", "rules", str(RULES))
     text = RULES.read_text()

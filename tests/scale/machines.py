@@ -1,10 +1,11 @@
 """Several machines, two Prometheus servers and a cluster of two Alertmanagers: one cause is one alert, whatever dies.
 
-    python tests/scale/machines.py        as root, about four minutes
+    python tests/scale/machines.py        as root, about six minutes
 
 Each machine is a network namespace with an address of its own. Three of them have a receiver's index and journal, and
-fleet-health on its read-only listener; 60 hosts upload to them every two seconds. Prometheus, its rules and
-Alertmanager are as packaged, but for their times, which are shortened here. What operators get arrives at a webhook.
+fleet-health: two on its read-only listener, one by a file that node_exporter serves. 60 hosts upload to them every two
+seconds. Prometheus, its rules and Alertmanager are as packaged, but for their times, which are shortened here. What
+operators get arrives at a webhook.
 
     1. A host begins to upload to another machine: no alert.
     2. A host dies: one alert.
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
 PACKAGED = Path(__file__).resolve().parents[2] / "packaging/prometheus"
 NETWORK, OPERATORS = "10.77.0", "10.77.0.1"
 RECEIVERS = {"m1": 11, "m2": 12, "m3": 13}
+BY_FILE = "m2"
+"""The machine without a listener: node_exporter serves the file that fleet-health writes there."""
 SERVERS = {"prometheus-1": 21, "prometheus-2": 22}
 MANAGERS = {"alertmanager-1": 31, "alertmanager-2": 32}
 HOSTS = 60
@@ -160,7 +163,8 @@ def shortened(name: str, times: dict[str, str]) -> str:
 def start_prometheus(machine: Machine, directory: Path) -> subprocess.Popen[bytes]:
     """Start a Prometheus that scrapes every machine and sends to both Alertmanagers."""
     targets = [
-        {"targets": [f"{NETWORK}.{number}:9490"], "labels": {"instance": name}} for name, number in RECEIVERS.items()
+        {"targets": [f"{NETWORK}.{number}:{9100 if name == BY_FILE else 9490}"], "labels": {"instance": name}}
+        for name, number in RECEIVERS.items()
     ]
     config = {
         "global": {
@@ -277,6 +281,14 @@ def play(directory: Path) -> None:
         sites[name].configure(SETTINGS, tick="2s")
         sites[name].begin_journal()
     fleet = Fleet(sites)
+    sites[BY_FILE].configure(f'{SETTINGS}\nmetrics.textfile = "{directory}/{BY_FILE}/fleet-health.prom"', tick="2s")
+    running["node_exporter"] = machines[BY_FILE].start(
+        directory,
+        "prometheus-node-exporter",
+        "--collector.disable-defaults",
+        "--collector.textfile",
+        f"--collector.textfile.directory={directory}/{BY_FILE}",
+    )
     for name in RECEIVERS:
         machine = machines[name]
         running[name] = machine.start(
