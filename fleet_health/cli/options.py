@@ -38,11 +38,12 @@ def add_common_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", choices=LEVELS, default="info", help="what to log on stderr (default: info)")
 
 
-def add_config_option(parser: argparse.ArgumentParser) -> None:
-    """Add `--config`."""
+def add_config_option(parser: argparse.ArgumentParser, *, default: str | None = None) -> None:
+    """Add `--config`; with `argparse.SUPPRESS` for the default, one that is given before an action holds."""
     parser.add_argument(
         "--config",
         type=Path,
+        default=default,
         metavar="FILE",
         help=f"the configuration; by default {DEFAULT_PATH}, or all defaults where that does not exist",
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from fleet_health.cli.main import build_parser
 from fleet_health.cli.main import run_command as run_command_line
 from tests.rig.service_process import plain_environment
 
@@ -154,3 +156,13 @@ def test_a_mistyped_command_is_recognized(arguments: list[str], hint: str, capsy
 
     assert stopped.value.code == 2
     assert capsys.readouterr().err.partition("\nfleet-health: error: ")[2].partition("\n")[2] == hint
+
+
+@pytest.mark.parametrize("action", ["status", "history", "test"])
+def test_an_action_reads_the_configuration_that_is_named_before_it_or_behind(action: str) -> None:
+    """Without one, that of the machine."""
+    parse = build_parser(["notify"]).parse_args
+
+    assert parse(["notify", action]).config is None
+    assert parse(["notify", "--config", "one.toml", action]).config == Path("one.toml")
+    assert parse(["notify", action, "--config", "one.toml"]).config == Path("one.toml")

@@ -81,10 +81,10 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     test.add_argument("name", nargs="?", metavar="NAME", help="the destination")
     for action, command in ((status, _status), (history, _history), (test, _test)):
-        add_config_option(action)
-        action.add_argument("--json", action="store_true", help="print one JSON document")
         # Else it would take back what was given before the action.
-        action.set_defaults(command=command, config=argparse.SUPPRESS)
+        add_config_option(action, default=argparse.SUPPRESS)
+        action.add_argument("--json", action="store_true", help="print one JSON document")
+        action.set_defaults(command=command)
 
 
 def _run(options: argparse.Namespace) -> int:
