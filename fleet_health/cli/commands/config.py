@@ -169,6 +169,8 @@ def _show(options: argparse.Namespace) -> int:
     for key, setting in settings.items():
         value = "" if setting.value is None else f" = {setting.written}"
         _say(f"{'#' * (not value)}{key}{value}  # {setting.origin}")
+    for key in () if host is None else sorted(OVERRIDABLE.keys() - settings.keys()):
+        _say(f"#{key}  # not set")
     for name, tables in lists.items():
         for table in tables:
             _say(f"\n[[{name}]]  # {path}")
