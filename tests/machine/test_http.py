@@ -38,6 +38,7 @@ def test_the_passed_socket_serves_a_unit_without_a_network(disturbed_service: Se
     try:
         eventually(lambda: ask("GET", "/healthz").get("health") == "ok", "an evaluation")
         status = ask("GET", "/v1/status")
+        pages = [machine.run("python3", "-I", "-c", _GET, "GET", path).stdout for path in ("/", "/hosts/*", "/wall")]
         metrics = machine.run("python3", "-I", "-c", _GET, "GET", "/metrics").stdout
         refused = ask("POST", "/v1/silences")
         walls = machine.run("systemctl", "show", "-p", "PrivateNetwork,RestrictAddressFamilies", "fleet-health").stdout
@@ -49,6 +50,7 @@ def test_the_passed_socket_serves_a_unit_without_a_network(disturbed_service: Se
     assert before == "disabled\n"
     assert status["version"] == 1
     assert "\nfleet_health_evaluations_total " in metrics
+    assert all("</html>" in page for page in pages)
     assert refused["status"] == 405
     assert set(walls.split()) == {"PrivateNetwork=yes", "RestrictAddressFamilies=AF_UNIX"}
 

@@ -35,6 +35,15 @@ new Promise(done => {
 })
 """
 
+_SAID = """
+new Promise(done => {
+  const note = document.querySelector("#lost");
+  const look = () => { if (note.textContent.includes(%r)) done(true); };
+  new MutationObserver(look).observe(note, {childList: true, subtree: true, characterData: true});
+  look();
+})
+"""
+
 
 @pytest.fixture(scope="module")
 def site(make_site: Callable[[Path], Site], tmp_path_factory: pytest.TempPathFactory) -> Site:
@@ -141,3 +150,12 @@ def test_it_is_whole_without_scripts(tab: Tab, address: str) -> None:
 
     assert all(words in text for words in ("refused", "fatal-only", "What to do", "index following", "quiet"))
     assert refresh == "60"
+
+
+def test_it_says_when_the_service_does_not_answer(tab: Tab, address: str) -> None:
+    """What is shown is then marked as old."""
+    tab.size(1600, 900)
+    tab.open(address)
+    tab.evaluate("window.fetch = () => Promise.reject(new TypeError()); 0")
+
+    assert tab.evaluate(_SAID % "does not answer")

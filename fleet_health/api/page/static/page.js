@@ -2,7 +2,7 @@
 "use strict";
 (() => {
   const root = document.documentElement;
-  const LEAST = 2000, MOST = 60000;
+  const LEAST = 2000, MOST = 60000, PATIENCE = 10000;
   let changes = null, timer = 0, shownAt = Date.now(), isLost = false;
 
   const isBusy = () => {
@@ -51,7 +51,9 @@
     if (document.hidden || isBusy()) return later(LEAST);
     shownAt = Date.now();
     try {
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store" });
+      // systemd keeps the socket open while the service is away, so that there may be no refusal, but no answer either.
+      const signal = AbortSignal.timeout(PATIENCE);
+      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal });
       if (!answer.ok) throw new Error(answer.status);
       replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
       lost(false);
@@ -76,7 +78,10 @@
     changes = new EventSource(`${root.dataset.root}changes`);
     changes.onmessage = soon;
     changes.onopen = () => { if (isLost) soon(); };
-    changes.onerror = () => { if (changes?.readyState === 2) setTimeout(listen, MOST); };
+    changes.onerror = () => {
+      if (changes?.readyState === 2) setTimeout(listen, MOST); // it was refused, there are too many others
+      soon();
+    };
   };
 
   document.addEventListener("click", async (event) => {
