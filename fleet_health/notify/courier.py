@@ -57,6 +57,7 @@ ENDED_FOR_US = 900 * SECOND_US
 T = TypeVar("T")
 
 _FEW = 50
+_BATCH_S = 2.0
 _GRACE_S = 15.0
 _log = structlog.get_logger("fleet_health.notify")
 
@@ -151,7 +152,7 @@ class Courier:
 
         Args:
             settings: How the destination is configured.
-            ledger: The ledger, which is only used by `account`.
+            ledger: The ledger.
             account: The thread of the ledger.
             build: Makes the destination.
             clock: The clocks.
@@ -250,10 +251,7 @@ class Courier:
         except DeliveryError:
             raise
         except Exception as error:  # noqa: BLE001 - see above
-            # Its message may hold anything, a secret among it.
-            frame = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__} in {frame.name}, line {frame.lineno} of {frame.filename}"
-            raise DeliveryError(f"unexpected error: {reason}", is_answer_lost=True) from None
+            raise _unexpected(error) from None
         finally:
             self._is_busy = False
 
@@ -284,12 +282,37 @@ class Courier:
         )
         await self._account.call(self._ledger.note_gone, self.name, message, self.gone, self._clock.now())
 
-    def _note_success(self) -> None:
-        self.calls["taken"] += 1
+    def _note_success(self, taken: int = 1) -> None:
+        self.calls["taken"] += taken
         self._retry.succeed()
         if self.failing:
             _log.info("destination reached again", destination=self.name)
         self.failing, self.last_success_at = "", self._clock.now()
+
+
+def _unexpected(error: Exception) -> DeliveryError:
+    """Return an error of a destination's code as a failed delivery; without its words, which may hold a secret."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    reason = f"{type(error).__name__} in {frame.name}, line {frame.lineno} of {frame.filename}"
+    return DeliveryError(f"unexpected error: {reason}", is_answer_lost=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What came of sending some messages.
+
+    Attributes:
+        taken: How many were taken.
+        wait_s: After how many seconds to look again; None for when woken.
+        message: The message that was not taken, if there was one.
+        error: Why.
+
+    """
+
+    taken: int
+    wait_s: float | None
+    message: Message | None = None
+    error: DeliveryError | None = None
 
 
 class MessageCourier(Courier):
@@ -300,10 +323,13 @@ class MessageCourier(Courier):
         try:
             destination = await self._built()
             assert isinstance(destination, Destination)  # noqa: S101 - who makes couriers has looked
-            message, wait_s = await self._account.call(self._next, takes_groups=destination.takes_groups)
-            if message is None:
-                return wait_s
-            delivered = await self._called(destination.send, message)
+            sent = await self._called(self._send_some, destination)
+            message = sent.message
+            if sent.taken:
+                self._note_success(sent.taken)
+            if sent.error is None:
+                return sent.wait_s
+            raise sent.error
         except DestinationGoneError as error:
             await self._note_gone(error, message)
         except RefusedMessageError as error:
@@ -319,10 +345,28 @@ class MessageCourier(Courier):
             await self._account.call(self._ledger.note_refused, self.name, message, str(error), self._clock.now())
         except DeliveryError as error:
             await self._note_failure(error, message)
-        else:
-            self._note_success()
-            await self._account.call(self._ledger.note_delivered, self.name, message, delivered, self._clock.now())
         return 0.0
+
+    def _send_some(self, destination: Destination) -> _Sent:
+        """Send what waits for a while, in the destination's thread: a thousand messages do not change hands each.
+
+        Each answer is recorded before the next message is sent.
+        """
+        ends_at, taken = self._clock.monotonic() + _BATCH_S, 0
+        while True:
+            message, wait_s = self._next(takes_groups=destination.takes_groups)
+            if message is None:
+                return _Sent(taken, wait_s)
+            try:
+                delivered = destination.send(message)
+            except DeliveryError as error:
+                return _Sent(taken, 0.0, message, error)
+            except Exception as error:  # noqa: BLE001 - its code must not end what others are sent
+                return _Sent(taken, 0.0, message, _unexpected(error))
+            taken += 1
+            self._ledger.note_delivered(self.name, message, delivered, self._clock.now())
+            if self._is_ending or self._clock.monotonic() > ends_at:
+                return _Sent(taken, 0.0)
 
     def _next(self, *, takes_groups: bool) -> tuple[Message | None, float | None]:
         """Return the next message, recorded as being sent; or after how many seconds to look again."""

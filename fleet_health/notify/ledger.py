@@ -143,7 +143,7 @@ class Record:
 
 
 class Ledger:
-    """Keeps the account. It is used by one thread at a time; each method is one transaction."""
+    """Keeps the account. Threads use it one at a time; each method is one transaction."""
 
     def __init__(self, directory: Path) -> None:
         """Take the directory that it is in."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import threading
 from contextlib import closing, suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,7 +60,7 @@ class _DamageError(sqlite3.DatabaseError):
 
 
 class Store:
-    """A database in a file, or for as long as that cannot be written, in memory. One thread uses it at a time."""
+    """A database in a file, or for as long as that cannot be written, in memory. Threads use it one at a time."""
 
     def __init__(self, path: Path, schema: Mapping[str, str], version: int) -> None:
         """Take where it is, the declaration of each table and index by its name, and the version of these."""
@@ -68,6 +69,7 @@ class Store:
         """Why nothing is written; empty if all is well."""
         self._schema = schema
         self._version = version
+        self._turn = threading.RLock()
         self._connection: sqlite3.Connection | None = None
         self._is_in_memory = False
         self._is_set_aside = False
@@ -101,16 +103,22 @@ class Store:
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Do some work in one transaction, which is on the disk when this returns; return what it returns."""
-        try:
+        with self._turn:
+            try:
+                return self._transact(work)
+            except sqlite3.Error as error:
+                is_of_file = isinstance(error, _DamageError) or _code(error) in _DAMAGED | _UNWRITABLE
+                if self._is_in_memory or not is_of_file:
+                    raise
+                self._handle(error)
             return self._transact(work)
-        except sqlite3.Error as error:
-            if self._is_in_memory or not (isinstance(error, _DamageError) or _code(error) in _DAMAGED | _UNWRITABLE):
-                raise
-            self._handle(error)
-        return self._transact(work)
 
     def mend(self) -> None:
         """Try to put what is in memory into the file; and notice that the file was taken away."""
+        with self._turn:
+            self._mend()
+
+    def _mend(self) -> None:
         if not self._is_in_memory and self._file_identity() != self._identity:
             self._go_on_in_memory("the file was taken away")
         if not self._is_in_memory:
@@ -132,19 +140,17 @@ class Store:
 
     def copy(self) -> None:
         """Keep a copy beside the file, if anything has changed since the last one."""
-        if self._is_copied or self._is_in_memory:
-            return
-        try:
-            self._write_whole(self._copy)
-            self._is_copied = True
-        except (sqlite3.Error, OSError):
-            pass  # it is only for what may come, and tried again
+        with self._turn, suppress(sqlite3.Error, OSError):  # it is only for what may come, and tried again
+            if not self._is_copied and not self._is_in_memory:
+                self._write_whole(self._copy)
+                self._is_copied = True
 
     def close(self) -> None:
         """Close the file."""
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        with self._turn:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
 
     @property
     def _opened(self) -> sqlite3.Connection:

@@ -113,9 +113,11 @@ async def test_a_thousand_incidents_are_one_message_for_a_person(tmp_path: Path)
         + table.format("alertmanager", "alertmanager", 'peers = ["https://example.org"]')
     )
 
+    is_over = asyncio.Event()
+
     async def answer(request: Request) -> Response:
         if "if-none-match" in request.headers:
-            await asyncio.sleep(3600)
+            await is_over.wait()
         return Response(200, document(COUNT), headers=(("ETag", '"1"'),))
 
     def build(settings: DestinationSettings) -> AnyDestination:
@@ -132,6 +134,7 @@ async def test_a_thousand_incidents_are_one_message_for_a_person(tmp_path: Path)
         await asyncio.sleep(0.02)
     notifier.stop()
     await running
+    is_over.set()
     await socket.close()
 
     (message,) = phone.messages
