@@ -51,7 +51,7 @@ def _sources_never_end() -> Iterator[None]:
     async def do_nothing(_source: object) -> None:
         pass
 
-    with mock.patch.object(intake, "_end", do_nothing):
+    with mock.patch.object(intake, "end", do_nothing):
         yield
 
 

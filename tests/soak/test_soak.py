@@ -41,13 +41,13 @@ def test_after_some_hours_the_service_takes_up_what_it_did_after_the_first() -> 
     assert (soaked.returncode, soaked.stderr) == (0, ""), soaked.stdout
     done = dict(re.findall(r"(\w[\w ]+): (\d+)", soaked.stdout.splitlines()[-1]))
     assert done == {
-        "hours": "5",
-        "ticks": "60",
-        "alerts": "200",
-        "rotations of the index": "5",
-        "rotations of the journal": "5",
-        "rotations of the alert log": "5",
-        "reloads": "4",
+        "hours": "4",
+        "ticks": "48",
+        "alerts": "160",
+        "rotations of the index": "4",
+        "rotations of the journal": "4",
+        "rotations of the alert log": "4",
+        "reloads": "3",
         "reloads refused": "1",
     }
 
