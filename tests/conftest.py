@@ -40,6 +40,7 @@ __all__ = [  # the types of what the fixtures give
     "RunCommand",
     "Service",
     "Site",
+    "StartAlteredService",
     "StartService",
 ]
 
@@ -111,6 +112,21 @@ class AsyncEventually(Protocol):
 
     async def __call__(self, probe: Callable[[], T], what: str = "the condition") -> T:
         """Wait."""
+
+
+class StartAlteredService(Protocol):
+    """Starts a service after some Python code."""
+
+    def __call__(self, site: Site, code: str, *, is_first: bool = False) -> Service:
+        """Start it.
+
+        Args:
+            site: Its site.
+            code: The code.
+            is_first: Whether the code must run before any module of the product is loaded. The timeouts of the product
+                are then as usual, because lifting them loads its modules.
+
+        """
 
 
 class DoWithout(Protocol):
@@ -325,12 +341,13 @@ def start_service() -> StartService:
 
 
 @pytest.fixture(scope="session")
-def start_altered_service() -> Callable[[Site, str], Service]:
+def start_altered_service() -> StartAlteredService:
     """Start services after some Python code: for what cannot be had otherwise, such as a part that hangs."""
 
-    def start(site: Site, code: str) -> Service:
+    def start(site: Site, code: str, *, is_first: bool = False) -> Service:
+        before = "" if is_first else _PATIENT
         return Service(
-            site, {}, "-c", f"import sys\n{_PATIENT}\n{code}\nfrom fleet_health.__main__ import main\nsys.exit(main())"
+            site, {}, "-c", f"import sys\n{before}\n{code}\nfrom fleet_health.__main__ import main\nsys.exit(main())"
         )
 
     return start

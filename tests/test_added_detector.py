@@ -31,13 +31,13 @@ from tests.rig.service_process import plain_environment
 from tests.rig.site import iso, now_us
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
-    from tests.conftest import Service, Site
+    from tests.conftest import Site, StartAlteredService
 
 SYMPTOM = "tardy"
 
@@ -186,10 +186,10 @@ def is_tardy(row: dict[str, Any]) -> bool:
 
 
 def test_the_service_alerts_explains_silences_and_resolves_it(
-    late: Site, start_altered_service: Callable[[Site, str], Service]
+    late: Site, start_altered_service: StartAlteredService
 ) -> None:
     """As it does with any other."""
-    with start_altered_service(late, LISTED) as service:
+    with start_altered_service(late, LISTED, is_first=True) as service:
         service.until_ready()
         service.until(lambda: ("late", SYMPTOM) in late.alerted(), "the alert")
         explained = json.loads(command("explain", "late", "--config", late.config, "--json"))

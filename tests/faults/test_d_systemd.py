@@ -10,7 +10,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.conftest import Service, Site, StartService
+    from tests.conftest import Service, Site, StartAlteredService, StartService
 
 
 @pytest.mark.fault("D2", rig="service")
@@ -38,7 +38,7 @@ def test_D2_a_reload_tells_when_it_began_and_is_always_answered(
 
 @pytest.mark.fault("D3", rig="service")
 def test_D3_a_reload_during_the_slow_imports_does_not_kill_it(
-    site: Site, start_altered_service: Callable[[Site, str], Service]
+    site: Site, start_altered_service: StartAlteredService
 ) -> None:
     """Long before there is a handler, SIGHUP is ignored; when the service is ready it is heeded."""
     hang_up_at_each_import = """
@@ -51,7 +51,7 @@ class HangUp:
 
 sys.meta_path.insert(0, HangUp())
 """
-    with start_altered_service(site, hang_up_at_each_import) as service:
+    with start_altered_service(site, hang_up_at_each_import, is_first=True) as service:
         service.until_ready()
         service.reload()
         service.until(lambda: service.events("configuration reloaded"), "the reload")
