@@ -22,6 +22,7 @@ NOON = 1_795_435_200_000_000
         pytest.param([(0, 0), (-10, 10)], [], id="back alone"),
         pytest.param([(0, 0), (121, 1), (0.5, 2)], [], id="back before it was set ahead"),
         pytest.param([(0, 0), (121, 1), (120, 0)], [(1, 121)], id="once, and an entry comes late"),
+        pytest.param([(0, 0), (121, 1), (120, 1)], [(1, 121)], id="back by no more than a minute"),
         pytest.param([(0, 0), (121, 1), (300, 60)], [(1, 121), (180, 300)], id="ahead twice"),
     ],
 )
