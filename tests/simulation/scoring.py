@@ -9,6 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors import silent
 from tests.simulation.rhythms import HOUR, MINUTE
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def _names(cause: Cause, episode: Episode) -> bool:
     """Return whether an incident names a cause: that a silent host is refused, its alert says, too."""
     if cause.names(episode.host, episode.symptom):
         return True
-    return cause.is_refusal and cause.explains(episode.host, episode.symptom) and _REFUSED in episode.detail
+    is_of_it = cause.is_refusal and episode.host in cause.hosts and episode.symptom == silent.SYMPTOM
+    return is_of_it and _REFUSED in episode.detail
 
 
 def has_trace(world: World, cause: Cause) -> bool:

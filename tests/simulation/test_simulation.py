@@ -11,9 +11,9 @@ from fleet_health.demo.journal import find_writer
 from fleet_health.replay.timeline import Episode
 from tests.simulation.causes import KINDS
 from tests.simulation.rhythms import DAY, HOUR, MINUTE
-from tests.simulation.run import RESULTS, page, simulate
+from tests.simulation.run import LEARNED, RESULTS, page, simulate
 from tests.simulation.scoring import Worth, score
-from tests.simulation.world import MIXED, SCENARIOS, SMALL, STEADY, make_world
+from tests.simulation.world import MIXED, SCENARIOS, SMALL, SMALL_MIXED, STEADY, make_world
 
 if TYPE_CHECKING:
     from tests.conftest import DoWithout
@@ -37,6 +37,16 @@ def test_hosts_that_upload_often_are_never_alerted_without_a_cause() -> None:
     assert [one.cause.kind for one in result.caught if not one.is_noticed] == []
     late = [one for one in result.caught if KINDS[one.cause.kind].scope == "receiver" and (one.delay_ticks or 99) > 7]
     assert late == []
+
+
+def test_hosts_of_every_rhythm_are_hardly_ever_alerted_without_a_cause_where_limits_are_learned() -> None:
+    """Of 11 hosts in a week: at most two incidents are wrong, and every cause is noticed that leaves a trace."""
+    world, result = simulate(3, SMALL_MIXED, DAYS, LEARNED)
+
+    assert len(world.causes) == 4
+    assert len(result.wrong) <= 2
+    assert result.count(Worth.RIGHT) >= 2
+    assert [one.cause.kind for one in result.caught if one.has_trace and not one.is_noticed] == []
 
 
 def test_a_world_is_made_from_its_seed() -> None:
