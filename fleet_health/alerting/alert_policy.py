@@ -33,6 +33,7 @@ class AlertPolicy:
         grace_us: Gives for how long an incident of a host and symptom must have stood before it is notified.
         lookback_us: Returns after how long without any sign a host is lost.
         is_one_fault: Tells whether a host that is refused, and silent for that, is one incident with its cause.
+        is_fixed: Tells whether a host has the limit of silence that is configured, not one of its own.
         absence_us: Gives how long an incident's host must be absent to be missed; 0 if that is no matter to it.
 
     """
@@ -47,6 +48,7 @@ class AlertPolicy:
     grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
     lookback_us: Callable[[str], int] = field(default=lambda _: _DAY_US, compare=False)
     is_one_fault: Callable[[str], bool] = field(default=lambda _: False, compare=False)
+    is_fixed: Callable[[str], bool] = field(default=lambda _: True, compare=False)
     absence_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
 
     @property

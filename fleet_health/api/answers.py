@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aiofiles.os import wrap
 
 from fleet_health.alerting.alert import Alert
+from fleet_health.alerting.misfits import misfits
 from fleet_health.alerting.silences import Silences, glob_problem
 from fleet_health.api.explanation import explanation_document, subjects
 from fleet_health.api.incident_list import incidents_document
@@ -130,7 +131,8 @@ class Answers:
         is_wanted = _wanted(hosts, states)
         async with self._known() as (known, fleet, _):
             document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
-        return {**document, "counters": self._counters.row()}
+        found = misfits(self._engine.incidents.ended.all, self._engine.rules.policy.is_fixed)
+        return {**document, "misfits": sorted(found), "counters": self._counters.row()}
 
     async def overview(self, hosts: Sequence[str], states: Sequence[str], limit: int, offset: int) -> dict[str, Any]:
         """Return how the fleet fares, and its open incidents with what to do, for the page.

@@ -247,6 +247,7 @@ def _assemble(
             most_remembered=found["hosts.limit"],
             grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
             lookback_us=lambda host: lookbacks.of(host).lookback_us,
+            is_fixed=lambda host: not lookbacks.of(host).is_learned and lookbacks.of(host).expected is None,
             is_one_fault=lambda host: lookbacks.of(host).is_learned,
             absence_us=partial(_absence_us, lookbacks),
         ),

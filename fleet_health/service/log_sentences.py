@@ -30,6 +30,8 @@ SENTENCES: Mapping[str, str] = {
     "stopped with alerts not written": "The service stopped, and some alerts are not in the alert log: {reason}.",
     "evaluated": "Evaluated the fleet: {findings:finding}, {new_alerts:new alert}, {ended:incident} ended"
     "{not_evaluated:if ; not evaluated: }.",
+    "limit does not fit rhythm of host": "{host} was silent {count:time} within a week and came back by itself each"
+    " time: its limit may not fit its rhythm. `fleet-health suggest` shows what would.",
     "detector failed": "The detector of {symptom} failed, the others were evaluated: {error}.",
     "part not responding, watchdog no longer fed": "The watchdog is no longer fed, so systemd will restart the service:"
     " no response from {parts}.",

@@ -9,7 +9,10 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 import structlog
 from aiofiles.os import wrap
 
+from fleet_health.alerting.alert import RESOLVED
 from fleet_health.alerting.lifecycle import Action, Reason
+from fleet_health.alerting.misfits import ENOUGH, misfits
+from fleet_health.detectors import silent
 from fleet_health.engine import Circumstances
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
@@ -153,6 +156,7 @@ class Evaluator:
                 self._delivery.deliver([*alerts, *outcome.notices], state=state)
             else:
                 self._delivery.deliver(alerts, outcome.notices, state=state)
+        self._report_misfits(outcome)
         self._intake.log_rejections()
         self._log_dropped(outcome)
         self._count(outcome, monotonic_us() - started_at)
@@ -172,6 +176,16 @@ class Evaluator:
             is_over = decision.reason is not Reason.FORGOTTEN or decision.incident.last_notified_at is None
             if not is_over and not scope.includes(*decision.pair):
                 _log.warning("incident dropped", host=decision.incident.host, symptom=decision.incident.symptom)
+
+    def _report_misfits(self, outcome: Outcome) -> None:
+        """Log the hosts that have come back by themselves so often by now that their limit does not fit: each once."""
+        back = {one.host for one in outcome.notices if (one.status, one.symptom) == (RESOLVED, silent.SYMPTOM)}
+        if not back:
+            return
+        counts = misfits(self._incidents.ended.all, self._engine.rules.policy.is_fixed)
+        for host in sorted(back):
+            if counts.get(host) == ENOUGH:
+                _log.warning("limit does not fit rhythm of host", host=host, count=ENOUGH)
 
     def _count(self, outcome: Outcome, duration_us: int) -> None:
         counters = self._counters

@@ -68,13 +68,14 @@ def figures(result: Score) -> list[str]:
     """Return the figures of a score, each with its name."""
     missed = [one for one in result.caught if one.cause.is_to_be_found and one.named_at is None]
     traced = [one for one in result.caught if one.has_trace]
+    named = sum(one.named_at is not None for one in traced)
     return [
         f"incidents notified: {result.worth.total()}",
         *(f"{worth}: {result.count(worth)}" for worth in Worth),
         f"precision: {result.precision:.3f}",
         f"precision at the level of the cause: {result.cause_precision:.3f}",
         f"causes named: {len(result.caught) - len(missed)} of {len(result.caught)}",
-        f"of those that leave a trace: {sum(one.named_at is not None for one in traced)} of {len(traced)} ({result.recall:.2f})",
+        f"of those that leave a trace: {named} of {len(traced)} (recall {result.recall:.2f})",
         f"of the others, noticed by a consequence: {sum(one.is_noticed for one in missed)}",
         f"median delay: {result.median_delay_ticks:.1f} ticks",
         f"false resolutions: {result.false_ends} of {result.ends}",

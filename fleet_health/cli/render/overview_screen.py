@@ -66,6 +66,15 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
         symptom = f" {silence['symptom']}" if silence["symptom"] else ""
         line = f"silenced until {silence['ends_at_wall']}: {silence['hosts']}{symptom} ({silence['id']}), by "
         yield from _wrapped(f"{line}{silence['author']}: {silence['reason']}", width, paint)
+    if misfits := document.get("misfits"):
+        more = f" and {len(misfits) - 1} more" if len(misfits) > 1 else ""
+        yield from _wrapped(
+            f"{misfits[0]}{more}: silent again and again, and back each time; `fleet-health suggest` shows a limit that"
+            " fits",
+            width,
+            paint,
+            YELLOW,
+        )
     if document["not_evaluated"]:
         yield from _wrapped(f"not evaluated: {', '.join(document['not_evaluated'])}", width, paint, YELLOW)
     ticks = [f"{name} {document[key]}" for name, key in _TICKS if document[key]]

@@ -1,0 +1,28 @@
+"""Hosts whose limit does not fit their rhythm."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.alerting.ended import Ended
+from fleet_health.alerting.misfits import ENOUGH, misfits
+
+
+def ended(host: str, symptom: str = "silent", state: str = "resolved") -> Ended:
+    """Make an incident that has ended."""
+    return Ended("0123456789abcdef", host, symptom, state, 1, 1, 1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [
+        pytest.param([ended("a")] * ENOUGH, {"a": ENOUGH}, id="often enough"),
+        pytest.param([ended("a")] * (ENOUGH - 1), {}, id="once too few"),
+        pytest.param([ended("a", "fatal-only")] * ENOUGH, {}, id="another symptom"),
+        pytest.param([ended("a", state="forgotten")] * ENOUGH, {}, id="it never came back"),
+        pytest.param([ended("learned")] * ENOUGH, {}, id="it has a limit of its own"),
+    ],
+)
+def test_who_comes_back_again_and_again_has_the_wrong_limit(found: list[Ended], expected: dict[str, int]) -> None:
+    """As long as that is one that somebody has configured."""
+    assert misfits(found, lambda host: host != "learned") == expected
