@@ -80,6 +80,14 @@ def test_nothing_in_it_names_where_the_installer_puts_things(amd64: dict[str, ta
     assert strangers == []
 
 
+def test_it_advises_to_install_what_debian_has(amd64: dict[str, tarfile.TarInfo | bytes]) -> None:
+    """Whoever has the package need not have a checkout: no message of the program sends them there for a library."""
+    code = b"".join(content for name, content in amd64.items() if name.endswith(".py") and isinstance(content, bytes))
+
+    assert b"packaging/install.sh --with" not in code
+    assert b"apt install python3-matplotlib" in code
+
+
 def test_it_depends_on_what_it_does_not_bring(packages: Path, amd64: dict[str, tarfile.TarInfo | bytes]) -> None:
     """What the lock file pins is in the package and in its bill of materials, or is Debian's."""
     bill = amd64["./usr/share/doc/fleet-health/sbom.cdx.json"]

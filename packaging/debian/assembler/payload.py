@@ -35,7 +35,9 @@ _REPLACED = {
     "/usr/local/share/doc/fleet-health": f"/{DOCUMENTS}",
     "run packaging/install.sh --with-plot from a checkout, as root": "apt install python3-matplotlib",
     "run packaging/install.sh --with-apprise from a checkout, as root": "apt install apprise",
+    "packaging/install.sh --with-plot": "apt install python3-matplotlib",
     "packaging/install.sh --with-apprise": "apt install apprise",
+    "pip install 'fleet-health[demo]'": "run packaging/demo in a checkout instead",
 }
 _NOT_REPLACED = ("packaging/debian", "packaging/install.sh")
 _TEXT = {"", ".catalog", ".conf", ".json", ".md", ".py", ".service", ".socket", ".toml"}
