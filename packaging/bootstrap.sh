@@ -90,6 +90,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail
   want fail2ban "another one" has fail2ban-regex
+  want mmdebstrap "a minimal root of another release of Debian" has mmdebstrap
 }
 
 # --- installing it -------------------------------------------------------------------------------------------
