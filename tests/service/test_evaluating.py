@@ -275,12 +275,13 @@ def test_an_alert_does_not_wait_for_its_evidence(
     site.sync_journal()
     code = f"""
 import time
-from fleet_health.service import witness
+from fleet_health.service import ticker, witness
 
 def fail(*_):
     {what_it_does}
 
 witness.{step} = fail
+ticker._WITNESS_TIME = 2
 """
     with start_altered_service(site, code) as service:
         service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
