@@ -100,7 +100,7 @@ SPEC = DetectorSpec(
             3,
             "min_hosts",
             "That no host uploads counts if so many hosts were active, and at least the share `ratio` of them is"
-            " silent.",
+            " silent and was not even refused lately.",
         ),
         Setting(
             "receiver.down.ratio",
@@ -138,9 +138,10 @@ class ReceiverDown(Rule):
 
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as the longest lookback, and for as long as the unit's stops and starts matter."""
+        """Look back as far as the longest lookback, and for as long as stops, starts and responses matter."""
         limits = self._limits
-        return Lookback(uploads_us=self._lookback_us, traffic_us=max(limits.after_us, limits.window_us))
+        answered_us = max(one.after_us for one in self._silent_limits.each_alone())
+        return Lookback(uploads_us=self._lookback_us, traffic_us=max(limits.after_us, limits.window_us, answered_us))
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
         """Return `EVERY_HOST` if systemd says that the unit is down, or no host has uploaded for long enough."""
@@ -313,6 +314,8 @@ class ReceiverDown(Rule):
             if own_us > own.after_us and not is_quiet:
                 continue  # it has learned to be silent for longer, and proves nothing
             active += 1
+            if _is_reached(fleet, host, now, own.after_us):
+                continue
             quiet += is_quiet or own_us <= after_us
             if is_quiet and self._is_explained(fleet, host, last_at, newest_at):
                 waiting.add((host, silent.SYMPTOM))
@@ -370,7 +373,7 @@ class ReceiverDown(Rule):
         return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > after_us
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
-        """Count the silent hosts, and all that uploaded within their lookback.
+        """Count the silent hosts that were not even refused lately, and all that uploaded within their lookback.
 
         A host that has learned to be silent for longer proves nothing.
         """
@@ -381,5 +384,12 @@ class ReceiverDown(Rule):
                 continue
             if fleet.counted_us(host, last_at, now) <= limits.lookback_us:
                 active += 1
-                quiet += fleet.absence_us(host, last_at, now) > limits.after_us
+                is_silent = fleet.absence_us(host, last_at, now) > limits.after_us
+                quiet += is_silent and not _is_reached(fleet, host, now, limits.after_us)
         return quiet, active
+
+
+def _is_reached(fleet: Fleet, host: str, now: Instant, within_us: int) -> bool:
+    """Return whether the receiver has answered a host lately, whatever it said: then it is at work."""
+    window = fleet.traffic.window(host)
+    return window is not None and window.last_at is not None and now - window.last_at <= within_us

@@ -85,6 +85,27 @@ def test_a_fleet_that_falls_silent_is_a_finding(
     assert [finding.host for finding in DETECTOR.find(fleet_of(uploads=uploads), now)] == ["*"] * is_found
 
 
+@pytest.mark.parametrize("status", [412, 503])
+@pytest.mark.parametrize(
+    ("refused_ages", "is_found"),
+    [
+        pytest.param([0] * 10, False, id="all"),
+        pytest.param([AFTER_US], True, id="one of ten"),
+        pytest.param([AFTER_US] * 2, False, id="two of ten, exactly as long ago as a host may be silent"),
+        pytest.param([AFTER_US + 1] * 2, True, id="and a microsecond longer"),
+    ],
+)
+def test_a_receiver_that_refuses_is_up(
+    refused_ages: list[int], status: int, *, is_found: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """A host that was refused lately has reached it. If nearly all others have not, the network may be the cause."""
+    refused = [(f"pi-{number}", age, status) for number, age in enumerate(refused_ages)]
+    fleet = fleet_of(uploads=named([HOUR_US] * 10), responses=refused)
+
+    assert [finding.host for finding in DETECTOR.find(fleet, now)] == ["*"] * is_found
+    assert not DETECTOR.may_explain(fleet, now)
+
+
 def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Not who was silent already when the last host uploaded."""
     newest = 40 * MINUTE_US
@@ -206,8 +227,8 @@ def test_a_start_proves_nothing_while_nobody_sees_who_uploads(
 
 
 def test_the_reach_is_that_of_silent_and_the_units_own() -> None:
-    """All active hosts must be known."""
-    assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=30 * MINUTE_US)
+    """All active hosts must be known, and whether each was answered within the time that it may be silent."""
+    assert DETECTOR.lookback == Lookback(uploads_us=LOOKBACK_US, traffic_us=2 * HOUR_US)
 
 
 SLOW = [("slow", AFTER_US + 1)]
