@@ -72,7 +72,8 @@ _SCHEMA = {
         ) STRICT""",
     # Behind the tables, so that they are made first.
     "waiting": "CREATE INDEX waiting ON notifications (destination, state, decided_at)",
-    "sent": "CREATE INDEX sent ON messages (destination, at)",
+    "members": "CREATE INDEX members ON notifications (message)",
+    "sent": "CREATE INDEX sent ON messages (destination, state, at)",
 }
 
 
