@@ -13,6 +13,7 @@ import traceback
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import structlog
@@ -353,20 +354,28 @@ class MessageCourier(Courier):
         Each answer is recorded before the next message is sent.
         """
         ends_at, taken = self._clock.monotonic() + _BATCH_S, 0
+        answered: tuple[Message, Delivered] | None = None
         while True:
-            message, wait_s = self._next(takes_groups=destination.takes_groups)
+            is_enough = answered is not None and (self._is_ending or self._clock.monotonic() > ends_at)
+            step = partial(self._record_and_begin, answered, destination, is_enough=is_enough)
+            message, wait_s = self._ledger.together(step)
             if message is None:
                 return _Sent(taken, wait_s)
             try:
-                delivered = destination.send(message)
+                answered = message, destination.send(message)
             except DeliveryError as error:
                 return _Sent(taken, 0.0, message, error)
             except Exception as error:  # noqa: BLE001 - its code must not end what others are sent
                 return _Sent(taken, 0.0, message, _unexpected(error))
             taken += 1
-            self._ledger.note_delivered(self.name, message, delivered, self._clock.now())
-            if self._is_ending or self._clock.monotonic() > ends_at:
-                return _Sent(taken, 0.0)
+
+    def _record_and_begin(
+        self, answered: tuple[Message, Delivered] | None, destination: Destination, *, is_enough: bool
+    ) -> tuple[Message | None, float | None]:
+        """Record an answer, and begin the next message unless it is enough: both in one write to the disk."""
+        if answered is not None:
+            self._ledger.note_delivered(self.name, *answered, self._clock.now())
+        return (None, 0.0) if is_enough else self._next(takes_groups=destination.takes_groups)
 
     def _next(self, *, takes_groups: bool) -> tuple[Message | None, float | None]:
         """Return the next message, recorded as being sent; or after how many seconds to look again."""

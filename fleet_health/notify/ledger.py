@@ -7,7 +7,7 @@ message again, with the same key; and nothing else is ever sent twice.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fleet_health.model.instant import HOUR_US
 from fleet_health.notify.destination import Delivered
@@ -19,10 +19,12 @@ from fleet_health.notify.store import Store
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from fleet_health.model.instant import Instant
+
+T = TypeVar("T")
 
 FILE = "ledger.db"
 KEPT_US = 30 * 24 * HOUR_US
@@ -182,6 +184,10 @@ class Ledger:
     def close(self) -> None:
         """Close the file."""
         self._store.close()
+
+    def together(self, work: Callable[[], T]) -> T:
+        """Do some work in one transaction; it may be done twice. Return what it returns."""
+        return self._store.run(lambda _: work())
 
     def meet(self, identities: Mapping[str, str], now: Instant) -> None:
         """Record which destinations there are: each name with what identifies its configuration.

@@ -102,8 +102,13 @@ class Store:
         self.mend()
 
     def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do some work in one transaction, which is on the disk when this returns; return what it returns."""
+        """Do some work in one transaction, which is on the disk when this returns; return what it returns.
+
+        Within such work, it is part of the same transaction. The work is done once more if the file fails.
+        """
         with self._turn:
+            if self._opened.in_transaction:
+                return work(self._opened)
             try:
                 return self._transact(work)
             except sqlite3.Error as error:
