@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors import fatal_only, silent, unstamped
+from fleet_health.detectors import degraded, fatal_only, silent, unstamped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
-# An upload without a stamp is refused, and a host of which every upload is refused has none that is accepted.
-_CHAIN = (unstamped.SYMPTOM, fatal_only.SYMPTOM, silent.SYMPTOM)
+# An upload without a stamp is refused; of a host of which many uploads are refused, at times all are; and a host of
+# which every upload is refused has none that is accepted.
+_CHAIN = (unstamped.SYMPTOM, degraded.SYMPTOM, fatal_only.SYMPTOM, silent.SYMPTOM)
 _RANKS = {symptom: rank for rank, symptom in enumerate(_CHAIN)}
 
 

@@ -228,6 +228,7 @@ NTFY_PRIORITIES = {
     "silent": 4,
     "fatal-only": 4,
     "unstamped": 3,
+    "degraded": 3,
     "never-seen": 3,
     "blind": 4,
     "too-many-hosts": 3,

@@ -75,7 +75,7 @@ KEYS: dict[str, Key] = {
     "metrics.notify_textfile": Key(values.textfile, None),
     "page.directory": Key(values.path, None),
     **{one.key: Key(_READERS[one.kind], one.default) for spec in DETECTORS for one in spec.settings},
-    **{key: Key(values.switch, default=True) for spec in DETECTORS for key in spec.switches},
+    **{key: Key(values.switch, default=spec.is_on_by_default) for spec in DETECTORS for key in spec.switches},
 }
 
 RECEIVER_KEYS = {

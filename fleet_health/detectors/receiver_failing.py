@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors import fatal_only, silent
+from fleet_health.detectors import degraded, fatal_only, silent
 from fleet_health.detectors.spec import (
     JOURNAL,
     Condition,
@@ -57,7 +57,7 @@ SPEC = DetectorSpec(
     needs=JOURNAL,
     is_of_absence=False,
     switches=("receiver.enabled", "receiver.failing.enabled"),
-    inhibits=(fatal_only.SYMPTOM, silent.SYMPTOM),
+    inhibits=(fatal_only.SYMPTOM, degraded.SYMPTOM, silent.SYMPTOM),
     limits=ReceiverFailingLimits,
     settings=(
         Setting("receiver.failing.window", Kind.DURATION, "30m", "window_us", "How far back responses are counted."),
@@ -125,7 +125,7 @@ class ReceiverFailing(Rule):
             ),
             suggested_fix=limits.suggested_fix.render(host),
             # Who is refused for the receiver's sake may fall silent for it as well.
-            explains=frozenset((name, symptom) for name in failing for symptom in (fatal_only.SYMPTOM, silent.SYMPTOM)),
+            explains=frozenset((name, symptom) for name in failing for symptom in SPEC.inhibits),
             since=_first_error_at(fleet, failing),
         )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.detectors import (
     blind,
+    degraded,
     fatal_only,
     index_stalled,
     journal_lossy,
@@ -29,6 +30,7 @@ DETECTORS: tuple[DetectorSpec, ...] = (
     silent.SPEC,
     fatal_only.SPEC,
     unstamped.SPEC,
+    degraded.SPEC,
     never_seen.SPEC,
     blind.SPEC,
     too_many_hosts.SPEC,

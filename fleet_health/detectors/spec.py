@@ -271,6 +271,7 @@ class DetectorSpec:
         is_by_host: Whether `[[overrides]]` may set them for some hosts.
         contradictions: What its limits must not be together.
         inhibits: The symptoms that its findings may be the cause of: those that `Finding.explains` may name.
+        is_on_by_default: What its switches are by default.
 
     """
 
@@ -286,6 +287,7 @@ class DetectorSpec:
     is_by_host: bool = False
     contradictions: tuple[Contradiction, ...] = ()
     inhibits: tuple[str, ...] = ()
+    is_on_by_default: bool = True
 
 
 NOTHING = (frozenset[str](),)

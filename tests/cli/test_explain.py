@@ -110,6 +110,28 @@ def test_what_holds_an_alert_back_is_said(
     assert failing["incident"]["state"] == "firing"
 
 
+def test_a_share_of_refusals_is_explained_where_it_is_looked_for(
+    site: Site, explain: Callable[..., Finished], start_service: StartService
+) -> None:
+    """It is alerted with its share; by default it is not looked for."""
+    for minutes in range(90, 0, -3):
+        at_us = now_us() - minutes * 60_000_000
+        site.answer("partial", 422 if minutes % 2 else 201, at_us=at_us)
+        site.upload("partial", at_us=at_us)
+    site.sync_journal()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        by_default = [one["symptom"] for one in explain("partial", "--json").documents[0]["detectors"]]
+        site.configure('[detectors.degraded]\nenabled = true\nwindow = "1h"\nmin_count = 10')
+        service.reload()
+        service.until(lambda: ("partial", "degraded") in site.alerted(), "the alert")
+        found = verdict(explain("partial", "--json"), "degraded")
+
+    assert "degraded" not in by_default
+    assert found["is_found"]
+    assert [one["is_met"] for one in found["figures"]] == [True] * 5
+
+
 @pytest.mark.parametrize(
     ("repeat", "hours", "lost_at", "expected"),
     [

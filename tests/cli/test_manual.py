@@ -96,7 +96,7 @@ def test_choices_are_listed(pages: Path) -> None:
     text = shown(pages / NAMES[0], width=1000)
 
     assert "--log-level {debug,info,warning,error}" in text
-    assert "only this symptom; one of blind, fatal-only, " in text
+    assert "only this symptom; one of blind, degraded, fatal-only, " in text
     assert "flapping, pending, lost, well\n" in text  # which is in the explanation itself
     assert "well; one of" not in text
 

@@ -93,6 +93,10 @@ CONTRACT: dict[str, Any] = {
     "detectors.journal-lossy.enabled": True,
     "detectors.blind.enabled": True,
     "detectors.too-many-hosts.enabled": True,
+    "detectors.degraded.enabled": False,
+    "detectors.degraded.window": "6h",
+    "detectors.degraded.min_count": 20,
+    "detectors.degraded.ratio": 0.3,
     "detectors.unknown-hosts.min_hosts": 10,
     "detectors.unknown-hosts.enabled": True,
 }
@@ -116,6 +120,7 @@ TEXTS = {
     "detectors.fatal-only.suggested_fix_412",
     "detectors.fatal-only.suggested_fix_5xx",
     "detectors.unstamped.suggested_fix",
+    "detectors.degraded.suggested_fix",
     "detectors.never-seen.suggested_fix",
 }
 

@@ -31,6 +31,10 @@ blind_after = "10m"
 min_count = 2
 [detectors.unstamped]
 min_count = 2
+[detectors.degraded]
+enabled = true
+window = "1h"
+min_count = 2
 [detectors.index-stalled]
 min_hosts = 1
 min_count = 1

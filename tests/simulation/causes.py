@@ -210,7 +210,11 @@ KINDS: dict[str, Kind] = {
     ),
     "unstamped": Kind("host", (2, 12), _of_host("unstamped"), _of_host("fatal-only", "silent"), _always(_unstamped)),
     "one worker of two unstamped": Kind(
-        "host", (6, 24), _of_host("unstamped"), NONE, lambda random, _: _sometimes(random, 0.5, _unstamped)
+        "host",
+        (6, 24),
+        _of_host("unstamped"),
+        _of_host("degraded"),
+        lambda random, _: _sometimes(random, 0.5, _unstamped),
     ),
     "half refused": Kind(
         "host",
