@@ -229,6 +229,7 @@ NTFY_PRIORITIES = {
     "fatal-only": 4,
     "unstamped": 3,
     "degraded": 3,
+    "slow": 3,
     "never-seen": 3,
     "blind": 4,
     "too-many-hosts": 3,

@@ -27,6 +27,7 @@ from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
 from operator import and_, or_
+from statistics import median_low
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
@@ -65,6 +66,14 @@ _RECENT_HOURS = 24
 _OUTAGE, _APART = 3, 2
 _MOST_DAYS = 4
 _REFUSED = 300
+
+_PART = 2 * _BINS_AN_HOUR
+PART_US = _PART * BIN_US
+"""The length of the parts in which a day is compared with those before."""
+_PARTS_A_DAY, _LATE_PARTS = _DAY // _PART, 3
+_LEAST_DAYS = 5
+"""On so many days before a host must have uploaded in a part of the day for it to have a usual count."""
+_BITS_OF_BYTE = bytes(number.bit_count() for number in range(256))
 
 
 class Rhythm(NamedTuple):
@@ -124,6 +133,30 @@ class LearnedLimit:
         if self.usual_us is None:
             return f"learned: {self.reason}"
         return f"learned from {plural(self.intervals, 'interval')}: {self.reason} ({describe(self.usual_us)})"
+
+
+class ComparedDay(NamedTuple):
+    """How much a host uploaded in the last 24 hours, beside what is usual for it.
+
+    Compared are the parts of two hours in which it uploaded, on this day and on enough days before.
+
+    Attributes:
+        parts: How many parts are compared.
+        bins: In how many bins of them it uploaded.
+        usual: In how many it does usually: the sum of the medians of each part.
+        late_bins: In how many bins of the last six hours it uploaded, of those that are compared.
+        late_usual: In how many of them it does usually.
+
+    """
+
+    parts: int
+    bins: int
+    usual: int
+    late_bins: int
+    late_usual: int
+
+
+NOT_COMPARED = ComparedDay(0, 0, 0, 0, 0)
 
 
 class SavedRhythm(msgspec.Struct, array_like=True):
@@ -311,6 +344,11 @@ class Cadence:
         self._known[host] = rhythm, hash(out), floor_us, ceiling_us, limit
         return limit
 
+    def compared_day(self, host: str, outages: Rhythm, now: Instant) -> ComparedDay:
+        """Return how much a host uploaded in the 24 hours up to an instant, beside what is usual for it."""
+        rhythm = self._rhythms.get(host)
+        return NOT_COMPARED if rhythm is None else compared_day(rhythm, _seen_from(rhythm.newest, outages), now)
+
     def intervals_of(self, host: str, outages: Rhythm, least_us: int = BIN_US) -> list[Interval]:
         """Return the intervals of a host that were longer than a time, the oldest first."""
         rhythm = self._rhythms.get(host)
@@ -367,6 +405,41 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
     limit_us = min(max(floor_us, limit_by(usual_us)), max(floor_us, ceiling_us))
     reason = "the longest usual one and half as much again"
     return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known=True)
+
+
+def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
+    """Return how much a host uploaded in the 24 hours up to an instant, beside what is usual for it.
+
+    A part in which nothing was uploaded is for the limit of silence: a host that was away for half a day and is back is
+    not slow. Nor is a part compared in which nobody could upload.
+
+    Args:
+        rhythm: The rhythm.
+        out: In which bins nobody could upload, counted back from its newest one.
+        now: The instant; its own bin, which is not over, does not count.
+
+    """
+    later = now // BIN_US - 1 - rhythm.newest
+    if later >= _DAY:
+        return NOT_COMPARED
+    uploaded, outage = _by_part(rhythm.bits, later), _by_part(out, later)
+    parts = bins = usual = late_bins = late_usual = 0
+    for part in range(_PARTS_A_DAY):
+        present = 0 if outage[part] else uploaded[part]
+        before = range(part + _PARTS_A_DAY, len(uploaded) if present else 0, _PARTS_A_DAY)
+        counts = [uploaded[one] for one in before if uploaded[one] and not outage[one]]
+        if len(counts) >= _LEAST_DAYS:
+            parts, bins, usual = parts + 1, bins + present, usual + median_low(counts)
+        if part == _LATE_PARTS - 1:
+            late_bins, late_usual = bins, usual
+    return ComparedDay(parts, bins, usual, late_bins, late_usual)
+
+
+def _by_part(bits: int, later: int) -> list[int]:
+    """Count the bits in each part of two hours, the latest first; the first bit stands so many bins before the end."""
+    moved = (bits << later if later >= 0 else bits >> -later) & _ALL
+    counts = moved.to_bytes(_SIZE, "little").translate(_BITS_OF_BYTE)
+    return [one + other for one, other in zip(counts[::2], counts[1::2], strict=True)]
 
 
 def usual_interval_us(rhythm: Rhythm, intervals: Iterable[Interval]) -> int | None:

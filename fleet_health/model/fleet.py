@@ -17,7 +17,7 @@ from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from fleet_health.model.cadence import Cadence, LearnedLimit, histogram
+from fleet_health.model.cadence import Cadence, ComparedDay, LearnedLimit, histogram
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.observation import Response, Upload
 from fleet_health.model.pauses import (
@@ -249,6 +249,12 @@ class Fleet:
         whole = self.whole
         cadence = whole.cadence or Cadence(0)
         return cadence.limit_of(host, whole.once("outages", cadence.outages), floor_us, ceiling_us)
+
+    def compared_day(self, host: str, now: Instant) -> ComparedDay:
+        """Return how much a host uploaded in the last 24 hours, beside what is usual. See `Cadence.compared_day`."""
+        whole = self.whole
+        cadence = whole.cadence or Cadence(0)
+        return cadence.compared_day(host, whole.once("outages", cadence.outages), now)
 
     def upload_intervals(self, host: str) -> list[tuple[int, int]]:
         """Return how long the intervals between a host's uploads were. See `histogram`; empty if that is not known."""

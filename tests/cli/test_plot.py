@@ -28,7 +28,7 @@ from fleet_health.replay.timeline import KINDS, Episode, Timeline
 SINCE = 1_792_540_800 * SECOND_US  # 2026-10-21T00:00Z
 DAYS = 30
 UNTIL = SINCE + DAYS * 24 * HOUR_US
-PER_HOST = ("silent", "fatal-only", "unstamped", "flapping", "never-seen", "degraded")
+PER_HOST = ("silent", "fatal-only", "unstamped", "flapping", "never-seen", "degraded", "slow")
 SVG = "{http://www.w3.org/2000/svg}"
 
 # What is left of the linear primaries to those who lack one kind of cones (Machado, Oliveira and Fernandes, 2009).

@@ -97,6 +97,9 @@ CONTRACT: dict[str, Any] = {
     "detectors.degraded.window": "6h",
     "detectors.degraded.min_count": 20,
     "detectors.degraded.ratio": 0.3,
+    "detectors.slow.enabled": False,
+    "detectors.slow.ratio": 0.6,
+    "detectors.slow.min_count": 24,
     "detectors.unknown-hosts.min_hosts": 10,
     "detectors.unknown-hosts.enabled": True,
 }
@@ -121,6 +124,7 @@ TEXTS = {
     "detectors.fatal-only.suggested_fix_5xx",
     "detectors.unstamped.suggested_fix",
     "detectors.degraded.suggested_fix",
+    "detectors.slow.suggested_fix",
     "detectors.never-seen.suggested_fix",
 }
 

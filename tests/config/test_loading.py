@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 MINUTE, HOUR = 60_000_000, 3_600_000_000
 DURATION = 'a duration with a unit, such as "90s", "5m", "1h30m" or "24h"'
 DETECTOR_TABLES = (
-    "blind, degraded, fatal-only, index-stalled, journal-lossy, never-seen, silent, too-many-hosts, unknown-hosts,"
-    " unstamped"
+    "blind, degraded, fatal-only, index-stalled, journal-lossy, never-seen, silent, slow, too-many-hosts,"
+    " unknown-hosts, unstamped"
 )
 TOP_LEVEL = (
     "alerts, blind_after, control, destinations, detectors, hosts, index, journal, metrics, notify, overrides, page,"
     " quiet, receiver, receivers, state, tick"
 )
-OVERRIDABLE = "degraded, fatal-only, never-seen, silent, unstamped"
+OVERRIDABLE = "degraded, fatal-only, never-seen, silent, slow, unstamped"
 SILENT_KEYS = "after, after_max, cadence, enabled, expected, lookback, suggested_fix"
 SILENT_LIMITS = "after, after_max, cadence, expected, lookback, suggested_fix"
 

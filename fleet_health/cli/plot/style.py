@@ -28,6 +28,7 @@ SYMPTOMS = {
     "flapping": "#E3C400",
     "never-seen": "#3FA796",
     "degraded": "#E07B39",
+    "slow": "#4060FF",
     "blind": "#332288",
     "index-stalled": "#6C8EBF",
     "journal-lossy": "#117733",
@@ -36,7 +37,7 @@ SYMPTOMS = {
     "too-many-hosts": "#999933",
     "unknown-hosts": "#DDAA33",
 }
-"""Symptom -> the colour of its bars. Those of a host, the first six, are told apart by the colour-blind too; the
+"""Symptom -> the colour of its bars. Those of a host, the first seven, are told apart by the colour-blind too; the
 others have a row each, with their name before it."""
 
 OTHER_SYMPTOM = "#777777"
