@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import tempfile
 import time
@@ -45,6 +46,9 @@ __all__ = [  # the types of what the fixtures give
 ]
 
 hypothesis.settings.load_profile(PROFILE)
+
+# Whoever runs the tests in the background ignores Ctrl-C; the commands that are tested must not.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["tests.rig.fleets", "tests.rig.local_zone"]
 

@@ -132,7 +132,8 @@ def test_G5_uploads_of_which_the_unit_writes_nothing_are_blind(site: Site, sympt
     now = now_us()
     site.answer("a", 201, at_us=now - 90 * MINUTE)
     site.journal.append("a line of another unit", at_us=now - 2 * MINUTE, unit="other.service")
-    site.upload("a", at_us=now - 8 * MINUTE)
+    for minutes in (75, 50, 25, 8):
+        site.upload("a", at_us=now - minutes * MINUTE)
 
     found, detail = symptoms()
 

@@ -204,6 +204,8 @@ def test_S9_the_unit_limits_memory_and_lets_the_receiver_come_first(tmp_path: Pa
     if shutil.which("systemd-analyze") is None:
         return
     unit = tmp_path / UNIT.name
-    unit.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    # What it starts and what it documents need not be installed here.
+    bare = re.sub(r"^Documentation=.*\n", "", text, flags=re.MULTILINE)
+    unit.write_text(re.sub(r"^ExecStart=.*$", "ExecStart=/bin/true", bare, flags=re.MULTILINE))
     verified = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
     assert [line for line in verified.stderr.splitlines() if UNIT.name in line] == []
