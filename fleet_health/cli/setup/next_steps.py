@@ -53,7 +53,7 @@ def next_steps(receivers: Sequence[ReceiverSettings], config: Path, *, is_starte
     elif not is_whole:
         steps.append(("fleet-health reload", "apply it"))
     yield from _aligned(*steps, *_STEPS)
-    yield f"Mail, webhooks and chat: {_DOCUMENTS}/alerts.md, “Forward alerts”"
+    yield f"Notifications on your phone, by mail and to other tools: {_DOCUMENTS}/notifications.md"
 
 
 def _watched(receiver: ReceiverSettings) -> Iterator[tuple[str, str, str, bool]]:
