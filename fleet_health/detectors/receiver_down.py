@@ -22,6 +22,7 @@ from fleet_health.detectors.wording import how_long_ago
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.pauses import passed_us
 from fleet_health.model.subject import EVERY_HOST
+from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -314,7 +315,7 @@ class ReceiverDown(Rule):
             if own_us > own.after_us and not is_quiet:
                 continue  # it has learned to be silent for longer, and proves nothing
             active += 1
-            if _is_reached(fleet, host, now, own.after_us):
+            if _is_refused(fleet, host, last_at, now, own.after_us):
                 continue
             quiet += is_quiet or own_us <= after_us
             if is_quiet and self._is_explained(fleet, host, last_at, newest_at):
@@ -385,11 +386,14 @@ class ReceiverDown(Rule):
             if fleet.counted_us(host, last_at, now) <= limits.lookback_us:
                 active += 1
                 is_silent = fleet.absence_us(host, last_at, now) > limits.after_us
-                quiet += is_silent and not _is_reached(fleet, host, now, limits.after_us)
+                quiet += is_silent and not _is_refused(fleet, host, last_at, now, limits.after_us)
         return quiet, active
 
 
-def _is_reached(fleet: Fleet, host: str, now: Instant, within_us: int) -> bool:
-    """Return whether the receiver has answered a host lately, whatever it said: then it is at work."""
+def _is_refused(fleet: Fleet, host: str, last_at: Instant, now: Instant, within_us: int) -> bool:
+    """Return whether the receiver has refused a host lately, and since its last upload: then it is at work."""
     window = fleet.traffic.window(host)
-    return window is not None and window.last_at is not None and now - window.last_at <= within_us
+    if window is None:
+        return False
+    refused_at = window.earliest((CLIENT_ERROR, SERVER_ERROR), max(last_at + 1, now - within_us))
+    return refused_at is not None and refused_at <= now

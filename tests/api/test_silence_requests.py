@@ -65,7 +65,7 @@ async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRe
     [
         ({"hosts": ""}, "expected `hosts` to be a text that is not empty, found ''"),
         ({"hosts": 5}, "expected `hosts`"),
-        ({"symptom": "silnet"}, "expected `symptom` to be null or one of blind, fatal-only"),
+        ({"symptom": "silnet"}, "expected `symptom` to be null or one of blind, degraded, fatal-only"),
         ({"symptom": ["silent"]}, "expected `symptom`"),
         ({"for_s": 59.9}, "from a minute to 30 days, found 59.9"),
         ({"for_s": 30 * 86_400 + 1}, "from a minute to 30 days"),

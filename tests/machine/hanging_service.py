@@ -21,6 +21,9 @@ from fleet_health.sources.journal.source import JournalFollower
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Each part shows a sign of life as often as it looks at all, which is once a minute where nothing happens.
+IndexFollower.longest_wait = JournalFollower.longest_wait = 1.0
+
 _STEPS: dict[str, tuple[type, str]] = {
     "journal": (JournalFollower, "_read_to_end"),
     "index": (IndexFollower, "_read_to_end"),

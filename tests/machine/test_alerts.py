@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fleet_health.parsing.local_time import localized
 from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS
 from tests.machine.deployment import ALERTS, QUICK_CONFIG, RECEIVER, REFUSED_HOST
 from tests.machine.machine import eventually
@@ -159,7 +160,7 @@ def _assert_told_in_full(service: Service, host: str, symptom: str) -> dict[str,
     assert row.keys() >= {"host", "symptom", "detail", "suggested_fix", "detected_at_wall", "dedup_key"}
 
     expected = {
-        "MESSAGE": f"ALERT host={host} symptom={symptom} {row['detail']}",
+        "MESSAGE": f"ALERT host={host} symptom={symptom} {localized(row['detail'])}",
         "MESSAGE_ID": MESSAGE_IDS[symptom],
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "fleet-health",
