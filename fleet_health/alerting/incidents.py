@@ -88,8 +88,8 @@ class Outcome:
     """What an evaluation leads to, each in the order of host and symptom.
 
     Attributes:
-        decisions: One for each incident that was open at the evaluation or was ended by it, and one for each host
-            that flaps without an open incident. A cause comes before its effects on the same host.
+        decisions: One decision for each incident that was open or ended at the evaluation, and one for each host that
+            flaps without an open incident. A cause comes before its effects on the same host.
         alerts: What is notified: the decisions to notify and to repeat, and what flaps.
         notices: The decisions to resolve and to lose, and what flaps no more.
 

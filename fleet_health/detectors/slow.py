@@ -125,7 +125,7 @@ class Slow(Rule):
                 yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Say how much it uploaded, and what is usual."""
+        """Report how much the host uploaded, and what is usual."""
         day = fleet.compared_day(host, now)
         return Finding(
             host=host,

@@ -65,7 +65,7 @@ _log = structlog.get_logger("fleet_health.notify")
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """What couriers are told after an evaluation.
+    """One evaluation of the daemon, as every courier gets it.
 
     Attributes:
         at: The evaluation; None if none is known.

@@ -321,7 +321,7 @@ def _login(url: str) -> dict[str, str]:
 
 
 def _in_words(error: BaseException) -> str:
-    """Say what went wrong without what the error quotes, such as the path of a URL."""
+    """Describe an error without the text that it quotes, such as the path of a URL."""
     says: tuple[tuple[type[BaseException], Callable[[Any], str]], ...] = (
         (failures.NameResolutionError, lambda _: "the name of the host cannot be resolved"),
         (failures.ProxyError, lambda e: f"the proxy failed: {_in_words(e.original_error)}"),

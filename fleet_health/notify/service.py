@@ -256,7 +256,7 @@ class Notifier:
             _log.debug("notifications queued", destination=name, notifications=queued)
 
     def _evaluated(self, incidents: Sequence[Incident]) -> Evaluated | None:
-        """Return what couriers are told; None as long as nothing is known."""
+        """Return the latest evaluation for the couriers; None before the first."""
         document, standing = self._document, tuple(one for one in incidents if one.is_open)
         if document is None and not standing:
             return None

@@ -1,4 +1,4 @@
-"""The page among the answers of the API: who asks for it is given HTML, and the few resources that it needs.
+"""Serve the page: HTML, and the few resources that it needs.
 
 Everything is made off the loop, one document at a time, like the other documents. Nothing is loaded from elsewhere: the
 policy that goes with each page forbids it, and scripts and styles within the page as well.

@@ -386,7 +386,7 @@ def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
 
 def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circumstances) -> Evaluation:
     if engine.incidents.at is None:
-        evict(fleet, engine.lookback, now)  # who was lost by then was never watched
+        evict(fleet, engine.lookback, now)  # hosts that were lost by then were never watched
     fleet.lost = engine.incidents.once_uploaded
     fleet.protect(engine.incidents.anchored)
     evaluation = engine.evaluate(fleet, now, circumstances)

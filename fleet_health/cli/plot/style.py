@@ -37,8 +37,8 @@ SYMPTOMS = {
     "too-many-hosts": "#999933",
     "unknown-hosts": "#DDAA33",
 }
-"""Symptom -> the colour of its bars. Those of a host, the first seven, are told apart by the colour-blind too; the
-others have a row each, with their name before it."""
+"""Symptom -> the colour of its bars. The first seven are of hosts, and colour-blind readers can distinguish them; each
+of the others has a row of its own, with its name before it."""
 
 OTHER_SYMPTOM = "#777777"
 INK, FAINT_INK, LINE, BAND = "#1A1A1A", "#5F5F5F", "#DEDEDE", "#F5F4F0"

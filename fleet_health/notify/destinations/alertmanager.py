@@ -1,7 +1,7 @@
 """`alertmanager`: all incidents that stand, to every member of a cluster, by version 2 of its API.
 
-Alertmanager is told the level, not the edges: an alert stands until its `endsAt`, which each evaluation moves on. The
-members do not pass alerts on to each other, so each is sent everything, at the same time; one that has taken it is
+Alertmanager takes the full set of alerts each time: an alert stands until its `endsAt`, which each evaluation moves on.
+The members do not pass alerts on to each other, so each is sent everything, at the same time; one that has taken it is
 enough, for the others catch up at the next evaluation.
 """
 

@@ -139,7 +139,7 @@ def test_it_shows_what_is_new_by_itself(tab: Tab, address: str, site: Site) -> N
 
 
 def test_it_is_whole_without_scripts(tab: Tab, address: str) -> None:
-    """Hosts, incidents and sources are there, and the browser is told to load it again."""
+    """Hosts, incidents and sources are there, and the browser reloads the page by itself."""
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.open(address, has_scripts=False)

@@ -118,7 +118,7 @@ def caddy(directory: Path, port: int, upstream: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def upstream(make_site: Callable[[Path], Site], tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """Give the port of a real service."""
+    """Start a real service; return its port."""
     site = make_site(tmp_path_factory.mktemp("site"))
     site.configure()
     site.show_all_symptoms()
