@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from fleet_health.model.instant import SECOND_US
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fleet_health.model.instant import Instant
 
@@ -47,6 +47,10 @@ class Family:
     def sample(self, value: float | str, **labels: str) -> str:
         """Return a series with its value, as a line."""
         return f"{self.name}{labelled(labels)} {value}\n"
+
+    def instants(self, instants: Iterable[tuple[Mapping[str, str], Instant | None]]) -> Iterator[str]:
+        """Return a series for each instant that is known, given behind its labels."""
+        return (self.sample(seconds(at), **labels) for labels, at in instants if at is not None)
 
     def text(self, samples: Iterable[str], *, is_open: bool) -> str:
         """Return the metric as a whole; nothing if it has no series."""

@@ -246,8 +246,8 @@ def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
     yield BUILD, [BUILD.sample(1, version=measured.version)]
     yield TICK, [TICK.sample(seconds(measured.settings.tick_us))]
     yield EVALUATIONS, [EVALUATIONS.sample(counters.evaluations)]
-    yield LAST_EVALUATION, [] if last is None else [LAST_EVALUATION.sample(seconds(last.at))]
-    yield NEXT_EVALUATION, [] if measured.next_at is None else [NEXT_EVALUATION.sample(seconds(measured.next_at))]
+    yield LAST_EVALUATION, LAST_EVALUATION.instants([({}, None if last is None else last.at)])
+    yield NEXT_EVALUATION, NEXT_EVALUATION.instants([({}, measured.next_at)])
     yield DURATION, _durations(counters)
     yield EVALUATED, _evaluated(measured)
     yield PROBLEMS, [PROBLEMS.sample(measured.problems)]
@@ -298,19 +298,15 @@ def _evaluated(measured: Measured) -> Iterator[str]:
 def _of_sources(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
     counters, sources = measured.counters, measured.sources
     names = list(dict.fromkeys([*(one.name for one in sources), *counters.read]))
-    read_until = ((one.name, one.seen_until) for one in sources)
-    newest = ((one.name, one.newest_at) for one in sources)
+    read_until = ((_source(one.name), one.seen_until) for one in sources)
+    newest = ((_source(one.name), one.newest_at) for one in sources)
     yield SOURCE_UP, [SOURCE_UP.sample(int(one.is_seeing), **_source(one.name)) for one in sources]
-    yield SOURCE_READ_UNTIL, _instants(SOURCE_READ_UNTIL, read_until)
-    yield SOURCE_NEWEST, _instants(SOURCE_NEWEST, newest)
+    yield SOURCE_READ_UNTIL, SOURCE_READ_UNTIL.instants(read_until)
+    yield SOURCE_NEWEST, SOURCE_NEWEST.instants(newest)
     yield READ, [READ.sample(counters.read[name], **_source(name)) for name in names]
     reasons = sorted(counters.rejections.items())
     yield REJECTED, [REJECTED.sample(count, **_source(name), reason=reason) for (name, reason), count in reasons]
     yield GAPS, [GAPS.sample(counters.gaps[name], **_source(name)) for name in names]
-
-
-def _instants(family: Family, instants: Iterable[tuple[str, Instant | None]]) -> Iterator[str]:
-    return (family.sample(seconds(at), **_source(name)) for name, at in instants if at is not None)
 
 
 def _source(name: str) -> dict[str, str]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 from fleet_health.api.exposition import Family, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
-    from fleet_health.model.instant import Instant
     from fleet_health.notify.overview import Overview, Row
 
 REPORTED = Family(
@@ -53,12 +52,12 @@ def metrics(overview: Overview) -> bytes:
     rows = overview.destinations
     samples: tuple[tuple[Family, Iterable[str]], ...] = (
         (REPORTED, [REPORTED.sample(seconds(overview.at))]),
-        (EVALUATION, _instant(EVALUATION, overview.evaluated_at)),
+        (EVALUATION, EVALUATION.instants([({}, overview.evaluated_at)])),
         (PROBLEMS, [PROBLEMS.sample(len(overview.problems))]),
         (UP, [UP.sample(int(one.state in {"ok", "waiting"}), **_labels(one)) for one in rows]),
-        (SUCCESS, _instants(SUCCESS, ((one, one.last_success_at) for one in rows))),
+        (SUCCESS, SUCCESS.instants((_labels(one), one.last_success_at) for one in rows)),
         (WAITING, [WAITING.sample(one.standing.waiting, **_labels(one)) for one in rows]),
-        (WAITING_SINCE, _instants(WAITING_SINCE, ((one, one.standing.waiting_since) for one in rows))),
+        (WAITING_SINCE, WAITING_SINCE.instants((_labels(one), one.standing.waiting_since) for one in rows)),
         (
             CALLS,
             [
@@ -74,12 +73,3 @@ def metrics(overview: Overview) -> bytes:
 
 def _labels(row: Row) -> dict[str, str]:
     return {"destination": row.settings.name, "type": row.settings.type}
-
-
-def _instant(family: Family, at: Instant | None) -> Iterator[str]:
-    if at is not None:
-        yield family.sample(seconds(at))
-
-
-def _instants(family: Family, instants: Iterable[tuple[Row, Instant | None]]) -> Iterator[str]:
-    return (family.sample(seconds(at), **_labels(row)) for row, at in instants if at is not None)
