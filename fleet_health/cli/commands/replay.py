@@ -83,14 +83,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Replay; return the exit status."""
-    now = clock.now()
-    since: Instant = options.since
-    until: Instant = now if options.until is None else options.until
-    if not since < until <= now:
-        options.parser.error(
-            "expected --since to be before --until, and that not in the future,"
-            f" found {local(since)} and {local(until)}; it is {local(now)}"
-        )
+    since, until = span(options)
     path = config_path(options)
     timeline, old_timeline = (
         None if options.plot is None else Timeline(since, until, _PLOT_BINS, name=_name(one))
@@ -110,16 +103,31 @@ def run(options: argparse.Namespace) -> int:
         old = None
         if old_settings is not None:
             old = replayed(old_settings, since, until, old_timeline, name=_name(options.diff))
-    except ConfigError as error:
-        return refuse(error)
-    except SourceUnavailable as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_USAGE
     except FleetHealthError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_BROKEN
+        return refused(error)
     pictures = [(report, timeline)] if old is None else [(old, old_timeline), (report, timeline)]
     return _tell(options, report, old, [(one, drawn) for one, drawn in pictures if drawn is not None])
+
+
+def span(options: argparse.Namespace) -> tuple[Instant, Instant]:
+    """Return the begin and the end of the past that is meant; the command ends if there is no such past."""
+    now = clock.now()
+    since: Instant = options.since
+    until: Instant = now if options.until is None else options.until
+    if not since < until <= now:
+        options.parser.error(
+            "expected --since to be before --until, and that not in the future,"
+            f" found {local(since)} and {local(until)}; it is {local(now)}"
+        )
+    return since, until
+
+
+def refused(error: FleetHealthError) -> int:
+    """Report why the past cannot be evaluated; return the exit status."""
+    if isinstance(error, ConfigError):
+        return refuse(error)
+    print(error, file=sys.stderr)  # noqa: T201
+    return _EXIT_USAGE if isinstance(error, SourceUnavailable) else _EXIT_BROKEN
 
 
 def _name(path: Path | None) -> str:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.commands.replay import replayed
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, instant, refuse
+from fleet_health.cli.commands.replay import refused, replayed, span
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, instant
 from fleet_health.config.loading import load
 from fleet_health.detectors import silent
-from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
+from fleet_health.errors import FleetHealthError, printable
 from fleet_health.files.hang_watch import touching
 from fleet_health.model.cadence import KEPT_US, Cadence
 from fleet_health.model.host_globs import HostGlobs
@@ -19,7 +18,6 @@ from fleet_health.model.instant import describe
 from fleet_health.model.words import plural
 from fleet_health.parsing.local_time import local, localized
 from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions
-from fleet_health.service import clock
 from fleet_health.sources.once import allow_many_files, read_every_row
 
 if TYPE_CHECKING:
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
-
-_EXIT_BROKEN, _EXIT_USAGE = 1, 2
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -60,14 +56,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Suggest; return the exit status."""
-    now = clock.now()
-    since: Instant = options.since
-    until: Instant = now if options.until is None else options.until
-    if not since < until <= now:
-        options.parser.error(
-            "expected --since to be before --until, and that not in the future,"
-            f" found {local(since)} and {local(until)}; it is {local(now)}"
-        )
+    since, until = span(options)
     path, globs = config_path(options), HostGlobs(tuple(options.hosts))
     allow_many_files()
     try:
@@ -78,14 +67,8 @@ def run(options: argparse.Namespace) -> int:
         hosts = [host for host in cadence.hosts() if not globs.globs or globs.matches(host)]
         found = suggestions(cadence, hosts, limits.of)
         tests = _tried(settings, found, since, until)
-    except ConfigError as error:
-        return refuse(error)
-    except SourceUnavailable as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_USAGE
     except FleetHealthError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return _EXIT_BROKEN
+        return refused(error)
     if options.json:
         documents = [_document(one, tests[one.host]) for one in found]
         print(json.dumps({"version": 1, "hosts": len(hosts), "suggestions": documents}))  # noqa: T201
