@@ -9,7 +9,6 @@ destination must have each opening and each resolution once; or again with the s
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import shutil
@@ -19,7 +18,6 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +27,7 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from tests.crash.many_rounds import run_command, run_many
 from tests.rig.cut_network import Enclosure
 from tests.rig.patience import PATIENCE_S, Patience
 from tests.rig.service_process import Service, plain_environment
@@ -342,47 +341,26 @@ def run_rounds(
     count: int, seed: int, *, jobs: int = JOBS, on_result: Callable[[Result], None] = lambda _: None
 ) -> list[Result]:
     """Do rounds, several at a time; return their results in order."""
-
-    def run(number: int) -> Result:
-        result = run_round(f"{seed}/{number}")
-        on_result(result)
-        return result
-
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(run, range(count)))
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    return run_many(run_round, count, seed, jobs=jobs, on_result=on_result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(description="Kill everybody who has a part in a notification; see what arrives.")
-    parser.add_argument("--rounds", type=int, default=200, metavar="N", help="how many (200)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="what they are planned from (1)")
-    parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"how many at a time ({JOBS})")
-    parser.add_argument("--round", metavar="SEED/NUMBER", help="do this one again, and show its plan")
-    options = parser.parse_args(arguments)
-    if options.round:
-        result = run_round(options.round)
-        _say("\n".join([*(f"{step}, {pause_s} s" for step, pause_s in make_plan(options.round)), str(result)]))
-        return 1 if result.problems else 0
-    started, done = time.monotonic(), Counter[bool]()
-
-    def report(result: Result) -> None:
-        done[not result.problems] += 1
-        _say(f"[{done.total()}/{options.rounds}] {result}")
-
-    results = run_rounds(options.rounds, options.seed, jobs=options.jobs, on_result=report)
-    total = sum((result.counts for result in results), Counter[str]())
-    _say(
-        f"{done[True]} of {len(results)} rounds ok, {sum(result.again for result in results)} messages sent again with"
-        f" the same key, in {time.monotonic() - started:.0f} s (seed {options.seed}): "
-        + ", ".join(f"{count} x {step}" for step, count in sorted(total.items()))
+    return run_command(
+        "Kill everybody who has a part in a notification; see what arrives.",
+        run_round,
+        jobs=JOBS,
+        plan_of=lambda result: [f"{step}, {pause_s} s" for step, pause_s in make_plan(result.seed)],
+        summed_up=_summed_up,
+        arguments=arguments,
     )
-    return 1 if done[False] else 0
+
+
+def _summed_up(results: Sequence[Result]) -> str:
+    total = sum((result.counts for result in results), Counter[str]())
+    again = sum(result.again for result in results)
+    steps = ", ".join(f"{count} x {step}" for step, count in sorted(total.items()))
+    return f"{again} messages sent again with the same key; {steps}"
 
 
 if __name__ == "__main__":

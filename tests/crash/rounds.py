@@ -9,14 +9,11 @@ and right again, and its saved state is damaged, or dated ahead.
 
 from __future__ import annotations
 
-import argparse
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +22,7 @@ if not __package__:  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.crash.disturbed_site import DisturbedSite
+from tests.crash.many_rounds import run_command, run_many
 from tests.crash.plan import make_plan
 from tests.crash.verdict import evaluate, hour_of, settle
 from tests.crash.workload import LIMITS
@@ -100,50 +98,25 @@ def run_rounds(
     count: int, seed: int, *, jobs: int = JOBS, on_result: Callable[[Result], None] = lambda _: None
 ) -> list[Result]:
     """Do rounds, several at a time; return their results in order."""
-
-    def run(number: int) -> Result:
-        result = run_round(f"{seed}/{number}")
-        on_result(result)
-        return result
-
-    with ThreadPoolExecutor(jobs) as pool:
-        return list(pool.map(run, range(count)))
-
-
-def _say(line: str) -> None:
-    sys.stdout.write(line + "\n")
-    sys.stdout.flush()
+    return run_many(run_round, count, seed, jobs=jobs, on_result=on_result)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
-    parser = argparse.ArgumentParser(
-        description="Kill the service at random instants; see that no alert is lost or doubled."
+    return run_command(
+        "Kill the service at random instants; see that no alert is lost or doubled.",
+        run_round,
+        jobs=JOBS,
+        plan_of=lambda result: [repr(step) for step in result.plan.steps],
+        summed_up=_summed_up,
+        arguments=arguments,
     )
-    parser.add_argument("--rounds", type=int, default=200, metavar="N", help="how many (200)")
-    parser.add_argument("--seed", type=int, default=1, metavar="N", help="what they are planned from (1)")
-    parser.add_argument("--jobs", type=int, default=JOBS, metavar="N", help=f"how many at a time ({JOBS})")
-    parser.add_argument("--round", metavar="SEED/NUMBER", help="do this one again, and show its plan")
-    options = parser.parse_args(arguments)
-    if options.round:
-        result = run_round(options.round)
-        _say("\n".join([*(repr(step) for step in result.plan.steps), str(result)]))
-        return 1 if result.problems else 0
-    started, done = time.monotonic(), Counter[bool]()
 
-    def report(result: Result) -> None:
-        done[not result.problems] += 1
-        _say(f"[{done.total()}/{options.rounds}] {result}")
 
-    results = run_rounds(options.rounds, options.seed, jobs=options.jobs, on_result=report)
+def _summed_up(results: Sequence[Result]) -> str:
     kills, rotations = sum(result.kills for result in results), sum(result.rotations for result in results)
     steps, damages = sum(result.clock_steps for result in results), sum(result.damages for result in results)
-    _say(
-        f"{done[True]} of {len(results)} rounds ok: {kills} kills, {rotations} rotations,"
-        f" {steps} clock steps, {damages} states damaged or dated ahead"
-        f" in {time.monotonic() - started:.0f} s (seed {options.seed})"
-    )
-    return 1 if done[False] else 0
+    return f"{kills} kills, {rotations} rotations, {steps} clock steps, {damages} states damaged or dated ahead"
 
 
 if __name__ == "__main__":
