@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fleet_health.alerting.incident import Snapshot
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.engine import Engine

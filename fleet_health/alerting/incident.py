@@ -1,4 +1,4 @@
-"""An incident, and what of all of them outlives a restart."""
+"""An incident, and how it is known that one is over."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import hashlib
 
 import msgspec
 
-from fleet_health.alerting.ended import Ended  # noqa: TC001
-from fleet_health.alerting.flapping import Flap  # noqa: TC001
 from fleet_health.detectors import never_seen, silent
 
 # msgspec reads the annotations at run time.
@@ -179,32 +177,3 @@ class Incident(msgspec.Struct):
             at: Instant | None = getattr(self, name)
             if at is not None:
                 setattr(self, name, min(at, latest))
-
-
-class Snapshot(msgspec.Struct):
-    """What of the incidents outlives a restart.
-
-    Attributes:
-        at: The latest evaluation that is in it; None for none.
-        open: The open incidents.
-        unresolved: Those that are over, and whose resolution is suppressed.
-        released: Which were inhibited until lately, each with the instant from which on it is notified.
-        openings: When each host and symptom opened of late.
-        flapping: Which of them flap.
-        settled: The hosts that flap no more, as long as that is suppressed, each with since when and until when it did.
-        resolved: What was resolved in the hours around the present, each with the instant of that.
-        ended: What was notified, and has ended of late.
-        dedup_keys: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
-
-    """
-
-    at: Instant | None = None
-    open: list[Incident] = []
-    unresolved: list[Incident] = []
-    released: list[tuple[Pair, Instant]] = []
-    openings: list[tuple[Pair, list[Instant]]] = []
-    flapping: list[tuple[Pair, Flap]] = []
-    settled: list[tuple[str, tuple[Instant, Instant]]] = []
-    resolved: list[tuple[Pair, Instant]] = []
-    ended: list[Ended] = []
-    dedup_keys: dict[str, list[str]] = {}

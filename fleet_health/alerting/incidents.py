@@ -34,10 +34,11 @@ from fleet_health.alerting.causes import cause_first, consequences
 from fleet_health.alerting.dedup_keys import DedupKeys
 from fleet_health.alerting.ended import EndedIncidents
 from fleet_health.alerting.flapping import Flapping
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.inhibition import Inhibition
 from fleet_health.alerting.lifecycle import NOTHING, Action, Decision, Fact, Reason, State, row_of
 from fleet_health.alerting.scope import Scope
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors import receiver_down, silent, too_many_hosts, unknown_hosts
 from fleet_health.detectors.spec import Finding

@@ -9,8 +9,8 @@ import msgspec
 import structlog
 
 from fleet_health.alerting.alert import Notice  # noqa: TC001 - msgspec reads the annotations at run time
-from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord  # noqa: TC001 - msgspec reads the annotations at run time
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.errors import SinkUnavailable
 from fleet_health.files.hang_watch import touching
 from fleet_health.files.safe_files import SafeDirectory

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.alert import Notice
     from fleet_health.alerting.ended import Ended
-    from fleet_health.alerting.incident import Incident, Snapshot
+    from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.snapshot import Snapshot
     from fleet_health.model.coverage import Gap
     from fleet_health.model.instant import Instant
     from fleet_health.model.row_dates import AheadRow

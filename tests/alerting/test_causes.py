@@ -8,9 +8,10 @@ import msgspec
 import pytest
 
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.lifecycle import Action, State
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from tests.alerting.test_incident_life import MINUTE, NOON, SILENT, TICK, Watch

@@ -8,8 +8,9 @@ import pytest
 
 from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
 from fleet_health.alerting.dedup_keys import DedupKeys
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.detectors.blind import Blind
 from fleet_health.detectors.disagreement import DisagreementLimits
 from fleet_health.detectors.evaluation import evaluate, under_a_clock_behind

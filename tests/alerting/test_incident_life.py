@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.incidents import Incidents, Outcome
 from fleet_health.alerting.lifecycle import State
 from fleet_health.alerting.scope import Scope
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.host_globs import HostGlobs

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from fleet_health.alerting.alert import LOST, RESOLVED
 from fleet_health.alerting.alert_policy import AlertPolicy
-from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.lifecycle import Fact, Reason, State
 from fleet_health.alerting.rules import Rules
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.alerting.suppression import Suppression
 from fleet_health.detectors.fatal_only import FatalOnly, FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits

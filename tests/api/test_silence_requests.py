@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.model.instant import HOUR_US

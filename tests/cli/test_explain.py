@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.silences import Silences
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.api.explanation import explanation_document
 from fleet_health.api.overview import Knowledge

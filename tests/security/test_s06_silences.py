@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.api.answers import Answers
 from fleet_health.api.requests import RequestError
 from fleet_health.api.routes import Api

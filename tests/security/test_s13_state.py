@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.alerting.flapping import Flap
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.errors import SinkUnavailable
 from fleet_health.model.coverage import Gap

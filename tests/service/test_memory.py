@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from fleet_health.alerting.incident import Incident, Snapshot
+from fleet_health.alerting.incident import Incident
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import HistorySnapshot
 from fleet_health.service.memory import SavedReceiver, SavedState, Saving

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from fleet_health.alerting.incident import Snapshot
 from fleet_health.alerting.silences import SilenceRecord, SilenceWatch
+from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.api.requests import RequestError
 from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.service import clock

@@ -70,7 +70,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fleet_health.alerting.alert import Notice
-    from fleet_health.alerting.incident import Snapshot
+    from fleet_health.alerting.snapshot import Snapshot
     from fleet_health.config.schema import ReceiverSettings, Settings
     from fleet_health.detectors.evaluation import Evaluation
     from fleet_health.detectors.spec import Lookback
