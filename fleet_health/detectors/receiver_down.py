@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,7 +26,7 @@ from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.silent import SilentLimits
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 SYMPTOM = "receiver-down"
 
 _BY_SYSTEMD, _BY_STARTS, _BY_INDEX = "systemd", "starts", "index"
+_MOST = 0.75
+"""The share of the active hosts whose limits say for how long nobody may upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,8 @@ class ReceiverDownLimits:
 
     Attributes:
         after_us: Its unit is down when it stopped longer ago than this, strictly, and has not started since.
-        min_hosts: Fewer active hosts than this say nothing by their silence.
-        ratio: The share of the silent among the active ones, from which on it is a finding; 0 to 1.
+        min_hosts: Fewer hosts than this that can be late say nothing by their silence.
+        ratio: The share of the silent among these, from which on it is a finding; 0 to 1.
         suggested_fix: What to do.
         starts: Its unit is down when it started so often, and nobody uploaded since the first of these starts.
         window_us: Within how long.
@@ -100,15 +103,15 @@ SPEC = DetectorSpec(
             Kind.COUNT,
             3,
             "min_hosts",
-            "That no host uploads counts if so many hosts were active, and at least the share `ratio` of them is"
-            " silent and was not even refused lately.",
+            "That no host uploads counts if so many hosts are silent or refused, and at least the share `ratio` of them"
+            " is silent and was not even refused lately. Hosts that cannot be late yet do not count.",
         ),
         Setting(
             "receiver.down.ratio",
             Kind.RATIO,
             0.9,
             "ratio",
-            "The share of the silent among the active hosts, from which on it is an alert.",
+            "The share of the silent among the hosts that count, from which on it is an alert.",
         ),
         Setting(
             "receiver.down.suggested_fix",
@@ -173,8 +176,8 @@ class ReceiverDown(Rule):
             ways.append(
                 f"by the index no host has uploaded since {isoformat(newest_at)},"
                 f" {how_long_ago(fleet, host, newest_at, now)}"
-                f" (the limit is {describe(self._silent_limits.default.after_us)}),"
-                f" and {quiet} of {active} active hosts are silent"
+                f" (the limit is {describe(self._usual_us(fleet, now))}),"
+                f" and {quiet} of {active} hosts that should have uploaded are silent"
             )
             gone_at.append(newest_at)
         first_gone_at = min(gone_at)
@@ -195,7 +198,7 @@ class ReceiverDown(Rule):
         """Return what each of the three ways goes by."""
         if host != EVERY_HOST:
             return ()
-        limits, after_us = self._limits, self._silent_limits.default.after_us
+        limits, after_us = self._limits, self._usual_us(fleet, now)
         unit, newest_at = fleet.traffic.unit, fleet.newest_accepted_at()
         if unit is None:
             by_systemd = "nothing is known of its unit"
@@ -238,7 +241,7 @@ class ReceiverDown(Rule):
                 way=_BY_INDEX,
             ),
             Condition(
-                "by the index: active hosts",
+                "by the index: hosts that are silent or refused",
                 str(active),
                 f"at least {limits.min_hosts}",
                 "receiver.down.min_hosts",
@@ -263,7 +266,7 @@ class ReceiverDown(Rule):
         the silent hosts are forgotten in the end.
         """
         del host
-        after_us = self._silent_limits.default.after_us
+        after_us = self._usual_us(fleet, now)
         unit, newest_at = fleet.traffic.unit, fleet.newest_accepted_at()
         if (
             unit is not None
@@ -295,29 +298,26 @@ class ReceiverDown(Rule):
     def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
         """Return who may be silent because the receiver hangs.
 
-        A receiver that hangs is found when its last upload is longer ago than a host may be silent. By then hosts that
-        upload less often than others are silent already. A host waits only if no host has uploaded since it was due:
-        one upload shows that the receiver is at work.
+        A receiver that hangs is found when its last upload is longer ago than most hosts may be silent. By then hosts
+        that upload less often than others, or have a shorter limit, are silent already. A host waits only if no host
+        has uploaded since it was due: one upload shows that the receiver is at work.
         """
         newest_at, limits = fleet.newest_accepted_at(), self._limits
-        after_us = self._silent_limits.default.after_us
         if newest_at is None or passed_us(fleet.skips, newest_at, now) <= limits.after_us:
             return frozenset()
+        after_us = self._usual_us(fleet, now)
         if self._is_quiet(fleet, now) or not fleet.is_whole("index", now - after_us, now):
             return frozenset()
         waiting: set[Pair] = set()
         active = quiet = 0
-        for host, last_at in fleet.latest_uploads():
-            own = self._silent_limits.of(host)
-            if fleet.counted_us(host, last_at, now) > own.lookback_us:
-                continue
-            own_us, is_quiet = own.of(fleet, host), own.is_exceeded(fleet, host, last_at, now)
-            if own_us > own.after_us and not is_quiet:
-                continue  # it has learned to be silent for longer, and proves nothing
+        for host, last_at, own in self._active(fleet, now):
+            is_quiet = own.is_exceeded(fleet, host, last_at, now)
+            if not is_quiet and own.of(fleet, host) > after_us:
+                continue  # it will not be late by then, and proves nothing
             active += 1
-            if _is_refused(fleet, host, last_at, now, own.after_us):
+            if _is_refused(fleet, host, last_at, now, after_us):
                 continue
-            quiet += is_quiet or own_us <= after_us
+            quiet += 1
             if is_quiet and self._is_explained(fleet, host, last_at, newest_at):
                 waiting.add((host, silent.SYMPTOM))
         is_possible = active >= limits.min_hosts and quiet >= limits.ratio * active
@@ -327,6 +327,10 @@ class ReceiverDown(Rule):
         """Return whether a host was not silent yet when the receiver was gone, in time in which it could upload."""
         after_us = self._silent_limits.of(host).of(fleet, host)
         return gone_at - last_at <= after_us or fleet.absence_us(host, last_at, gone_at) <= after_us
+
+    @property
+    def _shortest_us(self) -> int:
+        return min(limits.after_us for limits in self._silent_limits.each_alone())
 
     @property
     def _lookback_us(self) -> int:
@@ -365,28 +369,49 @@ class ReceiverDown(Rule):
         in_window = fleet.traffic.unit_history.starts_after(now - limits.window_us - 1, now)
         return len(in_window) >= limits.starts and len(self._starts(fleet, now)) >= limits.starts
 
-    def _is_quiet(self, fleet: Fleet, now: Instant) -> bool:
-        """Return whether the newest upload of all is longer ago than a host may be silent."""
-        row_at, after_us = fleet.uploads.newest_at(), self._silent_limits.default.after_us
-        if row_at is not None and passed_us(fleet.skips, row_at, now) <= after_us:
-            return False
-        newest_at = fleet.newest_accepted_at()
-        return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > after_us
-
-    def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
-        """Count the silent hosts that were not even refused lately, and all that uploaded within their lookback.
-
-        A host that has learned to be silent for longer proves nothing.
-        """
-        active = quiet = 0
+    def _active(self, fleet: Fleet, now: Instant) -> Iterator[tuple[str, Instant, SilentLimits]]:
+        """Return each host that uploaded within its lookback, with its last upload and its limits."""
         for host, last_at in fleet.latest_uploads():
             limits = self._silent_limits.of(host)
-            if limits.of(fleet, host) > limits.after_us:
-                continue
             if fleet.counted_us(host, last_at, now) <= limits.lookback_us:
-                active += 1
-                is_silent = fleet.absence_us(host, last_at, now) > limits.after_us
-                quiet += is_silent and not _is_refused(fleet, host, last_at, now, limits.after_us)
+                yield host, last_at, limits
+
+    def _usual_us(self, fleet: Fleet, now: Instant) -> int:
+        """Return how long nobody may upload: as long as a host may be silent, or most of them if that is shorter.
+
+        Where the default is meant for a few hosts, and overrides give most a shorter limit, the default says little.
+        """
+        default_us, shortest_us = self._silent_limits.default.after_us, self._shortest_us
+        if shortest_us == default_us:
+            return default_us
+
+        def make() -> int:
+            own = sorted(limits.after_us for _, _, limits in self._active(fleet, now))
+            return min([default_us, *own[math.ceil(_MOST * len(own)) - 1 :][:1]])
+
+        return fleet.once(("usual after", self, now), make)
+
+    def _is_quiet(self, fleet: Fleet, now: Instant) -> bool:
+        """Return whether the newest upload of all is longer ago than most hosts may be silent."""
+        row_at = fleet.uploads.newest_at()
+        # Where somebody has just uploaded, nobody need look at every host.
+        if row_at is not None and passed_us(fleet.skips, row_at, now) <= self._shortest_us:
+            return False
+        newest_at = fleet.newest_accepted_at()
+        return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > self._usual_us(fleet, now)
+
+    def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
+        """Count the silent hosts that were not even refused lately, and all that can show whether the receiver works.
+
+        A host that cannot be late yet, by a limit or a mute window of its own, shows nothing, unless it was refused.
+        """
+        active = quiet = 0
+        usual_us = self._usual_us(fleet, now)
+        for host, last_at, limits in self._active(fleet, now):
+            is_refused = _is_refused(fleet, host, last_at, now, usual_us)
+            is_silent = not is_refused and limits.is_exceeded(fleet, host, last_at, now)
+            active += is_refused or is_silent
+            quiet += is_silent
         return quiet, active
 
 

@@ -286,3 +286,40 @@ def test_G20_a_receiver_that_hangs(site: Site, start_service: StartService, run_
     ]
     assert "its cause may be the receiver" in shown
     assert before == []
+
+
+@pytest.mark.fault("G20", rig="R3", says="a hang is one incident, though some hosts cannot be late yet")
+@pytest.mark.parametrize(
+    ("limits", "minutes_ago"),
+    [
+        pytest.param(
+            '[[overrides]]\nhosts = ["e"]\ndetectors.silent.after = "2h"', 31, id="one host has a longer limit"
+        ),
+        pytest.param(
+            'detectors.silent.after = "6h"\n[[overrides]]\nhosts = ["[a-d]"]\ndetectors.silent.after = "10m"',
+            11,
+            id="the default is that of one host",
+        ),
+        pytest.param(
+            'detectors.silent.after = "30m"\n[[overrides]]\nhosts = ["[ab]"]\ndetectors.silent.after = "10m"',
+            31,
+            id="some hosts have a shorter limit",
+        ),
+    ],
+)
+def test_G20_a_hang_is_one_incident_whatever_the_limits(
+    limits: str, minutes_ago: int, site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """No host is blamed, in the service and by replay from the last upload on."""
+    site.configure(limits, tick="1m")
+    site.begin_journal()
+    upload(site, *"abcde", minutes_ago=minutes_ago)
+    site.sync_journal()
+    replayed = run_command("replay", "--config", site.config, "--since", "31m", "--json").documents[0]
+    site.configure(limits)
+    with start_service(site) as service:
+        service.until(site.alerted, "an alert")
+        service.until_evaluated_anew()
+
+    assert site.alerted() == [("*", "receiver-down")]
+    assert [one["symptom"] for one in replayed["incidents"] if one["alerts"]] == ["receiver-down"]
