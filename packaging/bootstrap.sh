@@ -86,6 +86,7 @@ check() { # PURPOSE: fills `packages` and `reasons` with what is missing
   want caddy "the same" has caddy
   want chromium "shows the page" has chromium
   want prometheus-alertmanager "a cluster of it takes alerts" has amtool
+  want valgrind "callgrind, which counts the instructions of the inner loops" has valgrind
   want prometheus "promtool, to check the metrics and the rules" has promtool
   [[ $1 != tests ]] || return 0
   want mtail "a neighbour to be measured beside" has mtail

@@ -16,6 +16,7 @@ from tests.bench.data import DAY_US, END_US, old_index
 from tests.bench.measuring import Section, alternate, at_least, counted
 
 if TYPE_CHECKING:
+    from fleet_health.config.schema import IndexSettings
     from tests.bench.scale import Scale
 
 
@@ -56,11 +57,16 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
 
 def follow(index: str) -> tuple[float, int, int]:
     """Catch up; return the seconds, the rows read, and the hosts known."""
-    return asyncio.run(_poll(Path(index)))
+    return asyncio.run(catch_up(settings_for(Path(index))))
 
 
-async def _poll(index: Path) -> tuple[float, int, int]:
-    settings = load(None, {"index.path": ("", str(index))}).receivers[0].index
+def settings_for(index: Path) -> IndexSettings:
+    """Return the settings by which an index is read, all others at their defaults."""
+    return load(None, {"index.path": ("", str(index))}).receivers[0].index
+
+
+async def catch_up(settings: IndexSettings) -> tuple[float, int, int]:
+    """Catch up with an index; return the seconds, the rows read, and the hosts known."""
     uploads = Uploads()
     started_at = time.perf_counter()
     follower = IndexFollower(settings, lookback_us=40 * DAY_US, deliver=uploads.record, clock=lambda: END_US)

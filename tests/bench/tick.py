@@ -8,13 +8,13 @@ import tempfile
 import time
 from contextlib import suppress
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING
 
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import evaluate
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, Unstamped, Upload
+from fleet_health.model.window import REFUSED
 from fleet_health.service import clock
 from tests.bench.apart import apart
 from tests.bench.data import MINUTE_US, host_names
@@ -91,18 +91,17 @@ def _linear(evaluations: dict[int, float], hosts: int, fewer: int) -> Row:
 
 
 def fill(fleet: Fleet, hosts: int, answers: int, now: int) -> None:
-    """Fill a fleet with hosts that uploaded lately, most of them well."""
-    random = Random(hosts)  # noqa: S311 - nothing is secret here
+    """Fill a fleet with hosts that uploaded lately, most of them well; what was accepted has a row."""
     span = 28 * MINUTE_US
-    names = [name.decode() for name in host_names(hosts)]
-    fleet.uploads.record(
-        Upload(name, now - (45 * MINUTE_US if number % 100 == 1 else random.randrange(25 * MINUTE_US)))
-        for number, name in enumerate(names)
-    )
-    for number, name in enumerate(names):
-        if number % 100 == 1:  # silent: a 2xx would show that it is not
-            continue
-        fleet.traffic.record(_answers(name, number, [now - span + span * turn // answers for turn in range(answers)]))
+    instants = [now - span + span * turn // answers for turn in range(answers)]
+    for number, name in enumerate(name.decode() for name in host_names(hosts)):
+        fleet.uploads.take(name, now - 45 * MINUTE_US)
+        if number % 100 != 1:  # the others are silent
+            observations = list(_answers(name, number, instants))
+            fleet.traffic.record(observations)
+            fleet.uploads.record(
+                Upload(name, one.at) for one in observations if isinstance(one, Response) and one.status < REFUSED
+            )
 
 
 def _answers(host: str, number: int, instants: list[int]) -> Iterator[Response | Unstamped]:
