@@ -7,7 +7,6 @@ import json
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import quote
 
-import jsonschema
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -45,6 +44,8 @@ SCHEMAS = strict(copy.deepcopy(DOCUMENT["components"]))
 
 def check(document: Any, schema: dict[str, Any]) -> None:
     """Hold a document against a schema of the description."""
+    import jsonschema  # noqa: PLC0415 - it takes a second, in each process that collects the tests
+
     validator = jsonschema.Draft202012Validator(
         {**strict(schema), "components": SCHEMAS}, format_checker=jsonschema.FormatChecker()
     )
@@ -74,6 +75,8 @@ def test_every_route_is_described() -> None:
 
 def test_the_description_is_one() -> None:
     """Each schema is one, and each reference leads to one."""
+    import jsonschema  # noqa: PLC0415
+
     for schema in DOCUMENT["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
     names = {text.split('"')[0] for text in json.dumps(DOCUMENT).split("#/components/schemas/")[1:]}

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cyclonedx.schema import SchemaVersion
-from cyclonedx.validation.json import JsonStrictValidator
 from packaging.markers import Marker
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -124,6 +122,9 @@ def _bill(*locks: str) -> tuple[str, dict[str, Any]]:
 @pytest.mark.parametrize("lock", ["release", "plot"])
 def test_the_bill_of_materials_is_valid_and_complete(lock: str) -> None:
     """It is CycloneDX by its schema, has every locked package with all hashes, and is the same each time."""
+    from cyclonedx.schema import SchemaVersion  # noqa: PLC0415 - together they take a second, in each process
+    from cyclonedx.validation.json import JsonStrictValidator  # noqa: PLC0415
+
     text, bill = _bill(lock)
     required = {(c["name"], c["version"]): c for c in bill["components"] if c["scope"] == "required"}
 
