@@ -97,7 +97,7 @@ class Engine:
         if circumstances.latest_at is not None:
             return evaluation
         # Also of the detectors that cannot evaluate now: what they would have found is hidden as well.
-        return replace(evaluation, hidden=hidden_verdicts(fleet, detectors, fleet.hosts(), now))
+        return replace(evaluation, hidden=hidden_verdicts(fleet, detectors, fleet.hosts, now))
 
     def decide(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
         """Take in an evaluation; return the decisions that follow, and what is notified by them."""

@@ -190,8 +190,8 @@ def hidden_of(known: Knowledge, fleet: Fleet, hosts: Iterable[str]) -> dict[str,
         hosts: Hosts without an incident: of the others it is said that they are in trouble, and in which.
 
     """
-    hidden: dict[str, list[str]] = {}
-    for symptom, found in hidden_verdicts(fleet, known.settings.detectors(), hosts, known.now).items():
+    names, hidden = tuple(hosts), dict[str, list[str]]()
+    for symptom, found in hidden_verdicts(fleet, known.settings.detectors(), lambda: names, known.now).items():
         for host in found:
             hidden.setdefault(host, []).append(symptom)
     return hidden

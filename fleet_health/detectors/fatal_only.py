@@ -220,16 +220,19 @@ class FatalOnly(Rule):
         An accepted upload in the window, in either source, refutes it; so does it if fewer messages are missing than
         a finding takes beside those that were seen.
         """
-        gaps: dict[int, tuple[bool, int | None]] = {}
-        for host in hosts:
+        missing_in = {
+            window_us: fleet.missing("journal", now - window_us, now)
+            if fleet.reaches("journal", now - window_us)
+            else None
+            for window_us in {limits.window_us for limits in self._limits.each_alone()}
+            if not _is_seen_whole(fleet, now - window_us, now)
+        }
+        for host in hosts if missing_in else ():
             limits = self._limits.of(host)
-            window_us, since = limits.window_us, now - limits.window_us
-            if window_us not in gaps:
-                missing = fleet.missing("journal", since, now) if fleet.reaches("journal", since) else None
-                gaps[window_us] = _is_seen_whole(fleet, since, now), missing
-            is_whole, missing = gaps[window_us]
-            if is_whole or fleet.has_accepted(host, since, now):
+            since = now - limits.window_us
+            if limits.window_us not in missing_in or fleet.has_accepted(host, since, now):
                 continue
+            missing = missing_in[limits.window_us]
             window = fleet.traffic.window(host)
             refused = 0 if window is None else window.count(since, now).refused
             if missing is None or refused + missing >= limits.min_count:

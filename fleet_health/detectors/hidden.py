@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol, runtime_checkable
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
@@ -29,12 +29,16 @@ class GoesByTheJournal(Protocol):
 
 
 def hidden_verdicts(
-    fleet: Fleet, detectors: Iterable[object], hosts: Iterable[str], now: Instant
+    fleet: Fleet, detectors: Iterable[object], hosts: Callable[[], Iterable[str]], now: Instant
 ) -> dict[str, frozenset[str]]:
-    """Return for each symptom the hosts, of those given, of which it cannot be ruled out; none where that is nobody."""
-    names, hidden = tuple(hosts), dict[str, frozenset[str]]()
+    """Return for each symptom the hosts of which it cannot be ruled out, of those that `hosts` returns.
+
+    A symptom that can be ruled out of all of them is left out. `hosts` is called for each detector, and as long as
+    nothing is missing none of them goes through the hosts.
+    """
+    hidden: dict[str, frozenset[str]] = {}
     for detector in detectors:
-        if isinstance(detector, GoesByTheJournal) and (found := frozenset(detector.hidden(fleet, names, now))):
+        if isinstance(detector, GoesByTheJournal) and (found := frozenset(detector.hidden(fleet, hosts(), now))):
             hidden[detector.symptom] = found
     return hidden
 

@@ -106,4 +106,4 @@ def _accepted(fleet: Fleet, host: str, since: Instant, until: Instant) -> int:
     """
     window = fleet.traffic.window(host)
     counted = 0 if window is None else window.count(since, until).accepted
-    return max(counted, sum(since <= at <= until for at in fleet.traffic.accepted.latest(host)))
+    return max(counted, len(fleet.traffic.accepted.between(host, since, until)))

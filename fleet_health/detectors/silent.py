@@ -222,11 +222,7 @@ class Silent(Rule):
     def candidates(self, fleet: Fleet, now: Instant) -> Iterator[str]:
         """Return the hosts whose last upload is longer ago than their limit."""
         least_us = min(limits.after_us for limits in self._limits.each_alone())
-        for host in fleet.uploaders():
-            last_at = fleet.uploads.last_at(host)
-            # Of nearly all hosts the row says enough.
-            if last_at is not None and now - last_at <= least_us:
-                continue
+        for host in fleet.uploaders(before=now - least_us):
             last_at = fleet.accepted_at(host)
             if last_at is not None and self._limits.of(host).is_exceeded(fleet, host, last_at, now):
                 yield host

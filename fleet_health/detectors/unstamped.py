@@ -160,18 +160,20 @@ class Unstamped(Rule):
         tries again and again, so of a host that delivers it shows in what was seen, unless that is less than half of
         the window. And enough messages must be missing for a finding.
         """
-        gaps: dict[int, tuple[bool, bool, int | None]] = {}
-        for host in hosts:
+        gaps = {
+            window_us: (
+                fleet.unseen_us("journal", now - window_us, now) * 2 > window_us,
+                fleet.missing("journal", now - window_us, now),
+            )
+            for window_us in {limits.window_us for limits in self._limits.each_alone()}
+            if not fleet.is_whole("journal", now - window_us, now)
+        }
+        for host in hosts if gaps else ():
             limits = self._limits.of(host)
-            window_us, since = limits.window_us, now - limits.window_us
-            if window_us not in gaps:
-                gaps[window_us] = (
-                    fleet.is_whole("journal", since, now),
-                    fleet.unseen_us("journal", since, now) * 2 > window_us,
-                    fleet.missing("journal", since, now),
-                )
-            is_whole, is_mostly_unseen, missing = gaps[window_us]
-            if is_whole or (not is_mostly_unseen and fleet.has_accepted(host, since, now)):
+            if limits.window_us not in gaps:
+                continue
+            since, (is_mostly_unseen, missing) = now - limits.window_us, gaps[limits.window_us]
+            if not is_mostly_unseen and fleet.has_accepted(host, since, now):
                 continue
             window = fleet.traffic.window(host)
             seen = 0 if window is None else window.count(since, now).unstamped

@@ -198,10 +198,14 @@ class Fleet:
             if at is not None and (self._whole is None or at == latest_at(host)):
                 yield host, at
 
-    def uploaders(self) -> Iterator[str]:
-        """Return each host with an accepted upload in either source, once."""
-        yield from (host for host, _ in self.uploads.items())
-        yield from (host for host, _ in self.traffic.accepted.items() if self.uploads.last_at(host) is None)
+    def uploaders(self, *, before: Instant = NEVER) -> Iterator[str]:
+        """Return each host with an accepted upload in either source, once.
+
+        Those with one at `before` or later may be left out.
+        """
+        last_at = self.uploads.last_at
+        yield from [host for host, at in self.uploads.items() if at < before]
+        yield from [host for host, at in self.traffic.accepted.items() if at < before and last_at(host) is None]
 
     def record_uploads(self, receiver: str, uploads: Sequence[Upload]) -> None:
         """Record accepted uploads to a receiver; without a name, to the only one."""

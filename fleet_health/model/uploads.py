@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from array import array
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING
 
 from fleet_health.model.host_globs import HostGlobs
@@ -106,13 +107,23 @@ class Uploads:
 
     def is_every_known(self, host: str, since: Instant) -> bool:
         """Return whether `recent` goes back to an instant, or to the first upload that was recorded."""
-        recent = self.recent(host)
+        recent = self._recent.get(host, ())
         return len(recent) < _KEPT or recent[0] <= since
 
     def latest(self, host: str) -> Sequence[Instant]:
         """Return some of the latest uploads of a host, as `recent` does, and its last one."""
         last_at, recent = self._last_at.get(host), self.recent(host)
         return recent if last_at is None or last_at == recent[-1] else [*recent, last_at]
+
+    def between(self, host: str, since: Instant, until: Instant) -> Sequence[Instant]:
+        """Return those of `latest` that lie between two instants, both included."""
+        recent, last_at = self._recent.get(host), self._last_at.get(host)
+        if recent is None or last_at is None:
+            return ()
+        between = recent[bisect_left(recent, since) : bisect_right(recent, until)]
+        if recent[-1] < last_at and since <= last_at <= until:
+            between.append(last_at)
+        return between
 
     def items(self) -> Iterable[tuple[str, Instant]]:
         """Return each host with its last upload."""

@@ -198,7 +198,7 @@ class HostWindow:
         """Count the answers with `since <= t <= until` by HTTP status; a status with none is left out."""
         low, high = self._place(since), bisect_left(self._events, (until + 1) << _KIND_BITS)
         if self._steps is None:
-            kinds = Counter(event & _KIND for event in self._events[low:high])
+            kinds = Counter(map(_KIND.__and__, self._events[low:high]))
         else:
             kinds = Counter()
             for event, count in zip(self._events[low:high], self._steps.counts[low:high], strict=True):

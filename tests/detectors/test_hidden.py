@@ -86,7 +86,7 @@ def test_what_a_gap_hides(  # noqa: PLR0917
     )
     fleet.coverage = coverage(now)
 
-    assert hidden_verdicts(fleet, DETECTORS, ["pi-1"], now) == dict.fromkeys(hidden, frozenset({"pi-1"}))
+    assert hidden_verdicts(fleet, DETECTORS, lambda: ["pi-1"], now) == dict.fromkeys(hidden, frozenset({"pi-1"}))
 
 
 def test_each_host_goes_by_its_own_window(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -96,7 +96,7 @@ def test_each_host_goes_by_its_own_window(fleet_of: Callable[..., Fleet], now: I
     fleet.coverage = journal((*BRIEF, 5))(now)
     detector = FatalOnly(HostLimits(FATAL_ONLY, overrides))
 
-    assert hidden_verdicts(fleet, [detector], ["pi-1", "short-1", "strict-1"], now) == {
+    assert hidden_verdicts(fleet, [detector], lambda: ["pi-1", "short-1", "strict-1"], now) == {
         "fatal-only": frozenset({"strict-1"})
     }
 

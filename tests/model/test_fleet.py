@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
-from fleet_health.model.instant import HOUR_US
+from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.places import Register
 from fleet_health.model.window import Counts
@@ -47,6 +47,17 @@ def latest(rows: list[Upload]) -> dict[str, int]:
 def test_the_last_upload_is_the_maximum(rows: list[Upload], cut: int) -> None:
     """Neither the order of the rows nor their batches matter."""
     assert dict(uploads_of(rows[cut:], rows[:cut]).items()) == latest(rows)
+
+
+@PROPERTY
+@given(seconds=st.lists(st.integers(0, 60), max_size=40), since=st.integers(0, 60), until=st.integers(0, 60))
+def test_the_uploads_between_two_instants_are_those_that_are_kept(seconds: list[int], since: int, until: int) -> None:
+    """Both ends are included; of a host that is not known there are none."""
+    uploads = uploads_of([Upload("a", at * SECOND_US) for at in seconds])
+    first, last = since * SECOND_US, until * SECOND_US
+
+    assert list(uploads.between("a", first, last)) == [at for at in uploads.latest("a") if first <= at <= last]
+    assert list(uploads.between("b", first, last)) == []
 
 
 @PROPERTY
