@@ -107,7 +107,7 @@ class Uploads:
 
     def is_every_known(self, host: str, since: Instant) -> bool:
         """Return whether `recent` goes back to an instant, or to the first upload that was recorded."""
-        recent = self._recent.get(host, ())
+        recent = self.recent(host)
         return len(recent) < _KEPT or recent[0] <= since
 
     def latest(self, host: str) -> Sequence[Instant]:
