@@ -205,8 +205,13 @@ pip() { # the one of a virtual environment of its own, for the build alone
   logged "$build/log" "$build/tools/bin/python" -I -m pip --disable-pip-version-check --no-input --no-cache-dir "$@"
 }
 
+build_wheel() { # ours; pip would have the build backend loaded three times for it
+  local build_here='import sys; from setuptools.build_meta import build_wheel; build_wheel(sys.argv[1])'
+  (cd "$source" && logged "$build/log" "$build/tools/bin/python" -I -c "$build_here" "$build/wheels")
+}
+
 build_release() {
-  local version shell extra locked wanted wheel
+  local version extra locked wanted
   version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$checkout/pyproject.toml")
   wanted=$releases/$version-$(date --utc +%Y%m%dT%H%M%SZ)
   [[ ! -e $wanted ]] || fail 1 "$wanted is there already; try again in a second"
@@ -225,15 +230,15 @@ build_release() {
   locked=("$source/requirements/release.txt")
   for extra in "${extras[@]}"; do if [[ ${included[$extra]} == yes ]]; then locked+=("$source/requirements/$extra.txt"); fi; done
 
-  "$python" -I -m venv "$build/tools"
+  build_environment "$python" "$build/tools"
   say "getting what builds it, with pip"
-  pip install --require-hashes --requirement "$source/requirements/build.txt"
-  wheel=(wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps)
+  pip install --no-compile --require-hashes --requirement "$source/requirements/build.txt"
   say "getting and building the $(cat "${locked[@]}" | grep '^[^ #].*==' | sort --unique | wc --lines) packages that it needs; on a small machine this takes minutes"
   # A package that is in several of them has the same version and hashes there.
-  pip "${wheel[@]}" --require-hashes "${locked[@]/#/--requirement=}"
+  pip wheel --wheel-dir "$build/wheels" --no-build-isolation --use-pep517 --no-deps --require-hashes \
+    "${locked[@]/#/--requirement=}"
   say "building and installing fleet-health itself"
-  pip "${wheel[@]}" --no-index "$source"
+  build_wheel
   "$python" -I -m venv --without-pip "$release"
   pip --python "$release/bin/python" install --no-deps --no-index "$build"/wheels/*.whl
   install -D --mode=644 "$source/packaging/default-config.toml" "$release/share/fleet-health/default-config.toml"
@@ -241,8 +246,7 @@ build_release() {
   "$python" -I "$source/packaging/sbom.py" "$source/pyproject.toml" "${locked[@]}" "$source/requirements/build.txt" \
     >"$build/sbom.cdx.json"
   # Isolated, for it must not find the checkout's own code.
-  "$release/bin/python" -I -m fleet_health.cli.commands.manual "$source/config.example.toml" "$build"
-  for shell in bash zsh; do "$release/bin/fleet-health" completion "$shell" >"$build/completion.$shell"; done
+  "$release/bin/python" -I -m fleet_health.cli.setup.made "$source/config.example.toml" "$build"
 }
 
 create_user() {
@@ -471,6 +475,8 @@ install_all() {
   read_files
   # shellcheck source=packaging/progress.sh
   source "$checkout/packaging/progress.sh"
+  # shellcheck source=packaging/build_environment.sh
+  source "$checkout/packaging/build_environment.sh"
   if [[ $apt == yes ]]; then
     say "checking for what the build needs; what is missing comes from apt"
     PYTHON=$python "$checkout/packaging/bootstrap.sh" system-packages install

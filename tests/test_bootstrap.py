@@ -1,4 +1,4 @@
-"""What the scripts that prepare a machine show of what takes long, and of what fails."""
+"""What the scripts that prepare a machine show of what takes long, and of what fails; and what they build in."""
 
 from __future__ import annotations
 
@@ -102,3 +102,29 @@ def test_elsewhere_nothing_is_written_unless_it_fails(tmp_path: Path) -> None:
     assert stdout == ""
     assert "This failed, with status 3: bash -c seq 100; exit 3\n" in stderr
     assert stderr.rstrip().endswith("\n99\n100")
+
+
+def in_build_environment_script(command: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run a command of bash where packaging/build_environment.sh has been sourced."""
+    script = f". {PACKAGING}/build_environment.sh; {command}"
+    return subprocess.run(["bash", "-c", script, "bash", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_an_environment_to_build_in_has_pip_and_nothing_compiled(tmp_path: Path) -> None:
+    """Compiling all of pip takes longer than the build; what of it is run is compiled then."""
+    made = in_build_environment_script('build_environment /usr/bin/python3 "$1"', tmp_path)
+    compiled = list(tmp_path.rglob("*.pyc"))
+    pip = subprocess.run([tmp_path / "bin/python", "-I", "-m", "pip", "--version"], check=True, capture_output=True)
+
+    assert (made.returncode, made.stdout, made.stderr) == (0, "", "")
+    assert compiled == []
+    assert str(tmp_path).encode() in pip.stdout
+
+
+def test_a_python_without_pip_is_named_with_the_package_that_has_it() -> None:
+    """On Debian, ensurepip is a package of its own."""
+    without = "import sys; sys.modules['ensurepip'] = None; exec(sys.argv[1])"
+    done = in_build_environment_script('/usr/bin/python3 -I -c "$1" "$unpack_pip"', without)
+
+    assert done.returncode == 1
+    assert done.stderr == "/usr/bin/python3 has no pip to build with; on Debian it is in the package python3-venv\n"

@@ -33,7 +33,7 @@ NO_DATE = 'WARNING: missing date, using "": TH'
 def pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of the pages, written as the installer does it."""
     directory = tmp_path_factory.mktemp("pages")
-    subprocess.run([sys.executable, "-m", "fleet_health.cli.commands.manual", EXAMPLE, directory], check=True)
+    subprocess.run([sys.executable, "-m", "fleet_health.cli.setup.made", EXAMPLE, directory], check=True)
     return directory
 
 

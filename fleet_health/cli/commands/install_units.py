@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import subprocess
 import sys
@@ -132,15 +131,9 @@ def _install(program: Path, into: Path | None) -> None:
 def _texts(program: Path, made: Path) -> Iterator[tuple[Path, str]]:
     """Yield where each file goes, and what is in it."""
     # The parser of all commands is of no use to the others.
-    from fleet_health.cli.commands.manual import write_pages  # noqa: PLC0415
+    from fleet_health.cli.setup.made import write_made  # noqa: PLC0415
 
-    write_pages(SYSTEM / "config.example.toml", made)
-    if importlib.util.find_spec("shtab") is not None:
-        from fleet_health.cli.commands.completion import completion  # noqa: PLC0415 - an extra
-        from fleet_health.cli.main import build_parser  # noqa: PLC0415 - see above
-
-        for shell in ("bash", "zsh"):
-            (made / f"completion.{shell}").write_text(completion(build_parser(), shell), "utf-8")
+    write_made(SYSTEM / "config.example.toml", made)
     for name, target in listed():
         if not name.startswith("made/"):
             yield target, text_for(program, name)

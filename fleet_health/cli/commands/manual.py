@@ -1,14 +1,9 @@
-"""The manual pages, made from what `--help` and the example of a configuration say; the installer calls it.
-
-`python -m fleet_health.cli.commands.manual EXAMPLE DIRECTORY` writes them into a directory.
-"""
+"""The manual pages, made from what `--help` and the example of a configuration say."""
 
 from __future__ import annotations
 
 import argparse
-import sys
 from importlib.metadata import version
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.docs import configuration_manual, roff
@@ -18,6 +13,7 @@ from fleet_health.config.locations import DEFAULT_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 COMMAND_PAGE = "fleet-health.1"
 
@@ -124,11 +120,3 @@ def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
         said += f"; one of {', '.join(choices)}"
     has_default = action.nargs != 0 and action.default not in {None, argparse.SUPPRESS}
     return f"{said} (default: {action.default})" if has_default and "default" not in said else said
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 3:  # noqa: PLR2004 - the name of the program, and two more
-        sys.exit(
-            f"usage: {Path(sys.executable).name} -m fleet_health.cli.commands.manual EXAMPLE-CONFIGURATION DIRECTORY"
-        )
-    write_pages(Path(sys.argv[1]), Path(sys.argv[2]))

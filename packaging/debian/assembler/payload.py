@@ -176,27 +176,21 @@ def _licences(files: dict[str, bytes]) -> list[Licence]:
 def make(source: Path, native: Vendored, lock: Path, directory: Path) -> Path:
     """Make what install.sh makes as well: manual pages, completion, bill of materials."""
     directory.mkdir()
-    run = f"import sys; sys.path[:] = [{str(native.directory)!r}, *sys.path, {_DIST_PACKAGES!r}]; "
-    page = "from fleet_health.cli.commands.manual import write_pages; from pathlib import Path; "
-    _python(run + page + f"write_pages(Path({str(source / 'config.example.toml')!r}), Path({str(directory)!r}))")
-    for shell in ("bash", "zsh"):
-        script = _python(run + f"from fleet_health.__main__ import main; sys.exit(main(['completion', '{shell}']))")
-        (directory / f"completion.{shell}").write_text(script, "utf-8")
+    example = source / "config.example.toml"
+    code = (
+        f"import sys; sys.path[:] = [{str(native.directory)!r}, *sys.path, {_DIST_PACKAGES!r}]\n"
+        "from fleet_health.cli.setup.made import write_made; from pathlib import Path\n"
+        f"write_made(Path({str(example)!r}), Path({str(directory)!r}))"
+    )
+    # argparse breaks lines as wide as the terminal is.
+    environment = {"COLUMNS": "80", "LC_ALL": "C.UTF-8"}
+    subprocess.run([sys.executable, "-I", "-B", "-S", "-c", code], check=True, env=environment)
     script = source / "packaging/sbom.py"
     arguments = [source / "pyproject.toml", lock, source / "requirements/build.txt"]
     bill = subprocess.run([sys.executable, "-I", script, *arguments], check=True, capture_output=True, text=True).stdout
     json.loads(bill)
     (directory / "sbom.cdx.json").write_text(bill, "utf-8")
     return directory
-
-
-def _python(code: str) -> str:
-    # argparse breaks lines as wide as the terminal is.
-    environment = {"COLUMNS": "80", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [sys.executable, "-I", "-B", "-S", "-c", code], check=True, stdout=subprocess.PIPE, text=True, env=environment
-    )
-    return done.stdout
 
 
 def listed(packaging: Path) -> list[tuple[str, str]]:
