@@ -76,7 +76,7 @@ _NOTIFIED, _KEPT_BACK, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.KEPT_BACK
 _TOO_EARLY, _UNDECIDED = int(Fact.TOO_EARLY), int(Fact.UNDECIDED)
 _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
 
-_DOUBTFUL = "it is no longer found, and not yet seen to be over"
+_DOUBTFUL = "it is no longer found, but it has not been seen to recover"
 _DOUBTFUL_FIX = "`fleet-health explain '*'` shows what is missing. `fleet-health status` shows the inhibited incidents."
 _HOST_FIX = (
     "If the host should still be there: check that it is up, and that its uploads are accepted. `fleet-health explain"

@@ -33,22 +33,22 @@ if TYPE_CHECKING:
 
 _IN_WORDS = {
     Reason.FIRST: "it is notified at the next evaluation",
-    Reason.REPEAT_DUE: "it is repeated at the next evaluation",
+    Reason.REPEAT_DUE: "its repeat is due at the next evaluation",
     Reason.NOTIFIED_THIS_HOUR: "it was notified in this UTC hour",
-    Reason.NOTIFIED_LATER: "it was notified at a later time than the clock shows",
-    Reason.REPEAT_NOT_DUE: "it was notified, and is repeated as `alerts.repeat` says",
-    Reason.WITHIN_GRACE: "it must stand for a while before it is notified",
-    Reason.UNDECIDED: "nobody has uploaded since, so its cause may be the receiver; it is notified once another host"
-    " uploads, or `receiver-down` is reported instead",
-    Reason.INHIBITED: "its cause is notified instead, and it is notified if it outlives that by a tick",
+    Reason.NOTIFIED_LATER: "it was notified at a time that is ahead of the clock",
+    Reason.REPEAT_NOT_DUE: "it was notified, and its next repeat is not due yet",
+    Reason.WITHIN_GRACE: "it is within its grace period, and is notified if it lasts",
+    Reason.UNDECIDED: "nobody has uploaded since, so the receiver may be the cause: it is notified once another host"
+    " uploads, or `receiver-down` is notified instead",
+    Reason.INHIBITED: "its cause is notified instead; it is notified if it lasts a tick longer than its cause",
     Reason.SILENCED: "a silence suppresses it",
-    Reason.ACKNOWLEDGED: "it is acknowledged, and silenced until it is resolved",
+    Reason.ACKNOWLEDGED: "it is acknowledged, and suppressed until it is resolved",
     Reason.MUTED: "a mute window suppresses it",
-    Reason.RESOLVED_LATER: "it is over, and that is notified when nothing suppresses it any more",
-    Reason.FLAPPING: "it comes and goes, and is notified again when it has held still",
-    Reason.RECOVERING: "it is seen to be over, and resolved when that has lasted",
-    Reason.UNCONFIRMED: "it is no longer found, and nothing newer than it shows that it is over",
-    Reason.LOST: "its host has shown no sign for the whole lookback, and it is notified again when it does",
+    Reason.RESOLVED_LATER: "it has recovered, and its resolution is notified when the suppression ends",
+    Reason.FLAPPING: "it is flapping, and is notified again once it is stable",
+    Reason.RECOVERING: "it is recovering, and resolves if that lasts",
+    Reason.UNCONFIRMED: "it is no longer found, but no newer fact shows that it has recovered",
+    Reason.LOST: "its host has shown no sign for the whole lookback; it is notified again if the host returns with it",
 }
 """Why an incident is notified or not, for a person; what it refers to follows in brackets."""
 

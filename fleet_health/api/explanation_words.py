@@ -25,8 +25,8 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if document.get("receiver"):
         yield "receiver", document["receiver"]
     age = f", {short_duration(document['last_upload_age_s'])} ago" if upload else ""
-    yield "last row in the index", f"{upload or 'none is known'}{age}"
-    yield "last accepted upload", evidence.get("last_good_wall", "none is known")
+    yield "last row in the index", f"{upload or 'none known'}{age}"
+    yield "last accepted upload", evidence.get("last_good_wall", "none known")
     yield "first refusal after that", evidence.get("first_bad_wall", "none")
     answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
     yield "known responses", answers or "none"

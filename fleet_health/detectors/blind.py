@@ -24,14 +24,14 @@ from fleet_health.detectors.spec import (
     Setting,
     Subject,
 )
-from fleet_health.model.coverage import latest_run
+from fleet_health.model.coverage import MISSED_AT_FIRST, MISSED_IN_A_ROW, latest_run
 from fleet_health.model.instant import SECOND_US, describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fleet_health.model.coverage import Coverage, Gap
+    from fleet_health.model.coverage import Coverage, Gap, Share
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
@@ -188,7 +188,7 @@ class Blind(Rule):
         away_us = max((now - one.unseen_since for one in fleet.coverage if one.unseen_since is not None), default=None)
         return (
             Condition(
-                "a source not readable",
+                "unreadable source",
                 "none" if away_us is None else f"for {describe(max(0, away_us))}",
                 f"for longer than {describe(self._after_us)}",
                 "blind_after",
@@ -196,7 +196,7 @@ class Blind(Rule):
                 way="away",
             ),
             Condition(
-                "gaps in the journal, no window whole in between",
+                "gaps in the journal, with no complete window in between",
                 "none" if run is None else f"over {describe(gaps_us)}: {_in_words(run)}",
                 f"over more than {describe(self._after_us)}",
                 "blind_after",
@@ -206,8 +206,9 @@ class Blind(Rule):
             *(
                 Condition(
                     f"{_ITEMS[one.kind]} understood",
-                    f"{one.share.understood} of {one.share.came_in}, and none of the last {one.share.missed}",
-                    f"none of several, and none within {describe(self._after_us)}",
+                    _understood_in_words(one.share),
+                    f"none of the first {MISSED_AT_FIRST}, or none of the last {MISSED_IN_A_ROW}, for more than"
+                    f" {describe(self._after_us)}",
                     "blind_after",
                     self._is_missed(one, now),
                     way=f"{one.source} understood",
@@ -217,9 +218,9 @@ class Blind(Rule):
             ),
             *(
                 Condition(
-                    "responses in the journal",
-                    "none" if one.share.last_at is None else f"the latest at {isoformat(one.share.last_at)[:19]}Z",
-                    "none, and yet an upload in the index",
+                    "latest response in the journal",
+                    "none" if one.share.last_at is None else f"{isoformat(one.share.last_at)[:19]}Z",
+                    "none, although the index has an upload",
                     "",
                     one.is_unmatched((at for _, at in fleet.uploads.items()), now),
                     way=f"{one.source} unmatched",
@@ -231,7 +232,7 @@ class Blind(Rule):
                 Condition(
                     "entries of the receiver's unit in the journal",
                     self._void_in_words(one),
-                    f"none for {describe(self._window_us)} and yet an upload, or not one ever",
+                    f"none for {describe(self._window_us)} although the index has an upload, or none ever",
                     "blind_after",
                     self._is_void(one, fleet, now),
                     way=f"{one.source} void",
@@ -295,7 +296,7 @@ class Blind(Rule):
         if coverage.void_since is not None:
             return f"the journal has not one entry of {self._named_units}"
         if coverage.quiet_since is None:
-            return "not known"
+            return "unknown"
         return f"the journal has no entry of {self._named_units} since {isoformat(coverage.quiet_since)[:19]}Z"
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
@@ -340,6 +341,11 @@ def _missed_in_words(coverage: Coverage) -> str:
     if share.last_at is None:
         return f"not one of {share.came_in} {items} was understood"
     return f"the last {share.missed} {items} were not understood, the one before them is of {isoformat(share.last_at)}"
+
+
+def _understood_in_words(share: Share) -> str:
+    """Return how much of what came in was understood, and how much came in since the last that was."""
+    return f"{share.understood} of {share.came_in}" + (f", none of the last {share.missed}" if share.missed else "")
 
 
 def _in_words(run: Gap) -> str:

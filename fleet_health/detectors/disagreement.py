@@ -116,14 +116,14 @@ class Disagreement(Rule):
         is_comparable, count = _is_comparable(fleet, since, now), len(self._lacking_once(fleet, since, now))
         return (
             Condition(
-                f"journal and index of {describe(self._limits.window_us)}",
-                "both whole" if is_comparable else "not both whole",
-                "both whole",
+                f"journal and index of the last {describe(self._limits.window_us)}",
+                "both complete" if is_comparable else "not both complete",
+                "both complete",
                 f"{table}.window",
                 is_comparable,
             ),
             Condition(
-                "hosts in only one of them",
+                "hosts whose uploads are in only one of them",
                 str(count),
                 f"at least {self._limits.min_hosts}",
                 f"{table}.min_hosts",

@@ -196,22 +196,28 @@ class FatalOnly(Rule):
         share = counts.refused / total if total else 0.0
         evidence, is_certain = _evidence(fleet, host, since, now)
         return (
-            Condition(f"accepted in {length}", str(accepted), "none", "detectors.fatal-only.window", not accepted),
             Condition(
-                f"responses in {length}",
+                f"uploads accepted in the last {length}",
+                str(accepted),
+                "none",
+                "detectors.fatal-only.window",
+                not accepted,
+            ),
+            Condition(
+                f"responses in the last {length}",
                 f"{total}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.fatal-only.min_count",
                 total >= limits.min_count,
             ),
             Condition(
-                "share refused",
+                "share of refusals",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "detectors.fatal-only.ratio",
                 bool(total) and share >= limits.ratio,
             ),
-            Condition("journal of the window", evidence, "whole, or none accepted by the index", "", is_certain),
+            Condition("journal of that time", evidence, "complete, or no upload in the index", "", is_certain),
         )
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
@@ -259,18 +265,18 @@ class FatalOnly(Rule):
 def _evidence(fleet: Fleet, host: str, since: Instant, until: Instant) -> tuple[str, bool]:
     """Return how much the journal shows of a stretch of time, and whether it is certain that nothing was accepted."""
     if not fleet.is_whole("journal", since, until):
-        lack = "with a gap"
+        lack = "has a gap"
     elif not fleet.is_complete(host, since):
-        lack = "earlier responses left out"
+        lack = "earlier responses were dropped"
     elif fleet.reaches("journal", since):
-        return "whole", True
+        return "complete", True
     elif not _has_uploaded(fleet, host, since, until):
         # It shows all that it holds, so only an upload from before its begin would speak against a finding.
         return "begins later, and no earlier upload is known", True
     else:
         lack = "begins later"
     is_refused = _is_refused_by_the_index(fleet, host, since, until)
-    return f"{lack}, and the index shows none" if is_refused else lack, is_refused
+    return f"{lack}, and the index has no upload" if is_refused else lack, is_refused
 
 
 def _is_counted_whole(fleet: Fleet, host: str, since: Instant, until: Instant) -> bool:

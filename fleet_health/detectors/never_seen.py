@@ -125,10 +125,10 @@ class NeverSeen(Rule):
             return ()
         is_known = _is_known(fleet, host) or not HostGlobs((host,)).unmatched(fleet.lost)
         return (
-            Condition("expected", "yes", "yes", "hosts.expected", is_met=True),
-            Condition("accepted uploads", "known" if is_known else "none is known", "none is known", "", not is_known),
+            Condition("listed in `hosts.expected`", "yes", "yes", "hosts.expected", is_met=True),
+            Condition("accepted uploads", "known" if is_known else "none known", "none known", "", not is_known),
             Condition(
-                "time in which it could upload",
+                "time in which it could have uploaded",
                 describe(absence_us := self._absence_us(fleet, host, now)),
                 f"longer than {describe(self._limits.of(host).grace_us)}",
                 "detectors.never-seen.grace",

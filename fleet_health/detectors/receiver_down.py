@@ -201,7 +201,7 @@ class ReceiverDown(Rule):
         limits, after_us = self._limits, self._usual_us(fleet, now)
         unit, newest_at = fleet.traffic.unit, fleet.newest_accepted_at()
         if unit is None:
-            by_systemd = "nothing is known of its unit"
+            by_systemd = "nothing is known of it"
         else:
             by_systemd = f"{'started' if unit.is_running else 'stopped'} {describe(max(0, now - unit.at))} ago"
         quiet, active = self._quiet_and_active(fleet, now)
@@ -209,15 +209,15 @@ class ReceiverDown(Rule):
         is_whole = fleet.is_whole("index", now - after_us, now)
         return (
             Condition(
-                "by systemd",
+                "systemd: the unit",
                 by_systemd,
-                f"stopped longer ago than {describe(limits.after_us)}, and no upload since",
+                f"stopped for more than {describe(limits.after_us)}, and no upload since",
                 "receiver.down.after",
                 self._stopped_at(fleet, now) is not None,
                 way=_BY_SYSTEMD,
             ),
             Condition(
-                f"by systemd: starts in {describe(limits.window_us)}, and no upload since the first of them",
+                f"systemd: starts in the last {describe(limits.window_us)}, without an upload since the first",
                 str(len(self._starts(fleet, now))),
                 f"at least {limits.starts}",
                 "receiver.down.starts",
@@ -225,23 +225,23 @@ class ReceiverDown(Rule):
                 way=_BY_STARTS,
             ),
             Condition(
-                "by the index: latest upload of all",
-                "none is known" if newest_at is None else how_long_ago(fleet, EVERY_HOST, newest_at, now),
+                "index: latest upload of any host",
+                "none known" if newest_at is None else how_long_ago(fleet, EVERY_HOST, newest_at, now),
                 f"longer ago than {describe(after_us)}",
                 "detectors.silent.after",
                 self._is_quiet(fleet, now),
                 way=_BY_INDEX,
             ),
             Condition(
-                f"by the index: index of {describe(after_us)}",
-                "whole" if is_whole else "with a gap",
-                "whole",
+                f"index: the last {describe(after_us)}",
+                "complete" if is_whole else "has a gap",
+                "complete",
                 "detectors.silent.after",
                 is_whole,
                 way=_BY_INDEX,
             ),
             Condition(
-                "by the index: hosts that are silent or refused",
+                "index: hosts that are silent or refused",
                 str(active),
                 f"at least {limits.min_hosts}",
                 "receiver.down.min_hosts",
@@ -249,7 +249,7 @@ class ReceiverDown(Rule):
                 way=_BY_INDEX,
             ),
             Condition(
-                "by the index: share of the silent",
+                "index: share of them that is silent",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "receiver.down.ratio",

@@ -140,9 +140,9 @@ class ReceiverFailing(Rule):
         share = count / total if total else 0.0
         return (
             Condition(
-                f"journal of {describe(limits.window_us)}",
-                "whole" if is_whole else "with a gap",
-                "whole",
+                f"journal of the last {describe(limits.window_us)}",
+                "complete" if is_whole else "has a gap",
+                "complete",
                 "receiver.failing.window",
                 is_whole,
             ),
@@ -154,7 +154,7 @@ class ReceiverFailing(Rule):
                 count >= limits.min_hosts,
             ),
             Condition(
-                f"their share of {total}",
+                f"their share of the {total} hosts with responses",
                 f"{share:.1%}",
                 f"at least {limits.ratio:.1%}",
                 "receiver.failing.ratio",

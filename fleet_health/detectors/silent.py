@@ -248,7 +248,7 @@ class Silent(Rule):
         if host == EVERY_HOST:
             return ()
         limits, last_at = self._limits.of(host), fleet.accepted_at(host)
-        quiet = "none is known" if last_at is None else how_long_ago(fleet, host, last_at, now)
+        quiet = "none known" if last_at is None else how_long_ago(fleet, host, last_at, now)
         watched_us = limits.watched_us(limits.of(fleet, host))
         return (
             Condition(
@@ -259,7 +259,7 @@ class Silent(Rule):
                 last_at is not None and limits.is_exceeded(fleet, host, last_at, now),
             ),
             Condition(
-                "last accepted upload, for the lookback",
+                "last accepted upload, within the lookback",
                 quiet,
                 f"no longer ago than {describe(watched_us)}",
                 "detectors.silent.lookback",

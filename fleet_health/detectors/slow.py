@@ -168,20 +168,20 @@ class Slow(Rule):
                 bool(day.usual) and day.bins <= limits.ratio * day.usual,
             ),
             Condition(
-                f"the same of the last {describe(_LATE_US)}",
+                f"the same, in the last {describe(_LATE_US)}",
                 f"{day.late_bins / day.late_usual:.1%}" if day.late_usual else "unknown",
                 f"at most {limits.ratio:.1%}",
                 "detectors.slow.ratio",
                 bool(day.late_usual) and day.late_bins <= limits.ratio * day.late_usual,
             ),
             Condition(
-                f"share refused in {describe(_LATE_US)}",
+                f"share of refusals in the last {describe(_LATE_US)}",
                 f"{refused:.1%}",
                 f"at most {_MOST_REFUSED:.1%}",
                 "",
                 refused <= _MOST_REFUSED,
             ),
-            Condition("index of 1 d", "whole" if is_whole else "with a gap", "whole", "", is_whole),
+            Condition("index of the last day", "complete" if is_whole else "has a gap", "complete", "", is_whole),
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:

@@ -73,7 +73,7 @@ class TooManyHosts(Rule):
         count, passers = sum(one.count for one in every if _is_recent(one, now)), _passers(fleet)
         found = f"{count}, and {len(passers)} hosts are new since the table was full" if passers else str(count)
         is_found = count > 0 or bool(passers)
-        return (Condition("left out, and within an hour", found, "any", "hosts.limit", is_found),)
+        return (Condition("hosts dropped within the last hour", found, "at least 1", "hosts.limit", is_found),)
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return True: that nobody was left out of late is observed."""

@@ -145,7 +145,7 @@ class Unstamped(Rule):
         count = 0 if window is None else window.count(now - limits.window_us, now).unstamped
         return (
             Condition(
-                f"refusals without a stamp in {describe(limits.window_us)}",
+                f"refusals because of a missing stamp in the last {describe(limits.window_us)}",
                 f"{count}{in_steps(window)}",
                 f"at least {limits.min_count}",
                 "detectors.unstamped.min_count",

@@ -27,7 +27,7 @@ _COUNTED = frozenset({SUPPRESSED, BROKEN})
 
 # A row that is torn, or an odd request, comes singly: if of the first few none is understood, it is the format. Where
 # the format was right before, more are asked for: in a night without uploads odd ones come with nothing in between.
-_MISSED_AT_FIRST, _MISSED_IN_A_ROW = 5, 10
+MISSED_AT_FIRST, MISSED_IN_A_ROW = 5, 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +143,7 @@ class Share:
     @property
     def is_understood(self) -> bool:
         """Whether this is the format that we read: not if none of some was understood, or none of many in a row."""
-        return self.missed < (_MISSED_AT_FIRST if self.last_at is None else _MISSED_IN_A_ROW)
+        return self.missed < (MISSED_AT_FIRST if self.last_at is None else MISSED_IN_A_ROW)
 
     def row(self) -> dict[str, int]:
         """Return it as it stands in the documents for programs."""

@@ -560,7 +560,7 @@ def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(w
 
     assert [told(news) for news in (*ticks, muted, well)] == [[DOWN], *[[]] * 13]
     assert ticks[0].alerts[0].finding.detail == (
-        "it is no longer found, and not yet seen to be over; inhibits 1 alert: a silent"
+        "it is no longer found, but it has not been seen to recover; inhibits 1 alert: a silent"
     )
 
 

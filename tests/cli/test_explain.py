@@ -63,7 +63,7 @@ def test_every_figure_stands_against_its_limit(
     assert "  known responses          12 x 412\n  refused mostly because   412\n" in shown
     assert "\nfatal-only: firing for " in shown
     assert (
-        "  [x] responses in 30 min: 12; a finding needs at least 7\n"
+        "  [x] responses in the last 30 min: 12 (required: at least 7)\n"
         "      detectors.fatal-only.min_count = 7, from overrides[1], ref*\n"
     ) in shown
     assert '      detectors.fatal-only.window = "30m", from default\n' in shown
@@ -79,7 +79,7 @@ def test_every_figure_stands_against_its_limit(
     assert re.search(r"^  it would be at \S+ \S+\+00:00, if nothing more is accepted$", well, re.MULTILINE)
     assert verdict(quiet, "silent")["would_fire_wall"] is None
     assert fleet.stdout.startswith("the fleet as a whole: well\n")
-    assert "  [ ] by systemd: nothing is known of its unit; " in fleet.stdout
+    assert "  [ ] systemd: the unit: nothing is known of it " in fleet.stdout
 
 
 def test_what_holds_an_alert_back_is_said(
@@ -137,10 +137,10 @@ def test_a_share_of_refusals_is_explained_where_it_is_looked_for(
     ("repeat", "hours", "lost_at", "expected"),
     [
         ("'hour'", 0, None, "it was notified in this UTC hour (2026-11-23T12:00:00Z)"),
-        ("'hour'", 1, None, "it is repeated at the next evaluation"),
-        ("['3h', '8h']", 2, None, "it was notified, and is repeated as `alerts.repeat` says (2026-11-23T12:00:00Z)"),
-        ("['3h', '8h']", 3, None, "it is repeated at the next evaluation"),
-        ("'hour'", 0, 1, "its host has shown no sign for the whole lookback, and it is notified again when it does"),
+        ("'hour'", 1, None, "its repeat is due at the next evaluation"),
+        ("['3h', '8h']", 2, None, "it was notified, and its next repeat is not due yet (2026-11-23T12:00:00Z)"),
+        ("['3h', '8h']", 3, None, "its repeat is due at the next evaluation"),
+        ("'hour'", 0, 1, "its host has shown no sign for the whole lookback; it is notified again if the host returns with it"),
     ],
     ids=["in this hour", "in the next one", "between two intervals", "when one is over", "lost"],
 )

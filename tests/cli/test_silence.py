@@ -309,7 +309,7 @@ def test_an_open_incident_is_acknowledged_until_its_host_is_well(
     assert done.stdout.splitlines()[1] == "acknowledged: quiet silent, refused fatal-only"
     assert "z quiet" in status
     assert "z refused" in status
-    assert "it is acknowledged, and silenced until it is resolved" in " ".join(explained.split())
+    assert "it is acknowledged, and suppressed until it is resolved" in " ".join(explained.split())
     assert re.fullmatch(
         r"\w{6}: \[qr\]\* until resolved, at most until [^()]+ \(29 d 23 h more\), by .*: known\n", active
     )

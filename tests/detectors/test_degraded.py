@@ -235,7 +235,7 @@ def test_the_conditions_name_what_is_lacking(fleet_of: Callable[..., Fleet], now
         ("0.0%", "at least 30.0%", False),
         ("0", "at least 3", False),
         ("fatal-only, unstamped", "none", False),
-        ("whole", "whole", True),
+        ("complete", "complete", True),
     ]
     assert detector().conditions(fleet, "pi-9", now)[0].value == "0"
     assert detector().conditions(fleet, "*", now) == ()

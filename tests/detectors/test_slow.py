@@ -179,7 +179,7 @@ def test_each_host_goes_by_its_own_limits() -> None:
         ("50.0%", "at most 40.0%", False),
         ("50.0%", "at most 40.0%", False),
         ("0.0%", "at most 10.0%", True),
-        ("whole", "whole", True),
+        ("complete", "complete", True),
     ]
     assert one.conditions(fleet, "pi-9", NOW)[2].value == "unknown"
     assert (one.limits_of("pi-1"), one.limits_of("x")) == ("0.4 10 True", "0.5 24 True")

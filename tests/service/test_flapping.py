@@ -146,6 +146,6 @@ def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
 
     assert (before, told(site)) == ({FAILING}, {FAILING})
     assert site.alert_rows()[0]["detail"] == (
-        "it is no longer found, and not yet seen to be over;"
+        "it is no longer found, but it has not been seen to recover;"
         " inhibits 3 alerts: a fatal-only, b fatal-only, c fatal-only"
     )

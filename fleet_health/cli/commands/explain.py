@@ -113,7 +113,7 @@ def _verdict(verdict: Mapping[str, Any], document: Mapping[str, Any], paint: Pai
         yield f"  {localized(words)}"
     for figure in verdict["figures"]:
         sign = paint("[x]", RED) if figure["is_met"] else "[ ]"
-        yield f"  {sign} {figure['name']}: {localized(figure['value'])}; a finding needs {figure['limit']}"
+        yield f"  {sign} {figure['name']}: {localized(figure['value'])} (required: {localized(figure['limit'])})"
         if figure["key"]:
             yield paint(f"      {figure['key']} = {figure['setting']}, from {printable(figure['origin'])}", DIM)
     for remark in remarks(verdict):
