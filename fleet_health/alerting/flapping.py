@@ -1,4 +1,4 @@
-"""Incidents that come and go: said once, then no more until they hold still."""
+"""Incidents that come and go: their host is notified as flapping once, and they are not until they are stable."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from fleet_health.alerting.incident import Incident
+from fleet_health.alerting.lifecycle import Action, Decision, Reason, State
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import HOUR_US, Instant
 from fleet_health.model.subject import Pair
 
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterable
+    from collections.abc import Container, Iterable, Iterator
 
 SYMPTOM = "flapping"
 
@@ -29,9 +31,9 @@ class Flap(msgspec.Struct):
 
     Attributes:
         changed_at: Its latest opening or end.
-        is_notified: Whether it has been said. Only then is nothing more said of it.
-        notified_at: When; None if it was not, or an earlier release took this down.
-        since: When it was said first of its host, for as long as that has lasted; None as above.
+        is_notified: Whether its host was notified as flapping for it. Only then is it not notified by itself.
+        notified_at: When; None if it was not, or an earlier release has saved it.
+        since: When its host was first notified as flapping, for as long as that has lasted; None as above.
 
     """
 
@@ -47,16 +49,29 @@ class Flap(msgspec.Struct):
 
 
 class FlappingHost(msgspec.Struct, frozen=True):
-    """A host that was said to flap.
+    """A host that was notified as flapping.
 
     Attributes:
         host: The host.
-        since: When that was said first.
-        notified_at: When it was said last.
+        since: The first alert of it.
+        notified_at: The latest alert of it.
         ended_at: Since when it flaps no more, if nobody was notified of that; else None.
         detail: What came and went, in words.
 
     """
+
+    def incident(self) -> Incident:
+        """Return it as an incident."""
+        return Incident(
+            self.host,
+            SYMPTOM,
+            self.since,
+            first_notified_at=self.since,
+            last_notified_at=self.notified_at,
+            recovered_since=self.ended_at,
+            detail=self.detail,
+            suggested_fix=SUGGESTED_FIX,
+        )
 
     host: str
     since: Instant
@@ -94,7 +109,7 @@ class Flapping:
         return Flapping(openings, flaps, dict(self.settled))
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
-        """Record an opening; with more than so many within a day it flaps."""
+        """Record an opening; it flaps if it has more than `limit` of them within a day."""
         openings = [at for at in self.openings.get(pair, ()) if abs(now - at) < _SPAN_US]
         openings.append(now)
         self.openings[pair] = openings
@@ -107,37 +122,49 @@ class Flapping:
         self._change(pair, now)
 
     def is_notified(self, pair: Pair) -> bool:
-        """Return whether something flaps, and that has been said."""
+        """Return whether something flaps, and its host was notified as flapping for it."""
         flap = self.flaps.get(pair)
         return flap is not None and flap.is_notified
 
-    def between(self, incidents: Container[Pair]) -> dict[str, tuple[Instant, list[str]]]:
-        """Return the hosts that were said to flap, and of which nothing that does is among the open incidents.
+    def decisions(self, now: Instant) -> Iterator[Decision]:
+        """Decide on each host that was notified as flapping, after the evaluation at an instant."""
+        for one in self.hosts():
+            state = State.FLAPPING if one.ended_at is None else State.RESOLVED
+            reason = Reason.FLAPPING if one.ended_at is None else Reason.RESOLVED_LATER
+            action = Action.NOTIFY if one.notified_at == now and one.ended_at is None else Action.NONE
+            yield Decision(one.incident(), state, action, reason)
 
-        Each with since when it is known to flap, and the symptoms that come and go.
+    def decisions_without(self, incidents: Container[Pair]) -> Iterator[Decision]:
+        """Decide on the hosts notified as flapping of which nothing that flaps is open: in a good phase, and not well.
+
+        Args:
+            incidents: The open incidents.
+
         """
-        said = [(pair, self.flaps[pair]) for pair in sorted(self.flaps) if self.flaps[pair].is_notified]
-        standing = {host for (host, symptom), _ in said if (host, symptom) in incidents}
+        notified = [(pair, self.flaps[pair]) for pair in sorted(self.flaps) if self.flaps[pair].is_notified]
+        standing = {host for (host, symptom), _ in notified if (host, symptom) in incidents}
         found: dict[str, tuple[Instant, list[str]]] = {}
-        for (host, symptom), flap in said:
+        for (host, symptom), flap in notified:
             if host not in standing:
                 since, symptoms = found.get(host, (flap.changed_at, []))
                 since = min(since, flap.changed_at if flap.notified_at is None else flap.notified_at)
                 found[host] = since, [*symptoms, symptom]
-        return found
+        for host, (since, symptoms) in found.items():
+            incident = Incident(host, SYMPTOM, since, last_notified_at=since)
+            yield Decision(incident, State.FLAPPING, Action.NONE, Reason.FLAPPING, ", ".join(symptoms))
 
-    def untold(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Return a finding for each host of which some of these flap and were not said to; it explains what they do.
+    def unnotified(self, findings: Iterable[Finding]) -> list[Finding]:
+        """Return a finding for each host to be notified as flapping for some of these; it explains what they do.
 
-        What was said before a kill is what flaps at the first evaluation after it.
+        What an earlier process notified of and could not save is what flaps at the first evaluation after that.
         """
         by_host: dict[str, list[Finding]] = {}
         for finding in findings:
             flap = self.flaps.get((finding.host, finding.symptom))
             if flap is not None and not flap.is_notified:
-                if (said_at := self.notified_hosts.get(finding.host)) is not None:
-                    flap.is_notified, flap.notified_at = True, said_at
-                    flap.since = self._since(finding.host, said_at)
+                if (notified_at := self.notified_hosts.get(finding.host)) is not None:
+                    flap.is_notified, flap.notified_at = True, notified_at
+                    flap.since = self._since(finding.host, notified_at)
                 else:
                     by_host.setdefault(finding.host, []).append(finding)
         self.notified_hosts.clear()
@@ -152,32 +179,32 @@ class Flapping:
             for host, flapping in by_host.items()
         ]
 
-    def tell(self, host: str, pairs: Iterable[Pair], now: Instant) -> None:
-        """Record that it has been said which of these of a host flap."""
-        since, _ = self.settled.pop(host, (now, now))  # it flaps again before anybody heard that it did no more
+    def note_notified(self, host: str, pairs: Iterable[Pair], now: Instant) -> None:
+        """Record that a host was notified as flapping for those of these that do."""
+        since, _ = self.settled.pop(host, (now, now))  # it flaps again before its end was notified
         since = self._since(host, since)
         for pair in pairs:
             if pair[0] == host and pair in self.flaps:
                 flap = self.flaps[pair]
                 flap.is_notified, flap.notified_at, flap.since = True, now, since
 
-    def forget(self, host: str) -> None:
-        """Record that it has been said that a host flaps no more."""
+    def note_end_notified(self, host: str) -> None:
+        """Record that the end of a host's flapping was notified."""
         self.notified_hosts.pop(host, None)
         self.settled.pop(host, None)
         self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair[0] != host or not flap.is_notified}
 
-    def settle(self, now: Instant, quiet_us: int, limit: int) -> None:
-        """Forget what is too long ago, what has held still, and beyond a limit what has opened least often.
+    def settle(self, now: Instant, stable_us: int, limit: int) -> None:
+        """Forget what is too long ago, what was stable for so long, and beyond a limit what has opened least often.
 
         Names may come and go for a day without end; what has opened several times must not give way to these.
         """
-        still = {pair: flap for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= quiet_us}
-        for pair in still:
+        stable = {pair: flap for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= stable_us}
+        for pair in stable:
             del self.flaps[pair]
             self.openings.pop(pair, None)
         flapping = {host for (host, _), flap in self.flaps.items() if flap.is_notified}
-        for (host, _), flap in still.items():
+        for (host, _), flap in stable.items():
             if flap.is_notified and host not in flapping:
                 since, until = self.settled.get(host, (flap.known_since, flap.changed_at))
                 self.settled[host] = min(since, flap.known_since), max(until, flap.changed_at)
@@ -196,7 +223,7 @@ class Flapping:
             flap.since = None if flap.since is None else min(flap.since, latest)
 
     def hosts(self) -> list[FlappingHost]:
-        """Return the hosts that were said to flap, and of which nobody was notified that they no longer do."""
+        """Return the hosts that were notified as flapping, and whose end was not notified."""
         found: dict[str, list[Pair]] = {}
         for pair in sorted(self.flaps):
             if self.flaps[pair].is_notified:
@@ -210,13 +237,13 @@ class Flapping:
             )
             for host, pairs in found.items()
         ]
-        still = [(host, *ats) for host, ats in sorted(self.settled.items()) if host not in found]
-        return standing + [FlappingHost(host, since, since, until) for host, since, until in still]
+        settled = [(host, *ats) for host, ats in sorted(self.settled.items()) if host not in found]
+        return standing + [FlappingHost(host, since, since, until) for host, since, until in settled]
 
     def _since(self, host: str, now: Instant) -> Instant:
-        """Return since when it is known that a host flaps, if that is said at an instant."""
-        said = (flap.known_since for (name, _), flap in self.flaps.items() if name == host and flap.is_notified)
-        return min(said, default=now)
+        """Return since when it is known that a host flaps, if that is notified at an instant."""
+        known = (flap.known_since for (name, _), flap in self.flaps.items() if name == host and flap.is_notified)
+        return min(known, default=now)
 
     def _in_words(self, pair: Pair) -> str:
         # It may be notified later than it came last, by more than a day: a silence suppressed it.

@@ -77,6 +77,16 @@ class Incident(msgspec.Struct):
         if not self.id:
             self.id = hashlib.sha256(f"{self.host}|{self.symptom}|{self.opened_at}".encode()).hexdigest()[:16]
 
+    @property
+    def pair(self) -> Pair:
+        """Its host and symptom."""
+        return self.host, self.symptom
+
+    @property
+    def is_noticed(self) -> bool:
+        """Whether it was notified, or would have been if nobody had silenced it."""
+        return self.last_notified_at is not None or self.is_muted
+
     def is_ended_by(self, sign_at: Instant | None) -> bool:
         """Return whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
 

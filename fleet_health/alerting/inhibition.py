@@ -19,13 +19,13 @@ class Inhibition:
     """Knows what is inhibited.
 
     Attributes:
-        held: What stands by the latest evaluation, and is inhibited.
+        inhibited: What stands by the latest evaluation, and is inhibited.
         released: What was inhibited by a cause that has ended, each with the instant up to which it still is.
 
     """
 
     def __init__(self, released: dict[Pair, Instant] | None = None) -> None:
-        self.held: frozenset[Pair] = frozenset()
+        self.inhibited: frozenset[Pair] = frozenset()
         self.released = released or {}
 
     def release(self, explained: Iterable[Pair], now: Instant, tick_us: int) -> None:
@@ -37,9 +37,9 @@ class Inhibition:
         """Let go of what was released for long enough; not while the clock is behind, when nobody can tell."""
         self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
 
-    def look(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:
-        """See what is inhibited of all that stands, given what each open incident explains."""
-        self.held = frozenset(pair for pair in self.explained(causes) if any(pair in one for one in standing))
+    def update(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:
+        """Record what is inhibited of all that stands, given what each open incident explains."""
+        self.inhibited = frozenset(pair for pair in self.explained(causes) if any(pair in one for one in standing))
 
     def explained(self, causes: Iterable[Iterable[Pair]]) -> set[Pair]:
         """Return what causes inhibit, given what each explains, or have until lately."""
@@ -47,9 +47,9 @@ class Inhibition:
 
     def named(self, explained: Iterable[Pair]) -> str:
         """Name what is inhibited of that which a cause explains, in words to follow on its detail; else nothing."""
-        held = sorted(self.held.intersection(explained))
-        if not held:
+        inhibited = sorted(self.inhibited.intersection(explained))
+        if not inhibited:
             return ""
-        named = ", ".join(f"{host} {symptom}" for host, symptom in held[:_HOSTS_NAMED])
-        more = f" and {len(held) - _HOSTS_NAMED} more" if len(held) > _HOSTS_NAMED else ""
-        return f"; inhibits {plural(len(held), 'alert')}: {named}{more}"
+        named = ", ".join(f"{host} {symptom}" for host, symptom in inhibited[:_HOSTS_NAMED])
+        more = f" and {len(inhibited) - _HOSTS_NAMED} more" if len(inhibited) > _HOSTS_NAMED else ""
+        return f"; inhibits {plural(len(inhibited), 'alert')}: {named}{more}"

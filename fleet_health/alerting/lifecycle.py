@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from fleet_health.alerting.incident import Incident
+    from fleet_health.model.subject import Pair
 
 
 class State(StrEnum):
@@ -273,9 +274,9 @@ class Decision:
     detail: str = ""
 
     @property
-    def pair(self) -> tuple[str, str]:
+    def pair(self) -> Pair:
         """The incident's host and symptom."""
-        return self.incident.host, self.incident.symptom
+        return self.incident.pair
 
     def row(self) -> dict[str, str]:
         """Return it as it stands in the documents that commands print."""

@@ -1,4 +1,4 @@
-"""What an operator asks not to be notified of: silences and mute windows, as the incidents see them."""
+"""What an operator asks not to be notified of, silences and mute windows, as the incidents see them."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from fleet_health.alerting.incident import Incident
     from fleet_health.alerting.lifecycle import Fact
     from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,3 +37,9 @@ The last argument is when the incident opened, for what is acknowledged covers n
 
 def no_suppressions(_host: str, _symptom: str, _opened_at: Instant | None) -> None:
     """Suppress nothing."""
+
+
+def suppressed(incidents: Mapping[Pair, Incident], suppressions: Suppressions) -> dict[Pair, Suppression]:
+    """Return what an operator suppresses of some incidents."""
+    found = ((pair, suppressions(*pair, one.opened_at)) for pair, one in incidents.items())
+    return {pair: suppression for pair, suppression in found if suppression is not None}

@@ -460,7 +460,7 @@ def test_no_finding_of_a_host_disappears(
             )
             causes_alerts = {dedup_key(EVERY_HOST, symptom, at) for symptom in ("receiver-down", "flapping")}
             is_named = cause is not None and pair in cause.explains and not causes_alerts.isdisjoint(keys)
-            assert is_notified or (pair in incidents._inhibition.held and (is_ending or is_named))
+            assert is_notified or (pair in incidents._inhibition.inhibited and (is_ending or is_named))
 
 
 def test_two_symptoms_of_a_host_that_flap_are_one_alert(watch: Watch) -> None:

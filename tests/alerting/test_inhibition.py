@@ -50,6 +50,6 @@ def test_ten_of_what_is_inhibited_are_named(count: int, words: str) -> None:
     """Of more it is said how many."""
     pairs = [(f"h{number:02}", "silent") for number in range(count)]
     inhibition = Inhibition()
-    inhibition.look([pairs], [pairs])
+    inhibition.update([pairs], [pairs])
 
     assert inhibition.named(pairs) == words

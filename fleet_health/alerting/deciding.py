@@ -1,0 +1,163 @@
+"""What is true of an incident at an instant, and the decision that the table of `lifecycle` derives from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from fleet_health.alerting.lifecycle import Decision, Fact, Reason, row_of
+from fleet_health.model.instant import HOUR_US, isoformat
+from fleet_health.model.pauses import paused_us
+from fleet_health.model.schedule import first_tick_at
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from fleet_health.alerting.alert_policy import AlertPolicy
+    from fleet_health.alerting.dedup_keys import DedupKeys
+    from fleet_health.alerting.flapping import Flapping
+    from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.inhibition import Inhibition
+    from fleet_health.alerting.situation import Situation
+    from fleet_health.alerting.suppression import Suppression
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.subject import Pair
+
+# How far ahead the next alert is looked for.
+_FORESEEN_US = 32 * 24 * HOUR_US
+
+_BY_OPERATOR = frozenset({Reason.SILENCED, Reason.ACKNOWLEDGED, Reason.MUTED})
+_BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
+
+# The bits by themselves: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
+_LOST, _LOSS_FIRES, _LOSS_NOTIFIED = map(int, (Fact.LOST, Fact.LOSS_FIRES, Fact.LOSS_NOTIFIED))
+_NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
+_INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
+_NOTIFIED, _KEPT_BACK, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.KEPT_BACK, Fact.NOTIFIED_LATER))
+_TOO_EARLY, _UNDECIDED = int(Fact.TOO_EARLY), int(Fact.UNDECIDED)
+_WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """Decides on incidents at the latest evaluation, or at a later instant as if that were its own. Changes nothing.
+
+    Attributes:
+        situation: What the latest evaluation showed.
+        policy: How incidents are notified.
+        inhibition: What is inhibited.
+        flapping: What flaps.
+        dedup_keys: Which alerts were given in which hour.
+
+    """
+
+    situation: Situation
+    policy: AlertPolicy
+    inhibition: Inhibition
+    flapping: Flapping
+    dedup_keys: DedupKeys
+
+    def decide(
+        self,
+        incident: Incident,
+        now: Instant,
+        suppression: Suppression | None,
+        causes: Mapping[Pair, Sequence[Pair]],
+        facts: int = 0,
+    ) -> Decision:
+        """Look an incident up in the table, by what is true of it and by further facts.
+
+        Args:
+            incident: The incident.
+            now: The instant.
+            suppression: By what an operator suppresses it; None if by nothing.
+            causes: What is inhibited, each with the incidents that are its cause.
+            facts: What ended it, as the bits of `Fact`; 0 for what is open.
+
+        """
+        row = row_of(facts | self._facts(incident, now, suppression))
+        detail = ""
+        if suppression is not None and row.reason in _BY_OPERATOR:
+            detail = suppression.detail
+        elif row.reason is Reason.INHIBITED:
+            detail = _in_words(causes.get(incident.pair, ()))
+        elif row.reason in _BY_LAST_NOTIFICATION and incident.last_notified_at is not None:
+            detail = f"{isoformat(incident.last_notified_at)[:19]}Z"
+        return Decision(incident, row.state, row.action, row.reason, detail)
+
+    def is_early(self, incident: Incident, now: Instant) -> bool:
+        """Return whether an incident has not stood for its grace, less the time in which no host could upload."""
+        counted_from = incident.opened_at + paused_us(self.situation.pauses, incident.opened_at, now)
+        return self.policy.is_within_grace(incident.pair, counted_from, now)
+
+    def is_due(self, incident: Incident, now: Instant) -> bool:
+        """Return whether its first alert or its next repeat is due."""
+        return self.policy.is_due(incident.opened_at, incident.last_notified_at, now)
+
+    def next_alert_at(
+        self, incident: Incident, now: Instant, is_suppressed_at: Callable[[Instant], bool]
+    ) -> Instant | None:
+        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away to tell."""
+
+        def is_notified(at: Instant) -> bool:
+            is_due = not self.is_early(incident, at) and self.is_due(incident, at)
+            return is_due and not self.dedup_keys.has(incident.pair, at) and not is_suppressed_at(at)
+
+        return first_tick_at(now, now + _FORESEEN_US, self.policy.tick_us, is_notified)
+
+    def _facts(self, incident: Incident, now: Instant, suppression: Suppression | None) -> int:
+        """Return what is true of an incident, as the bits of `Fact`."""
+        pair, situation, inhibited = incident.pair, self.situation, self.inhibition.inhibited
+        recovering_us = None if incident.recovered_since is None else now - incident.recovered_since
+        is_ending = recovering_us is not None and recovering_us < 2 * self.policy.tick_us
+        last_notified_at = incident.last_notified_at
+        facts = 0 if pair in situation.found else self._unfound_facts(incident, now)
+        for fact, is_true in (
+            (_RECOVERING, recovering_us is not None),
+            (_ENDING, is_ending),
+            (_INHIBITS, not is_ending and bool(incident.explains & inhibited)),
+            (_INHIBITED, pair in inhibited),
+            (_FLAPPING, self.flapping.is_notified(pair)),
+            (_NOTIFIED, last_notified_at is not None),
+            (_NOTIFIED_LATER, situation.is_clock_behind and last_notified_at is not None and last_notified_at > now),
+            (_UNDECIDED, pair in situation.undecided),
+            (_WITHIN_GRACE, self.is_early(incident, now) or self._is_given_time(incident, now)),
+            (_NOTIFIED_THIS_HOUR, self.dedup_keys.has(pair, now)),
+            (_NOT_DUE, not self.is_due(incident, now)),
+        ):
+            if is_true:
+                facts |= fact
+        return facts if suppression is None else facts | int(suppression.fact)
+
+    def _unfound_facts(self, incident: Incident, now: Instant) -> int:
+        """Return what is true of an incident that is not found, beside what may be true of any."""
+        is_lost = incident.lost_at is not None
+        facts = _NOT_FOUND
+        for fact, is_true in (
+            (_LOST, is_lost),
+            (_LOSS_FIRES, is_lost and self._does_loss_fire(incident, now)),
+            (_LOSS_NOTIFIED, incident.is_loss_notified),
+            (_KEPT_BACK, incident.is_kept_back),
+            (_TOO_EARLY, self.situation.is_clock_uncertain or incident.is_too_early(now)),
+        ):
+            if is_true:
+                facts |= fact
+        return facts
+
+    def _does_loss_fire(self, incident: Incident, now: Instant) -> bool:
+        """Return whether nobody was notified of an incident before it was lost, or not for a whole lookback since."""
+        if incident.last_notified_at is None:
+            return True
+        since = incident.first_notified_lost_at
+        return since is not None and now - since <= self.policy.lookback_us(incident.host)
+
+    def _is_given_time(self, incident: Incident, now: Instant) -> bool:
+        """Return whether an incident that its cause has just let go is given time: its host could not upload before."""
+        waits_until = incident.waits_until
+        is_let_go = incident.is_held and incident.last_notified_at is None
+        return is_let_go and incident.pair in self.situation.found and waits_until is not None and now < waits_until
+
+
+def _in_words(causes: Iterable[Pair]) -> str:
+    """Name the causes of what is inhibited; without any, they ended within the last tick."""
+    return ", ".join(f"{host} {symptom}" for host, symptom in sorted(causes)) or "an incident that has just ended"

@@ -1,0 +1,144 @@
+"""How an incident ends, or is lost.
+
+Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
+limits that were changed so that it is none any more, or that it is no longer looked for. That it is no longer found is
+not enough: by a clock that is behind, or after the host has given up, it would not be found either. An incident whose
+host shows no sign for the whole lookback is lost, and after a while forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from fleet_health.alerting.lifecycle import NOTHING, Fact
+from fleet_health.detectors import silent
+from fleet_health.model.subject import is_host
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Mapping
+
+    from fleet_health.alerting.alert_policy import AlertPolicy
+    from fleet_health.alerting.incident import Incident
+    from fleet_health.alerting.scope import Scope
+    from fleet_health.alerting.situation import Situation
+    from fleet_health.alerting.standing import Standing
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.model.subject import Pair
+
+Ends: TypeAlias = "list[tuple[Incident, int]]"
+"""The incidents that are open no more, each with the facts that ended it."""
+
+
+class Endings:
+    """Ends incidents by one evaluation.
+
+    Attributes:
+        ends: What has ended so far.
+        resolved: What of it is over by this evaluation, whether or not its resolution is suppressed.
+
+    """
+
+    def __init__(
+        self, standing: Standing, evaluation: Evaluation, situation: Situation, policy: AlertPolicy, scope: Scope
+    ) -> None:
+        self.ends: Ends = []
+        self.resolved: list[Incident] = []
+        self._standing = standing
+        self._evaluation = evaluation
+        self._situation = situation
+        self._policy = policy
+        self._scope = scope
+
+    def drop_what_is_not_looked_for(self) -> None:
+        """Drop what is out of scope, without a notification."""
+        for pair in [pair for pair in self._standing.open if not self._scope.includes(*pair)]:
+            self._drop(pair)
+
+    def end(self, suppressed_by: Mapping[Pair, Fact], grouped: Container[Pair]) -> None:
+        """End what is over, note what is lost, and forget what was lost for long.
+
+        Args:
+            suppressed_by: What suppresses the resolution of each of those for which anything does.
+            grouped: What was alerted as one of many.
+
+        """
+        self._release(suppressed_by)
+        for pair, incident in list(self._standing.open.items()):
+            if pair not in self._situation.found:
+                self._end(pair, incident, suppressed_by.get(pair, NOTHING), is_grouped=pair in grouped)
+        self._forget_lost()
+
+    def _release(self, suppressed_by: Container[Pair]) -> None:
+        """End what was over before, as far as nothing suppresses its resolution any more."""
+        for pair in [pair for pair in self._standing.unresolved if pair not in suppressed_by]:
+            incident = self._standing.unresolved.pop(pair)
+            self.ends.append((incident, Fact.OVER if self._scope.includes(*pair) else Fact.DROPPED))
+
+    def _end(self, pair: Pair, incident: Incident, suppressed_by: Fact, *, is_grouped: bool) -> None:
+        """End an incident that is not found, if it is over, or nothing can be known of it any more."""
+        evaluation, is_after_a_gap, now = self._evaluation, self._situation.is_after_a_gap, self._evaluation.at
+        exchanged_at = evaluation.unproved.get(pair)
+        is_unproved = exchanged_at is not None and incident.opened_at <= exchanged_at
+        if not is_unproved and self._is_moot(pair, incident):
+            self._drop(pair)
+            return
+        if (limits := evaluation.limits.get(pair)) is not None:
+            incident.note_missing(limits, is_continuous=not is_after_a_gap)
+        incident.note_heard(evaluation.heard.get(incident.host))
+        is_proved = incident.is_outgrown or incident.is_ended_by(evaluation.signs.get(pair))
+        if pair not in evaluation.over or not is_proved or is_unproved:
+            incident.recovered_since = None
+            self._lose(pair, incident, is_grouped=is_grouped)
+            return
+        if incident.recovered_since is None or is_after_a_gap:  # time that nobody watched proves nothing
+            incident.recovered_since = now
+        incident.recovered_since = min(incident.recovered_since, now)  # a clock that was set back must not put it off
+        # To the nearest tick, for no two ticks are exactly one apart.
+        if now - incident.recovered_since + self._policy.tick_us // 2 >= self._policy.proof_us:
+            self._resolve(pair, suppressed_by)
+
+    def _is_moot(self, pair: Pair, incident: Incident) -> bool:
+        """Return whether a stranger's incident can be dropped: it was not noticed, or cannot be evaluated any more."""
+        evaluation = self._evaluation
+        return pair in evaluation.forgotten and not (incident.is_noticed and pair in evaluation.over)
+
+    def _resolve(self, pair: Pair, suppressed_by: Fact) -> None:
+        incident = self._standing.open.pop(pair)
+        if incident.last_notified_at is not None and suppressed_by:
+            self._standing.unresolved[pair] = incident
+        self.resolved.append(incident)
+        self.ends.append((incident, Fact.OVER | suppressed_by))
+
+    def _lose(self, pair: Pair, incident: Incident, *, is_grouped: bool) -> None:
+        """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
+        # A silent host may show in the index alone. So both sources must be seen, unless `silent` is switched off.
+        looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
+        needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
+        if not is_host(incident.host) or not needed <= self._evaluation.evaluated:
+            return
+        now = self._evaluation.at
+        if now - incident.last_sign_at <= self._policy.lookback_us(incident.host):
+            incident.lost_at = None
+            incident.is_loss_notified = False
+        elif incident.lost_at is None and is_grouped and not incident.is_noticed:
+            self._drop(pair)  # it was only ever one of many, and nobody knows its name
+        elif incident.lost_at is None:
+            incident.lost_at = now
+        elif incident.is_loss_notified and now - incident.lost_at > self._policy.forget_after_us:
+            self._drop(pair)
+
+    def _forget_lost(self) -> None:
+        """Forget the hosts that were lost first if there are too many: names may come, upload once, and go.
+
+        Those whose loss was reported give way first.
+        """
+        lost = [
+            (not one.is_loss_notified, one.lost_at, pair)
+            for pair, one in self._standing.open.items()
+            if one.lost_at is not None
+        ]
+        for _, _, pair in sorted(lost)[: max(0, len(lost) - self._policy.most_remembered)]:
+            self._drop(pair)
+
+    def _drop(self, pair: Pair) -> None:
+        self.ends.append((self._standing.open.pop(pair), Fact.DROPPED))

@@ -1,0 +1,71 @@
+"""How an incident opens, or is found again: by a finding, or because its host was gone before anybody could find it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.alerting.causes import consequences
+from fleet_health.alerting.incident import Incident
+from fleet_health.detectors import receiver_down, silent
+from fleet_health.model.subject import EVERY_HOST, is_host
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from fleet_health.alerting.alert_policy import AlertPolicy
+    from fleet_health.alerting.scope import Scope
+    from fleet_health.alerting.standing import Standing
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.detectors.spec import Finding
+    from fleet_health.model.subject import Pair
+
+
+def note_findings(
+    standing: Standing, found: Mapping[Pair, Finding], evaluation: Evaluation, policy: AlertPolicy, scope: Scope
+) -> list[Pair]:
+    """Record what an evaluation found, of what is looked for; return the incidents that opened by it.
+
+    What is found again before its resolution was notified was never over.
+    """
+    opened: list[Pair] = []
+    for pair, finding in found.items():
+        incident = standing.open.get(pair)
+        if incident is None and (incident := standing.unresolved.pop(pair, None)) is not None:
+            standing.open[pair] = incident
+        elif incident is None:
+            incident = standing.open[pair] = Incident(*pair, evaluation.at)
+            opened.append(pair)
+        heard_at = evaluation.heard.get(finding.host)
+        incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
+        incident.note_since(finding.since)
+        incident.detail, incident.suggested_fix = finding.detail, finding.suggested_fix
+        # What it explained, and is found no more though it stands, it still explains.
+        unfound = (other for other in incident.explains - finding.explains if other not in found)
+        incident.explains = finding.explains.union(other for other in unfound if other in standing.open)
+    _note_one_fault(standing, policy)
+    _note_gone(standing, evaluation, policy, scope)
+    return opened
+
+
+def _note_one_fault(standing: Standing, policy: AlertPolicy) -> None:
+    """Record which incidents of one host are the cause of its others."""
+    of_one_fault = {
+        pair: one.opened_at
+        for pair, one in standing.open.items()
+        if is_host(one.host) and policy.is_one_fault(one.host)
+    }
+    for pair, others in consequences(of_one_fault).items():
+        standing.open[pair].explains |= others
+
+
+def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:
+    """Open the incidents of hosts that are gone: nobody watched when they could have been found silent."""
+    for host, last_at in evaluation.gone.items():
+        pair = (host, silent.SYMPTOM)
+        is_long_gone = evaluation.at - last_at > policy.forget_after_us
+        if is_long_gone or not scope.includes(*pair) or pair in standing.open:
+            continue
+        before = standing.unresolved.pop(pair, None)
+        standing.open[pair] = before or Incident(*pair, last_at, began_at=last_at, sign_at=last_at)
+        if (down := standing.open.get((EVERY_HOST, receiver_down.SYMPTOM))) is not None:
+            down.explains |= {pair}

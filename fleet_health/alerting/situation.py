@@ -1,0 +1,77 @@
+"""What an evaluation showed, as far as the incidents go by it until the next one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from fleet_health.model.instant import SECOND_US
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from fleet_health.alerting.scope import Scope
+    from fleet_health.detectors.evaluation import Evaluation
+    from fleet_health.detectors.spec import Finding
+    from fleet_health.model.instant import Instant
+    from fleet_health.model.pauses import Pause
+    from fleet_health.model.subject import Pair
+
+# Beside a missed tick: nobody has watched if the latest evaluation is longer ago. No machine is busy for so long.
+_UNWATCHED_US = 300 * SECOND_US
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """What an evaluation showed.
+
+    Attributes:
+        found: The findings of what is looked for.
+        undecided: Which of them may have another cause that is not known yet.
+        pauses: Over which time no host could upload.
+        is_clock_behind: Whether the clock contradicts our own records.
+        is_back_in_time: Whether its instant lies before that of an earlier evaluation.
+        is_clock_uncertain: Whether either is so, or the clock was set: then nobody knows what is missing.
+        is_after_a_gap: Whether nobody watched for a while before it.
+
+    """
+
+    found: Mapping[Pair, Finding] = field(default_factory=dict)
+    undecided: frozenset[Pair] = frozenset()
+    pauses: Sequence[Pause] = ()
+    is_clock_behind: bool = False
+    is_back_in_time: bool = False
+    is_clock_uncertain: bool = False
+    is_after_a_gap: bool = False
+
+    @property
+    def shows_ends(self) -> bool:
+        """Whether an incident may end, be lost or be forgotten by it."""
+        return not self.is_clock_behind and not self.is_back_in_time
+
+
+def situation_of(evaluation: Evaluation, before: Instant | None, scope: Scope, tick_us: int) -> Situation:
+    """Return what an evaluation showed.
+
+    Args:
+        evaluation: The evaluation. It may have begun before the latest change of the scope.
+        before: The latest evaluation before it; None if it is the first.
+        scope: What is looked for.
+        tick_us: The time from one evaluation to the next.
+
+    """
+    now = evaluation.at
+    is_back_in_time = before is not None and now < before
+    return Situation(
+        found={
+            (finding.host, finding.symptom): finding
+            for finding in evaluation.findings
+            if scope.includes(finding.host, finding.symptom)
+        },
+        undecided=evaluation.undecided,
+        pauses=evaluation.pauses,
+        is_clock_behind=evaluation.is_clock_behind,
+        is_back_in_time=is_back_in_time,
+        is_clock_uncertain=evaluation.is_clock_behind or evaluation.is_clock_stepped or is_back_in_time,
+        is_after_a_gap=before is not None and now - before > 2 * tick_us + _UNWATCHED_US,
+    )
