@@ -41,16 +41,10 @@ from fleet_health.service.catch_up import catch_up, recorded, recorded_since
 from fleet_health.service.delivery import Delivery
 from fleet_health.service.descriptors import DescriptorWatch
 from fleet_health.service.intake import Intake
-from fleet_health.service.memory import (
-    PastAlerts,
-    SavedState,
-    Saving,
-    newest_alert_at,
-    past_alerts_or_none,
-    recall,
-    state_to_save,
-)
 from fleet_health.service.publication import KEPT_US
+from fleet_health.service.restoring import PastAlerts, newest_alert_at, past_alerts_or_none, restored_state
+from fleet_health.service.saved_state import SavedState
+from fleet_health.service.saving import Saving, state_to_save
 from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.status import starting_line, status_line
@@ -257,15 +251,15 @@ class Daemon:
             start(feed_watchdog(self._watchdog, self._pulses.values()))
         start(self._report_for_ever())
         self._pulses["evaluator"].rest()
-        memory = await self._recall()
-        self._incidents.restore(memory.incidents)
-        self._silencing.watch = SilenceWatch(memory.silences)
-        self._evaluator.history = History(memory.history)
-        self._evaluator.disproved_until = memory.disproved_until
-        memory.prepare(self._intake, self._settings.receivers)
+        state = await self._restored_state()
+        self._incidents.restore(state.incidents)
+        self._silencing.watch = SilenceWatch(state.silences)
+        self._evaluator.history = History(state.history)
+        self._evaluator.disproved_until = state.disproved_until
+        state.prepare(self._intake, self._settings.receivers)
         now = clock.now()
         past, entries, newest_at = await self._read_alert_log(now)
-        self._delivery.publication.restore(await self._read_notified(now), memory.notices)
+        self._delivery.publication.restore(await self._read_notified(now), state.notices)
         past.restore_to(self._incidents)
         self._intake.horizon = self._incidents.at
         self._evaluator.records[ALERT_LOG] = newest_at
@@ -296,11 +290,11 @@ class Daemon:
         except SinkUnavailable:
             pass  # it is said, and tried again, at every tick
 
-    async def _recall(self) -> SavedState:
+    async def _restored_state(self) -> SavedState:
         """Read the saved state. While its disk hangs, the service goes on without it, and does not replace it."""
         file = self._state_file
         try:
-            return await call_at(file.path, recall, file)
+            return await call_at(file.path, restored_state, file)
         except PathHangs as error:
             _log.error("state file not readable, started without saved incidents", reason=str(error))
             self._is_state_left_out = True
@@ -340,7 +334,7 @@ class Daemon:
 
     async def _snapshot(self, fleet: Fleet) -> bytes | None:
         now = clock.now()
-        memory = state_to_save(
+        state = state_to_save(
             self._incidents,
             self._intake,
             self._settings.receivers,
@@ -350,7 +344,7 @@ class Daemon:
             ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
             notices=self._delivery.publication.notices,
         )
-        return await wrap(self._saving.due)(memory, now, fleet)  # off the loop: there may be many hosts
+        return await wrap(self._saving.due)(state, now, fleet)  # off the loop: there may be many hosts
 
     async def _last_state(self) -> bytes | None:
         """Return the state to leave behind, with all that was read since the last tick.

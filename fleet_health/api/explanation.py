@@ -48,7 +48,7 @@ _IN_WORDS = {
     Reason.FLAPPING: "it is flapping, and is notified again once it is stable",
     Reason.RECOVERING: "it is recovering, and resolves if that lasts",
     Reason.UNCONFIRMED: "it is no longer found, but no newer fact shows that it has recovered",
-    Reason.LOST: "its host has shown no sign for the whole lookback; it is notified again if the host returns with it",
+    Reason.LOST: "no sign of its host for the whole lookback; it is notified again if the host returns with it",
 }
 """Why an incident is notified or not, for a person; what it refers to follows in brackets."""
 

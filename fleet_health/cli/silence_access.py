@@ -68,9 +68,11 @@ class SilenceAccess:
         now = _now()
         silence = wanted(request, now, self.author)
         if silence.is_until_resolved:
-            from fleet_health.service.memory import SavedState, saved_state  # noqa: PLC0415 - it takes long to import
+            # They take long to import.
+            from fleet_health.service.restoring import read_state  # noqa: PLC0415
+            from fleet_health.service.saved_state import SavedState  # noqa: PLC0415
 
-            saved = (saved_state(self.file.path.parent) or SavedState()).incidents
+            saved = (read_state(self.file.path.parent) or SavedState()).incidents
             silence, acknowledged = acknowledging(silence, saved.open, saved.at)
         elif not request["all"] and (
             problem := breadth_problem(silence.hosts, silence.ends_at - silence.starts_at, ())

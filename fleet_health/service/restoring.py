@@ -1,362 +1,119 @@
-"""What of a restored state cannot be, though its types allow it: it is left out, or it would fail at every tick.
-
-A state of a later time than the present is kept: it may be the clock that is wrong.
-"""
+"""Reading back at the start what an earlier run knew: its state, and the rows of the alert log since."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, Any
 
 import msgspec
+import structlog
 
-from fleet_health.alerting.flapping import SYMPTOM as FLAPPING
-from fleet_health.alerting.lifecycle import State
-from fleet_health.model.cadence import BIN_US, CadenceSnapshot, SavedRhythm
-from fleet_health.model.history import HistorySnapshot
-from fleet_health.model.host_name import PUNCTUATION, is_host_name, named_host, own_name
-from fleet_health.model.strip import BINS
-from fleet_health.model.subject import Pair, is_host, is_receiver_name, is_subject
-from fleet_health.parsing.timestamp import TimeError, plausible
-from fleet_health.records.journal_sink import MESSAGE_IDS, NOTICE_IDS
+from fleet_health.errors import SinkUnavailable
+from fleet_health.files.hang_watch import touching
+from fleet_health.files.safe_files import SafeDirectory
+from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
+from fleet_health.model.instant import HOUR_US
+from fleet_health.records.salvage import salvage
+from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE
+from fleet_health.service.examining import examined, with_present_names
+from fleet_health.service.saved_state import SavedState
+from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
-    from fleet_health.alerting.alert import Notice
-    from fleet_health.alerting.ended import Ended
-    from fleet_health.alerting.incident import Incident
-    from fleet_health.alerting.snapshot import Snapshot
-    from fleet_health.model.coverage import Gap
+    from fleet_health.alerting.incidents import Incidents
     from fleet_health.model.instant import Instant
-    from fleet_health.model.row_dates import AheadRow
-    from fleet_health.service.memory import SavedReceiver, SavedState
+    from fleet_health.records.alert_log import AlertLog
+    from fleet_health.records.state_file import StateFile
 
-T = TypeVar("T")
+_PROBLEMS_LOGGED = 10
 
-_KINDS = frozenset({"index", "journal"})
-_REASON_LENGTH = 200
-_OPENINGS = 10_000
-_ACCEPTED = 100
-_MARKS = 1 << 2 * BINS
-_LIMITS_LENGTH = 1_000
-_is_hour = re.compile(r"\d{4}-\d\d-\d\dT\d\d", re.ASCII).fullmatch
-_is_key = re.compile(r"[0-9a-f]{16}").fullmatch
-_is_silence_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
+_log = structlog.get_logger("fleet_health.service")
 
 
-def examined(memory: SavedState) -> tuple[SavedState, list[str]]:
-    """Return the memory without what cannot be, and what that was: each with its place and its reason."""
-    notes = _Notes()
-    kept = msgspec.structs.replace(
-        memory,
-        incidents=_incidents(memory.incidents, notes),
-        silences={name: record for name, record in memory.silences.items() if _is_silence(name, notes)},
-        history=_history(memory.history, notes),
-        **_receiver(memory, notes),
-        receivers={
-            name: msgspec.structs.replace(saved, **_receiver(saved, notes))
-            for name, saved in memory.receivers.items()
-            if is_receiver_name(name) or notes.refuse("receivers", "the name of a receiver", name)
-        },
-        newcomers=_hosts("newcomers", memory.newcomers, notes),
-        skips=[skip for skip in memory.skips if _is_stretch("skips", skip, notes)],
-        disproved_until=notes.instant("disproved_until", memory.disproved_until) or 0,
-        shutdowns=[one for one in memory.shutdowns if _is_stretch("shutdowns", one, notes)],
-        exchanged={
-            kind: at
-            for kind, at in memory.exchanged.items()
-            if notes.is_instant("exchanged", at)
-            and (kind in _KINDS or notes.refuse("exchanged", "a kind of source", kind))
-        },
-        notices=[one for one in memory.notices if _is_notice(one, notes)],
-        cadence=None if memory.cadence is None else _cadence(memory.cadence, notes),
-        left_out=memory.left_out if memory.left_out is None or _is_left_out(memory.left_out, notes) else None,
-    )
-    return kept, notes.problems
+def restored_state(file: StateFile[SavedState]) -> SavedState:
+    """Return the saved state. Log what of it is unreadable or impossible, and start without that."""
+    try:
+        state = with_present_names(file.load(examined) or SavedState())
+    except SinkUnavailable as error:
+        _log.error("state file not readable, started without saved incidents", reason=str(error))
+        return SavedState()
+    if file.problems:
+        _log.error(
+            "state file damaged, undamaged part restored",
+            file=str(file.path),
+            copy="state.damaged",
+            problems=file.problems[:_PROBLEMS_LOGGED],
+            count=len(file.problems),
+        )
+    return state
 
 
-def with_present_names(memory: SavedState) -> SavedState:
-    """Return the memory with the names that hosts have today, if it was saved when a source gave them others.
+def read_state(directory: Path) -> SavedState | None:
+    """Return the saved state of a service; None if it cannot be read. Neither log nor change anything."""
+    try:
+        with touching(directory), SafeDirectory(directory) as opened:
+            content = opened.read_file(STATE_FILE, SIZE_LIMIT)
+        state, _ = salvage(msgspec.json.decode(content, type=dict[str, Any]), SavedState)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return None if state is None else with_present_names(examined(state)[0])
 
-    Before 0.1.0 a name could have the encoding of a URL, or end in punctuation. The index had it without the encoding
-    all the same, so what has uploaded is called as it should be.
+
+def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
+    """Return the newest row of the alert log that is dated ahead of the clock; None if there is none.
+
+    No later than the file itself was written: a row may hold any date, and the file's time anybody may set.
     """
-
-    def name(host: str) -> str:
-        if not memory.are_urls_undone and "%25" in host and "~" not in host and host not in memory.uploads:
-            return named_host(unquote(own_name(host)))
-        return named_host(own_name(host)) if host[-1:] in PUNCTUATION and is_host(host) else host
-
-    def latest(instants: Mapping[str, Instant]) -> dict[str, Instant]:
-        found: dict[str, Instant] = {}
-        for host, at in instants.items():
-            found[name(host)] = max(at, found.get(name(host), at))
-        return found
-
-    def renamed(rows: Iterable[tuple[Pair, T]]) -> list[tuple[Pair, T]]:
-        return list({(name(host), symptom): row for (host, symptom), row in rows}.items())
-
-    def restored(found: Iterable[Incident]) -> list[Incident]:
-        return [
-            msgspec.structs.replace(
-                one,
-                id=one.id if one.host == host else "",
-                host=host,
-                explains=frozenset((name(other), symptom) for other, symptom in one.explains),
-            )
-            for (host, _), one in renamed(((one.host, one.symptom), one) for one in found)
-        ]
-
-    incidents = memory.incidents
-    return msgspec.structs.replace(
-        memory,
-        incidents=msgspec.structs.replace(
-            incidents,
-            open=restored(incidents.open),
-            unresolved=restored(incidents.unresolved),
-            released=renamed(incidents.released),
-            openings=renamed(incidents.openings),
-            flapping=renamed(incidents.flapping),
-        ),
-        history=msgspec.structs.replace(
-            memory.history, marks={name(host): marks for host, marks in memory.history.marks.items()}
-        ),
-        uploads=latest(memory.uploads),
-        receivers={
-            receiver: msgspec.structs.replace(saved, uploads=latest(saved.uploads))
-            for receiver, saved in memory.receivers.items()
-        },
-        newcomers=latest(memory.newcomers),
-    )
+    try:
+        ahead = [at for _, at in log.notified_since(now + BEHIND_LIMIT_US)]
+    except SinkUnavailable:
+        return None  # that is reported where the rows themselves are needed
+    return no_later_than_written(max(ahead, default=None), log.path)
 
 
-@dataclass(slots=True)
-class _Notes:
-    """Checks values, and takes down those that cannot be.
+@dataclass(frozen=True, slots=True)
+class PastAlerts:
+    """What the alert log shows of the past.
 
     Attributes:
-        problems: What cannot be.
+        keys: The dedup keys of the alerts of this hour, each with its instant.
+        rows: Host, symptom and status of what is later than the state, each with its instant.
 
     """
 
-    problems: list[str] = field(default_factory=list)
+    keys: list[tuple[str, Instant]] = field(default_factory=list)
+    rows: list[tuple[tuple[str, str, str], Instant]] = field(default_factory=list)
 
-    def refuse(self, place: str, expected: str, found: object) -> bool:
-        """Take down a problem; returns False."""
-        self.problems.append(f"{place}: expected {expected}, found {found!r:.80}")
-        return False
-
-    def is_instant(self, place: str, at: Instant) -> bool:
-        """Return whether an instant is one that a clock can show."""
-        try:
-            return plausible(at) >= 0 or self.refuse(place, "a time that a clock can show", at)
-        except TimeError:
-            return self.refuse(place, "a time that a clock can show", at)
-
-    def instant(self, place: str, at: Instant | None) -> Instant | None:
-        """Return an instant back; None if there is none, or it cannot be."""
-        return at if at is not None and self.is_instant(place, at) else None
-
-    def is_host(self, place: str, host: str) -> bool:
-        """Return whether hosts are known by such names."""
-        return is_host_name(host) or self.refuse(place, "the name of a host", host)
-
-    def is_pair(self, place: str, pair: Pair) -> bool:
-        """Return whether there can be a host with such a symptom."""
-        host, symptom = pair
-        if symptom not in MESSAGE_IDS:
-            return self.refuse(place, "a known symptom", symptom)
-        return is_subject(host) or self.refuse(place, "the name of a host or receiver", host)
-
-    def pairs(self, place: str, rows: Iterable[tuple[Pair, T]]) -> dict[Pair, T]:
-        """Return the rows by their pairs, each once, without those whose pair cannot be."""
-        kept: dict[Pair, T] = {}
-        for pair, row in rows:
-            if pair in kept:
-                self.refuse(place, "each host and symptom once", pair)
-            elif self.is_pair(place, pair):
-                kept[pair] = row
-        return kept
+    def restore_to(self, incidents: Incidents) -> None:
+        """Restore the incidents as of these rows."""
+        for key, at in self.keys:
+            incidents.remember(key, at)
+        for (host, symptom, status), at in self.rows:
+            incidents.recall(host, symptom, status, at)
 
 
-def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
-    incidents = notes.pairs("incidents.open", (((one.host, one.symptom), one) for one in snapshot.open))
-    unresolved = notes.pairs("incidents.unresolved", (((one.host, one.symptom), one) for one in snapshot.unresolved))
-    released = notes.pairs("incidents.released", snapshot.released)
-    resolved = notes.pairs("incidents.resolved", snapshot.resolved)
-    openings = {
-        pair: ats
-        for pair, ats in notes.pairs("incidents.openings", snapshot.openings).items()
-        if _are_openings(ats, notes)
-    }
-    flapping = {
-        pair: flap
-        for pair, flap in notes.pairs("incidents.flapping", snapshot.flapping).items()
-        if notes.is_instant("incidents.flapping", flap.changed_at)
-        # One that is not notified yet will be, with the number of its openings.
-        and (flap.is_notified or pair in openings or notes.refuse("incidents.flapping", "openings of what flaps", pair))
-    }
-    return msgspec.structs.replace(
-        snapshot,
-        at=notes.instant("incidents.at", snapshot.at),
-        open=[_incident(one, notes) for one in incidents.values() if _is_incident(one, notes)],
-        unresolved=[_incident(one, notes) for one in unresolved.values() if _is_incident(one, notes)],
-        released=[(pair, at) for pair, at in released.items() if notes.is_instant("incidents.released", at)],
-        openings=list(openings.items()),
-        settled=[row for row in snapshot.settled if _is_settled(row, notes)],
-        resolved=[(pair, at) for pair, at in resolved.items() if notes.is_instant("incidents.resolved", at)],
-        flapping=list(flapping.items()),
-        ended=[one for one in snapshot.ended if _is_ended(one, notes)],
-        dedup_keys={hour: keys for hour, keys in snapshot.dedup_keys.items() if _are_keys(hour, keys, notes)},
-    )
+def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
+    """Read from the alert log which alerts were notified this hour, and whatever is later than the state.
+
+    Args:
+        log: The alert log.
+        now: The present.
+        saved_at: The latest evaluation in the state; None if there is no state.
+
+    Raises:
+        SinkUnavailable: It is there, and cannot be read.
+
+    """
+    since = now - now % HOUR_US if saved_at is None else saved_at + 1
+    return PastAlerts(log.given(now), log.notified_since(since))
 
 
-def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
-    """Return what is saved of a receiver without what cannot be, each by its key."""
-    return {
-        "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
-        "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],
-        "uploads": _hosts("uploads", saved.uploads, notes),
-        "accepted": {
-            host: instants for host, instants in saved.accepted.items() if _are_accepted(host, instants, notes)
-        },
-        "ahead_rows": [row for row in saved.ahead_rows if _is_ahead_row(row, notes)],
-    }
-
-
-def _hosts(place: str, instants: Mapping[str, Instant], notes: _Notes) -> dict[str, Instant]:
-    return {host: at for host, at in instants.items() if notes.is_host(place, host) and notes.is_instant(place, at)}
-
-
-def _are_accepted(host: str, instants: list[Instant], notes: _Notes) -> bool:
-    place = "accepted"
-    if not 0 < len(instants) <= _ACCEPTED:
-        return notes.refuse(place, f"1 to {_ACCEPTED} instants", len(instants))
-    return notes.is_host(place, host) and all(notes.is_instant(place, at) for at in instants)
-
-
-def _is_ahead_row(row: AheadRow, notes: _Notes) -> bool:
-    place, (host, at, counted_at) = "ahead_rows", row
-    return notes.is_host(place, host) and notes.is_instant(place, at) and notes.is_instant(place, counted_at)
-
-
-def _is_settled(row: tuple[str, tuple[Instant, Instant]], notes: _Notes) -> bool:
-    place, (host, instants) = "incidents.settled", row
-    is_known = is_subject(host) or notes.refuse(place, "the name of a host or receiver", host)
-    return is_known and all(notes.is_instant(place, at) for at in instants)
-
-
-def _is_left_out(left_out: tuple[int, str, Instant], notes: _Notes) -> bool:
-    place, (count, host, at) = "left_out", left_out
-    if count < 1:
-        return notes.refuse(place, "a number of rows", count)
-    return notes.is_host(place, host) and notes.is_instant(place, at)
-
-
-def _is_stretch(place: str, stretch: tuple[Instant, Instant], notes: _Notes) -> bool:
-    since, until = stretch
-    if since > until:
-        return notes.refuse(place, "a stretch of time", stretch)
-    return notes.is_instant(place, since) and notes.is_instant(place, until)
-
-
-def _are_keys(hour: str, keys: list[str], notes: _Notes) -> bool:
-    if not _is_hour(hour):
-        return notes.refuse("incidents.dedup_keys", "an hour such as 2026-11-23T19", hour)
-    return all(_is_key(key) or notes.refuse("incidents.dedup_keys", "16 hex digits", key) for key in keys)
-
-
-def _is_incident(incident: Incident, notes: _Notes) -> bool:
-    if incident.symptom == FLAPPING:  # an alert about incidents, and none itself
-        return notes.refuse("incidents.open", "the symptom of an incident", FLAPPING)
-    return notes.is_instant("incidents.open", incident.opened_at)
-
-
-def _is_notice(notice: Notice, notes: _Notes) -> bool:
-    place = "notices"
-    if notice.status not in NOTICE_IDS:
-        return notes.refuse(place, "a status of a notice", notice.status)
-    instants = (notice.began_at, notice.ended_at, notice.detected_at)
-    return notes.is_pair(place, (notice.host, notice.symptom)) and all(notes.is_instant(place, at) for at in instants)
-
-
-def _is_ended(ended: Ended, notes: _Notes) -> bool:
-    place = "incidents.ended"
-    if not _is_key(ended.id) or ended.state not in {State.RESOLVED, State.FORGOTTEN}:
-        return notes.refuse(place, "an id and a state of what ended", ended)
-    instants = (ended.opened_at, ended.first_notified_at, ended.last_notified_at, ended.ended_at, ended.decided_at)
-    return notes.is_pair(place, (ended.host, ended.symptom)) and all(notes.is_instant(place, at) for at in instants)
-
-
-def _incident(incident: Incident, notes: _Notes) -> Incident:
-    place = "incidents.open"
-    return msgspec.structs.replace(
-        incident,
-        began_at=notes.instant(place, incident.began_at),
-        id=incident.id if _is_key(incident.id) else "",
-        first_notified_at=notes.instant(place, incident.first_notified_at),
-        last_notified_at=notes.instant(place, incident.last_notified_at),
-        recovered_since=notes.instant(place, incident.recovered_since),
-        lost_at=notes.instant(place, incident.lost_at),
-        first_notified_lost_at=notes.instant(place, incident.first_notified_lost_at),
-        waits_until=notes.instant(place, incident.waits_until),
-        sign_at=notes.instant(place, incident.sign_at),
-        heard_at=notes.instant(place, incident.heard_at),
-        limits=incident.limits if len(incident.limits) <= _LIMITS_LENGTH else "",
-        explains=frozenset(pair for pair in incident.explains if notes.is_pair(place, pair)),
-    )
-
-
-def _are_openings(ats: list[Instant], notes: _Notes) -> bool:
-    place = "incidents.openings"
-    if not 0 < len(ats) <= _OPENINGS:
-        return notes.refuse(place, f"1 to {_OPENINGS} instants", len(ats))
-    return all(notes.is_instant(place, at) for at in ats)
-
-
-def _is_gap(gap: Gap, notes: _Notes) -> bool:
-    place = "journal_gaps"
-    if gap.since > gap.until or len(gap.reason) > _REASON_LENGTH:
-        return notes.refuse(place, "a stretch of time with a short reason", gap)
-    if gap.gaps < 1 or gap.messages < 0:
-        return notes.refuse(place, "numbers of gaps and of messages", gap)
-    return notes.is_instant(place, gap.since) and notes.is_instant(place, gap.until)
-
-
-def _is_silence(name: str, notes: _Notes) -> bool:
-    return bool(_is_silence_id(name)) or notes.refuse("silences", "the id of a silence", name)
-
-
-def _cadence(snapshot: CadenceSnapshot, notes: _Notes) -> CadenceSnapshot:
-    place, outages = "cadence", snapshot.outages
-    return msgspec.structs.replace(
-        snapshot,
-        until=notes.instant(place, snapshot.until) or 0,
-        hosts={
-            host: rhythm
-            for host, rhythm in snapshot.hosts.items()
-            if notes.is_host(place, host) and _is_rhythm(rhythm, notes)
-        },
-        outages=outages if outages is None or _is_rhythm(outages, notes) else None,
-    )
-
-
-def _is_rhythm(rhythm: SavedRhythm, notes: _Notes) -> bool:
-    is_right = rhythm.restored() is not None or notes.refuse("cadence", "the rhythm of a host", rhythm)
-    return is_right and notes.is_instant("cadence", rhythm.newest * BIN_US)
-
-
-def _history(snapshot: HistorySnapshot, notes: _Notes) -> HistorySnapshot:
-    place = "history"
-    if snapshot.noted_at is not None and not notes.is_instant(place, snapshot.noted_at):
-        return HistorySnapshot()
-    is_watched = 0 <= snapshot.watched < 1 << BINS or notes.refuse(place, f"{BINS} bits", snapshot.watched)
-    marks = {
-        host: bits
-        for host, bits in snapshot.marks.items()
-        if notes.is_host(place, host) and (0 <= bits < _MARKS or notes.refuse(place, f"{2 * BINS} bits", bits))
-    }
-    return msgspec.structs.replace(snapshot, watched=snapshot.watched if is_watched else 0, marks=marks)
+def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
+    """Do as `past_alerts` does; log that the alert log cannot be read, and return nothing then."""
+    try:
+        return past_alerts(log, now, saved_at)
+    except SinkUnavailable as error:
+        _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
+        return PastAlerts()

@@ -140,7 +140,12 @@ def test_a_share_of_refusals_is_explained_where_it_is_looked_for(
         ("'hour'", 1, None, "its repeat is due at the next evaluation"),
         ("['3h', '8h']", 2, None, "it was notified, and its next repeat is not due yet (2026-11-23T12:00:00Z)"),
         ("['3h', '8h']", 3, None, "its repeat is due at the next evaluation"),
-        ("'hour'", 0, 1, "its host has shown no sign for the whole lookback; it is notified again if the host returns with it"),
+        (
+            "'hour'",
+            0,
+            1,
+            "no sign of its host for the whole lookback; it is notified again if the host returns with it",
+        ),
     ],
     ids=["in this hour", "in the next one", "between two intervals", "when one is over", "lost"],
 )

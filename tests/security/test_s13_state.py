@@ -26,8 +26,8 @@ from fleet_health.records import state_file
 from fleet_health.records.salvage import salvage
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.records.state_file import StateFile, encoded
-from fleet_health.service.memory import SavedState
-from fleet_health.service.restoring import examined
+from fleet_health.service.examining import examined
+from fleet_health.service.saved_state import SavedState
 from fleet_health.service.silencing import Silencing
 
 if TYPE_CHECKING:

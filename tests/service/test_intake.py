@@ -18,9 +18,10 @@ from fleet_health.model.counters import Counters
 from fleet_health.model.coverage import Gap
 from fleet_health.model.history import History
 from fleet_health.service import clock
+from fleet_health.service.examining import examined
 from fleet_health.service.intake import Intake
-from fleet_health.service.memory import SavedState, Saving, state_to_save
-from fleet_health.service.restoring import examined
+from fleet_health.service.saved_state import SavedState
+from fleet_health.service.saving import Saving, state_to_save
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
 from tests.rig.site import now_us

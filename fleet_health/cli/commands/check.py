@@ -52,7 +52,8 @@ from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service import logging as logs
 from fleet_health.service.catch_up import recorded, unsent
-from fleet_health.service.memory import SavedState, newest_alert_at, past_alerts, saved_state
+from fleet_health.service.restoring import newest_alert_at, past_alerts, read_state
+from fleet_health.service.saved_state import SavedState
 from fleet_health.service.silencing import Silencing
 from fleet_health.service.witness import with_evidence, with_samples
 from fleet_health.sources.once import (
@@ -142,23 +143,23 @@ def run(options: argparse.Namespace) -> int:
     except ConfigError as error:
         return refuse(error)
     now: Instant = clock.now() if options.now is None else options.now
-    memory = saved_state(settings.state_directory) or SavedState()
+    state = read_state(settings.state_directory) or SavedState()
     lookback = lookback_of(settings.detectors())
     fleet = Fleet(settings.host_limit, settings.ignored, settings.expected, settings.receiver_names)
     newest: dict[str, Instant] = {INDEX: 0}
     unread: dict[Path, str] = {}
     is_live = options.now is None
     # As of a past instant, what a service knows now is not what it knew then.
-    saved = memory.incidents if is_live else None
+    saved = state.incidents if is_live else None
     if is_live:
-        _restore(fleet, settings, memory, now)
+        _restore(fleet, settings, state, now)
     rules = settings.rules()
-    learned_until = _prepare_rhythms(fleet, settings, memory if is_live else SavedState(), lookback)
+    learned_until = _prepare_rhythms(fleet, settings, state if is_live else SavedState(), lookback)
     learns_since = max(learned_until, lookback.learns_since(now))
     rows_since = {one.name: rules.reading_begins_at(_unit_states(one, now), now) for one in settings.receivers}
     try:
         for receiver in settings.receivers:
-            dates = memory.row_dates(receiver)
+            dates = state.row_dates(receiver)
             since = rows_since[receiver.name]
             unread |= _read_index(fleet, receiver, now, since, dates, is_live=is_live, learns_since=learns_since)
             with touching(receiver.index.path):
@@ -179,9 +180,9 @@ def run(options: argparse.Namespace) -> int:
             *(fleet, receiver, now, lookback.traffic_us, newest),
             is_live=is_live,
             rows_since=min(rows_since[receiver.name], learns_since),
-            disproved_until=memory.disproved_until if is_live else 0,
+            disproved_until=state.disproved_until if is_live else 0,
         )
-    behind = _behind(settings, memory, newest, now) if is_live else None
+    behind = _behind(settings, state, newest, now) if is_live else None
     if behind is not None:
         _log.error("clock behind saved records, absence not evaluated", reason=str(behind))
     latest_at = None if behind is None else max([now, *newest.values()])
@@ -197,34 +198,32 @@ def run(options: argparse.Namespace) -> int:
     return _EXIT_BROKEN if is_broken or evaluation.failures or behind is not None else 0
 
 
-def _behind(
-    settings: Settings, memory: SavedState, newest: Mapping[str, Instant], now: Instant
-) -> Contradiction | None:
+def _behind(settings: Settings, state: SavedState, newest: Mapping[str, Instant], now: Instant) -> Contradiction | None:
     """Return which record contradicts the clock; None if none does."""
-    others = credible(newest, memory.disproved_until)
+    others = credible(newest, state.disproved_until)
     with touching(settings.alerts_path):
-        return _contradiction(settings, {**others, SAVED_STATE: memory.incidents.at}, now)
+        return _contradiction(settings, {**others, SAVED_STATE: state.incidents.at}, now)
 
 
-def _restore(fleet: Fleet, settings: Settings, memory: SavedState, now: Instant) -> None:
+def _restore(fleet: Fleet, settings: Settings, state: SavedState, now: Instant) -> None:
     """Let a fleet know who had uploaded, and when nobody could, as a service that starts does."""
-    fleet.skips, fleet.shutdowns = tuple(memory.skips), tuple(memory.shutdowns)
+    fleet.skips, fleet.shutdowns = tuple(state.skips), tuple(state.shutdowns)
     for receiver in settings.receivers:
-        known = memory.known_of(receiver)
+        known = state.known_of(receiver)
         fleet.of(receiver.name).traffic.unit_history.seen_until = known.journal_seen_until or 0
         fleet.record_uploads(receiver.name, [Upload(host, at) for host, at in known.uploads.items() if at <= now])
         accepted = {host: [at for at in instants if at <= now] for host, instants in known.accepted.items()}
         fleet.record_accepted(receiver.name, accepted)
     is_local = any(receiver.journal.directory is None for receiver in settings.receivers)
-    if is_local and memory.incidents.at is not None:
-        fleet.shut_down(memory.incidents.at, clock.booted_at(now))
+    if is_local and state.incidents.at is not None:
+        fleet.shut_down(state.incidents.at, clock.booted_at(now))
 
 
-def _prepare_rhythms(fleet: Fleet, settings: Settings, memory: SavedState, lookback: Lookback) -> Instant:
+def _prepare_rhythms(fleet: Fleet, settings: Settings, state: SavedState, lookback: Lookback) -> Instant:
     """Let a fleet learn the rhythms of its hosts if any limit is learned; return up to when the state knows them."""
     if not lookback.rhythm_us:
         return 0
-    fleet.cadence, saved = Cadence(settings.host_limit, settings.ignored), memory.known_cadence(settings.receivers)
+    fleet.cadence, saved = Cadence(settings.host_limit, settings.ignored), state.known_cadence(settings.receivers)
     fleet.cadence.restore(saved)
     return saved.until
 

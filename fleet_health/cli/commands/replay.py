@@ -27,7 +27,8 @@ from fleet_health.replay.replay import Replay, Watched
 from fleet_health.replay.spans import evaluations
 from fleet_health.replay.timeline import KIND_BY_CLASS, KINDS, Timeline
 from fleet_health.service import clock
-from fleet_health.service.memory import SavedState, saved_state
+from fleet_health.service.restoring import read_state
+from fleet_health.service.saved_state import SavedState
 from fleet_health.sources.once import STATES_BACK_US, allow_many_files, ensure_readable, unit_states
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def replayed(
     # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
-    memory = saved_state(settings.state_directory) or SavedState()
+    state = read_state(settings.state_directory) or SavedState()
     with Past() as past, Progress(sys.stderr) as progress:
         progress.begin("reading", since, until)
         lookback = lookback_of(settings.detectors())
@@ -184,11 +185,11 @@ def replayed(
             past.read(
                 *(receiver, lookback, (since, until), progress.reach),
                 is_alone=processes == 1,
-                present=Present(clock.now(), memory.row_dates(receiver)),
+                present=Present(clock.now(), state.row_dates(receiver)),
                 rows_since=min(replay.watched.rules.reading_begins_at(states, since), lookback.learns_since(since)),
             )
         replay.watched = replace(
-            replay.watched, skips=joined(memory.skips, past.skips), shutdowns=tuple(memory.shutdowns)
+            replay.watched, skips=joined(state.skips, past.skips), shutdowns=tuple(state.shutdowns)
         )
         if timeline is not None:
             ignored = {host for host in past.hosts() if settings.ignored.matches(host)}

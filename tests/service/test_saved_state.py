@@ -6,14 +6,15 @@ from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.history import HistorySnapshot
-from fleet_health.service.memory import SavedReceiver, SavedState, Saving
-from fleet_health.service.restoring import with_present_names
+from fleet_health.service.examining import with_present_names
+from fleet_health.service.saved_state import SavedReceiver, SavedState
+from fleet_health.service.saving import Saving
 
 SECOND = 1_000_000
 NEW, OLD = "b%C3%BCro", "b%25C3%25BCro"
 
 
-def memory(at: int, *incidents: Incident) -> SavedState:
+def state(at: int, *incidents: Incident) -> SavedState:
     """Make a state."""
     return SavedState(incidents=Snapshot(at=at, open=list(incidents)), journal_seen_until=at)
 
@@ -23,12 +24,12 @@ def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
     saving = Saving()
     one = Incident("a", "silent", 0)
     states = [
-        (memory(0), 0),
-        (memory(1), SECOND),
-        (memory(2, one), 2 * SECOND),
-        (memory(3, one), 62 * SECOND - 1),
-        (memory(4, one), 62 * SECOND),
-        (memory(5, one), 30 * SECOND),
+        (state(0), 0),
+        (state(1), SECOND),
+        (state(2, one), 2 * SECOND),
+        (state(3, one), 62 * SECOND - 1),
+        (state(4, one), 62 * SECOND),
+        (state(5, one), 30 * SECOND),
     ]
 
     assert [saving.due(state, now, Fleet()) is not None for state, now in states] == [
