@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from fleet_health.model.instant import Instant
-    from fleet_health.notify.courier import Courier
+    from fleet_health.notify.couriers.courier import Courier
     from fleet_health.notify.ledger import Record
     from fleet_health.notify.overview import Overview
 

@@ -25,12 +25,16 @@ from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.words import plural
 from fleet_health.notify.control import Control
-from fleet_health.notify.courier import Courier, Evaluated, HeartbeatCourier, LevelCourier, MessageCourier, SystemClock
+from fleet_health.notify.couriers.courier import Courier, Evaluated
+from fleet_health.notify.couriers.heartbeat import HeartbeatCourier
+from fleet_health.notify.couriers.level import LevelCourier
+from fleet_health.notify.couriers.messages import MessageCourier
 from fleet_health.notify.documents import Incident
 from fleet_health.notify.ledger import OWN, Ledger
 from fleet_health.notify.metrics import metrics
 from fleet_health.notify.overview import Overview, Row
 from fleet_health.notify.reconcile import Queue, Recipient, changes
+from fleet_health.notify.retry import SystemClock
 from fleet_health.notify.watch import WAIT_S, DaemonSilentError, DaemonWatch
 from fleet_health.notify.worker import Worker
 from fleet_health.service.service_manager import Pulse, feed_watchdog, notify, watchdog_interval
@@ -41,10 +45,10 @@ if TYPE_CHECKING:
     from fleet_health.config.destinations import DestinationSettings
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
-    from fleet_health.notify.courier import Clock
     from fleet_health.notify.destination import Build
     from fleet_health.notify.documents import Document
     from fleet_health.notify.ledger import Standing
+    from fleet_health.notify.retry import Clock
 
 STOPPED_AFTER_TICKS = 3
 """After how many ticks without an evaluation the watch counts as stopped."""

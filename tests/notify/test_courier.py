@@ -8,19 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 import pytest
 
-from fleet_health.notify.courier import (
-    FIRST_WAIT_S,
-    LAST_WAIT_S,
-    Evaluated,
-    HeartbeatCourier,
-    MessageCourier,
-    Retry,
-    SystemClock,
-)
+from fleet_health.notify.couriers.courier import Evaluated
+from fleet_health.notify.couriers.heartbeat import HeartbeatCourier
+from fleet_health.notify.couriers.messages import MessageCourier
 from fleet_health.notify.destination import Delivered, DeliveryError
 from fleet_health.notify.ledger import Ledger
 from fleet_health.notify.message import Kind
 from fleet_health.notify.reconcile import Queue, notification
+from fleet_health.notify.retry import LAST_WAIT_S, Retry, SystemClock
 from fleet_health.notify.worker import Worker
 from tests.notify.test_ledger import NOON, SILENT
 from tests.rig.destinations import configured
@@ -29,7 +24,7 @@ from tests.rig.patience import Patience
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fleet_health.notify.courier import Courier
+    from fleet_health.notify.couriers.courier import Courier
     from fleet_health.notify.message import Message
 
 
@@ -55,7 +50,7 @@ def test_waits_double_up_to_a_limit_and_begin_anew_after_a_success() -> None:
     waits = [(least.fail(), most.fail()) for _ in range(12)]
     least.succeed()
 
-    assert waits[0] == (0.75 * FIRST_WAIT_S, 1.25 * FIRST_WAIT_S)
+    assert waits[0] == (0.75, 1.25)
     assert waits[3] == (6.0, 10.0)
     assert waits[-1] == (0.75 * LAST_WAIT_S, 1.25 * LAST_WAIT_S)
     assert (least.wait_s, most.wait_s) == (0.0, 1.25 * LAST_WAIT_S)

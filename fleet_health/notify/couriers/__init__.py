@@ -1,0 +1,1 @@
+"""A courier for each destination: none waits for another."""

@@ -1,0 +1,40 @@
+"""The courier of a heartbeat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.notify.couriers.courier import Courier
+from fleet_health.notify.destination import DeliveryError, DestinationGoneError, Heartbeat
+
+if TYPE_CHECKING:
+    from fleet_health.model.instant import Instant
+
+
+class HeartbeatCourier(Courier):
+    """Pings after each evaluation; of several that wait, after the latest."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        """Take what every courier does."""
+        super().__init__(*args, **named)
+        self._pinged_at: Instant | None = None
+
+    async def _turn(self) -> float | None:
+        latest = self.latest
+        if latest is None or latest.at == self._pinged_at:
+            return None
+        try:
+            destination = await self._built()
+            assert isinstance(destination, Heartbeat)  # noqa: S101 - who makes couriers has looked
+            await self._called(destination.ping, latest.summary, is_well=latest.is_well)
+        except DestinationGoneError as error:
+            await self._note_gone(error)
+        except DeliveryError as error:
+            await self._note_failure(error)
+        else:
+            was_failing = bool(self.failing)
+            self._pinged_at = latest.at
+            self._note_success()
+            if was_failing:
+                await self._account.call(self._ledger.note_reached, self.name, self._clock.now())
+        return 0.0

@@ -1,0 +1,78 @@
+"""The courier of a destination that is sent the whole set of open incidents, such as Alertmanager."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from fleet_health.model.instant import SECOND_US
+from fleet_health.notify.couriers.courier import Courier
+from fleet_health.notify.destination import DeliveryError, DestinationGoneError, LevelDestination
+from fleet_health.notify.grouping import key_of
+from fleet_health.notify.message import Kind, Message
+from fleet_health.notify.reconcile import notification
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fleet_health.model.instant import Instant
+    from fleet_health.notify.couriers.courier import Evaluated
+    from fleet_health.notify.documents import Incident
+    from fleet_health.notify.message import Notification
+
+HOLD_EVERY_S = 60.0
+"""How often the whole set is sent again while nothing changes."""
+HOLDS_FOR_US, HOLDS_FOR_TICKS = 300 * SECOND_US, 4
+"""For how long the whole set counts if nothing newer comes, at least: a restart of the machine must not end it."""
+ENDED_FOR_US = 900 * SECOND_US
+"""For how long what has ended is sent with the whole set."""
+
+
+class LevelCourier(Courier):
+    """Sends the whole set of what stands: at each evaluation, and again before it expires."""
+
+    def __init__(self, *args: Any, **named: Any) -> None:
+        """Take what every courier does."""
+        super().__init__(*args, **named)
+        self._held: Evaluated | None = None
+        self._hold_at = 0.0
+
+    async def _turn(self) -> float | None:
+        latest = self.latest
+        wait_s = self._hold_at - self._clock.monotonic()
+        if latest is None or (latest is self._held and wait_s > 0):
+            return None if latest is None else wait_s
+        try:
+            destination = await self._built()
+            assert isinstance(destination, LevelDestination)  # noqa: S101 - who makes couriers has looked
+            now = self._clock.now()
+            holds_for_us = max(HOLDS_FOR_US, HOLDS_FOR_TICKS * latest.tick_us)
+            standing, ended, waiting = await self._account.call(self._set, latest.incidents, now)
+            delivered = await self._called(destination.hold, standing, ended, now + holds_for_us)
+        except DestinationGoneError as error:
+            await self._note_gone(error)
+        except DeliveryError as error:
+            await self._note_failure(error)
+        else:
+            was_failing = bool(self.failing)
+            self._note_success()
+            self._held, self._hold_at = latest, self._clock.monotonic() + HOLD_EVERY_S
+            if waiting:
+                message = Message(key_of(self.name, waiting), tuple(waiting))
+                await self._account.call(self._ledger.note_held, self.name, message, delivered, now)
+            elif was_failing:
+                await self._account.call(self._ledger.note_reached, self.name, now)
+        return 0.0
+
+    def _set(
+        self, incidents: Sequence[Incident], now: Instant
+    ) -> tuple[list[Notification], list[Notification], list[Notification]]:
+        """Return what stands, what has ended, and which of these wait to be sent."""
+        waiting = [one.notification for one in self._ledger.waiting(self.name)]
+        known = self._ledger.entries(self.name)
+        standing = [notification(one, Kind.OPENING, one.first_notified_at) for one in incidents if one.id in known]
+        ended = [one for one in waiting if one.kind is Kind.RESOLUTION]
+        ended += self._ledger.settled(self.name, Kind.RESOLUTION, now - ENDED_FOR_US)
+        # What has vanished from the daemon's list cannot be held, but it was to be sent once.
+        stands = {one.incident for one in standing}
+        standing += [one for one in waiting if one.kind is Kind.OPENING and one.incident not in stands]
+        return standing, ended, waiting

@@ -1,0 +1,119 @@
+"""The courier of a destination that takes messages, one after the other.
+
+A message is recorded before it is sent. What was surely not taken waits again, so that what comes meanwhile can join
+it; what may have been taken is sent again exactly as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import structlog
+
+from fleet_health.model.instant import SECOND_US
+from fleet_health.notify.couriers.courier import Courier, unexpected
+from fleet_health.notify.destination import DeliveryError, Destination, DestinationGoneError, RefusedMessageError
+from fleet_health.notify.grouping import next_turn
+
+if TYPE_CHECKING:
+    from fleet_health.notify.destination import Delivered
+    from fleet_health.notify.message import Message
+
+_FEW = 50
+_BATCH_S = 2.0
+_log = structlog.get_logger("fleet_health.notify")
+
+
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What came of sending some messages.
+
+    Attributes:
+        taken: How many were taken.
+        wait_s: After how many seconds to look again; None for when woken.
+        message: The message that was not taken, if there was one.
+        error: Why.
+
+    """
+
+    taken: int
+    wait_s: float | None
+    message: Message | None = None
+    error: DeliveryError | None = None
+
+
+class MessageCourier(Courier):
+    """Sends messages, one after the other."""
+
+    async def _turn(self) -> float | None:
+        message: Message | None = None
+        try:
+            destination = await self._built()
+            assert isinstance(destination, Destination)  # noqa: S101 - who makes couriers has looked
+            sent = await self._called(self._send_some, destination)
+            message = sent.message
+            if sent.taken:
+                self._note_success(sent.taken)
+            if sent.error is None:
+                return sent.wait_s
+            raise sent.error
+        except DestinationGoneError as error:
+            await self._note_gone(error, message)
+        except RefusedMessageError as error:
+            assert message is not None  # noqa: S101 - it is refused
+            self._retry.succeed()
+            self.calls["refused"] += 1
+            _log.error(
+                "notification refused and dropped",
+                destination=self.name,
+                reason=str(error),
+                notifications=len(message.notifications),
+            )
+            await self._account.call(self._ledger.note_refused, self.name, message, str(error), self._clock.now())
+        except DeliveryError as error:
+            await self._note_failure(error, message)
+        return 0.0
+
+    def _send_some(self, destination: Destination) -> _Sent:
+        """Send what waits for a while, in the destination's thread: a thousand messages do not change hands each.
+
+        Each answer is recorded before the next message is sent.
+        """
+        ends_at, taken = self._clock.monotonic() + _BATCH_S, 0
+        answered: tuple[Message, Delivered] | None = None
+        while True:
+            is_enough = answered is not None and (self._is_ending or self._clock.monotonic() > ends_at)
+            step = partial(self._record_and_begin, answered, destination, is_enough=is_enough)
+            message, wait_s = self._ledger.together(step)
+            if message is None:
+                return _Sent(taken, wait_s)
+            try:
+                answered = message, destination.send(message)
+            except DeliveryError as error:
+                return _Sent(taken, 0.0, message, error)
+            except Exception as error:  # noqa: BLE001 - its code must not end what others are sent
+                return _Sent(taken, 0.0, message, unexpected(error))
+            taken += 1
+
+    def _record_and_begin(
+        self, answered: tuple[Message, Delivered] | None, destination: Destination, *, is_enough: bool
+    ) -> tuple[Message | None, float | None]:
+        """Record an answer, and begin the next message unless it is enough: both in one write to the disk."""
+        if answered is not None:
+            self._ledger.note_delivered(self.name, *answered, self._clock.now())
+        return (None, 0.0) if is_enough else self._next(takes_groups=destination.takes_groups)
+
+    def _next(self, *, takes_groups: bool) -> tuple[Message | None, float | None]:
+        """Return the next message, recorded as being sent; or after how many seconds to look again."""
+        ledger, settings, now = self._ledger, self.settings, self._clock.now()
+        if (message := ledger.unfinished(self.name)) is not None:
+            return message, 0.0
+        waiting = ledger.waiting(self.name, -1 if takes_groups else _FEW)
+        sent_at = ledger.sent_since(self.name, now - settings.rate_limit[1]) if waiting and settings.rate_limit else ()
+        turn = next_turn(waiting, sent_at, settings, now, takes_groups=takes_groups)
+        if turn.message is None:
+            return None, None if turn.at is None else max(0.01, (turn.at - now) / SECOND_US)
+        ledger.begin(self.name, turn.message, now)
+        return turn.message, 0.0
