@@ -94,7 +94,8 @@ class Endings:
             incident.recovered_since = now
         incident.recovered_since = min(incident.recovered_since, now)  # a clock that was set back must not put it off
         # To the nearest tick, for no two ticks are exactly one apart.
-        if now - incident.recovered_since + self._policy.tick_us // 2 >= self._policy.proof_us:
+        proof_us = max(self._policy.proof_us, evaluation.proofs.get(pair, 0))
+        if now - incident.recovered_since + self._policy.tick_us // 2 >= proof_us:
             self._resolve(pair, suppressed_by)
 
     def _is_moot(self, pair: Pair, incident: Incident) -> bool:

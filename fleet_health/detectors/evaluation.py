@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors.spec import Lookback, SlowToFind
+from fleet_health.detectors.spec import Lookback, SlowToEnd, SlowToFind
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Evaluation:
         evaluated: The symptoms that were looked for, without a failure.
         over: Which of the incidents that were open are seen to be over, each as host and symptom. It is necessary for
             an end; what is sufficient the incident decides by its sign.
+        proofs: For how long some of them must be over before they end, in microseconds; the others end by the policy.
         signs: The newest fact that speaks for an end, by its own timestamp, of what was found or is over; where there
             is none the pair is left out.
         limits: The limits that what was found, and what was open, was looked for with.
@@ -74,6 +75,7 @@ class Evaluation:
     pauses: tuple[Pause, ...] = ()
     not_evaluated: tuple[str, ...] = ()
     undecided: frozenset[Pair] = frozenset()
+    proofs: Mapping[Pair, int] = field(default_factory=dict)
 
 
 def evaluate(
@@ -98,6 +100,7 @@ def evaluate(
     forgotten: set[Pair] = set()
     unproved: dict[Pair, Instant] = {}
     undecided: set[Pair] = set()
+    proofs: dict[Pair, int] = {}
     exchanged_at = max(fleet.exchanged.values(), default=None)
     open_hosts: dict[str, list[str]] = {}
     for host, symptom in incidents:
@@ -116,12 +119,14 @@ def evaluate(
             goes_by_journal = bool(missing and detector.lookback.traffic_us)
             unseen = [host for host in missing if not detector.can_evaluate(fleet.kinds_seen_anew(host))]
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
+            needed = {host: detector.proof_us(fleet, host) for host in well} if isinstance(detector, SlowToEnd) else {}
             waiting = detector.may_explain(fleet, now) if isinstance(detector, SlowToFind) else ()
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
             failures.append(DetectorFailure(symptom, error))
         else:
             findings += found
             over.update((host, symptom) for host in well)
+            proofs |= {(host, symptom): proof_us for host, proof_us in needed.items()}
             signs |= {(host, symptom): at for host, at in facts.items() if at is not None}
             limits |= in_force
             forgotten.update(nobodies)
@@ -144,6 +149,7 @@ def evaluate(
         unproved=unproved,
         pauses=fleet.pauses(EVERY_HOST, now),
         undecided=frozenset(undecided),
+        proofs=proofs,
     )
 
 

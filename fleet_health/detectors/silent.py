@@ -21,7 +21,7 @@ from fleet_health.detectors.spec import (
 )
 from fleet_health.detectors.wording import how_long_ago
 from fleet_health.model.cadence import KEPT_US, LearnedLimit
-from fleet_health.model.instant import describe, isoformat
+from fleet_health.model.instant import HOUR_US, describe, isoformat
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 SYMPTOM = "silent"
 _REFUSED = 400
+# A host of a learned rhythm is well when it keeps to it, for two limits: one that is away again is found after one. But
+# nobody waits for a day because of a host that uploads once a day. Whoever comes and goes has to prove it for longer.
+_PROOF_LIMITS, _PROOF_MOST_US, _PROOF_LONGEST_US = 2, 2 * HOUR_US, 8 * HOUR_US
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,6 +289,11 @@ class Silent(Rule):
         last_at = fleet.accepted_at(host)
         return last_at is not None and not self._limits.of(host).is_exceeded(fleet, host, last_at, now)
 
+    def proof_us(self, fleet: Fleet, host: str) -> int:
+        """Return for how long a host must keep to its learned rhythm; 0 if none is learned."""
+        learned = self._limits.of(host).learned(fleet, host)
+        return 0 if learned is None else proof_us(learned)
+
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload in either source."""
         return fleet.accepted_at(host)
@@ -296,6 +304,17 @@ class Silent(Rule):
         own = f" {limits.after_max_us} learned" if limits.is_learned else ""
         own = own if limits.expected is None else f" {limits.expected.text}"
         return f"{limits.after_us} {limits.lookback_us}{own}"
+
+
+def proof_us(learned: LearnedLimit) -> int:
+    """Return for how long a host must keep to its rhythm to be well: twice as long for each further absence of a day.
+
+    Args:
+        learned: Its limit, and how often it was away for longer.
+
+    """
+    once_us = min(_PROOF_LIMITS * learned.limit_us, _PROOF_MOST_US)
+    return min(once_us << max(0, learned.absences - 1), _PROOF_LONGEST_US)
 
 
 def _refused_since(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:

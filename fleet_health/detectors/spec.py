@@ -166,6 +166,17 @@ class SlowToFind(Protocol):
         """
 
 
+@runtime_checkable
+class SlowToEnd(Protocol):
+    """A detector whose incidents may need more than an evaluation to be seen to be over."""
+
+    def proof_us(self, fleet: Fleet, host: str) -> int:
+        """Return for how long a host must be seen to be well before its incident ends, in microseconds.
+
+        What the configuration says counts as well: the longer of the two.
+        """
+
+
 class Kind(Enum):
     """What kind of value a setting takes. The configuration has a reader for each."""
 

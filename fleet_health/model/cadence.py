@@ -11,12 +11,14 @@ The limit for a host that is silent since its newest upload:
   the day, and in nearly all weeks in this hour of the week, no interval longer than the floor began in it; nor did one
   lately in another hour of which the same is true, for then the host may have changed its rhythm.
 * Else it is the longest *usual* interval and half as much again, at most six hours more, and half an hour. Usual is an
-  interval of which there is another one nearly as long: a fault that happens once teaches nothing. Of a host that is
-  known for less than two weeks every interval is usual.
+  interval of which there is another one nearly as long on another day: a fault that happens once teaches nothing, nor
+  does one that comes and goes for some hours. Of a host that is known for less than two weeks every interval is usual.
+* A host that has shown nothing but intervals longer than the floor for ten hours may have changed its rhythm: it is
+  not steady, and of these each is usual that has another one nearly as long among them.
 * Of a host that is known for less than half a day, or of which no interval is usual, it is the floor.
 
-Time in which nobody could upload is left out of an interval: the receiver was stopped or its machine was off, or no
-host uploaded at a time at which some did a week before, and on most days between.
+Time in which nobody could upload is left out of an interval: the receiver was stopped or its machine was off, or, of
+several hosts, none uploaded at a time at which some did a week before, and on most days between.
 """
 
 from __future__ import annotations
@@ -25,7 +27,6 @@ import re
 import zlib
 from dataclasses import dataclass
 from functools import reduce
-from itertools import pairwise
 from operator import and_, or_
 from statistics import median_low
 from typing import TYPE_CHECKING, NamedTuple
@@ -61,6 +62,9 @@ _LONGER, _MOST_LONGER, _SLACK = 0.5, 6 * _BINS_AN_HOUR, 4
 _DAYS, _CLEAN_DAYS, _CLEAN_WEEKS = 2, 0.9, 0.75
 """On how many days a host must have uploaded in an hour, and the share of days and of weeks in which it was steady."""
 _RECENT_HOURS = 24
+_ANOTHER_DAY = 20 * _BINS_AN_HOUR
+# Long intervals in a row that take so long are a new rhythm. Uploads of one minute may be in two bins.
+_HELD, _ONE_UPLOAD = 10 * _BINS_AN_HOUR, 1
 # For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
 # active all the time.
 _OUTAGE, _APART = 3, 2
@@ -100,11 +104,13 @@ class Interval(NamedTuple):
     Attributes:
         begin: The number of the bin of the first one.
         length: How many bins later the second one came, without those in which nobody could upload.
+        end: The number of the bin of the second one.
 
     """
 
     begin: int
     length: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,7 @@ class LearnedLimit:
         usual_us: The longest usual interval; None if none is known, or the floor is the limit for another reason.
         reason: Why it is this one, in a few words.
         is_known: Whether enough is known of the host; else the limit is the floor.
+        absences: How many intervals of the day up to its newest upload were longer than the limit.
 
     """
 
@@ -125,6 +132,7 @@ class LearnedLimit:
     usual_us: int | None
     reason: str
     is_known: bool
+    absences: int = 0
 
     def in_words(self) -> str:
         """Return where the limit comes from, in a few words."""
@@ -309,12 +317,13 @@ class Cadence:
         """Return in which bins nobody could upload, as far as anything tells: as a rhythm, counted from its newest.
 
         In none of a stretch did any host upload, though some did at that time a week before, and on most days between.
+        That the only host uploads no more says nothing of the receiver.
         """
         rhythms = self._rhythms.values()
         newest = max((one.newest for one in rhythms), default=0)
         active = reduce(or_, (one.bits << min(newest - one.newest, 2 * _BINS) for one in rhythms), 0)
         about = reduce(or_, (active << ahead >> _APART for ahead in range(2 * _APART + 1)))
-        quiet = about >> _WEEK & _on_most_days(about) & ~active
+        quiet = about >> _WEEK & _on_most_days(about) & ~active if len(rhythms) > 1 else 0
         # Only what lasts.
         begun = reduce(and_, (quiet >> later for later in range(_OUTAGE)))
         lasting = reduce(or_, (begun << later for later in range(_OUTAGE)))
@@ -386,25 +395,26 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
         ceiling_us: The longest one.
 
     """
-    floor = floor_us // BIN_US
-    intervals = _intervals(rhythm, out, floor)
+    intervals = _intervals(rhythm, out, floor_us // BIN_US)
 
-    def by_floor(reason: str, *, is_known: bool = True) -> LearnedLimit:
-        return LearnedLimit(floor_us, len(intervals), None, reason, is_known)
+    def limited(limit_us: int, reason: str, *, usual_us: int | None = None, is_known: bool = True) -> LearnedLimit:
+        longest, since = limit_us // BIN_US, rhythm.newest - _DAY
+        absences = sum(one.length > longest and one.end > since for one in intervals)
+        return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known, absences)
 
     known = rhythm.bits.bit_length() - 1
     if known < _ENOUGH:
-        return by_floor("it is known for less than half a day", is_known=False)
+        return limited(floor_us, "it is known for less than half a day", is_known=False)
     if not intervals:
-        return by_floor("none of its intervals was longer")
-    if _Hours(rhythm, intervals).are_steady():
-        return by_floor("it uploads steadily at this hour")
-    usual_us = usual_interval_us(rhythm, intervals)
-    if usual_us is None:
-        return by_floor("no two of its long intervals are alike")
+        return limited(floor_us, "none of its intervals was longer")
+    present = _present_usual(rhythm, intervals)
+    if present is None and _Hours(rhythm, intervals).are_steady():
+        return limited(floor_us, "it uploads steadily at this hour")
+    usual_us = max(usual_interval_us(rhythm, intervals) or 0, (present or 0) * BIN_US)
+    if not usual_us:
+        return limited(floor_us, "no two of its long intervals are alike")
     limit_us = min(max(floor_us, limit_by(usual_us)), max(floor_us, ceiling_us))
-    reason = "the longest usual one and half as much again"
-    return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known=True)
+    return limited(limit_us, "the longest usual one and half as much again", usual_us=usual_us)
 
 
 def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
@@ -444,10 +454,10 @@ def _by_part(bits: int, later: int) -> list[int]:
 
 def usual_interval_us(rhythm: Rhythm, intervals: Iterable[Interval]) -> int | None:
     """Return the longest usual interval of some of a host's, in microseconds; None if none is usual."""
-    lengths = sorted((one.length for one in intervals), reverse=True)
-    if not lengths:
-        return None
-    usual = _longest_usual(lengths, is_trusted=rhythm.bits.bit_length() <= _TRUSTED)
+    if rhythm.bits.bit_length() <= _TRUSTED:
+        usual = max((one.length for one in intervals), default=None)
+    else:
+        usual = _longest_usual(intervals, _ANOTHER_DAY)
     return None if usual is None else usual * BIN_US
 
 
@@ -493,18 +503,42 @@ def _intervals(rhythm: Rhythm, out: int, floor: int) -> list[Interval]:
     text, found = f"{rhythm.bits:b}", list[Interval]()
     for match in re.finditer(f"0{{{max(floor, 1)},}}", text):
         # The character before it is the upload that it follows on.
-        age, length = len(text) - match.start(), match.end() - match.start() + 1
-        length -= (out >> age - length + 1 & (1 << length - 1) - 1).bit_count()
+        age, whole = len(text) - match.start(), match.end() - match.start() + 1
+        length = whole - (out >> age - whole + 1 & (1 << whole - 1) - 1).bit_count()
         if length > floor:
-            found.append(Interval(rhythm.newest - age, length))
+            found.append(Interval(rhythm.newest - age, length, rhythm.newest - age + whole))
     return found
 
 
-def _longest_usual(lengths: list[int], *, is_trusted: bool) -> int | None:
-    """Return the longest of some lengths, in descending order, of which there is another one nearly as long."""
-    if is_trusted:
-        return lengths[0]
-    return next((one for one, following in pairwise(lengths) if following >= _NEARLY_AS_LONG * one), None)
+def _longest_usual(intervals: Iterable[Interval], apart: int) -> int | None:
+    """Return the longest of some intervals of which there is another one nearly as long, so many bins apart at least.
+
+    Returns:
+        Its length in bins; None if there is none.
+
+    """
+    longest_first = sorted(intervals, key=lambda one: -one.length)
+    for place, one in enumerate(longest_first):
+        for other in longest_first[place + 1 :]:
+            if other.length < _NEARLY_AS_LONG * one.length:
+                break
+            if abs(other.begin - one.begin) >= apart:
+                return one.length
+    return None
+
+
+def _present_usual(rhythm: Rhythm, intervals: Sequence[Interval]) -> int | None:
+    """Return the longest usual interval of the latest ones, if there were none but long ones for some hours; else None.
+
+    A host that has changed its rhythm for good shows nothing else. One that was away, and is back, uploads between.
+    """
+    latest, since = list[Interval](), rhythm.newest
+    for one in reversed(intervals):
+        if since - one.end > _ONE_UPLOAD:
+            break
+        latest.append(one)
+        since = one.begin
+    return _longest_usual(latest, 0) if rhythm.newest - since >= _HELD else None
 
 
 def _on_most_days(active: int) -> int:

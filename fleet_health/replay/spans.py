@@ -85,7 +85,7 @@ def _evaluate(past: Past, replay: Replay, span: tuple[Instant, Instant], fd: int
     symptoms = {detector.symptom for detector in rules.detectors}
     of_no_host = rules.scope.general or frozenset(product((EVERY_HOST,), symptoms))
     pairs = [*product(past.hosts(), symptoms.intersection(_OF_HOSTS)), *of_no_host]
-    suspects = Suspects(pairs, span[0], rules.policy.proof_us + 2 * rules.policy.tick_us)
+    suspects = Suspects(pairs, span[0], rules.policy.proof_us, 2 * rules.policy.tick_us)
     watched_since, observed = _observed(past, replay, span[0])
     with room_to_work(), os.fdopen(os.dup(fd), "wb") as file:
         evaluating = evaluated(

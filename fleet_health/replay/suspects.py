@@ -22,18 +22,20 @@ class Suspects:
     or was found last; any older one might not end what is open.
     """
 
-    def __init__(self, pairs: Iterable[Pair], begin: Instant, enough_us: int) -> None:
+    def __init__(self, pairs: Iterable[Pair], begin: Instant, proof_us: int, margin_us: int) -> None:
         """Take what could be open.
 
         Args:
             pairs: All of it.
             begin: Since when nothing has opened but what is found.
-            enough_us: After how long of being over nothing can be open any more.
+            proof_us: For how long an incident must be over to end, if an evaluation does not say longer.
+            margin_us: How much longer it may take to be surely seen to end.
 
         """
         self._over_since: dict[Pair, Instant | None] = dict.fromkeys(pairs)
         self._newest: dict[Pair, Instant] = dict.fromkeys(self._over_since, begin)
-        self._enough_us = enough_us
+        self._proof_us = proof_us
+        self._margin_us = margin_us
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
@@ -49,8 +51,10 @@ class Suspects:
             newest = self._newest[pair]
             if pair not in evaluation.over or evaluation.signs.get(pair, newest) <= newest:
                 over_since[pair] = None
-            elif since is None or evaluation.at - since <= self._enough_us:
-                over_since[pair] = evaluation.at if since is None else since
+            elif since is None:
+                over_since[pair] = evaluation.at
+            elif evaluation.at - since <= max(self._proof_us, evaluation.proofs.get(pair, 0)) + self._margin_us:
+                over_since[pair] = since
         found = {(finding.host, finding.symptom) for finding in evaluation.findings}
         self._over_since = over_since | dict.fromkeys(found)
         self._newest = {pair: self._newest[pair] for pair in over_since} | {

@@ -11,12 +11,13 @@ from fleet_health.alerting.rules import Rules
 from fleet_health.config.values import upload_schedule
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
-from fleet_health.detectors.silent import Silent, SilentLimits
+from fleet_health.detectors.silent import Silent, SilentLimits, proof_us
 from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.engine import Engine
-from fleet_health.model.cadence import KEPT_US, Cadence
+from fleet_health.model.cadence import KEPT_US, Cadence, LearnedLimit
+from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Upload
 from fleet_health.model.pauses import Pause
@@ -25,7 +26,6 @@ from fleet_health.model.uploads import Uploads
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
 MINUTE_US = 60 * SECOND_US
@@ -249,6 +249,84 @@ def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
         found.append(bool(list(detector.find(fleet, now))))
 
     assert found == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("limit_us", "absences", "expected_us"),
+    [
+        pytest.param(30 * MINUTE_US, 0, HOUR_US, id="twice its limit"),
+        pytest.param(30 * MINUTE_US, 1, HOUR_US, id="after the absence that it is back from"),
+        pytest.param(30 * MINUTE_US, 2, 2 * HOUR_US, id="twice as long after the second one of a day"),
+        pytest.param(30 * MINUTE_US, 3, 4 * HOUR_US, id="and so on"),
+        pytest.param(30 * MINUTE_US, 9, 8 * HOUR_US, id="eight hours at most"),
+        pytest.param(30 * HOUR_US, 1, 2 * HOUR_US, id="a host of every night is not waited for until the next one"),
+    ],
+)
+def test_a_host_must_keep_to_its_rhythm_to_be_well(limit_us: int, absences: int, expected_us: int) -> None:
+    """For two limits, and for longer the more often it was away within a day."""
+    assert proof_us(LearnedLimit(limit_us, 1, None, "", True, absences)) == expected_us  # noqa: FBT003 - as it is made
+
+
+def test_only_a_learned_rhythm_has_to_be_kept_to(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """By a fixed limit, or a schedule, one upload ends the silence."""
+    fleet = learning(fleet_of(uploads=[("pi-1", 1)]), now, 1)
+
+    assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1") == 2 * HOUR_US
+    assert Silent(HostLimits(LIMITS)).proof_us(fleet, "pi-1") == 0
+
+
+def incidents_of(uploads: list[Instant], until: Instant, limits: SilentLimits) -> list[tuple[Instant, Instant | None]]:
+    """Evaluate every five minutes until an instant; return when the host was alerted, and when that was resolved."""
+    fleet, engine = Fleet(), Engine(Rules((Silent(HostLimits(limits)),)))
+    fleet.cadence = Cadence(10)
+    fleet.cadence.record(Upload("pi-1", at) for at in range(uploads[0] - 20 * DAY_US, uploads[0], 5 * MINUTE_US))
+    found: list[tuple[Instant, Instant | None]] = []
+    for now in range(uploads[0], until + 1, 5 * MINUTE_US):
+        fleet.record_uploads("", [Upload("pi-1", at) for at in uploads if now - 5 * MINUTE_US < at <= now])
+        outcome = engine.tick(fleet, now)
+        if any(not one.is_repeat for one in outcome.alerts):
+            found.append((now, None))
+        if outcome.notices:
+            found[-1] = found[-1][0], now
+    return found
+
+
+DAY_US = 24 * HOUR_US
+BEGIN = 1_795_392_000_000_000
+
+
+@pytest.mark.parametrize(
+    ("uploads", "expected", "by_fixed"),
+    [
+        pytest.param(
+            [BEGIN, *range(BEGIN + 2 * HOUR_US, BEGIN + 12 * HOUR_US, 5 * MINUTE_US)],
+            [(35, 180)],
+            1,
+            id="one that is back for good is well after two limits",
+        ),
+        pytest.param(
+            [BEGIN + hour * HOUR_US + minute * MINUTE_US for hour in range(9) for minute in (0, 5, 10)],
+            [(45, None)],
+            6,
+            id="one that comes and goes is one incident",
+        ),
+        pytest.param(
+            list(range(BEGIN, BEGIN + 30 * HOUR_US, HOUR_US)),
+            [(35, 720)],
+            6,
+            id="one that uploads more rarely from now on is one incident, until that has held",
+        ),
+    ],
+)
+def test_a_host_is_silent_until_it_keeps_to_its_rhythm(
+    uploads: list[Instant], expected: list[tuple[int, int | None]], by_fixed: int
+) -> None:
+    """Where that is learned; otherwise it is well with each upload, and silent again until it is said to flap."""
+    found, fixed = (incidents_of(uploads, uploads[-1] + 25 * MINUTE_US, one) for one in (LEARNED, LIMITS))
+
+    in_minutes = [((at - BEGIN) // MINUTE_US, None if end is None else (end - BEGIN) // MINUTE_US) for at, end in found]
+    assert in_minutes == expected
+    assert len(fixed) == by_fixed
 
 
 def test_what_is_learned_is_no_change_of_the_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:

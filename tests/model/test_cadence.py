@@ -67,6 +67,16 @@ def limit_of(instants: list[int]) -> LearnedLimit:
 FOUR_WEEKS = MONDAY - 4 * WEEK_US
 
 
+def steady_then(instants: list[int]) -> list[int]:
+    """Return uploads every five minutes for weeks until an hour before others, and these."""
+    return [*every(5 * MINUTE_US, FOUR_WEEKS, instants[0] - HOUR_US), *instants]
+
+
+def coming_and_going(hour: int) -> tuple[int, int]:
+    """Return the last quarter of an hour, as many hours before the end of a day."""
+    return MONDAY - hour * HOUR_US - 15 * MINUTE_US, MONDAY - hour * HOUR_US
+
+
 @pytest.mark.parametrize(
     ("instants", "limit_us", "reason"),
     [
@@ -135,10 +145,39 @@ FOUR_WEEKS = MONDAY - 4 * WEEK_US
             id="a host that has just come back, for the first time",
         ),
         pytest.param(
-            [*every(5 * MINUTE_US, FOUR_WEEKS, MONDAY - 5 * HOUR_US), *every(HOUR_US, MONDAY - 5 * HOUR_US, MONDAY)],
+            steady_then(every(HOUR_US, MONDAY - 9 * HOUR_US, MONDAY + 1)),
             2 * HOUR_US,
             "the longest usual",
-            id="a host that has changed its rhythm",
+            id="a host that has changed its rhythm, ten hours ago",
+        ),
+        pytest.param(
+            steady_then(every(HOUR_US, MONDAY - 8 * HOUR_US, MONDAY + 1)),
+            FLOOR_US,
+            "no two of its long intervals",
+            id="a host that may have changed its rhythm, or comes back now and then",
+        ),
+        pytest.param(
+            steady_then([at for hour in range(20) for at in every(5 * MINUTE_US, *coming_and_going(hour))]),
+            FLOOR_US,
+            "no two of its long intervals",
+            id="a host that comes and goes for most of a day",
+        ),
+        pytest.param(
+            steady_then([MONDAY - 9 * HOUR_US, *every(5 * MINUTE_US, MONDAY - 4 * HOUR_US, MONDAY)]),
+            FLOOR_US,
+            "no two of its long intervals",
+            id="a host that was away twice within a day, for as long",
+        ),
+        pytest.param(
+            [
+                *every(5 * MINUTE_US, FOUR_WEEKS, MONDAY - 40 * HOUR_US),
+                *every(5 * MINUTE_US, MONDAY - 36 * HOUR_US, MONDAY - 14 * HOUR_US),
+                *every(5 * MINUTE_US, MONDAY - 10 * HOUR_US, MONDAY - 4 * HOUR_US),
+                MONDAY,
+            ],
+            6 * HOUR_US + 30 * MINUTE_US,
+            "the longest usual",
+            id="a host that was away for as long on another day, too",
         ),
         pytest.param(
             every(10 * DAY_US, MONDAY - 20 * DAY_US, MONDAY + 1),
@@ -195,7 +234,7 @@ def test_intervals_are_those_of_a_count_by_hand(ages: set[int], out: set[int], l
     cadence, uploads = Cadence(1), sorted(5375 - age for age in ages | {0})
     cadence.record(Upload("a", number * BIN_US) for number in uploads)
     by_hand = [
-        Interval(begin, end - begin - sum(1 for number in range(begin + 1, end) if 5375 - number in out))
+        Interval(begin, end - begin - sum(1 for number in range(begin + 1, end) if 5375 - number in out), end)
         for begin, end in pairwise(uploads)
     ]
 
@@ -257,6 +296,13 @@ def test_when_no_host_uploads_though_some_always_did_nobody_could() -> None:
     assert together.intervals_of("hourly", together.outages(), 2 * HOUR_US) == []
     assert len(together.intervals_of("hourly", Rhythm(0, 0), 2 * HOUR_US)) == 1
     assert alone.intervals_of("office", alone.outages(), HOUR_US) == alone.intervals_of("office", Rhythm(0, 0), HOUR_US)
+
+
+def test_the_only_host_cannot_show_an_outage() -> None:
+    """That it uploads more rarely is its own rhythm, which must be learned."""
+    only = cadence_of(only=steady_then(every(HOUR_US, MONDAY - 10 * HOUR_US, MONDAY)))
+
+    assert only.outages().bits == 0
 
 
 def test_outages_that_are_known_count_from_whichever_is_later() -> None:
@@ -353,3 +399,27 @@ def test_a_limit_is_between_the_floor_and_the_ceiling(ages: set[int], floor: int
     floor_us, ceiling_us = floor * 5 * MINUTE_US, (floor + more) * 5 * MINUTE_US
 
     assert floor_us <= learned_limit(rhythm, 0, floor_us, ceiling_us).limit_us <= ceiling_us
+
+
+@pytest.mark.parametrize(
+    ("instants", "absences"),
+    [
+        pytest.param(every(5 * MINUTE_US, FOUR_WEEKS, MONDAY), 0, id="a steady host"),
+        pytest.param(every(HOUR_US, FOUR_WEEKS, MONDAY), 0, id="a host that keeps to its rhythm"),
+        pytest.param(steady_then([MONDAY]), 1, id="one that was away"),
+        pytest.param(
+            steady_then([at for hour in (2, 1, 0) for at in every(5 * MINUTE_US, *coming_and_going(hour))]),
+            3,
+            id="one that comes and goes",
+        ),
+        pytest.param(
+            steady_then(every(5 * MINUTE_US, MONDAY - DAY_US, MONDAY)), 1, id="one that was away just within the day"
+        ),
+        pytest.param(
+            steady_then(every(5 * MINUTE_US, MONDAY - DAY_US - BIN_US, MONDAY)), 0, id="one that was away before it"
+        ),
+    ],
+)
+def test_absences_of_the_day_are_counted(instants: list[int], absences: int) -> None:
+    """Those that were longer than the limit, if they ended within the day up to the newest upload."""
+    assert limit_of(instants).absences == absences

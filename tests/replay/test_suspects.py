@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
 from fleet_health.replay.suspects import Suspects
@@ -23,7 +25,7 @@ def evaluation(
 
 def test_what_has_been_over_for_long_enough_is_let_go_of() -> None:
     """Not before, not if it was interrupted, and it is back when it is found."""
-    suspects = Suspects([A, B], begin=-1, enough_us=10)
+    suspects = Suspects([A, B], begin=-1, proof_us=8, margin_us=2)
     seen = [set(suspects.pairs)]
     for one in (
         evaluation(0, over=(A, B)),
@@ -43,7 +45,7 @@ def test_what_has_been_over_for_long_enough_is_let_go_of() -> None:
 
 def test_what_only_an_old_fact_ends_is_not_let_go_of() -> None:
     """The incident may have opened after the fact: before the begin, or when it was found last."""
-    suspects = Suspects([A], begin=100, enough_us=10)
+    suspects = Suspects([A], begin=100, proof_us=8, margin_us=2)
     seen = []
     for one in (
         evaluation(105, over=(A,), sign_at=100),
@@ -58,3 +60,14 @@ def test_what_only_an_old_fact_ends_is_not_let_go_of() -> None:
         seen.append(bool(suspects.pairs))
 
     assert seen == [True, True, True, True, True, True, False]
+
+
+def test_what_takes_longer_to_be_proved_may_be_open_for_longer() -> None:
+    """By what the evaluation says of it, if that is longer than for anything else."""
+    suspects = Suspects([A, B], begin=-1, proof_us=8, margin_us=2)
+    seen = []
+    for at, proof_us in ((0, 50), (11, 50), (52, 50), (53, 50)):
+        suspects.take(replace(evaluation(at, over=(A, B)), proofs={A: proof_us}))
+        seen.append(set(suspects.pairs))
+
+    assert seen == [{A, B}, {A}, {A}, set()]
