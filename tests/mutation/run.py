@@ -4,9 +4,11 @@
     python tests/mutation/run.py --boundaries --count 0             # every < that could be a <=
     python tests/mutation/run.py --seed 7 --count 50 fleet_health/model
 
-It works in a copy of the checkout. The same seed takes the same mutants of the same code. The survivors are printed as
-they are found, with their diffs. A mutant that changes nothing that anybody could see is looked at once: its key and
-the reason stand in `equivalent.txt`. The exit status is 1 if fewer of the others died than is asked of their floor.
+It works in copies of the checkout, one for each process. First it measures which tests reach which lines; then it tries
+each mutant with the tests that reach it. The same seed takes the same mutants of the same code. The survivors are
+printed as they are found, with their diffs. A mutant that changes nothing that anybody could see is looked at once: its
+key and the reason stand in `equivalent.txt`. The exit status is 1 if fewer of the others died than is asked of their
+floor.
 
 Why not mutmut or cosmic-ray: mutmut 3 leaves out properties and everything outside of functions, thus the limits of
 settings, and takes no sample; cosmic-ray alters the checkout itself and starts an interpreter for each mutant.
@@ -16,28 +18,31 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib
-import os
+import hashlib
+import pickle
 import random
-import resource
 import shutil
-import signal
 import sys
 import tempfile
-import time
-import traceback
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if not __package__:  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.mutation.mutants import BOUNDARY, Mutant, mutants_of
+from tests.mutation.statements import Statements
+from tests.mutation.workshop import Limit, Test, Trial, Verdict, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
+    from multiprocessing.connection import Connection
+
+T = TypeVar("T")
 
 PURE = ("model", "detectors", "alerting", "parsing")
 EDGES = ("sources",)
@@ -53,33 +58,20 @@ _LATER = {
     "parsing": ("tests/sources", "tests/fuzz/test_fuzz.py"),
     "sources": ("tests/replay",),
 }
-"""The tests that also use a floor, tried when its own have noticed nothing."""
+"""The tests that also use a floor, besides its own."""
 
-_PRELOADED = ("pytest", "hypothesis", "xdist", "pytest_asyncio", "pytest_cov", "msgspec", "structlog", "aiofiles")
-"""What the tests import and no mutant alters; what is missing is imported by the tests themselves, or not at all."""
-
-_TIMES_THE_USUAL = 4
-_AT_LEAST_S = 10
-_WALL_CLOCK_TIMES = 20
-"""A limit is of the time that the processor works for it, which no other load changes; this ends what only waits."""
-_MEMORY_LIMIT = 8 << 30
-_NO_TESTS = 5
+_TIMES_THE_USUAL = 10
+_CPU_AT_LEAST_S = 3
+_WALL_AT_LEAST_S = 90
+"""A test that takes longer than this, and than so many times the usual, is taken to be without end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fate:
-    """What became of a mutant.
-
-    Attributes:
-        mutant: The mutant.
-        by: The tests that noticed it; empty for a survivor.
-        is_late: Whether they noticed only by never ending.
-
-    """
+    """What became of a mutant."""
 
     mutant: Mutant
-    by: str
-    is_late: bool = False
+    verdict: Verdict
 
 
 def main() -> int:
@@ -96,21 +88,37 @@ def main() -> int:
         sample = [there[place] for place in sorted(chosen)]
     equivalent = _equivalent(options.equivalent)
     _note(f"{len(sample)} of {len(there)} mutants in {len(sources)} files, seed {options.seed}")
+    floors = {_floor(file) for file in sources}
+    folders = dict.fromkeys(f"tests/{floor}" for floor in sorted(floors))
+    if not options.near:
+        folders |= dict.fromkeys(folder for floor in sorted(floors) for folder in _LATER.get(floor, ()))
     fates = []
-    with tempfile.TemporaryDirectory(prefix="fleet-health-mutants-") as directory:
-        copied = Path(directory) / "checkout"
-        shutil.copytree(checkout, copied, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-        workshop = _Workshop(copied, is_near=options.near)
-        for number, mutant in enumerate(sample, 1):
-            if mutant.key in equivalent:
-                continue
-            fate = workshop.try_out(mutant, sources[mutant.file])
-            fates.append(fate)
-            what = "too late" if fate.is_late else "died" if fate.by else "SURVIVED"
-            _note(f"{number}/{len(sample)} {what} {mutant.file}:{mutant.line} {fate.by}")
-            if not fate.by:
-                sys.stdout.write(f"\n{mutant.key}\n{mutant.diff(sources[mutant.file])}\n")
-                sys.stdout.flush()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as directory:
+        workshops = [
+            _Workshop(Path(directory, str(number)), checkout, tuple(folders)) for number in range(options.processes)
+        ]
+        try:
+            measured, called = _measured(workshops, _Cache(workshops[0].copied, checkout / ".mutation-reach"))
+            _note(f"{len(measured)} tests measured")
+            tests = _Tests(
+                measured, Statements(dict(_sources(checkout, ["fleet_health"])), called), is_near=options.near
+            )
+            tried = [mutant for mutant in sample if mutant.key not in equivalent]
+            trials = ((mutant, tests.trial(mutant, sources[mutant.file])) for mutant in tried)
+            for number, (mutant, verdict) in enumerate(_shared(workshops, trials), 1):
+                fates.append(Fate(mutant, verdict))
+                what = "too late" if verdict.is_late else "died" if verdict.by else "SURVIVED"
+                _note(f"{number}/{len(tried)} {what} {mutant.file}:{mutant.line} {verdict.by}")
+                if not verdict.by:
+                    sys.stdout.write(
+                        f"\n{mutant.key}\n{mutant.diff(sources[mutant.file])}\n{verdict.tried} tests reach it\n"
+                    )
+                    sys.stdout.flush()
+        finally:
+            for workshop in workshops:  # each may have inherited the other end of those before it
+                workshop.connection.close()
+            for workshop in workshops:
+                workshop.process.join()
     return _report(sample, fates)
 
 
@@ -120,6 +128,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--count", type=int, default=300, metavar="N", help="size of the sample (300); 0: every mutant")
     parser.add_argument("--boundaries", action="store_true", help="only comparisons with and without equality")
     parser.add_argument("--near", action="store_true", help="only the tests of the floor itself: faster, more survive")
+    parser.add_argument("--processes", type=int, default=2, metavar="N", help="how many work at a time (2)")
     parser.add_argument("--checkout", type=Path, default=Path(__file__).resolve().parents[2], help=argparse.SUPPRESS)
     parser.add_argument("--equivalent", type=Path, default=EQUIVALENT, help=argparse.SUPPRESS)
     parser.add_argument(
@@ -154,8 +163,8 @@ def _report(sample: Sequence[Mutant], fates: Sequence[Fate]) -> int:
         for some in (
             sample,
             [fate.mutant for fate in fates],
-            [fate.mutant for fate in fates if fate.by],
-            [fate.mutant for fate in fates if fate.is_late],
+            [fate.mutant for fate in fates if fate.verdict.by],
+            [fate.mutant for fate in fates if fate.verdict.is_late],
         )
     )
     status = 0
@@ -180,114 +189,130 @@ def _floor(file: str) -> str:
 
 
 class _Workshop:
-    """A copy of the checkout in which mutants are tried out, each in a process forked from this one.
+    """A process that tries out mutants in a copy of the checkout."""
 
-    This process never imports the copy, but everything else that the tests need: that is what takes the time.
-    """
+    def __init__(self, directory: Path, checkout: Path, folders: Sequence[str]) -> None:
+        directory.mkdir()
+        self.copied = directory / "checkout"
+        shutil.copytree(checkout, self.copied, symlinks=True, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+        self.connection, theirs = Pipe()
+        self.process = Process(target=_be_workshop, args=(theirs, self.connection, self.copied, folders))
+        self.process.start()
+        theirs.close()
 
-    def __init__(self, checkout: Path, *, is_near: bool) -> None:
+
+def _be_workshop(requests: Connection, other_end: Connection, checkout: Path, folders: Sequence[str]) -> None:
+    other_end.close()
+    serve(requests, checkout, folders)
+
+
+class _Cache:
+    """What tests reach, kept until the code, what tests share, or the file of the test changes."""
+
+    def __init__(self, checkout: Path, kept: Path) -> None:
         self._checkout = checkout
+        self._kept = kept
+        shared = [*(checkout / "fleet_health").rglob("*.py"), *(checkout / "tests" / "rig").rglob("*.py")]
+        shared += (checkout / "tests").rglob("conftest.py")
+        self._shared = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(shared))).digest()
+        self._known: dict[str, tuple[bytes, list[Test]]] = {}
+        with contextlib.suppress(FileNotFoundError):
+            self._known = pickle.loads(self._kept.read_bytes())  # noqa: S301 - our own
+
+    def get(self, file: str) -> list[Test] | None:
+        """Return the tests of a file, or None if it must be measured."""
+        digest, tests = self._known.get(file, (b"", []))
+        return tests if digest == self._digest(file) else None
+
+    def put(self, tests: Sequence[Test]) -> None:
+        """Keep what was measured of whole files."""
+        for file in {test.file for test in tests}:
+            self._known[file] = self._digest(file), [test for test in tests if test.file == file]
+        self._kept.write_bytes(pickle.dumps(self._known))
+
+    def _digest(self, file: str) -> bytes:
+        return hashlib.sha256(self._shared + (self._checkout / file).read_bytes()).digest()
+
+
+def _measured(workshops: Sequence[_Workshop], cache: _Cache) -> tuple[list[Test], set[tuple[str, int]]]:
+    """Return every test, and which functions are called at import. Stop if a test fails without any fault."""
+    for workshop in workshops:
+        workshop.connection.send(None)
+    (names, called), *others = [_received(workshop.connection) for workshop in workshops]
+    assert all(names == other for other, _ in others)
+    numbers: dict[str, list[int]] = defaultdict(list)
+    for number, name in enumerate(names):
+        numbers[name.partition("::")[0]].append(number)
+    unknown = iter([numbers[file] for file in numbers if cache.get(file) is None])
+    for _, tests in _shared(workshops, ((None, some) for some in unknown)):
+        cache.put(tests)
+    known = {test.id: test for file in numbers for test in cache.get(file) or ()}
+    return [known[name] for name in names], called
+
+
+def _shared(workshops: Sequence[_Workshop], requests: Iterator[tuple[T, Any]]) -> Iterator[tuple[T, Any]]:
+    """Share requests among the workshops; yield each response as it comes, with what its request was paired with."""
+    at_work: dict[Any, T] = {}
+    for workshop in workshops:
+        _hand_out(workshop.connection, requests, at_work)
+    while at_work:
+        for connection in wait(at_work):
+            about = at_work.pop(connection)
+            response = _received(connection)
+            _hand_out(connection, requests, at_work)
+            yield about, response
+
+
+def _hand_out(connection: Any, requests: Iterator[tuple[T, Any]], at_work: dict[Any, T]) -> None:
+    if following := next(requests, None):
+        at_work[connection], request = following
+        connection.send(request)
+
+
+def _received(connection: Any) -> Any:
+    response = connection.recv()
+    if isinstance(response, Exception):
+        sys.exit(f"repair this first: {response}")
+    return response
+
+
+class _Tests:
+    """Every test, with what it takes and reaches without a fault; chooses those that may notice a mutant."""
+
+    def __init__(self, tests: Sequence[Test], statements: Statements, *, is_near: bool) -> None:
         self._is_near = is_near
-        self._output = checkout.with_name("output")
-        self._usual_s: dict[tuple[str, ...], float] = {}
-        for name in _PRELOADED:
-            with contextlib.suppress(ImportError):
-                importlib.import_module(name)
+        self._statements = statements
+        self._starting = [test for test in tests if test.starts_processes]
+        self._reaching: dict[tuple[str, int], list[Test]] = defaultdict(list)
+        for test in tests:
+            for file, lines in test.lines.items():
+                for line in lines:
+                    self._reaching[file, line].append(test)
 
-    def try_out(self, mutant: Mutant, source: bytes) -> Fate:
-        """Run the tests on a mutant, the nearest first, until some notice it."""
-        path = self._checkout / mutant.file
-        for tests in self._stages(mutant.file):
-            usual_s = self._usual(tests)
-            path.write_bytes(mutant.apply(source))
-            # A time of its own for each, which also leaves the compiled file of the original as it is.
-            os.utime(path, (mutant.start + 1, mutant.start + 1))
-            status = self._run(tests, max(_AT_LEAST_S, _TIMES_THE_USUAL * usual_s), compiles=False)
-            path.write_bytes(source)
-            os.utime(path, (0, 0))
-            if status != 0:
-                return Fate(mutant, " ".join(tests), status is None)
-        return Fate(mutant, "")
-
-    def _stages(self, file: str) -> Iterator[tuple[str, ...]]:
-        floor = _floor(file)
-        near = Path("tests", *Path(file).parts[1:])
-        folder = f"tests/{floor}"
-        mirrored = near.with_name(f"test_{near.name}").as_posix()
-        if (self._checkout / mirrored).exists():
-            yield (mirrored,)
-        yield (folder, f"--ignore={mirrored}")
-        if not self._is_near and floor in _LATER:
-            yield _LATER[floor]
-
-    def _usual(self, tests: tuple[str, ...]) -> float:
-        """Return how long tests take without a fault; run them if it is not known. Stop if they fail."""
-        if tests not in self._usual_s:
-            began = resource.getrusage(resource.RUSAGE_CHILDREN)
-            status = self._run(tests, 600, compiles=True)
-            ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-            if status not in {0, _NO_TESTS}:
-                sys.stderr.write(self._output.read_text()[-2_000:])
-                sys.exit(
-                    f"{' '.join(tests)}: fails without any fault, or takes too long; see above, and repair it first"
-                )
-            self._usual_s[tests] = ended.ru_utime + ended.ru_stime - began.ru_utime - began.ru_stime
-        return self._usual_s[tests]
-
-    def _run(self, tests: Sequence[str], limit_s: float, *, compiles: bool) -> int | None:
-        """Run tests in a new process; return pytest's exit status, negative for a signal, None if it did not end."""
-        pid = os.fork()
-        if not pid:
-            self._become(tests, int(limit_s) + 1, compiles=compiles)
-        ends_at = time.monotonic() + _WALL_CLOCK_TIMES * limit_s
-        is_late = False
-        while (ended := os.waitpid(pid, os.WNOHANG))[0] == 0:
-            if time.monotonic() > ends_at and not is_late:
-                is_late = True
-                os.killpg(pid, signal.SIGKILL)
-            time.sleep(0.01)
-        status = os.waitstatus_to_exitcode(ended[1])
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)  # what a test has started and a fault left behind
-        return None if is_late or status in {-signal.SIGXCPU, -signal.SIGKILL} else 0 if status == _NO_TESTS else status
-
-    def _become(self, tests: Sequence[str], limit_s: int, *, compiles: bool) -> None:
-        """Be pytest; never return."""
-        status = 1
-        try:
-            os.setpgid(0, 0)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit_s, limit_s + 1))
-            resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_LIMIT, _MEMORY_LIMIT))
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            output = os.open(self._output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(output, 1)
-            os.dup2(output, 2)
-            os.chdir(self._checkout)
-            sys.dont_write_bytecode = not compiles
-            os.environ |= _environment(self._checkout, compiles=compiles)
-            for name in [name for name in sys.modules if name.partition(".")[0] in {"tests", "fleet_health"}]:
-                del sys.modules[name]
-            sys.path[:] = [str(self._checkout), *(one for one in sys.path if not (Path(one) / "fleet_health").exists())]
-            import pytest  # noqa: PLC0415 - it has been imported; mypy --strict looks through importlib no further
-
-            # What this process has imported already is not rewritten any more: no test asserts in there.
-            arguments = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
-            status = int(pytest.main([*arguments, *tests]))
-        except BaseException:  # noqa: BLE001 - what the interpreter would do
-            traceback.print_exc()
-        finally:
-            with contextlib.suppress(BaseException):
-                sys.stdout.flush()
-            os._exit(status)
+    def trial(self, mutant: Mutant, source: bytes) -> Trial:
+        """Return a mutant with the tests that reach it, the nearest and quickest first."""
+        floor = _floor(mutant.file)
+        own = (f"tests/{floor}/", *(() if self._is_near else _LATER.get(floor, ())))
+        lines = set(self._statements.lines_of(mutant.file, mutant.line))
+        reaching = {test.id: test for line in lines for test in self._reaching.get(line, ())}
+        if floor in EDGES:
+            reaching |= {test.id: test for test in self._starting}
+        mirrored = _mirrored(mutant.file)
+        tests = sorted(
+            (test for test in reaching.values() if test.file.startswith(own)),
+            key=lambda test: (test.file != mirrored, test.cpu_s + test.wall_s),
+        )
+        return Trial(mutant.file, source, mutant.apply(source), [(test.id, _limit(test)) for test in tests])
 
 
-def _environment(checkout: Path, *, compiles: bool) -> Mapping[str, str]:
-    """Return what the tests, and the processes that they start, are to find: the copy, and the same examples always."""
-    return {
-        "PYTHONPATH": str(checkout),
-        "HYPOTHESIS_PROFILE": "mutants",
-        "PYTHONDONTWRITEBYTECODE": "" if compiles else "1",
-    }
+def _limit(test: Test) -> Limit:
+    return Limit(_CPU_AT_LEAST_S + _TIMES_THE_USUAL * test.cpu_s, _WALL_AT_LEAST_S + _TIMES_THE_USUAL * test.wall_s)
+
+
+def _mirrored(file: str) -> str:
+    """Return the file of tests that mirrors a module."""
+    path = Path("tests", *Path(file).parts[1:])
+    return path.with_name(f"test_{path.name}").as_posix()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.mutation.mutants import mutants_of
+from tests.mutation.run import EQUIVALENT
+from tests.mutation.statements import Statements
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +63,50 @@ def test_a_mutant_is_known_again_when_other_lines_change() -> None:
 
     assert keys(source) == ["x.py C.f: a < b => (a <= b)", "x.py C.f: a < b => (a <= b) #2"]
     assert keys(f"\n# Ä\n{source}") == keys(source)
+
+
+def test_each_mutant_that_is_excused_can_still_be_made() -> None:
+    """The code has changed where there is no such mutant any more; its excuse is for something else."""
+    excused = [line for line in EQUIVALENT.read_text().splitlines() if not line.startswith((" ", "#"))]
+    files = {ROOT / line.partition(" ")[0] for line in excused}
+    there = {
+        mutant.key
+        for file in files
+        if file.exists()
+        for mutant in mutants_of(file.relative_to(ROOT).as_posix(), file.read_bytes())
+    }
+
+    assert [key for key in excused if key not in there] == []
+
+
+@pytest.mark.parametrize(
+    ("line", "lines"),
+    [
+        pytest.param(1, {1, 2, 5, 8}, id="a constant: where it is used, and what is made of it"),
+        pytest.param(2, {2, 8}, id="what is made of a constant"),
+        pytest.param(5, {5}, id="a statement of a function: only itself"),
+        pytest.param(4, {3, 4, 5, 8}, id="a default of a function: the function, and where it is called"),
+        pytest.param(11, {10, 11, 12, 13}, id="a default of a class: all of the class"),
+    ],
+)
+def test_a_fault_matters_where_its_statement_runs_or_what_it_defines_is_used(line: int, lines: set[int]) -> None:
+    """These lines are what a test must reach to notice it."""
+    source = b"""A = 1
+B = [A]
+@cache
+def f(a=3):
+    return A + a
+
+def g():
+    return f() + B
+
+class C:
+    x: int = 0
+    def h(self):
+        return self.x
+"""
+
+    assert {each for _, each in Statements({"x.py": source}).lines_of("x.py", line)} == lines
 
 
 def test_a_fault_that_a_test_notices_dies_and_one_that_none_notices_survives(tmp_path: Path) -> None:

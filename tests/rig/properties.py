@@ -1,6 +1,7 @@
 """On how many examples a property is tried, and how often a random course is run: HYPOTHESIS_PROFILE says.
 
-In CI it is a quarter of the usual number, and they are the same each time: a change is tested by itself, not by chance.
+In CI, and for mutants, it is a quarter of the usual number, and they are the same each time: a change is tested by
+itself, not by chance.
 Everywhere else each run tries new ones, and the usual number of them, which `full` asks for in CI as well; `thorough`
 tries twenty times as many. There is no deadline: how long an example takes depends on what else the machine does.
 """
@@ -13,7 +14,7 @@ from typing import Any
 from hypothesis import Phase, settings
 
 PROFILE = os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") == "true" else "by hand")
-_SHARES = {"ci": 0.25, "thorough": 20}
+_SHARES = {"ci": 0.25, "mutants": 0.25, "thorough": 20}
 _USUAL, _LEAST = 100, 20
 
 # A mutant is to be noticed, not to be explained by the smallest example.
