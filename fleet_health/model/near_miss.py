@@ -75,10 +75,11 @@ def _are_two_edits_apart(one: str, other: str) -> bool:
 
 
 def _distance(one: str, other: str) -> bool:
-    """Return whether the optimal string alignment distance is 2 at most; of each row only five cells are needed."""
+    """Return whether the optimal string alignment distance is 2 at most; of each row only five cells are needed.
+
+    The lengths must differ by no more than that.
+    """
     limit = 2
-    if abs(len(one) - len(other)) > limit:
-        return False
     far = limit + 1
     before_last: dict[int, int] = {}
     last = {column: column for column in range(min(len(other), limit) + 1)}

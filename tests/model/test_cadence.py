@@ -423,3 +423,42 @@ def test_a_limit_is_between_the_floor_and_the_ceiling(ages: set[int], floor: int
 def test_absences_of_the_day_are_counted(instants: list[int], absences: int) -> None:
     """Those that were longer than the limit, if they ended within the day up to the newest upload."""
     assert limit_of(instants).absences == absences
+
+
+@pytest.mark.parametrize(("known_us", "is_known"), [(12 * HOUR_US - BIN_US, False), (12 * HOUR_US, True)])
+def test_a_limit_is_learned_once_a_host_is_known_for_half_a_day(known_us: int, *, is_known: bool) -> None:
+    """Until then it is the floor."""
+    found = limit_of([MONDAY, MONDAY + known_us])
+    rhythm = cadence_of(a=[MONDAY, MONDAY + known_us]).rhythm("a")
+
+    assert found.is_known == is_known
+    assert (found.limit_us > FLOOR_US) == is_known
+    assert rhythm is not None
+    assert rhythm.known_us == known_us
+
+
+@given(
+    st.sets(st.integers(0, 6_000), min_size=1, max_size=40),
+    st.sets(st.integers(0, 6_000), min_size=1, max_size=40),
+    st.integers(0, 3),
+)
+def test_what_two_know_of_a_host_is_what_one_would_know(first: set[int], second: set[int], outage: int) -> None:
+    """A restored state is joined with what was read meanwhile, of uploads and of outages."""
+    whole, one, other = (
+        cadence_of(a=[number * BIN_US for number in numbers]) for numbers in (first | second, first, second)
+    )
+    stops = [Pause(10 * BIN_US, (10 + outage) * BIN_US, "stopped"), Pause(40 * BIN_US, 43 * BIN_US, "stopped")]
+    whole.note_outages(stops)
+    one.note_outages(stops[:1])
+    other.note_outages(stops[1:])
+    one.restore(other.snapshot(1))
+
+    assert one.rhythm("a") == whole.rhythm("a")
+    assert one.outages() == whole.outages()
+
+
+def test_a_regular_rhythm_takes_few_octets_of_the_state() -> None:
+    """Of most hosts the bits repeat themselves, and are compressed."""
+    saved = cadence_of(a=every(HOUR_US, FOUR_WEEKS, MONDAY)).snapshot(MONDAY).hosts["a"]
+
+    assert len(saved.bits) <= 32

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from fleet_health.model.clock_evidence import ALERT_LOG, BEHIND_LIMIT_US, INDEX, JOURNAL, SAVED_STATE, contradiction
+from fleet_health.model.clock_evidence import (
+    ALERT_LOG,
+    BEHIND_LIMIT_US,
+    INDEX,
+    JOURNAL,
+    SAVED_STATE,
+    contradiction,
+    credible,
+)
 
 NOON = 1_795_435_200_000_000
 """2026-11-23T12:00:00Z."""
@@ -34,3 +42,10 @@ def test_a_contradiction_says_by_how_much() -> None:
     found = contradiction({SAVED_STATE: NOON + 20 * BEHIND_LIMIT_US}, NOON)
 
     assert str(found) == "20 min behind the saved state, which goes up to 2026-11-23T12:20:00Z"
+
+
+def test_what_a_clock_that_was_ahead_has_stamped_is_no_evidence() -> None:
+    """Records up to the instant that was disproved are left out; later ones and unknown ones stay."""
+    records = {JOURNAL: NOON, INDEX: NOON + 1, ALERT_LOG: NOON - 1, SAVED_STATE: None}
+
+    assert credible(records, NOON) == {INDEX: NOON + 1, SAVED_STATE: None}

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleet_health.model.coverage import (
+    _CLOCKS_US,
+    _IN_FLIGHT_US,
     CLOCK_SET,
     NOT_UNDERSTOOD,
     REMOVED,
@@ -234,3 +239,78 @@ def test_as_of_an_instant_of_the_past_the_share_is_that_of_then(at: int, *, is_u
     assert [(one.since, one.until) for one in known.unread(5, 15)] == [(10, 20)]
     assert [(one.since, one.until) for one in known.unread(12, 15)] == [(12, 20)]
     assert known.unread(21, 25) == []
+
+
+@pytest.mark.parametrize(
+    ("gap", "cause"),
+    [
+        pytest.param(Gap(0, 1, SUPPRESSED), "rate limit", id="nobody counted"),
+        pytest.param(Gap(0, 1, SUPPRESSED, 5), "journald suppressed 5 messages", id="journald counted"),
+        pytest.param(Gap(0, 1, REMOVED, 5), "5 messages may be missing", id="we counted"),
+    ],
+)
+def test_a_gap_says_how_many_messages_are_missing(gap: Gap, cause: str) -> None:
+    """If that is known; else only why."""
+    assert gap.cause == (gap.reason if not gap.messages else cause)
+
+
+def test_a_gap_is_shown_to_people_and_programs() -> None:
+    """With its begin and end in UTC; an unknown number of messages is null, not 0."""
+    gap = Gap(0, 3_600_000_000, REMOVED)
+    row = {"since_wall": "1970-01-01T00:00:00+00:00", "until_wall": "1970-01-01T01:00:00+00:00", "reason": REMOVED}
+
+    assert gap.row() == {**row, "messages": None}
+    assert Gap(0, 3_600_000_000, REMOVED, 7).row() == {**row, "messages": 7}
+    assert gap.in_words("journal") == f"journal from 1970-01-01T00:00:00Z to 1970-01-01T01:00:00Z: {REMOVED}"
+
+
+def test_a_share_is_shown_to_programs() -> None:
+    """What came in, and how much of it was understood."""
+    assert Share(7, 5, 2, 1).row() == {"came_in": 7, "understood": 5}
+
+
+SECOND = 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("coverage", "rows", "is_unmatched"),
+    [
+        pytest.param({}, [500], True, id="rows tell of an upload, and no line does"),
+        pytest.param({}, [], False, id="no upload at all"),
+        pytest.param({"share": Share(1, 1, 0, 400 * SECOND)}, [500], False, id="a line was understood"),
+        pytest.param({"read_since": None}, [500], False, id="it was never read"),
+        pytest.param({"source": "index"}, [500], False, id="the index"),
+        pytest.param({"begins_at": 200 * SECOND}, [500], False, id="it may begin after the line of the upload"),
+        pytest.param({"unseen_since": 1_000 * SECOND}, [500], False, id="it is not read at the moment"),
+        pytest.param({}, [300], False, id="an upload that may be older, by the other clock, than what was read"),
+        pytest.param({}, [990], False, id="an upload whose line may still be on its way"),
+    ],
+)
+def test_a_journal_without_any_response_is_unmatched_where_rows_show_uploads(
+    coverage: dict[str, Any], rows: list[int], *, is_unmatched: bool
+) -> None:
+    """Then its lines are those of another program, or of a format that the patterns do not match."""
+    seen = replace(Coverage("journal", read_since=0), **coverage)
+
+    assert seen.is_unmatched([row * SECOND for row in rows], 1_000 * SECOND) == is_unmatched
+
+
+def test_the_rows_that_leave_a_journal_unmatched_are_neither_too_early_nor_too_late() -> None:
+    """Both ends of the stretch are left out: clocks differ a little, and a line takes its time."""
+    seen, now = Coverage("journal", read_since=0), 1_000 * SECOND
+    unmatched = [at for at in range(0, now + 1, SECOND // 2) if seen.is_unmatched([at], now)]
+
+    assert (unmatched[0], unmatched[-1]) == (_CLOCKS_US + SECOND // 2, now - _IN_FLIGHT_US - SECOND // 2)
+
+
+def test_what_was_not_seen_of_a_source_that_begins_later_is_what_came_after() -> None:
+    """What is before its begin was not lost on the way; other stretches count also if they follow it."""
+    seen = Coverage("journal", begins_at=10, gaps=(Gap(5, 20, REMOVED), Gap(30, 35, REMOVED)))
+
+    assert seen.unseen_us(0, 100) == 20
+    assert [gap.reason for gap in seen.unread(0, 100)] == ["the journal begins later", REMOVED, REMOVED]
+
+
+def test_a_doubt_covers_all_of_a_stretch() -> None:
+    """Nothing in it can be relied on."""
+    assert Coverage("journal", doubt="the clock is wrong").unread(3, 9) == [Gap(3, 9, "the clock is wrong")]

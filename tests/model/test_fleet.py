@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleet_health.model.cadence import BIN_US, Cadence
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.instant import HOUR_US, SECOND_US
@@ -248,3 +249,88 @@ def test_a_stranger_that_is_no_longer_protected_is_known_as_well_as_before(
 
     assert fleet.is_complete("stranger", now - 2 * HOUR_US)
     assert fleet.counts(now - 2 * HOUR_US, now)["stranger"].client_errors == 1
+
+
+@pytest.mark.parametrize(
+    ("stretch", "skips"),
+    [
+        pytest.param((50, 60), ((10, 20), (30, 40), (50, 60)), id="one more"),
+        pytest.param((35, 33), ((10, 20), (30, 35)), id="the clock is set back into one: the rest of it does pass"),
+        pytest.param((30, 30), ((10, 20),), id="and to the begin of one: nothing of it was skipped"),
+    ],
+)
+def test_time_that_was_skipped_ends_where_the_clock_is_set_back_to(
+    stretch: tuple[int, int], skips: tuple[tuple[int, int], ...]
+) -> None:
+    """Stretches are kept in order; one of no length is none."""
+    fleet = Fleet()
+    for since, until in ((10, 20), (30, 40), stretch):
+        fleet.skip(since, until)
+
+    assert fleet.skips == skips
+
+
+def test_a_time_of_being_off_is_kept_once() -> None:
+    """Nor is a stretch of no length kept."""
+    fleet = Fleet()
+    for since, until in ((10, 20), (10, 20), (30, 30), (30, 31)):
+        fleet.shut_down(since, until)
+
+    assert fleet.shutdowns == ((10, 20), (30, 31))
+
+
+def test_only_the_latest_times_that_nobody_counts_are_kept() -> None:
+    """A machine that is suspended a hundred times a day fills no memory."""
+    fleet = Fleet()
+    for number in range(101):
+        fleet.skip(10 * number, 10 * number + 1)
+        fleet.shut_down(10 * number, 10 * number + 1)
+
+    kept = tuple((10 * number, 10 * number + 1) for number in range(1, 101))
+    assert (fleet.skips, fleet.shutdowns) == (kept, kept)
+
+
+def test_what_both_sources_show_teaches_the_rhythm() -> None:
+    """Each upload counts once: by its row, or by the journal for a host that no row is of."""
+    fleet = Fleet()
+    fleet.cadence = Cadence(10)
+    fleet.record_uploads("", [Upload("a", 0), Upload("a", HOUR_US)])
+    fleet.record_traffic("", [Response("a", 2 * HOUR_US, 201), Response("b", 0, 201), Response("b", HOUR_US, 412)])
+    fleet.record_accepted("", {"a": [3 * HOUR_US], "c": [0, 5 * HOUR_US]})
+
+    assert {host: fleet.upload_intervals(host)[-1:] for host in "abcd"} == {
+        "a": [(HOUR_US, 1)],
+        "b": [(BIN_US * 2, 0)],
+        "c": [(8 * HOUR_US, 1)],
+        "d": [],
+    }
+
+
+def test_without_learned_limits_no_rhythm_is_kept() -> None:
+    """Then nobody can say how long the intervals of a host are."""
+    fleet = Fleet()
+    fleet.record_uploads("", [Upload("a", 0), Upload("a", HOUR_US)])
+    fleet.record_accepted("", {"b": [0]})
+    fleet.learn_by_journal([Response("c", 0, 201)])
+
+    assert [fleet.upload_intervals(host) for host in "abc"] == [[], [], []]
+
+
+@pytest.mark.parametrize(
+    ("row_at", "without"),
+    [
+        pytest.param(None, [0, 61_000_000], id="no row: every upload"),
+        pytest.param(0, [61_000_000], id="a minute after the row, and later than that"),
+        pytest.param(1_000_000, [], id="no later than a minute after the row it may be the same upload"),
+        pytest.param(2_000_000, [], id="nor is what came before"),
+    ],
+)
+def test_of_what_the_journal_shows_only_what_no_row_stands_for_is_remembered(
+    row_at: int | None, without: list[int]
+) -> None:
+    """A response up to a minute after a row may be that of the same upload."""
+    fleet = Fleet()
+    fleet.uploads.record([] if row_at is None else [Upload("a", row_at)])
+    fleet.traffic.remember({"a": [0, 61_000_000]})
+
+    assert fleet.without_row() == ({"a": without} if without else {})

@@ -164,3 +164,17 @@ def test_between_evaluations_a_strip_is_what_one_would_make_of_it(
         assert set(as_of_now.values()) == {" " * BINS}
     else:
         assert as_of_now == {host: strip_of(history.snapshot, host) for host in "abc"}
+
+
+def test_of_forgotten_hosts_those_seen_last_are_shown_longest() -> None:
+    """Names may come and go without end: only as many are kept as strangers have places."""
+    fleet = Fleet(1)
+    limit = fleet.traffic.stranger_limit
+    # Refused or uploaded: what counts is when anything was seen of a host.
+    marks = {f"gone-{age}": 1 << age + (BINS if age % 2 else 0) for age in range(min(limit + 2, BINS))}
+    assert len(marks) == limit + 2
+    history = History(HistorySnapshot(NOON, 1, marks))
+
+    history.note(fleet, NOON, known_since=NOON)
+
+    assert set(history.snapshot.marks) == {f"gone-{age}" for age in range(limit)}

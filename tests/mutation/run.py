@@ -8,7 +8,7 @@ It works in copies of the checkout, one for each process. First it measures whic
 each mutant with the tests that reach it. The same seed takes the same mutants of the same code. The survivors are
 printed as they are found, with their diffs. A mutant that changes nothing that anybody could see is looked at once: its
 key and the reason stand in `equivalent.txt`. The exit status is 1 if fewer of the others died than is asked of their
-floor.
+floor, or if such a key is that of no mutant any more.
 
 Why not mutmut or cosmic-ray: mutmut 3 leaves out properties and everything outside of functions, thus the limits of
 settings, and takes no sample; cosmic-ray alters the checkout itself and starts an interpreter for each mutant.
@@ -80,13 +80,14 @@ def main() -> int:
     checkout = options.checkout.resolve()
     sources = dict(_sources(checkout, options.paths))
     there = [mutant for file, source in sources.items() for mutant in mutants_of(file, source)]
+    equivalent = _equivalent(options.equivalent)
+    stale = {key for key in equivalent if key.partition(" ")[0] in sources} - {mutant.key for mutant in there}
     if options.boundaries:
         there = [mutant for mutant in there if mutant.kind == BOUNDARY]
     sample = there
     if options.count and options.count < len(there):
         chosen = random.Random(options.seed).sample(range(len(there)), options.count)  # noqa: S311 - no secret
         sample = [there[place] for place in sorted(chosen)]
-    equivalent = _equivalent(options.equivalent)
     _note(f"{len(sample)} of {len(there)} mutants in {len(sources)} files, seed {options.seed}")
     floors = {_floor(file) for file in sources}
     folders = dict.fromkeys(f"tests/{floor}" for floor in sorted(floors))
@@ -119,7 +120,9 @@ def main() -> int:
                 workshop.connection.close()
             for workshop in workshops:
                 workshop.process.join()
-    return _report(sample, fates)
+    for key in sorted(stale):
+        sys.stdout.write(f"no such mutant any more: {key}\n")
+    return _report(sample, fates) | bool(stale)
 
 
 def _options() -> argparse.Namespace:

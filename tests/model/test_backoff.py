@@ -1,0 +1,24 @@
+"""The waits before something that failed is tried again."""
+
+from __future__ import annotations
+
+from fleet_health.model.backoff import Backoff
+
+
+def test_waits_double_from_a_second_up_to_a_minute() -> None:
+    """However often it fails, it is never tried less often than once a minute."""
+    backoff, waits = Backoff(), []
+    for _ in range(9):
+        waits.append(backoff.wait_s)
+        backoff.grow()
+
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_after_a_success_the_next_failure_waits_a_second_again() -> None:
+    """What failed long ago does not delay the next try."""
+    backoff = Backoff()
+    backoff.grow()
+    backoff.reset()
+
+    assert backoff.wait_s == 1
