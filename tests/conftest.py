@@ -115,7 +115,6 @@ class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type h
 
 
 _NOBODY = 65_534
-_PATIENT = "from tests.rig.patience import lift_all_timeouts\nlift_all_timeouts()"
 
 
 class Eventually(Protocol):
@@ -363,10 +362,10 @@ def start_altered_service() -> StartAlteredService:
     """Start services after some Python code: for what cannot be had otherwise, such as a part that hangs."""
 
     def start(site: Site, code: str, *, is_first: bool = False) -> Service:
-        before = "" if is_first else _PATIENT
-        return Service(
-            site, {}, "-c", f"import sys\n{before}\n{code}\nfrom fleet_health.__main__ import main\nsys.exit(main())"
-        )
+        if not is_first:
+            return Service(site, {}, prelude=code)
+        program = f"import sys\n{code}\nfrom fleet_health.__main__ import main\nsys.exit(main())"
+        return Service(site, {}, "-c", program)
 
     return start
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.rig import zygote
 from tests.rig.fake_clock import FakeClock, find_libfaketime
+from tests.rig.patience import PATIENCE_S
 from tests.rig.service_process import plain_environment
 from tests.rig.site import now_us
 
@@ -98,12 +98,8 @@ def test_G13_a_boot_in_the_past(
 def run_at(clock: FakeClock, offset_s: int, *arguments: str | Path) -> str:
     """Run `fleet-health` by a clock that is off by so many seconds; return its output."""
     clock.set(offset_s)
-    done = subprocess.run(
-        [sys.executable, "-m", "fleet_health", *map(str, arguments)],
-        env=plain_environment() | clock.environment,
-        capture_output=True,
-        text=True,
-        check=False,
+    done = zygote.run(
+        [str(argument) for argument in arguments], env=plain_environment() | clock.environment, timeout=PATIENCE_S
     )
     clock.set(0)
     return done.stdout

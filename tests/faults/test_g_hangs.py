@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
@@ -12,7 +10,6 @@ from typing import TYPE_CHECKING, TypeAlias
 import pytest
 
 from tests.rig.patience import PATIENCE_S, POLL_S, Patience
-from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -343,60 +340,6 @@ def test_G16_while_the_lock_itself_hangs_alerts_go_to_the_journal(
             # Its saved state can be read again, so it ends, to begin from it; before that it writes what waits.
             assert service.process.wait(PATIENCE_S) == 1
     assert site.alerted() == site.EVERY_ALERT
-
-
-HURRIED_COMMAND = """
-import sys
-from fleet_health.files import hang_watch
-
-hang_watch.work_in_a_child.__kwdefaults__["limit_s"] = 2.0
-from fleet_health.__main__ import main
-
-sys.exit(main())
-"""
-
-
-def run_hurried(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    """Run a command that waits two seconds for a disk, as a shell does that collects what it prints."""
-    return subprocess.run(
-        [sys.executable, "-c", HURRIED_COMMAND, *map(str, arguments)],
-        env=plain_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=PATIENCE_S,
-    )
-
-
-@pytest.mark.parametrize("command", [("check", "--dry-run"), ("replay", "--since", "1h")], ids=["check", "replay"])
-@pytest.mark.parametrize("place", ["index", "journal", "state", "config"])
-@pytest.mark.fault("G15", rig="FUSE", says="`check` and `replay` end when a mount hangs that they read, and name it")
-def test_G15_a_command_ends_when_what_it_reads_hangs(
-    place: str, command: tuple[str, ...], site: Site, hanging_mount: HangingMount
-) -> None:
-    """With a status that says so, though the process that waits for it can only be ended later; else they work."""
-    if place == "journal":
-        site.journal_directory = hanging_mount.behind / "journal"
-    elif place == "index":
-        site.index = hanging_mount.path / "index.jsonl"
-    site.show_all_symptoms()
-    site.sync_journal()
-    state = (hanging_mount.path if place == "state" else site.directory) / "state"
-    state.mkdir()
-    journal = hanging_mount.path / "journal" if place == "journal" else site.journal_directory
-    config = site.configure(tick="5m", state=state, journal=journal)
-    if place == "config":
-        config = hanging_mount.path / "config.toml"
-        config.write_text(site.config.read_text())
-    before = run_hurried(*command, "--config", config)
-    hanging_mount.hang()
-    with hanging_mount:
-        hung = run_hurried(*command, "--config", config)
-
-    assert (before.returncode, "quiet" in before.stdout) == (0, True), before.stderr
-    assert (hung.returncode, hung.stdout) == (2, "")
-    assert "no response for 2 s; see whether its disk or network mount hangs" in hung.stderr
-    assert hung.stderr.startswith(str(hanging_mount.path))
 
 
 def hung_threads(service: Service) -> int:

@@ -70,7 +70,9 @@ class NotifySocket:
 class Service:
     """`fleet-health run` as a process, with a service manager that listens."""
 
-    def __init__(self, site: Site, environment: dict[str, str], *program: str, command: str = "run") -> None:
+    def __init__(
+        self, site: Site, environment: dict[str, str], *program: str, command: str = "run", prelude: str = ""
+    ) -> None:
         """Start it.
 
         Args:
@@ -78,6 +80,7 @@ class Service:
             environment: Variables beside the usual ones.
             program: The arguments of an interpreter that runs something else than `fleet_health` itself.
             command: Which command it is: `run`, or another one that serves.
+            prelude: Python code that is executed first, unless there is a program.
 
         """
         self.site = site
@@ -98,7 +101,12 @@ class Service:
                 )
             else:
                 self.process = ForkedProcess(
-                    arguments, env=complete, stdin=null.fileno(), stdout=null.fileno(), stderr=stderr.fileno()
+                    arguments,
+                    env=complete,
+                    stdin=null.fileno(),
+                    stdout=null.fileno(),
+                    stderr=stderr.fileno(),
+                    prelude=prelude,
                 )
 
     def __enter__(self) -> Self:

@@ -74,6 +74,21 @@ def test_each_process_has_a_clock_of_its_own(site: Site, do_without: DoWithout) 
     assert (first, minutes_ahead(clocks[0])) == ([10, 20], 5)
 
 
+def test_a_prelude_alters_its_own_process_alone(tmp_path: Path) -> None:
+    """It runs before the command, which it may end with a message. The next process is as if it had not been."""
+    path = tmp_path / "err"
+
+    def run(prelude: str) -> tuple[int, str]:
+        with Path(os.devnull).open("r+b") as null, path.open("wb") as err:
+            process = zygote.ForkedProcess(
+                ["--version"], env={}, stdin=null.fileno(), stdout=null.fileno(), stderr=err.fileno(), prelude=prelude
+            )
+            return process.wait(PATIENCE_S), path.read_text()
+
+    assert run("sys.altered = True\nsys.exit('over')") == (1, "over\n")
+    assert run("assert not hasattr(sys, 'altered')") == (0, "")
+
+
 def test_a_killed_process_reports_its_signal(site: Site, start_service: StartService) -> None:
     """SIGKILL ends it, and the status is the negative number of the signal, as with subprocess."""
     with start_service(site) as service:

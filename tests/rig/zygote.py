@@ -57,6 +57,7 @@ class ForkedProcess:
         stdout: int,
         stderr: int,
         cwd: str | None = None,
+        prelude: str = "",
     ) -> None:
         """Start `fleet-health` with arguments.
 
@@ -67,11 +68,13 @@ class ForkedProcess:
             stdout: The same.
             stderr: The same.
             cwd: The working directory; None for the caller's.
+            prelude: Python code that the process executes first, to alter the product or what it runs on.
 
         """
         self.returncode: int | None = None
         self.pid, self._status = _zygote(_surroundings(), _at_start(env)).fork(
-            {"arguments": list(arguments), "env": dict(env), "cwd": cwd or str(Path.cwd())}, (stdin, stdout, stderr)
+            {"arguments": list(arguments), "env": dict(env), "cwd": cwd or str(Path.cwd()), "prelude": prelude},
+            (stdin, stdout, stderr),
         )
 
     def poll(self) -> int | None:
@@ -250,11 +253,14 @@ def _become(request: Mapping[str, Any], standard: Sequence[int]) -> None:
         sys.argv = ["fleet-health", *arguments]
         if arguments[:1] != ["run"]:
             del sys.modules["rich"]
+        exec(compile(request["prelude"], "<prelude>", "exec"), {"sys": sys})  # noqa: S102 - a test's own
         from fleet_health.__main__ import main  # noqa: PLC0415 - not before the fork: it is what runs
 
-        status = main(arguments)
+        status = main()
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            sys.stderr.write(f"{error.code}\n")
     except BaseException:  # noqa: BLE001 - what the interpreter would do
         traceback.print_exc()
     finally:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fleet_health.service.clock import is_confirmed
+from tests.rig import zygote
 from tests.rig.fake_clock import FakeClock, find_libfaketime
+from tests.rig.patience import PATIENCE_S
 from tests.rig.service_process import Service, plain_environment
 from tests.rig.site import now_us
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.conftest import DoWithout, RunCommand, Site, StartService
+    from tests.conftest import DoWithout, RunCommand, Site, StartAlteredService, StartService
 
 MINUTE = 60
 HOUR_US = 3_600_000_000
@@ -233,13 +233,7 @@ def test_S4_each_record_contradicts_the_clock(
 
 def run_with(clock: FakeClock, *arguments: str) -> tuple[int, str, str]:
     """Run `fleet-health` by a clock."""
-    done = subprocess.run(
-        [sys.executable, "-m", "fleet_health", *arguments],
-        env=plain_environment() | clock.environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = zygote.run(arguments, env=plain_environment() | clock.environment, timeout=PATIENCE_S)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -291,7 +285,7 @@ def test_S4_state_saved_by_a_clock_far_ahead(
     is_synchronized: bool,
     site: Site,
     start_service: StartService,
-    start_altered_service: Callable[[Site, str], Service],
+    start_altered_service: StartAlteredService,
 ) -> None:
     """It is reported and alerted as long as nobody confirms the clock; if a time server does, the watch goes on."""
     saved_ahead(site, start_service)
@@ -373,7 +367,7 @@ def test_S4_only_root_confirms_the_clock(way: str, tmp_path: Path, do_without: D
 @pytest.mark.parametrize("comes", ["row", "nothing"])
 @pytest.mark.fault("S4", rig="service", says="a state that alone contradicts the clock for long is believed no more")
 def test_S4_a_state_that_alone_contradicts_the_clock(
-    comes: str, site: Site, start_service: StartService, start_altered_service: Callable[[Site, str], Service]
+    comes: str, site: Site, start_service: StartService, start_altered_service: StartAlteredService
 ) -> None:
     """If something comes in meanwhile that agrees with the clock: without that nobody can tell."""
     saved_ahead(site, start_service)
@@ -484,9 +478,7 @@ def test_S4_a_clock_that_is_set_again_and_again_is_reported(
 
 
 SLOW_WHILE_READING_AGAIN = """
-import sys
 import time
-from fleet_health.__main__ import main
 from fleet_health.service.intake import Intake
 from fleet_health.sources.index.tail import Tail
 
@@ -504,7 +496,6 @@ async def read_again(intake, gap):
     delay_s = 0.0
 
 Tail.read, Intake.reread = slow, read_again
-sys.exit(main())
 """
 
 
@@ -515,7 +506,7 @@ def test_S4_a_reload_while_everything_is_read_again(clock: FakeClock, site: Site
     site.answer("well", 201)
     site.sync_journal()
     site.upload("well")
-    with Service(site, clock.environment, "-c", SLOW_WHILE_READING_AGAIN) as service:
+    with Service(site, clock.environment, prelude=SLOW_WHILE_READING_AGAIN) as service:
         service.until_ready().until_evaluated_anew()
         clock.set(100)
         service.until(lambda: "clock set or machine suspended" in service.stderr, "the step")
