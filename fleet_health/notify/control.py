@@ -9,7 +9,7 @@ import msgspec
 
 from fleet_health.api.requests import Request, RequestError, Response
 from fleet_health.notify.destination import DeliveryError
-from fleet_health.notify.overview import VERSION, history_document, test_row
+from fleet_health.notify.overview import VERSION, history_document, test_row, unknown_destination
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -74,9 +74,8 @@ class Control:
     async def _test(self, request: Request) -> dict[str, Any]:
         couriers = self._office.couriers()
         name = request.query.get("name", [None])[-1]
-        if name is not None and name not in couriers:
-            known = ", ".join(couriers) or "none"
-            raise RequestError(f"expected the name of a destination ({known}), found {name[:80]!r}", 404)
+        if (name is not None and name not in couriers) or not couriers:
+            raise RequestError(unknown_destination(name, couriers), HTTPStatus.NOT_FOUND)
         chosen = couriers.values() if name is None else [couriers[name]]
         now = (await self._office.overview()).at
         return {"version": VERSION, "tests": [await _tried(courier, now) for courier in chosen]}

@@ -13,7 +13,7 @@ from fleet_health.notify.destination import Delivered, Heartbeat, LevelDestinati
 from fleet_health.notify.message import Kind, Message, Notification
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from fleet_health.config.destinations import DestinationSettings
     from fleet_health.model.instant import Instant
@@ -188,6 +188,19 @@ def test_row(name: str, result: Delivered | DeliveryError) -> dict[str, Any]:
         "answer": result.answer if isinstance(result, Delivered) else str(result),
         "reference": result.reference if isinstance(result, Delivered) else "",
     }
+
+
+def unknown_destination(name: str | None, known: Collection[str]) -> str:
+    """Return why no test message can be sent, and what to do.
+
+    Args:
+        name: The destination that was asked for; None for all.
+        known: The destinations that are configured.
+
+    """
+    if not known:
+        return "no destination is configured: add a table [[destinations]] (`man fleet-health-config` shows its keys)"
+    return f"expected the name of a destination ({', '.join(known)}), found {(name or '')[:80]!r}"
 
 
 def _wall(at: Instant | None) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 import structlog
@@ -105,16 +106,18 @@ class Evaluator:
         self.deciding = asyncio.Lock()
         """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
         self._are_notices_recorded = False
+        self._is_due = False
+        """Whether the rules have changed since the latest evaluation began."""
         self._retuned = asyncio.Event()
 
     def switch(self, *, are_notices_recorded: bool) -> None:
-        """Go on with the rules now in force; the next evaluation is at the next multiple of their tick.
+        """Evaluate by the rules now in force, at once and then at each multiple of their tick.
 
         Args:
             are_notices_recorded: Whether the alert log gets notices too, and not only alerts.
 
         """
-        self._are_notices_recorded = are_notices_recorded
+        self._are_notices_recorded, self._is_due = are_notices_recorded, True
         self._retuned.set()
 
     async def run(self) -> NoReturn:
@@ -125,6 +128,8 @@ class Evaluator:
             await self._sleep_until_tick()
 
     async def _evaluate(self) -> None:
+        self._is_due = False
+        self._retuned.clear()
         self._pulse.beat(_STRIDE)
         started_at = monotonic_us()
         now, is_stepped = await self._read_sources()
@@ -328,14 +333,11 @@ class Evaluator:
     async def _sleep_until_tick(self) -> None:
         self.next_at = next_tick_at(self._clock(), self._engine.rules.policy.tick_us)
         self._on_scheduled()
-        while (remaining_us := self.next_at - self._clock()) > 0:
+        while not self._is_due and (remaining_us := self.next_at - self._clock()) > 0:
             self._pulse.beat(_STRIDE)
-            try:
+            with suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining_us / SECOND_US, _STRIDE)):
                     await self._retuned.wait()
-            except TimeoutError:
-                pass
-            # Asked anew, for the clock may have been set back and the tick changed; unless it has just come.
+            # Asked anew, for the clock may have been set back; unless it has just come.
             if (now := self._clock()) < self.next_at:
-                self._retuned.clear()
                 self.next_at = next_tick_at(now, self._engine.rules.policy.tick_us)

@@ -212,6 +212,18 @@ def test_a_test_message_is_marked_and_its_answer_shown(site: Site, inbox: Inbox,
     assert asked(site, "history")[1]["notifications"] == []
 
 
+def test_without_a_destination_a_test_says_what_to_do(site: Site, processes: ExitStack) -> None:
+    """By the process, or without one."""
+    site.configure()
+    alone = asked(site, "test")
+    notifier(site, processes)
+    asked_of_it = asked(site, "test")
+
+    assert alone[0] == asked_of_it[0] == 2
+    for _, document in (alone, asked_of_it):
+        assert "no destination is configured: add a table [[destinations]]" in document["stderr"]
+
+
 def test_two_processes_do_not_share_a_ledger(site: Site, processes: ExitStack) -> None:
     """The second one ends, and says why."""
     notifier(site, processes)

@@ -41,7 +41,22 @@ def test_systemd_is_told_in_the_right_order(service: Service) -> None:
     assert int(told[0]["MONOTONIC_USEC"]) > 0
 
 
-def test_new_limits_hold_from_the_next_tick_on(service: Service, site: Site) -> None:
+def test_a_reload_evaluates_at_once(site: Site, start_service: StartService) -> None:
+    """Whoever has corrected the configuration sees what it finds, however long the tick is."""
+    site.show_all_symptoms()
+    site.sync_journal()
+    site.configure("journal.unit = 'another.service'", tick="1h", index=site.directory / "elsewhere.jsonl")
+    with start_service(site) as service:
+        service.until(lambda: "last tick" in service.notify.status, "the first evaluation")
+        before = site.alerted()
+        site.configure(tick="1h")
+        service.reload()
+        service.until(lambda: site.alerted() == site.EVERY_ALERT, "the alerts")
+
+    assert before == []
+
+
+def test_new_limits_hold_from_the_next_evaluation_on(service: Service, site: Site) -> None:
     """With other limits other hosts are found; what they resolved, and find again, is alerted again.
 
     That the refused host was refused no more often cannot be seen in a journal that begins within the window.

@@ -214,13 +214,13 @@ def _history_of_ledger(options: argparse.Namespace, error: NoAnswerError) -> int
 def _test_by_ourselves(options: argparse.Namespace, error: NoAnswerError) -> int:
     from fleet_health.notify.destination import DeliveryError  # noqa: PLC0415 - only if the process is not running
     from fleet_health.notify.destinations.registry import build  # noqa: PLC0415 - likewise
-    from fleet_health.notify.overview import VERSION, test_row  # noqa: PLC0415
+    from fleet_health.notify.overview import VERSION, test_row, unknown_destination  # noqa: PLC0415
 
     settings = _load(options)
     chosen = [one for one in settings.destinations if options.name in {None, one.name}]
     if not chosen:
-        known = ", ".join(one.name for one in settings.destinations) or "none is configured"
-        print(f"expected the name of a destination ({known}), found {options.name or 'nothing'!r}", file=sys.stderr)  # noqa: T201
+        problem = unknown_destination(options.name, [one.name for one in settings.destinations])
+        print(f"{settings.path}: {problem}", file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     print(f"{_not_running(error)}; sent from here", file=sys.stderr)  # noqa: T201
     rows = []
