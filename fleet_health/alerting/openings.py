@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.causes import consequences
+from fleet_health.alerting.causes import consequences, in_other_words, refusal_before_silence
 from fleet_health.alerting.incident import Incident
 from fleet_health.detectors import receiver_down, silent
 from fleet_health.model.subject import EVERY_HOST, is_host
@@ -42,13 +42,13 @@ def note_findings(
         # What it explained, and is found no more though it stands, it still explains.
         unfound = (other for other in incident.explains - finding.explains if other not in found)
         incident.explains = finding.explains.union(other for other in unfound if other in standing.open)
-    _note_one_fault(standing, policy)
+    _note_one_fault(standing, found, policy)
     _note_gone(standing, evaluation, policy, scope)
     return opened
 
 
-def _note_one_fault(standing: Standing, policy: AlertPolicy) -> None:
-    """Record which incidents of one host are the cause of its others."""
+def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: AlertPolicy) -> None:
+    """Record which incidents of one host, or of one receiver, are the cause of its others."""
     of_one_fault = {
         pair: one.opened_at
         for pair, one in standing.open.items()
@@ -56,6 +56,12 @@ def _note_one_fault(standing: Standing, policy: AlertPolicy) -> None:
     }
     for pair, others in consequences(of_one_fault).items():
         standing.open[pair].explains |= others
+    hosts = {host for host, symptom in standing.open if symptom == silent.SYMPTOM and not policy.is_one_fault(host)}
+    for cause, silence in refusal_before_silence(standing.open, hosts):
+        standing.open[cause].explains |= {silence}
+    for first, second, is_one_fault in in_other_words(found, standing.open):
+        explained = standing.open[first].explains
+        standing.open[first].explains = explained | {second} if is_one_fault else explained - {second}
 
 
 def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:

@@ -165,6 +165,9 @@ class Blind(Rule):
             elif coverage.is_unmatched((at for _, at in fleet.uploads.items()), now):
                 details.append(unmatched_in_words(self._units))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
+        is_of_journal = not (unseen or clock) and not any(
+            coverage.kind == "index" and self._is_missed(coverage, now) for coverage in fleet.coverage
+        )
         begins = [one.unseen_since for one in fleet.coverage if one.source in away and one.unseen_since is not None]
         begins += [run.since] if run is not None and self._is_lasting(run) else []
         begins += [one.share.last_at for one in fleet.coverage if self._is_missed(one, now) and one.share.last_at]
@@ -174,6 +177,7 @@ class Blind(Rule):
             detail="; ".join(details),
             suggested_fix=" ".join(fixes),
             since=min(begins, default=None),
+            is_of_journal=is_of_journal,
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from fleet_health.detectors.spec import Condition, Contradiction, Finding, Kind, Rule, Setting
 from fleet_health.detectors.wording import name_hosts
@@ -89,7 +89,14 @@ def contradictions(symptom: str) -> tuple[Contradiction, ...]:
 
 
 class Disagreement(Rule):
-    """Finds out whether enough hosts have something in the one and nothing in the other."""
+    """Finds out whether enough hosts have something in the one and nothing in the other.
+
+    Attributes:
+        is_of_journal: Whether it is the journal that lacks it.
+
+    """
+
+    is_of_journal: ClassVar = False
 
     def __init__(self, limits: DisagreementLimits) -> None:
         self._limits = limits
@@ -106,6 +113,7 @@ class Disagreement(Rule):
             symptom=self.symptom,
             detail=f"{self._say(lacking)}: {name_hosts(lacking)}{self._note(fleet)}",
             suggested_fix=self._limits.suggested_fix.render(host),
+            is_of_journal=self.is_of_journal,
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:

@@ -50,6 +50,7 @@ class JournalLossy(Disagreement):
     """
 
     spec = SPEC
+    is_of_journal = True
 
     @property
     def lookback(self) -> Lookback:

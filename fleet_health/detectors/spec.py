@@ -37,6 +37,7 @@ class Finding:
         explains: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
             are found as well.
         since: Since when it has been so, as far as that can be told; None if it cannot.
+        is_of_journal: Whether all that is wrong is that the journal lacks uploads: two detectors find that.
 
     """
 
@@ -46,6 +47,7 @@ class Finding:
     suggested_fix: str
     explains: frozenset[Pair] = frozenset()
     since: Instant | None = None
+    is_of_journal: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,6 +91,21 @@ class Uploads:
                 recent.append(at)
                 if len(recent) > 2 * _KEPT:
                     del recent[:-_KEPT]
+        elif at < known:
+            self._take_earlier(self._recent[host], at)
+
+    @staticmethod
+    def _take_earlier(recent: array[int], at: Instant) -> None:
+        """Record an upload from before the last one: rows may come after what a saved state says, or out of order."""
+        place = bisect_left(recent, at)
+        if not place and len(recent) >= _KEPT:
+            return
+        is_apart = (not place or at - recent[place - 1] >= _APART_US) and (
+            place == len(recent) or recent[place] - at >= _APART_US
+        )
+        if is_apart:
+            recent.insert(place, at)
+            del recent[: -2 * _KEPT]
 
     def _has_place(self, host: str) -> bool:
         """Return whether a host has a place though the table is full."""

@@ -82,9 +82,9 @@ class IndexParser:
             The uploads, what could not be read, and how many rows were read.
 
         """
-        latest = self._latest_in_plain_block(block, until)
-        if latest is None:
-            uploads, rejections = self.parse_block(block)
+        latest = self._latest_in_plain_block(block)
+        if latest is None or from_datetime(max(latest[0].values())) > until:
+            uploads, rejections = self.parse_block(block) if latest is None else self.parse_every(block)
             return uploads, rejections, len(uploads)
         moments, count = latest
         return [Upload(_name(host), from_datetime(moment)) for host, moment in moments.items()], [], count
@@ -111,7 +111,7 @@ class IndexParser:
                 names[row.host] = _name(row.host)
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
-    def _latest_in_plain_block(self, block: bytes, until: Instant) -> tuple[dict[str, datetime], int] | None:
+    def _latest_in_plain_block(self, block: bytes) -> tuple[dict[str, datetime], int] | None:
         """Return each host's latest time and the number of rows; None if anything at all is odd, in whichever line.
 
         So a row costs no more than to decode it, and a look into a dictionary: a fifth of what `parse` takes.
@@ -133,7 +133,7 @@ class IndexParser:
                     return None
                 elif known is None:
                     latest[host] = at
-            is_odd = "" in latest or from_datetime(max(latest.values())) > until
+            is_odd = "" in latest
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
             return None
         return None if is_odd else (latest, len(lines))

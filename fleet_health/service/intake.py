@@ -190,9 +190,7 @@ class Intake:
         is_learning = bool(lookback.rhythm_us)
         is_lacking = index is None or index.lookback_us < lookback.uploads_us or (is_learning and index.cadence is None)
         if index is None or index.settings != indexes or is_lacking:
-            index = self._open_index(
-                indexes, lookback.uploads_us, settings.host_limit, settings.ignored, is_learning=is_learning
-            )
+            index = self._open_index(indexes, lookback, settings.host_limit, settings.ignored, is_learning=is_learning)
             # Also what the journal shows meanwhile is learned from.
             self.fleet.cadence = self.fleet.cadence or index.cadence
         if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
@@ -253,12 +251,12 @@ class Intake:
         if self._index is not None and self._journal is not None:
             limit, known = self.fleet.uploads.limit, self._gaps
             # Which rows were dated ahead, and when they were read, goes by the clock as it was.
+            lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)
             index = self._open_index(
-                *(self._index.settings, self._index.lookback_us, limit, self._ignored),
+                *(self._index.settings, lookback, limit, self._ignored),
                 is_clock_new=True,
                 is_learning=self._index.cadence is not None,
             )
-            lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)
             journal = self._open_journal(self._journal.settings, lookback, limit, self._ignored)
             await self._catch_up_with(index, journal)
             await self._switch(index, journal)()
@@ -417,7 +415,7 @@ class Intake:
     def _open_index(
         self,
         settings: Mapping[str, IndexSettings],
-        lookback_us: int,
+        lookback: Lookback,
         host_limit: int,
         ignored: HostGlobs,
         *,
@@ -427,7 +425,7 @@ class Intake:
         def new_table() -> Uploads:
             return Uploads(host_limit, ignored, self.fleet.register)
 
-        latest = self._latest
+        latest, lookback_us = self._latest, lookback.uploads_us
         known = {name: self._known_uploads(name, one) for name, one in settings.items()}
         sources = sources_for(settings, new_table, lookback_us)
         reads_us = lookback_us
@@ -454,6 +452,7 @@ class Intake:
                 deliver=self._unless_held(record if not is_learning else self._learning(sources, record)),
                 clock=self._clock,
                 dates=RowDates() if is_clock_new else self._row_dates(name, source.settings),
+                every_us=lookback.traffic_us,
                 is_every_wanted=is_learning,
             )
             # A row that made a host known was understood.

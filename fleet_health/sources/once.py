@@ -93,18 +93,20 @@ def read_index(
     until: Instant,
     deliver: Callable[[Sequence[Upload]], None],
     *,
+    every_since: Instant | None = None,
     now: Instant | None = None,
     dates: RowDates | None = None,
 ) -> IndexPast:
     """Hand on the uploads of the index, and of what it was rotated to, that count at `since` or later.
 
-    Of several uploads of a host before `until` it may be only the latest; those after it are handed on, too, each.
+    Of several uploads of a host before `every_since` it may be only the latest; those after it are handed on each.
 
     Args:
         settings: Where the index is, and how a row is read.
         since: How far back to begin.
         until: The instant that matters.
         deliver: Takes the uploads.
+        every_since: From when on every upload matters; `until` if it is not given.
         now: The present, by which rows are dated ahead; `until` if it is not given.
         dates: Dates the rows; None if no row is known to have been dated ahead.
 
@@ -113,7 +115,7 @@ def read_index(
 
     """
     dates = dates or RowDates()
-    plain_until = min(until, dates.plain_until)
+    plain_until = min(until if every_since is None else every_since, until, dates.plain_until)
 
     def parse(parser: IndexParser, lines: bytes) -> tuple[list[Upload], list[Rejection], int]:
         return parser.parse_latest(lines, plain_until)

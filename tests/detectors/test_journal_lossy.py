@@ -102,6 +102,7 @@ def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant)
                 " rows: pi-00, pi-01, pi-02, pi-03, pi-04, pi-05, pi-06, pi-07, pi-08, pi-09 and 1 more"
             ),
             suggested_fix="Look.",
+            is_of_journal=True,
         )
     ]
 

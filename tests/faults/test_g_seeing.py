@@ -297,3 +297,62 @@ def test_G4_what_was_not_read_stands_beside_the_result(site: Site, run_command: 
         shown = local_wall(begin)
         assert f"the {source} has nothing from before {shown}" in in_words
         assert f"to {shown}: the {source} begins later\n" in check_in_words
+
+
+@pytest.mark.fault("G21", rig="R3", says="the journal shows no upload any more: one incident, whatever finds it first")
+@pytest.mark.parametrize(
+    ("before", "first"),
+    [
+        pytest.param("30m", "journal-lossy", id="the journal lacks uploads, and then shows nothing at all"),
+        pytest.param("20m", "blind", id="both are found at once"),
+    ],
+)
+def test_G21_a_journal_that_shows_no_upload_any_more(
+    before: str, first: str, site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """The other one is open and inhibited, also after a restart."""
+
+    def configure(window: str) -> None:
+        limits = (f'detectors.{symptom}.window = "{window}"' for symptom in ("fatal-only", "unstamped"))
+        site.configure("\n".join(limits))
+
+    def states() -> dict[str, str]:
+        document = run_command("status", "--json", "--config", site.config).documents[0]
+        return {one["symptom"]: one["state"] for one in document["fleet_incidents"]}
+
+    now = now_us()
+    for host in "abc":
+        site.answer(host, 201, at_us=now - 24 * MINUTE)
+    for minutes in range(23, 0, -2):
+        site.upload(*"abc", at_us=now - minutes * MINUTE)
+    site.sync_journal()
+    configure(before)
+    expected = {"blind": "inhibited", "journal-lossy": "inhibited"} | {first: "firing"}
+    with start_service(site) as service:
+        service.until(site.alerted, "the alert")
+        configure("20m")
+        service.reload()
+        service.until(lambda: states() == expected, "the other one")
+        service.stop()
+    with start_service(site) as service:
+        service.until_evaluated_anew()
+        after_restart = states()
+
+    assert site.alerted() == [("*", first)]
+    assert after_restart == expected
+
+
+@pytest.mark.fault("G5", rig="R0", says="busy hosts leave rows, and the journal nearly nothing")
+@pytest.mark.parametrize("lines", [1, 25], ids=["one line in half an hour", "every line but a few"])
+def test_G5_a_journal_that_lacks_uploads_of_busy_hosts(lines: int, site: Site, symptoms: Any) -> None:
+    """Of every host each row of the window is compared, also by whoever has just begun to read."""
+    now, hosts = now_us(), "abcdefgh"
+    for minute in range(29, 0, -1):
+        for host in hosts if minute >= 30 - lines else ():
+            site.answer(host, 201, at_us=now - minute * MINUTE)
+        site.journal.append("Saved an episode", at_us=now - minute * MINUTE)
+        site.upload(*hosts, at_us=now - minute * MINUTE)
+
+    found, _ = symptoms()
+
+    assert found == ({("*", "journal-lossy")} if lines == 1 else set())

@@ -8,7 +8,7 @@ import select
 import sys
 import time
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
@@ -160,8 +160,8 @@ def run(options: argparse.Namespace) -> int:
     try:
         for receiver in settings.receivers:
             dates = state.row_dates(receiver)
-            since = rows_since[receiver.name]
-            unread |= _read_index(fleet, receiver, now, since, dates, is_live=is_live, learns_since=learns_since)
+            begins = _Begins(rows_since[receiver.name], now - lookback.traffic_us, learns_since)
+            unread |= _read_index(fleet, receiver, now, begins, dates, is_live=is_live)
             with touching(receiver.index.path):
                 newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             newest[INDEX] = max(newest[INDEX], newest_at)
@@ -228,15 +228,30 @@ def _prepare_rhythms(fleet: Fleet, settings: Settings, state: SavedState, lookba
     return saved.until
 
 
+@dataclass(frozen=True, slots=True)
+class _Begins:
+    """From when on rows of an index matter.
+
+    Attributes:
+        watched: Hosts that uploaded from then on are watched.
+        compared: From then on every row is compared with the journal.
+        learned: From then on every row tells of a host's rhythm, if that is learned.
+
+    """
+
+    watched: Instant
+    compared: Instant
+    learned: Instant
+
+
 def _read_index(
     fleet: Fleet,
     receiver: ReceiverSettings,
     now: Instant,
-    since: Instant,
+    begins: _Begins,
     dates: RowDates,
     *,
     is_live: bool,
-    learns_since: Instant,
 ) -> dict[Path, str]:
     """Take the index of a receiver into the fleet; return which rotated files could not be read, and why."""
     # A row dated ahead of the clock is in error, one dated ahead of a time in the past has not happened yet.
@@ -244,16 +259,18 @@ def _read_index(
 
     def take_in(uploads: Sequence[Upload]) -> None:
         # A host that uploaded before that is not watched, and was not lost by any service either.
-        watched = [upload for upload in uploads if since <= upload.at <= until]
+        watched = [upload for upload in uploads if begins.watched <= upload.at <= until]
         fleet.record_uploads(receiver.name, watched)
         if fleet.cadence is not None:
             fleet.cadence.record(upload for upload in uploads if upload.at <= until)
 
     present, source = max(now, clock.now()), named("index", receiver.name)
     if fleet.cadence is None:
-        index = read_index(receiver.index, since, until, take_in, now=present, dates=dates)
+        index = read_index(
+            receiver.index, begins.watched, until, take_in, every_since=begins.compared, now=present, dates=dates
+        )
     else:
-        index = read_every_row(receiver.index, min(since, learns_since), take_in, now=present, dates=dates)
+        index = read_every_row(receiver.index, min(begins.watched, begins.learned), take_in, now=present, dates=dates)
     with touching(receiver.index.path):
         late = _late_us(dates.newest, receiver.index.path) if is_live else 0
     fleet.coverage += (replace(index.coverage, source=source, late_us=late),)

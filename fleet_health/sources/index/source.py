@@ -18,7 +18,7 @@ from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.rotation import rotated_files
 from fleet_health.model.coverage import Share
-from fleet_health.model.row_dates import FUTURE_LIMIT_US, RowDates, late_us
+from fleet_health.model.row_dates import RowDates, late_us
 from fleet_health.model.subject import named
 from fleet_health.model.window import NEVER
 from fleet_health.parsing.bisection import entry_offset
@@ -62,6 +62,7 @@ class IndexFollower(Follower):
         clock: Callable[[], Instant],
         receiver: str = "",
         dates: RowDates | None = None,
+        every_us: int = 0,
         is_every_wanted: bool = False,
     ) -> None:
         """Prepare to follow.
@@ -73,7 +74,8 @@ class IndexFollower(Follower):
             clock: Tells the present.
             receiver: The name of the receiver, if there are several.
             dates: Dates the rows; None if no row is known to have been dated ahead.
-            is_every_wanted: Whether every upload is handed on; else of several of a host it may be only the latest.
+            every_us: How far back from the present every upload is handed on.
+            is_every_wanted: Whether every upload is; else of several of a host before that it may be only the latest.
 
         """
         super().__init__(named("index", receiver), clock)
@@ -82,6 +84,7 @@ class IndexFollower(Follower):
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
+        self._every_us = every_us
         self._is_every_wanted = is_every_wanted
         self._path = settings.path
         self._extent = Extent()
@@ -102,7 +105,7 @@ class IndexFollower(Follower):
         while not is_end:
             # Where a row may be one that was dated ahead, its place among the others matters. Asked for here, because
             # the memory of such rows belongs to the loop.
-            plain_until = min(self._clock() + FUTURE_LIMIT_US, self.dates.plain_until)
+            plain_until = min(self._clock() - self._every_us, self.dates.plain_until)
             try:
                 await call_at(self._path, self._read_block, plain_until)
             finally:  # also if it is late, for the one before it may have been late, too
