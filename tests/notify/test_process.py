@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -247,3 +248,21 @@ def test_without_a_process_the_ledger_is_shown(site: Site, inbox: Inbox, process
     assert overview["problems"] == ["fleet-health notify is not running"]
     assert overview["destinations"][0]["last_success_wall"]
     assert len(asked(site, "history")[1]["notifications"]) == 3
+
+
+def test_a_process_without_a_control_socket_is_running(site: Site, processes: ExitStack) -> None:
+    """Its directory was not there: who asks reads that it runs, and where it says why it cannot be asked."""
+    path = site.directory / "missing" / "notify.sock"
+    given = re.compile("(?m)^(notify.)?control = .*notify.*$")
+    text, count = given.subn(rf"\1control = {json.dumps(str(path))}", site.config.read_text())
+    assert count == 1
+    site.config.write_text(text)
+    notifier(site, processes)
+    found = [asked(site, "status"), asked(site, "history")]
+
+    for status, document in found:
+        assert status == 4
+        assert document["stderr"] == (
+            f"{path}: nobody listens here (No such file or directory), but the service is running;"
+            " `journalctl -u fleet-health-notify` shows why it has no control socket\n"
+        )

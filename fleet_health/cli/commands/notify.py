@@ -173,6 +173,7 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
     """
     from fleet_health.cli.privileges import become_owner_of  # noqa: PLC0415 - only if the process is not running
     from fleet_health.notify.ledger import FILE, Ledger  # noqa: PLC0415 - likewise
+    from fleet_health.notify.store import StoreTaken  # noqa: PLC0415 - likewise
 
     directory = load_location(config_path(options), "notify.directory")
     try:
@@ -183,7 +184,14 @@ def _ledger(options: argparse.Namespace, error: NoAnswerError) -> Ledger:
         raise NoAnswerError(_not_running(error))
     become_owner_of(directory)
     ledger = Ledger(directory)
-    ledger.open()
+    try:
+        ledger.open()
+    except StoreTaken as taken:
+        reason = error.__cause__.strerror if isinstance(error.__cause__, OSError) else error
+        raise NoAnswerError(
+            f"{load_location(config_path(options), 'notify.control')}: nobody listens here ({reason}), but the service"
+            " is running; `journalctl -u fleet-health-notify` shows why it has no control socket"
+        ) from taken
     print(_not_running(error), file=sys.stderr)  # noqa: T201
     return ledger
 
