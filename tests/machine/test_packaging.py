@@ -23,6 +23,11 @@ def test_catalog_explains_every_kind_of_alert() -> None:
     assert explained == {*MESSAGE_IDS.values(), *NOTICE_IDS.values()}
 
 
+def test_the_catalog_repeats_no_times() -> None:
+    """The line above it shows them in the reader's zone; the field of the detail is for programs, in UTC."""
+    assert "@FLEET_DETAIL@" not in (_PACKAGING / "fleet-health.catalog").read_text()
+
+
 def test_no_command_in_the_catalog_holds_a_field() -> None:
     """`journalctl -x` fills in the fields of a stranger's entry with our id too: not into what is copied to a shell."""
     catalog = (_PACKAGING / "fleet-health.catalog").read_text()
