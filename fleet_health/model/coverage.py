@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,7 @@ SEVERAL = "entries were lost"
 """The reason of gaps that were put together, and had different ones."""
 NOT_UNDERSTOOD = "none of what came in was understood"
 """The reason of a stretch that was read, and that nobody could make sense of."""
-_CLOCKS_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
+CLOCKS_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
 """How much the clocks of the journal and of the index may differ, and how much later than its row a line may come."""
 _COUNTED = frozenset({SUPPRESSED, BROKEN})
 
@@ -209,6 +210,8 @@ class Coverage:
         doubt: Why it cannot be that of the receiver, though it can be read, in a sentence; empty if it can.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
         misses: The stretches of which nothing was understood, and after which something was again; for who looks back.
+        quiet: From when to when nothing of the receiver came, and then something did, in order; for who looks back. A
+            stretch that is too short to matter may be left out.
 
     """
 
@@ -224,6 +227,7 @@ class Coverage:
     read_since: Instant | None = None
     doubt: str = ""
     misses: tuple[Gap, ...] = ()
+    quiet: tuple[tuple[Instant, Instant], ...] = ()
 
     @property
     def kind(self) -> str:
@@ -236,10 +240,15 @@ class Coverage:
         return receiver_of(self.source)
 
     def as_of(self, at: Instant) -> Coverage:
-        """Return it with the share that was known at an instant of the past."""
-        if (miss := next((one for one in self.misses if one.since < at < one.until), None)) is None:
-            return self
-        return replace(self, share=replace(self.share, missed=miss.messages, last_at=miss.since or None))
+        """Return what was known at an instant of the past of how much was understood, and since when nothing came."""
+        share, quiet_since = self.share, self.quiet_since
+        if (miss := next((one for one in self.misses if one.since < at < one.until), None)) is not None:
+            share = replace(share, missed=miss.messages, last_at=miss.since or None)
+        if quiet_since is not None and quiet_since > at:
+            place = bisect_left(self.quiet, (at,))
+            since, until = self.quiet[place - 1] if place else (at, at)
+            quiet_since = since if at < until else at
+        return replace(self, share=share, quiet_since=quiet_since, misses=(), quiet=())
 
     def is_shown(self, since: Instant, until: Instant) -> bool:
         """Return whether all that it holds of the time between two instants was read, understood or not."""
@@ -269,7 +278,7 @@ class Coverage:
         """
         if self.kind != "journal" or self.share.last_at is not None or self.read_since is None:
             return False
-        since = max(self.read_since, self.begins_at or 0) + _CLOCKS_US
+        since = max(self.read_since, self.begins_at or 0) + CLOCKS_US
         return self.is_shown(since, now) and any(since < at < now - _IN_FLIGHT_US for at in row_instants)
 
     def missing(self, since: Instant, until: Instant) -> int | None:

@@ -129,12 +129,14 @@ class Part:
         gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
         share = before.coverage.share.followed_by(self.coverage.share)
         quiet_since = before.last_at if self.last_at == begin else self.last_at
+        quiet = ((before.last_at if since == begin else since, until) for since, until in self.coverage.quiet)
         self.coverage = replace(
             before.coverage,
             gaps=(*before.coverage.gaps, *gaps),
             share=share,
             quiet_since=quiet_since,
             misses=(*before.coverage.misses, *self.coverage.misses),
+            quiet=(*before.coverage.quiet, *quiet),
         )
 
     def since(self, at: Instant) -> Iterator[Observed]:

@@ -211,7 +211,7 @@ def evaluated(
         for one, in_order in zip(coverage, gaps_in_order, strict=True):
             within = in_order[bisect_left(in_order, since, key=_end_of) : bisect_right(in_order, now, key=_end_of)]
             gaps = tuple(replace(gap, since=max(gap.since, since)) for gap in within)
-            known.append(replace(one.as_of(now), gaps=gaps, misses=()))
+            known.append(replace(one.as_of(now), gaps=gaps))
         fleet.coverage = tuple(known)
         seen = readable_sources(known, now)
         suspects, fleet.lost = state()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from fleet_health.files.hang_watch import note_progress, touching
 from fleet_health.model.clock_jumps import ClockJumps, joined
-from fleet_health.model.coverage import BROKEN, Coverage, Gap, Share, Understanding
+from fleet_health.model.coverage import BROKEN, CLOCKS_US, Coverage, Gap, Share, Understanding
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Response, Upload
 from fleet_health.model.row_dates import RowDates
@@ -230,7 +230,7 @@ def read_journal(
     rejected: list[Rejection] = []
     behind_broken: list[Instant] = []
     share, missed_before, understanding = Share(), 0, Understanding()
-    read = 0
+    seen = _Seen(since)
 
     def hand_on() -> None:
         nonlocal share, missed_before
@@ -257,7 +257,7 @@ def read_journal(
             for reader, message, at in _with_progress(journal.read()):
                 if not since <= at <= until:
                     continue
-                read += 1
+                seen.note(at)
                 jumps.look(reader, at)
                 if message is None:
                     rejected.append(reader.unread)
@@ -284,9 +284,32 @@ def read_journal(
         void_since=since if is_void else None,
         quiet_since=last_at,
         misses=tuple(understanding.misses),
+        quiet=tuple(seen.quiet),
         read_since=since,
     )
-    return JournalPast(rejections, coverage, last_at, read, jumps.skips())
+    return JournalPast(rejections, coverage, last_at, seen.count, jumps.skips())
+
+
+class _Seen:
+    """Counts entries in order of time, and notes between which of them nothing came for long.
+
+    Attributes:
+        count: How many there were.
+        quiet: From when to when there was none; what is shorter says nothing beside an index with a clock of its own.
+
+    """
+
+    def __init__(self, since: Instant) -> None:
+        self.count = 0
+        self.quiet: list[tuple[Instant, Instant]] = []
+        self._newest_at = since
+
+    def note(self, at: Instant) -> None:
+        """Record an entry."""
+        self.count += 1
+        if at - self._newest_at > CLOCKS_US:
+            self.quiet.append((self._newest_at, at))
+        self._newest_at = max(self._newest_at, at)
 
 
 class _Jumps:

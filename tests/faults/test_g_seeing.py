@@ -356,3 +356,21 @@ def test_G5_a_journal_that_lacks_uploads_of_busy_hosts(lines: int, site: Site, s
     found, _ = symptoms()
 
     assert found == ({("*", "journal-lossy")} if lines == 1 else set())
+
+
+@pytest.mark.fault("G5", rig="R0", says="in the past the journal had nothing of the receiver for an hour")
+def test_G5_a_replay_finds_a_journal_that_was_quiet(site: Site, run_command: RunCommand) -> None:
+    """One host that uploads meanwhile is enough; before that and after it all is well."""
+    site.configure(tick="1m")
+    now = now_us()
+    for minute in range(239, 0, -3):
+        if not 90 < minute < 150:
+            site.answer("a", 201, at_us=now - minute * MINUTE)
+        site.upload("a", at_us=now - minute * MINUTE)
+    site.sync_journal()
+    report = run_command("replay", "--config", site.config, "--since", "3h", "--json").documents[0]
+
+    (incident,) = report["incidents"]
+    assert incident["symptom"] == "blind"
+    assert incident["detail"].startswith(f"the journal has no entry of {UNIT} since ")
+    assert incident["ended_wall"]

@@ -10,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fleet_health.model.coverage import (
-    _CLOCKS_US,
     _IN_FLIGHT_US,
     CLOCK_SET,
+    CLOCKS_US,
     NOT_UNDERSTOOD,
     REMOVED,
     SEVERAL,
@@ -300,7 +300,7 @@ def test_the_rows_that_leave_a_journal_unmatched_are_neither_too_early_nor_too_l
     seen, now = Coverage("journal", read_since=0), 1_000 * SECOND
     unmatched = [at for at in range(0, now + 1, SECOND // 2) if seen.is_unmatched([at], now)]
 
-    assert (unmatched[0], unmatched[-1]) == (_CLOCKS_US + SECOND // 2, now - _IN_FLIGHT_US - SECOND // 2)
+    assert (unmatched[0], unmatched[-1]) == (CLOCKS_US + SECOND // 2, now - _IN_FLIGHT_US - SECOND // 2)
 
 
 def test_what_was_not_seen_of_a_source_that_begins_later_is_what_came_after() -> None:
@@ -314,3 +314,24 @@ def test_what_was_not_seen_of_a_source_that_begins_later_is_what_came_after() ->
 def test_a_doubt_covers_all_of_a_stretch() -> None:
     """Nothing in it can be relied on."""
     assert Coverage("journal", doubt="the clock is wrong").unread(3, 9) == [Gap(3, 9, "the clock is wrong")]
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        pytest.param(5, 0, id="nothing has come yet"),
+        pytest.param(10, 10, id="the first entry"),
+        pytest.param(15, 15, id="now and then one"),
+        pytest.param(20, 20, id="the last one before a stretch without any"),
+        pytest.param(21, 20, id="within it"),
+        pytest.param(49, 20, id="at its end"),
+        pytest.param(50, 50, id="there is one again"),
+        pytest.param(60, 60, id="the last one of all"),
+        pytest.param(70, 60, id="nothing comes since"),
+    ],
+)
+def test_it_is_known_of_the_past_since_when_nothing_came(at: int, expected: int) -> None:
+    """Also of a stretch after which entries came again."""
+    coverage = Coverage("journal", quiet_since=60, quiet=((0, 10), (20, 50)))
+
+    assert coverage.as_of(at).quiet_since == expected

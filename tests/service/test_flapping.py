@@ -92,14 +92,19 @@ def test_a_silenced_host_is_told_of_as_flapping_when_the_silence_ends(site: Site
 
 
 def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_service: StartService) -> None:
-    """A host has one alert of each kind in an hour, so both are in it. A silence brings them to one tick."""
+    """A host has one alert of each kind in an hour, so both are in it. A silence brings them to one tick.
+
+    It is silent before it is refused, or that would be the cause.
+    """
     site.configure(CONFIGURATION)
-    both = {("comes", "silent"), ("comes", "unstamped")}
+    both = {silent := ("comes", "silent"), ("comes", "unstamped")}
     one = silence(site, "comes")
     site.upload("comes")
     with start_service(site) as service:
+        service.until(lambda: silent in open_pairs(site), "its silence")
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both openings")
         service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "both ends")
+        service.until(lambda: silent in open_pairs(site), "its second silence")
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both second openings")
         flapping, silenced = flapping_pairs(site), told(site)
         end(site, one)
