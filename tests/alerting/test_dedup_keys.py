@@ -23,3 +23,14 @@ def test_the_hours_of_a_day_and_one_more_are_remembered(hours: int, *, is_kept: 
     keys.prune(NOW)
 
     assert keys.has(SILENT, at) == is_kept
+
+
+def test_a_copy_does_not_change_with_its_original() -> None:
+    """A preview evaluates by it in another thread."""
+    keys = DedupKeys()
+    keys.add(dedup_key(*SILENT, NOW), NOW)
+    copied = keys.copy()
+    keys.add(dedup_key("pi-2", "silent", NOW), NOW)
+
+    assert copied.has(SILENT, NOW)
+    assert not copied.has(("pi-2", "silent"), NOW)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fleet_health.alerting.flapping import Flap, Flapping
+from fleet_health.alerting.lifecycle import Action, Reason, State
 from fleet_health.model.instant import HOUR_US, SECOND_US
 
 NOW = 1_795_435_200_000_000
@@ -71,3 +72,64 @@ def test_beyond_the_limit_the_least_often_opened_is_forgotten() -> None:
 
     flapping.settle(NOW, HOUR_US, 1)
     assert (set(flapping.openings), set(flapping.flaps)) == ({often}, {often})
+
+
+def test_a_copy_does_not_change_with_its_original() -> None:
+    """A preview evaluates by it in another thread."""
+    flapping = Flapping({PAIR: [NOW]}, {PAIR: Flap(NOW)}, {"gone": (NOW, NOW)})
+    copied = flapping.copy()
+    flapping.open(PAIR, NOW + 1, LIMIT)
+    flapping.note_notified("pi-1", [PAIR], NOW + 1)
+    flapping.settled.clear()
+
+    assert copied.openings == {PAIR: [NOW]}
+    assert copied.flaps == {PAIR: Flap(NOW)}
+    assert copied.settled == {"gone": (NOW, NOW)}
+
+
+def test_what_a_clock_that_was_ahead_has_dated_is_dated_anew() -> None:
+    """Nothing is later than that; what is earlier, or unknown, stays as it is."""
+    ahead, early = NOW + DAY_US, NOW - DAY_US
+    other = ("pi-2", "silent")
+    flapping = Flapping(
+        {PAIR: [early, ahead]},
+        {PAIR: Flap(ahead, is_notified=True, notified_at=ahead, since=ahead), other: Flap(early)},
+        {"gone": (early, ahead)},
+    )
+
+    flapping.redate(NOW)
+
+    assert flapping.openings == {PAIR: [early, NOW]}
+    assert flapping.flaps == {PAIR: Flap(NOW, is_notified=True, notified_at=NOW, since=NOW), other: Flap(early)}
+    assert flapping.settled == {"gone": (early, NOW)}
+
+
+def test_what_is_dated_early_enough_stays_as_it_is() -> None:
+    """The clock was ahead for a while only."""
+    flap = Flap(NOW - 1, is_notified=True, notified_at=NOW - 2, since=NOW - 3)
+    flapping = Flapping({PAIR: [NOW - 3]}, {PAIR: flap})
+
+    flapping.redate(NOW)
+
+    assert flapping.flaps == {PAIR: Flap(NOW - 1, is_notified=True, notified_at=NOW - 2, since=NOW - 3)}
+
+
+@pytest.mark.parametrize(
+    ("notified_at", "ended_at", "decision"),
+    [
+        pytest.param(NOW, None, (State.FLAPPING, Action.NOTIFY, Reason.FLAPPING), id="notified at this evaluation"),
+        pytest.param(NOW - 1, None, (State.FLAPPING, Action.NONE, Reason.FLAPPING), id="notified before"),
+        pytest.param(NOW, NOW, (State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER), id="over, and that is suppressed"),
+    ],
+)
+def test_each_host_that_was_notified_as_flapping_has_a_decision(
+    notified_at: int, ended_at: int | None, decision: tuple[State, Action, Reason]
+) -> None:
+    """Until its end was notified."""
+    flaps = {PAIR: Flap(NOW, is_notified=True, notified_at=notified_at)}
+    flapping = Flapping(flaps=flaps) if ended_at is None else Flapping(settled={"pi-1": (notified_at, ended_at)})
+
+    (found,) = flapping.decisions(NOW)
+
+    assert (found.state, found.action, found.reason) == decision
+    assert (found.incident.host, found.incident.symptom) == ("pi-1", "flapping")

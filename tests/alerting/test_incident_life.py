@@ -408,6 +408,60 @@ def test_what_was_said_to_flap_before_a_kill_is_not_said_again() -> None:
     assert {one.pair for one in ticks[-1].decisions if one.state is State.FLAPPING} == {*pairs}
 
 
+def test_an_end_of_flapping_that_is_in_the_log_is_not_notified_again() -> None:
+    """The notice was in the log, and the state not yet: that of its own host, and of no other."""
+    policy, pairs = AlertPolicy(flap_limit=1), [SILENT, ("b", "silent")]
+    first, second = Watch(policy), Watch(policy)
+    for at, found in ((NOON, pairs), (NOON + TICK, []), (NOON + 2 * TICK, []), (NOON + 3 * TICK, pairs)):
+        first.tick(at, *found, over=[pair for pair in pairs if pair not in found])
+    second.incidents.restore(first.incidents.snapshot())
+    second.incidents.recall("a", "flapping", RESOLVED, NOON + 4 * TICK)
+
+    assert [decision.incident.host for decision in first.incidents.flapping(NOON + 4 * TICK)] == ["a", "b"]
+    assert [decision.incident.host for decision in second.incidents.flapping(NOON + 4 * TICK)] == ["b"]
+
+
+def test_a_frozen_copy_does_not_change_with_its_original() -> None:
+    """Another thread evaluates by it, or shows it, while the next evaluation is taken in."""
+    watch = Watch(AlertPolicy(flap_limit=1))
+    watch.tick(NOON, SILENT, ("b", "silent"))
+    watch.tick(NOON + TICK, SILENT, over=[("b", "silent")])
+    frozen = watch.incidents.frozen()
+    before = msgspec.json.encode(frozen.snapshot())
+    watch.tick(NOON + 2 * TICK, DOWN, ("c", "silent"), over=[SILENT, ("b", "silent")], explains=[("c", "silent")])
+    watch.tick(NOON + 3 * TICK, over=[SILENT], evaluated=("silent", "receiver-down"))
+    watch.tick(NOON + HOUR_US, SILENT)
+
+    assert msgspec.json.encode(frozen.snapshot()) == before
+    assert msgspec.json.encode(watch.incidents.snapshot()) != before
+
+
+UNKNOWN = (EVERY_HOST, "unknown-hosts")
+
+
+def test_who_was_only_one_of_many_is_dropped_and_not_lost() -> None:
+    """Nobody knows the name of a host that was only alerted as one of a group."""
+    watch = Watch()
+    watch.tick(NOON, UNKNOWN, SILENT, explains=[SILENT], signs={SILENT: NOON - HOUR_US})
+    news = watch.tick(NOON + 25 * HOUR_US, UNKNOWN, explains=[SILENT], signs={})
+
+    assert said(news) == []
+    assert list(watch.incidents.open) == [UNKNOWN]
+    assert [one.state for one in news.decisions if one.pair == SILENT] == [State.FORGOTTEN]
+
+
+def test_of_too_many_lost_hosts_those_lost_first_are_forgotten() -> None:
+    """Names may come, upload once, and go."""
+    watch = Watch(AlertPolicy(most_remembered=2))
+    pairs = [(host, "silent") for host in "abc"]
+    for number, pair in enumerate(pairs):
+        watch.tick(NOON + number * TICK, *pairs[number:], signs={pair: NOON - HOUR_US})
+    for number in range(4):
+        watch.tick(NOON + 25 * HOUR_US + number * HOUR_US, *pairs[number + 1 :], signs={})
+
+    assert len(watch.incidents.open) == 2
+
+
 PAIRS = [("a", "silent"), ("b", "silent"), ("b", "fatal-only"), DOWN]
 STEPS = st.lists(
     st.tuples(st.sets(st.sampled_from(PAIRS)), st.sets(st.sampled_from(PAIRS)), st.booleans()), min_size=1, max_size=30

@@ -9,8 +9,9 @@ import pytest
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.causes import cause_first
+from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
-from fleet_health.alerting.lifecycle import ENDED, TABLE, TRANSITIONS, Action, Fact, State, row_of
+from fleet_health.alerting.lifecycle import ENDED, TABLE, TRANSITIONS, Action, Decision, Fact, Reason, State, row_of
 from fleet_health.alerting.scope import Scope
 from fleet_health.detectors.evaluation import Evaluation
 from fleet_health.detectors.spec import Finding
@@ -116,3 +117,15 @@ def test_every_step_is_one_that_the_table_of_transitions_has() -> None:
 def test_nothing_that_has_ended_begins_again(state: State) -> None:
     """A fault that returns is another incident."""
     assert TRANSITIONS[state] == frozenset()
+
+
+def test_a_decision_is_shown_to_programs() -> None:
+    """By the words of the table."""
+    decision = Decision(Incident("a", "silent", 0), State.SILENCED, Action.NONE, Reason.SILENCED, "a silence")
+
+    assert decision.row() == {
+        "state": "silenced",
+        "action": "none",
+        "reason": "silenced",
+        "reason_detail": "a silence",
+    }

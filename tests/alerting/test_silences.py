@@ -16,6 +16,7 @@ from fleet_health.alerting.silences import (
     SilenceRecord,
     Silences,
     SilenceWatch,
+    TooManySilences,
     admitted,
     breadth_problem,
     named_by,
@@ -277,3 +278,30 @@ def test_what_an_acknowledgement_covers(*, opened_at: int | None, is_covered: bo
     assert silences.acknowledging("pi-1", "silent", 99, 200) is None
     assert silences.of("pi-1", "silent", 150) is None
     assert one.in_words() == "s until resolved, or 1970-01-01T00:00Z, by me: because"
+
+
+@pytest.mark.parametrize(("ended_by", "shown"), [("", None), ("ann", "ann")])
+def test_a_silence_is_shown_to_programs(ended_by: str, shown: str | None) -> None:
+    """Times are in UTC, and what nobody did is null."""
+    one = msgspec.structs.replace(silence(symptom="silent"), starts_at=0, ends_at=3_600_000_000, ended_by=ended_by)
+
+    assert one.row() == {
+        "id": "s",
+        "hosts": "pi-*",
+        "symptom": "silent",
+        "starts_at_wall": "1970-01-01T00:00:00+00:00",
+        "ends_at_wall": "1970-01-01T01:00:00+00:00",
+        "reason": "because",
+        "author": "me",
+        "is_until_resolved": False,
+        "is_resolved": False,
+        "ended_by": shown,
+    }
+
+
+def test_whoever_cannot_make_another_silence_learns_what_to_do() -> None:
+    """The limit, and the commands that make room."""
+    text = str(TooManySilences())
+
+    assert text.startswith(f"{ACTIVE_LIMIT} silences are active already, which is the limit")
+    assert "fleet-health silence list" in text

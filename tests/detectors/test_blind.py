@@ -250,3 +250,65 @@ def test_uploads_of_which_the_unit_writes_nothing_are_a_finding(
     assert [one.partition(" since ")[0] for one in found] == [f"the journal has no entry of {UNIT}"] * is_found
     fleet.coverage = (replace(fleet.coverage[-1], unseen_since=now - 1, reason="it cannot be read at present"),)
     assert list(Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)) == []
+
+
+@pytest.mark.parametrize(
+    ("units", "named", "places"),
+    [
+        pytest.param((), "the receiver", ["receiver-rate-limit.conf as its drop-in"], id="no unit is configured"),
+        pytest.param(
+            ("r.service",),
+            "r.service",
+            ["/etc/systemd/system/r.service.d/", "systemctl restart r.service"],
+            id="a unit",
+        ),
+        pytest.param(
+            ("r@7.service",),
+            "r@7.service",
+            ["/etc/systemd/system/r@.service.d/", "systemctl restart r@7.service", "-u r@7.service "],
+            id="an instance: the drop-in of its template",
+        ),
+        pytest.param(
+            ("r.socket", "r.service"),
+            "r.socket, r.service",
+            ["/etc/systemd/system/r.service.d/"],
+            id="of several a service",
+        ),
+        pytest.param(("r.socket",), "r.socket", ["receiver-rate-limit.conf as its drop-in"], id="none is a service"),
+    ],
+)
+def test_what_is_suggested_names_the_receiver_s_units(
+    units: tuple[str, ...], named: str, places: list[str], fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Where there is no service the drop-in has no place yet."""
+    fleet, blind = fleet_of(), Blind(AFTER_US, RUN_LIMIT_US, units)
+    gap = Gap(now - 20 * MINUTE_US, now, SUPPRESSED, 3)
+    fleet.coverage = (Coverage("journal", gaps=(gap,), void_since=now - 20 * MINUTE_US),)
+
+    (finding,) = blind.find(fleet, now)
+
+    assert f"the journal has not one entry of {named}" in finding.detail
+    assert f"Does {named} log to this journal?" in finding.suggested_fix
+    assert [place for place in places if place not in finding.suggested_fix] == []
+
+
+def test_a_journal_whose_lines_match_nothing_while_rows_come_is_a_finding(
+    fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Then it is the patterns that are to be looked at."""
+    fleet, blind = fleet_of(uploads=[("a", 10 * MINUTE_US)]), Blind(AFTER_US, RUN_LIMIT_US, [UNIT])
+    fleet.coverage = (Coverage("journal", read_since=now - 60 * MINUTE_US, quiet_since=now - MINUTE_US),)
+
+    (finding,) = blind.find(fleet, now)
+
+    assert finding.detail == (
+        f"the index has uploads, and the journal of {UNIT} has no line that `journal.response` matches"
+    )
+    assert "fleet-health patterns" in finding.suggested_fix
+
+
+def test_its_limits_are_both_figures() -> None:
+    """If either changes, what is no longer found may be over for that alone."""
+    figures = {Blind(after_us, window_us).limits_of("*") for after_us in (1, 2) for window_us in (3, 4)}
+
+    assert figures == {"1,3", "1,4", "2,3", "2,4"}

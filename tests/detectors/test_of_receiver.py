@@ -130,3 +130,24 @@ def test_what_changes_for_the_fleet_changes_for_each_receiver(fleet: Fleet, now:
 def test_a_receiver_that_is_not_read_yet_has_shown_nothing(fleet: Fleet) -> None:
     """A preview of a configuration may name one."""
     assert list(fleet.of("new").hosts()) == []
+
+
+def test_a_detector_of_a_receiver_shows_the_conditions_of_that_receiver_alone(
+    fleet: Fleet, settings: Settings, now: Instant
+) -> None:
+    """Another receiver, and a host, have others."""
+    fleet.record_uploads("a", [Upload("pi-1", now - 45 * MINUTE)])
+    fleet.record_traffic("a", [UnitState(now - 40 * MINUTE, is_running=False)])
+    of_a, of_b = (one for one in settings.detectors() if one.symptom == "receiver-down")
+
+    shown = of_a.conditions(fleet, "*@a", now)
+    assert [one.is_met for one in shown] != [one.is_met for one in of_b.conditions(fleet, "*@b", now)]
+    assert [of_a.conditions(fleet, other, now) for other in ("*@b", "*", "pi-1")] == [(), (), ()]
+
+
+def test_a_detector_of_a_receiver_is_of_absence_if_what_it_looks_for_is(settings: Settings) -> None:
+    """A silent receiver is; one that refuses too much is not."""
+    of_absence = {one.symptom: one.is_of_absence for one in settings.detectors() if "@a" in one.name}
+
+    assert of_absence["receiver-down"]
+    assert not of_absence["receiver-failing"]

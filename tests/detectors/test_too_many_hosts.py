@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fleet_health.detectors.spec import Lookback
+from fleet_health.detectors.spec import PRESENT, Lookback
 from fleet_health.detectors.too_many_hosts import TooManyHosts
 from fleet_health.model.instant import HOUR_US
+from fleet_health.model.observation import Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,3 +82,37 @@ def test_hosts_left_out_are_a_finding_for_an_hour(
 def test_it_looks_at_no_observation() -> None:
     """So it is evaluated whatever cannot be seen."""
     assert TooManyHosts().lookback == Lookback()
+
+
+def test_it_is_over_when_it_is_not_found(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """That nobody was left out for an hour is what an evaluation observes itself; no setting decides."""
+    detector = TooManyHosts()
+
+    assert detector.is_over(fleet_of(), "*", now)
+    assert detector.sign_at(fleet_of(), "*") == PRESENT
+    assert detector.limits_of("*") == ""
+
+
+@pytest.mark.parametrize(
+    ("rows", "accepted", "new"),
+    [
+        pytest.param([], ["old", "new", "late"], {"new"}, id="by the journal"),
+        pytest.param(["old", "new", "late"], [], {"new"}, id="by the index"),
+        pytest.param(["new"], ["old", "new", "late"], set(), id="of whom there is a row, by the journal"),
+        pytest.param([], ["old", "expected", "late"], set(), id="an expected one"),
+    ],
+)
+def test_who_turned_up_while_a_table_filled_is_explained(
+    rows: list[str], accepted: list[str], new: set[str], fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Nobody knows whether such a host is one of ours, so it is not alerted by itself."""
+    fleet = fleet_of(host_limit=2)
+    fleet.register.expect(["expected"])
+    for table, hosts in ((fleet.uploads, rows), (fleet.traffic.accepted, accepted)):
+        for host in hosts:
+            table.notes_newcomers = host != "old"
+            table.record([Upload(host, now)])
+
+    explained = {host for finding in TooManyHosts().find(fleet, now) for host, _ in finding.explains}
+
+    assert explained == new

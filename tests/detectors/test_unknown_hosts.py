@@ -8,6 +8,7 @@ import pytest
 
 from fleet_health.config.loading import load
 from fleet_health.detectors.unknown_hosts import UnknownHosts
+from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -112,3 +113,9 @@ def test_it_is_over_in_a_window_in_which_nobody_was_dropped(fleet_of: Callable[.
     assert not detector().is_over(busy, "*", now)
     assert not detector().is_over(busy, "*", now + 29 * MINUTE)  # dropped exactly at the window's beginning
     assert detector().is_over(busy, "*", now + 29 * MINUTE + 1)
+
+
+def test_neither_a_fact_nor_a_change_of_limits_speaks_for_its_end(fleet_of: Callable[..., Fleet]) -> None:
+    """That there are too few is what an evaluation observes itself."""
+    assert detector().sign_at(fleet_of(), "*") == NEVER
+    assert detector().limits_of("*") == "3"

@@ -298,8 +298,8 @@ class _Tests:
         own = (f"tests/{floor}/", *(() if self._is_near else _LATER.get(floor, ())))
         lines = set(self._statements.lines_of(mutant.file, mutant.line))
         reaching = {test.id: test for line in lines for test in self._reaching.get(line, ())}
-        if floor in EDGES:
-            reaching |= {test.id: test for test in self._starting}
+        if floor in EDGES and not reaching:
+            reaching = {test.id: test for test in self._starting}
         mirrored = _mirrored(mutant.file)
         tests = sorted(
             (test for test in reaching.values() if test.file.startswith(own)),

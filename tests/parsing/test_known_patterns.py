@@ -11,7 +11,7 @@ from fleet_health.config import receiver_patterns
 from fleet_health.model.observation import Response
 from fleet_health.parsing.access_formats import FORMATS, AccessFormat, Request
 from fleet_health.parsing.forgery import forgeries
-from fleet_health.parsing.known_patterns import DEFAULT_WORDS, known_patterns, reason_against, suggested
+from fleet_health.parsing.known_patterns import DEFAULT_WORDS, known_patterns, reason_against, suggested, upload_request
 from fleet_health.parsing.pattern_sample import literals_of, upload_words
 from fleet_health.parsing.receiver_log import LogParser
 
@@ -141,3 +141,20 @@ def test_what_each_line_of_an_upload_holds(pattern: str, literals: tuple[str, ..
     """Its texts in order, and of these the method and the path; what is optional is left out."""
     assert literals_of(re.compile(pattern)) == literals
     assert upload_words(re.compile(pattern)) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "request_of_it"),
+    [
+        pytest.param(
+            '10.0.0.7 - "PUT /v1/episodes/a/e HTTP/1.1" 201', ("PUT", "/v1/episodes/a/e"), id="a request line"
+        ),
+        pytest.param('{"url": "/up/a", "verb": "POST"}', ("POST", "/up/a"), id="JSON, in whatever order"),
+        pytest.param('{"method": "PUT"}', None, id="no path"),
+        pytest.param('{"path": "/up/a"}', None, id="no method"),
+        pytest.param("started", None, id="neither"),
+    ],
+)
+def test_where_a_line_may_tell_of_an_upload(line: str, request_of_it: tuple[str, str] | None) -> None:
+    """Its method and path are a hint, whatever the format."""
+    assert upload_request(line) == request_of_it

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from fleet_health.parsing.pattern_sample import samples
+from fleet_health.parsing.pattern_sample import literals_of, samples
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,17 @@ def test_a_sample_is_matched_with_the_groups_as_asked(pattern: str, groups: dict
     assert [text for text in texts if text not in found] == []
     assert bool(found) == bool(texts)
     assert all(re.search(pattern, text) for text in found)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "literals"),
+    [
+        (r"^PUT (?P<host>\S+) -> \d+ OK$", ("PUT ", " -> ", " OK")),
+        (r"ab?c", ("a", "c")),
+        (r"(?:a|b)c", ("c",)),
+        ("(" * 51 + "a" + ")" * 51, ()),
+    ],
+)
+def test_what_every_match_holds_is_known_in_order(pattern: str, literals: tuple[str, ...]) -> None:
+    """What may be absent is left out; of a pattern that is nested too deeply nothing is known."""
+    assert literals_of(re.compile(pattern)) == literals

@@ -56,3 +56,26 @@ def test_rejections_are_counted_by_reason() -> None:
     count.add([])
 
     assert (count.total, count.by_reason, count.latest) == (4, {"a": 3, "b": 1}, {"a": "4", "b": "2"})
+
+
+def test_counts_of_two_stretches_are_joined() -> None:
+    """The numbers are added, and the later example of each reason counts."""
+    first, second = RejectionCount(), RejectionCount()
+    first.add([Rejection("a", "1"), Rejection("b", "2")])
+    second.add([Rejection("a", "3"), Rejection("c", "4")])
+
+    first.merge(second)
+
+    assert (first.by_reason, first.latest) == ({"a": 2, "b": 1, "c": 1}, {"a": "3", "b": "2", "c": "4"})
+
+
+def test_what_is_new_since_the_last_look_is_given_once() -> None:
+    """The most frequent first, with the latest example."""
+    count = RejectionCount()
+    count.add([Rejection("a", "1"), Rejection("b", "2"), Rejection("b", "3")])
+    first = count.news()
+    count.add([Rejection("a", "4")])
+
+    assert first == [("b", 2, "3"), ("a", 1, "1")]
+    assert count.news() == [("a", 1, "4")]
+    assert count.news() == []
