@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 _REQUEST_LIMIT = 1 << 20
 _STDERR = 2
 _ROOT = Path(__file__).resolve().parents[2]
-_AT_START = ("LD_PRELOAD", "PYTHONPATH", "FAKETIME_DONT_FAKE_MONOTONIC", "FAKETIME_NO_CACHE", "NO_FAKE_STAT")
+_AT_START = (
+    *("LD_PRELOAD", "PYTHONPATH", "NO_FAKE_STAT"),
+    *("FAKETIME_DONT_FAKE_MONOTONIC", "FAKETIME_FORCE_MONOTONIC_FIX", "FAKETIME_NO_CACHE"),
+)
 """The variables that a zygote is started with. libfaketime looks up FAKETIME_TIMESTAMP_FILE whenever it is asked."""
 _OF_AN_INTERPRETER = ("PYTHON", "LD_", "LC_", "LANG", "MALLOC_", "GLIBC_")
 
