@@ -220,7 +220,7 @@ def test_S5_what_was_dropped_is_neither_whole_nor_over() -> None:
 
     (fatal,) = [detector for detector in life.detectors if detector.symptom == "fatal-only"]
     assert not fatal.is_over(fleet, "new-pi", NOW)
-    assert fatal.conditions(fleet, "new-pi", NOW)[-1].value.startswith("earlier responses left out")
+    assert fatal.conditions(fleet, "new-pi", NOW)[-1].value.startswith("earlier responses were dropped")
     # A window after the latest that was dropped it is whole again.
     assert fleet.is_complete("new-pi", fleet.traffic.strangers.lost_at + 1)
 
