@@ -158,6 +158,14 @@ check_python() {
   esac
 }
 
+check_config() { # the trial would find it too, but after minutes of building
+  if [[ -e $config ]] && getent passwd fleet-health >/dev/null &&
+    ! setpriv --reuid=fleet-health --regid=fleet-health --init-groups test -r "$config"; then
+    fail 1 "the user fleet-health may not read $config, so the service could not start: chmod 644 $config, or" \
+      "chgrp fleet-health $config and chmod 640"
+  fi
+}
+
 can_be_changed() { # DIR: somebody but root could change something in it
   [[ $(find "$1" \( ! -type l -perm /022 -o ! -uid 0 \) -print -quit) ]]
 }
@@ -482,6 +490,7 @@ install_all() {
     PYTHON=$python "$checkout/packaging/bootstrap.sh" system-packages install
   fi
   check_python
+  check_config
   own_releases
   trap finish EXIT
   # What the release before has, an upgrade keeps, unless the command line decides.
