@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, Protocol, TypeVar
 
 import hypothesis
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadFileScheduling
 
 from tests.rig import zygote
 from tests.rig.hanging_mount import HangingMount, MountUnavailable
@@ -56,14 +56,11 @@ pytest_plugins = ["tests.rig.fleets", "tests.rig.local_zone"]
 T = TypeVar("T")
 
 
-_SLOW_FIRST = ("machine", "crash", "demo", "service", "faults", "bench", "cli", "oracle", "soak", "fuzz")
-"""The directories whose tests take long: what begins late and takes long is waited for by idle processors."""
-_MACHINE = "one machine"
-_OWN_MACHINE = (
-    *("test_debian_package.py", "test_install.py", "test_install_attacks.py", "test_packaging.py"),
-    *("test_setup.py", "test_units.py"),
+_SLOW_FIRST = (
+    *("machine/test_install_attacks.py", "machine/test_install.py", "machine/test_alerts.py", "machine"),
+    *("crash", "demo", "service", "faults", "bench", "cli", "oracle", "soak", "fuzz"),
 )
-"""The files of `machine` that boot machines of their own, or none."""
+"""The files and directories whose tests take long: what begins late and takes long is waited for by idle processors."""
 
 
 @pytest.hookimpl(wrapper=True)
@@ -81,13 +78,13 @@ def pytest_collection() -> Iterator[None]:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes long."""
-    rank = {name: number for number, name in enumerate(_SLOW_FIRST)}
     here = Path(__file__).parent
 
-    def directory(item: pytest.Item) -> int:
-        return rank.get(item.path.relative_to(here).parts[0], len(rank)) if here in item.path.parents else len(rank)
+    def rank(item: pytest.Item) -> int:
+        path = item.path.relative_to(here) if here in item.path.parents else item.path
+        return next((rank for rank, name in enumerate(_SLOW_FIRST) if path.is_relative_to(name)), len(_SLOW_FIRST))
 
-    items.sort(key=directory)  # stable
+    items.sort(key=rank)  # stable
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -97,21 +94,9 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """Where several processes share the tests, keep those of a file together, and those that share a machine.
-
-    xdist has groups for that (`--dist loadgroup`), but its 3.8 cannot name them to pytest 9.2, and says nothing.
-    """
-    return _ByFile(config, log)
-
-
-class _ByFile(LoadScopeScheduling):  # type: ignore[misc]  # xdist has no type hints
-    """Hands out files."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file = nodeid.partition("::")[0]
-        shares_machine = "machine/" in file and not file.endswith(_OWN_MACHINE)
-        return _MACHINE if shares_machine else file
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadFileScheduling:
+    """Where several processes share the tests, keep those of a file together."""
+    return LoadFileScheduling(config, log)
 
 
 _NOBODY = 65_534

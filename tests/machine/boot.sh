@@ -2,10 +2,11 @@
 # boot.sh DIR [SOURCE:TARGET ...]
 #
 # Becomes systemd as PID 1, over a throw-away overlay of this machine's root, or of the one that MACHINE_ROOT names; each
-# SOURCE is seen read-only at TARGET.
+# SOURCE is seen read-only at TARGET. MACHINE_KEPT, if not empty, names what Machine.keep has kept of another machine: this
+# one begins with what that one had written.
 # To be run by supervise.sh, in fresh namespaces with no shared mount. The pid, as the host sees it, is written to DIR/pid.
 set -euo pipefail
-dir=$1 root=$1/root base=${MACHINE_ROOT%/}
+dir=$1 root=$1/root base=${MACHINE_ROOT%/} kept=$MACHINE_KEPT
 shift
 
 # The host's /proc is still mounted here, so this is not 1.
@@ -21,12 +22,15 @@ overlay_branches() { # the root, and what would be missing from its overlay for 
 }
 
 mount_root() {
-  local branch layer
+  local branch name layer
   mkdir -p "$dir/disk" "$root"
   mount -t tmpfs tmpfs "$dir/disk"
   for branch in $(overlay_branches); do
-    layer=$dir/disk/layer${branch//\//-}
+    name=layer${branch//\//-}
+    layer=$dir/disk/$name
     mkdir -p "$layer/upper" "$layer/work"
+    # Not a lower layer of its own: it lies below the root, and layers must not overlap.
+    if [[ $kept ]]; then cp --archive "$kept/$name/." "$layer/upper"; fi
     mount -t overlay overlay -o "lowerdir=$base$branch,upperdir=$layer/upper,workdir=$layer/work" "$root$branch"
   done
 }
@@ -51,11 +55,15 @@ mount_kernel_interfaces() {
   ln -s pts/ptmx "$root/dev/ptmx"
 }
 
-forget_the_host() { # its identity, journal and services, and a fleet-health or receiver of its own
+be_another() { # than the host, or than the machine that was kept
   systemd-id128 new >"$root/etc/machine-id"
-  rm -rf "$root"/var/log/journal/* "$root"/etc/systemd/system/* \
-    "$root"/{opt,etc,var/lib}/fleet-health "$root/usr/local/bin/fleet-health" "$root/var/lib/cis490"
+  rm -rf "$root"/var/log/journal/*
   mkdir -p "$root/var/log/journal"
+}
+
+forget_the_host() { # its services, and a fleet-health or receiver of its own
+  rm -rf "$root"/etc/systemd/system/* \
+    "$root"/{opt,etc,var/lib}/fleet-health "$root/usr/local/bin/fleet-health" "$root/var/lib/cis490"
 }
 
 show() { # SOURCE TARGET
@@ -66,7 +74,8 @@ show() { # SOURCE TARGET
 
 mount_root
 mount_kernel_interfaces
-forget_the_host
+be_another
+if [[ ! $kept ]]; then forget_the_host; fi
 for pair in "$@"; do show "${pair%%:*}" "${pair#*:}"; done
 
 echo "$pid" >"$dir/pid.new"

@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
-from tests.machine.deployment import CHECKOUT, RECEIVER_PACKAGES, WHEELHOUSE, Receiver, Service
+from tests.machine.deployment import (
+    CHECKOUT,
+    RECEIVER_PACKAGES,
+    WHEELHOUSE,
+    Installation,
+    Receiver,
+    Service,
+    everything,
+)
 from tests.machine.machine import Machine, MachineUnavailable
 
 if TYPE_CHECKING:
@@ -42,77 +53,77 @@ def do_without_machine(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
+def _made_once(directory: Path, make: Callable[[Path], None]) -> Path:
+    """Make a directory that several processes use, by one of them alone; return it."""
+    with directory.with_name(f"{directory.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (made := directory / "made").exists():
+            # Another one may have failed half-way.
+            shutil.rmtree(directory, ignore_errors=True)
+            directory.mkdir()
+            make(directory)
+            made.touch()
+    return directory
+
+
 @pytest.fixture(scope="session")
-def _bootable() -> None:
-    """Find out before anything is built."""
+def common_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory that the processes of xdist have in common."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own
+
+
+@pytest.fixture(scope="session")
+def shown(common_directory: Path) -> dict[Path, str]:
+    """The host's directories that every machine sees: the checkout, files for pip, the receiver's packages."""
     try:
-        with Machine():
-            pass
+        base = _made_once(common_directory / "shown", _make_shown)
     except MachineUnavailable as unavailable:
         do_without_machine(str(unavailable))
-
-
-@pytest.fixture(scope="session")
-def shown(_bootable: None, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
-    """The host's directories that every machine sees: the checkout, files for pip, the receiver's packages."""
-    # Those of xdist have a directory in common, and what takes so long is made by one of them alone.
-    own = tmp_path_factory.getbasetemp()
-    base = (own.parent if os.environ.get("PYTEST_XDIST_WORKER") else own) / "shown"
-    base.mkdir(exist_ok=True)
-    with (base / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (made := base / "made").exists():
-            _make_shown(base)
-            made.touch()
-    return {base / "checkout": CHECKOUT, base / "wheelhouse": WHEELHOUSE, base / "receiver": RECEIVER_PACKAGES}
+    # The demo's receiver and the server that it runs in are Python alone: these packages suit any interpreter.
+    packages = Path(sysconfig.get_path("purelib"))
+    return {base / "checkout": CHECKOUT, base / "wheelhouse": WHEELHOUSE, packages: RECEIVER_PACKAGES}
 
 
 def _make_shown(base: Path) -> None:
-    checkout, wheelhouse, receiver, venv = (base / name for name in ("checkout", "wheelhouse", "receiver", "venv"))
+    # To find out before anything is made.
+    with Machine():
+        pass
+    checkout, wheelhouse, venv = (base / name for name in ("checkout", "wheelhouse", "venv"))
     for name in _UPLOADED:
         _copy(_ROOT / name, checkout / name)
 
-    subprocess.run([_PYTHON, "-m", "venv", venv], check=True)
-    build, release, plot, apprise, demo = (
-        ("--require-hashes", "--requirement", checkout / f"requirements/{name}.txt")
-        for name in ("build", "release", "plot", "apprise", "demo")
-    )
-    pip = (venv / "bin/python", "-I", "-m", "pip", "--quiet", "--disable-pip-version-check")
-    not_isolated = ("--no-build-isolation", "--use-pep517")
-    subprocess.run([*pip, "install", *build], check=True)
     # As install.md says for a machine without a network. Not wheels built here: these have other hashes.
-    for locked in (build, release, plot, apprise):
-        subprocess.run([*pip, "download", "--dest", wheelhouse, *not_isolated, *locked], check=True)
-    subprocess.run([*pip, "install", *not_isolated, "--target", receiver, *demo], check=True)
-    ours = ("--no-deps", "--no-build-isolation", "--target", receiver, _copy(checkout, base / "build"))
-    subprocess.run([*pip, "install", *ours], check=True)
+    subprocess.run([_PYTHON, "-m", "venv", "--without-pip", venv], check=True)
+    pip = (sys.executable, "-I", "-m", "pip", "--python", venv / "bin/python", "--quiet", "--disable-pip-version-check")
+    build, *others = (
+        f"--requirement={checkout}/requirements/{name}.txt" for name in ("build", "release", "plot", "apprise")
+    )
+    subprocess.run([*pip, "install", "--no-compile", "--require-hashes", build], check=True)
+    download = ("download", "--dest", wheelhouse, "--no-build-isolation", "--use-pep517", "--require-hashes")
+    subprocess.run([*pip, *download, build, *others], check=True)
 
 
-def _copy(source: Path, target: Path) -> Path:
+def _copy(source: Path, target: Path) -> None:
     if source.is_dir():
         shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"), dirs_exist_ok=True)
     else:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(source, target)
-    return target
 
 
 @pytest.fixture(scope="session")
-def packages(shown: dict[Path, str]) -> Path:
+def packages(common_directory: Path) -> Path:
     """A directory with the package as it is built, and one that differs from it in being older."""
-    directory = next(iter(shown)).parent / "packages"
-    directory.mkdir(exist_ok=True)
-    with (directory / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (directory / "new.deb").exists():
-            build_packages(directory)
-    return directory
+    return _made_once(common_directory / "packages", build_packages)
 
 
 def build_packages(directory: Path) -> None:
     """Put `new.deb`, `old.deb` and `arm64.deb` into a directory."""
     command = _ROOT / "packaging/debian/build"
-    subprocess.run([command], check=True, env={**os.environ, "OUTPUT": str(directory / "built")})
+    # What is in them is the same, however well it is compressed.
+    environment = {**os.environ, "OUTPUT": str(directory / "built"), "DPKG_DEB_COMPRESSOR_LEVEL": "0"}
+    subprocess.run([command], check=True, env=environment)
     (built,) = (directory / "built").glob("*_amd64.deb")
     unpacked = directory / "old"
     subprocess.run(["dpkg-deb", "--raw-extract", built, unpacked], check=True)
@@ -124,11 +135,31 @@ def build_packages(directory: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def deployed(shown: dict[Path, str]) -> Iterator[Machine]:
+def installation(common_directory: Path, shown: dict[Path, str]) -> Installation:
+    """fleet-health as root installs it with umask 000, made once: machines that begin with it are there in a second."""
+
+    def make(directory: Path) -> None:
+        with Machine(shown) as machine:
+            # What this host has there may be anybody's.
+            machine.run("find", "/usr/local", "!", "-type", "l", "-perm", "/022", "-exec", "chmod", "go-w", "{}", "+")
+            machine.run("find", "/usr/local", "!", "-uid", "0", "-exec", "chown", "--no-dereference", "root", "{}", "+")
+            before, service = everything(machine), Service(machine)
+            said = service.install(umask="000")
+            service.assert_undisturbed()
+            service.forget_alerts()
+            machine.keep(directory / "kept")
+        (directory / "told.json").write_text(json.dumps({"before": sorted(before), "said": said}))
+
+    directory = _made_once(common_directory / "installation", make)
+    told = json.loads((directory / "told.json").read_text())
+    return Installation(directory / "kept", frozenset(told["before"]), told["said"])
+
+
+@pytest.fixture(scope="session")
+def deployed(shown: dict[Path, str], installation: Installation) -> Iterator[Machine]:
     """A machine on which the receiver runs and fleet-health is installed."""
-    with Machine(shown) as machine:
+    with Machine(shown, kept=installation.kept) as machine:
         Receiver(machine).start()
-        Service(machine).install()
         yield machine
 
 

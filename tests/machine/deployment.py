@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from tests.machine.machine import eventually
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from tests.machine.machine import Machine
 
@@ -32,7 +34,7 @@ _RECEIVER_UNIT = f"""
 User=cis490
 StateDirectory=%(name)s
 StateDirectoryMode=0755
-Environment=PYTHONPATH={RECEIVER_PACKAGES}
+Environment=PYTHONPATH={CHECKOUT}:{RECEIVER_PACKAGES}
 Environment=RECEIVER_INDEX=/var/lib/%(name)s/index.jsonl
 Environment=RECEIVER_REFUSE={REFUSED_HOST}
 ExecStart=/usr/bin/python3 -m uvicorn fleet_health.demo.receiver:app --host 127.0.0.1 --port %(port)d
@@ -60,6 +62,22 @@ min_count = 3
 [detectors.unstamped]
 min_count = 3
 """
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A machine on which fleet-health was installed, and no receiver; other machines begin with it.
+
+    Attributes:
+        kept: What it has kept.
+        before: What `everything` returned of it before the installation.
+        said: All that the installer said.
+
+    """
+
+    kept: Path
+    before: frozenset[str]
+    said: str
 
 
 @dataclass(frozen=True)
@@ -103,11 +121,11 @@ class Service:
 
     machine: Machine
 
-    def install(self, *arguments: str, find_links: str = WHEELHOUSE, check: bool = True) -> str:
+    def install(self, *arguments: str, find_links: str = WHEELHOUSE, umask: str = "022", check: bool = True) -> str:
         """Run the installer, without a network, and return all that it said."""
         offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": find_links, "PIP_CONFIG_FILE": "/dev/null"}
-        installer = (f"{CHECKOUT}/packaging/install.sh", "--no-apt", *arguments)
-        result = self.machine.run(*installer, environment=offline, check=check)
+        installer = shlex.join([f"{CHECKOUT}/packaging/install.sh", "--no-apt", *arguments])
+        result = self.machine.run("sh", "-c", f"umask {umask} && exec {installer}", environment=offline, check=check)
         return result.stdout + result.stderr
 
     def control(self, verb: str, *, check: bool = True) -> None:
@@ -178,6 +196,35 @@ def dpkg(machine: Machine, *arguments: str) -> str:
     """Run dpkg as apt does on a machine that nobody watches; return what it said."""
     done = machine.run("dpkg", *arguments, environment={"DEBIAN_FRONTEND": "noninteractive"})
     return done.stdout + done.stderr
+
+
+# What programs of the system note by the way, in caches, logs and backups of their own.
+_NOTED = (
+    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock|/var/lib/(dpkg|systemd)(/.*)?"
+    r"|/var/cache/(debconf|man)(/.*)?|/var/log/(journal(/.*)?|(alternatives|dpkg)\.log)"
+    r"|/var/tmp/systemd-private-[0-9a-f]+-systemd-.*"
+)
+
+
+def everything(machine: Machine) -> set[str]:
+    """Return every path of a machine, and every user, group member, unit and catalog entry of it."""
+    find = f"find %s -regextype posix-extended -not -regex '{_NOTED}'"
+    queries = (
+        find % "/etc /home /opt /usr /var /run/systemd/system /run/fleet-health*",
+        # Whoever develops here has a whole toolchain in there; what an installation left would be near the top.
+        find % "/root -maxdepth 3",
+        "find / /run /tmp -maxdepth 1 -name '*fleet-health*'",
+        "getent passwd",
+        "getent group",
+        "systemctl list-unit-files --no-legend --plain",
+        "systemctl list-units --all --no-legend --plain 'fleet-health*'",
+        "journalctl --list-catalog | grep -i fleet.health",
+    )
+    return {
+        line
+        for query in queries
+        for line in machine.run("sh", "-c", f"{query} 2>/dev/null", check=False).stdout.splitlines()
+    }
 
 
 def assert_none_doubled(alerts: Sequence[dict[str, Any]]) -> None:

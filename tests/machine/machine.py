@@ -55,12 +55,16 @@ class Machine:
         pid: its PID 1, as the host sees it; 0 before it is booted.
         show: directories of the host -> where the machine sees them, read-only.
         root: the root of the Debian that it is a copy of; by default the host's.
+        kept: what another machine with this root has kept, for this one to begin with; None for the root alone.
     """
 
-    def __init__(self, show: Mapping[Path, str] | None = None, *, root: Path = Path("/")) -> None:
+    def __init__(
+        self, show: Mapping[Path, str] | None = None, *, root: Path = Path("/"), kept: Path | None = None
+    ) -> None:
         self.pid = 0
         self.show = dict(show or {})
         self.root = root
+        self.kept = kept
         self._directory = Path(tempfile.mkdtemp(prefix="fleet-health-machine-"))
         self._supervisor: subprocess.Popen[bytes] | None = None
 
@@ -89,13 +93,24 @@ class Machine:
                 stdin=subprocess.PIPE,
                 stdout=console,
                 stderr=console,
-                env={**os.environ, "MACHINE_ROOT": str(self.root)},
+                env={**os.environ, "MACHINE_ROOT": str(self.root), "MACHINE_KEPT": str(self.kept or "")},
             )
         self.pid = int(eventually(self._announced_pid, "the namespaces and mounts of the machine"))
         init = Path(f"/proc/{self.pid}/exe")
         eventually(lambda: init.readlink().name == "systemd", "systemd as its PID 1")
         eventually(self._is_up, "the end of its boot")
         self.run("python3", "-c", _LOOPBACK_UP)
+
+    def keep(self, directory: Path) -> None:
+        """Copy what it has written to its disk into a new directory, which other machines can begin with.
+
+        What its services have not written yet is not kept: they are better stopped before.
+        """
+        directory.mkdir()
+        copy = 'for layer in "$1"/disk/layer*; do cp --archive "$layer/upper" "$2/${layer##*/}"; done'
+        # Its layers are in its namespace, and outside of its root.
+        enter = ("nsenter", "--target", str(self.pid), "--mount")
+        subprocess.run([*enter, "bash", "-c", copy, "bash", self._directory, directory], check=True)
 
     def stop(self) -> None:
         """End it with everything in it; again is harmless."""

@@ -22,6 +22,7 @@ from tests.machine.deployment import (
     Service,
     assert_none_doubled,
     dpkg,
+    everything,
 )
 from tests.machine.machine import Machine
 
@@ -50,25 +51,6 @@ _ASK = """
 from urllib.request import urlopen
 print(urlopen("http://127.0.0.1:9490/v1/status").status)
 """
-
-# What programs of the system note by the way.
-_NOTED = (
-    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock|/var/(cache|log|lib/dpkg|lib/systemd)(/.*)?"
-)
-
-
-def everything(machine: Machine) -> set[str]:
-    """Return every path of a machine, and every user, group, unit and catalog entry of it."""
-    queries = (
-        f"find /etc /home /opt /root /run/systemd/system /usr /var -regextype posix-extended -not -regex '{_NOTED}'",
-        "find / -xdev -path /proc -prune -o -path /srv -prune -o -name '*fleet-health*' -print",
-        "getent passwd",
-        "getent group",
-        "systemctl list-unit-files --no-legend --plain",
-        "systemctl list-units --all --no-legend --plain 'fleet-health*'",
-        "journalctl --list-catalog | grep -i fleet.health",
-    )
-    return {line for query in queries for line in machine.run("sh", "-c", query, check=False).stdout.splitlines()}
 
 
 def test_from_installation_to_purge(machine: Machine) -> None:

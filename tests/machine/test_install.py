@@ -6,70 +6,111 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import ALERTS, CONFIG, DROP_INS, PACKAGES, Service, dpkg
+from tests.machine.deployment import ALERTS, CONFIG, DROP_INS, PACKAGES, Service, dpkg, everything
 from tests.machine.machine import Machine
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.machine.deployment import Installation
+
 CURRENT = "/opt/fleet-health/current"
 
 
 @pytest.fixture(scope="module")
-def machine(shown: dict[Path, str], packages: Path) -> Iterator[Machine]:
+def machine(shown: dict[Path, str], installation: Installation) -> Iterator[Machine]:
     """A machine of this module's own: others are not to lose their service."""
-    with Machine({**shown, packages: PACKAGES}) as machine:
+    with Machine(shown, kept=installation.kept) as machine:
         yield machine
 
 
-@pytest.fixture
-def installed(machine: Machine) -> Service:
-    """The service, installed and running, with an operator's configuration and one alert."""
-    service = Service(machine)
-    if not machine.path(CURRENT).is_symlink():
-        service.install()
+def with_an_operator(machine: Machine) -> Service:
+    """Return the service of a machine, which has an operator's configuration and one alert."""
     machine.write(CONFIG, f'# mine\n[alerts]\npath = "{ALERTS}"\n')
-    return service
-
-
-def test_install_again(installed: Service) -> None:
-    """Installing again runs the new release, and keeps the configuration, the alerts and the release before."""
-    machine = installed.machine
     machine.run("sh", "-c", f'echo \'{{"host": "h"}}\' >>{ALERTS}')
-    old, old_pid = machine.path(CURRENT).readlink(), installed.property("MainPID")
+    return Service(machine)
 
-    installed.install()
+
+@pytest.fixture
+def new_machine(shown: dict[Path, str], packages: Path, installation: Installation) -> Iterator[Machine]:
+    """A machine that loses its service in the test."""
+    with Machine({**shown, packages: PACKAGES}, kept=installation.kept) as machine:
+        yield machine
+
+
+def extras(machine: Machine) -> dict[str, bool]:
+    """Return which packages the service could load that not every release has."""
+    names = ("matplotlib", "apprise")
+    imports = {name: (f"{CURRENT}/bin/python", "-I", "-c", f"import {name}") for name in names}
+    return {name: machine.run(*command, check=False).returncode == 0 for name, command in imports.items()}
+
+
+@pytest.fixture(scope="module")
+def upgraded(machine: Machine) -> Service:
+    """The service, upgraded to a release that has all there is; asserts what holds of any upgrade."""
+    service = with_an_operator(machine)
+    old, old_pid = machine.path(CURRENT).readlink(), service.property("MainPID")
+
+    service.install("--with-plot", "--with-apprise")
 
     new = machine.path(CURRENT).readlink()
     assert new != old
     assert {entry.name for entry in machine.path("/opt/fleet-health").iterdir()} >= {old.name, new.name}
-    assert installed.property("MainPID") != old_pid
-    assert machine.path(CONFIG).read_text().startswith("# mine")
-    assert installed.rows("h")
-    assert installed.property("UnitFileState") == "enabled"
-    installed.assert_undisturbed()
+    assert service.property("MainPID") != old_pid
+    return service
 
 
-def test_next_steps(installed: Service) -> None:
+def test_install_again(upgraded: Service) -> None:
+    """Installing again runs the new release, and keeps the configuration, the alerts and the release before."""
+    assert upgraded.machine.path(CONFIG).read_text().startswith("# mine")
+    assert upgraded.rows("h")
+    assert upgraded.property("UnitFileState") == "enabled"
+    upgraded.assert_undisturbed()
+
+
+def test_failed_build(upgraded: Service) -> None:
+    """When the new release cannot be built, the old one is still there, still current and still running."""
+    machine = upgraded.machine
+    releases, pid = sorted(machine.path("/opt/fleet-health").iterdir()), upgraded.property("MainPID")
+
+    said = upgraded.install(find_links="/nowhere", check=False)
+
+    assert "No matching distribution" in said
+    assert sorted(machine.path("/opt/fleet-health").iterdir()) == releases
+    assert upgraded.property("MainPID") == pid
+    upgraded.assert_undisturbed()
+
+
+def test_extras_are_kept_over_upgrades(upgraded: Service) -> None:
+    """Until an installation is to leave them out."""
+    before = extras(upgraded.machine)
+    kept = upgraded.install(find_links="/nowhere", check=False)
+    said = upgraded.install("--without-plot")
+
+    assert before == {"matplotlib": True, "apprise": True}
+    assert ("keeping matplotlib" in kept, "keeping apprise" in kept) == (True, True)
+    assert ("keeping matplotlib" in said, "keeping apprise" in said) == (False, True)
+    assert extras(upgraded.machine) == {"matplotlib": False, "apprise": True}
+
+
+def test_next_steps(machine: Machine, installation: Installation) -> None:
     """The end of the installation says what is watched, whether that exists, and what to do next."""
-    said = installed.install()
-
-    _, _, end = said.partition("==> done: fleet-health is installed\n")
+    _, _, end = installation.said.partition("==> done: fleet-health is installed\n")
     assert "unit   cis490-receiver.service  systemd knows no such unit" in end
     assert "index  /var/lib/cis490/index.jsonl  it does not exist" in end
     assert "fleet-health status" in end
 
-    machine = installed.machine
     machine.run("install", "-D", "-m", "600", "/dev/null", "/srv/uploads/index.jsonl")
     machine.write("/etc/systemd/system/mine.service", "[Service]\nExecStart=/bin/sleep infinity\n")
     machine.run("systemctl", "start", "mine.service")
     machine.write(CONFIG, '[journal]\nunit = "mine.service"\n[index]\npath = "/srv/uploads/index.jsonl"\n')
+    ends = (f"{CURRENT}/bin/python", "-I", "-m", "fleet_health.cli.setup.next_steps", CONFIG)  # as install.sh does
 
-    closed = installed.install()
+    closed = machine.run(*ends).stdout
     wrong = machine.run("fleet-health", "config", "check", check=False)
     machine.run("chmod", "644", "/srv/uploads/index.jsonl")
-    opened = installed.install()
+    opened = machine.run(*ends).stdout
 
     assert "unit   mine.service  active" in closed
     assert (
@@ -80,40 +121,10 @@ def test_next_steps(installed: Service) -> None:
     assert "index  /srv/uploads/index.jsonl  exists, and can be read" in opened
     assert "fleet-health setup" in closed
     assert "fleet-health setup" not in opened
-    machine.run("systemctl", "stop", "mine.service")
-    machine.run("rm", "-r", "/etc/systemd/system/mine.service", "/srv/uploads")
 
 
-def test_extras_are_kept_over_upgrades(installed: Service) -> None:
-    """Until an installation is to leave them out."""
-    has_them: list[tuple[bool, bool]] = []
-    for arguments in (("--with-plot", "--with-apprise"), (), ("--without-plot", "--without-apprise")):
-        installed.install(*arguments)
-        imports = (f"import {name}" for name in ("matplotlib", "apprise"))
-        plot, apprise = (
-            installed.machine.run(f"{CURRENT}/bin/python", "-I", "-c", one, check=False).returncode for one in imports
-        )
-        has_them.append((plot == 0, apprise == 0))
-
-    assert has_them == [(True, True), (True, True), (False, False)]
-
-
-def test_failed_build(installed: Service) -> None:
-    """When the new release cannot be built, the old one is still there, still current and still running."""
-    machine = installed.machine
-    releases, pid = sorted(machine.path("/opt/fleet-health").iterdir()), installed.property("MainPID")
-
-    said = installed.install(find_links="/nowhere", check=False)
-
-    assert "No matching distribution" in said
-    assert sorted(machine.path("/opt/fleet-health").iterdir()) == releases
-    assert installed.property("MainPID") == pid
-    installed.assert_undisturbed()
-
-
-def test_manual_and_completion(installed: Service) -> None:
+def test_manual_and_completion(machine: Machine) -> None:
     """Both pages are where man looks for them, and the completion where the shells do."""
-    machine = installed.machine
     loaded = machine.run(
         "bash", "-c", ". /usr/local/share/bash-completion/completions/fleet-health; complete -p"
     ).stdout
@@ -127,38 +138,37 @@ def test_manual_and_completion(installed: Service) -> None:
     assert machine.path("/usr/local/share/zsh/site-functions/_fleet-health").read_text().startswith("#compdef")
 
 
-def test_uninstall_keeps_what_is_the_operators(installed: Service) -> None:
-    """The configuration and the alert log stay, and an installation afterwards takes them as they are."""
-    machine = installed.machine
+def test_uninstall_keeps_what_is_the_operators(new_machine: Machine) -> None:
+    """The configuration and the alert log stay."""
+    machine, service = new_machine, with_an_operator(new_machine)
 
-    said = installed.install("--uninstall")
+    said = service.install("--uninstall")
 
     assert "keeping /etc/fleet-health, /var/lib/fleet-health, /var/lib/fleet-health-notify and the users" in said
-    assert installed.property("LoadState") == "not-found"
+    assert service.property("LoadState") == "not-found"
     find = machine.run("find", "/etc", "/opt", "/usr/local", "/var/lib", "-name", "*fleet-health*").stdout
     assert sorted(find.split()) == ["/etc/fleet-health", "/var/lib/fleet-health"]
     assert machine.path(CONFIG).exists()
     assert machine.path(ALERTS).exists()
 
 
-def test_the_debian_package_takes_over(installed: Service) -> None:
+def test_the_debian_package_takes_over(new_machine: Machine) -> None:
     """Its service goes on with the configuration, the alerts and what was enabled; nothing hides it any more."""
-    machine = installed.machine
+    machine, service = new_machine, with_an_operator(new_machine)
     machine.run("rm", "-f", "/usr/sbin/policy-rc.d")
-    installed.control("stop")
+    service.control("stop")
     machine.run("systemctl", "enable", "--now", "fleet-health-http.socket")
-    installed.control("start")
-    machine.run("sh", "-c", f'echo \'{{"host": "h"}}\' >>{ALERTS}')
-    installed.override("ExecReload=/opt/fleet-health/current/bin/fleet-health config check")
+    service.control("start")
+    service.override("ExecReload=/opt/fleet-health/current/bin/fleet-health config check")
 
     said = dpkg(machine, "--install", f"{PACKAGES}/new.deb")
 
     assert f"{DROP_INS}/test.conf names /opt/fleet-health" in said
     assert machine.path(CONFIG).read_text().startswith("# mine")
-    assert installed.rows("h")
-    assert installed.property("FragmentPath").endswith("/lib/systemd/system/fleet-health.service")
-    installed.assert_undisturbed()
-    running = machine.run("cat", f"/proc/{installed.property('MainPID')}/cmdline").stdout.split("\0")
+    assert service.rows("h")
+    assert service.property("FragmentPath").endswith("/lib/systemd/system/fleet-health.service")
+    service.assert_undisturbed()
+    running = machine.run("cat", f"/proc/{service.property('MainPID')}/cmdline").stdout.split("\0")
     assert "/usr/bin/fleet-health" in running
     assert machine.properties("fleet-health-http.socket", "ActiveState") == {"ActiveState": "active"}
     left = machine.run("find", "/opt", "/usr/local", "/etc", "-name", "*fleet-health*").stdout
@@ -167,45 +177,23 @@ def test_the_debian_package_takes_over(installed: Service) -> None:
     dpkg(machine, "--purge", "fleet-health")
 
 
-# What programs of the system note by the way, in caches and backups of their own.
-_NOTED = (
-    r"/etc/(passwd|group|shadow|gshadow|subuid|subgid)-|/etc/\.pwd\.lock|/var/(cache/man|log/journal|lib/systemd)(/.*)?"
-)
-
-
-def everything(machine: Machine) -> set[str]:
-    """Return every path of a machine, and every user, group member and unit of it."""
-    find = "find /etc /home /opt /root /usr /var /run/systemd/system /run/fleet-health* -regextype posix-extended"
-    queries = (
-        f"{find} -not -regex '{_NOTED}' 2>/dev/null",
-        "getent passwd",
-        "getent group",
-        "systemctl list-unit-files --no-legend --plain",
-        "systemctl list-units --all --no-legend --plain 'fleet-health*'",
-        "journalctl --list-catalog | grep -i fleet.health",
-    )
-    return {line for query in queries for line in machine.run("sh", "-c", query, check=False).stdout.splitlines()}
-
-
-def test_purge_leaves_nothing_behind(shown: dict[Path, str]) -> None:
+def test_purge_leaves_nothing_behind(new_machine: Machine, installation: Installation) -> None:
     """On a machine as it was before: files, directories, users, groups with members, units, catalog, drop-ins."""
-    with Machine(shown) as machine:
-        machine.run("useradd", "anna")
-        before = everything(machine)
-        service = Service(machine)
-        service.install()
-        service.install()
-        machine.run("usermod", "--append", "--groups", "fleet-health", "anna")
-        service.override("Nice=1")
-        machine.run("systemctl", "set-property", "fleet-health.service", "CPUWeight=20")
+    machine, service = new_machine, Service(new_machine)
+    before = everything(machine)
+    machine.run("useradd", "anna")
+    with_her = everything(machine) - before
+    machine.run("usermod", "--append", "--groups", "fleet-health", "anna")
+    service.override("Nice=1")
+    machine.run("systemctl", "set-property", "fleet-health.service", "CPUWeight=20")
 
-        installed = everything(machine) - before
-        said = service.install("--uninstall", "--purge")
+    installed = everything(machine) - installation.before
+    said = service.install("--uninstall", "--purge")
 
-        assert {"/usr/local/share/man/man5/fleet-health-config.5", "/usr/local/bin/fleet-health"} <= installed
-        assert "these users were members of the group fleet-health: anna" in said
-        after = everything(machine)
-        assert sorted(after - before) == []
-        assert sorted(before - after) == []
-        again = service.install("--uninstall", "--purge")
-        assert "fail" not in again
+    assert {"/usr/local/share/man/man5/fleet-health-config.5", "/usr/local/bin/fleet-health"} <= installed
+    assert "these users were members of the group fleet-health: anna" in said
+    after = everything(machine) - with_her
+    assert sorted(after - installation.before) == []
+    assert sorted(installation.before - after) == []
+    again = service.install("--uninstall", "--purge")
+    assert "fail" not in again

@@ -6,23 +6,24 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import CONFIG, SERVICE, Receiver, Service
+from tests.machine.deployment import CONFIG, SERVICE, Receiver
 from tests.machine.machine import Machine, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from tests.machine.deployment import Installation
+
 PROGRAM = "/usr/local/bin/fleet-health"
 
 
 @pytest.fixture(scope="module")
-def machine(shown: dict[Path, str]) -> Iterator[Machine]:
+def machine(shown: dict[Path, str], installation: Installation) -> Iterator[Machine]:
     """A machine with a uvicorn under a name of its own, and fleet-health as it is installed."""
-    with Machine(shown) as machine:
+    with Machine(shown, kept=installation.kept) as machine:
         receiver = Receiver(machine, name="lab-uploads", unit="lab.service", port=8491)
         receiver.start()
-        Service(machine).install()
         for host in ("pi-01", "pi-02", "refused-host"):
             receiver.upload(host, times=3)
         machine.run("journalctl", "--sync")
