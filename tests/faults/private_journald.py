@@ -68,6 +68,7 @@ class PrivateJournald:
         # As root beyond the limit, so that a message of megabytes is one datagram.
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, 16 << 20)
         self._numbers = itertools.count()
+        self._sent: str | None = None  # the latest message of the unit, as long as it is in the journal
         machine = Path("/etc/machine-id").read_text("ascii").strip()
         self.directory = Path(f"/var/log/journal/{machine}.{NAME}")
         """Where its files are; there from the first start on."""
@@ -113,6 +114,7 @@ class PrivateJournald:
             self._process.terminate()
             self._process.wait()
             self._process = None
+        self._sent = None
 
     def close(self) -> None:
         """End it for good."""
@@ -140,6 +142,8 @@ class PrivateJournald:
         self._become_the_unit()
         for message in messages:
             self._send({"MESSAGE": message})
+            if isinstance(message, str):
+                self._sent = message
 
     def output(self, *lines: str) -> None:
         """Write lines to the receiver's output; return when the last of them, a short one, is in the journal."""
@@ -166,6 +170,8 @@ class PrivateJournald:
         mark = f"{os.getpid()}-{next(self._numbers)}"
         self._send({"MESSAGE": "a mark", "TEST_MARK": mark}, self.pid)
         self._eventually(lambda: self.has(TEST_MARK=mark), "a mark in the journal")
+        # Else a follower of the unit reads nothing of it.
+        assert self._sent is None or self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=self._sent), "journald forgot our unit"
 
     def has(self, **fields: str) -> bool:
         """Return whether an entry with such fields is in the journal."""
@@ -187,6 +193,7 @@ class PrivateJournald:
         subprocess.run(
             ["journalctl", f"--namespace={NAME}", f"--vacuum-files={leave}"], capture_output=True, check=True
         )
+        self._sent = None
 
     def _become_the_unit(self) -> None:
         if self._stream is not None:
