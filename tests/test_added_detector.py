@@ -22,6 +22,8 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    Sign,
+    Stage,
     Subject,
 )
 from fleet_health.model.instant import HOUR_US, describe
@@ -44,10 +46,11 @@ SYMPTOM = "tardy"
 
 @dataclass(frozen=True, slots=True)
 class TardyLimits:
-    """When a host is tardy: its last upload is longer ago than `after_us`."""
+    """When a host is tardy: its last upload is longer ago than `after_us`; and for how long that is no alert."""
 
     after_us: int
     suggested_fix: SuggestedFix
+    grace_us: int | None = None
 
 
 SPEC = DetectorSpec(
@@ -62,7 +65,11 @@ SPEC = DetectorSpec(
     settings=(
         Setting("detectors.tardy.after", Kind.DURATION, "5m", "after_us", "A host is tardy after this."),
         Setting("detectors.tardy.suggested_fix", Kind.SUGGESTED_FIX, "Wake $host.", "suggested_fix", "What to do."),
+        Setting("detectors.tardy.grace", Kind.DURATION, None, "grace_us", "It is alerted after this."),
     ),
+    sign=Sign.MISSED,
+    stage=Stage.MANY_REFUSED,
+    grace_us=lambda limits, host: limits[SYMPTOM].of(host).grace_us or 0,
     build=lambda configured: Tardy(configured.limits[SYMPTOM]),
 )
 
@@ -236,9 +243,96 @@ def test_a_replay_by_several_processes_ends_what_began_in_another_span(site: Sit
     assert episode["ended_wall"] is not None
 
 
+def test_it_is_notified_after_the_grace_that_it_declares(late: Site) -> None:
+    """Until then it is pending, and others are not."""
+    late.configure("detectors.tardy.grace = '1h'")
+
+    reasons = program(
+        "import json\n"
+        "from pathlib import Path\n"
+        "from fleet_health.alerting.incidents import Incidents\n"
+        "from fleet_health.config.loading import load\n"
+        "from fleet_health.detectors.evaluation import Evaluation\n"
+        "from fleet_health.detectors.spec import Finding\n"
+        "found = [Finding('late', symptom, '', '') for symptom in ('slow', 'tardy')]\n"
+        "outcome = Incidents(load(Path(sys.argv[1])).policy).update(Evaluation(1, tuple(found)))\n"
+        "print(json.dumps([one.reason for one in outcome.decisions]))",
+        late.config,
+    )
+
+    assert json.loads(reasons) == ["within grace", "first"]
+
+
+OPENED = """
+import json
+from dataclasses import replace
+from fleet_health.detectors.spec import Finding, Sign
+registry.DETECTORS += (
+    replace(SPEC, symptom="crowd", sign=Sign.LATER, stage=None, is_group=True),
+    replace(SPEC, symptom="storm", sign=Sign.LATER, stage=None, stops_uploads=True),
+    replace(SPEC, symptom="awaited", sign=Sign.FIRST, stage=None, is_of_expected=True),
+)
+from fleet_health.alerting.causes import consequences
+from fleet_health.alerting.incident import Incident
+from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.scope import Scope
+from fleet_health.detectors.evaluation import Evaluation
+
+GROUP = Finding("*", "crowd", "", "", frozenset({("late", "tardy")}))
+LATE, STORM = Finding("late", "tardy", "", ""), Finding("*", "storm", "", "")
+
+def after(*findings, **evaluation):
+    incidents = Incidents()
+    incidents.update(Evaluation(1_000, findings, **evaluation))
+    return incidents
+
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("Incident('late', 'tardy', 1_000, sign_at=500).is_ended_by(600)", True),
+        ("Incident('late', 'tardy', 1_000, sign_at=500).is_ended_by(500)", False),
+        ("Incident('late', 'crowd', 1_000, sign_at=500).is_ended_by(600)", False),
+        ("Incident('late', 'awaited', 1_000, sign_at=500).is_ended_by(400)", True),
+        (
+            "sorted(map(list, consequences({('late', 'silent'): 1, ('late', 'tardy'): 1})[('late', 'tardy')]))",
+            [["late", "silent"]],
+        ),
+        (
+            "[one.symptom for one in after(GROUP, LATE).snapshot().open]",
+            ["crowd"],
+        ),
+        (
+            "sorted(map(list, after(STORM, gone={'late': 900}).open['*', 'storm'].explains))",
+            [["late", "silent"], ["late", "tardy"]],
+        ),
+        ("Scope(expected=frozenset({'late'})).includes('late', 'awaited')", True),
+        ("Scope(expected=frozenset({'late'})).includes('other', 'awaited')", False),
+        ("Scope(expected=frozenset({'late'})).includes('other', 'tardy')", True),
+    ],
+    ids=[
+        "an upload that was not known ends it, however late it is read",
+        "one that was known does not",
+        "unless uploads are what is missed, it must be later than the opening",
+        "any ends what is found for want of one",
+        "at an earlier stage of one fault it is the cause",
+        "those of a group are saved with it",
+        "while no host can upload, that is why one is gone",
+        "an expected host is looked for",
+        "one that is no longer expected is not",
+        "but for what is not about expected hosts",
+    ],
+)
+def test_its_incidents_go_by_what_it_declares(code: str, expected: object) -> None:
+    """No module of `alerting` knows its name."""
+    assert json.loads(program(f"{OPENED}print(json.dumps({code}))")) == expected
+
+
 def test_its_alerts_have_its_message_id_in_the_journal() -> None:
     """The fields that go to journald name it."""
-    told = program(
+    fields = program(
         "import json\n"
         "from fleet_health.alerting.alert import Alert\n"
         "from fleet_health.detectors.spec import Finding\n"
@@ -246,4 +340,4 @@ def test_its_alerts_have_its_message_id_in_the_journal() -> None:
         "print(json.dumps(fields_of(Alert(Finding('late', 'tardy', 'detail', 'fix'), 1))))"
     )
 
-    assert json.loads(told)["MESSAGE_ID"] == SPEC.message_id
+    assert json.loads(fields)["MESSAGE_ID"] == SPEC.message_id

@@ -4,22 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors import blind, degraded, fatal_only, journal_lossy, silent, unstamped
+from fleet_health.alerting.symptoms import MISSED, OF_JOURNAL, STAGES
+from fleet_health.detectors.spec import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from fleet_health.alerting.incident import Incident
     from fleet_health.detectors.spec import Finding
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
-# An upload without a stamp is refused; of a host of which many uploads are refused, at times all are; and a host of
-# which every upload is refused has none that is accepted.
-_CHAIN = (unstamped.SYMPTOM, degraded.SYMPTOM, fatal_only.SYMPTOM, silent.SYMPTOM)
-_RANKS = {symptom: rank for rank, symptom in enumerate(_CHAIN)}
-# That the journal lacks uploads of which the index has rows is found by how many it lacks, and by that it shows none.
-_OTHER_WORDS = {blind.SYMPTOM: journal_lossy.SYMPTOM, journal_lossy.SYMPTOM: blind.SYMPTOM}
+_NO_STAGE = max(Stage) + 1
 
 
 def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
@@ -33,30 +29,31 @@ def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
     """
     by_host: dict[str, list[Pair]] = {}
     for pair in opened:
-        if pair[1] in _RANKS:
+        if pair[1] in STAGES:
             by_host.setdefault(pair[0], []).append(pair)
-    together = (sorted(pairs, key=lambda pair: (opened[pair], _RANKS[pair[1]])) for pairs in by_host.values())
+    together = (sorted(pairs, key=lambda pair: (opened[pair], STAGES[pair[1]])) for pairs in by_host.values())
     return {first: frozenset(others) for first, *others in together if others}
 
 
-def refusal_before_silence(incidents: Mapping[Pair, Incident], hosts: Collection[str]) -> Iterator[tuple[Pair, Pair]]:
-    """Return for each silent host that was refused before it was silent the cause, and its silence.
+def refusal_before_silence(incidents: Mapping[Pair, Incident], missed: Iterable[Pair]) -> Iterator[tuple[Pair, Pair]]:
+    """Return for each missed host that was refused before it was missed the cause, and what it is missed by.
 
     The cause opened after the last accepted upload: one from before that did not keep the host from uploading. One
     that was found at the same evaluation as the silence is an incident beside it.
 
     Args:
         incidents: The open incidents.
-        hosts: Of which hosts.
+        missed: Of which of them, all of missed hosts.
 
     """
-    for host in hosts:
-        silence = incidents.get(pair := (host, silent.SYMPTOM))
-        refusals = ((one, incidents.get((host, one))) for one in _CHAIN if one != silent.SYMPTOM)
+    refused = [symptom for symptom in STAGES if symptom not in MISSED]
+    for pair in missed:
+        host, silence = pair[0], incidents[pair]
+        refusals = ((symptom, incidents.get((host, symptom))) for symptom in refused if pair[1] in STAGES)
         before = [
-            (refusal.opened_at, _RANKS[symptom], symptom)
+            (refusal.opened_at, STAGES[symptom], symptom)
             for symptom, refusal in refusals
-            if refusal is not None and silence is not None and silence.since < refusal.opened_at < silence.opened_at
+            if refusal is not None and silence.since < refusal.opened_at < silence.opened_at
         ]
         if before:
             yield (host, min(before)[2]), pair
@@ -65,19 +62,22 @@ def refusal_before_silence(incidents: Mapping[Pair, Incident], hosts: Collection
 def in_other_words(found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident]) -> Iterator[tuple[Pair, Pair, bool]]:
     """Return two open incidents of one receiver that may be one fault, the first one first, and whether they are.
 
+    That the journal lacks uploads of which the index has rows is found by how many it lacks, and by that it shows none.
+
     Args:
         found: What the evaluation found.
         opened: The open incidents, those that were found among them.
 
     """
     for pair in found:
-        other = (pair[0], _OTHER_WORDS.get(pair[1], ""))
-        if other in opened:
-            first, second = sorted((pair, other), key=lambda one: (opened[one].opened_at, one))
-            yield first, second, all(found[one].is_of_journal for one in (pair, other) if one in found)
+        others = [(pair[0], symptom) for symptom in OF_JOURNAL if pair[1] in OF_JOURNAL and symptom != pair[1]]
+        for other in others:
+            if other in opened:
+                first, second = sorted((pair, other), key=lambda one: (opened[one].opened_at, one))
+                yield first, second, all(found[one].is_of_journal for one in (pair, other) if one in found)
 
 
 def cause_first(pair: Pair) -> tuple[str, int, str]:
     """Return by what incidents are sorted: by host, and of each host the cause before what may follow from it."""
     host, symptom = pair
-    return host, _RANKS.get(symptom, len(_CHAIN)), symptom
+    return host, STAGES.get(symptom, _NO_STAGE), symptom

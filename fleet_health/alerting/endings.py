@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from fleet_health.alerting.lifecycle import NOTHING, Fact
-from fleet_health.detectors import silent
+from fleet_health.alerting.symptoms import MISSED
 from fleet_health.model.subject import is_host
 
 if TYPE_CHECKING:
@@ -112,9 +112,9 @@ class Endings:
 
     def _lose(self, pair: Pair, incident: Incident, *, is_grouped: bool) -> None:
         """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
-        # A silent host may show in the index alone. So both sources must be seen, unless `silent` is switched off.
-        looks_for_silent = self._scope.symptoms is None or silent.SYMPTOM in self._scope.symptoms
-        needed = {incident.symptom, silent.SYMPTOM} if looks_for_silent else {incident.symptom}
+        # A host may show in the source alone by which it is missed. So that must be seen, unless hosts are not missed.
+        in_scope = self._scope.symptoms
+        needed = {incident.symptom, *(symptom for symptom in MISSED if in_scope is None or symptom in in_scope)}
         if not is_host(incident.host) or not needed <= self._evaluation.evaluated:
             return
         now = self._evaluation.at

@@ -6,10 +6,10 @@ import hashlib
 
 import msgspec
 
-from fleet_health.detectors import never_seen, silent
+from fleet_health.alerting.symptoms import MISSED, sign_of
 
 # msgspec reads the annotations at run time.
-from fleet_health.detectors.spec import PRESENT
+from fleet_health.detectors.spec import PRESENT, Sign
 from fleet_health.model.instant import Instant  # noqa: TC001
 from fleet_health.model.subject import Pair  # noqa: TC001
 
@@ -87,18 +87,23 @@ class Incident(msgspec.Struct):
         """Whether it was notified, or would have been if nobody had silenced it."""
         return self.last_notified_at is not None or self.is_muted
 
+    @property
+    def is_missed(self) -> bool:
+        """Whether the uploads of its host are missed."""
+        return self.symptom in MISSED
+
     def is_ended_by(self, sign_at: Instant | None) -> bool:
         """Return whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
 
-        What ends a silent host's is a row: one that was not known when it was found is new, however late it is read. Of
-        anything else it must be later than the opening. Both go by the fact's own timestamp, which a clock that was
+        Which fact is new, the detector declares (`Sign`). It goes by the fact's own timestamp, which a clock that was
         behind when it was written cannot advance.
         """
         if sign_at is None:
             return False
-        if sign_at == PRESENT or self.symptom == never_seen.SYMPTOM:
+        sign = sign_of(self.symptom)
+        if sign_at == PRESENT or sign is Sign.FIRST:
             return True
-        if self.symptom == silent.SYMPTOM and self.sign_at is not None:
+        if sign is Sign.MISSED and self.sign_at is not None:
             return sign_at > self.sign_at
         return sign_at > max(self.opened_at, self.opened_at if self.sign_at is None else self.sign_at)
 
@@ -122,11 +127,11 @@ class Incident(msgspec.Struct):
         Args:
             limits: The limits by which it was looked for. If it was found until now and they have changed, that is why.
             is_continuous: Whether there was an evaluation lately. Otherwise what it was found by may just be too long
-                ago by now; not so for a silent host, which time alone does not make well.
+                ago by now; not so for a host that is missed, which time alone does not make well.
 
         """
         has_changed = self.is_found and bool(self.limits) and limits != self.limits
-        if has_changed and (is_continuous or self.symptom == silent.SYMPTOM):
+        if has_changed and (is_continuous or self.is_missed):
             self.is_outgrown = True
         self.limits, self.is_found = limits, False
 
@@ -166,8 +171,8 @@ class Incident(msgspec.Struct):
 
     @property
     def last_sign_at(self) -> Instant:
-        """The latest sign of its host; of a silent host the latest upload, for that is what is missed of it."""
-        at = self.sign_at if self.symptom == silent.SYMPTOM else self.heard_at
+        """The latest sign of its host; if its uploads are missed, the latest of these."""
+        at = self.sign_at if self.is_missed else self.heard_at
         return self.opened_at if at is None else at
 
     def redate(self, latest: Instant) -> None:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from fleet_health.alerting.alert import LOST, RESOLVED, Notice
 from fleet_health.alerting.lifecycle import Action
-from fleet_health.detectors import silent
 from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import describe, isoformat
 from fleet_health.model.subject import is_host
@@ -35,7 +34,7 @@ def unfound(incident: Incident, lookback_us: int) -> Finding:
     fix = _HOST_FIX.format(host=incident.host) if is_host(incident.host) else _DOUBTFUL_FIX
     detail = _DOUBTFUL
     if incident.lost_at is not None:
-        missing = "accepted upload" if incident.symptom == silent.SYMPTOM else "row or response"
+        missing = "accepted upload" if incident.is_missed else "row or response"
         detail = (
             f"no {missing} since {isoformat(incident.last_sign_at)}, not in the whole lookback"
             f" ({describe(lookback_us)}): the host is lost, and nobody was notified of it before"

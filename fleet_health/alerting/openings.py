@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from fleet_health.alerting.causes import consequences, in_other_words, refusal_before_silence
 from fleet_health.alerting.incident import Incident
-from fleet_health.detectors import receiver_down, silent
+from fleet_health.alerting.symptoms import MISSED, STOPPING
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
@@ -56,8 +56,8 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
     }
     for pair, others in consequences(of_one_fault).items():
         standing.open[pair].explains |= others
-    hosts = {host for host, symptom in standing.open if symptom == silent.SYMPTOM and not policy.is_one_fault(host)}
-    for cause, silence in refusal_before_silence(standing.open, hosts):
+    missed = [pair for pair, one in standing.open.items() if one.is_missed and not policy.is_one_fault(one.host)]
+    for cause, silence in refusal_before_silence(standing.open, missed):
         standing.open[cause].explains |= {silence}
     for first, second, is_one_fault in in_other_words(found, standing.open):
         explained = standing.open[first].explains
@@ -65,13 +65,14 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
 
 
 def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:
-    """Open the incidents of hosts that are gone: nobody watched when they could have been found silent."""
-    for host, last_at in evaluation.gone.items():
-        pair = (host, silent.SYMPTOM)
+    """Open the incidents of hosts that are gone: nobody watched when they could have been found missing."""
+    causes = [cause for symptom in STOPPING if (cause := standing.open.get((EVERY_HOST, symptom))) is not None]
+    gone = [((host, symptom), last_at) for host, last_at in evaluation.gone.items() for symptom in MISSED]
+    for pair, last_at in gone:
         is_long_gone = evaluation.at - last_at > policy.forget_after_us
         if is_long_gone or not scope.includes(*pair) or pair in standing.open:
             continue
         before = standing.unresolved.pop(pair, None)
         standing.open[pair] = before or Incident(*pair, last_at, began_at=last_at, sign_at=last_at)
-        if (down := standing.open.get((EVERY_HOST, receiver_down.SYMPTOM))) is not None:
-            down.explains |= {pair}
+        for cause in causes:
+            cause.explains |= {pair}

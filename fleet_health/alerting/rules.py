@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.scope import Scope
-from fleet_health.detectors import receiver_down
+from fleet_health.alerting.symptoms import STOPPING
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.detectors.silent import Silent
+from fleet_health.detectors.spec import Watching
 from fleet_health.model.pauses import LONGEST_MUTE_US, MUTES_BACK_US, RECEIVER_STOPPED, Pause, begin_of, merged
 from fleet_health.model.unit_history import UnitHistory
 
@@ -60,5 +60,5 @@ class Rules:
     def apply_to(self, fleet: Fleet) -> None:
         """Let a fleet know when its hosts are not missed."""
         fleet.mute_windows = self.mute_windows
-        fleet.watched_us = next((one.watched_us for one in self.detectors if isinstance(one, Silent)), None)
-        fleet.is_unit_watched = any(detector.symptom == receiver_down.SYMPTOM for detector in self.detectors)
+        fleet.watched_us = next((one.watched_us for one in self.detectors if isinstance(one, Watching)), None)
+        fleet.is_unit_watched = any(detector.symptom in STOPPING for detector in self.detectors)

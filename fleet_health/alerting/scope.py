@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors import never_seen
+from fleet_health.alerting.symptoms import OF_EXPECTED
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.subject import is_host
 
@@ -36,4 +36,4 @@ class Scope:
             return False
         if not is_host(host):
             return self.general is None or (host, symptom) in self.general
-        return symptom != never_seen.SYMPTOM or self.expected is None or host in self.expected
+        return symptom not in OF_EXPECTED or self.expected is None or host in self.expected

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors import silent, too_many_hosts, unknown_hosts
+from fleet_health.alerting.symptoms import GROUPS
 from fleet_health.model.subject import EVERY_HOST, is_host
 
 if TYPE_CHECKING:
@@ -46,14 +46,14 @@ class Standing:
     @property
     def grouped(self) -> frozenset[Pair]:
         """What is alerted as one of many: hosts that never uploaded, or that turned up while the table was full."""
-        groups = (self.open.get((EVERY_HOST, symptom)) for symptom in (unknown_hosts.SYMPTOM, too_many_hosts.SYMPTOM))
+        groups = (self.open.get((EVERY_HOST, symptom)) for symptom in GROUPS)
         return frozenset[tuple[str, str]]().union(*(group.explains for group in groups if group is not None))
 
     @property
     def anchored(self) -> tuple[str, ...]:
         """The hosts that must not lose their place: those with an open incident that was notified, the oldest first.
 
-        So must those that are silent or lost. What is inhibited does not count, or a stranger could have as many places
+        So must those that are missed or lost. What is inhibited does not count, or a stranger could have as many places
         as names are refused often enough.
         """
         grouped = self.grouped
@@ -61,14 +61,14 @@ class Standing:
             one
             for pair, one in self.open.items()
             if is_host(one.host)
-            and ((one.symptom == silent.SYMPTOM and pair not in grouped) or (one.is_noticed and one.lost_at is None))
+            and ((one.is_missed and pair not in grouped) or (one.is_noticed and one.lost_at is None))
         ]
         return tuple(dict.fromkeys(one.host for one in sorted(anchored, key=lambda one: one.opened_at)))
 
     @property
     def once_uploaded(self) -> frozenset[str]:
-        """The hosts that have uploaded, though it may soon be forgotten when: those that are silent or lost."""
-        return frozenset(host for host, symptom in self.open if symptom == silent.SYMPTOM)
+        """The hosts that have uploaded, though it may soon be forgotten when: those that are missed or lost."""
+        return frozenset(one.host for one in self.open.values() if one.is_missed)
 
     def causes(self, inhibited: frozenset[Pair]) -> Mapping[Pair, Sequence[Pair]]:
         """Return which open incidents are the cause of each of those that are inhibited."""

@@ -11,12 +11,11 @@ from fleet_health.alerting.lifecycle import Reason
 from fleet_health.api.overview import hidden_of, host_document, host_state, incident_document
 from fleet_health.api.states import VERSION
 from fleet_health.config.in_force import OFF, in_force
-from fleet_health.detectors import silent, unstamped
+from fleet_health.detectors import unstamped
 from fleet_health.detectors.evaluation import lookback_of
-from fleet_health.detectors.spec import are_met
+from fleet_health.detectors.spec import Foreseeing, are_met
 from fleet_health.model.history import BIN_US
 from fleet_health.model.instant import SECOND_US, isoformat
-from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.schedule import next_tick_at
 from fleet_health.model.subject import EVERY_HOST, is_host, named
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.api.overview import Knowledge
     from fleet_health.config.schema import Settings
+    from fleet_health.detectors.spec import Detector
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
@@ -114,7 +114,7 @@ def explanation_document(
                 "next_alert_wall": None
                 if decision is None or decision.pair not in known.details
                 else _next_alert(incidents, known.now, decision, suppressions_at),
-                "would_fire_wall": _would_fire(known, fleet, host) if detector.symptom == silent.SYMPTOM else None,
+                "would_fire_wall": _would_fire(known, detector, fleet, host),
                 "no_input": _no_input(known, detector.symptom),
             }
         )
@@ -163,18 +163,10 @@ def _no_input(known: Knowledge, symptom: str) -> str:
     return OFF if symptom == unstamped.SYMPTOM and not has_rule else ""
 
 
-def _would_fire(known: Knowledge, fleet: Fleet, host: str) -> str | None:
-    """Return at which tick a host will be silent if it uploads no more; None if it is, or none is known."""
-    limits, now = known.settings.limits[silent.SYMPTOM].of(host), known.now
-    last_at = fleet.accepted_at(host)
-    if last_at is None or limits.is_exceeded(fleet, host, last_at, now):
-        return None
-    pause = latest_before(fleet.pauses(host, now), now)
-    counted_from = last_at if pause is None else max(last_at, pause.until)
-    left_us = limits.after_us - passed_us(fleet.skips, counted_from, now)
-    if (limit_us := limits.of(fleet, host)) != limits.after_us:
-        left_us = max(left_us, limit_us - fleet.counted_us(host, last_at, now))
-    return isoformat(next_tick_at(now + left_us, known.settings.tick_us))
+def _would_fire(known: Knowledge, detector: Detector, fleet: Fleet, host: str) -> str | None:
+    """Return at which tick a host will be found if it uploads no more; None if it is, or the detector cannot tell."""
+    at = detector.finds_at(fleet, host, known.now) if isinstance(detector, Foreseeing) else None
+    return None if at is None else isoformat(next_tick_at(at, known.settings.tick_us))
 
 
 def _next_alert(

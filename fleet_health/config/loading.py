@@ -26,7 +26,7 @@ from fleet_health.config.schema import (
     Settings,
 )
 from fleet_health.config.site_texts import text_defaults
-from fleet_health.detectors import never_seen, receiver_down, silent
+from fleet_health.detectors import silent
 from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.registry import DETECTORS
 from fleet_health.errors import ConfigError, Problem
@@ -36,17 +36,14 @@ from fleet_health.model.words import plural
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from fleet_health.detectors.silent import SilentLimits
+    from fleet_health.detectors.spec import ByHost
 
 ABSENT = object()
 """Given as an option's value, it takes a key of the file back."""
 
 
-def _absence_us(limits: HostLimits[SilentLimits], host: str, symptom: str) -> int:
-    """Return how long a host must be absent to be missed, or every host of a receiver; 0 for any other symptom."""
-    if symptom == silent.SYMPTOM:
-        return limits.of(host).after_us
-    return limits.default.after_us if symptom == receiver_down.SYMPTOM else 0
+_GRACES = {spec.symptom: spec.grace_us for spec in DETECTORS if spec.grace_us is not None}
+_ABSENCES = {spec.symptom: spec.absence_us for spec in DETECTORS if spec.absence_us is not None}
 
 
 # Which journal is read.
@@ -217,7 +214,7 @@ def _assemble(
     receivers: tuple[ReceiverSettings, ...],
 ) -> Settings:
     limits = _limits(found, overrides)
-    graces, lookbacks = limits[never_seen.SYMPTOM], limits[silent.SYMPTOM]
+    lookbacks = limits[silent.SYMPTOM]
     return Settings(
         document=document,
         path=path,
@@ -245,17 +242,27 @@ def _assemble(
             flap_quiet_us=found["alerts.flap_quiet"],
             forget_after_us=found["hosts.forget_after"],
             most_remembered=found["hosts.limit"],
-            grace_us=lambda host, symptom: graces.of(host).grace_us if symptom == never_seen.SYMPTOM else 0,
+            grace_us=_declared(_GRACES, limits),
             lookback_us=lambda host: lookbacks.of(host).lookback_us,
             is_fixed=lambda host: not lookbacks.of(host).is_learned and lookbacks.of(host).expected is None,
             is_one_fault=lambda host: lookbacks.of(host).is_learned,
-            absence_us=partial(_absence_us, lookbacks),
+            absence_us=_declared(_ABSENCES, limits),
         ),
         limits=limits,
         switched_off=frozenset(
             spec.symptom for spec in DETECTORS if not all(found[switch] for switch in spec.switches)
         ),
     )
+
+
+def _declared(times_us: Mapping[str, ByHost], limits: Mapping[str, Any]) -> Callable[[str, str], int]:
+    """Return what gives, for a host and symptom, the time that the detector declares; 0 where it declares none."""
+
+    def time_us(host: str, symptom: str) -> int:
+        of_symptom = times_us.get(symptom)
+        return 0 if of_symptom is None else of_symptom(limits, host)
+
+    return time_us
 
 
 def _limits(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    Stage,
     Subject,
     are_met,
 )
@@ -70,6 +71,7 @@ class DegradedLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    stage=Stage.MANY_REFUSED,
     message_id="f293013e4e404d1ea5a087b0925013bd",
     subject=Subject.HOST,
     needs=JOURNAL,

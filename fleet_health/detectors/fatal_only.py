@@ -15,6 +15,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    Stage,
     Subject,
     are_met,
 )
@@ -62,6 +63,7 @@ class FatalOnlyLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    stage=Stage.ALL_REFUSED,
     message_id="b754f37758a04a9cbd924be11a8bbfbc",
     subject=Subject.HOST,
     needs=JOURNAL,  # the index is only asked where that is not whole

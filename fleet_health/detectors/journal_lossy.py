@@ -20,6 +20,7 @@ SYMPTOM = "journal-lossy"
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    is_of_journal=True,
     message_id="7c35f02b96e84ad1b4e8a1709d5c6f2e",
     subject=Subject.RECEIVER,
     needs=BOTH,

@@ -6,7 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.detectors.spec import INDEX, Condition, DetectorSpec, Finding, Kind, Lookback, Rule, Setting, Subject
+from fleet_health.detectors.spec import (
+    INDEX,
+    Condition,
+    DetectorSpec,
+    Finding,
+    Kind,
+    Lookback,
+    Rule,
+    Setting,
+    Sign,
+    Subject,
+)
 from fleet_health.model.host_globs import HostGlobs, is_plain
 from fleet_health.model.instant import describe
 
@@ -42,6 +53,9 @@ SPEC = DetectorSpec(
     needs=INDEX,
     is_of_absence=True,
     switches=("detectors.never-seen.enabled",),
+    sign=Sign.FIRST,
+    is_of_expected=True,
+    grace_us=lambda limits, host: int(limits[SYMPTOM].of(host).grace_us),
     limits=NeverSeenLimits,
     is_by_host=True,
     settings=(

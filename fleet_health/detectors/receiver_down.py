@@ -73,6 +73,9 @@ SPEC = DetectorSpec(
     needs=EITHER,  # a receiver and its index may be gone together
     is_of_absence=True,
     switches=("receiver.enabled", "receiver.down.enabled"),
+    stops_uploads=True,
+    # Every host that it silenced is given as long as one that was silent by itself.
+    absence_us=lambda limits, _: int(limits[silent.SYMPTOM].default.after_us),
     inhibits=(silent.SYMPTOM,),
     limits=ReceiverDownLimits,
     settings=(

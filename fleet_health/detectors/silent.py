@@ -17,11 +17,14 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    Sign,
+    Stage,
     Subject,
 )
 from fleet_health.detectors.wording import how_long_ago
 from fleet_health.model.cadence import KEPT_US, LearnedLimit
 from fleet_health.model.instant import HOUR_US, describe, isoformat
+from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
 
@@ -122,6 +125,9 @@ SPEC = DetectorSpec(
     needs=INDEX,
     is_of_absence=True,
     switches=("detectors.silent.enabled",),
+    sign=Sign.MISSED,
+    stage=Stage.NONE_ACCEPTED,
+    absence_us=lambda limits, host: int(limits[SYMPTOM].of(host).after_us),
     limits=SilentLimits,
     is_by_host=True,
     settings=(
@@ -283,6 +289,18 @@ class Silent(Rule):
         """Return for how long a host is watched after its last upload, in microseconds."""
         limits = self._limits.of(host)
         return limits.watched_us(limits.of(fleet, host))
+
+    def finds_at(self, fleet: Fleet, host: str, now: Instant) -> Instant | None:
+        """Return from when on a host will be silent if it uploads no more; None if it is, or no upload is known."""
+        limits, last_at = self._limits.of(host), fleet.accepted_at(host)
+        if last_at is None or limits.is_exceeded(fleet, host, last_at, now):
+            return None
+        pause = latest_before(fleet.pauses(host, now), now)
+        counted_from = last_at if pause is None else max(last_at, pause.until)
+        left_us = limits.after_us - passed_us(fleet.skips, counted_from, now)
+        if (limit_us := limits.of(fleet, host)) != limits.after_us:
+            left_us = max(left_us, limit_us - fleet.counted_us(host, last_at, now))
+        return now + left_us
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether the host has uploaded lately."""

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from enum import Enum, IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from fleet_health.model.subject import EVERY_HOST, is_host
 
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
+    ByHost: TypeAlias = Callable[[Mapping[str, Any], str], int]
+    """Gives a length of time, from symptom -> its limits, as in `Configured`, and a host."""
 
 PRESENT: Instant = 1 << 62
 """The sign of what an evaluation observes itself, and no timestamp of somebody else's tells: newer than any fact."""
@@ -158,6 +160,22 @@ class Detector(Protocol):
 
 
 @runtime_checkable
+class Watching(Protocol):
+    """A detector that goes on looking at a host for a time after its last upload that may differ by its rhythm."""
+
+    def watched_us(self, fleet: Fleet, host: str) -> int:
+        """Return for how long a host is watched after its last upload, in microseconds."""
+
+
+@runtime_checkable
+class Foreseeing(Protocol):
+    """A detector that can tell when it will find a host that shows no more signs."""
+
+    def finds_at(self, fleet: Fleet, host: str, now: Instant) -> Instant | None:
+        """Return from when on a host is found if it uploads no more; None if it is found, or nothing is known of it."""
+
+
+@runtime_checkable
 class SlowToFind(Protocol):
     """A detector that may find a cause later than others find what follows from it."""
 
@@ -205,6 +223,30 @@ class Subject(Enum):
     """A receiver: at most one finding of each, of `EVERY_HOST` if there is only one."""
     FLEET = "fleet"
     """All that is watched: at most one finding, of `EVERY_HOST`."""
+
+
+class Sign(Enum):
+    """What a detector's sign (`sign_at`) is to its findings, and so which one is new to an incident and may end it."""
+
+    LATER = "later"
+    """It speaks against the finding. New is one that is later than the opening, and than what was known before."""
+    MISSED = "missed"
+    """It is what is missed. New is one that was not known when the incident was found last, however late it is read.
+
+    Time alone makes nobody well who is missed, and a host is lost if it has shown no such sign for the whole lookback.
+    """
+    FIRST = "first"
+    """There never was one. Any is new."""
+
+
+class Stage(IntEnum):
+    """How far one fault of a host has gone: what was found at an earlier stage may be the cause of a later one."""
+
+    UNSTAMPED = 1
+    """Uploads that carry no code stamp are refused."""
+    MANY_REFUSED = 2
+    ALL_REFUSED = 3
+    NONE_ACCEPTED = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,6 +327,15 @@ class DetectorSpec:
         contradictions: What its limits must not be together.
         inhibits: The symptoms that its findings may be the cause of: those that `Finding.explains` may name.
         is_on_by_default: What its switches are by default.
+        sign: Which of its signs may end an incident.
+        stage: How far the fault of a host has gone that shows it; None if it is no stage of that fault.
+        is_of_expected: Whether it is about expected hosts alone, and so about none that is no longer expected.
+        is_of_journal: Whether its findings may be `Finding.is_of_journal`.
+        is_group: Whether what its finding explains is notified as one, and does not count by itself.
+        stops_uploads: Whether no host can upload while it lasts.
+        grace_us: Gives for how long an incident of a host must have stood before it is notified, by the limits of each
+            symptom; None for no time.
+        absence_us: Gives how long its host must be absent to be missed, likewise; None if absence is no matter to it.
 
     """
 
@@ -301,6 +352,14 @@ class DetectorSpec:
     contradictions: tuple[Contradiction, ...] = ()
     inhibits: tuple[str, ...] = ()
     is_on_by_default: bool = True
+    sign: Sign = Sign.LATER
+    stage: Stage | None = None
+    is_of_expected: bool = False
+    is_of_journal: bool = False
+    is_group: bool = False
+    stops_uploads: bool = False
+    grace_us: ByHost | None = None
+    absence_us: ByHost | None = None
 
 
 NOTHING = (frozenset[str](),)

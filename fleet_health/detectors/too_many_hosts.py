@@ -37,6 +37,7 @@ SPEC = DetectorSpec(
     needs=NOTHING,  # it goes by what was left out so far
     is_of_absence=False,
     switches=("detectors.too-many-hosts.enabled",),
+    is_group=True,
     inhibits=(silent.SYMPTOM,),
     build=lambda _: TooManyHosts(),
 )

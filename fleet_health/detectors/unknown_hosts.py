@@ -51,6 +51,7 @@ SPEC = DetectorSpec(
     needs=JOURNAL,
     is_of_absence=False,
     switches=("detectors.unknown-hosts.enabled",),
+    is_group=True,
     inhibits=(fatal_only.SYMPTOM, unstamped.SYMPTOM, too_many_hosts.SYMPTOM),
     limits=UnknownHostsLimits,
     settings=(

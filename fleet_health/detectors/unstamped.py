@@ -14,6 +14,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    Stage,
     Subject,
     are_met,
 )
@@ -52,6 +53,7 @@ class UnstampedLimits:
 
 SPEC = DetectorSpec(
     symptom=SYMPTOM,
+    stage=Stage.UNSTAMPED,
     message_id="6bb2e4a15ec3496cacc5fce2e0a6aaaf",
     subject=Subject.HOST,
     needs=JOURNAL,
