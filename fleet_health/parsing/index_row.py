@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -21,19 +22,23 @@ if TYPE_CHECKING:
 
 _NAMES = 20_000
 
+_LINE_BREAK = b"\nnull null\n"
+_host_of_row, _time_of_row = attrgetter("host"), attrgetter("time")
+
 
 class IndexParser:
     """Reads index rows whose host and time stand under the two keys given."""
 
     def __init__(self, *, host_field: str, time_field: str) -> None:
-        def decoder(time_type: type) -> msgspec.json.Decoder[Any]:
+        def row(time_type: type) -> Any:
             # A struct of two fields lets the decoder skip the rest of a row unread: five times the speed of `json`.
             names = {"host": host_field, "time": time_field}
-            fields = [("host", str), ("time", time_type)]
-            return msgspec.json.Decoder(msgspec.defstruct("IndexRow", fields, rename=names, gc=False))
+            return msgspec.defstruct("IndexRow", [("host", str), ("time", time_type)], rename=names, gc=False)
 
         # It reads the times that programs write (RFC 3339) as well, at no cost; other ones are read from their text.
-        self._decode_dated, self._decode_undated = decoder(datetime).decode, decoder(str).decode
+        dated, undated = row(datetime), row(str)
+        self._decode_dated, self._decode_undated = (msgspec.json.Decoder(one).decode for one in (dated, undated))
+        self._decode_values = msgspec.json.Decoder(dated | None).decode_lines
         self._names: dict[str, str] = {}
         """Host in a row -> its safe name, for some of those that were read."""
 
@@ -91,52 +96,47 @@ class IndexParser:
 
     def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
-        decode, names = self._decode_dated, self._names
-        try:
-            rows = [decode(line) for line in block[:-1].split(b"\n")]
-            if not block.isascii():
-                block.decode("utf-8")
-            is_odd = not block.endswith(b"\n") or min(row.time for row in rows) < EARLIEST
-            is_odd = is_odd or max(row.time for row in rows) >= LATEST
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
-            is_odd = True
-        if is_odd:
+        plain, names = self._plain_rows(block), self._names
+        if plain is None:
             return self.parse_block(block)
+        rows, _ = plain
         if len(names) > _NAMES:
             names.clear()
         for row in rows:
             if row.host not in names:
-                if not row.host:
-                    return self.parse_block(block)
                 names[row.host] = _name(row.host)
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes) -> tuple[dict[str, datetime], int] | None:
-        """Return each host's latest time and the number of rows; None if anything at all is odd, in whichever line.
+        """Return each host's latest time and the number of rows; None if anything at all is odd, in whichever line."""
+        plain = self._plain_rows(block)
+        if plain is None:
+            return None
+        rows, in_time = plain
+        latest = dict.fromkeys(map(_host_of_row, rows))  # in the order of the rows: who comes first has a place
+        return latest | {row.host: row.time for row in in_time}, len(rows)
 
-        So a row costs no more than to decode it, and a look into a dictionary: a fifth of what `parse` takes.
+    def _plain_rows(self, block: bytes) -> tuple[list[Any], list[Any]] | None:
+        """Return the row of each line, and the same rows by time; None if anything at all is odd, in whichever line.
+
+        All lines are decoded by one call, which knows no lines: one might hold two rows, and a row go over two. So two
+        nulls are put in place of each line break. They can stand beside each other nowhere within a value. Where there
+        are no others, and a row before each of these pairs, each line is a row.
         """
-        decode = self._decode_dated
-        latest: dict[str, datetime] = {}
+        spread = block.replace(b"\n", _LINE_BREAK)
+        lines = (len(spread) - len(block)) // (len(_LINE_BREAK) - 1)
         try:
+            values = self._decode_values(spread)
             if not block.isascii():
-                block.decode("utf-8")
-            lines = block[:-1].split(b"\n")
-            known_at = latest.get
-            for line in lines:
-                row = decode(line)
-                host, at = row.host, row.time
-                known = known_at(host)
-                if known is not None and known < at:
-                    latest[host] = at
-                elif at < EARLIEST:
-                    return None
-                elif known is None:
-                    latest[host] = at
-            is_odd = "" in latest
+                block.decode("utf-8")  # the decoder does not look into what it skips
+            rows = values[::3]
+            is_plain = 0 < lines == len(rows) and values.count(None) == 2 * lines and rows.count(None) == 0
+            is_plain = is_plain and len(values) == 3 * lines and all(map(_host_of_row, rows))
+            in_time = sorted(rows, key=_time_of_row) if is_plain else []  # as good as sorted: hardly more than a look
+            is_plain = is_plain and in_time[0].time >= EARLIEST and in_time[-1].time < LATEST
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
             return None
-        return None if is_odd else (latest, len(lines))
+        return (rows, in_time) if is_plain else None
 
     def missed_in_a_row(self, block: bytes) -> int:
         """Return how many rows at the end of a block could not be read; blank lines are no rows."""

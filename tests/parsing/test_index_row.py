@@ -220,7 +220,14 @@ ODD = st.sampled_from(
         row('"p\u00fc"'),
         row('""'),
         GOOD + GOOD,
+        GOOD + b" " + GOOD,
         HALF_ROW + b"\n" + GOOD[len(HALF_ROW) :],
+        row(rest=', "more": [\n]'),
+        row(rest=', "more":\n{"a": 1}'),
+        row(rest=', "more": "}\n{"'),
+        b"null",
+        b"null null",
+        GOOD + b" null null " + GOOD,
         b" " + GOOD,
         GOOD + b"\r",
         GOOD + b"\0",
@@ -252,6 +259,15 @@ def test_the_latest_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes]
     assert [upload for upload in uploads if upload.at > until] == [upload for upload in every if upload.at > until]
     if any(upload.at > until for upload in every):
         assert uploads == every
+
+
+@PROPERTY
+@given(lines=st.lists(PLAIN | ODD, max_size=8))
+def test_all_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes]) -> None:
+    """Decoded by one call or line by line, each line gives the same upload or the same rejection."""
+    block = b"".join(line + b"\n" for line in lines)
+
+    assert PARSER.parse_every(block) == PARSER.parse_block(block)
 
 
 def test_of_many_plain_rows_only_the_latest_are_given() -> None:

@@ -195,8 +195,9 @@ class OpenFile:
             self._is_unended = True
             return Block(data[start:] + b"\n", is_end=True, event=event, is_again=is_again)
         self._is_unended = self._is_unended and not end
-        self._advance(data[:end])
-        return Block(data[start:end], len(data) < size, event=event, is_again=is_again)
+        is_end, data = len(data) < size, data[:end]
+        self._advance(data)
+        return Block(data[start:], is_end, event=event, is_again=is_again)
 
     def rest(self) -> bytes:
         """Return what stands behind the last newline."""
@@ -277,7 +278,7 @@ class OpenFile:
 
     def _advance(self, data: bytes) -> None:
         self._offset += len(data)
-        self._fingerprint = (self._fingerprint + data)[-_FINGERPRINT_SIZE:]
+        self._fingerprint = (self._fingerprint + data[-_FINGERPRINT_SIZE:])[-_FINGERPRINT_SIZE:]
 
 
 def last_line(file: OpenFile) -> bytes:

@@ -44,22 +44,25 @@ _ROWS, _LINES, _ANSWERS = 6_000, 2_500, 60
 def main() -> None:
     """Do each workload; print how many pieces each is of."""
     counting = ctypes.CDLL(sys.argv[1])
-    pieces = {}
     with tempfile.TemporaryDirectory() as directory:
-        for name, (prepare, count) in WORKLOADS.items():
-            prepare(Path(directory))()
-            work = prepare(Path(directory))
-            gc.collect()
-            # In a process of its own: callgrind counts wrong when it begins once more.
+        for name in WORKLOADS:
+            # Each in a process of its own: callgrind counts wrong when it begins once more.
             if (child := os.fork()) == 0:
-                counting.begin_counting()
-                work()
-                counting.end_counting(name.encode())
+                _count(counting, name, Path(directory))
                 os._exit(0)
             if os.waitpid(child, 0)[1] != 0:
                 raise SystemExit(f"{name}: it failed")
-            pieces[name] = count
-    sys.stdout.write(json.dumps(pieces) + "\n")
+    sys.stdout.write(json.dumps({name: count for name, (_, count) in WORKLOADS.items()}) + "\n")
+
+
+def _count(counting: ctypes.CDLL, name: str, directory: Path) -> None:
+    prepare, _ = WORKLOADS[name]
+    prepare(directory)()
+    work = prepare(directory)
+    gc.collect()
+    counting.begin_counting()
+    work()
+    counting.end_counting(name.encode())
 
 
 def _index(directory: Path) -> Callable[[], object]:
