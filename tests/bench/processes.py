@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tests.bench.datagrams import listening
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tests.bench.datagrams import Datagram
 
@@ -103,15 +103,15 @@ class Started:
 
 
 @contextmanager
-def service(config: Path) -> Iterator[Started]:
-    """Run `fleet-health run`; it is ready when the context begins, and ends with it."""
+def service(config: Path, launcher: Sequence[str] = ()) -> Iterator[Started]:
+    """Run `fleet-health run`, perhaps by a launcher; it is ready when the context begins, and ends with it."""
     with TemporaryDirectory(prefix="fleet-health-bench-") as directory:
         manager, log = Path(directory, "notify"), Path(directory, "stderr")
         with listening(manager) as messages, log.open("wb") as stderr:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("WATCHDOG_")}
             started_at_us = time.time_ns() // 1000
             process = subprocess.Popen(
-                [sys.executable, "-m", "fleet_health", "run", "--config", str(config)],
+                [*launcher, sys.executable, "-m", "fleet_health", "run", "--config", str(config)],
                 env=environment | {"NOTIFY_SOCKET": str(manager)},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
