@@ -15,12 +15,13 @@ LEAST = 95
 
 
 def main(measured: Path) -> int:
-    """Print the floors of a report of coverage.py; return the exit status."""
+    """Print the floors of a report of slipcover; return the exit status."""
     taken, there = Counter[str](), Counter[str]()
     for file, one in json.loads(measured.read_text())["files"].items():
         floor = Path(file).parts[-2]
-        taken[floor] += one["summary"]["covered_branches"]
-        there[floor] += one["summary"]["num_branches"]
+        summary = one["summary"]
+        taken[floor] += summary["covered_branches"]
+        there[floor] += summary["covered_branches"] + summary["missing_branches"]
     for floor in sorted(there):
         sys.stdout.write(f"{floor}: {taken[floor]} of {there[floor]} branches\n")
     percent = 100 * taken.total() / there.total()

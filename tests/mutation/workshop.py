@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import pytest
 
 _PRELOADED = (
-    *("pytest", "hypothesis", "xdist", "pytest_asyncio", "pytest_cov", "coverage"),
+    *("pytest", "hypothesis", "xdist", "pytest_asyncio", "coverage"),
     *("msgspec", "structlog", "aiofiles"),
 )
 """What the tests import and no mutant alters; what is missing is imported by the tests themselves, or not at all."""
