@@ -55,7 +55,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
                 "one write and fsync",
                 Samples(tuple(1000 * seconds for seconds in syncs)),
                 unit="ms",
-                factor=1.5,
+                factor=5,
             ),
         ),
     )

@@ -41,7 +41,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
         " each time. The programs are timed whole, their start included; fail2ban-regex looks for the refusals only.",
         (
             at_least(
-                "entries into windows", ours, "`journalctl -u … -o cat`", taken["journalctl"], unit=unit, factor=1.7
+                "entries into windows", ours, "`journalctl -u … -o cat`", taken["journalctl"], unit=unit, factor=1
             ),
             at_least("entries into windows", ours, "fail2ban-regex", taken["fail2ban"], unit=unit, factor=12),
             at_least(

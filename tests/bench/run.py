@@ -22,6 +22,7 @@ if not __package__:  # started by its path
 from tests.bench import (
     alert_latency,
     cold_start,
+    commands,
     index_catch_up,
     journal_catch_up,
     machine,
@@ -48,6 +49,7 @@ BENCHMARKS: dict[str, Callable[[Scale, Path, Path], Section]] = {
     "steady-state": steady_state.run,
     "alert-latency": alert_latency.run,
     "replay": replay.run,
+    "commands": commands.run,
 }
 """Every benchmark by its name. Each is given the scale, a directory of data, and one for whatever it likes."""
 
@@ -109,6 +111,7 @@ TITLES = (
     "Steady state",
     "Alert latency",
     "Replay",
+    "Commands",
 )
 """The chapters' titles, in the order of the page."""
 
