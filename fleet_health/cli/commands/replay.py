@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, instant, refuse
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, refuse
 from fleet_health.cli.plot.plot import PlotError, draw, ensure_drawable, plot_format
 from fleet_health.cli.render.progress import Progress
 from fleet_health.cli.render.replay_report import Report, as_json, as_lines
 from fleet_health.cli.render.terminal import show
+from fleet_health.cli.span import add_span_options, span
 from fleet_health.config.loading import load
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.errors import ConfigError, FleetHealthError, SourceUnavailable, printable
@@ -20,7 +21,7 @@ from fleet_health.files.hang_watch import touching
 from fleet_health.model.clock_jumps import joined
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import Response, UnitState, Upload
-from fleet_health.parsing.local_time import local, localized
+from fleet_health.parsing.local_time import localized
 from fleet_health.replay.parallel import processors
 from fleet_health.replay.past import Past, Present
 from fleet_health.replay.replay import Replay, Watched
@@ -61,14 +62,9 @@ def add_parser(subparsers: Subparsers) -> None:
         " unreadable, or does not respond.",
     )
     add_config_option(parser)
-    parser.add_argument(
-        "--since",
-        type=instant,
-        default="1d",
-        metavar="TIME",
-        help="from when on: how long ago (7d), `yesterday`, a date (2026-11-20), or a date and time (default: 1d)",
+    add_span_options(
+        parser, "1d", "from when on: how long ago (7d), `yesterday`, a date (2026-11-20), or a date and time"
     )
-    parser.add_argument("--until", type=instant, metavar="TIME", help="the end, likewise (default: now)")
     parser.add_argument("--diff", type=Path, metavar="OLD", help="compare with this configuration")
     parser.add_argument("--list", action="store_true", help="show each incident, also where there are many")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
@@ -79,7 +75,7 @@ def add_parser(subparsers: Subparsers) -> None:
         help="also draw it, with --diff both: a file that ends in .svg or .png",
     )
     parser.add_argument("--no-pager", action="store_true", help="print all at once, also on a terminal")
-    parser.set_defaults(command=run, parser=parser)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -108,19 +104,6 @@ def run(options: argparse.Namespace) -> int:
         return refused(error)
     pictures = [(report, timeline)] if old is None else [(old, old_timeline), (report, timeline)]
     return _tell(options, report, old, [(one, drawn) for one, drawn in pictures if drawn is not None])
-
-
-def span(options: argparse.Namespace) -> tuple[Instant, Instant]:
-    """Return the begin and the end of the past that is meant; the command ends if there is no such past."""
-    now = clock.now()
-    since: Instant = options.since
-    until: Instant = now if options.until is None else options.until
-    if not since < until <= now:
-        options.parser.error(
-            "expected --since to be before --until, and that not in the future,"
-            f" found {local(since)} and {local(until)}; it is {local(now)}"
-        )
-    return since, until
 
 
 def refused(error: FleetHealthError) -> int:

@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.cli.commands import SUMMARIES
-from fleet_health.cli.commands.replay import refused, replayed, span
-from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob, instant
+from fleet_health.cli.commands.replay import refused, replayed
+from fleet_health.cli.options import Subparsers, add_config_option, config_path, host_glob
+from fleet_health.cli.span import add_span_options, span
 from fleet_health.config.loading import load
 from fleet_health.detectors import silent
 from fleet_health.errors import FleetHealthError, printable
@@ -42,16 +43,9 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     add_config_option(parser)
     parser.add_argument("hosts", nargs="*", type=host_glob, metavar="HOST", help="hosts, or globs of them (all)")
-    parser.add_argument(
-        "--since",
-        type=instant,
-        default="7d",
-        metavar="TIME",
-        help="the stretch of the past that the overrides are tried on begins then (default: 7d)",
-    )
-    parser.add_argument("--until", type=instant, metavar="TIME", help="the end, likewise (default: now)")
+    add_span_options(parser, "7d", "the stretch of the past that the overrides are tried on begins then")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
-    parser.set_defaults(command=run, parser=parser)
+    parser.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
