@@ -121,7 +121,9 @@ def test_what_changes_for_the_fleet_changes_for_each_receiver(fleet: Fleet, now:
     fleet.limit_hosts(20)
     of_a = fleet.of("a")
 
-    assert (fleet.uploads.limit, of_a.uploads.limit, of_a.traffic.limit) == (20, 20, 20)
+    tables = (fleet.uploads, of_a.uploads, of_a.traffic, of_a.traffic.accepted, of_a.traffic.likely)
+    assert [table.limit for table in tables] == [20] * 5
+    assert of_a.traffic.strangers.limit == 2
     assert of_a.whole is fleet
     assert list(of_a.latest_uploads()) == []
     assert of_a.traffic.strangers.windows.keys() == {"stranger"}

@@ -16,6 +16,7 @@ from fleet_health.model.cadence import (
     KEPT_US,
     Cadence,
     CadenceSnapshot,
+    ComparedDay,
     Interval,
     LearnedLimit,
     Rhythm,
@@ -462,3 +463,14 @@ def test_a_regular_rhythm_takes_few_octets_of_the_state() -> None:
     saved = cadence_of(a=every(HOUR_US, FOUR_WEEKS, MONDAY)).snapshot(MONDAY).hosts["a"]
 
     assert len(saved.bits) <= 32
+
+
+def test_a_host_of_which_nothing_is_known_is_compared_with_nothing() -> None:
+    """Nor is one that has uploaded nothing for a day."""
+    cadence = cadence_of(a=every(HOUR_US, FOUR_WEEKS, MONDAY))
+    outages, last_at = cadence.outages(), MONDAY - HOUR_US
+    now = last_at + BIN_US + DAY_US
+
+    assert cadence.compared_day("b", outages, now) == ComparedDay(0, 0, 0, 0, 0)
+    assert cadence.compared_day("a", outages, now) == ComparedDay(0, 0, 0, 0, 0)
+    assert cadence.compared_day("a", outages, now - BIN_US).parts > 0

@@ -34,3 +34,10 @@ def test_an_evaluation_is_in_the_bucket_of_its_duration(duration_us: int, bucket
     assert sum(counters.evaluations_by_duration) == counters.evaluations == 1
     assert counters.evaluation_us == duration_us
     assert len(counters.evaluations_by_duration) == len(DURATIONS_US) + 1
+
+
+def test_the_buckets_are_those_that_dashboards_ask_for() -> None:
+    """Their bounds stand in the metrics: changed ones break the queries of a site, and its history."""
+    seconds = [bound / 1_000_000 for bound in DURATIONS_US]
+
+    assert seconds == [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]

@@ -334,3 +334,34 @@ def test_of_what_the_journal_shows_only_what_no_row_stands_for_is_remembered(
     fleet.traffic.remember({"a": [0, 61_000_000]})
 
     assert fleet.without_row() == ({"a": without} if without else {})
+
+
+MINUTE_US = 60_000_000
+
+
+@pytest.mark.parametrize(("later_us", "is_stopped"), [(MINUTE_US, True), (MINUTE_US + 1, False)])
+def test_what_a_receiver_still_writes_while_it_stops_does_not_contradict_that(
+    later_us: int, *, is_stopped: bool
+) -> None:
+    """For a minute, which is included; a later sign shows that it is at work."""
+    fleet, stopped_at = Fleet(), HOUR_US
+    fleet.record_traffic("", [UnitState(stopped_at, is_running=False), Response("a", stopped_at + later_us, 503)])
+    fleet.coverage = (Coverage("journal"),)
+
+    pauses = fleet.pauses("a", 2 * HOUR_US)
+
+    assert [(one.since, one.until) for one in pauses] == [(stopped_at, 2 * HOUR_US)] * is_stopped
+
+
+def test_of_a_source_that_is_not_there_nothing_is_unseen() -> None:
+    """And of several the one that lacks most counts."""
+    fleet = Fleet()
+    assert fleet.unseen_us("journal", 0, 100) == 0
+
+    fleet.coverage = (
+        Coverage("journal@a", unseen_since=90),
+        Coverage("journal@b", unseen_since=70),
+        Coverage("index@a"),
+    )
+    assert fleet.unseen_us("journal", 0, 100) == 30
+    assert fleet.unseen_us("index", 0, 100) == 0

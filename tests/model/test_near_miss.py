@@ -72,3 +72,38 @@ def test_it_is_found_just_where_two_edits_are_enough(name: str, known: list[str]
     if found is not None:
         assert found in known
         assert distance(name, found) == nearest
+
+
+@pytest.mark.parametrize(
+    "known",
+    [
+        pytest.param("bacdef", id="the first two letters swapped"),
+        pytest.param("abcdfe", id="the last two letters swapped"),
+        pytest.param("bcdef", id="the first letter left out"),
+        pytest.param("abcde", id="the last letter left out"),
+        pytest.param("xabcdef", id="a letter before the first"),
+        pytest.param("abcdefx", id="a letter behind the last"),
+        pytest.param("xbcdef", id="another first letter"),
+        pytest.param("abcdex", id="another last letter"),
+    ],
+)
+def test_a_name_at_one_edit_comes_before_one_at_two_wherever_the_edit_is(known: str) -> None:
+    """Also if the other comes first among the known ones."""
+    assert near_miss("abcdef", dict.fromkeys(["abxxef", known])) == known
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("ab12", "ba21"),
+        ("ab", ""),
+        ("", "ab"),
+        ("abcd", "cdab"),
+        ("aabb", "bb"),
+        ("abcabc", "abc"),
+        ("pi-0", "01-i"),
+    ],
+)
+def test_two_edits_are_counted_as_by_the_whole_table(name: str, known: str) -> None:
+    """Where letters come twice, where one name is empty, and where all of it differs."""
+    assert (near_miss(name, dict.fromkeys([known])) == known) == (distance(name, known) <= 2)

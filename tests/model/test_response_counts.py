@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -58,3 +59,16 @@ def test_invented_names_fill_no_memory() -> None:
     assert sum(len(hosts) for hosts in counts._of_hosts.values()) < 1_200
     assert counts.of("known") == (1, 0, 0)
     assert counts.of_receivers == {("", 2): 1, ("", 4): 100_000}
+
+
+@pytest.mark.parametrize(("kept", "most"), [(10, 1_000), (500, 1_000), (501, 1_002), (2_000, 4_000)])
+def test_it_is_crowded_by_more_than_twice_as_many_as_were_kept(kept: int, most: int) -> None:
+    """And never by a thousand."""
+    counts = ResponseCounts()
+    counts.record("", [Response(f"h{number}", 1, 404) for number in range(kept)])
+    counts.keep(lambda _: True)
+    counts.record("", [Response(f"n{number}", 1, 404) for number in range(most - kept)])
+    before = counts.is_crowded
+    counts.record("", [Response("one more", 1, 404)])
+
+    assert (before, counts.is_crowded) == (False, True)

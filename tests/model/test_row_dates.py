@@ -153,3 +153,12 @@ def test_every_row_counts_and_none_later_than_the_clocks_differ(
         assert all(row.at <= NOW + LIMIT for row in found)
         assert ahead <= sum(row.at > NOW + LIMIT for row in block)
         assert is_new or all(one == row for one, row in zip(found, block, strict=True) if row.at <= NOW + LIMIT)
+
+
+def test_the_only_row_of_a_file_s_end_was_written_when_the_file_was() -> None:
+    """Though rows were read before it, and it is dated ahead."""
+    dates, row = RowDates(), Upload("a", NOW + HOUR_US)
+    dates.date([Upload("b", NOW - HOUR_US)], NOW)
+    written_at = NOW - 5 * MINUTE
+
+    assert dates.date([row], NOW, written_at=written_at, is_end=True) == ([Upload("a", written_at)], 1)

@@ -54,3 +54,14 @@ def test_the_first_tick_at_which_something_holds_is_found(now: int, tick: int, w
 def test_what_never_holds_is_not_found() -> None:
     """Up to the instant at which it no longer counts."""
     assert first_tick_at(TICK_AT, TICK_AT + FIVE_MINUTES, SECOND_US, lambda at: at >= TICK_AT + FIVE_MINUTES) is None
+
+
+@pytest.mark.parametrize("late", range(60))
+def test_what_holds_for_a_minute_is_found_at_its_first_tick(late: int) -> None:
+    """At whichever second it begins."""
+    begin = TICK_AT + FIVE_MINUTES + late * SECOND_US
+
+    def holds(at: int) -> bool:
+        return begin <= at < begin + 60 * SECOND_US
+
+    assert first_tick_at(TICK_AT, TICK_AT + 2 * FIVE_MINUTES, SECOND_US, holds) == begin

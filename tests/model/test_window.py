@@ -164,6 +164,9 @@ def test_beyond_its_limit_a_window_forgets_all_but_a_step(events: Events, limit:
     slack = max(0, window.step_us - 1)
     assert sum(at >= before for at, _ in events) <= len(window) <= sum(at >= before - slack for at, _ in events)
     assert not window or window.first_at >= before
+    if window:
+        latest = max(at for at, _ in events)
+        assert latest <= window.end_at <= latest + slack
 
 
 def test_a_window_is_exact_up_to_its_limit_and_again_when_it_was_empty() -> None:
@@ -231,16 +234,34 @@ def test_steps_are_as_long_as_it_takes_for_a_quarter_of_the_limit() -> None:
     assert (window.step_us, window.size) == (4 * SECOND_US, FEWEST_EVENTS // 4)
 
 
-def test_steps_become_longer_as_long_as_that_puts_events_together() -> None:
+@pytest.mark.parametrize("early", [300, 1])
+def test_steps_become_longer_as_long_as_that_puts_events_together(early: int) -> None:
     """Two seconds with 300 statuses each become one step, and it is no use to make that longer."""
     window = HostWindow(FEWEST_EVENTS)
     statuses = [hundred + number for hundred in (200, 400, 500) for number in range(100)]
-    for _ in range(2):
-        for at in (0, SECOND_US):
-            for status in statuses:
+    for _ in range(4):
+        for at, some in ((0, statuses[:early]), (SECOND_US, statuses)):
+            for status in some:
                 window.add_response(at, status)
 
     assert (window.step_us, window.size) == (2 * SECOND_US, 300)
+
+
+def test_the_last_instant_of_a_step_belongs_to_it() -> None:
+    """What is looked for from there on is found, and not forgotten."""
+    window = HostWindow(FEWEST_EVENTS)
+    for second in range(FEWEST_EVENTS + 1):
+        window.add_response(second * SECOND_US, 412)
+    assert window.step_us == 8 * SECOND_US
+    last = 8 * SECOND_US - 1
+
+    assert window.count(last, last) == Counts(client_errors=8)
+    assert window.count(last + 1, last + 1) == Counts(client_errors=8)
+    assert window.count(last, last + 1) == Counts(client_errors=16)
+    window.evict(last)
+    assert (len(window), window.first_at) == (FEWEST_EVENTS + 1, last)
+    window.evict(last + 1)
+    assert (len(window), window.first_at) == (FEWEST_EVENTS + 1 - 8, last + 8 * SECOND_US)
 
 
 @pytest.mark.parametrize(
