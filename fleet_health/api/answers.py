@@ -28,6 +28,7 @@ from fleet_health.detectors.spec import Finding
 from fleet_health.errors import ConfigError, PathHangs, printable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.host_globs import HostGlobs, is_plain
+from fleet_health.model.host_name import host_name
 from fleet_health.model.instant import isoformat
 from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import subject_glob
@@ -369,8 +370,15 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
 
 
 def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
-    """Return of a host that it is not known, or was left out, and which one may be meant."""
-    close = near_miss(host, dict.fromkeys((*fleet.hosts(), *subjects(known.settings))))
+    """Return of a host that it is not known, is ignored or was left out, and which one may be meant."""
+    if known.settings.ignored.matches(host):
+        return f"host {printable(host)} is ignored: it matches `hosts.ignore`"
+    literal = host_name(host)  # of a host whose name holds what a glob may hold
+    close = (
+        literal
+        if fleet.is_seen(literal)
+        else near_miss(host, dict.fromkeys((*fleet.hosts(), *subjects(known.settings))))
+    )
     hint = f"; did you mean {close}?" if close else ""
     since = known.now - lookback_of(known.settings.detectors()).traffic_us
     if fleet.is_left_out(host, since):

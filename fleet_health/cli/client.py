@@ -235,7 +235,9 @@ def with_service(options: argparse.Namespace, work: Callable[[Path], int]) -> in
     try:
         return work(path)
     except RefusedError as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        from fleet_health.parsing.local_time import localized  # noqa: PLC0415 - only for this
+
+        print(localized(str(error)), file=sys.stderr)  # noqa: T201
         return EXIT_CONFIG
     except NoAnswerError as error:
         print(error, file=sys.stderr)  # noqa: T201

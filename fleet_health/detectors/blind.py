@@ -159,11 +159,11 @@ class Blind(Rule):
             if self._is_missed(coverage, now):
                 details.append(_missed_in_words(coverage))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
-            # A unit without any entry has no line of a response either.
+            # A unit without any entry has no line of a response either; nor has one whose lines are not understood.
             if self._is_void(coverage, fleet, now):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
-            elif coverage.is_unmatched((at for _, at in fleet.uploads.items()), now):
+            elif not self._is_missed(coverage, now) and self._is_unmatched(coverage, fleet, now):
                 details.append(unmatched_in_words(self._units))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
         is_of_journal = not (unseen or clock) and not any(
@@ -227,7 +227,7 @@ class Blind(Rule):
                     "none" if one.share.last_at is None else f"{isoformat(one.share.last_at)[:19]}Z",
                     "none, although the index has an upload",
                     "",
-                    one.is_unmatched((at for _, at in fleet.uploads.items()), now),
+                    self._is_unmatched(one, fleet, now),
                     way=f"{one.source} unmatched",
                 )
                 for one in fleet.coverage
@@ -296,6 +296,11 @@ class Blind(Rule):
             return False
         first_at, last_at = max(since, begins_at) + _SLACK_US, now - _IN_FLIGHT_US
         return any(first_at < at < last_at for _, at in fleet.uploads.items())
+
+    @staticmethod
+    def _is_unmatched(coverage: Coverage, fleet: Fleet, now: Instant) -> bool:
+        """Return whether the journal has no response, though the index has uploads."""
+        return coverage.is_unmatched((at for _, at in fleet.uploads.items()), now)
 
     def _void_in_words(self, coverage: Coverage) -> str:
         if coverage.void_since is not None:

@@ -217,19 +217,22 @@ def test_what_is_silenced_stays_so_when_nobody_can_say_whether_it_is_over(
 
 def test_who_is_not_known_is_said(site: Site, explain: Callable[..., Finished], start_service: StartService) -> None:
     """With the nearest name; and without a service, that."""
-    site.configure()
-    site.upload("pi-12", "büro 1")
+    site.configure('hosts.ignore = ["bench-*"]')
+    site.upload("pi-12", "büro 1", "[::1]")
     site.answer("pi-12", 201)
     site.sync_journal()
     absent = explain("pi-12")
     with start_service(site) as service:
         service.until_evaluated_anew()
         near, far, raw = explain("pi-21"), explain("\x1b[31m"), explain("büro 1")
+        glob, ignored = explain("[::1]"), explain("bench-7")
 
     assert (absent.status, "is not running" in absent.stderr) == (4, True)
     assert (near.status, near.stderr) == (2, "no host pi-21 is known; did you mean pi-12?\n")
     assert (raw.status, raw.stdout.partition("\n")[0]) == (0, "b%C3%BCro%201: well")
     assert (far.status, far.stderr) == (2, "no host %1B%5B31m is known\n")
+    assert (glob.status, glob.stderr) == (2, "no host [::1] is known; did you mean %5B::1%5D?\n")
+    assert (ignored.status, ignored.stderr) == (2, "host bench-7 is ignored: it matches `hosts.ignore`\n")
 
 
 def test_a_learned_limit_is_explained_and_outlives_a_restart(

@@ -351,3 +351,14 @@ def test_what_the_service_cannot_write_is_no_wrong_request(
 
     assert (failed.status, failed.stderr.startswith("the silences cannot be written: ")) == (1, True)
     assert wrong.status == 2
+
+
+def test_a_refused_end_is_shown_in_the_readers_zone(
+    silence: Callable[..., Finished], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As every time that a person reads."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+
+    done = silence("pi-*", "--until", "2001-01-01 12:00", "--reason", "x")
+
+    assert done.stderr == "expected a silence that ends in the future, found an end at 2001-01-01 12:00:00+01:00\n"

@@ -312,3 +312,14 @@ def test_its_limits_are_both_figures() -> None:
     figures = {Blind(after_us, window_us).limits_of("*") for after_us in (1, 2) for window_us in (3, 4)}
 
     assert figures == {"1,3", "1,4", "2,3", "2,4"}
+
+
+def test_lines_that_are_not_understood_are_reported_once(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """That no line is a response follows from that."""
+    fleet = fleet_of(uploads=[("a", 10 * MINUTE_US)])
+    fleet.coverage = (Coverage("journal", share=Share(20, 0, 20), read_since=now - 60 * MINUTE_US),)
+
+    (finding,) = Blind(AFTER_US, RUN_LIMIT_US, [UNIT]).find(fleet, now)
+
+    assert finding.detail == "not one of 20 upload lines of the journal was understood"
+    assert finding.suggested_fix.count("fleet-health patterns") == 1

@@ -35,7 +35,7 @@ from fleet_health.cli.options import (
 from fleet_health.config.locations import load_location
 from fleet_health.errors import ConfigError, SinkUnavailable, printable
 from fleet_health.model.instant import HOUR_US, SECOND_US, describe, isoformat
-from fleet_health.parsing.local_time import local
+from fleet_health.parsing.local_time import local, localized
 from fleet_health.records.silence_file import KEPT_DAYS, SilenceFile
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ def _change(file: SilenceFile, control_path: Path, options: argparse.Namespace) 
     try:
         return (_expire if options.what in _EXPIRE else _add)(access, options)
     except (RefusedError, RequestError, TooManySilences) as error:
-        print(error, file=sys.stderr)  # noqa: T201
+        print(localized(str(error)), file=sys.stderr)  # noqa: T201
         return _EXIT_USAGE if getattr(error, "is_wrong", True) else _EXIT_BROKEN
     except ForbiddenError:
         print(forbidden(control_path), file=sys.stderr)  # noqa: T201
