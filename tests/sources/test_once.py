@@ -1,0 +1,290 @@
+"""Reading both sources once: what is handed on, and what is learned of what was not."""
+
+from __future__ import annotations
+
+import gzip
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.demo.journal import JournalFile
+from fleet_health.errors import SourceUnavailable
+from fleet_health.model.coverage import NOT_UNDERSTOOD
+from fleet_health.model.instant import HOUR_US, SECOND_US, isoformat
+from fleet_health.model.observation import Response, UnitState, Upload
+from fleet_health.sources.inspection import Inspection, inspected
+from fleet_health.sources.once import (
+    ensure_readable,
+    read_accepted,
+    read_every_row,
+    read_index,
+    read_journal,
+    read_messages,
+    unit_states,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fleet_health.config.schema import ReceiverSettings
+
+MINUTE_US = 60 * SECOND_US
+NOW = 1_795_435_200_000_000
+"""2026-11-23T12:00:00Z."""
+UNIT = "cis490-receiver.service"
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> ReceiverSettings:
+    """A receiver whose sources are not there yet."""
+    (tmp_path / "journal").mkdir()
+    places = {"index.path": tmp_path / "index.jsonl", "journal.directory": tmp_path / "journal"}
+    return load(None, {key: ("--option", str(place)) for key, place in places.items()}).receivers[0]
+
+
+def row(host: str, at: int) -> str:
+    """Make a row."""
+    return f'{{"host_id": "{host}", "received_at_wall": "{isoformat(at)}"}}\n'
+
+
+def write_index(receiver: ReceiverSettings, *lines: str) -> None:
+    """Write the index anew; it was written at noon."""
+    receiver.index.path.write_text("".join(lines))
+    os.utime(receiver.index.path, (NOW // SECOND_US, NOW // SECOND_US))
+
+
+def access(host: str, status: int = 201) -> str:
+    """Make an access line."""
+    return f'10.0.0.7:51234 - "PUT /v1/episodes/{host}/e1 HTTP/1.1" {status}'
+
+
+def write_journal(receiver: ReceiverSettings, *entries: tuple[str, int], **fields: Any) -> None:
+    """Append entries of the receiver's unit."""
+    directory = receiver.journal.directory
+    assert directory is not None
+    with JournalFile(directory / "receiver.journal") as file:
+        for message, at in entries:
+            file.append(message, at_us=at, **fields)
+
+
+def hosts_of(receiver: ReceiverSettings, since: int, **options: Any) -> tuple[list[Upload], Any]:
+    """Read the index; return what was handed on, and what was learned."""
+    found: list[Upload] = []
+    past = read_index(receiver.index, since, NOW, found.extend, **options)
+    return found, past
+
+
+def test_rows_from_an_instant_on_are_handed_on(receiver: ReceiverSettings) -> None:
+    """That of the instant itself among them, and one whose newline has not come yet."""
+    since = NOW - HOUR_US
+    write_index(receiver, row("early", since - 1), row("a", since), row("b", NOW).rstrip("\n"))
+    found, past = hosts_of(receiver, since)
+
+    assert found == [Upload("a", since), Upload("b", NOW)]
+    assert past.coverage.begins_at == since - 1
+    assert (past.coverage.share.came_in, past.coverage.share.understood) == (3, 3)
+    assert past.rejections.by_reason == {}
+
+
+def test_every_row_is_handed_on_where_it_is_wanted(receiver: ReceiverSettings) -> None:
+    """Else of several rows of a host it may be only the latest, before the instant from which on each matters."""
+    rows = [("a", NOW - 3 * MINUTE_US), ("a", NOW - 2 * MINUTE_US), ("b", NOW - MINUTE_US)]
+    write_index(receiver, *(row(*one) for one in rows))
+    every: list[Upload] = []
+    read_every_row(receiver.index, NOW - HOUR_US, every.extend)
+
+    assert every == [Upload(*one) for one in rows]
+    assert {one.at for one in hosts_of(receiver, 0)[0]} >= {rows[1][1], rows[2][1]}
+    assert len(hosts_of(receiver, 0, every_since=NOW - 4 * MINUTE_US)[0]) == 3
+
+
+def test_what_of_an_index_is_not_understood_is_learned(receiver: ReceiverSettings) -> None:
+    """How many rows, why, and over which time nothing was understood."""
+    write_index(receiver, row("a", NOW - HOUR_US), *["nonsense\n"] * 10, "\n", row("b", NOW - MINUTE_US), "more\n")
+    found, past = hosts_of(receiver, 0)
+    share = past.coverage.share
+
+    assert [one.host for one in found] == ["a", "b"]
+    assert past.rejections.by_reason == {"not JSON": 11, "blank line": 1}
+    assert (share.came_in, share.understood, share.missed, share.last_at) == (13, 2, 1, NOW - MINUTE_US)
+    assert [(one.since, one.until, one.reason, one.messages) for one in past.coverage.misses] == [
+        (NOW - HOUR_US, NOW - MINUTE_US, NOT_UNDERSTOOD, 10)
+    ]
+
+
+def test_a_row_dated_ahead_counts_as_now_and_is_rejected(receiver: ReceiverSettings) -> None:
+    """By the clock of who reads."""
+    write_index(receiver, row("a", NOW + HOUR_US))
+    found, past = hosts_of(receiver, 0)
+    later, _ = hosts_of(receiver, 0, now=NOW + 2 * HOUR_US)
+
+    assert found == [Upload("a", NOW)]
+    assert past.rejections.total == 1
+    assert later == [Upload("a", NOW + HOUR_US)]
+
+
+def test_an_empty_index_shows_nothing_of_any_time(receiver: ReceiverSettings) -> None:
+    """And one that is not there cannot be read."""
+    write_index(receiver)
+
+    assert not hosts_of(receiver, 0)[1].coverage.reaches(NOW)
+    receiver.index.path.unlink()
+    with pytest.raises(SourceUnavailable):
+        hosts_of(receiver, 0)
+
+
+def test_rotated_files_are_read_and_those_that_cannot_be_are_named(receiver: ReceiverSettings) -> None:
+    """In the order of their rows; where an older file is left out the index reaches further back."""
+    path = receiver.index.path
+    write_index(receiver, row("new", NOW - MINUTE_US))
+    first, second, broken = (path.with_name(f"{path.name}.{name}") for name in ("1", "2.gz", "3.gz"))
+    first.write_text(row("first", NOW - HOUR_US))
+    second.write_bytes(gzip.compress(row("second", NOW - 2 * HOUR_US).encode()))
+    broken.write_bytes(gzip.compress(row("third", NOW - 3 * HOUR_US).encode())[:30])
+    for number, file in enumerate((first, second, broken), 1):
+        os.utime(file, (NOW // SECOND_US - 3_600 * number,) * 2)
+    found, past = hosts_of(receiver, NOW - 12 * HOUR_US)
+    late, late_past = hosts_of(receiver, NOW - 90 * MINUTE_US)
+
+    assert [one.host for one in found] == ["second", "first", "new"]
+    assert {file.name: reason for file, reason in past.unread.items()}.keys() == {broken.name}
+    assert [one.host for one in late] == ["first", "new"]
+    assert late_past.coverage.begins_at is None
+    assert late_past.unread == {}
+
+
+def test_what_a_journal_shows_is_handed_on(receiver: ReceiverSettings) -> None:
+    """Between two instants, both included; how much of it was understood, and where it begins, is learned."""
+    since, until = NOW - HOUR_US, NOW
+    write_journal(
+        receiver,
+        (access("early"), since - 1),
+        (access("a"), since),
+        ("PUT /v1/episodes of something else", since + 1),
+        (access("b", 412), until),
+        (access("late"), until + 1),
+    )
+    found: list[Any] = []
+    past = read_journal(receiver.journal, since, until, found.extend)
+
+    assert found == [Response("a", since, 201), Response("b", until, 412)]
+    assert (past.count, past.last_at, past.coverage.quiet_since) == (3, until, until)
+    assert (past.coverage.begins_at, past.coverage.void_since, past.coverage.read_since) == (since - 1, None, since)
+    assert past.coverage.share.understood == 2
+    assert past.coverage.quiet == ((since + 1, until),)
+    assert past.skips == ()
+
+
+def test_a_journal_without_an_entry_of_the_unit_is_void(receiver: ReceiverSettings) -> None:
+    """Since it was read; what others log is no entry of it."""
+    write_journal(receiver, (access("a"), NOW), unit="other.service")
+    found: list[Any] = []
+    past = read_journal(receiver.journal, NOW - HOUR_US, NOW, found.extend)
+
+    assert found == []
+    assert (past.coverage.void_since, past.coverage.quiet_since, past.count) == (NOW - HOUR_US, NOW - HOUR_US, 0)
+    assert [*read_messages(receiver.journal, 0, NOW)] == []
+
+
+def test_the_lines_of_a_unit_are_those_between_two_instants(receiver: ReceiverSettings) -> None:
+    """Both included."""
+    write_journal(receiver, *((f"line {number}", NOW + number) for number in range(5)))
+
+    assert [*read_messages(receiver.journal, NOW + 1, NOW + 3)] == [b"line 1", b"line 2", b"line 3"]
+
+
+@pytest.mark.parametrize(
+    ("most", "hosts"),
+    [
+        pytest.param(200, ["h5", "h4", "h3", "h2", "h1", "h0"], id="there is room for all"),
+        pytest.param(
+            7, ["h5", "h4", "h3", "h2", "h1", "h0"], id="exactly as many as there are, and what is like to come"
+        ),
+        pytest.param(2, ["h1", "h0"], id="the latest hour is enough"),
+        pytest.param(1, ["h1", "h0"], id="the latest stretch is read whatever it holds"),
+    ],
+)
+def test_of_what_was_accepted_the_latest_is_read_first(most: int, hosts: list[str], receiver: ReceiverSettings) -> None:
+    """In order of time, up to an instant that is not included; nothing that was refused."""
+    begin = NOW - 6 * HOUR_US
+    entries = [(access(f"h{age}"), NOW - (age + 1) * 40 * MINUTE_US + MINUTE_US) for age in range(6)]
+    entries += [
+        (access("refused", 412), NOW - MINUTE_US // 2),
+        (access("early"), begin - HOUR_US),
+        (access("end"), NOW),
+    ]
+    write_journal(receiver, *sorted(entries, key=lambda one: one[1]))
+    found = read_accepted(receiver.journal, begin, NOW, most=most)
+
+    assert [one.host for one in found] == hosts
+    assert [one.at for one in found] == sorted(one.at for one in found)
+
+
+STARTED, STOPPED = "39f53479d3a045ac8e11786248231fbf", "9d1aaa27d60140bd96365438aad20286"
+
+
+def test_the_states_of_a_unit_are_known_from_the_one_before_an_instant_on(receiver: ReceiverSettings) -> None:
+    """That and its changes up to another instant."""
+    for message_id, at in ((STARTED, 1), (STOPPED, 2), (STARTED, 3), (STOPPED, 4)):
+        fields = {"unit": "init.scope", "_PID": "1", "_UID": "0", "UNIT": UNIT, "MESSAGE_ID": message_id}
+        write_journal(receiver, ("systemd says so", NOW + at), **fields)
+    states = unit_states(receiver.journal, NOW + 2, NOW + 3)
+
+    assert [(state.at - NOW, state.is_running) for state in states if isinstance(state, UnitState)][-1] == (3, True)
+    assert all(state.at <= NOW + 3 for state in states)
+
+
+def test_sources_that_are_there_are_readable(receiver: ReceiverSettings) -> None:
+    """Whoever needs them learns at once if one is not."""
+    write_index(receiver, row("a", NOW))
+    with pytest.raises(SourceUnavailable):
+        ensure_readable(receiver.index, receiver.journal, 0)
+    write_journal(receiver, (access("a"), NOW))
+
+    ensure_readable(receiver.index, receiver.journal, 0)
+
+
+def test_an_inspection_of_good_sources_finds_nothing(receiver: ReceiverSettings) -> None:
+    """Rows of this day and lines of the last half hour are looked at."""
+    write_index(receiver, row("a", NOW - 23 * HOUR_US))
+    write_journal(receiver, (access("a"), NOW - 29 * MINUTE_US))
+
+    assert inspected(receiver, NOW) == Inspection()
+
+
+def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:
+    """Rows that are not understood, with the reasons; a unit that the journal has no entry of."""
+    write_index(receiver, "nonsense\n", '{"host": 1}\n')
+    write_journal(receiver, (access("a"), NOW), unit="other.service")
+    found = inspected(receiver, NOW)
+
+    assert found.problems == (
+        f"{receiver.index.path}: not one of 2 rows was understood (not JSON, host or time missing, or not a string);"
+        " see `index.path`, `index.host_field` and `index.time_field`",
+        f"{UNIT}: the journal has no entry of it; see `journal.unit`",
+    )
+    assert (found.notes, found.of_service) == ((), found.problems)
+
+
+def test_an_inspection_says_that_no_line_matches_though_rows_come(receiver: ReceiverSettings) -> None:
+    """Then the patterns are to be looked at."""
+    write_index(receiver, row("a", NOW - MINUTE_US))
+    write_journal(receiver, ("took an upload", NOW - 29 * MINUTE_US), ("took an upload", NOW))
+    (problem,) = inspected(receiver, NOW).problems
+
+    assert "journal.response" in problem
+
+
+def test_an_inspection_on_another_machine_says_that_only_the_file_was_checked(receiver: ReceiverSettings) -> None:
+    """One source that is missing is a problem, and two are none; for the service both are."""
+    neither = inspected(receiver, NOW)
+    write_journal(receiver, (access("a"), NOW))
+    one = inspected(receiver, NOW)
+
+    assert neither.problems == ()
+    assert neither.notes == ("neither the index nor the journal is on this machine: only the file was checked",)
+    assert len(neither.of_service) == 2
+    assert len(one.problems) == len(one.of_service) == 1
+    assert str(receiver.index.path) in one.problems[0]
