@@ -199,11 +199,10 @@ def test_the_lines_of_a_unit_are_those_between_two_instants(receiver: ReceiverSe
     ("most", "hosts"),
     [
         pytest.param(200, ["h5", "h4", "h3", "h2", "h1", "h0"], id="there is room for all"),
-        pytest.param(
-            7, ["h5", "h4", "h3", "h2", "h1", "h0"], id="exactly as many as there are, and what is like to come"
-        ),
-        pytest.param(2, ["h1", "h0"], id="the latest hour is enough"),
-        pytest.param(1, ["h1", "h0"], id="the latest stretch is read whatever it holds"),
+        pytest.param(8, ["h5", "h4", "h3", "h2", "h1", "h0"], id="no stretch is like to have more than are left"),
+        pytest.param(7, ["h3", "h2", "h1", "h0"], id="the third stretch is like to have one more than are left"),
+        pytest.param(4, ["h2", "h1", "h0"], id="the second stretch is as short as the first, and the last"),
+        pytest.param(3, ["h0"], id="the latest stretch is read whatever it holds"),
     ],
 )
 def test_of_what_was_accepted_the_latest_is_read_first(most: int, hosts: list[str], receiver: ReceiverSettings) -> None:
@@ -259,10 +258,10 @@ def test_an_inspection_says_what_is_wrong(receiver: ReceiverSettings) -> None:
     write_index(receiver, "nonsense\n", '{"host": 1}\n')
     write_journal(receiver, (access("a"), NOW), unit="other.service")
     found = inspected(receiver, NOW)
+    problem = "not one of 2 rows was understood (not JSON, host or time missing, or not a string)"
 
     assert found.problems == (
-        f"{receiver.index.path}: not one of 2 rows was understood (not JSON, host or time missing, or not a string);"
-        " see `index.path`, `index.host_field` and `index.time_field`",
+        f"{receiver.index.path}: {problem}; see `index.path`, `index.host_field` and `index.time_field`",
         f"{UNIT}: the journal has no entry of it; see `journal.unit`",
     )
     assert (found.notes, found.of_service) == ((), found.problems)
