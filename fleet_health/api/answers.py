@@ -130,9 +130,10 @@ class Answers:
 
         """
         is_wanted = _wanted(hosts, states)
+        ended = tuple(self._engine.incidents.ended.all)
         async with self._known() as (known, fleet, _):
             document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
-        found = misfits(self._engine.incidents.ended.all, self._engine.rules.policy.is_fixed)
+        found = await wrap(misfits)(ended, self._engine.rules.policy.is_fixed)
         return {**document, "misfits": sorted(found), "counters": self._counters.row()}
 
     async def overview(self, hosts: Sequence[str], states: Sequence[str], limit: int, offset: int) -> dict[str, Any]:

@@ -177,6 +177,8 @@ class Fleet:
 
     def receiver_of(self, host: str) -> str:
         """Return the receiver that a host last uploaded to; empty if there is only one, or none is known."""
+        if not self.receivers:
+            return ""
         last_ats = {
             name: _newest(tables.uploads.last_at(host), tables.traffic.accepted.last_at(host))
             for name, tables in self.receivers.items()

@@ -6,6 +6,7 @@ it costs nothing in between: of a quarter of an hour without an evaluation only 
 
 from __future__ import annotations
 
+from functools import lru_cache
 from heapq import nlargest
 from typing import TYPE_CHECKING
 
@@ -77,7 +78,11 @@ class History:
 
 def strip_of(snapshot: HistorySnapshot, host: str) -> str:
     """Return one character for each bin of a host, the oldest first."""
-    bits = snapshot.marks.get(host, 0)
+    return _strip(snapshot.marks.get(host, 0), snapshot.watched)
+
+
+@lru_cache(maxsize=1_024)  # most hosts of a fleet do alike
+def _strip(bits: int, watched: int) -> str:
     uploaded, refused = bits & _ALL, bits >> BINS
     characters = []
     for age in reversed(range(BINS)):
@@ -87,7 +92,7 @@ def strip_of(snapshot: HistorySnapshot, host: str) -> str:
         elif refused & bit:
             characters.append(REFUSED)
         else:
-            characters.append(NOTHING if snapshot.watched & bit else UNSEEN)
+            characters.append(NOTHING if watched & bit else UNSEEN)
     return "".join(characters)
 
 

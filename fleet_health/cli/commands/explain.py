@@ -88,7 +88,7 @@ def _lines(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
 def _facts(document: Mapping[str, Any], paint: Paint) -> Iterator[str]:
     for name, value in facts(document):
         yield f"  {name:<24} {localized(printable(value))}"
-    yield f"  the last 6 hours         {strip_in(document['strip'], paint)}"
+    yield f"  the last 6 hours         {strip_in(paint)(document['strip'])}"
     for number, line in enumerate(interval_bars(document.get("upload_intervals", ()))):
         yield f"  {'' if number else 'time between uploads':<24} {line}"
     for name in document["silences"]:

@@ -61,8 +61,9 @@ def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width
     window = " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1]))))
     yield ""
     yield paint(cut(layout.titles(), width), BOLD)
+    strip = strip_in(paint)
     for host in hosts:
-        yield layout.row(host, paint)
+        yield layout.row(host, paint, strip)
     if (left := document["hosts_matching"] - len(hosts)) > 0:
         yield f"  and {left} more"
     own = ["~ silent after, by its own rhythm"] if any(map(is_own, hosts)) else []
@@ -71,10 +72,11 @@ def table(document: Mapping[str, Any], hosts: Sequence[Mapping[str, Any]], width
         yield paint(cut(f"  {'; '.join(legend)}", width), DIM)
 
 
-def strip_in(strip: str, paint: Paint) -> str:
-    """Return a strip as it is shown."""
-    shown = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
-    return "".join(paint(shown[one], *_STRIP_COLOURS[one]) for one in strip)
+def strip_in(paint: Paint) -> Callable[[str], str]:
+    """Return what shows strips: which characters there are for them is found out once."""
+    characters = _STRIP if can_show("".join(_STRIP.values())) else _PLAIN_STRIP
+    shown = {one: paint(character, *_STRIP_COLOURS[one]) for one, character in characters.items()}
+    return lambda strip: "".join(map(shown.__getitem__, strip))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +113,10 @@ class _Layout:
         strip = f"LAST {self.bins // _BINS_OF_AN_HOUR} H".rjust(self.bins)
         return self._line((" ", "HOST", "RECEIVER", "STATE"), ("UPLOAD", ("2xx", "4xx", "5xx"), strip), str)
 
-    def row(self, host: Mapping[str, Any], paint: Paint) -> str:
-        """Return the line of a host."""
+    def row(self, host: Mapping[str, Any], paint: Paint, strip_in: Callable[[str], str]) -> str:
+        """Return the line of a host; `strip_in` shows its strip."""
         counts = [_count(host["responses"][kind]) for kind in ("2xx", "4xx", "5xx")]
-        strip = strip_in(host["strip"][-self.bins :], paint) if self.bins else ""
+        strip = strip_in(host["strip"][-self.bins :]) if self.bins else ""
         colours = COLOURS.get(host["state"], (DIM,))
         symptoms = _symptoms(host, is_counting=self.is_counting)
         words = (SIGNS[host["state"]], printable(host["host"]), host.get("receiver", ""), symptoms)
