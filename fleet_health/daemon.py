@@ -86,7 +86,7 @@ class _Prepared:
         settings: The settings.
         rules: The rules that they make.
         log: The alert log; the same one if its path has not changed.
-        past: What another alert log tells of the past.
+        past: What another alert log shows of the past.
         sources: The sources, read to their end.
 
     """
@@ -358,7 +358,7 @@ class Daemon:
             async with asyncio.timeout(_LAST_LOOK_TIME):
                 await self._intake.poll()
         with suppress(TimeoutError):
-            async with asyncio.timeout(_LAST_LOOK_TIME), self._evaluator.deciding, self._intake.held() as fleet:
+            async with asyncio.timeout(_LAST_LOOK_TIME), self._evaluator.deciding, self._intake.paused() as fleet:
                 self._saving = Saving()  # it is worth a write in any case
                 return await self._snapshot(fleet)
         return None

@@ -54,7 +54,7 @@ def seen_sources(is_seen: Mapping[str, bool]) -> frozenset[str]:
 def readable_sources(coverage: Iterable[Coverage], now: Instant) -> frozenset[str]:
     """Return the names of the sources that are seen of those that were read to an instant.
 
-    Of an index that is not understood nothing is; the journal also tells what systemd says of the unit.
+    Of an index that is not understood nothing is; the journal also shows what systemd reports of the unit.
     """
     return seen_sources({one.source: one.kind == "journal" or one.is_understood(now) for one in coverage})
 

@@ -1,4 +1,4 @@
-"""What somebody is told: an alert, or a notice that one is over; and the row of each in `alerts.jsonl`."""
+"""What is notified: an alert, or a notice that one is over; and the row of each in `alerts.jsonl`."""
 
 from __future__ import annotations
 

@@ -30,11 +30,11 @@ class AlertPolicy:
         flap_quiet_us: It is so until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
         most_remembered: How many lost hosts are remembered at most, and of how many incidents when they opened.
-        grace_us: Gives for how long an incident of a host and symptom must have stood before it is notified.
+        grace_us: Returns for how long an incident of a host and symptom must have stood before it is notified.
         lookback_us: Returns after how long without any sign a host is lost.
-        is_one_fault: Tells whether a host that is refused, and silent for that, is one incident with its cause.
-        is_fixed: Tells whether a host has the limit of silence that is configured, not one of its own.
-        absence_us: Gives how long an incident's host must be absent to be missed; 0 if that is no matter to it.
+        is_one_fault: Returns whether a host that is refused, and silent for that, is one incident with its cause.
+        is_fixed: Returns whether a host has the limit of silence that is configured, not one of its own.
+        absence_us: Returns how long an incident's host must be absent to be missed; 0 if that is no matter to it.
 
     """
 

@@ -33,7 +33,7 @@ _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LA
 _LOST, _LOSS_FIRES, _LOSS_NOTIFIED = map(int, (Fact.LOST, Fact.LOSS_FIRES, Fact.LOSS_NOTIFIED))
 _NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
 _INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
-_NOTIFIED, _KEPT_BACK, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.KEPT_BACK, Fact.NOTIFIED_LATER))
+_NOTIFIED, _WAS_SUPPRESSED, _NOTIFIED_LATER = map(int, (Fact.NOTIFIED, Fact.WAS_SUPPRESSED, Fact.NOTIFIED_LATER))
 _TOO_EARLY, _UNDECIDED = int(Fact.TOO_EARLY), int(Fact.UNDECIDED)
 _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact.NOTIFIED_THIS_HOUR, Fact.NOT_DUE))
 
@@ -97,7 +97,7 @@ class Decider:
     def next_alert_at(
         self, incident: Incident, now: Instant, is_suppressed_at: Callable[[Instant], bool]
     ) -> Instant | None:
-        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away to tell."""
+        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away."""
 
         def is_notified(at: Instant) -> bool:
             is_due = not self.is_early(incident, at) and self.is_due(incident, at)
@@ -137,7 +137,7 @@ class Decider:
             (_LOST, is_lost),
             (_LOSS_FIRES, is_lost and self._does_loss_fire(incident, now)),
             (_LOSS_NOTIFIED, incident.is_loss_notified),
-            (_KEPT_BACK, incident.is_kept_back),
+            (_WAS_SUPPRESSED, incident.was_suppressed),
             (_TOO_EARLY, self.situation.is_clock_uncertain or incident.is_too_early(now)),
         ):
             if is_true:
@@ -154,7 +154,7 @@ class Decider:
     def _is_given_time(self, incident: Incident, now: Instant) -> bool:
         """Return whether an incident that its cause has just let go is given time: its host could not upload before."""
         waits_until = incident.waits_until
-        is_let_go = incident.is_held and incident.last_notified_at is None
+        is_let_go = incident.was_inhibited and incident.last_notified_at is None
         return is_let_go and incident.pair in self.situation.found and waits_until is not None and now < waits_until
 
 

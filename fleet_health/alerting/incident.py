@@ -21,7 +21,7 @@ class Incident(msgspec.Struct):
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The evaluation that found it first.
-        began_at: Since when it had been so by then, as far as a detector can tell; None if it cannot.
+        began_at: Since when it had been so by then, as far as a detector can find out; None if it cannot.
         id: What names it, and no other one of its host and symptom; it stays the same for as long as it is open.
         first_notified_at: The first alert of it; None if there was none, or an earlier release has sent it.
         last_notified_at: The latest alert of it; None if there was none, because it is inhibited or silenced.
@@ -29,8 +29,8 @@ class Incident(msgspec.Struct):
         lost_at: Since when its host is lost; None if it is not.
         is_loss_notified: Whether that was reported.
         first_notified_lost_at: When it was notified for the first time, if it was lost by then; else None.
-        is_muted: Whether a silence or a mute window has kept its first alert back.
-        is_held: Whether its cause, or that it flaps, has kept its first alert back.
+        was_silenced: Whether a silence or a mute window has suppressed its first alert, and there was none since.
+        was_inhibited: Whether its cause, or that it flaps, has.
         is_absence_excused: Whether a mute window or a cause suppressed it at the latest evaluation: its host may not
             have been able to upload, or nobody expected it to.
         waits_until: Until when its host is given time to show that it is over, before it is notified unfound; None if
@@ -57,8 +57,8 @@ class Incident(msgspec.Struct):
     lost_at: Instant | None = None
     is_loss_notified: bool = False
     first_notified_lost_at: Instant | None = None
-    is_muted: bool = False
-    is_held: bool = False
+    was_silenced: bool = msgspec.field(default=False, name="is_muted")
+    was_inhibited: bool = msgspec.field(default=False, name="is_held")
     is_absence_excused: bool = False
     waits_until: Instant | None = None
     explains: frozenset[Pair] = frozenset()
@@ -85,7 +85,7 @@ class Incident(msgspec.Struct):
     @property
     def is_noticed(self) -> bool:
         """Whether it was notified, or would have been if nobody had silenced it."""
-        return self.last_notified_at is not None or self.is_muted
+        return self.last_notified_at is not None or self.was_silenced
 
     @property
     def is_missed(self) -> bool:
@@ -142,13 +142,13 @@ class Incident(msgspec.Struct):
 
     @property
     def since(self) -> Instant:
-        """Since when it has been so; its opening if nobody can tell."""
+        """Since when it has been so; its opening if that is not known."""
         return self.opened_at if self.began_at is None else min(self.began_at, self.opened_at)
 
     @property
-    def is_kept_back(self) -> bool:
+    def was_suppressed(self) -> bool:
         """Whether its first alert was suppressed, and has not been sent since."""
-        return self.last_notified_at is None and (self.is_muted or self.is_held)
+        return self.last_notified_at is None and (self.was_silenced or self.was_inhibited)
 
     def note_notified(self, now: Instant) -> None:
         """Record an alert of it."""
@@ -156,7 +156,7 @@ class Incident(msgspec.Struct):
             self.first_notified_lost_at = now
         if self.last_notified_at is None:
             self.first_notified_at = now
-        self.last_notified_at, self.is_muted, self.is_held = now, False, False
+        self.last_notified_at, self.was_silenced, self.was_inhibited = now, False, False
 
     def note_excused(self, now: Instant, absence_us: int, *, is_excused: bool) -> None:
         """Record whether its host's absence is excused at an evaluation, and how long it is given after that."""

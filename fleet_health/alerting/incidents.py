@@ -93,7 +93,7 @@ class Incidents:
         self.ended = EndedIncidents()
         """What was notified, and has ended of late."""
         self.at: Instant | None = None
-        """The latest evaluation; None before the first. It never goes back: it tells that a clock did."""
+        """The latest evaluation; None before the first. It never goes back: it shows that a clock did."""
         self._now: Instant | None = None
         """The instant of the evaluation that was taken in last."""
         self._situation = Situation()
@@ -174,7 +174,7 @@ class Incidents:
     def next_alert_at(
         self, incident: Incident, now: Instant, is_suppressed_at: Callable[[Instant], bool] = lambda _: False
     ) -> Instant | None:
-        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away to tell.
+        """Return the tick at which an incident is notified next, if it lasts; None if that is too far away.
 
         What suppresses it for the sake of another incident, or because it flaps, is not looked at.
         """
@@ -264,7 +264,7 @@ class Incidents:
         return self._situation
 
     def _forget_what_is_long_ago(self, now: Instant) -> None:
-        """Forget what no decision goes by any more; not while the clock is behind, when nobody can tell."""
+        """Forget what no decision goes by any more; not while the clock is behind, when nobody knows what is."""
         if not self._situation.is_clock_behind:
             self._dedup_keys.prune(now)
             self._inhibition.prune(now, self._policy.tick_us)
@@ -309,8 +309,8 @@ class Incidents:
             if not is_suppressed or pair not in self._situation.found or decider.is_early(incident, now):
                 continue
             if pair not in inhibited:
-                incident.is_muted |= decider.is_due(incident, now)
-            incident.is_held |= is_inhibited
+                incident.was_silenced |= decider.is_due(incident, now)
+            incident.was_inhibited |= is_inhibited
 
     def _note_openings(self, opened: Iterable[Pair], now: Instant) -> None:
         """Count openings. What comes and goes with its cause does not flap by itself."""
@@ -332,7 +332,7 @@ class Incidents:
                 self._flapping.note_notified(finding.host, pairs, now)
                 alerts.append(self._alert_of(finding, now))
         for pair in self._flapping.flaps.keys() & found.keys():
-            self.open[pair].is_held |= self._flapping.is_notified(pair)
+            self.open[pair].was_inhibited |= self._flapping.is_notified(pair)
         return alerts
 
     def _notify_stable(self, suppressions: Suppressions, now: Instant) -> list[Notice]:

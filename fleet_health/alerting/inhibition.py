@@ -34,7 +34,7 @@ class Inhibition:
         self.released |= dict.fromkeys(explained, now + tick_us // 2)
 
     def prune(self, now: Instant, tick_us: int) -> None:
-        """Let go of what was released for long enough; not while the clock is behind, when nobody can tell."""
+        """Let go of what was released for long enough; not while the clock is behind."""
         self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
 
     def update(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:

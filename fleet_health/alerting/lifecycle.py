@@ -9,9 +9,9 @@
          lost: it was notified, and its host has shown no sign for the whole lookback
          forgotten: it is dropped without a notification
 
-Suppression ends in a notification: what was kept back is notified once nothing suppresses it any more, unless it was
-seen to be over by then, whether or not a detector still finds it. Nobody hears of the end of what nobody was notified
-of.
+Suppression ends in a notification: what was suppressed is notified once nothing suppresses it any more, unless it was
+seen to be over by then, whether or not a detector still finds it. There is no notification of the end of what
+nobody was notified of.
 
 Every open incident gets one decision at each evaluation, also when nothing is done. Whatever is shown of an incident
 (alerts, `status`, STATUS=, `explain`, `check`, the preview of a reload) renders that decision.
@@ -131,7 +131,7 @@ class Fact(IntFlag):
     """It comes and goes, and that has been notified."""
     NOTIFIED = auto()
     """An alert of it was sent."""
-    KEPT_BACK = auto()
+    WAS_SUPPRESSED = auto()
     """Its first alert was suppressed, and has not been sent since."""
     TOO_EARLY = auto()
     """Its host has had too little time since to show that it is over, or the clock is uncertain."""
@@ -202,16 +202,16 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.SILENCED, NOTHING, State.SILENCED, Action.NONE, Reason.SILENCED),
     Row(Fact.MUTED, NOTHING, State.MUTED, Action.NONE, Reason.MUTED),
     Row(Fact.ACKNOWLEDGED, NOTHING, State.SILENCED, Action.NONE, Reason.ACKNOWLEDGED),
-    Row(Fact.FLAPPING | Fact.KEPT_BACK, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
+    Row(Fact.FLAPPING | Fact.WAS_SUPPRESSED, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
     # Its host is lost. Nobody finds it any more; whoever was never notified of it is notified all the same.
     Row(Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY, Fact.RECOVERING, State.PENDING, Action.NONE, Reason.WITHIN_GRACE),
     *_notifications(Fact.LOST | Fact.LOSS_FIRES, Fact.RECOVERING, State.FIRING),
     Row(Fact.LOST | Fact.LOSS_NOTIFIED, Fact.RECOVERING, State.LOST, Action.NONE, Reason.LOST),
     Row(Fact.LOST, Fact.RECOVERING, State.LOST, Action.LOSE, Reason.LOST),
-    # It is not found. What was kept back is notified all the same, and a cause whose effects are inhibited as well, or
+    # It is not found. What was suppressed is notified all the same, and a cause whose effects are inhibited as well, or
     # nobody would know of these.
     Row(
-        Fact.NOT_FOUND | Fact.KEPT_BACK | Fact.TOO_EARLY,
+        Fact.NOT_FOUND | Fact.WAS_SUPPRESSED | Fact.TOO_EARLY,
         Fact.RECOVERING,
         State.PENDING,
         Action.NONE,
@@ -219,7 +219,7 @@ TABLE: tuple[Row, ...] = (
     ),
     Row(
         Fact.NOT_FOUND,
-        Fact.RECOVERING | Fact.INHIBITS | Fact.KEPT_BACK,
+        Fact.RECOVERING | Fact.INHIBITS | Fact.WAS_SUPPRESSED,
         State.UNCONFIRMED,
         Action.NONE,
         Reason.UNCONFIRMED,

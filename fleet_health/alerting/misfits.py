@@ -22,7 +22,7 @@ def misfits(ended: Iterable[Ended], is_fixed: Callable[[str], bool]) -> dict[str
 
     Args:
         ended: The incidents that have ended of late.
-        is_fixed: Tells whether a host has the limit that is configured, not one of its own.
+        is_fixed: Returns whether a host has the limit that is configured, not one of its own.
 
     """
     counts = Counter(one.host for one in ended if (one.symptom, one.state) == (silent.SYMPTOM, State.RESOLVED))

@@ -1,4 +1,4 @@
-"""Silences: what an operator does not want to hear of for a while. Each has an end, an author and a reason.
+"""Silences: what an operator does not want to be notified of for a while. Each has an end, an author and a reason.
 
 What a silence may cost is bounded here, whoever makes it and by whatever way: how many hold at a time, how many are
 remembered after their end, and how long and how intricate each may be. Which silences are about a host is worked out

@@ -84,5 +84,5 @@ class Standing:
 
 
 def _stands_unnotified(incident: Incident) -> bool:
-    is_unnotified = incident.is_kept_back or (incident.lost_at is not None and incident.last_notified_at is None)
+    is_unnotified = incident.was_suppressed or (incident.lost_at is not None and incident.last_notified_at is None)
     return incident.recovered_since is None and is_unnotified

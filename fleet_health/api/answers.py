@@ -186,10 +186,10 @@ class Answers:
         """Return the metrics, as Prometheus reads them; without those of the process if they are for a file."""
         measured = self._measured()
         series = await wrap(HostSeries)(measured)
-        async with self._intake.held() as fleet:
+        async with self._intake.paused() as fleet:
             hosts = await wrap(hosts_of)(fleet, measured.open)
         for begin in range(0, len(hosts), _SLICE):
-            async with self._intake.held() as fleet:
+            async with self._intake.paused() as fleet:
                 some = hosts[begin : begin + _SLICE]
                 await wrap(series.add)(fleet, some, clock.now())
         return await wrap(document)(measured, series, is_open=is_openmetrics, is_file=is_file)
@@ -246,7 +246,7 @@ class Answers:
         except PathHangs as error:
             source_problems = [f"the sources cannot be looked at: {error}"]
         await self._silencing.refresh(clock.now())
-        async with self._intake.held() as fleet:
+        async with self._intake.paused() as fleet:
             now = clock.now()
             incidents = self._engine.incidents.frozen()
             suppressions = self._silencing.muter(now, settings.mute_windows)
@@ -301,7 +301,7 @@ class Answers:
         }
 
     async def _known_hosts(self) -> Sequence[str]:
-        async with self._intake.held() as fleet:
+        async with self._intake.paused() as fleet:
             return await wrap(list)(fleet.hosts())
 
     async def _suppressions(self) -> Suppressions:
@@ -314,7 +314,7 @@ class Answers:
     async def _known(self) -> AsyncIterator[tuple[Knowledge, Fleet, Incidents]]:
         """Hold the fleet; gives what is known at present, the fleet, and the incidents, for another thread."""
         suppressions = await self._suppressions()  # a silence that was just made is shown now, not at the next tick
-        async with self._intake.held() as fleet:
+        async with self._intake.paused() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
             incidents = self._engine.incidents.frozen()
             yield self._knowledge(incidents, suppressions), fleet, incidents

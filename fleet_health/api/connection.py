@@ -49,7 +49,7 @@ class Connection:
         Args:
             reader: What the client sends.
             writer: Where answers go.
-            uid: The user at the other end; None if the kernel does not tell.
+            uid: The user at the other end; None if the kernel does not know.
             idle_time: How many seconds a client may take to send a whole request, from when one is awaited.
             send_time: How many seconds it may take to take an answer, or a piece of one that has no end.
 

@@ -164,7 +164,7 @@ def _no_input(known: Knowledge, symptom: str) -> str:
 
 
 def _would_fire(known: Knowledge, detector: Detector, fleet: Fleet, host: str) -> str | None:
-    """Return at which tick a host will be found if it uploads no more; None if it is, or the detector cannot tell."""
+    """Return at which tick a host will be found if it uploads no more; None if it is, or none is foreseen."""
     at = detector.finds_at(fleet, host, known.now) if isinstance(detector, Foreseeing) else None
     return None if at is None else isoformat(next_tick_at(at, known.settings.tick_us))
 

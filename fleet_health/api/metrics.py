@@ -220,7 +220,7 @@ def document(measured: Measured, hosts: HostSeries, *, is_open: bool = False, is
         measured: What the service knows.
         hosts: The series of the hosts, made already.
         is_open: Whether it is to be OpenMetrics.
-        is_file: Whether it is for node_exporter, which has a process of its own to tell of.
+        is_file: Whether it is for node_exporter, which has metrics of its own process.
 
     """
     families = (*(() if is_file else _of_process(measured)), *_of(measured))

@@ -1,4 +1,4 @@
-"""What the operator's commands are told: documents made from what the service knows. Pure; each says its version.
+"""What the operator's commands are sent: documents made from what the service knows. Pure; each says its version.
 
 Instants are ISO 8601 in UTC under keys that end in `_wall`; durations are seconds under keys that end in `_s`.
 """

@@ -1,4 +1,4 @@
-"""What commands that ask the service share: they tell a user without permission from a service that does not run."""
+"""What commands that ask the service share: whether it runs, and whether the user may ask it."""
 
 from __future__ import annotations
 

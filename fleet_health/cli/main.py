@@ -61,7 +61,7 @@ def run_command(arguments: list[str]) -> int:
 
 
 def _suggest(arguments: list[str]) -> None:
-    """Print which command may be meant by a word that is none."""
+    """Print which commands are nearest to a name that is none."""
     from difflib import get_close_matches  # noqa: PLC0415 - see above
 
     word = next((one for one in arguments if not one.startswith("-")), "")

@@ -97,7 +97,7 @@ def load(
 
 
 def _journal_keys(journal: JournalSettings) -> dict[str, Any]:
-    """Return by their keys what tells which entries are a receiver's."""
+    """Return by their keys what determines which entries are a receiver's."""
     return {
         "journal.unit": journal.units,
         "journal.match": journal.match,

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import JournalSettings
 
-# journald sets every field that begins with an underscore, but `_COMM`, `_EXE` or `_SYSTEMD_USER_UNIT` tell of a
-# process only what its user chose. These tell whose process it is.
+# journald sets every field that begins with an underscore, but `_COMM`, `_EXE` or `_SYSTEMD_USER_UNIT` show of a
+# process only what its user chose. These show whose process it is.
 _OWNERS = frozenset(
     ("_SYSTEMD_UNIT", "_SYSTEMD_CGROUP", "_SYSTEMD_INVOCATION_ID", "_SYSTEMD_SLICE", "_UID", "_GID"),
 )

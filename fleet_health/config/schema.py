@@ -115,7 +115,7 @@ class IndexSettings:
         path: The file.
         host_field: The key of the host.
         time_field: The key of the time.
-        rotated: Globs of files that it is rotated to, beside those whose names tell; relative to its directory.
+        rotated: Globs of files that it is rotated to, beside those whose names show it; relative to its directory.
 
     """
 
@@ -126,7 +126,7 @@ class IndexSettings:
 
     @property
     def identity(self) -> str:
-        """What tells whether another configuration reads the same: the file, and how its rows are read."""
+        """What shows whether another configuration reads the same: the file, and how its rows are read."""
         return _digest(str(self.path), self.host_field, self.time_field)
 
 
@@ -156,7 +156,7 @@ class JournalSettings:
 
     @property
     def identity(self) -> str:
-        """What tells whether another configuration reads the same: which entries, and how their lines are read."""
+        """What shows whether another configuration reads the same: which entries, and how their lines are read."""
         host = self.unstamped_host
         patterns = (self.response.pattern, self.unstamped_marker, None if host is None else host.pattern)
         return _digest(self.units, self.match, str(self.directory), self.namespace, patterns)

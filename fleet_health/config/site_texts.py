@@ -89,6 +89,6 @@ def _quoted(words: Iterable[str]) -> str:
 
 
 def _in_words(commands: Iterable[list[str]]) -> str:
-    """Write commands for a sentence; without one, where the configuration does not tell."""
+    """Write commands for a sentence; without one, where the configuration names none."""
     named: Iterator[str] = (command for some in commands for command in some if command)
     return " and ".join(dict.fromkeys(named)) or "the receiver's service"

@@ -172,7 +172,7 @@ def _occurrences(value: Value | Sequence[Value]) -> Iterator[bytes]:
 
 def _field(name: str, data: bytes) -> bytes:
     if not _FIELD_NAME.fullmatch(name):
-        # systemd-journal-remote would drop it without a word
+        # systemd-journal-remote would drop it without an error
         raise ValueError(f"not a journal field's name: {name!r}")
     if not data:
         # "Binary field with zero length" is refused by systemd 252; the text form may be empty

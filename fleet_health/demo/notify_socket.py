@@ -1,4 +1,4 @@
-"""The service manager's end of sd_notify: what systemd would hear from the daemon."""
+"""The service manager's end of sd_notify: what the daemon reports to systemd."""
 
 from __future__ import annotations
 

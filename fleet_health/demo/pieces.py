@@ -63,7 +63,7 @@ def fleet(stage: Stage, alerts: Alerts) -> RenderableType:
 
 
 def daemon(stage: Stage) -> RenderableType:
-    """Show what the daemon tells its service manager."""
+    """Show what the daemon reports to its service manager."""
     state = ("● ready", "green") if stage.notify.is_ready else ("○ starting", "yellow")
     head = Text.assemble(("fleet-health", "bold"), " ", state, (f"  {stage.elapsed_s:.0f} s", "dim"))
     return Padding(Group(head, Text(stage.notify.status, style="dim")), (0, 1))

@@ -117,7 +117,7 @@ class Stage:
         files: Where everything is.
         port: The receiver's, on this machine.
         tallies: What each host was answered, by its name.
-        notify: What the daemon tells its service manager.
+        notify: What the daemon reports to its service manager.
         started_at: By `time.monotonic()`.
         processes: The programs that are to run all the time, by their names.
         tasks: What is done within this process: hosts, recorder.

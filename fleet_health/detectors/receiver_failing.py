@@ -176,7 +176,7 @@ class ReceiverFailing(Rule):
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether a window that was seen whole has an accepted upload, of any host.
 
-        That too few hosts upload to tell is no sign that the receiver is well: they may have given up. Errors that are
+        Too few uploads for a verdict are no sign that the receiver is well: hosts may have given up. Errors that are
         dated ahead of the clock count: it may be behind, and they are facts.
         """
         del host

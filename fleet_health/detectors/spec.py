@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     """Gives a length of time, from symptom -> its limits, as in `Configured`, and a host."""
 
 PRESENT: Instant = 1 << 62
-"""The sign of what an evaluation observes itself, and no timestamp of somebody else's tells: newer than any fact."""
+"""The sign of what an evaluation observes itself, and no timestamp of somebody else's shows: newer than any fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Finding:
         suggested_fix: One or two sentences for the person who will mend it.
         explains: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
             are found as well.
-        since: Since when it has been so, as far as that can be told; None if it cannot.
+        since: Since when it has been so, as far as that is known; None if it is not.
         is_of_journal: Whether all that is wrong is that the journal lacks uploads: two detectors find that.
 
     """
@@ -169,7 +169,7 @@ class Watching(Protocol):
 
 @runtime_checkable
 class Foreseeing(Protocol):
-    """A detector that can tell when it will find a host that shows no more signs."""
+    """A detector that knows when it will find a host that shows no more signs."""
 
     def finds_at(self, fleet: Fleet, host: str, now: Instant) -> Instant | None:
         """Return from when on a host is found if it uploads no more; None if it is found, or nothing is known of it."""

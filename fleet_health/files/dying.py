@@ -1,4 +1,4 @@
-"""Telling that a process is dying: it has been killed or has ended, and the kernel waits for a thread of it.
+"""Recognizing that a process is dying: it has been killed or has ended, and the kernel waits for a thread of it.
 
 A thread that waits for a dead disk cannot be ended. Until it returns, its process keeps what it had open, locks among
 it, and will do nothing more with them.

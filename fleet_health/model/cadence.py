@@ -314,7 +314,7 @@ class Cadence:
         self.merge(other)
 
     def outages(self) -> Rhythm:
-        """Return in which bins nobody could upload, as far as anything tells: as a rhythm, counted from its newest.
+        """Return in which bins nobody could upload, as far as anything shows it: as a rhythm, counted from its newest.
 
         In none of a stretch did any host upload, though some did at that time a week before, and on most days between.
         That the only host uploads no more says nothing of the receiver.

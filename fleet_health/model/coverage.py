@@ -272,7 +272,7 @@ class Coverage:
         return self.share.is_understood or (self.share.last_at is not None and self.share.last_at >= until)
 
     def is_unmatched(self, row_instants: Iterable[Instant], now: Instant) -> bool:
-        """Return whether it has shown no response at all, though rows of the index tell of uploads meanwhile.
+        """Return whether it has shown no response at all, though the index has rows of uploads meanwhile.
 
         Then its lines are those of another program, or of a format that the patterns do not match.
         """

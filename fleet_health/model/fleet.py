@@ -145,12 +145,12 @@ class Fleet:
         self.watched_us: Callable[[Fleet, str], int] | None = None
         """For how long a host is watched after its last upload, if that may differ by its rhythm."""
         self.mute_windows: Sequence[RecurringPause] = ()
-        """When an operator wants to hear nothing: hosts may be off then, such as outside office hours."""
+        """When an operator wants no notification: hosts may be off then, such as outside office hours."""
         self._counts: dict[tuple[Instant, Instant], Mapping[str, Counts]] | None = None
         self._made: dict[Hashable, Any] | None = None
 
     def inform_tables(self) -> None:
-        """Let every table in use hear which hosts become known, and ask whether one is."""
+        """Connect each table in use with the register: it learns which hosts become known, and they ask."""
         self.register.uploads = (self.uploads.last_at, self.traffic.accepted.last_at)
         self.register.audience = tuple(traffic.admit for traffic in self._every_traffic())
 
@@ -239,14 +239,14 @@ class Fleet:
         return without
 
     def record_traffic(self, receiver: str, observations: Sequence[Response | Unstamped | UnitState]) -> None:
-        """Record what the journal of a receiver tells; without a name, of the only one."""
+        """Record what the journal of a receiver shows; without a name, of the only one."""
         self.traffic.record(observations)
         if receiver:
             self.receivers[receiver].traffic.record(observations)
         self.learn_by_journal(observations)
 
     def learn_by_journal(self, observations: Iterable[Response | Unstamped | UnitState]) -> None:
-        """Record in the rhythms what the journal of a receiver tells; nothing if no limit is learned."""
+        """Record in the rhythms what the journal of a receiver shows; nothing if no limit is learned."""
         if self.cadence is not None:
             self.cadence.record_traffic(observations, lambda host: self.uploads.last_at(host) is not None)
 

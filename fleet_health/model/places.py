@@ -1,7 +1,7 @@
 """Who has a place in the journal's table: known hosts for good, everybody else by turns.
 
 Anybody who reaches the receiver can name any host, and is refused under that name. Such names must not take the place
-of a host that matters. So hosts are told apart by what a stranger cannot bring about:
+of a host that matters. So hosts are distinguished by what a stranger cannot bring about:
 
 - A *known* host has uploaded (the index has a row of it, or the journal a 2xx), is named in `hosts.expected`, or has an
   open incident that was notified. Its responses are always counted.
@@ -102,7 +102,7 @@ class Register:
         return host in self._names or host in self.protected
 
     def is_known(self, host: str) -> bool:
-        """Return whether a host has a place of its own, as far as the index and the configuration tell."""
+        """Return whether a host has a place of its own, as far as the index and the configuration show."""
         return self.is_reserved(host) or self.has_uploaded(host)
 
     def is_likely(self, host: str) -> bool:

@@ -279,7 +279,7 @@ class Ledger:
         return self._store.run(work)
 
     def entries(self, destination: str) -> dict[str, list[Entry]]:
-        """Return what is held of a destination, by the incident."""
+        """Return the entries of a destination, by the incident."""
 
         def work(connection: sqlite3.Connection) -> dict[str, list[Entry]]:
             found: dict[str, list[Entry]] = {}

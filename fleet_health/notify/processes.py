@@ -21,7 +21,7 @@ OUTPUT_LIMIT = 65_536
 """How many bytes of what a command prints are kept."""
 
 _OURS = frozenset(("NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"))
-"""What systemd tells this process alone."""
+"""What systemd passes to this process alone."""
 
 
 @dataclass(frozen=True, slots=True)

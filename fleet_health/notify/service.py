@@ -444,5 +444,5 @@ async def _run_after(before: asyncio.Task[None] | None, courier: Courier) -> Non
 
 
 def _identity(settings: DestinationSettings) -> str:
-    """Return what tells whether a destination that was gone may take messages again: that it is configured anew."""
+    """Return what shows whether a destination that was gone may take messages again: that it is configured anew."""
     return repr((settings.type, sorted((key, str(value)) for key, value in settings.own.items())))

@@ -66,7 +66,7 @@ def forgeries(
 def _formats_in_use(parser: LogParser) -> list[AccessFormat]:
     """Return the formats in which the parser finds an honest request; of a receiver that writes none of them, all.
 
-    Into the line of some servers a client can put a line break, and so a line of any kind. That is held against the
+    Into the line of some servers a client can put a line break, and so a line of any kind. That counts against the
     patterns only if they read the lines of such a server.
     """
     in_use = [form for form in FORMATS if parser.parse(_written(form, _OWN_REQUESTS[0]), 0)[0]]

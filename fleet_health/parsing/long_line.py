@@ -9,8 +9,8 @@ beginning and the end as they are would let a client forge a request out of two 
 * If the line is still too long, its beginning and its end are kept. The gap is a word of its own between blanks: no
   request of an anchored pattern reaches across it, for hosts and paths hold no blanks.
 
-`CUT` marks both places. It is a lone surrogate that no decoded text contains, so a host name that was shortened can be
-told from one that is whole.
+`CUT` marks both places. It is a lone surrogate that no decoded text contains, so a shortened host name is never
+taken for one that is whole.
 """
 
 from __future__ import annotations

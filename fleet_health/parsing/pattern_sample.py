@@ -39,7 +39,7 @@ def upload_words(response: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def literals_of(pattern: re.Pattern[str]) -> tuple[str, ...]:
-    """Return the texts that whatever the pattern matches must hold, in order; none if they cannot be told."""
+    """Return the texts that whatever the pattern matches must hold, in order; none if they cannot be found out."""
     try:
         parser: Any = importlib.import_module("re._parser")
         runs = [""]

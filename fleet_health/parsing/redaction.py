@@ -1,7 +1,7 @@
 """Takes secrets out of a stranger's line before it is stored, logged, or sent anywhere.
 
 Alert rows are kept for months and are mailed around. A receiver's lines may hold tokens: in the query of a request or
-of a referrer, as user and password in a URL, or after a telling name in any other place. What was cut is shown as `…`.
+of a referrer, as user and password in a URL, or after a name like `token` elsewhere. What was cut is shown as `…`.
 """
 
 from __future__ import annotations

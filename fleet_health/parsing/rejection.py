@@ -17,7 +17,7 @@ _EXCERPT_LENGTH = 120
 _LOOKED_AT = 1_000
 
 BLANK_LINE = "blank line"
-"""The reason of a line that holds nothing: it tells nothing of the format of the others."""
+"""The reason of a line that holds nothing: it shows nothing of the format of the others."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class AlertLog:
         Args:
             path: Where the log is.
             is_service: Whether it is to belong to us alone, from the first write or `probe` on.
-            rotated: Globs of files that it is rotated to, beside those whose names tell; relative to its directory.
+            rotated: Globs of files that it is rotated to, beside those whose names show it; relative to its directory.
 
         """
         self.path = path
@@ -85,7 +85,7 @@ class AlertLog:
         return self._read_back(now - now % HOUR_US, parse_alert_row)
 
     def notified_since(self, since: Instant) -> list[tuple[tuple[str, str, str], Instant]]:
-        """Read back what was told from an instant on: host, symptom and status of each row, with its instant.
+        """Read back what was notified from an instant on: host, symptom and status of each row, with its instant.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -252,7 +252,7 @@ class AlertLog:
             yield
 
     def place(self) -> tuple[int, int, str]:
-        """Return what tells whether two paths lead to one log: its directory's device and inode, and its name.
+        """Return what shows whether two paths lead to one log: its directory's device and inode, and its name.
 
         Raises:
             SinkUnavailable: The directory cannot be opened.

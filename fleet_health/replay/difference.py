@@ -55,8 +55,8 @@ def difference(old: Iterable[Episode], new: Iterable[Episode]) -> Difference:
 def _overlapping(old: Iterable[Episode], new: Iterable[Episode]) -> Iterator[Change]:
     """Put together what overlaps, of one host and symptom.
 
-    One episode may meet several of the other side, and one of these another again: all of them are one fault, or who
-    reads would have to find out himself that three lines tell of the same.
+    One episode may meet several of the other side, and one of these another again: all of them are one fault, or the
+    reader would have to find out that three lines are about the same.
     """
     sides = [(episode, False) for episode in old] + [(episode, True) for episode in new]
     together: list[tuple[Episode, bool]] = []

@@ -251,7 +251,7 @@ class Past:
             receiver: Where its index and its journal are.
             lookback: How far back from the begin both must be known.
             span: The begin and the end, included.
-            on_progress: Is told how far one of them has been read.
+            on_progress: Is called with how far one of them has been read.
             is_alone: Whether this process is to do all of it.
             present: By what its rows are dated; if it is not given, none is taken to be dated ahead.
             rows_since: From when on the index is read; None for as far back from the begin as `lookback` says.

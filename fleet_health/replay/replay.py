@@ -205,7 +205,7 @@ def evaluated(
 
     def evaluate(now: Instant) -> Evaluation:
         feed.record()
-        # A gap is known from the message on that tells of it, and who begins to read here knows no earlier begin of it.
+        # A gap is known from the message on that reports it, and who begins to read here knows no earlier begin of it.
         since = now - lookback.traffic_us
         known: list[Coverage] = []
         for one, in_order in zip(coverage, gaps_in_order, strict=True):

@@ -95,8 +95,8 @@ def unsent(
     mark = secrets.token_hex(16)
     send_mark(mark)
     message_ids = {*MESSAGE_IDS.values(), *NOTICE_IDS.values()}
-    held = own_entries((MARK, mark), min(entry.detected_at for entry in entries), message_ids, patience=patience)
-    return [entry for entry in entries if not held.knows(entry.dedup_key, entry.detected_at)]
+    known = own_entries((MARK, mark), min(entry.detected_at for entry in entries), message_ids, patience=patience)
+    return [entry for entry in entries if not known.knows(entry.dedup_key, entry.detected_at)]
 
 
 def _is_ours(entry: Alert | Notice) -> bool:

@@ -1,7 +1,7 @@
 """Delivering alerts: to the alert log, which is the record, then to the journal.
 
 An alert that cannot be written goes to the journal all the same, waits, and is written when there is room. Only when
-nothing waits is the state saved: what it says was told must be in the alert log.
+nothing waits is the state saved: what it holds as notified must be in the alert log.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class Delivery:
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
     ) -> None:
-        """Take what one evaluation has to tell. With nothing, the alert log is tried, so that a fault is known in time.
+        """Take what one evaluation notifies. With nothing, the alert log is tried, so that a fault is known in time.
 
         Args:
             recorded: What goes to the alert log, and then to the journal.

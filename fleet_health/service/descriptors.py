@@ -1,4 +1,4 @@
-"""Watching how many descriptors are open: a leak is to be told before it ends in a failure somewhere else."""
+"""Watching how many descriptors are open: a leak is to be reported before it ends in a failure somewhere else."""
 
 from __future__ import annotations
 

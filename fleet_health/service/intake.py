@@ -1,6 +1,6 @@
 """The sources that fill the fleet: opened, followed, and replaced when the configuration asks for other ones.
 
-The index is read before the journal, at the start and whenever both are read anew: only the index tells
+The index is read before the journal, at the start and whenever both are read anew: only the index shows
 which hosts have uploaded before, and so have a place in the journal's table that strangers cannot take.
 
 Of several receivers each has both sources. What one kind of them shows goes into one table for the fleet, so all of a
@@ -81,7 +81,7 @@ class Intake:
         """Prepare to feed a fleet that is empty so far.
 
         Args:
-            clock: Tells the present.
+            clock: Returns the present.
             start: Starts a task that ends the service if it fails.
             index_pulse: Where the index shows that it is alive.
             journal_pulse: Where the journal does.
@@ -114,7 +114,7 @@ class Intake:
         self.disproved_until: Instant = 0
         """Up to when entries are dated ahead by a clock that was wrong: whenever they were written, it was not then."""
         self._identities: Mapping[str, Collection[str]] = {}
-        self._is_held = False
+        self._is_paused = False
         self._hold = asyncio.Lock()
         # A reload and a clock that is set may come together, and the later one must go on from what the other opened.
         self._opening = asyncio.Lock()
@@ -148,8 +148,8 @@ class Intake:
     def seen(self, now: Instant) -> frozenset[str]:
         """The sources of which everything up to an instant was seen, by name; `index` if that of every receiver was.
 
-        Of an index that is not understood nothing is. The journal also tells what systemd says of the unit, and what of
-        it is not understood is known from its coverage.
+        Of an index that is not understood nothing is. The journal also shows what systemd reports of the unit, and its
+        coverage shows what of it is not understood.
         """
         return seen_sources(
             {
@@ -165,7 +165,7 @@ class Intake:
             self.fleet.lost = lost
             self.fleet.protect(hosts)
 
-        self._unless_held(protect)(None)
+        self._unless_paused(protect)(None)
 
     @asynccontextmanager
     async def prepared(self, settings: Settings, lookback: Lookback) -> AsyncIterator[PreparedSources]:
@@ -328,7 +328,7 @@ class Intake:
                 poll.cancel()
 
     def note_unmatched(self, now: Instant) -> None:
-        """Note of each receiver's journal whether it has shown no response, though the index tells of uploads."""
+        """Note of each receiver's journal whether it has shown no response, though the index has uploads."""
         if self._journal is None:
             return
         for name, source in self._journal.by_receiver.items():
@@ -359,24 +359,24 @@ class Intake:
             await asyncio.wait(polls, timeout=_POLL_TIME)
 
     @asynccontextmanager
-    async def held(self) -> AsyncIterator[Fleet]:
+    async def paused(self) -> AsyncIterator[Fleet]:
         """Return the fleet to another thread: it stands still, and what is delivered meanwhile is taken in afterwards.
 
         One has it at a time, for it may make the fleet forget what is too long ago.
         """
         async with self._hold:
-            self._is_held = True
+            self._is_paused = True
             try:
                 yield copy(self.fleet)  # a reload may exchange its tables
             finally:
-                self._is_held = False
+                self._is_paused = False
                 for record, observations in self._waiting:
                     record(observations)
                 self._waiting.clear()
 
-    def _unless_held(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
+    def _unless_paused(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
         def deliver(observations: Any) -> None:
-            if self._is_held:
+            if self._is_paused:
                 self._waiting.append((record, observations))
             else:
                 record(observations)
@@ -449,7 +449,7 @@ class Intake:
                 source.settings,
                 receiver=name,
                 lookback_us=reads_us,
-                deliver=self._unless_held(record if not is_learning else self._learning(sources, record)),
+                deliver=self._unless_paused(record if not is_learning else self._learning(sources, record)),
                 clock=self._clock,
                 dates=RowDates() if is_clock_new else self._row_dates(name, source.settings),
                 every_us=lookback.traffic_us,
@@ -546,7 +546,7 @@ class Intake:
                 source.settings,
                 receiver=name,
                 lookback_us=lookback_us,
-                deliver=self._unless_held(
+                deliver=self._unless_paused(
                     self._unless_disproved(
                         self._counted(
                             *(name, source),

@@ -100,7 +100,7 @@ class Evaluator:
         self._booted_at = booted_at
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
-        """What else than the state and the sources tells up to when there are records of ours: name -> instant."""
+        """What else than the state and the sources shows up to when there are records of ours: name -> instant."""
         self.disproved_until: Instant = 0
         """Up to when records are dated ahead by a clock that was wrong, as was confirmed: they are no evidence."""
         self.deciding = asyncio.Lock()
@@ -144,7 +144,7 @@ class Evaluator:
             latest_at = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
         circumstances = Circumstances(self._intake.seen(now), is_stepped, latest_at)
         # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
-        async with self._intake.held() as fleet:
+        async with self._intake.paused() as fleet:
             evaluation = await wrap(self._engine.evaluate)(fleet, now, circumstances)
             if latest_at is None:
                 await wrap(self.history.note)(fleet, now, now - self._engine.lookback.traffic_us)
@@ -155,7 +155,7 @@ class Evaluator:
             self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
             alerts = await self._with_evidence(outcome.alerts)
             self._delivery.publication.note(outcome.notices, now)
-            async with self._intake.held() as fleet:
+            async with self._intake.paused() as fleet:
                 state = await self._snapshot(fleet)
             if self._are_notices_recorded:
                 self._delivery.deliver([*alerts, *outcome.notices], state=state)
@@ -318,7 +318,7 @@ class Evaluator:
         if not alerts:
             return alerts
         try:
-            async with self._intake.held() as fleet:
+            async with self._intake.paused() as fleet:
                 alerts = await wrap(self._witness.with_evidence)(alerts, fleet)
         except Exception:  # noqa: BLE001 - as with a detector, it may be any
             _log.exception("alerts sent without evidence")

@@ -62,7 +62,7 @@ def with_evidence(
 
 
 def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings]) -> JournalSettings:
-    """Return the journal that tells most of a host, or of a receiver: of several, where the host was answered last."""
+    """Return the journal that shows most of a host, or of a receiver: of several, where the host was answered last."""
     if len(receivers) == 1:
         return receivers[0].journal
     name = fleet.answered_by(subject) if is_host(subject) else receiver_of(subject)

@@ -337,7 +337,7 @@ def read_accepted(
 ) -> list[Response]:
     """Return the accepted uploads with `since <= t < until` that the journal shows, in order.
 
-    They tell of hosts that no row shows. A journal may hold many times more than rows, so what is latest is read first,
+    They show hosts without a row. A journal may hold many times more than rows, so what is latest is read first,
     and nothing from before the stretch that would make it more than so many entries.
 
     Raises:

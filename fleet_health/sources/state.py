@@ -62,7 +62,7 @@ class SourceState:
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
         unread: Which rotated files could not be read, or not to their end: the path, and why.
-        newest_at: The timestamp of what was written last, as far as it tells what the clock was then; None if nothing.
+        newest_at: The timestamp of what was written last, as far as it shows what the clock was then; None if nothing.
 
     """
 
@@ -91,7 +91,7 @@ class SourceState:
 
     @property
     def is_seeing(self) -> bool:
-        """Whether the source can be read, is the receiver's as far as that can be told, and is understood."""
+        """Whether the source can be read, is the receiver's as far as that is known, and is understood."""
         return self.unseen_since is None and self.share.is_understood and not self.problems
 
     @property

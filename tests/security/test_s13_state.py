@@ -280,7 +280,7 @@ def test_the_limit_is_far_above_what_a_fleet_in_trouble_takes() -> None:
     memory = SavedState(
         incidents=Snapshot(
             at=NOW,
-            open=[Incident(*pair, NOW, NOW, NOW, NOW, is_muted=True) for pair in pairs],
+            open=[Incident(*pair, NOW, NOW, NOW, NOW, was_silenced=True) for pair in pairs],
             openings=[(pair, [NOW] * 5) for pair in pairs],
             flapping=[(pair, Flap(NOW)) for pair in pairs],
         ),

@@ -110,7 +110,7 @@ async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afte
     settings = load(site.config)
     async with unhinted_intake() as intake:
         await intake.adopt(settings, lookback_of(settings.detectors()))
-        async with intake.held() as fleet:
+        async with intake.paused() as fleet:
             site.upload("b")
             site.answer("b", 412)
             site.sync_journal()

@@ -235,7 +235,7 @@ class _Begins:
     Attributes:
         watched: Hosts that uploaded from then on are watched.
         compared: From then on every row is compared with the journal.
-        learned: From then on every row tells of a host's rhythm, if that is learned.
+        learned: From then on every row counts for a host's rhythm, if that is learned.
 
     """
 
@@ -318,7 +318,7 @@ def _read_journal(
         fleet.coverage += (Coverage(source, unseen_since=now, reason=error.by_hand),)
         return {}
     fleet.skips = joined(fleet.skips, journal.skips)
-    # For how long there has been no entry of the unit this check cannot tell.
+    # For how long there has been no entry of the unit this check cannot know.
     void_since = None if journal.coverage.void_since is None else now
     fleet.coverage += (replace(journal.coverage, source=source, void_since=void_since),)
     _report(journal.rejections, source)
@@ -389,7 +389,7 @@ def _alert_log(settings: Settings) -> AlertLog:
 def _engine(settings: Settings, saved: Snapshot | None, now: Instant) -> Engine:
     """Return an engine that goes on from the state of the service, if there is one."""
     rules = settings.rules()
-    # Only a service that evaluates tells since when an incident has stood. Without one each would open anew at every
+    # Only a service that evaluates knows since when an incident has stood. Without one each would open anew at every
     # check, and never outlast its grace, nor the time that its host is given after a suppression.
     if saved is None or saved.at is None or now - saved.at > 2 * rules.policy.tick_us + _UNWATCHED_US:
         policy = replace(rules.policy, grace_us=lambda *_: 0, absence_us=lambda *_: 0)

@@ -103,7 +103,7 @@ def run(options: argparse.Namespace) -> int:
     except FleetHealthError as error:
         return refused(error)
     pictures = [(report, timeline)] if old is None else [(old, old_timeline), (report, timeline)]
-    return _tell(options, report, old, [(one, drawn) for one, drawn in pictures if drawn is not None])
+    return _report(options, report, old, [(one, drawn) for one, drawn in pictures if drawn is not None])
 
 
 def refused(error: FleetHealthError) -> int:
@@ -118,7 +118,7 @@ def _name(path: Path | None) -> str:
     return "the defaults" if path is None else str(path)
 
 
-def _tell(
+def _report(
     options: argparse.Namespace, report: Report, old: Report | None, pictures: Sequence[tuple[Report, Timeline]]
 ) -> int:
     """Print what was found, and draw it; return the exit status."""
@@ -130,7 +130,7 @@ def _tell(
             timeline.gaps = {source.source: tuple(source.unread(one.since, one.until)) for source in one.coverage}
         try:
             draw([timeline for _, timeline in pictures], options.plot)
-        except PlotError as error:  # what took so long to find is told all the same
+        except PlotError as error:  # what took so long to find is reported all the same
             problems.append(str(error))
     for problem in problems:
         print(problem, file=sys.stderr)  # noqa: T201

@@ -132,7 +132,7 @@ def answers_of(timeline: Timeline, host: str) -> dict[str, list[list[Point]]]:
 
 
 def columns_of(timeline: Timeline) -> int:
-    """Return into how many columns the picture is divided: several bins share one where the eye could not tell."""
+    """Return into how many columns the picture is divided: several bins share one where they are too narrow to see."""
     return -(-timeline.bins // _bins_a_column(timeline))
 
 

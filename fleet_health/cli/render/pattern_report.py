@@ -1,4 +1,4 @@
-"""What the patterns made of some lines: counted as they come, in bounded memory, and then told."""
+"""What the patterns made of some lines: counted as they come, in bounded memory, and then reported."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ VERSION = 1
 """The version of the document; keys are only ever added to it."""
 
 _KINDS = 10_000
-"""How many hosts and how many shapes are told apart; of the others it is known how many lines there were."""
+"""How many hosts and how many shapes are counted each by itself; the lines of others are counted together."""
 _SHOWN = 10
 _BATCH = 500
 
@@ -80,7 +80,7 @@ class Report:
         self.samples: dict[str, str] = {}
         """Shape -> the first line of it."""
         self.others = 0
-        """How many more lines matched nothing, of shapes beyond those that are told apart."""
+        """How many more lines matched nothing, of shapes beyond those that are counted by themselves."""
         self.forgeable = forgeable(settings)
         self._parser = log_parser(settings)
         self._words = upload_words(settings.response) or DEFAULT_WORDS

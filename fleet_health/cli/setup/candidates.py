@@ -60,7 +60,7 @@ def candidates(origins: Iterable[Origin], hosts: Collection[str] = ()) -> list[C
 
     Args:
         origins: Who logs.
-        hosts: The hosts that stand in an index; they tell which part of a path is the host.
+        hosts: The hosts that stand in an index; they show which part of a path is the host.
 
     """
     found = [one for origin in by_template(origins) if (one := candidate(origin, hosts)) is not None]

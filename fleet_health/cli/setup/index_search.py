@@ -58,7 +58,7 @@ class FoundIndex:
 
 
 def places_of(unit: Unit | None, pids: Iterable[int]) -> Iterator[Path]:
-    """Return files and directories that a unit or a process may write to, the most telling first.
+    """Return files and directories that a unit or a process may write to, the most likely first.
 
     What cannot be looked up, because the process has ended or is another user's, is left out.
     """
@@ -209,8 +209,8 @@ def _time_field(rows: list[dict[str, Any]], keys: list[str]) -> str | None:
         return _TIME_FIELD
     dated = [key for key in keys if sum(_is_time(row.get(key)) for row in rows) >= _SHARE * len(rows)]
     # When it was taken, rather than when it was made on the host.
-    telling = ("receiv", "accept", "upload", "stored", "server")
-    return next((key for key in dated if any(word in key.casefold() for word in telling)), next(iter(dated), None))
+    likely = ("receiv", "accept", "upload", "stored", "server")
+    return next((key for key in dated if any(word in key.casefold() for word in likely)), next(iter(dated), None))
 
 
 def _is_time(value: Any) -> bool:

@@ -71,7 +71,7 @@ class IndexFollower(Follower):
             settings: Where the index is, and how a row is read.
             lookback_us: How far back from the present to begin.
             deliver: Takes the uploads.
-            clock: Tells the present.
+            clock: Returns the present.
             receiver: The name of the receiver, if there are several.
             dates: Dates the rows; None if no row is known to have been dated ahead.
             every_us: How far back from the present every upload is handed on.

@@ -77,7 +77,7 @@ class Tail:
         Args:
             path: Where the file is.
             entry: Decides where to begin in a file that was not read before, or has been rewritten.
-            rotated: Tells which files it has been rotated to.
+            rotated: Shows which files it has been rotated to.
 
         """
         self.path = path
@@ -89,7 +89,7 @@ class Tail:
         self._file: OpenFile | None = None
         self._left: list[_Left] = []
         self._turn = 0  # how many of them have been read to their ends since all of it was
-        # The rotated files that have been read, or are. A number is soon used again, so the first bytes tell, too.
+        # The rotated files that have been read, or are. A number is soon used again, so the first bytes count, too.
         self._seen: dict[tuple[int, int], _Seen] = {}
         # Of the file that was at the path before: our place in it, and what it began with.
         self._last_place = _NO_PLACE

@@ -21,7 +21,7 @@ _WAIT_FOR_REST = 1_000
 
 
 class BrokenLines:
-    """Tells the parts of broken lines from whole lines, entry by entry.
+    """Distinguishes the parts of broken lines from whole lines, entry by entry.
 
     Args:
         field: Returns a field of the entry read last; nothing if it has none.

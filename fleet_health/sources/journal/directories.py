@@ -69,7 +69,7 @@ def unreadable_files(settings: JournalSettings) -> list[Path]:
 def _is_missing(file: Path) -> bool:
     try:
         return not file.exists()
-    except PermissionError:  # nor can it be told whether there are others beside it
+    except PermissionError:  # nor can it be known whether there are others beside it
         return False
 
 

@@ -1,4 +1,4 @@
-"""Journal files that libsystemd leaves out without a word: of a format that it does not know, or damaged.
+"""Journal files that libsystemd leaves out without an error: of a format that it does not know, or damaged.
 
 Which ones it reads shows in the files that this process has open. What such a file would hold is in its header, which
 is the same in all formats (https://systemd.io/JOURNAL_FILE_FORMAT).

@@ -1,7 +1,7 @@
 """Which system units systemd knows, by the files that it reads itself.
 
 systemd is not asked: the service runs without a bus and without a network, and a unit that is not loaded is known all
-the same. What a bus would tell beyond that, a unit without a file that runs or has run, the journal tells.
+the same. What a bus would show beyond that, a unit without a file that runs or has run, the journal shows.
 """
 
 from __future__ import annotations

@@ -47,9 +47,9 @@ Files: TypeAlias = tuple[File, ...] | None
 _Entries: TypeAlias = "Iterable[tuple[bytes | None, Instant]]"
 
 WATCHED = 16
-"""So many machines' readers have a descriptor. A user has but 128 of them, and one hears of all of a directory."""
+"""So many machines' readers have a descriptor. A user has but 128, and one shows the changes of a whole directory."""
 
-# Not the file is at fault then, and leaving it out would leave it unread without a word.
+# Not the file is at fault then, and leaving it out would leave it unread and unreported.
 _OUR_WANTS = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
 

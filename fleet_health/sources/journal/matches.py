@@ -63,7 +63,7 @@ def unmatched_in_words(settings: JournalSettings) -> str:
 def unit_matches(settings: JournalSettings, message_ids: Iterable[str]) -> list[list[str]]:
     """Return what the messages of the service managers about the receiver's units match.
 
-    If a unit is a glob, the messages about every unit match: `watched_units` tells them apart.
+    If a unit is a glob, the messages about every unit match: `watched_units` distinguishes them.
     """
     ids, watched = [f"MESSAGE_ID={one}" for one in message_ids], _watched(settings)
     found = [["_PID=1", *ids, *(f"UNIT={unit}" for unit in watched if all(map(is_plain, watched)))]] if watched else []
@@ -86,7 +86,7 @@ def matches_about_each(
 
 
 def watched_units(settings: JournalSettings) -> HostGlobs:
-    """Return the globs of the system units whose messages tell of the receiver."""
+    """Return the globs of the system units whose messages are about the receiver."""
     return HostGlobs(tuple(_watched(settings)))
 
 

@@ -43,7 +43,7 @@ class OwnEntries:
     keys: set[tuple[str, str]] = field(default_factory=set)
 
     def knows(self, key: str, at: Instant) -> bool:
-        """Return whether an entry was sent, or it cannot be told any more."""
+        """Return whether an entry was sent, or that cannot be known any more."""
         return (key, isoformat(at)) in self.keys or at < self.begins_at
 
 

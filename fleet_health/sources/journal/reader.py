@@ -7,17 +7,17 @@ where it is. What else is worth knowing:
 * Its descriptor must be asked for at once. Journal files that were opened before it are not watched, and stay open
   after they were deleted (systemd#14695).
 * The descriptor is an inotify instance, of which a user has but 128. Without one the files that are there can be read
-  all the same, but `process()` never hears of another: such a reader is good for one look.
+  all the same, but `process()` never learns of another: such a reader is good for one look.
 * `process()` must be called now and then while reading, or a vacuum makes every further read fail (loki#4053).
 * Of an entry that is being written it may see that there is one more, but not yet what it matches: then it does not
-  look into that file again before the next entry is written, unless it is told to seek (seen).
+  look into that file again before the next entry is written, unless it is made to seek (seen).
 * It is not safe to use from two threads, nor to close while the loop watches its descriptor (python-systemd#143).
 * To ask an entry for a field that it lacks costs more than reading its message. So the lines of the units, and the
   messages about them, which differ by MESSAGE_ID, are read in separate passes.
 * It knows no globs. Which instances there are, the journal's index of `_SYSTEMD_UNIT` shows.
 * It sees a directory that is made anew under the same name, or only after it was opened, but for the default
   namespace's, and only if `/var/log/journal` was there. Hence `is_outdated`.
-* A file of a format that it does not know it leaves out without a word, and so it does with one that is damaged at its
+* A file of a format that it does not know it leaves out without error, and so it does with one that is damaged at its
   head. Hence `left_out`.
 * To open a journal without permission succeeds, and shows no entries. Hence `refuse_unreadable`.
 """
@@ -229,8 +229,8 @@ class JournalReader:
             except OSError as error:
                 if error.errno != errno.EMFILE:
                     raise
-        # A journal file for which there was no descriptor libsystemd has left out without a word. Those with which it
-        # went through the directories are free again, so one that is free now does not tell: there must be some.
+        # A journal file for which there was no descriptor libsystemd has left out without an error. Those with which it
+        # went through the directories are free again, so one that is free now proves nothing: there must be some.
         spare: list[int] = []
         try:
             while len(spare) < _SPARE_DESCRIPTORS:
@@ -248,12 +248,12 @@ class JournalReader:
         return left_out_files(directories)
 
     def is_outdated(self) -> bool:
-        """Return whether there can be journal files that this reader will never hear of, or cannot read."""
+        """Return whether there can be journal files that this reader will never learn of, or cannot read."""
         try:
             if self._places != self._identities() or unreadable_files(self._settings):
                 return True
             if self._files is not None:
-                return False  # of others, whoever has opened this reader must hear
+                return False  # whoever has opened this reader must look for others
             if self.fd is None:
                 return True
             changed_at = places_changed_at(self._settings)
@@ -399,7 +399,7 @@ class JournalReader:
         """Look up the managers' latest messages with `t <= until`, however long ago. Leaves the place unset.
 
         Returns:
-            Of each unit as many as tell its state and since when, all in the order of time.
+            Of each unit as many as show its state and since when, all in the order of time.
 
         """
         try:

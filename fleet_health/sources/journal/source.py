@@ -131,7 +131,7 @@ class JournalFollower(Follower):
             settings: Which journal, which units, and how their lines are read.
             lookback_us: How far back from the present to begin.
             deliver: Takes the observations.
-            clock: Tells the present.
+            clock: Returns the present.
             seen_until: Up to when an earlier process has read this journal; None if none has.
             states_us: How much further back than the rest the starts and stops of the unit are read.
             receiver: The name of the receiver, if there are several.

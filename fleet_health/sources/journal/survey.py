@@ -29,7 +29,7 @@ class Origin:
     """Who writes lines, in the words of a configuration.
 
     Attributes:
-        unit: The system unit; empty if `match` alone tells.
+        unit: The system unit; empty if `match` alone selects.
         match: The fields that its entries have, beside the unit.
         lines: Its latest lines, the latest first.
         pids: Of the processes that wrote them, the latest first.

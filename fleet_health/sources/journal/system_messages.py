@@ -1,4 +1,4 @@
-"""What systemd and journald themselves log about a unit, told apart from what the unit logs.
+"""What systemd and journald themselves log about a unit, as opposed to what the unit logs.
 
 The ids are those of <systemd/sd-messages.h>; no sentence is read for a state. A unit can write any text, and any field
 but those that begin with an underscore; so an entry counts only if its trusted fields show that it is the service
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
 
-# Others tell no state. A process that exited or was killed for want of memory (98e32220…, fe6faa94…) may be one of
+# Others show no state. A process that exited or was killed for want of memory (98e32220…, fe6faa94…) may be one of
 # several, or a reload; if the unit stops because of it, one of these follows.
 RUNNING_BY_ID = {
     "39f53479d3a045ac8e11786248231fbf": True,  # started; also a start that was skipped, see `UnitStates`
@@ -27,7 +27,7 @@ RUNNING_BY_ID = {
     "d9b373ed55a64feb8242e02dbe79a49c": False,  # failed with a result
     "0e4284a0caca4bfc81c0bb6786972673": False,  # skipped for ExecCondition=
 }
-"""The MESSAGE_ID of a service manager's messages that tell a unit's state -> whether it runs."""
+"""The MESSAGE_ID of a service manager's messages that show a unit's state -> whether it runs."""
 
 BOOTED_IDS = frozenset(
     (

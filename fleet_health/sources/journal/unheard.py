@@ -40,7 +40,7 @@ def _unheard(reader: JournalReader, settings: JournalSettings) -> list[str]:
         if not (is_local and is_known_unit(unit) and alias_of(unit) is None)
     ]
     if settings.units and len(unheard) == len(settings.units):
-        return sentences  # whether the rest matches cannot be told
+        return sentences  # whether the rest matches is not known
     return sentences + [
         f"no entry of the journal{of_units(settings)} has {' and '.join(fields)}; see `journal.match`"
         for fields in settings.match
