@@ -32,6 +32,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
             "mtail": lambda: yardsticks.mtail_once(index, rows, hosts, scratch),
             "wc": lambda: yardsticks.count_lines(index, rows),
         },
+        warm_up=scale.warms_up,
     )
     ours = taken["ours"]
     unit = "rows/s"

@@ -31,6 +31,7 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
             "fail2ban": lambda: yardsticks.fail2ban_regex(directory, facts, scratch),
             "iteration": lambda: _iterate(directory, facts),
         },
+        warm_up=scale.warms_up,
     )
     ours = taken["ours"]
     unit = "entries/s"

@@ -11,6 +11,7 @@ class Scale:
 
     Attributes:
         rounds: How often each figure is taken.
+        warms_up: Whether a round that does not count comes first, so that all find the files in the page cache.
         hosts: How many hosts, where that is not what is varied.
         journal_entries: Entries to catch up with, half of them the receiver's.
         index_rows: Rows to catch up with.
@@ -31,6 +32,7 @@ class Scale:
     """
 
     rounds: int = 5
+    warms_up: bool = True
     hosts: int = 500
     journal_entries: int = 200_000
     index_rows: int = 300_000
@@ -56,6 +58,7 @@ class Scale:
 FULL = Scale()
 SMALL = Scale(
     rounds=1,
+    warms_up=False,
     hosts=20,
     journal_entries=2_000,
     index_rows=5_000,
@@ -71,5 +74,5 @@ SMALL = Scale(
     history_s=10.0,
     alerts=5,
     replayed=2_000,
-    replayed_days=3,
+    replayed_days=2,
 )
