@@ -123,8 +123,8 @@ def _firing(service: Service) -> set[str]:
 @pytest.mark.fault("F2", rig="core")
 @pytest.mark.parametrize("source", ["index", "journal"])
 def test_F2_memory_is_bounded(source: str) -> None:
-    """Of a hundred thousand invented names those within the limit are kept, and of the others no trace."""
-    limit, block = 100, 1000
+    """Of forty thousand invented names those within the limit are kept, and of the others no trace."""
+    limit, block, blocks = 100, 1000, 40
     uploads, traffic, log = Uploads(limit), Traffic(limit), log_parser(load(None).receivers[0].journal)
     index = IndexParser(host_field="host_id", time_field="received_at_wall")
     row = '{"host_id": "%s", "received_at_wall": "2026-11-23T00:00:00Z"}\n'
@@ -139,22 +139,22 @@ def test_F2_memory_is_bounded(source: str) -> None:
 
     tracemalloc.start()
     kept = []
-    for number in range(100):
+    for number in range(blocks):
         take(row if source == "index" else access, number * block)
         kept.append(tracemalloc.get_traced_memory()[0])
     tracemalloc.stop()
 
     if source == "index":
-        assert (len(list(uploads.items())), uploads.left_out.count) == (limit, 100 * block - limit)
+        assert (len(list(uploads.items())), uploads.left_out.count) == (limit, blocks * block - limit)
     else:
         places = traffic.stranger_limit
         assert places == limit // 10
         assert (len(list(traffic.items())), sum(one.count for one in traffic.left_out)) == (
             places,
-            100 * block - places,
+            blocks * block - places,
         )
     # The median, because Python's own table of short strings is made anew once or twice. A byte for each name is more.
-    assert statistics.median(after - before for before, after in pairwise(kept[50:])) < block
+    assert statistics.median(after - before for before, after in pairwise(kept[blocks // 2 :])) < block
 
 
 @pytest.mark.fault("F3", rig="files")
