@@ -39,7 +39,7 @@ from tests.mutation.statements import Statements
 from tests.mutation.workshop import Limit, Test, Trial, Verdict, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Container, Iterator, Sequence
     from multiprocessing.connection import Connection
 
 T = TypeVar("T")
@@ -55,7 +55,7 @@ _LATER = {
     "model": ("tests/detectors", "tests/alerting", "tests/test_engine.py", "tests/parsing"),
     "detectors": ("tests/alerting", "tests/test_engine.py", "tests/config"),
     "alerting": ("tests/detectors", "tests/test_engine.py"),
-    "parsing": ("tests/sources", "tests/fuzz/test_fuzz.py"),
+    "parsing": ("tests/fuzz/test_fuzz.py",),
     "sources": ("tests/replay",),
 }
 """The tests that also use a floor, besides its own."""
@@ -105,6 +105,7 @@ def main() -> int:
                 measured, Statements(dict(_sources(checkout, ["fleet_health"])), called), is_near=options.near
             )
             tried = [mutant for mutant in sample if mutant.key not in equivalent]
+            random.Random(options.seed).shuffle(tried)  # noqa: S311 - so that a part of a run is a sample, too
             trials = ((mutant, tests.trial(mutant, sources[mutant.file])) for mutant in tried)
             for number, (mutant, verdict) in enumerate(_shared(workshops, trials), 1):
                 fates.append(Fate(mutant, verdict))
@@ -115,6 +116,8 @@ def main() -> int:
                         f"\n{mutant.key}\n{mutant.diff(sources[mutant.file])}\n{verdict.tried} tests reach it\n"
                     )
                     sys.stdout.flush()
+        except KeyboardInterrupt:
+            _note("interrupted")
         finally:
             for workshop in workshops:  # each may have inherited the other end of those before it
                 workshop.connection.close()
@@ -122,7 +125,7 @@ def main() -> int:
                 workshop.process.join()
     for key in sorted(stale):
         sys.stdout.write(f"no such mutant any more: {key}\n")
-    return _report(sample, fates) | bool(stale)
+    return _report(sample, equivalent, fates) | bool(stale)
 
 
 def _options() -> argparse.Namespace:
@@ -159,12 +162,13 @@ def _equivalent(file: Path) -> frozenset[str]:
     return frozenset(line for line in file.read_text().splitlines() if line and line[0] not in "# ")
 
 
-def _report(sample: Sequence[Mutant], fates: Sequence[Fate]) -> int:
+def _report(sample: Sequence[Mutant], equivalent: Container[str], fates: Sequence[Fate]) -> int:
     """Print the figures of each floor; return the exit status."""
-    drawn, tried, dead, late = (
+    drawn, alike, tried, dead, late = (
         Counter(_floor(mutant.file) for mutant in some)
         for some in (
             sample,
+            [mutant for mutant in sample if mutant.key in equivalent],
             [fate.mutant for fate in fates],
             [fate.mutant for fate in fates if fate.verdict.by],
             [fate.mutant for fate in fates if fate.verdict.is_late],
@@ -176,7 +180,7 @@ def _report(sample: Sequence[Mutant], fates: Sequence[Fate]) -> int:
         percent = 100 * dead[floor] / tried[floor] if tried[floor] else 100.0
         status |= percent < least
         sys.stdout.write(
-            f"{floor}: {drawn[floor]} mutants, {drawn[floor] - tried[floor]} equivalent, {dead[floor]} died"
+            f"{floor}: {drawn[floor]} mutants, {alike[floor]} equivalent, {tried[floor]} tried, {dead[floor]} died"
             f" ({late[floor]} of them by the time limit), {tried[floor] - dead[floor]} survived:"
             f" {percent:.1f}% of the others died; {least}% is the least\n"
         )
@@ -210,14 +214,13 @@ def _be_workshop(requests: Connection, other_end: Connection, checkout: Path, fo
 
 
 class _Cache:
-    """What tests reach, kept until the code, what tests share, or the file of the test changes."""
+    """What tests reach, kept until a file that they reach, what tests share, or their own file changes."""
 
     def __init__(self, checkout: Path, kept: Path) -> None:
         self._checkout = checkout
         self._kept = kept
-        shared = [*(checkout / "fleet_health").rglob("*.py"), *(checkout / "tests" / "rig").rglob("*.py")]
-        shared += (checkout / "tests").rglob("conftest.py")
-        self._shared = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(shared))).digest()
+        tests = checkout / "tests"
+        self._shared = sorted((*(tests / "rig").rglob("*.py"), *tests.rglob("conftest.py")))
         self._known: dict[str, tuple[bytes, list[Test]]] = {}
         with contextlib.suppress(FileNotFoundError):
             self._known = pickle.loads(self._kept.read_bytes())  # noqa: S301 - our own
@@ -225,16 +228,17 @@ class _Cache:
     def get(self, file: str) -> list[Test] | None:
         """Return the tests of a file, or None if it must be measured."""
         digest, tests = self._known.get(file, (b"", []))
-        return tests if digest == self._digest(file) else None
+        return tests if tests and digest == self._digest(file, tests) else None
 
     def put(self, tests: Sequence[Test]) -> None:
-        """Keep what was measured of whole files."""
-        for file in {test.file for test in tests}:
-            self._known[file] = self._digest(file), [test for test in tests if test.file == file]
+        """Keep what was measured of a whole file."""
+        self._known[tests[0].file] = self._digest(tests[0].file, tests), list(tests)
         self._kept.write_bytes(pickle.dumps(self._known))
 
-    def _digest(self, file: str) -> bytes:
-        return hashlib.sha256(self._shared + (self._checkout / file).read_bytes()).digest()
+    def _digest(self, file: str, tests: Sequence[Test]) -> bytes:
+        reached = sorted({file, *(one for test in tests for one in test.lines)})
+        there = [path for path in (*self._shared, *(self._checkout / one for one in reached)) if path.exists()]
+        return hashlib.sha256(b"".join(path.read_bytes() for path in there)).digest()
 
 
 def _measured(workshops: Sequence[_Workshop], cache: _Cache) -> tuple[list[Test], set[tuple[str, int]]]:

@@ -118,14 +118,20 @@ def test_a_fault_that_a_test_notices_dies_and_one_that_none_notices_survives(tmp
 
     assert "-    return a > 7\n+    return (a >= 7)\n" in found.stdout
     assert "a < 3" not in found.stdout
-    assert "model: 2 mutants, 0 equivalent, 1 died (0 of them by the time limit), 1 survived: 50.0%" in found.stdout
+    assert (
+        "model: 2 mutants, 0 equivalent, 2 tried, 1 died (0 of them by the time limit), 1 survived: 50.0%"
+        in found.stdout
+    )
     assert found.returncode == 1, found.stderr
 
     equivalent.write_text("fleet_health/model/limit.py high: a > 7 => (a >= 7)\n    No number is 7.\n")
 
     excused = run()
 
-    assert "model: 2 mutants, 1 equivalent, 1 died (0 of them by the time limit), 0 survived: 100.0%" in excused.stdout
+    assert (
+        "model: 2 mutants, 1 equivalent, 1 tried, 1 died (0 of them by the time limit), 0 survived: 100.0%"
+        in excused.stdout
+    )
     assert excused.returncode == 0, excused.stderr
     assert (module / "limit.py").read_text().endswith("return a > 7\n")
 
