@@ -54,10 +54,11 @@ def run(scale: Scale, work: Path, scratch: Path) -> Section:
     return Section(
         "Tick",
         f"`evaluate` with all detectors at their defaults, on hosts with {scale.answers} answers in the window of 30"
-        " minutes, of which one in 100 is silent, one in 100 always refused and one in 200 unstamped; the median of"
-        f" the time on a processor of {scale.rounds} evaluations. The loop's longest block is that of {scale.rounds + 1} ticks of the service's"
-        " evaluator, put together as in the daemon with its sources, the alert log and a journal socket; the first tick"
-        " has all the alerts. A coroutine that sleeps for half a millisecond at a time notices it.",
+        " minutes, of which one in 100 is silent, one in 100 always refused and one in 200 unstamped; the median of the"
+        f" time on a processor of {scale.rounds} evaluations. The loop's longest block is that of {scale.rounds + 1}"
+        " ticks of the service's evaluator, put together as in the daemon with its sources, the alert log and a journal"
+        " socket; the first tick has all the alerts. A coroutine that sleeps for half a millisecond at a time notices"
+        " it.",
         tuple(rows),
         (
             Table(
