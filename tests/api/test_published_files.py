@@ -10,6 +10,7 @@ import stat
 from typing import TYPE_CHECKING
 
 import pytest
+from structlog.testing import capture_logs
 
 from fleet_health.api.published_files import PublishedFiles
 from fleet_health.errors import SinkUnavailable
@@ -80,29 +81,28 @@ async def test_another_path_takes_the_old_file_away(writing: Writing, async_even
     await async_eventually(lambda: not new.exists())
 
 
-async def test_what_goes_wrong_is_a_problem_and_no_end(
-    writing: Writing, async_eventually: AsyncEventually, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_what_goes_wrong_is_a_problem_and_no_end(writing: Writing, async_eventually: AsyncEventually) -> None:
     """It is logged once, and over when the file is written again."""
     path = writing.path
     assert path is not None
-    for error, problem in ((ZeroDivisionError("no"), "ZeroDivisionError: no"), (SinkUnavailable("full"), "full")):
-        writing.error = error
+    with capture_logs() as logs:
+        for error, problem in ((ZeroDivisionError("no"), "ZeroDivisionError: no"), (SinkUnavailable("full"), "full")):
+            writing.error = error
+            writing.publication.publish()
+            await async_eventually(lambda problem=problem: writing.files.problem == problem)  # type: ignore[misc]
+        writing.error = None
         writing.publication.publish()
-        await async_eventually(lambda problem=problem: writing.files.problem == problem)  # type: ignore[misc]
-    writing.error = None
-    writing.publication.publish()
-    await async_eventually(lambda: path.exists() and not writing.files.problem)
-    writing.path = path.parent / "absent" / "fleet.prom"
-    for _ in range(2):
-        made = writing.made
-        writing.publication.publish()
-        await async_eventually(lambda made=made: writing.made > made)  # type: ignore[misc]
-        await async_eventually(lambda: "absent" in writing.files.problem)
+        await async_eventually(lambda: path.exists() and not writing.files.problem)
+        writing.path = path.parent / "absent" / "fleet.prom"
+        for _ in range(2):
+            made = writing.made
+            writing.publication.publish()
+            await async_eventually(lambda made=made: writing.made > made)  # type: ignore[misc]
+            await async_eventually(lambda: "absent" in writing.files.problem)
 
-    log = capsys.readouterr().out
-    assert log.count("absent") == 1
-    assert "ZeroDivisionError" in log
+    reasons = [one.get("reason", one["event"]) for one in logs]
+    assert reasons[:3] == ["ZeroDivisionError: no", "full", "published file written again"]
+    assert ["absent" in reason for reason in reasons[3:]] == [True]
 
 
 def test_the_service_writes_it(site: Site, start_service: StartService) -> None:

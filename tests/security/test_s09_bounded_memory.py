@@ -189,7 +189,10 @@ def test_S9_explain_and_the_alert_say_that_a_busy_host_is_counted_in_steps(
 
     assert f"{EXACT_EVENTS + 100} x 422 (so many that they are counted in steps of 1 s)" in row["detail"]
     assert "counted in steps of      1s, because there are so many" in explained
-    assert f"responses in 30 min: {EXACT_EVENTS + 100} (so many that they are counted in steps of 1 s)" in explained
+    assert (
+        f"responses in the last 30 min: {EXACT_EVENTS + 100} (so many that they are counted in steps of 1 s)"
+        in explained
+    )
 
 
 @pytest.mark.fault("S9", rig="files")

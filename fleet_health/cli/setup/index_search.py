@@ -31,6 +31,8 @@ _TAIL = 1 << 16
 _ROWS = 500
 _FILES, _ENTRIES, _DEPTH = 2_000, 4_000, 3
 _SHARE = 0.8
+_OF_ANY_PROCESS = frozenset({b"HOME", b"PWD", b"OLDPWD", b"TMPDIR", b"SHELL", b"LOGNAME", b"USER"})
+"""Variables that a login or a shell sets, whatever the program: where they lead says nothing about a receiver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _places_of_process(pid: int) -> Iterator[Path]:
     except OSError:
         return
     yield from (path for path in open_files if path.is_absolute() and path.suffix in _SUFFIXES)
-    values = [value for one in environment for value in (one.partition(b"=")[2],)]
+    values = [value for one in environment for name, _, value in (one.partition(b"="),) if name not in _OF_ANY_PROCESS]
     # `--index=/srv/index.jsonl` is one as well.
     words = [word.rpartition(b"=")[2] for word in arguments]
     for text in map(os.fsdecode, (*words, *values)):

@@ -95,14 +95,14 @@ def test_of_several_the_one_with_the_hosts_of_the_journal_comes_first(tmp_path: 
 
 
 def test_a_process_shows_where_it_writes(tmp_path: Path, eventually: Eventually) -> None:
-    """By open files, arguments, the environment and its directory."""
-    opened, named = tmp_path / "open.jsonl", tmp_path / "named.jsonl"
+    """By open files, arguments, the environment and its directory; but not by what a shell sets for any program."""
+    opened, named, elsewhere = tmp_path / "open.jsonl", tmp_path / "named.jsonl", tmp_path / "elsewhere"
     with (
         opened.open("w") as file,
         subprocess.Popen(
             ["sleep", "600"],
             cwd=tmp_path,
-            env={"INDEX": str(named), "PATH": os.environ["PATH"]},
+            env={"INDEX": str(named), "PATH": os.environ["PATH"], "OLDPWD": str(elsewhere), "HOME": str(elsewhere)},
             stdout=file,
         ) as process,
     ):
@@ -114,4 +114,5 @@ def test_a_process_shows_where_it_writes(tmp_path: Path, eventually: Eventually)
             process.kill()
 
     assert {opened, named, tmp_path} <= set(places)
+    assert elsewhere not in places
     assert list(places_of(None, [process.pid])) == []
