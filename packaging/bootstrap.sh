@@ -2,7 +2,7 @@
 # Prepares a machine for running from a checkout.
 #
 #   bootstrap.sh system-packages install|build|package|demo|tests|bench   installs what the system lacks for it, with apt-get
-#   bootstrap.sh venv DIR demo|tests                              makes DIR a virtual environment with this checkout
+#   bootstrap.sh venv DIR demo|tests|another-python               makes DIR a virtual environment with this checkout
 #
 # Both say what they do, and do nothing where nothing is missing. PYTHON names the interpreter, if not python3.
 #
@@ -160,8 +160,9 @@ venv() { # DIR PURPOSE
 
   say "Preparing $dir …"
   logged "$log" "$interpreter" -I -m venv --clear "$dir"
-  # Exactly what is locked, checked by its hash. pip would build with whatever is newest, unless told not to isolate.
-  local pip=("$dir/bin/python" -I -m pip --disable-pip-version-check install)
+  # Exactly what is locked, checked by its hash. Unless told otherwise, pip would build with whatever is newest, and
+  # compile all modules, of which most are never imported.
+  local pip=("$dir/bin/python" -I -m pip --disable-pip-version-check install --no-compile)
   logged "$log" "${pip[@]}" --require-hashes --requirement "$locked/build.txt"
   logged "$log" "${pip[@]}" --no-build-isolation --use-pep517 --require-hashes --requirement "$locked/$purpose.txt"
   logged "$log" "${pip[@]}" --no-build-isolation --no-deps --no-index --editable "$checkout"
@@ -170,6 +171,6 @@ venv() { # DIR PURPOSE
 
 case "$# ${1-}" in
   "2 system-packages") [[ $2 == @(install|build|package|demo|tests|bench) ]] || usage; system_packages "$2" ;;
-  "3 venv") [[ $3 == @(demo|tests) ]] || usage; venv "$2" "$3" ;;
+  "3 venv") [[ $3 == @(demo|tests|another-python) ]] || usage; venv "$2" "$3" ;;
   *) usage ;;
 esac
