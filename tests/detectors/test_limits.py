@@ -88,3 +88,11 @@ def test_every_limit_that_can_be_in_force_is_known() -> None:
     limits = HostLimits(Pair(), [Override("a", {"first": 1}), Override("b", {"second": 2})])
 
     assert limits.each_alone() == [Pair(), Pair(1), Pair(0, 2)]
+
+
+def test_names_that_come_and_go_fill_no_memory() -> None:
+    """What is remembered of hosts is forgotten when there are too many; each has its limits all the same."""
+    limits = HostLimits(Pair(), [Override("a-*", {"first": 1})])
+
+    assert {limits.of(f"a-{number}") for number in range(45_000)} == {Pair(1)}
+    assert len(limits._by_host) <= 20_000

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet_health.model.instant import SECOND_US
-from fleet_health.model.window import EXACT_EVENTS, FEWEST_EVENTS, Counts, HostWindow
+from fleet_health.model.window import EXACT_EVENTS, FEWEST_EVENTS, NEVER, Counts, HostWindow
 from tests.rig.properties import tried
 
 if TYPE_CHECKING:
@@ -283,3 +283,11 @@ def test_steps_count_each_status_in_its_class(status: int, counts: Counts) -> No
 
     assert window.step_us == 8 * SECOND_US
     assert window.count(15 * SECOND_US, 16 * SECOND_US) == counts
+
+
+def test_an_empty_window_has_no_first_and_no_last_event() -> None:
+    """Its first comes after every instant, and its last before."""
+    window = HostWindow()
+
+    assert (window.first_at, window.end_at, len(window)) == (NEVER, -NEVER, 0)
+    assert not window

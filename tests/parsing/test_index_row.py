@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from operator import attrgetter
+from typing import NoReturn
 
 import pytest
 from hypothesis import given
@@ -326,3 +327,29 @@ def test_every_row_of_a_block_is_read_alike(block: bytes) -> None:
     parser = IndexParser(host_field="host_id", time_field="received_at_wall")
 
     assert [parser.parse_every(block) for _ in range(2)] == [PARSER.parse_block(block)] * 2
+
+
+def test_names_that_come_and_go_fill_no_memory() -> None:
+    """The cache of names is emptied when it is full, between two blocks."""
+    parser = IndexParser(host_field="host_id", time_field="received_at_wall")
+    for begin in range(0, 60_000, 10_000):
+        block = b"".join(row(f'"h{number}"') + b"\n" for number in range(begin, begin + 10_000))
+        uploads, rejections = parser.parse_every(block)
+        assert (len(uploads), rejections) == (10_000, [])
+
+    assert len(parser._names) <= 30_000
+
+
+@pytest.mark.parametrize("count", [1, 2, 1_000])
+def test_rows_that_are_all_plain_are_never_read_one_by_one(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That takes three to five times as long."""
+    block = (GOOD + b"\n") * count
+    parser = IndexParser(host_field="host_id", time_field="received_at_wall")
+
+    def refuse(_: bytes) -> NoReturn:
+        pytest.fail("a row was read by itself")
+
+    monkeypatch.setattr(parser, "parse", refuse)
+
+    assert parser.parse_every(block) == ([UPLOAD] * count, [])
+    assert parser.parse_latest(block, AT) == ([UPLOAD], [], count)

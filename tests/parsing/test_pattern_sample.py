@@ -23,6 +23,8 @@ from fleet_health.parsing.pattern_sample import literals_of, samples
         (r"(?<!x)a(?=b)b\b", {}, ["ab"]),
         (r"[^v]x", {}, ["1x"]),
         (r"[^v-z]x", {}, ["1x"]),
+        (r"[^v1]x", {}, [" x"]),
+        (r"[^1v]x", {}, [" x"]),
         (r"[^a-v]x", {}, ["1x"]),
         ("(" * 50 + "a" + ")" * 50, {}, ["a"]),
         ("(" * 51 + "a" + ")" * 51, {}, []),

@@ -1,0 +1,72 @@
+"""A journal of which libsystemd cannot be asked any more: each question says that the source is not available."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from fleet_health.config.loading import load
+from fleet_health.demo.journal import JournalFile
+from fleet_health.errors import SourceUnavailable
+from fleet_health.sources.journal.reader import JournalReader
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+NOW = 1_795_435_200_000_000
+
+
+class Broken:
+    """Lets matches be set, for that asks nothing of the files; everything else fails."""
+
+    flush_matches = add_match = add_disjunction = lambda *_: None
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def fail(*_: object) -> None:
+            raise OSError(errno.EBADMSG, "Bad message")
+
+        return fail
+
+
+@pytest.fixture
+def reader(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[JournalReader]:
+    """A reader that was opened while all was well."""
+    with JournalFile(tmp_path / "a.journal") as file:
+        file.append("line", at_us=NOW, unit="r@1.service")
+    options = {"journal.directory": ("", str(tmp_path)), "journal.unit": ("", "r@*.service")}
+    one = JournalReader(load(None, options).receivers[0].journal)
+    whole = one._reader
+    monkeypatch.setattr(one, "_reader", Broken())
+    yield one
+    whole.close()
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        pytest.param(lambda reader: list(reader.read()), id="what comes next"),
+        pytest.param(lambda reader: reader.seek_cursor("c"), id="a place"),
+        pytest.param(lambda reader: reader.oldest_at(), id="the oldest entry"),
+        pytest.param(lambda reader: reader.has_any(["_PID=1"]), id="whether there is an entry"),
+        pytest.param(lambda reader: reader.values_of("_SYSTEMD_UNIT"), id="the values of a field"),
+        pytest.param(lambda reader: reader.latest_entries(["_PID=1"], 0, 1), id="the latest entries"),
+        pytest.param(lambda reader: reader.find_instances(0), id="the instances of a glob"),
+        pytest.param(lambda reader: reader.process(), id="what has changed"),
+        pytest.param(lambda reader: reader.unit_messages("c"), id="the messages about units"),
+    ],
+)
+def test_a_question_that_fails_makes_the_source_unavailable(
+    ask: Callable[[JournalReader], object], reader: JournalReader
+) -> None:
+    """With what libsystemd said; it is opened anew later."""
+    with pytest.raises(SourceUnavailable, match="Bad message"):
+        ask(reader)
+
+
+def test_what_an_entry_lacks_is_no_failure(reader: JournalReader) -> None:
+    """A damaged one is left out, and says nothing."""
+    assert reader.monotonic() is None
+    assert not reader.is_of_journald()
