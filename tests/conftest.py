@@ -58,7 +58,9 @@ T = TypeVar("T")
 
 _SLOW_FIRST = (
     *("machine/test_install_attacks.py", "machine/test_install.py", "machine/test_alerts.py", "machine"),
-    *("crash", "demo", "service", "faults", "bench", "cli", "oracle", "soak", "fuzz"),
+    *("security/test_s04_clock_behind.py", "faults/test_g_hangs.py", "simulation", "bench", "cli/test_replay.py"),
+    *("soak", "test_added_detector.py", "crash", "demo", "security", "faults", "cli", "service", "sources", "files"),
+    "oracle",
 )
 """The files and directories whose tests take long: what begins late and takes long is waited for by idle processors."""
 

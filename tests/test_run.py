@@ -60,6 +60,15 @@ def test_what_one_checker_refuses_is_failure(checkout: Path, checker: str) -> No
     assert run(checkout).returncode == 7
 
 
+def test_tests_that_cannot_be_collected_are_failure(checkout: Path) -> None:
+    """And what is wrong with them is shown."""
+    script(checkout / ".venv-tests/bin/pytest", 'case "$*" in *--collect-only*) echo no such module; exit 2;; esac')
+    done = run(checkout)
+
+    assert done.returncode == 2
+    assert "no such module" in done.stdout
+
+
 def test_floors_that_are_not_tested_enough_are_failure(checkout: Path) -> None:
     """And what was measured is not left behind."""
     script(checkout / ".venv-tests/bin/python", 'case "$*" in *version_info*) echo 3.11;; *floors.py*) exit 1;; esac')
