@@ -36,10 +36,9 @@ def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
 
 
 def refusal_before_silence(incidents: Mapping[Pair, Incident], missed: Iterable[Pair]) -> Iterator[tuple[Pair, Pair]]:
-    """Return for each missed host that was refused before it was missed the cause, and what it is missed by.
+    """Return for each missed host that was refused by the time that it was missed the cause, and what it is missed by.
 
-    The cause opened after the last accepted upload: one from before that did not keep the host from uploading. One
-    that was found at the same evaluation as the silence is an incident beside it.
+    The cause opened after the last accepted upload: one from before that did not keep the host from uploading.
 
     Args:
         incidents: The open incidents.
@@ -53,7 +52,7 @@ def refusal_before_silence(incidents: Mapping[Pair, Incident], missed: Iterable[
         before = [
             (refusal.opened_at, STAGES[symptom], symptom)
             for symptom, refusal in refusals
-            if refusal is not None and silence.since < refusal.opened_at < silence.opened_at
+            if refusal is not None and silence.since < refusal.opened_at <= silence.opened_at
         ]
         if before:
             yield (host, min(before)[2]), pair

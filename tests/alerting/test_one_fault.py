@@ -57,12 +57,15 @@ SINCE = 90 * TICK
     ("rounds", "expected"),
     [
         pytest.param([["fatal-only"], ["fatal-only", "silent"]], [["fatal-only"], []], id="it was refused until then"),
-        pytest.param([["fatal-only", "silent"]], [["fatal-only", "silent"]], id="both are found at once"),
+        pytest.param([["fatal-only", "silent"]], [["fatal-only"]], id="both are found at once"),
         pytest.param([["silent"], ["fatal-only", "silent"]], [["silent"], ["fatal-only"]], id="it was silent before"),
         pytest.param(
             [["unstamped"], ["fatal-only", "unstamped"], ["fatal-only", "silent", "unstamped"]],
             [["unstamped"], ["fatal-only"], []],
             id="two symptoms of its refusals",
+        ),
+        pytest.param(
+            [["fatal-only", "silent", "unstamped"]], [["fatal-only", "unstamped"]], id="all three are found at once"
         ),
     ],
 )
