@@ -9,6 +9,7 @@ from fleet_health.alerting.incidents import Incidents
 from fleet_health.detectors.evaluation import DetectorFailure, Evaluation, evaluate, evict, lookback_of
 from fleet_health.detectors.spec import Condition, Finding, Lookback
 from fleet_health.model.fleet import Fleet
+from fleet_health.model.observation import Response
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Sequence
@@ -36,6 +37,7 @@ class Finds:
     error: Exception | None = None
     lookback: Lookback = field(default_factory=Lookback)
     is_of_absence: bool = False
+    needs: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -48,9 +50,8 @@ class Finds:
         return True
 
     def can_evaluate(self, seen: Container[str]) -> bool:
-        """Say yes."""
-        del seen
-        return True
+        """Return whether what it needs is seen."""
+        return all(one in seen for one in self.needs)
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
         """Find the hosts."""
@@ -138,3 +139,14 @@ def test_eviction_keeps_what_the_reach_ends_with(fleet_of: Callable[..., Fleet],
 
     assert dict(fleet.uploads.items()) == {"kept": now - 50}
     assert sorted(host for host, _ in fleet.traffic.items()) == ["kept", "kept too"]
+
+
+def test_of_an_exchanged_source_only_what_was_seen_since_proves_an_end(now: Instant) -> None:
+    """An incident that was open before is unproved as long as a source that its detector needs shows nothing new."""
+    fleet = Fleet()
+    fleet.exchanged = {"journal": now - 5}
+    detectors = [Finds("by-journal", needs=frozenset({"journal"})), Finds("by-index", needs=frozenset({"index"}))]
+    incidents = [("a", "by-journal"), ("a", "by-index"), ("b", "by-journal")]
+    fleet.traffic.record([Response("a", now - 5, 201), Response("b", now - 4, 201)])
+
+    assert evaluate(fleet, detectors, now, incidents).unproved == {("a", "by-journal"): now - 5}

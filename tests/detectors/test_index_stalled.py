@@ -196,3 +196,14 @@ def test_it_is_over_when_an_upload_is_in_both(
 def test_the_reach_holds_the_row_before_the_window() -> None:
     """Whether a row came just before it matters."""
     assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US + SLACK_US, traffic_us=WINDOW_US)
+
+
+@pytest.mark.parametrize(
+    ("known_us", "uploads_us"),
+    [(0, WINDOW_US + SLACK_US), (WINDOW_US + SLACK_US, WINDOW_US + SLACK_US), (WINDOW_US * 2, WINDOW_US * 2)],
+)
+def test_it_looks_back_as_far_as_uploads_are_known_and_no_less_than_its_window(known_us: int, uploads_us: int) -> None:
+    """A row may come later than its response, by the slack."""
+    detector = IndexStalled(DisagreementLimits(WINDOW_US, SLACK_US, 3, SuggestedFix("Look.")), known_us)
+
+    assert detector.lookback == Lookback(uploads_us=uploads_us, traffic_us=WINDOW_US)

@@ -335,3 +335,24 @@ def test_time_in_which_nobody_could_upload_does_not_make_silent_before(
     (finding,) = DETECTOR.find(fleet, now)
 
     assert finding.explains == {("off", "silent"), ("pi-0", "silent"), ("pi-1", "silent")}
+
+
+@pytest.mark.parametrize(
+    ("oldest_us", "upload_us", "is_found"),
+    [
+        pytest.param(DETECTOR_LIMITS.window_us, None, True, id="the first start is exactly as old as the window"),
+        pytest.param(DETECTOR_LIMITS.window_us + 1, None, False, id="it is older"),
+        pytest.param(DETECTOR_LIMITS.window_us, DETECTOR_LIMITS.window_us + 1, True, id="an upload came before it"),
+        pytest.param(DETECTOR_LIMITS.window_us, DETECTOR_LIMITS.window_us, False, id="an upload came just then"),
+    ],
+)
+def test_a_receiver_that_starts_again_and_again_within_the_window_is_down(
+    oldest_us: int, upload_us: int | None, fleet_of: Callable[..., Fleet], now: Instant, *, is_found: bool
+) -> None:
+    """Starts since the newest upload count: one that an upload follows has succeeded."""
+    fleet = fleet_of(uploads=[] if upload_us is None else [("a", upload_us)])
+    for age in [oldest_us, *range(DETECTOR_LIMITS.starts - 1, 0, -1)]:
+        fleet.traffic.record([UnitState(now - age, is_running=True), UnitState(now - age, is_running=False)])
+    fleet.coverage = (Coverage("index"), Coverage("journal"))
+
+    assert DETECTOR._is_restarting(fleet, now) == is_found

@@ -335,3 +335,11 @@ def test_it_is_known_of_the_past_since_when_nothing_came(at: int, expected: int)
     coverage = Coverage("journal", quiet_since=60, quiet=((0, 10), (20, 50)))
 
     assert coverage.as_of(at).quiet_since == expected
+
+
+@pytest.mark.parametrize(("apart", "leads_up"), [(WINDOW, True), (WINDOW + 1, False)])
+def test_what_leads_up_to_the_recent_gaps_is_no_further_apart_than_a_window(apart: int, *, leads_up: bool) -> None:
+    """Exactly a window is near enough: no window was seen whole."""
+    early, late = Gap(0, 5, REMOVED), Gap(5 + apart, 6 + apart, REMOVED)
+
+    assert recent([early, late], 6 + apart, WINDOW) == ([early, late] if leads_up else [late])

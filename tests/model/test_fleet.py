@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,12 +14,13 @@ from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.fleet import Fleet, Traffic, Uploads
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.model.pauses import LONGEST_MUTE_US, Pause
 from fleet_health.model.places import Register
 from fleet_health.model.window import Counts
 from tests.rig.properties import tried
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 PROPERTY = tried(200)
 INSTANTS = st.integers(-20, 20)
@@ -365,3 +367,28 @@ def test_of_a_source_that_is_not_there_nothing_is_unseen() -> None:
     )
     assert fleet.unseen_us("journal", 0, 100) == 30
     assert fleet.unseen_us("index", 0, 100) == 0
+
+
+@dataclass
+class Muted:
+    """One mute window of every host, from the epoch on."""
+
+    length_us: int
+
+    def is_about(self, host: str) -> bool:
+        """Return whether it is about a host."""
+        return bool(host)
+
+    def pauses(self, since: int, until: int) -> Iterator[Pause]:
+        """Return it."""
+        assert since < until
+        yield Pause(0, self.length_us, "a mute window")
+
+
+@pytest.mark.parametrize(("length_us", "counts"), [(LONGEST_MUTE_US - 1, True), (LONGEST_MUTE_US, False)])
+def test_a_mute_window_that_never_ends_is_no_pause(length_us: int, *, counts: bool) -> None:
+    """One of a whole week hides nobody for ever; one that is any shorter is a pause."""
+    fleet = Fleet()
+    fleet.mute_windows = [Muted(length_us)]
+
+    assert bool(fleet.pauses("a", LONGEST_MUTE_US)) == counts
