@@ -474,3 +474,27 @@ def test_a_host_of_which_nothing_is_known_is_compared_with_nothing() -> None:
     assert cadence.compared_day("b", outages, now) == ComparedDay(0, 0, 0, 0, 0)
     assert cadence.compared_day("a", outages, now) == ComparedDay(0, 0, 0, 0, 0)
     assert cadence.compared_day("a", outages, now - BIN_US).parts > 0
+
+
+@pytest.mark.parametrize(
+    ("days", "is_steady"),
+    [
+        pytest.param((7, 14), False, id="at this hour of the last two weeks"),
+        pytest.param((6, 12), True, id="at this hour of two other days"),
+        pytest.param((8, 16), True, id="at this hour of two others"),
+        pytest.param((7,), False, id="at this hour of one of three weeks"),
+        pytest.param((2, 9, 16), False, id="on more than a tenth of the days"),
+    ],
+)
+def test_a_host_is_not_steady_at_an_hour_of_the_week_at_which_it_rests(
+    days: tuple[int, ...], *, is_steady: bool
+) -> None:
+    """Though it is on nearly all days: by the weeks in which it rests then, or by the days."""
+    rests = [MONDAY - day * DAY_US for day in days]
+    uploads = [
+        at
+        for at in every(5 * MINUTE_US, FOUR_WEEKS, MONDAY)
+        if not any(rest < at < rest + 5 * HOUR_US for rest in rests)
+    ]
+
+    assert (limit_of(uploads).reason == "it uploads steadily at this hour") == is_steady
