@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _NAMES = 20_000
 
+_PIECE_SIZE = 1 << 17
 _LINE_BREAK = b"\nnull null\n"
 _host_of_row, _time_of_row = attrgetter("host"), attrgetter("time")
 
@@ -96,47 +97,56 @@ class IndexParser:
 
     def parse_every(self, block: bytes) -> tuple[list[Upload], list[Rejection]]:
         """Read a block as `parse_block` does; where nothing is odd, in a third of the time."""
-        plain, names = self._plain_rows(block), self._names
-        if plain is None:
-            return self.parse_block(block)
-        rows, _ = plain
+        names, rows = self._names, list[Any]()
         if len(names) > _NAMES:
             names.clear()
-        for row in rows:
-            if row.host not in names:
-                names[row.host] = _name(row.host)
+        for piece in _pieces(block):
+            plain = self._plain_rows(piece)
+            if not plain:
+                return self.parse_block(block)
+            for row in plain:
+                if row.host not in names:
+                    names[row.host] = _name(row.host)
+            rows += plain
         return [Upload(names[row.host], from_datetime(row.time)) for row in rows], []
 
     def _latest_in_plain_block(self, block: bytes) -> tuple[dict[str, datetime], int] | None:
         """Return each host's latest time and the number of rows; None if anything at all is odd, in whichever line."""
-        plain = self._plain_rows(block)
-        if plain is None:
-            return None
-        rows, in_time = plain
-        latest = dict.fromkeys(map(_host_of_row, rows))  # in the order of the rows: who comes first has a place
-        return latest | {row.host: row.time for row in in_time}, len(rows)
+        latest: dict[str, datetime] = {}
+        count, known_at = 0, latest.get
+        for piece in _pieces(block):
+            rows = self._plain_rows(piece)
+            if not rows:
+                return None
+            count += len(rows)
+            for row in rows:
+                host, at = row.host, row.time
+                known = known_at(host)
+                if known is None or known < at:
+                    latest[host] = at
+        return (latest, count) if latest else None
 
-    def _plain_rows(self, block: bytes) -> tuple[list[Any], list[Any]] | None:
-        """Return the row of each line, and the same rows by time; None if anything at all is odd, in whichever line.
+    def _plain_rows(self, lines: bytes) -> list[Any]:
+        """Return the row of each line; nothing if anything at all is odd, in whichever line.
 
         All lines are decoded by one call, which knows no lines: one might hold two rows, and a row go over two. So two
         nulls are put in place of each line break. They can stand beside each other nowhere within a value. Where there
         are no others, and a row before each of these pairs, each line is a row.
         """
-        spread = block.replace(b"\n", _LINE_BREAK)
-        lines = (len(spread) - len(block)) // (len(_LINE_BREAK) - 1)
+        spread = lines.replace(b"\n", _LINE_BREAK)
+        count = (len(spread) - len(lines)) // (len(_LINE_BREAK) - 1)
         try:
             values = self._decode_values(spread)
-            if not block.isascii():
-                block.decode("utf-8")  # the decoder does not look into what it skips
+            if not lines.isascii():
+                lines.decode("utf-8")  # the decoder does not look into what it skips
             rows = values[::3]
-            is_plain = 0 < lines == len(rows) and values.count(None) == 2 * lines and rows.count(None) == 0
-            is_plain = is_plain and len(values) == 3 * lines and all(map(_host_of_row, rows))
-            in_time = sorted(rows, key=_time_of_row) if is_plain else []  # as good as sorted: hardly more than a look
-            is_plain = is_plain and in_time[0].time >= EARLIEST and in_time[-1].time < LATEST
+            is_plain = len(rows) == count and values.count(None) == 2 * count and rows.count(None) == 0
+            is_plain = is_plain and len(values) == 3 * count and all(map(_host_of_row, rows))
+            times = sorted(map(_time_of_row, rows)) if is_plain else []  # as good as sorted: hardly more than a look
+            is_plain = bool(times) and times[0] >= EARLIEST and times[-1] < LATEST
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, TypeError):  # the last: a time without offset
-            return None
-        return (rows, in_time) if is_plain else None
+            return []
+        return rows if is_plain else []
 
     def missed_in_a_row(self, block: bytes) -> int:
         """Return how many rows at the end of a block could not be read; blank lines are no rows."""
@@ -155,6 +165,15 @@ class IndexParser:
         """Return a row's time; None if the line is not a row."""
         result = self.parse(line)
         return result.at if isinstance(result, Upload) else None
+
+
+def _pieces(block: bytes) -> Iterator[bytes]:
+    """Cut a block of lines into pieces of lines: small ones, for what is made of them is soon in no cache any more."""
+    begin = 0
+    while begin < len(block):
+        end = block.find(b"\n", begin + _PIECE_SIZE) + 1 or len(block)
+        yield block[begin:end]
+        begin = end
 
 
 def _name(raw: str) -> str:

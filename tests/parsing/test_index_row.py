@@ -271,6 +271,22 @@ def test_all_uploads_of_a_block_are_those_of_its_lines(lines: list[bytes]) -> No
     assert PARSER.parse_every(block) == PARSER.parse_block(block)
 
 
+@pytest.mark.parametrize("odd", [b"", b"x\n", row('"last"') + b"\n", row('""') + b"\n"])
+def test_a_long_block_is_read_like_its_lines(odd: bytes) -> None:
+    """Whatever it is cut into, and whatever stands in the last piece of it."""
+    rows = (row(f'"pi-{number % 7}"', f'"2026-11-23T{number // 3600:02d}:00:00Z"') for number in range(4_000, 0, -1))
+    block = b"".join(one + b"\n" for one in rows) + odd
+    every, rejections = PARSER.parse_block(block)
+
+    uploads, rejected, count = PARSER.parse_latest(block, AT)
+
+    assert PARSER.parse_every(block) == (every, rejections)
+    assert (rejected, count) == (rejections, len(every))
+    assert {upload.host: upload.at for upload in sorted(uploads, key=attrgetter("at"))} == {
+        upload.host: upload.at for upload in sorted(every, key=attrgetter("at"))
+    }
+
+
 def test_of_many_plain_rows_only_the_latest_are_given() -> None:
     """That is what makes it fast."""
     uploads, _, count = PARSER.parse_latest((GOOD + b"\n") * 1_000, AT)
