@@ -14,6 +14,8 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fleet_health.files.hanging_calls import DAEMON_THREADS
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -51,7 +53,7 @@ class Footprint:
         descriptors: Open files, sockets, pipes and the like.
         memory_kib: Resident memory of its own, in KiB, when what is free has been given back.
         tasks: Unfinished tasks of the event loop.
-        threads: Threads.
+        threads: Threads, but for idle ones of those that wait for disks.
         watches: inotify watches.
         blocks: Blocks of memory that Python's objects take up. More exact than `memory_kib`, which comes in pages.
 
@@ -74,7 +76,8 @@ class Footprint:
             descriptors=sum(1 for _ in (_PROCESS / "fd").iterdir()) - 1,  # but for the one that lists them
             memory_kib=_resident_kib(),
             tasks=len(asyncio.all_tasks()),
-            threads=threading.active_count(),
+            # Those that have nothing to do end by themselves, after half a minute of real time.
+            threads=threading.active_count() - len(DAEMON_THREADS._idle),
             watches=_inotify_watches(),
             blocks=blocks,
         )
