@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.symptoms import MISSED, OF_JOURNAL, STAGES
+from fleet_health.alerting.symptoms import OF_JOURNAL, STAGES
 from fleet_health.detectors.spec import Stage
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def refusal_before_silence(incidents: Mapping[Pair, Incident], missed: Iterable[
         missed: Of which of them, all of missed hosts.
 
     """
-    refused = [symptom for symptom in STAGES if symptom not in MISSED]
+    refused = [symptom for symptom, stage in STAGES.items() if stage < Stage.NONE_ACCEPTED]
     for pair in missed:
         host, silence = pair[0], incidents[pair]
         refusals = ((symptom, incidents.get((host, symptom))) for symptom in refused if pair[1] in STAGES)

@@ -25,10 +25,10 @@ from fleet_health.detectors.unstamped import Unstamped
 from fleet_health.detectors.wording import in_steps
 from fleet_health.model.instant import describe
 from fleet_health.model.subject import EVERY_HOST
-from fleet_health.model.window import CLIENT_ERROR, SERVER_ERROR
+from fleet_health.model.window import CLIENT_ERROR, NO_EVENTS, SERVER_ERROR
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fleet_health.detectors.fatal_only import FatalOnlyLimits
     from fleet_health.detectors.limits import HostLimits
@@ -45,6 +45,8 @@ SYMPTOM = "degraded"
 # two ends, in which a host that tries again and again may be refused many times: a finding takes one part more.
 _PARTS = 12
 _MIXED_PARTS = 3
+# A host that is mended is not found when older uploads leave the window: there must be a refusal in the last parts.
+_LATE_PARTS = 3
 
 # From so many hosts on that got a 5xx in the window, 5xx is the receiver's trouble. As many as `receiver-failing` takes
 # by default.
@@ -207,7 +209,7 @@ class Degraded(Rule):
             symptom=SYMPTOM,
             detail=(
                 f"{responses.refused} of {responses.total} uploads in the last {describe(limits.window_us)} were"
-                f" refused while others were accepted: {figures}{in_steps(window)}"
+                f" refused while others were accepted: {figures}{in_steps(window)}{_without_stamp(counts)}"
             ),
             suggested_fix=fix.render(host),
             since=window.earliest((CLIENT_ERROR, SERVER_ERROR), since),
@@ -220,6 +222,8 @@ class Degraded(Rule):
         limits, window = self._limits.of(host), fleet.traffic.window(host)
         length, responses = describe(limits.window_us), _responses(fleet, host, limits.window_us, now)
         is_whole = _is_whole(fleet, host, now - limits.window_us, now)
+        late_us = limits.window_us * _LATE_PARTS // _PARTS
+        late = 0 if window is None else _refused_in(fleet, window, limits.window_us, late_us, now)
         better = [one.symptom for one in self._better_named if are_met(one.conditions(fleet, host, now))]
         return (
             Condition(
@@ -244,6 +248,13 @@ class Degraded(Rule):
                 responses.mixed >= _MIXED_PARTS,
             ),
             Condition(
+                f"refusals in the last {describe(late_us)}",
+                str(late),
+                "at least 1",
+                "",
+                late > 0,
+            ),
+            Condition(
                 "symptoms that describe it better",
                 ", ".join(better) or "none",
                 "none",
@@ -258,6 +269,27 @@ class Degraded(Rule):
                 is_whole,
             ),
         )
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
+        """Return the hosts of which a share may have been refused, in what the journal did not show.
+
+        What is known to be missing at most must suffice for a finding beside what was seen.
+        """
+        gaps: dict[int, tuple[bool, int | None]] = {}
+        for host in hosts:
+            limits = self._limits.of(host)
+            window_us, since = limits.window_us, now - limits.window_us
+            if window_us not in gaps:
+                reaches = fleet.reaches("journal", since)
+                is_whole = reaches and fleet.is_whole("journal", since, now)
+                gaps[window_us] = is_whole, fleet.missing("journal", since, now) if reaches else None
+            is_whole, missing = gaps[window_us]
+            if is_whole and fleet.is_complete(host, since):
+                continue
+            window = fleet.traffic.window(host)
+            counts = NO_EVENTS if window is None else window.count(since, now)
+            if missing is None or is_whole or _may_be_enough(counts, missing, limits):
+                yield host
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether uploads were accepted in a window that was seen whole, and few enough refused in all of it."""
@@ -307,6 +339,23 @@ def _responses(fleet: Fleet, host: str, window_us: int, now: Instant) -> _Respon
 
 def _are_enough(responses: _Responses, limits: DegradedLimits) -> bool:
     return responses.total >= limits.min_count and responses.share >= limits.ratio and responses.mixed >= _MIXED_PARTS
+
+
+def _may_be_enough(counts: Counts, missing: int, limits: DegradedLimits) -> bool:
+    """Return whether it takes no more than some missing responses for enough of them, and enough refusals."""
+    total = counts.answers + missing
+    return total >= limits.min_count and counts.refused + missing >= limits.ratio * total
+
+
+def _without_stamp(counts: Counts) -> str:
+    """Return how many uploads were refused for want of a code stamp, to follow on the figures; nothing if none was."""
+    return f"; {counts.unstamped} of them carry no code stamp" if counts.unstamped else ""
+
+
+def _refused_in(fleet: Fleet, window: HostWindow, window_us: int, late_us: int, now: Instant) -> int:
+    """Count the refusals of a host that say something of it, in the last part of its window."""
+    is_receiver = _is_receiver_in_trouble(fleet, window, now - window_us, now)
+    return _refused(window.count(now - late_us, now), is_receiver=is_receiver)
 
 
 def _refused(counts: Counts, *, is_receiver: bool) -> int:

@@ -43,7 +43,7 @@ class Evaluation:
         limits: The limits that what was found, and what was open, was looked for with.
         heard: When the hosts of the findings and of the open incidents were last heard of in either source, as far as
             that is known.
-        hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of the journal.
+        hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of a source.
         gone: The hosts whose last upload has become too long ago to be known any more, each with its instant.
         is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
         is_clock_stepped: Whether the clock was set since the evaluation before: then nobody knows what is missing.

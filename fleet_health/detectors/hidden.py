@@ -1,4 +1,4 @@
-"""Which verdicts a gap in the journal may hide: nothing was found, and yet it cannot be ruled out."""
+"""Which verdicts a gap in a source may hide: nothing was found, and yet it cannot be ruled out."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class GoesByTheJournal(Protocol):
-    """A detector whose findings take lines of the journal that may be missing."""
+class MayBeHidden(Protocol):
+    """A detector whose findings take what may be missing: lines of the journal, or rows of the index."""
 
     @property
     def symptom(self) -> str:
@@ -38,7 +38,7 @@ def hidden_verdicts(
     """
     hidden: dict[str, frozenset[str]] = {}
     for detector in detectors:
-        if isinstance(detector, GoesByTheJournal) and (found := frozenset(detector.hidden(fleet, hosts(), now))):
+        if isinstance(detector, MayBeHidden) and (found := frozenset(detector.hidden(fleet, hosts(), now))):
             hidden[detector.symptom] = found
     return hidden
 

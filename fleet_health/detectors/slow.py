@@ -15,6 +15,7 @@ from fleet_health.detectors.spec import (
     Lookback,
     Rule,
     Setting,
+    Stage,
     Subject,
 )
 from fleet_health.model.cadence import KEPT_US, PART_US
@@ -23,7 +24,7 @@ from fleet_health.model.subject import EVERY_HOST
 from fleet_health.model.window import NO_EVENTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.silent import SilentLimits
@@ -66,6 +67,7 @@ SPEC = DetectorSpec(
     is_of_absence=True,
     switches=("detectors.slow.enabled",),
     is_on_by_default=False,
+    stage=Stage.FEWER_ACCEPTED,
     limits=SlowLimits,
     is_by_host=True,
     settings=(
@@ -183,6 +185,13 @@ class Slow(Rule):
             ),
             Condition("index of the last day", "complete" if is_whole else "has a gap", "complete", "", is_whole),
         )
+
+    def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterator[str]:
+        """Return the hosts that uploaded too little by what was seen, where the index has a gap."""
+        if fleet.is_whole("index", now - _DAY_US, now):
+            return
+        learned = (host for host in hosts if self._cadences.of(host).is_learned)
+        yield from (host for host in learned if self._is_low(fleet.compared_day(host, now), host))
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether enough of the day can be compared, and the host uploaded enough in it."""

@@ -247,6 +247,8 @@ class Stage(IntEnum):
     MANY_REFUSED = 2
     ALL_REFUSED = 3
     NONE_ACCEPTED = 4
+    FEWER_ACCEPTED = 5
+    """Over a day, as none were for some time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,6 +65,7 @@ _RECENT_HOURS = 24
 _ANOTHER_DAY = 20 * _BINS_AN_HOUR
 # Long intervals in a row that take so long are a new rhythm. Uploads of one minute may be in two bins.
 _HELD, _ONE_UPLOAD = 10 * _BINS_AN_HOUR, 1
+_LONG = _BINS_AN_HOUR // 2
 # For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
 # active all the time.
 _OUTAGE, _APART = 3, 2
@@ -74,6 +75,7 @@ _REFUSED = 300
 _PART = 2 * _BINS_AN_HOUR
 PART_US = _PART * BIN_US
 """The length of the parts in which a day is compared with those before."""
+_COMPARED_EVERY_US = HOUR_US // 2
 _PARTS_A_DAY, _LATE_PARTS = _DAY // _PART, 3
 _LEAST_DAYS = 5
 """On so many days before a host must have uploaded in a part of the day for it to have a usual count."""
@@ -223,6 +225,7 @@ class Cadence:
         self._rhythms: dict[str, Rhythm] = {}
         self._outages = Rhythm(0, 0)
         self._known: dict[str, tuple[Rhythm, int, int, int, LearnedLimit]] = {}
+        self._days: dict[str, tuple[Rhythm, int, Instant, ComparedDay]] = {}
 
     def __len__(self) -> int:
         return len(self._rhythms)
@@ -292,11 +295,10 @@ class Cadence:
         kept = {host: rhythm for host, rhythm in self._rhythms.items() if rhythm.newest > first}
         if len(kept) > self.limit:
             kept = {host: rhythm for host, rhythm in kept.items() if is_known(host)}
-        for host, rhythm in kept.items():
-            if rhythm.newest > latest:
-                kept[host] = _up_to(rhythm, latest)
+        kept = {host: _up_to(rhythm, latest) for host, rhythm in kept.items()}
         self._rhythms = {host: rhythm for host, rhythm in kept.items() if rhythm.bits}
         self._known = {host: known for host, known in self._known.items() if host in self._rhythms}
+        self._days = {host: known for host, known in self._days.items() if host in self._rhythms}
 
     def snapshot(self, until: Instant) -> CadenceSnapshot:
         """Return what `restore` needs to go on from here."""
@@ -354,9 +356,18 @@ class Cadence:
         return limit
 
     def compared_day(self, host: str, outages: Rhythm, now: Instant) -> ComparedDay:
-        """Return how much a host uploaded in the 24 hours up to an instant, beside what is usual for it."""
+        """Return how much a host uploaded in the 24 hours up to the latest half hour, beside what is usual for it."""
         rhythm = self._rhythms.get(host)
-        return NOT_COMPARED if rhythm is None else compared_day(rhythm, _seen_from(rhythm.newest, outages), now)
+        now -= now % _COMPARED_EVERY_US
+        if rhythm is None or not (past := _up_to(rhythm, now // BIN_US - 1)).bits:
+            return NOT_COMPARED
+        out = _seen_from(past.newest, outages)
+        known = self._days.get(host)
+        if known is not None and known[:3] == (past, hash(out), now):
+            return known[3]
+        day = compared_day(past, out, now)
+        self._days[host] = past, hash(out), now, day
+        return day
 
     def intervals_of(self, host: str, outages: Rhythm, least_us: int = BIN_US) -> list[Interval]:
         """Return the intervals of a host that were longer than a time, the oldest first."""
@@ -421,7 +432,7 @@ def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
     """Return how much a host uploaded in the 24 hours up to an instant, beside what is usual for it.
 
     A part in which nothing was uploaded is for the limit of silence: a host that was away for half a day and is back is
-    not slow. Nor is a part compared in which nobody could upload.
+    not slow. Nor is a part compared in which nobody could upload, nor a rhythm that has changed for good lately.
 
     Args:
         rhythm: The rhythm.
@@ -442,7 +453,15 @@ def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
             parts, bins, usual = parts + 1, bins + present, usual + median_low(counts)
         if part == _LATE_PARTS - 1:
             late_bins, late_usual = bins, usual
-    return ComparedDay(parts, bins, usual, late_bins, late_usual)
+    day = ComparedDay(parts, bins, usual, late_bins, late_usual)
+    return NOT_COMPARED if bins < usual and _has_changed_lately(rhythm, out) else day
+
+
+def _has_changed_lately(rhythm: Rhythm, out: int) -> bool:
+    """Return whether a host has had another rhythm until lately: since then there have been only long intervals."""
+    latest = _latest_in_a_row(rhythm, _intervals(rhythm, out, _LONG))
+    lasted = rhythm.newest - latest[-1].begin if latest else 0
+    return _HELD <= lasted < min(rhythm.bits.bit_length() - 1, _TRUSTED)
 
 
 def _by_part(bits: int, later: int) -> list[int]:
@@ -532,13 +551,20 @@ def _present_usual(rhythm: Rhythm, intervals: Sequence[Interval]) -> int | None:
 
     A host that has changed its rhythm for good shows nothing else. One that was away, and is back, uploads between.
     """
+    latest = _latest_in_a_row(rhythm, intervals)
+    has_held = bool(latest) and rhythm.newest - latest[-1].begin >= _HELD
+    return _longest_usual(latest, 0) if has_held else None
+
+
+def _latest_in_a_row(rhythm: Rhythm, intervals: Sequence[Interval]) -> list[Interval]:
+    """Return the latest of some intervals that follow on each other up to the newest upload, the newest first."""
     latest, since = list[Interval](), rhythm.newest
     for one in reversed(intervals):
         if since - one.end > _ONE_UPLOAD:
             break
         latest.append(one)
         since = one.begin
-    return _longest_usual(latest, 0) if rhythm.newest - since >= _HELD else None
+    return latest
 
 
 def _on_most_days(active: int) -> int:
@@ -569,6 +595,8 @@ def _joined(one: Rhythm, other: Rhythm) -> Rhythm:
 
 def _up_to(rhythm: Rhythm, latest: int) -> Rhythm:
     """Return a rhythm without what is later than a bin; without any bit if nothing is left."""
+    if rhythm.newest <= latest:
+        return rhythm
     bits = rhythm.bits >> min(rhythm.newest - latest, _BINS)
     if not bits:
         return Rhythm(0, 0)

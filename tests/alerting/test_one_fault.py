@@ -20,6 +20,7 @@ TICK = 5 * MINUTE
         ({("a", "silent"): 1}, {}),
         ({("a", "silent"): 1, ("b", "fatal-only"): 1}, {}),
         ({("a", "silent"): 1, ("a", "fatal-only"): 1}, {("a", "fatal-only"): {("a", "silent")}}),
+        ({("a", "silent"): 1, ("a", "slow"): 1}, {("a", "silent"): {("a", "slow")}}),
         ({("a", "silent"): 1, ("a", "fatal-only"): 2}, {("a", "silent"): {("a", "fatal-only")}}),
         (
             {("a", "silent"): 2, ("a", "fatal-only"): 2, ("a", "unstamped"): 2, ("a", "never-seen"): 1},

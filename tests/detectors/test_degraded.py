@@ -15,7 +15,7 @@ from fleet_health.detectors.limits import HostLimits, Override
 from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
-from fleet_health.model.coverage import Coverage, Gap
+from fleet_health.model.coverage import REMOVED, SUPPRESSED, Coverage, Gap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,14 @@ def every(minutes: int, since: int, until: int, *statuses: int) -> Answers:
         pytest.param(mixed(3, 99), True, id="as good as all, but a few got through"),
         pytest.param(mixed(0, 9, age=HOUR), False, id="nothing got through"),
         pytest.param(mixed(10, 0), False, id="nothing was refused"),
+        pytest.param(
+            [*every(5, 360, 91, 201, 422), (90 * MINUTE, 422), *every(5, 89, 0, 201)],
+            True,
+            id="one in the last quarter",
+        ),
+        pytest.param(
+            every(5, 360, 91, 201, 422) + every(5, 90, 0, 201), False, id="mended in the last quarter of the window"
+        ),
         pytest.param(mixed(7, 3, 599), True, id="5xx that no other host got are this one's"),
         pytest.param(mixed(7, 3, age=6 * HOUR), True, id="exactly at the window's beginning"),
         pytest.param(mixed(7, 3, age=6 * HOUR + 1), False, id="a microsecond before the window"),
@@ -142,14 +150,15 @@ def test_a_finding_carries_the_figures(fleet_of: Callable[..., Fleet], now: Inst
 def test_a_missing_stamp_is_for_unstamped(
     unstamped: int, *, is_reported: bool, fixes: list[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Where that does not report it, its fix is suggested."""
+    """Where that does not report it, its fix is suggested, and the finding says how many lack it."""
     fleet = fleet_of(
         responses=[("pi-1", age, status) for age, status in mixed(10, 10, 412)], unstamped=[("pi-1", 1)] * unstamped
     )
 
-    found = detector(is_unstamped_reported=is_reported).find(fleet, now)
+    found = list(detector(is_unstamped_reported=is_reported).find(fleet, now))
 
     assert [finding.suggested_fix for finding in found] == fixes
+    assert all(finding.detail.endswith(f"10 x 412; {unstamped} of them carry no code stamp") for finding in found)
 
 
 def test_each_host_is_evaluated_by_its_own_limits(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -194,6 +203,44 @@ def test_what_was_not_seen_whole_is_neither_found_nor_over(
     assert detector().is_over(well, "pi-1", now) == is_seen
 
 
+@pytest.mark.parametrize(
+    ("gap", "answers", "is_hidden"),
+    [
+        pytest.param(None, mixed(5, 5), False, id="all was seen"),
+        pytest.param((2, 1, 10), [], True, id="nothing was seen, and enough is missing"),
+        pytest.param((2, 1, 9), [], False, id="less is missing than a finding takes"),
+        pytest.param((2, 1, 3), mixed(7, 0), True, id="what is missing would just be the share"),
+        pytest.param((2, 1, 3), mixed(8, 0), False, id="it would be less"),
+        pytest.param((2, 1, 0), mixed(99, 0), True, id="nobody knows how much is missing"),
+        pytest.param((6 * HOUR + 9, 6 * HOUR + 1, 99), [], False, id="before the window"),
+    ],
+)
+def test_a_gap_hides_what_it_may_hold(
+    gap: tuple[int, int, int] | None,
+    answers: Answers,
+    *,
+    is_hidden: bool,
+    fleet_of: Callable[..., Fleet],
+    now: Instant,
+) -> None:
+    """A share of refusals cannot be ruled out if the missing lines may be enough of them."""
+    fleet = fleet_of(responses=[("pi-1", *one) for one in answers])
+    gaps = () if gap is None else (Gap(now - gap[0], now - gap[1], SUPPRESSED if gap[2] else REMOVED, gap[2]),)
+    fleet.coverage = (Coverage("journal", gaps=gaps),)
+
+    assert list(detector().hidden(fleet, ["pi-1"], now)) == ["pi-1"] * is_hidden
+
+
+def test_a_journal_that_begins_within_the_window_hides_what_was_before(
+    fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Of every host: nobody knows how many responses there were."""
+    fleet = fleet_of(responses=[("pi-1", *one) for one in mixed(99, 0)])
+    fleet.coverage = (Coverage("journal", begins_at=now - 6 * HOUR + 1),)
+
+    assert list(detector().hidden(fleet, ["pi-1"], now)) == ["pi-1"]
+
+
 def test_a_journal_that_begins_within_the_window_is_not_whole(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """What was answered before is not known."""
     fleet = fleet_of(responses=[("pi-1", *one) for one in mixed(5, 5)])
@@ -234,6 +281,7 @@ def test_the_conditions_name_what_is_lacking(fleet_of: Callable[..., Fleet], now
         ("0", "at least 10", False),
         ("0.0%", "at least 30.0%", False),
         ("0", "at least 3", False),
+        ("12", "at least 1", True),
         ("fatal-only, unstamped", "none", False),
         ("complete", "complete", True),
     ]

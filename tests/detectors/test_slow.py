@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
-DAY_US = 24 * HOUR_US
+DAY_US, MINUTE_US = 24 * HOUR_US, HOUR_US // 60
 NOW = 1_795_392_000_000_000
 """2026-11-23T00:00:00Z, where a bin and a part of two hours end."""
 FIX = SuggestedFix("Help $host.")
@@ -85,6 +85,11 @@ ALL_DAY = range(24)
             by_day(7, range(12), 6) + every(12, 1), False, id="a host that usually uploads less than min_count"
         ),
         pytest.param(every(2, 28, 14) + every(4, 14), True, id="it has changed its rhythm two weeks ago"),
+        pytest.param(every(1, 28, 0.6) + every(8, 0.6), False, id="it has changed to long intervals for good"),
+        pytest.param(
+            every(1, 28, 0.9) + every(8, 0.9, 0.4) + every(2, 0.4), True, id="it had long intervals for some hours"
+        ),
+        pytest.param(every(6, 28, 1) + every(16, 1), True, id="it always had long intervals"),
         pytest.param(every(2, 28, 15) + every(4, 15), False, id="that is its rhythm now"),
         pytest.param(every(1, 8, 2), False, id="it has not uploaded for a day, which silent says"),
     ],
@@ -155,6 +160,17 @@ def test_a_gap_in_the_index_may_hide_uploads(ago: int, *, is_found: bool) -> Non
     fleet.coverage = (Coverage("index", gaps=(Gap(NOW - ago - 1, NOW - ago, "cut off"),)),)
 
     assert [finding.host for finding in detector().find(fleet, NOW)] == ["pi-1"] * is_found
+    assert list(detector().hidden(fleet, ["pi-1", "other"], NOW)) == ["pi-1"] * (not is_found)
+    assert list(detector(is_learned=False).hidden(fleet, ["pi-1"], NOW)) == []
+
+
+def test_a_day_is_compared_every_half_hour() -> None:
+    """What is uploaded within it counts from its end on."""
+    fleet = fleet_of(*STEADY, *every(2, 1), NOW - BIN_US // 2)
+    days = [fleet.compared_day("pi-1", NOW + minutes * MINUTE_US) for minutes in (-1, 0, 29, 30)]
+
+    assert [day.bins for day in days] == [98, 97, 97, 95]
+    assert days[1] is days[2]
 
 
 def test_only_a_learned_rhythm_is_compared() -> None:
