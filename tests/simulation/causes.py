@@ -6,7 +6,9 @@ which are only its consequences (`collateral`); any other incident about the sam
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from bisect import bisect_left
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from tests.simulation.rhythms import HOUR, MINUTE, SECOND, Span
@@ -62,6 +64,8 @@ class Cause:
         collateral: The same of those that follow from it.
         change: Changes an attempt within the span; may return further ones that the host makes because of it.
         is_to_be_found: Whether it leaves a trace that some detector is for, or should be.
+        is_news_once: Whether it is no fault, though nobody has said so: one incident that names it is right, and each
+            further one is false.
 
     """
 
@@ -72,6 +76,7 @@ class Cause:
     collateral: frozenset[tuple[str, str]]
     change: Callable[[Attempt], Sequence[Attempt]] = field(compare=False)
     is_to_be_found: bool = True
+    is_news_once: bool = False
 
     def names(self, host: str, symptom: str) -> bool:
         """Return whether an incident names this cause."""
@@ -231,7 +236,7 @@ KINDS: dict[str, Kind] = {
         lambda random, _: _sometimes(random, 0.9, _answered(422)),
     ),
     "rate halved": Kind(
-        "host", (24, 48), _of_host("slow"), _of_host("silent"), lambda random, _: _sometimes(random, 0.5, _never_made)
+        "host", (24, 48), _of_host("slow", "silent"), NONE, lambda random, _: _sometimes(random, 0.5, _never_made)
     ),
     "rate falling": Kind("host", (24, 72), _of_host("slow", "silent"), NONE, _falling),
     "flapping": Kind("host", (6, 18), _of_host("silent"), NONE, lambda _, span: _flapping(span)),
@@ -272,11 +277,15 @@ KINDS: dict[str, Kind] = {
 
 SAID = "journal suppressed"
 """The kind of which journald says that it dropped lines."""
+CHANGED = "rhythm changed"
+"""What is said of a host that changes its rhythm for good."""
 STOPPED = "receiver stopped"
 """The kind of which systemd says that the unit stopped, and started again."""
 
 # Two causes of the receiver are this far apart, and so are two of a host: what follows from one is over by then.
 _APART = 26 * HOUR
+# No interval of a steady host is so long.
+_STEADY = 15 * MINUTE
 
 
 def draw_causes(random: Random, kinds: Sequence[str], hosts: Sequence[SimulatedHost], span: Span) -> list[Cause]:
@@ -299,10 +308,31 @@ def draw_causes(random: Random, kinds: Sequence[str], hosts: Sequence[SimulatedH
 def retirements(hosts: Sequence[SimulatedHost], span: Span) -> list[Cause]:
     """Return the hosts that were taken out of the fleet: nobody has said so, thus `silent` is right, once."""
     return [
-        Cause("retired", frozenset([host.name]), Span(host.life.end, span.end), _of_host("silent"), NONE, _nothing)
+        Cause(
+            *("retired", frozenset([host.name]), Span(host.life.end, span.end), _of_host("silent"), NONE, _nothing),
+            is_news_once=True,
+        )
         for host in hosts
         if span.begin < host.life.end < span.end
     ]
+
+
+def changes(hosts: Sequence[SimulatedHost], span: Span) -> list[Cause]:
+    """Return the hosts that upload far less often from some instant on, for good.
+
+    Nobody has said so, and until they upload again they are as silent as a dead one: that is right, once. It need not
+    be found, as nothing is wrong with them.
+    """
+    found = []
+    for host in hosts:
+        if host.kind == "changed":
+            at = next((one for one, later in pairwise(host.attempts) if later - one > _STEADY), span.end)
+            if span.begin < at < span.end:
+                day = Span(at, min(at + 24 * HOUR, span.end))
+                right = _of_host("silent", "slow")
+                cause = Cause(CHANGED, frozenset([host.name]), day, right, NONE, _nothing, is_to_be_found=False)
+                found.append(replace(cause, is_news_once=True))
+    return found
 
 
 def _touched(random: Random, scope: str, hosts: Sequence[SimulatedHost], when: Span) -> frozenset[str]:
@@ -312,7 +342,9 @@ def _touched(random: Random, scope: str, hosts: Sequence[SimulatedHost], when: S
         return frozenset(names)
     if scope != "host":
         return frozenset(random.sample(names, max(1, len(names) // (4 if scope == "segment" else 2))))
-    at_work = [host.name for host in hosts if sum(map(when.holds, host.attempts)) > 2]
+    at_work = [
+        host.name for host in hosts if bisect_left(host.attempts, when.end) - bisect_left(host.attempts, when.begin) > 2
+    ]
     return frozenset([random.choice(at_work)]) if at_work else frozenset()
 
 

@@ -14,6 +14,7 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,7 +39,7 @@ SEEDS, UNSEEN = (1, 2, 3), (21, 22, 23)
 """The rule of the learned limits was chosen on seeds from 11 to 14; it is reported on seeds that it has never seen."""
 REPORTED = {
     "steady": ("steady", SEEDS, ""),
-    "mixed": ("mixed", SEEDS, ""),
+    "mixed": ("mixed", SEEDS[:1], ""),
     "steady, learned": ("steady", UNSEEN, LEARNED),
     "known, learned": ("known", UNSEEN, LEARNED),
     "known, learned, partial failures": ("known", UNSEEN, LEARNED + PARTIAL),
@@ -74,6 +75,7 @@ def figures(result: Score) -> list[str]:
     return [
         f"incidents notified: {result.worth.total()}",
         *(f"{worth}: {result.count(worth)}" for worth in Worth),
+        f"of the right ones, hosts that were taken out or changed for good: {result.news}",
         f"precision: {result.precision:.3f}",
         f"precision at the level of the cause: {result.cause_precision:.3f}",
         f"causes named: {len(result.caught) - len(missed)} of {len(result.caught)}",
@@ -151,6 +153,10 @@ def _by_cause(results: Iterable[Score]) -> Iterator[str]:
         yield f"| {kind} | {named[kind]} | {noticed[kind]} | {count} |"
 
 
+def _scored(seed: int, scenario: Scenario, days: int, text: str) -> Score:
+    return simulate(seed, scenario, days, text)[1]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description="Score the verdicts on a simulated fleet.")
@@ -163,10 +169,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     text = "" if options.config is None else options.config.read_text()
     if options.write:
-        results = {
-            title: {seed: simulate(seed, SCENARIOS[name], options.days, more)[1] for seed in seeds}
-            for title, (name, seeds, more) in REPORTED.items()
-        }
+        with ProcessPoolExecutor() as pool:
+            scores = {
+                (title, seed): pool.submit(_scored, seed, SCENARIOS[name], options.days, more)
+                for title, (name, seeds, more) in REPORTED.items()
+                for seed in seeds
+            }
+            results = {
+                title: {seed: scores[title, seed].result() for seed in seeds}
+                for title, (_, seeds, _) in REPORTED.items()
+            }
         RESULTS.write_text(page(options.days, results))
         return 0
     world, result = simulate(options.seed, SCENARIOS[options.scenario], options.days, text)

@@ -9,7 +9,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from fleet_health.detectors import silent
+from fleet_health.detectors import degraded, silent
 from tests.simulation.rhythms import HOUR, MINUTE
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ TICK = 5 * MINUTE
 _TAIL = 70 * MINUTE
 # Fewer refusals than this are no fault, but a bad upload.
 _FEW = 3
-_REFUSED = "it tries, and is refused"
+_REFUSED, _UNSTAMPED = "it tries, and is refused", "no code stamp"
 
 
 class Worth(StrEnum):
@@ -47,7 +47,8 @@ class Caught:
         named_at: When the first incident that names it opened; None if none did.
         is_noticed: Whether at least something that follows from it was an incident.
         believed_well_us: For how long of it nothing of that stood.
-        false_ends: How many incidents that name it ended while it lasted.
+        false_ends: How many incidents that name it ended while it lasted, and while no other one stood that names it:
+            if a host uploads once, its silence is over, and who reads that it is degraded is not misled.
 
     """
 
@@ -72,6 +73,7 @@ class Score:
         worth: (worth, symptom, kind of the host's rhythm) -> how many incidents.
         caught: What became of each cause.
         ends: How many incidents that were notified ended.
+        news: How many of the right ones name no fault, but what nobody had said: a host was taken out, or changed.
         wrong: The incidents that are false or misattributed.
 
     """
@@ -79,6 +81,7 @@ class Score:
     worth: Counter[tuple[Worth, str, str]] = field(default_factory=Counter)
     caught: list[Caught] = field(default_factory=list)
     ends: int = 0
+    news: int = 0
     wrong: list[tuple[Worth, Episode]] = field(default_factory=list)
 
     def count(self, worth: Worth) -> int:
@@ -111,7 +114,7 @@ class Score:
 
     @property
     def false_ends(self) -> int:
-        """How many incidents that name a cause ended while it lasted."""
+        """How many incidents that name a cause ended while it lasted, and nothing else said so."""
         return sum(one.false_ends for one in self.caught)
 
     @property
@@ -125,21 +128,29 @@ def score(world: World, episodes: Sequence[Episode]) -> Score:
     """Hold the incidents of which somebody was notified against the truth."""
     result = Score()
     notified = [one for one in episodes if one.alerts]
+    known: set[Cause] = set()
     for episode in notified:
-        worth = _worth(world, episode)
+        worth = _worth(world, episode, known)
         result.worth[worth, episode.symptom, world.kind_of(episode.host)] += 1
         result.ends += episode.ended_at is not None
         if worth in {Worth.FALSE, Worth.MISATTRIBUTED}:
             result.wrong.append((worth, episode))
+    result.news = len(known)
     result.caught = [_caught(world, cause, notified) for cause in world.causes]
     return result
 
 
-def _worth(world: World, episode: Episode) -> Worth:
+def _worth(world: World, episode: Episode, known: set[Cause]) -> Worth:
+    """Return what an incident is worth; of what is news only once, what an earlier one has named is known."""
     pair = (episode.host, episode.symptom)
     possible = [cause for cause in world.causes if _is_within(world, cause, episode)]
-    if any(_names(cause, episode) for cause in possible):
+    named = {cause for cause in possible if _names(cause, episode)}
+    news = {cause for cause in named if cause.is_news_once}
+    if named - news or news - known:
+        known |= news
         return Worth.RIGHT
+    if named:
+        return Worth.FALSE
     if any(cause.explains(*pair) for cause in possible):
         return Worth.COLLATERAL
     return Worth.MISATTRIBUTED if any(cause.touches(episode.host) for cause in possible) else Worth.FALSE
@@ -154,11 +165,14 @@ def _is_within(world: World, cause: Cause, episode: Episode) -> bool:
 
 
 def _names(cause: Cause, episode: Episode) -> bool:
-    """Return whether an incident names a cause: that a silent host is refused, its alert says, too."""
+    """Return whether an incident names a cause: that a silent host is refused, or why, its alert says, too."""
     if cause.names(episode.host, episode.symptom):
         return True
-    is_of_it = cause.is_refusal and episode.host in cause.hosts and episode.symptom == silent.SYMPTOM
-    return is_of_it and _REFUSED in episode.detail
+    if not cause.is_refusal or episode.host not in cause.hosts:
+        return False
+    is_refused = episode.symptom == silent.SYMPTOM and _REFUSED in episode.detail
+    is_unstamped = episode.symptom == degraded.SYMPTOM and _UNSTAMPED in episode.detail
+    return is_refused or is_unstamped
 
 
 def has_trace(world: World, cause: Cause) -> bool:
@@ -170,12 +184,7 @@ def has_trace(world: World, cause: Cause) -> bool:
     if len(cause.hosts) > 1:
         return True
     (host,) = cause.hosts
-    refused = sum(
-        1
-        for one in world.attempts
-        if one.host == host and one.status != 201 and cause.span.begin <= one.at < cause.span.end
-    )
-    if refused:
+    if refused := world.refused(host, cause.span):
         return refused >= _FEW
     healthy = next(one.attempts for one in world.hosts if one.name == host)
     usual = [0] * 24
@@ -190,7 +199,7 @@ def has_trace(world: World, cause: Cause) -> bool:
 
 
 def _caught(world: World, cause: Cause, episodes: Iterable[Episode]) -> Caught:
-    result, stood = Caught(cause, has_trace(world, cause)), list[tuple[int, int]]()
+    result, stood, named = Caught(cause, has_trace(world, cause)), list[tuple[int, int]](), list[tuple[int, int]]()
     for one in sorted(episodes, key=lambda one: one.opened_at):
         if not _is_within(world, cause, one):
             continue
@@ -202,7 +211,9 @@ def _caught(world: World, cause: Cause, episodes: Iterable[Episode]) -> Caught:
         stood.append((one.opened_at, min(ended_at, cause.span.begin + _length(cause))))
         if is_named:
             result.named_at = one.opened_at if result.named_at is None else result.named_at
-            result.false_ends += ended_at < cause.span.end - TICK
+            named.append((one.opened_at, ended_at))
+    ends = [ended_at for _, ended_at in named if ended_at < cause.span.end - TICK]
+    result.false_ends = sum(not any(begin <= at < end for begin, end in named) for at in ends)
     result.believed_well_us = _length(cause) - _covered(stood)
     return result
 

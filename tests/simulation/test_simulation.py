@@ -9,13 +9,15 @@ import pytest
 
 from fleet_health.demo.journal import find_writer
 from fleet_health.replay.timeline import Episode
-from tests.simulation.causes import KINDS
-from tests.simulation.rhythms import DAY, HOUR, MINUTE
+from tests.simulation.causes import KINDS, Attempt, Cause, changes
+from tests.simulation.rhythms import DAY, HOUR, MINUTE, SimulatedHost, Span
 from tests.simulation.run import LEARNED, RESULTS, page, simulate
 from tests.simulation.scoring import Worth, score
-from tests.simulation.world import MIXED, SCENARIOS, SMALL, SMALL_MIXED, STEADY, make_world
+from tests.simulation.world import MIXED, SCENARIOS, SMALL, SMALL_MIXED, STEADY, World, make_world
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from tests.conftest import DoWithout
 
 DAYS = 7
@@ -84,6 +86,55 @@ def test_an_incident_is_worth_what_the_truth_makes_of_it(symptom: str, host: str
 
     assert result.worth == {(worth, symptom, world.kind_of(host)): 1}
     assert (result.precision, result.recall) == ((1.0, 1.0) if worth is Worth.RIGHT else (0.0, 0.0))
+
+
+SPAN = Span(100 * DAY, 104 * DAY)
+
+
+def world_of(kind: str, *attempts: int, causes: Sequence[Cause] = ()) -> World:
+    """Make a world of one host by hand."""
+    host = SimulatedHost("pi-1", kind, attempts, SPAN)
+    return World(SPAN, (host,), (*causes, *changes([host], SPAN)), tuple(Attempt("pi-1", at) for at in attempts))
+
+
+def test_that_a_host_has_changed_is_news_once() -> None:
+    """The first incident of the day after that is right, every further one false; none at all is no cause missed."""
+    change = SPAN.begin + DAY
+    steady, rare = range(SPAN.begin - DAY, change + 1, 5 * MINUTE), range(change + HOUR, SPAN.end, HOUR)
+    world = world_of("changed", *steady, *rare)
+    opened = [change - HOUR, change + 35 * MINUTE, change + 5 * HOUR, change + 3 * DAY - HOUR]
+
+    result = score(world, [Episode("pi-1", "silent", at, at + 5 * MINUTE, 1, "") for at in opened])
+
+    assert [worth for worth, _, _ in result.worth.elements()] == [Worth.FALSE] * 3 + [Worth.RIGHT]
+    assert [one.opened_at for _, one in result.wrong] == [opened[0], *opened[2:]]
+    assert (result.news, score(world, []).recall) == (1, 1.0)
+    assert world_of("steady", *steady, *rare).causes == ()
+
+
+@pytest.mark.parametrize(
+    ("others", "false_ends"),
+    [
+        pytest.param([], 1, id="nothing else says so"),
+        pytest.param([("degraded", 1, 9)], 0, id="another incident stands that names it"),
+        pytest.param([("degraded", 1, 5)], 2, id="that one ends as well, at the same time"),
+        pytest.param([("blind", 1, 9)], 1, id="another incident stands that does not"),
+    ],
+)
+def test_a_resolution_is_false_if_nothing_else_stands(others: list[tuple[str, int, int]], false_ends: int) -> None:
+    """While the cause lasts: a host that is refused is silent no more when an upload gets through."""
+    begin = SPAN.begin + DAY
+    kind = KINDS["half refused"]
+    cause = Cause(
+        *("half refused", frozenset(["pi-1"]), Span(begin, begin + 9 * HOUR), kind.right, kind.collateral),
+        change=lambda _: (),
+    )
+    episodes = [
+        Episode("pi-1", symptom, begin + opened * HOUR, begin + ended * HOUR, 1, "; it tries, and is refused: 3 x 422")
+        for symptom, opened, ended in [("silent", 2, 5), *others]
+    ]
+
+    assert score(world_of("steady", begin, causes=[cause]), episodes).false_ends == false_ends
 
 
 def test_what_nobody_was_notified_of_does_not_count() -> None:

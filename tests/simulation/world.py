@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -14,7 +14,7 @@ from fleet_health.demo.journal import RECEIVER_UNIT
 from fleet_health.sources.journal.system_messages import DROPPED_ID
 from tests.bench.data import write_journal
 from tests.rig.site import index_row
-from tests.simulation.causes import KINDS, SAID, STOPPED, Attempt, draw_causes, retirements
+from tests.simulation.causes import KINDS, SAID, STOPPED, Attempt, changes, draw_causes, retirements
 from tests.simulation.rhythms import DAY, MINUTE, RHYTHMS, SECOND, SimulatedHost, Span, draw_host
 
 if TYPE_CHECKING:
@@ -111,6 +111,7 @@ class World:
     causes: tuple[Cause, ...]
     attempts: tuple[Attempt, ...]
     _accepted: dict[str, list[int]] = field(default_factory=dict, compare=False)
+    _refused: dict[str, list[int]] = field(default_factory=dict, compare=False)
 
     def accepted(self, host: str) -> list[int]:
         """Return when uploads of a host were accepted, in order."""
@@ -119,6 +120,15 @@ class World:
                 if attempt.status == 201:
                     self._accepted.setdefault(attempt.host, []).append(attempt.at)
         return self._accepted.get(host, [])
+
+    def refused(self, host: str, span: Span) -> int:
+        """Count the refused attempts of a host in a stretch of time."""
+        if not self._refused:
+            for attempt in self.attempts:
+                if attempt.status != 201:
+                    self._refused.setdefault(attempt.host, []).append(attempt.at)
+        refused = self._refused.get(host, [])
+        return bisect_left(refused, span.end) - bisect_left(refused, span.begin)
 
     def upload_after(self, host: str, at: int) -> int:
         """Return the first accepted upload of a host after an instant; the end of the world if there is none."""
@@ -137,7 +147,7 @@ def make_world(seed: int, scenario: Scenario, days: int) -> World:
     span = Span(END - days * DAY, END)
     whole = Span(span.begin - scenario.history_days * DAY, span.end)
     hosts = tuple(_draw_hosts(random, scenario, whole))
-    causes = (*draw_causes(random, scenario.causes, hosts, span), *retirements(hosts, span))
+    causes = (*draw_causes(random, scenario.causes, hosts, span), *retirements(hosts, span), *changes(hosts, span))
     return World(span, hosts, causes, tuple(_attempts(random, hosts, causes)))
 
 
