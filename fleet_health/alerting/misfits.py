@@ -1,4 +1,7 @@
-"""Hosts whose limit does not fit their rhythm: they are found silent again and again, and come back by themselves."""
+"""Hosts whose limit does not fit their rhythm: they are found silent again and again, and come back by themselves.
+
+One that was refused meanwhile had a reason, and a longer limit would hide it.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +9,38 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.detectors import silent
+from fleet_health.detectors import degraded, fatal_only, silent, unstamped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fleet_health.alerting.ended import Ended
 
+_OF_REFUSALS = frozenset({unstamped.SYMPTOM, degraded.SYMPTOM, fatal_only.SYMPTOM})
+
 ENOUGH = 3
 """So often a host must have been notified to be silent, and have come back, of late."""
 
 
 def misfits(ended: Iterable[Ended], is_fixed: Callable[[str], bool]) -> dict[str, int]:
-    """Return how often each host that has a fixed limit was silent and came back, of those that did so often enough.
+    """Return how often each host that has a fixed limit was silent, unrefused, and came back, if often enough.
 
     Args:
         ended: The incidents that have ended of late.
         is_fixed: Returns whether a host has the limit that is configured, not one of its own.
 
     """
-    counts = Counter(one.host for one in ended if (one.symptom, one.state) == (silent.SYMPTOM, State.RESOLVED))
+    ended = tuple(ended)
+    refusals: dict[str, list[Ended]] = {}
+    for one in ended:
+        if one.symptom in _OF_REFUSALS:
+            refusals.setdefault(one.host, []).append(one)
+
+    def was_refused(silence: Ended) -> bool:
+        others = refusals.get(silence.host, ())
+        overlaps = any(one.opened_at <= silence.ended_at and silence.opened_at <= one.ended_at for one in others)
+        return overlaps or silent.TRIES in silence.detail
+
+    silences = (one for one in ended if (one.symptom, one.state) == (silent.SYMPTOM, State.RESOLVED))
+    counts = Counter(one.host for one in silences if not was_refused(one))
     return {host: count for host, count in counts.items() if count >= ENOUGH and is_fixed(host)}

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from fleet_health.model.upload_schedule import UploadSchedule
 
 SYMPTOM = "silent"
+TRIES = "it tries, and is refused"
+"""In a finding's detail: the host has been refused since its last upload."""
 _REFUSED = 400
 # A host of a learned rhythm is well when it keeps to it, for two limits: one that is away again is found after one. But
 # nobody waits for a day because of a host that uploads once a day. Whoever comes and goes has to prove it for longer.
@@ -340,4 +342,4 @@ def _refused_since(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> s
     window = fleet.traffic.window(host)
     answers = {} if window is None else window.count_by_status(last_at + 1, now)
     refused = ", ".join(f"{count} x {status}" for status, count in answers.items() if status >= _REFUSED)
-    return f"; it tries, and is refused: {refused}" if refused else ""
+    return f"; {TRIES}: {refused}" if refused else ""

@@ -1,7 +1,8 @@
 """Which limits would have suited the hosts of the past better. Pure.
 
 A host whose usual intervals are longer than its limit is alerted though nothing is wrong. What is suggested for it is
-as long as a limit that is learned would have been: see `model.cadence`.
+the schedule that it keeps to, if that is one by the day or the week; else a limit as long as one that is learned would
+have been: see `model.cadence`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 from fleet_health.detectors import silent
 from fleet_health.model.cadence import limit_by, usual_interval_us
 from fleet_health.model.instant import HOUR_US
+from fleet_health.replay.kept_schedule import kept_schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
     from fleet_health.model.cadence import Cadence
     from fleet_health.replay.timeline import Episode
 
-_MINUTE_US = HOUR_US // 60
+_MINUTE_US, _HALF_A_DAY_US = HOUR_US // 60, 12 * HOUR_US
 # Of a host with so many short intervals for each long one there are hours in which it uploads all the time.
 _SHORT_FOR_LONG = 10
 
@@ -82,7 +84,10 @@ def suggestions(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str
         limit_us = limit_by(usual_us)
         # A fixed limit as long as a night hides every fault of the day, and none may be longer than the lookback.
         is_mixed = len(intervals) * _SHORT_FOR_LONG < rhythm.bits.bit_count() - 1
-        if is_mixed or limit_us + HOUR_US > limits.lookback_us:
+        schedule = kept_schedule(rhythm) if usual_us > _HALF_A_DAY_US else None
+        if schedule is not None:
+            key, value = "detectors.silent.expected", schedule
+        elif is_mixed or limit_us + HOUR_US > limits.lookback_us:
             key, value = "detectors.silent.cadence", "learned"
         else:
             key, value = "detectors.silent.after", _written(limit_us)

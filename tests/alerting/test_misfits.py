@@ -8,9 +8,9 @@ from fleet_health.alerting.ended import Ended
 from fleet_health.alerting.misfits import ENOUGH, misfits
 
 
-def ended(host: str, symptom: str = "silent", state: str = "resolved") -> Ended:
-    """Make an incident that has ended."""
-    return Ended("0123456789abcdef", host, symptom, state, 1, 1, 1, 2, 2)
+def ended(host: str, symptom: str = "silent", state: str = "resolved", *, at: int = 1, detail: str = "") -> Ended:
+    """Make an incident that has ended, an instant after it opened."""
+    return Ended("0123456789abcdef", host, symptom, state, at, at, at, at + 1, at + 1, detail)
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,12 @@ def ended(host: str, symptom: str = "silent", state: str = "resolved") -> Ended:
         pytest.param([ended("a")] * (ENOUGH - 1), {}, id="once too few"),
         pytest.param([ended("a", "fatal-only")] * ENOUGH, {}, id="another symptom"),
         pytest.param([ended("a", state="forgotten")] * ENOUGH, {}, id="it never came back"),
+        pytest.param(
+            [ended("a", detail="1 h ago; it tries, and is refused: 3 x 412")] * ENOUGH, {}, id="it was refused"
+        ),
+        pytest.param([ended("a")] * ENOUGH + [ended("a", "fatal-only", "forgotten")], {}, id="as another symptom says"),
+        pytest.param([ended("a")] * ENOUGH + [ended("a", "unstamped", at=3)], {"a": ENOUGH}, id="at another time"),
+        pytest.param([ended("a")] * ENOUGH + [ended("b", "degraded")], {"a": ENOUGH}, id="another host was refused"),
         pytest.param([ended("learned")] * ENOUGH, {}, id="it has a limit of its own"),
     ],
 )

@@ -29,7 +29,14 @@ LIMITS = SilentLimits(30 * MINUTE_US, DAY_US, SuggestedFix(""))
         pytest.param(range(0, 20 * DAY_US, 5 * MINUTE_US), [], id="a steady host needs none"),
         pytest.param(range(0, 20 * DAY_US, HOUR_US), [("after", "2h")], id="a host of every hour needs a longer one"),
         pytest.param(range(0, 20 * DAY_US, 8 * HOUR_US), [("after", "13h")], id="a long one is in whole hours"),
-        pytest.param(range(0, 20 * DAY_US, DAY_US), [("cadence", "learned")], id="none is longer than the lookback"),
+        pytest.param(
+            range(0, 20 * DAY_US, DAY_US),
+            [("expected", "daily 12:00 +- 30m")],
+            id="a host of every noon has a schedule",
+        ),
+        pytest.param(
+            range(0, 20 * DAY_US, 23 * HOUR_US), [("cadence", "learned")], id="none is longer than the lookback"
+        ),
         pytest.param(
             [day + age for day in range(0, 20 * DAY_US, DAY_US) for age in range(0, 8 * HOUR_US, 5 * MINUTE_US)],
             [("cadence", "learned")],

@@ -35,9 +35,10 @@ def add_parser(subparsers: Subparsers) -> None:
         "suggest",
         help=SUMMARIES["suggest"],
         description="Learn the rhythm of each host from the index of the last four weeks, and suggest an override for"
-        " each host whose usual intervals between uploads are longer than its limit, as TOML to paste. Each override is"
-        " tried on the past: how many incidents of silence were notified and would have been, and how much later those"
-        " that remain would have opened. This writes nothing and does not ask the service.",
+        " each host whose usual intervals between uploads are longer than its limit, as TOML to paste: the schedule"
+        " that it keeps to, a longer limit, or a limit that is learned. Each override is tried on the past: how many"
+        " incidents of silence were notified and would have been, and how much later those that remain would have"
+        " opened. This writes nothing and does not ask the service.",
         epilog="Exit status: 0 when it completed, with or without a suggestion; 1 when there is no space for temporary"
         " files; 2 for a bad configuration, or a source that is missing or unreadable.",
     )
