@@ -6,6 +6,7 @@ import pytest
 
 from fleet_health.alerting.flapping import Flap, Flapping
 from fleet_health.alerting.lifecycle import Action, Reason, State
+from fleet_health.detectors.spec import Finding
 from fleet_health.model.instant import HOUR_US, SECOND_US
 
 NOW = 1_795_435_200_000_000
@@ -133,3 +134,15 @@ def test_each_host_that_was_notified_as_flapping_has_a_decision(
 
     assert (found.state, found.action, found.reason) == decision
     assert (found.incident.host, found.incident.symptom) == ("pi-1", "flapping")
+
+
+def test_what_an_earlier_process_notified_and_could_not_save_is_notified() -> None:
+    """Since that alert, or an earlier one of its host; of another host nothing was notified."""
+    other = ("pi-1", "fatal-only")
+    flaps = {PAIR: Flap(NOW), other: Flap(NOW, is_notified=True, notified_at=NOW - 2, since=NOW - 5)}
+    flapping = Flapping(flaps=flaps | {("pi-2", "silent"): Flap(NOW)})
+    flapping.notified_hosts["pi-1"] = NOW - 1
+    found = flapping.unnotified([Finding(host, "silent", "", "") for host in ("pi-1", "pi-2")])
+
+    assert [one.host for one in found] == ["pi-2"]
+    assert flapping.flaps[PAIR] == Flap(NOW, is_notified=True, notified_at=NOW - 1, since=NOW - 5)

@@ -356,3 +356,27 @@ def test_a_receiver_that_starts_again_and_again_within_the_window_is_down(
     fleet.coverage = (Coverage("index"), Coverage("journal"))
 
     assert DETECTOR._is_restarting(fleet, now) == is_found
+
+
+@pytest.mark.parametrize(
+    ("fast", "slow", "usual_us"),
+    [
+        pytest.param(3, 1, 10 * MINUTE_US, id="exactly three quarters have the shorter limit"),
+        pytest.param(2, 1, AFTER_US, id="fewer have it"),
+        pytest.param(1, 0, 10 * MINUTE_US, id="all have it"),
+        pytest.param(0, 2, AFTER_US, id="none has it"),
+        pytest.param(0, 0, AFTER_US, id="no host is active"),
+    ],
+)
+def test_nobody_may_upload_for_as_long_as_most_hosts_may_be_silent(
+    fast: int, slow: int, usual_us: int, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Where overrides give most a shorter limit than the default, the default says little."""
+    override = Override("fast-*", {"after_us": 10 * MINUTE_US})
+    detector = ReceiverDown(
+        DETECTOR_LIMITS, HostLimits(SilentLimits(AFTER_US, LOOKBACK_US, SuggestedFix("x")), [override])
+    )
+    hosts = [f"fast-{number}" for number in range(fast)] + [f"slow-{number}" for number in range(slow)]
+    fleet = fleet_of(uploads=[(host, 0) for host in hosts])
+
+    assert detector._usual_us(fleet, now) == usual_us

@@ -476,3 +476,15 @@ async def test_a_long_backlog_lets_the_loop_run(directory: Path) -> None:
     assert len(rig.observations) == 200_000
     assert signs > 2
     assert turns > 2
+
+
+async def test_how_much_of_a_journal_was_understood_is_known(directory: Path) -> None:
+    """By its upload lines; other lines need not be understood."""
+    write(directory, (access("a"), NOW - 3), ("started", NOW - 2), (access("b").replace("PUT", "PUT  "), NOW - 1))
+    rig = Rig(directory, now=NOW)
+    await rig.poll()
+    share = rig.follower.state.share
+
+    assert rig.hosts == ["a"]
+    assert (share.understood, share.last_at) == (1, NOW - 3)
+    assert share.came_in - share.missed == 1

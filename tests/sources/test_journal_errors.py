@@ -70,3 +70,28 @@ def test_what_an_entry_lacks_is_no_failure(reader: JournalReader) -> None:
     """A damaged one is left out, and says nothing."""
     assert reader.monotonic() is None
     assert not reader.is_of_journald()
+
+
+class Timed:
+    """Says when it wants to be asked again, by the monotonic clock."""
+
+    def __init__(self, at_us: int | None) -> None:
+        self.get_timeout = lambda: at_us
+
+
+@pytest.mark.parametrize(
+    ("at_us", "rest_s"),
+    [
+        pytest.param(None, None, id="never: there is a descriptor"),
+        pytest.param(1_002_500_000, 2.5, id="in a while"),
+        pytest.param(999_000_000, 0.0, id="a while ago: at once"),
+    ],
+)
+def test_when_libsystemd_wants_to_be_asked_again(
+    at_us: int | None, rest_s: float | None, reader: JournalReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its clock is the monotonic one."""
+    monkeypatch.setattr("fleet_health.sources.journal.reader.time.monotonic", lambda: 1_000.0)
+    monkeypatch.setattr(reader, "_reader", Timed(at_us))
+
+    assert reader.timeout() == rest_s
