@@ -189,7 +189,8 @@ class Service:
         """Assert that it runs, as it was started, and that systemd has nothing to complain about."""
         seen = self.machine.properties(SERVICE, "ActiveState", "SubState", "Result", "NRestarts")
 
-        assert seen == {"ActiveState": "active", "SubState": "running", "Result": "success", "NRestarts": "0"}
+        expected = {"ActiveState": "active", "SubState": "running", "Result": "success", "NRestarts": "0"}
+        assert seen == expected, seen
 
 
 def dpkg(machine: Machine, *arguments: str) -> str:

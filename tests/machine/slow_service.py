@@ -1,4 +1,4 @@
-"""The service as it is, on a disk that takes a second for each read of the index; to be run as the unit's program."""
+"""The service as it is, on a disk that takes three seconds for a read of the index; to be run as the unit's program."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def slow_down() -> None:
     read = Tail.read
 
     def read_slowly(tail: Tail) -> Block:
-        time.sleep(1.2)
+        time.sleep(3.0)
         return read(tail)
 
     Tail.read = read_slowly  # type: ignore[method-assign,assignment]
