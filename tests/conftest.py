@@ -57,7 +57,9 @@ T = TypeVar("T")
 
 
 _SLOW_FIRST = (
-    *("machine/test_install_attacks.py", "machine/test_install.py", "machine/test_alerts.py", "machine"),
+    # The first waits for an installation, the second for the package, and the third for neither.
+    *("machine/test_install_attacks.py", "machine/test_debian_package.py", "machine/test_units.py"),
+    *("machine/test_install.py", "machine"),
     *("security/test_s04_clock_behind.py", "faults/test_g_hangs.py", "simulation", "bench", "cli/test_replay.py"),
     *("soak", "test_added_detector.py", "crash", "demo", "security", "faults", "cli", "service", "sources", "files"),
     "oracle",

@@ -63,7 +63,7 @@ be_another() { # than the host, or than the machine that was kept
 
 forget_the_host() { # its services, and a fleet-health or receiver of its own
   rm -rf "$root"/etc/systemd/system/* \
-    "$root"/{opt,etc,var/lib}/fleet-health "$root/usr/local/bin/fleet-health" "$root/var/lib/cis490"
+    "$root"/{opt,etc,var/lib}/fleet-health{,-notify} "$root/usr/local/bin/fleet-health" "$root/var/lib/cis490"
 }
 
 show() { # SOURCE TARGET
