@@ -66,6 +66,8 @@ _ANOTHER_DAY = 20 * _BINS_AN_HOUR
 # Long intervals in a row that take so long are a new rhythm. Uploads of one minute may be in two bins.
 _HELD, _ONE_UPLOAD = 10 * _BINS_AN_HOUR, 1
 _LONG = _BINS_AN_HOUR // 2
+# In two weeks it is that of most days of four weeks, and some of these may be missing.
+_NEW = 3 * _WEEK
 # For so long nobody must have uploaded for an outage; a fleet of which somebody uploads at most every so often is
 # active all the time.
 _OUTAGE, _APART = 3, 2
@@ -461,7 +463,7 @@ def _has_changed_lately(rhythm: Rhythm, out: int) -> bool:
     """Return whether a host has had another rhythm until lately: since then there have been only long intervals."""
     latest = _latest_in_a_row(rhythm, _intervals(rhythm, out, _LONG))
     lasted = rhythm.newest - latest[-1].begin if latest else 0
-    return _HELD <= lasted < min(rhythm.bits.bit_length() - 1, _TRUSTED)
+    return _HELD <= lasted < min(rhythm.bits.bit_length() - 1, _NEW)
 
 
 def _by_part(bits: int, later: int) -> list[int]:

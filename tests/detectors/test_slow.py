@@ -86,6 +86,7 @@ ALL_DAY = range(24)
         ),
         pytest.param(every(2, 28, 14) + every(4, 14), True, id="it has changed its rhythm two weeks ago"),
         pytest.param(every(1, 28, 0.6) + every(8, 0.6), False, id="it has changed to long intervals for good"),
+        pytest.param(every(1, 28, 13) + every(8, 13), False, id="nearly two weeks ago"),
         pytest.param(
             every(1, 28, 0.9) + every(8, 0.9, 0.4) + every(2, 0.4), True, id="it had long intervals for some hours"
         ),
