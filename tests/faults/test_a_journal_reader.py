@@ -33,7 +33,7 @@ from fleet_health.service.publication import Publication
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.status import status_line
 from fleet_health.sources import follower as following_module
-from fleet_health.sources.journal import source as journal_module
+from fleet_health.sources.journal import reading as journal_module
 from fleet_health.sources.journal.reader import JournalReader
 from fleet_health.sources.journal.source import JournalFollower
 from fleet_health.sources.state import Phase

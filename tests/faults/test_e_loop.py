@@ -80,14 +80,14 @@ async def test_E1_a_backlog_of_the_journal_leaves_the_loop_its_turns(
         for number in range(6400):
             journal.append(ACCESS, at_us=NOW - 1_000_000 + number)
     source = journal_follower(tmp_path, Traffic().record)
-    parse_into = source._parse_into
+    parse_into = source._reading._parse_into
 
     def parse_slowly(*arguments: Any) -> None:
         turns.now += 0.0001
         parse_into(*arguments)
 
-    monkeypatch.setattr(source, "_parse_into", parse_slowly)
-    monkeypatch.setattr("fleet_health.sources.journal.source.time", SimpleNamespace(monotonic=lambda: turns.now))
+    monkeypatch.setattr(source._reading, "_parse_into", parse_slowly)
+    monkeypatch.setattr("fleet_health.sources.journal.reading.time", SimpleNamespace(monotonic=lambda: turns.now))
 
     await source.poll()
     await source.close()

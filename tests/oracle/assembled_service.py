@@ -65,7 +65,7 @@ class AssembledService:
         self._loop = asyncio.new_event_loop()
         self._is_alive = False
         self._patch = patch.multiple(
-            "fleet_health.sources.journal.source",
+            "fleet_health.sources.journal.reading",
             JournalReader=lambda *_, **__: _ListReader(entries),
             MachineFiles=_OneMachine,
         )

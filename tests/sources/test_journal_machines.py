@@ -163,7 +163,7 @@ async def test_each_machine_goes_on_where_it_stopped(rig: Rig) -> None:
 @pytest.mark.parametrize("watched", [0, 1, 16], ids=lambda number: f"{number} watched")
 async def test_machines_and_files_come_and_go(rig: Rig, monkeypatch: pytest.MonkeyPatch, *, watched: int) -> None:
     """Each entry is read once, whatever is rotated, and no descriptor is left open in the end."""
-    monkeypatch.setattr("fleet_health.sources.journal.source.WATCHED", watched)
+    monkeypatch.setattr("fleet_health.sources.journal.reading.WATCHED", watched)
     rig.log("a", ("a1", 0))
     seen = [await rig.look()]
     before = open_descriptors()
@@ -221,7 +221,7 @@ async def test_new_entries_of_each_machine_are_followed(
     rig: Rig, following: Following, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch, *, watched: int
 ) -> None:
     """They are hinted at, whichever machine they come from, and whenever that has appeared."""
-    monkeypatch.setattr("fleet_health.sources.journal.source.WATCHED", watched)
+    monkeypatch.setattr("fleet_health.sources.journal.reading.WATCHED", watched)
     rig.follower.longest_wait = 3_600
     rig.log("a", ("a1", 0))
     async with following(rig):
