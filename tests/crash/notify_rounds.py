@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from http.client import HTTPException
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -27,7 +28,9 @@ from typing import TYPE_CHECKING, Any
 if not __package__:  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from fleet_health.cli.client import target
 from tests.crash.many_rounds import run_command, run_many
+from tests.rig.api_client import ApiClient
 from tests.rig.cut_network import Enclosure
 from tests.rig.patience import PATIENCE_S, Patience
 from tests.rig.service_process import Service, plain_environment
@@ -138,7 +141,7 @@ class Scene:
         self.destination = self._destination()
         # What ends before a destination is known is none of its affairs.
         patience = Patience()
-        while not self._asked("status"):
+        while not self._destinations():
             assert patience.is_left, "notify does not start"
             time.sleep(0.1)
 
@@ -190,7 +193,7 @@ class Scene:
         self.log.with_name("taken.mended").touch()
         patience = Patience(2 * PATIENCE_S)  # it may be a minute until the next attempt
         while not self._is_quiet():
-            assert patience.is_left, f"still to come: {self._asked('status')}"
+            assert patience.is_left, f"still to come: {self._destinations()}"
             time.sleep(0.2)
 
     def taken(self) -> list[dict[str, Any]]:
@@ -219,15 +222,17 @@ class Scene:
             return False
         if not self.notified & set(self.back) <= ended:
             return False
-        document = self._asked("status")
-        return bool(document) and not any(one["waiting"] for one in document["destinations"])
+        destinations = self._destinations()
+        return bool(destinations) and not any(one["waiting"] for one in destinations)
 
-    def _asked(self, what: str) -> dict[str, Any]:
-        words = [sys.executable, "-m", "fleet_health", "notify", what, "--json", "--config", str(self.site.config)]
-        done = subprocess.run(
-            self.enclosure.inside(words), capture_output=True, text=True, env=plain_environment(), check=False
-        )
-        return json.loads(done.stdout) if done.stdout else {}
+    def _destinations(self) -> list[dict[str, Any]]:
+        """Return how each destination stands; nothing while `notify` does not respond."""
+        try:
+            with ApiClient(self.enclosure.disk / "notify.sock") as client:
+                found: list[dict[str, Any]] = client.ask("GET", target("destinations"))[1].get("destinations", [])
+        except (OSError, HTTPException):
+            return []
+        return found
 
     def _daemon(self) -> Service:
         return self.stack.enter_context(Service(self.site, {}))
