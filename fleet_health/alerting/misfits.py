@@ -9,14 +9,15 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.lifecycle import State
-from fleet_health.detectors import degraded, fatal_only, silent, unstamped
+from fleet_health.alerting.symptoms import MISSED, STAGES
+from fleet_health.detectors import silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from fleet_health.alerting.ended import Ended
 
-_OF_REFUSALS = frozenset({unstamped.SYMPTOM, degraded.SYMPTOM, fatal_only.SYMPTOM})
+_OF_REFUSALS = frozenset(STAGES).difference(MISSED)
 
 ENOUGH = 3
 """So often a host must have been notified to be silent, and have come back, of late."""
