@@ -18,6 +18,7 @@ from tests.rig.patience import PATIENCE_S
 from tests.rig.service_process import plain_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from tests.conftest import RunCommand
@@ -48,19 +49,17 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
-def in_bash(scripts: Path, *words: str) -> set[str]:
-    """Return what bash offers for the last of the words."""
-    line = " ".join(shlex.quote(word) for word in ("fleet-health", *words))
-    code = (
-        f". ./fleet-health; COMP_WORDS=({line}); COMP_CWORD={len(words)};"
-        " $(complete -p fleet-health | sed 's/.* -F \\([^ ]*\\) .*/\\1/');"
-        " printf '%s\\n' \"${COMPREPLY[@]}\""
-    )
+def in_bash(scripts: Path, *lines: Sequence[str]) -> list[set[str]]:
+    """Return what bash offers for the last word of each line."""
+    code = ". ./fleet-health; offer=$(complete -p fleet-health | sed 's/.* -F \\([^ ]*\\) .*/\\1/')\n"
+    for words in lines:
+        line = " ".join(shlex.quote(word) for word in ("fleet-health", *words))
+        code += f'COMPREPLY=(); COMP_WORDS=({line}); COMP_CWORD={len(words)}; $offer; echo "${{COMPREPLY[*]}}"\n'
     done = subprocess.run(
         ["bash", "-c", code], cwd=scripts, capture_output=True, text=True, check=True, timeout=PATIENCE_S
     )
     assert done.stderr == ""
-    return set(done.stdout.split())
+    return [set(offered.split()) for offered in done.stdout.splitlines()]
 
 
 def in_zsh(scripts: Path, line: str) -> str:
@@ -79,9 +78,10 @@ def in_zsh(scripts: Path, line: str) -> str:
 
 def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
     """None is missing, and none is another command's."""
-    for parser in all_parsers(build_parser()):
-        options = {option for action in arguments(parser) for option in action.option_strings}
-        assert in_bash(scripts, *parser.prog.split()[1:], "-") == options
+    parsers = list(all_parsers(build_parser()))
+    options = [{option for action in arguments(parser) for option in action.option_strings} for parser in parsers]
+
+    assert in_bash(scripts, *([*parser.prog.split()[1:], "-"] for parser in parsers)) == options
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_bash_offers_every_option_of_every_command(scripts: Path) -> None:
 )
 def test_bash_completes(words: list[str], offered: set[str], scripts: Path) -> None:
     """Commands, choices and files, each where it belongs."""
-    assert in_bash(scripts, *words) == offered
+    assert in_bash(scripts, words) == [offered]
 
 
 def test_zsh_can_read_it(scripts: Path) -> None:
