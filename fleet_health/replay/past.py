@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self, TypeAlias
 
 from fleet_health.model.clock_jumps import joined
-from fleet_health.model.coverage import Coverage
+from fleet_health.model.coverage import CLOCKS_US, Coverage
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
 from fleet_health.model.row_dates import RowDates
 from fleet_health.model.subject import named
@@ -54,7 +54,8 @@ class Part:
         states: When the unit started (1) or stopped (0), each as twice the instant and that.
         coverage: What the source shows of it, and what not.
         rejections: What could not be read.
-        last_at: The journal's last entry.
+        last_at: The journal's last entry, or since when it was read.
+        first_at: The journal's first entry; None if there is none.
         unread: The rotated files that could not be read, or not to their end, each with the reason.
         skips: Over which time the clock was set ahead, as the journal shows.
         receiver: The name of the receiver, if there are several.
@@ -68,6 +69,7 @@ class Part:
     coverage: Coverage = field(default_factory=lambda: Coverage(""))
     rejections: RejectionCount = field(default_factory=RejectionCount)
     last_at: Instant = 0
+    first_at: Instant | None = None
     unread: dict[Path, str] = field(default_factory=dict)
     skips: tuple[Skip, ...] = ()
 
@@ -105,8 +107,8 @@ class Part:
             self._add([(one.at, self._encoded(one)) for one in observations], on_progress)
 
         past = read_journal(settings, since, until, deliver, states_since)
-        self.rejections, self.coverage, self.last_at = past.rejections, past.coverage, past.last_at
-        self.skips = past.skips
+        self.rejections, self.coverage, self.skips = past.rejections, past.coverage, past.skips
+        self.first_at, self.last_at = past.first_at, past.last_at
         return self
 
     def read_accepted(self, settings: JournalSettings, since: Instant, until: Instant) -> Part:
@@ -117,19 +119,22 @@ class Part:
     def adopt(self, other: Part) -> None:
         """Become what another process has made of this one."""
         self.order.adopt(other.order)
-        self.numbers, self.states, self.last_at = other.numbers, other.states, other.last_at
+        self.numbers, self.states = other.numbers, other.states
+        self.first_at, self.last_at = other.first_at, other.last_at
         self.coverage, self.rejections, self.unread = other.coverage, other.rejections, other.unread
         self.skips = other.skips
 
     def follow_on(self, before: Part, begin: Instant) -> None:
-        """Go on where the part before ends: a gap that is there from the begin on reaches back to its last entry.
+        """Go on where the part before ends: what is missing from the begin on is missing since its last entry.
 
         What is known of the source is then known of both.
         """
         gaps = (replace(gap, since=before.last_at) if gap.since == begin else gap for gap in self.coverage.gaps)
         share = before.coverage.share.followed_by(self.coverage.share)
         quiet_since = before.last_at if self.last_at == begin else self.last_at
-        quiet = ((before.last_at if since == begin else since, until) for since, until in self.coverage.quiet)
+        quiet = [stretch for stretch in self.coverage.quiet if stretch != (begin, self.first_at)]
+        if self.first_at is not None and self.first_at - before.last_at > CLOCKS_US:
+            quiet.insert(0, (before.last_at, self.first_at))
         self.coverage = replace(
             before.coverage,
             gaps=(*before.coverage.gaps, *gaps),

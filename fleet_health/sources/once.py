@@ -75,6 +75,7 @@ class JournalPast:
         coverage: Where it begins, what it does not show, how much of it was understood, and whether it holds anything
             of the receiver at all.
         last_at: Its last entry, or since when it was read.
+        first_at: Its first entry; None if there is none.
         count: How many entries were read.
         skips: Over which time the clock was set ahead.
 
@@ -83,6 +84,7 @@ class JournalPast:
     rejections: RejectionCount
     coverage: Coverage
     last_at: Instant
+    first_at: Instant | None = None
     count: int = 0
     skips: tuple[Skip, ...] = ()
 
@@ -287,25 +289,28 @@ def read_journal(
         quiet=tuple(seen.quiet),
         read_since=since,
     )
-    return JournalPast(rejections, coverage, last_at, seen.count, jumps.skips())
+    return JournalPast(rejections, coverage, last_at, seen.first_at, seen.count, jumps.skips())
 
 
 class _Seen:
     """Counts entries in order of time, and notes between which of them nothing came for long.
 
     Attributes:
+        first_at: The first one; None before it.
         count: How many there were.
         quiet: From when to when there was none; what is shorter says nothing beside an index with a clock of its own.
 
     """
 
     def __init__(self, since: Instant) -> None:
+        self.first_at: Instant | None = None
         self.count = 0
         self.quiet: list[tuple[Instant, Instant]] = []
         self._newest_at = since
 
     def note(self, at: Instant) -> None:
         """Record an entry."""
+        self.first_at = at if self.first_at is None else self.first_at
         self.count += 1
         if at - self._newest_at > CLOCKS_US:
             self.quiet.append((self._newest_at, at))

@@ -170,7 +170,7 @@ def test_what_a_journal_shows_is_handed_on(receiver: ReceiverSettings) -> None:
     past = read_journal(receiver.journal, since, until, found.extend)
 
     assert found == [Response("a", since, 201), Response("b", until, 412)]
-    assert (past.count, past.last_at, past.coverage.quiet_since) == (3, until, until)
+    assert (past.count, past.first_at, past.last_at, past.coverage.quiet_since) == (3, since, until, until)
     assert (past.coverage.begins_at, past.coverage.void_since, past.coverage.read_since) == (since - 1, None, since)
     assert past.coverage.share.understood == 2
     assert past.coverage.quiet == ((since + 1, until),)
@@ -184,7 +184,8 @@ def test_a_journal_without_an_entry_of_the_unit_is_void(receiver: ReceiverSettin
     past = read_journal(receiver.journal, NOW - HOUR_US, NOW, found.extend)
 
     assert found == []
-    assert (past.coverage.void_since, past.coverage.quiet_since, past.count) == (NOW - HOUR_US, NOW - HOUR_US, 0)
+    assert (past.coverage.void_since, past.coverage.quiet_since) == (NOW - HOUR_US, NOW - HOUR_US)
+    assert (past.first_at, past.count) == (None, 0)
     assert [*read_messages(receiver.journal, 0, NOW)] == []
 
 
