@@ -75,7 +75,8 @@ def test_G4_what_is_before_the_journals_begin_is_not_taken_for_seen(begin_at: in
     """A host that uploaded before it is not `fatal-only`, for the index shows that; an older journal would have it."""
     now = now_us()
     site.upload("a", at_us=now - 10 * MINUTE)
-    site.journal.append("Started server process [1]", at_us=now - begin_at * MINUTE)
+    for minutes in range(begin_at, 5, -6):
+        site.journal.append("Application startup complete.", at_us=now - minutes * MINUTE)
     site.answer("a", 412, times=12, at_us=now - 5 * MINUTE)
 
     found, _ = symptoms()
