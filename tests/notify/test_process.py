@@ -215,7 +215,7 @@ def test_a_test_message_is_marked_and_its_answer_shown(site: Site, inbox: Inbox,
 
 def test_without_a_destination_a_test_says_what_to_do(site: Site, processes: ExitStack) -> None:
     """By the process, or without one."""
-    site.configure()
+    site.configure(destinations([], site.directory))
     alone = asked(site, "test")
     notifier(site, processes)
     asked_of_it = asked(site, "test")
