@@ -654,3 +654,13 @@ def test_a_silence_puts_the_next_alert_off(watch: Watch) -> None:
 
     assert watch.incidents.next_alert_at(incident, NOON, lambda at: at < ends_at) == NOON + 3 * HOUR_US + 10 * MINUTE
     assert watch.incidents.next_alert_at(incident, NOON, lambda _: True) is None
+
+
+@pytest.mark.parametrize(("days", "is_foreseen"), [(32, True), (33, False)])
+def test_an_alert_is_foreseen_for_a_month(days: int, *, is_foreseen: bool) -> None:
+    """What is further ahead is too far away to tell."""
+    watch = Watch(AlertPolicy(repeat=(days * 24 * HOUR_US,)))
+    watch.tick(NOON, SILENT)
+    (incident,) = watch.incidents.open.values()
+
+    assert (watch.incidents.next_alert_at(incident, NOON + TICK) is not None) == is_foreseen

@@ -498,3 +498,11 @@ def test_a_host_is_not_steady_at_an_hour_of_the_week_at_which_it_rests(
     ]
 
     assert (limit_of(uploads).reason == "it uploads steadily at this hour") == is_steady
+
+
+@pytest.mark.parametrize(("out", "length"), [(9, 10), (10, 9), (11, 9), (17, 9), (18, 9), (19, 10), (20, 10)])
+def test_of_an_interval_each_bin_is_left_out_in_which_nobody_could_upload(out: int, length: int) -> None:
+    """Those between two uploads, the first and the last of them; not those of the uploads themselves."""
+    cadence = cadence_of(a=[9 * BIN_US, 19 * BIN_US])
+
+    assert cadence.intervals_of("a", Rhythm(out, 1)) == [Interval(9, length, 19)]

@@ -102,6 +102,8 @@ def test_a_name_at_one_edit_comes_before_one_at_two_wherever_the_edit_is(known: 
         ("aabb", "bb"),
         ("abcabc", "abc"),
         ("pi-0", "01-i"),
+        ("dabe", "xxde"),
+        ("edab", "edxx"),
     ],
 )
 def test_two_edits_are_counted_as_by_the_whole_table(name: str, known: str) -> None:
