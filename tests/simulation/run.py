@@ -14,7 +14,6 @@ import argparse
 import sys
 import tempfile
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -153,10 +152,6 @@ def _by_cause(results: Iterable[Score]) -> Iterator[str]:
         yield f"| {kind} | {named[kind]} | {noticed[kind]} | {count} |"
 
 
-def _scored(seed: int, scenario: Scenario, days: int, text: str) -> Score:
-    return simulate(seed, scenario, days, text)[1]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; return the exit status."""
     parser = argparse.ArgumentParser(description="Score the verdicts on a simulated fleet.")
@@ -169,16 +164,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     text = "" if options.config is None else options.config.read_text()
     if options.write:
-        with ProcessPoolExecutor() as pool:
-            scores = {
-                (title, seed): pool.submit(_scored, seed, SCENARIOS[name], options.days, more)
-                for title, (name, seeds, more) in REPORTED.items()
-                for seed in seeds
-            }
-            results = {
-                title: {seed: scores[title, seed].result() for seed in seeds}
-                for title, (_, seeds, _) in REPORTED.items()
-            }
+        results = {
+            title: {seed: simulate(seed, SCENARIOS[name], options.days, more)[1] for seed in seeds}
+            for title, (name, seeds, more) in REPORTED.items()
+        }
         RESULTS.write_text(page(options.days, results))
         return 0
     world, result = simulate(options.seed, SCENARIOS[options.scenario], options.days, text)
