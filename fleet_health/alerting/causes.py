@@ -8,7 +8,7 @@ from fleet_health.alerting.symptoms import OF_JOURNAL, STAGES
 from fleet_health.detectors.spec import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
     from fleet_health.alerting.incident import Incident
     from fleet_health.detectors.spec import Finding
@@ -33,29 +33,6 @@ def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
             by_host.setdefault(pair[0], []).append(pair)
     together = (sorted(pairs, key=lambda pair: (opened[pair], STAGES[pair[1]])) for pairs in by_host.values())
     return {first: frozenset(others) for first, *others in together if others}
-
-
-def refusal_before_silence(incidents: Mapping[Pair, Incident], missed: Iterable[Pair]) -> Iterator[tuple[Pair, Pair]]:
-    """Return for each missed host that was refused by the time that it was missed the cause, and what it is missed by.
-
-    The cause opened after the last accepted upload: one from before that did not keep the host from uploading.
-
-    Args:
-        incidents: The open incidents.
-        missed: Of which of them, all of missed hosts.
-
-    """
-    refused = [symptom for symptom, stage in STAGES.items() if stage < Stage.NONE_ACCEPTED]
-    for pair in missed:
-        host, silence = pair[0], incidents[pair]
-        refusals = ((symptom, incidents.get((host, symptom))) for symptom in refused if pair[1] in STAGES)
-        before = [
-            (refusal.opened_at, STAGES[symptom], symptom)
-            for symptom, refusal in refusals
-            if refusal is not None and silence.since < refusal.opened_at <= silence.opened_at
-        ]
-        if before:
-            yield (host, min(before)[2]), pair
 
 
 def in_other_words(found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident]) -> Iterator[tuple[Pair, Pair, bool]]:

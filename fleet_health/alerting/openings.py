@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fleet_health.alerting.causes import consequences, in_other_words, refusal_before_silence
+from fleet_health.alerting.causes import consequences, in_other_words
 from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.symptoms import MISSED, STOPPING
 from fleet_health.model.subject import EVERY_HOST, is_host
@@ -56,9 +56,6 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
     }
     for pair, others in consequences(of_one_fault).items():
         standing.open[pair].explains |= others
-    missed = [pair for pair, one in standing.open.items() if one.is_missed and not policy.is_one_fault(one.host)]
-    for cause, silence in refusal_before_silence(standing.open, missed):
-        standing.open[cause].explains |= {silence}
     for first, second, is_one_fault in in_other_words(found, standing.open):
         explained = standing.open[first].explains
         standing.open[first].explains = explained | {second} if is_one_fault else explained - {second}

@@ -51,52 +51,6 @@ def test_a_host_that_is_refused_and_silent_is_one_incident(*, is_one: bool, expe
     ] == expected
 
 
-SINCE = 90 * TICK
-
-
-@pytest.mark.parametrize(
-    ("rounds", "expected"),
-    [
-        pytest.param([["fatal-only"], ["fatal-only", "silent"]], [["fatal-only"], []], id="it was refused until then"),
-        pytest.param([["fatal-only", "silent"]], [["fatal-only"]], id="both are found at once"),
-        pytest.param([["silent"], ["fatal-only", "silent"]], [["silent"], ["fatal-only"]], id="it was silent before"),
-        pytest.param(
-            [["unstamped"], ["fatal-only", "unstamped"], ["fatal-only", "silent", "unstamped"]],
-            [["unstamped"], ["fatal-only"], []],
-            id="two symptoms of its refusals",
-        ),
-        pytest.param(
-            [["fatal-only", "silent", "unstamped"]], [["fatal-only", "unstamped"]], id="all three are found at once"
-        ),
-    ],
-)
-def test_a_host_that_was_refused_before_it_is_silent_is_one_incident(
-    rounds: list[list[str]], expected: list[list[str]]
-) -> None:
-    """With a fixed limit, too: the alert of the refusal says why nothing is uploaded."""
-    incidents = Incidents(AlertPolicy(tick_us=TICK))
-
-    alerted = []
-    for number, symptoms in enumerate(rounds):
-        findings = tuple(Finding("pi-1", symptom, "", "", since=SINCE) for symptom in symptoms)
-        outcome = incidents.update(Evaluation((100 + number) * TICK, findings))
-        alerted.append([one.finding.symptom for one in outcome.alerts])
-
-    assert alerted == expected
-
-
-def test_a_refusal_from_before_the_last_upload_is_another_fault() -> None:
-    """One worker is refused, and another one uploads: when that one stops, it is a new fault."""
-    incidents = Incidents(AlertPolicy(tick_us=TICK))
-    unstamped = Finding("pi-1", "unstamped", "", "")
-    silent = Finding("pi-1", "silent", "", "", since=86 * TICK)
-
-    incidents.update(Evaluation(85 * TICK, (unstamped,)))
-    outcome = incidents.update(Evaluation(94 * TICK, (silent, unstamped)))
-
-    assert [one.finding.symptom for one in outcome.alerts] == ["silent"]
-
-
 def receiver(symptom: str, *, is_of_journal: bool = True) -> Finding:
     """Find something of the receiver."""
     return Finding("*", symptom, "", "", is_of_journal=is_of_journal)

@@ -15,21 +15,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is done in a round, and the (host, symptom) that are alerted by it, or may be."""
+    """What is done in a round, and the (host, symptom) that the rules find in it."""
 
     steps: tuple[Step, ...]
     expected: frozenset[tuple[str, str]]
-    possible: frozenset[tuple[str, str]]
 
 
 def make_plan(seed: str, *, is_disturbed: bool = True) -> Plan:
     """Plan a round from its seed."""
     random = Random(seed)  # noqa: S311 - nothing here is secret
-    rows, entries, expected, possible = draw_workload(random)
+    rows, entries, expected = draw_workload(random)
     steps: list[Step] = []
     while rows or entries:
         source: list[Row] | list[Entry] = rows if random.random() * (len(rows) + len(entries)) < len(rows) else entries
         steps.append(source.pop(0))
     if is_disturbed:
         disturb(steps, random)
-    return Plan((Start(), *steps), frozenset(expected), frozenset(possible))
+    return Plan((Start(), *steps), frozenset(expected))

@@ -74,8 +74,7 @@ def run_round(seed: str, *, is_disturbed: bool = True) -> Result:
         settled_hour = settle(site, plan.expected)
         status = site.service.stop()
         problems = [] if status == 0 else [f"exit status {status}"]
-        hours = (hour_of(site.earliest_us), settled_hour)
-        problems += evaluate(site, plan.expected, plan.possible, hours)
+        problems += evaluate(site, plan.expected, first_hour=hour_of(site.earliest_us), settled_hour=settled_hour)
     except (AssertionError, subprocess.TimeoutExpired) as error:
         problems = [str(error)]
     finally:

@@ -47,12 +47,11 @@ class Entry:
 
 
 class Workload(NamedTuple):
-    """All that is written, each source in its order; and the (host, symptom) that are alerted, or may be."""
+    """All that is written, each source in its order; and the (host, symptom) that the rules find in it."""
 
     rows: list[Row]
     entries: list[Entry]
     expected: set[tuple[str, str]]
-    possible: set[tuple[str, str]]
 
 
 def draw_workload(random: Random) -> Workload:  # noqa: C901 - one loop for each kind of host
@@ -97,12 +96,10 @@ def draw_workload(random: Random) -> Workload:  # noqa: C901 - one loop for each
         entries += refusals(host, 5)
     for host in hosts("unstamped", "unstamped"):
         entries += [Entry(host, None)] * random.randint(MIN_COUNT, 5)
-    possible: set[tuple[str, str]] = set()
-    for host in hosts("dire", "fatal-only", "unstamped"):
-        possible.add((host, "silent"))  # unless it is found to be refused by then, which is why
+    for host in hosts("dire", "silent", "fatal-only", "unstamped"):
         rows.append(row(host, SILENT_FOR, 600))
         entries += [*refusals(host, MIN_COUNT), *[Entry(host, None)] * MIN_COUNT]
     random.shuffle(rows)
     random.shuffle(entries)
     # The entries in the order of their times, as a journal is.
-    return Workload(first_rows + rows, old_entries + first_entries + entries, expected, possible)
+    return Workload(first_rows + rows, old_entries + first_entries + entries, expected)

@@ -56,7 +56,6 @@ class ServiceModel(RuleBasedStateMachine):
         self.oracle = Oracle()
         self.expected: set[tuple[str, str, str]] = set()
         self.possible: set[tuple[str, str, str]] = set()
-        self.refused: set[str] = set()
         self.courses: list[int] = []
         self.resolved: Counter[tuple[str, str, str]] = Counter()
         self.evaluated_at: int | None = None
@@ -123,11 +122,8 @@ class ServiceModel(RuleBasedStateMachine):
         hour = utc_hour(self.clock.wall)
         found = {(finding.host, finding.symptom, hour) for finding in evaluation.findings}
         # While the clock is behind, what was alerted later need not be alerted once more in an hour that comes again.
-        # That a host was refused may be why it is silent: then it may be the only alert.
-        self.refused |= {host for host, symptom, _ in found if symptom in {"fatal-only", "unstamped"}}
-        excused = {alert for alert in found if alert[1] == "silent" and alert[0] in self.refused}
-        self.possible |= found if self.service.is_clock_behind else excused
-        self.expected |= set() if self.service.is_clock_behind else found - excused
+        self.possible |= found if self.service.is_clock_behind else set()
+        self.expected |= set() if self.service.is_clock_behind else found
         self.service.write_alerts()
         written = self._alert_log()
 

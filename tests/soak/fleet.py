@@ -87,7 +87,8 @@ class Fleet:
         for number in self._unstamped:
             yield f"unstamped-{number}", "unstamped", 20
         for number in self._refused:
-            yield f"refused-{number}", "fatal-only", 35  # which is why it is silent as well
+            yield f"refused-{number}", "fatal-only", 35
+            yield f"refused-{number}", "silent", 35
         for number in self._pausing:
             yield f"pausing-{number}", "silent", 35
         for number in self._passing:

@@ -43,7 +43,7 @@ def test_after_some_hours_the_service_takes_up_what_it_did_after_the_first() -> 
     assert done == {
         "hours": "4",
         "ticks": "48",
-        "alerts": "140",
+        "alerts": "160",
         "rotations of the index": "4",
         "rotations of the journal": "4",
         "rotations of the alert log": "4",
