@@ -78,9 +78,6 @@ def is_confirmed(now: Instant, file: Path) -> bool:
     return is_trusted and now - HOUR_US <= found.st_mtime_ns // 1000 <= now + BEHIND_LIMIT_US
 
 
-_MOST_COURSES = 8
-
-
 class ClockState:
     """Whether the clock contradicts our own records, or is set all the time, and for how long by now."""
 
@@ -159,10 +156,6 @@ class StepWatch:
         self._asleep_us = self._asleep()
         self.slept_us = 0
         """For how long the machine was suspended between the two latest looks: a part of the step."""
-        self.is_restored = False
-        """Whether the clock was set ahead, and the last time that it was set was back to where it would be by now."""
-        self._courses: list[int] = []  # by a clock that goes on in sleep; those that it had before it was set ahead
-        self._is_doubtful = False
 
     def look(self) -> tuple[Instant, int]:
         """Return the present, and by how many microseconds the clock has stepped since the last look; negative if back.
@@ -173,19 +166,4 @@ class StepWatch:
         self._offset_us = now - self._monotonic()
         asleep_before_us, self._asleep_us = self._asleep_us, self._asleep()
         self.slept_us = self._asleep_us - asleep_before_us
-        self._follow_course(before_us - asleep_before_us, self._offset_us - self._asleep_us)
         return now, self._offset_us - before_us
-
-    def doubt(self) -> None:
-        """Record that the clock cannot be right: that it comes back to where it is now will prove nothing."""
-        self._courses.clear()
-        self._is_doubtful = True
-
-    def _follow_course(self, before_us: int, course_us: int) -> None:
-        if abs(course_us - before_us) <= BEHIND_LIMIT_US:
-            return
-        earlier = [one for one in self._courses if one < course_us - BEHIND_LIMIT_US]
-        self.is_restored = any(abs(one - course_us) <= BEHIND_LIMIT_US for one in self._courses)
-        if course_us > before_us and not self._is_doubtful:
-            earlier = [*earlier, before_us][-_MOST_COURSES:]
-        self._courses, self._is_doubtful = earlier, False

@@ -246,15 +246,13 @@ class Evaluator:
     async def _look_at_clock(self, now: Instant, *, is_stepped: bool) -> bool:
         """See whether the clock contradicts our own records; return whether everything was read anew for its sake.
 
-        If a time server or root has confirmed it, or if it was set ahead and that was taken back, the records are
-        wrong: they are dated as if written now. So is the saved state if it alone contradicts the clock for long, while
-        rows and entries come that agree with it: absence can be evaluated by a clock that all of these go by, whatever
-        time it is elsewhere.
+        If a time server or root has confirmed it, the records are wrong: they are dated as if written now. So is the
+        saved state if it alone contradicts the clock for long, while rows and entries come that agree with it: absence
+        can be evaluated by a clock that all of these go by, whatever time it is elsewhere.
         """
         was_behind, first_at = self.clock_state.is_behind, self.clock_state.first_at
         found, is_redated = self._contradiction(now), False
-        is_believed = self._step_watch.is_restored or (found is not None and self._is_synchronized(now))
-        if found is not None and (is_believed or self._is_state_alone(now)):
+        if found is not None and (self._is_synchronized(now) or self._is_state_alone(now)):
             if is_redated := (self._incidents.at or 0) - now > BEHIND_LIMIT_US:
                 _log.warning("state dated ahead of a confirmed clock, dated as of now", reason=str(found))
                 self._incidents.redate(now)
@@ -265,7 +263,6 @@ class Evaluator:
         self.clock_state.note(found, now, is_set=is_stepped)
         self._intake.horizon = self._incidents.at
         if found is not None:
-            self._step_watch.doubt()
             if not was_behind:
                 _log.error("clock behind saved records, absence and resolutions not evaluated", reason=str(found))
             return False

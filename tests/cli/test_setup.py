@@ -61,7 +61,8 @@ class Lab:
 
     def process(self, home: Path | None = None) -> int:
         """Start a process whose directory is the receiver's, and return its number."""
-        self._processes.append(subprocess.Popen(["sleep", "600"], cwd=home or self.home))
+        environment = {"PATH": os.environ["PATH"]}  # those of whoever runs the tests may lead anywhere
+        self._processes.append(subprocess.Popen(["sleep", "600"], cwd=home or self.home, env=environment))
         return self._processes[-1].pid
 
     def close(self) -> None:
