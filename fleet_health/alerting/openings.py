@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def note_findings(
     standing: Standing, found: Mapping[Pair, Finding], evaluation: Evaluation, policy: AlertPolicy, scope: Scope
 ) -> list[Pair]:
-    """Record what an evaluation found, of what is looked for; return the incidents that opened by it.
+    """Record the findings of an evaluation that are looked for; return the incidents that they open.
 
-    What is found again before its resolution was notified was never over.
+    An incident that is found again before its resolution was notified never ended.
     """
     opened: list[Pair] = []
     for pair, finding in found.items():

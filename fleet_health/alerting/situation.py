@@ -1,4 +1,4 @@
-"""What an evaluation showed, as far as the incidents go by it until the next one."""
+"""What an evaluation showed: the part that decisions about incidents depend on until the next one."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Situation:
 
     @property
     def shows_ends(self) -> bool:
-        """Whether an incident may end, be lost or be forgotten by it."""
+        """Whether this evaluation may end, lose or forget an incident."""
         return not self.is_clock_behind and not self.is_back_in_time
 
 

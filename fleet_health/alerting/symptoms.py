@@ -1,4 +1,4 @@
-"""What the detectors declare of their symptoms, as far as incidents go by it.
+"""What the detectors declare about their symptoms: the part that incidents depend on.
 
 No other module of `alerting` names a symptom, so whatever is true of one can be declared of a new one.
 """

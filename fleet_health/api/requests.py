@@ -35,7 +35,7 @@ class Request:
         target: The target as it was sent: a path with a query, or a whole URL.
         headers: The headers by their names in lower case; of one that was sent twice, the last.
         body: The body; empty if there is none.
-        uid: The user who asks, whom the kernel vouches for; None on a connection where that is not known.
+        uid: The user who asks, as the kernel reports it; None if that is not known.
 
     """
 

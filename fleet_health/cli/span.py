@@ -18,7 +18,7 @@ def add_span_options(parser: argparse.ArgumentParser, since: str, description: s
     """Add `--since` and `--until`.
 
     Args:
-        parser: The parser of the command; errors are reported by it.
+        parser: The parser of the command, which also reports errors.
         since: The default of `--since`.
         description: What begins then.
 

@@ -233,7 +233,7 @@ class Sign(Enum):
     MISSED = "missed"
     """It is what is missed. New is one that was not known when the incident was found last, however late it is read.
 
-    Time alone makes nobody well who is missed, and a host is lost if it has shown no such sign for the whole lookback.
+    The passing of time never ends such an incident. The host is lost if it shows no such sign for the whole lookback.
     """
     FIRST = "first"
     """There never was one. Any is new."""

@@ -101,7 +101,7 @@ class SavedState(SavedReceiver):
         return self._saved_of(receiver).known_by(receiver)
 
     def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
-        """Give an intake that has not read anything yet what is known of its sources."""
+        """Give an intake, before it reads anything, what is known of its sources."""
         intake.known_identities, intake.fleet.exchanged = self.identities, dict(self.exchanged)
         intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
         intake.disproved_until = self.disproved_until

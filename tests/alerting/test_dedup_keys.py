@@ -26,7 +26,7 @@ def test_the_hours_of_a_day_and_one_more_are_remembered(hours: int, *, is_kept: 
 
 
 def test_a_copy_does_not_change_with_its_original() -> None:
-    """A preview evaluates by it in another thread."""
+    """A preview uses the copy in another thread."""
     keys = DedupKeys()
     keys.add(dedup_key(*SILENT, NOW), NOW)
     copied = keys.copy()

@@ -76,7 +76,7 @@ def test_beyond_the_limit_the_least_often_opened_is_forgotten() -> None:
 
 
 def test_a_copy_does_not_change_with_its_original() -> None:
-    """A preview evaluates by it in another thread."""
+    """A preview uses the copy in another thread."""
     flapping = Flapping({PAIR: [NOW]}, {PAIR: Flap(NOW)}, {"gone": (NOW, NOW)})
     copied = flapping.copy()
     flapping.open(PAIR, NOW + 1, LIMIT)

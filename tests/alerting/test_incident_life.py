@@ -422,7 +422,7 @@ def test_an_end_of_flapping_that_is_in_the_log_is_not_notified_again() -> None:
 
 
 def test_a_frozen_copy_does_not_change_with_its_original() -> None:
-    """Another thread evaluates by it, or shows it, while the next evaluation is taken in."""
+    """Another thread evaluates with the copy, or shows it, during the next evaluation."""
     watch = Watch(AlertPolicy(flap_limit=1))
     watch.tick(NOON, SILENT, ("b", "silent"))
     watch.tick(NOON + TICK, SILENT, over=[("b", "silent")])
