@@ -106,9 +106,8 @@ class Evaluator:
         self.deciding = asyncio.Lock()
         """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
         self._are_notices_recorded = False
-        self._is_due = False
-        """Whether the rules have changed since the latest evaluation began."""
         self._retuned = asyncio.Event()
+        """Set if the rules have changed since the latest evaluation began."""
 
     def switch(self, *, are_notices_recorded: bool) -> None:
         """Evaluate by the rules now in force, at once and then at each multiple of their tick.
@@ -117,7 +116,7 @@ class Evaluator:
             are_notices_recorded: Whether the alert log gets notices too, and not only alerts.
 
         """
-        self._are_notices_recorded, self._is_due = are_notices_recorded, True
+        self._are_notices_recorded = are_notices_recorded
         self._retuned.set()
 
     async def run(self) -> NoReturn:
@@ -128,7 +127,6 @@ class Evaluator:
             await self._sleep_until_tick()
 
     async def _evaluate(self) -> None:
-        self._is_due = False
         self._retuned.clear()
         self._pulse.beat(_STRIDE)
         started_at = monotonic_us()
@@ -333,7 +331,7 @@ class Evaluator:
     async def _sleep_until_tick(self) -> None:
         self.next_at = next_tick_at(self._clock(), self._engine.rules.policy.tick_us)
         self._on_scheduled()
-        while not self._is_due and (remaining_us := self.next_at - self._clock()) > 0:
+        while not self._retuned.is_set() and (remaining_us := self.next_at - self._clock()) > 0:
             self._pulse.beat(_STRIDE)
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining_us / SECOND_US, _STRIDE)):
