@@ -207,7 +207,7 @@ _NOTED = (
 )
 
 
-def everything(machine: Machine) -> set[str]:
+def everything(machine: Machine) -> frozenset[str]:
     """Return every path of a machine, and every user, group member, unit and catalog entry of it."""
     find = f"find %s -regextype posix-extended -not -regex '{_NOTED}'"
     queries = (
@@ -221,11 +221,19 @@ def everything(machine: Machine) -> set[str]:
         "systemctl list-units --all --no-legend --plain 'fleet-health*'",
         "journalctl --list-catalog | grep -i fleet.health",
     )
-    return {
+    return frozenset(
         line
         for query in queries
         for line in machine.run("sh", "-c", f"{query} 2>/dev/null", check=False).stdout.splitlines()
-    }
+    )
+
+
+def added(machine: Machine, before: frozenset[str]) -> list[str]:
+    """Return what a machine has and did not have before, sorted.
+
+    A file that the host has as well was written there meanwhile: the root of a machine is an overlay of the host's.
+    """
+    return sorted(name for name in everything(machine) - before if not (machine.root / name.lstrip("/")).exists())
 
 
 def assert_none_doubled(alerts: Sequence[dict[str, Any]]) -> None:

@@ -20,6 +20,7 @@ from tests.machine.deployment import (
     SERVICE,
     Receiver,
     Service,
+    added,
     assert_none_doubled,
     dpkg,
     everything,
@@ -111,6 +112,5 @@ def test_from_installation_to_purge(machine: Machine) -> None:
     installed = everything(machine) - before
     dpkg(machine, "--purge", "fleet-health")
     assert {"/usr/bin/fleet-health", "/usr/share/man/man1/fleet-health.1.gz"} <= installed
-    after = everything(machine)
-    assert sorted(after - before) == []
-    assert sorted(before - after) == []
+    assert added(machine, before) == []
+    assert sorted(before - everything(machine)) == []

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.machine.deployment import ALERTS, CONFIG, DROP_INS, PACKAGES, Service, dpkg, everything
+from tests.machine.deployment import ALERTS, CONFIG, DROP_INS, PACKAGES, Service, added, dpkg, everything
 from tests.machine.machine import Machine
 
 if TYPE_CHECKING:
@@ -192,8 +192,7 @@ def test_purge_leaves_nothing_behind(new_machine: Machine, installation: Install
 
     assert {"/usr/local/share/man/man5/fleet-health-config.5", "/usr/local/bin/fleet-health"} <= installed
     assert "these users were members of the group fleet-health: anna" in said
-    after = everything(machine) - with_her
-    assert sorted(after - installation.before) == []
-    assert sorted(installation.before - after) == []
+    assert added(machine, installation.before | with_her) == []
+    assert sorted(installation.before - everything(machine)) == []
     again = service.install("--uninstall", "--purge")
     assert "fail" not in again
