@@ -69,6 +69,18 @@ def test_tests_that_cannot_be_collected_are_failure(checkout: Path) -> None:
     assert "no such module" in done.stdout
 
 
+def test_a_failure_in_the_pure_floors_alone_is_failure(checkout: Path) -> None:
+    """Though enough of them was tested."""
+    script(
+        checkout / ".venv-tests/bin/python",
+        'case "$*" in *version_info*) echo 3.11;; *slipcover*) echo 1 failed; exit 1;; esac',
+    )
+    done = run(checkout)
+
+    assert done.returncode == 1
+    assert "1 failed" in done.stdout
+
+
 def test_floors_that_are_not_tested_enough_are_failure(checkout: Path) -> None:
     """And what was measured is not left behind."""
     script(checkout / ".venv-tests/bin/python", 'case "$*" in *version_info*) echo 3.11;; *floors.py*) exit 1;; esac')
