@@ -171,7 +171,15 @@ class PrivateJournald:
         self._send({"MESSAGE": "a mark", "TEST_MARK": mark}, self.pid)
         self._eventually(lambda: self.has(TEST_MARK=mark), "a mark in the journal")
         # Else a follower of the unit reads nothing of it.
-        assert self._sent is None or self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=self._sent), "journald forgot our unit"
+        assert self._sent is None or self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=self._sent), self._why_not_of_the_unit()
+
+    def _why_not_of_the_unit(self) -> str:
+        assert self._sent is not None
+        with journal.Reader(path=str(self.directory)) as reader:
+            reader.add_match(MESSAGE=self._sent)
+            entries = [{name: value for name, value in one.items() if name.startswith("_")} for one in reader]
+        again = self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=self._sent)
+        return f"journald forgot our unit; found at a second look: {again}; our pid: {os.getpid()}; entries: {entries}"
 
     def has(self, **fields: str) -> bool:
         """Return whether an entry with such fields is in the journal."""
