@@ -33,9 +33,6 @@ def clock(tmp_path: Path, do_without: DoWithout) -> FakeClock:
     """Return a clock that can be set."""
     if (library := find_libfaketime()) is None:
         do_without("libfaketime is not installed")
-    # What is alerted once an hour is alerted again by a clock that is set back into the hour before.
-    if (begun_s := time.time() % 3_600) < MINUTE:
-        time.sleep(MINUTE - begun_s)
     return FakeClock(library, tmp_path / "clock")
 
 
@@ -58,8 +55,15 @@ def standing(site: Site) -> list[tuple[str, str]]:
 
 
 def told(site: Site) -> list[tuple[str, str, str]]:
-    """Return the host, symptom and status of each row of the alert log, sorted; an alert's status is empty."""
-    return sorted((row["host"], row["symptom"], row.get("status", "")) for row in site.alert_rows())
+    """Return the host, symptom and status of the rows of the alert log, sorted; an alert's status is empty.
+
+    An alert that was repeated in another hour is there once: any of these tests may run when an hour begins.
+    """
+    rows = site.alert_rows()
+    keys = [(row["dedup_key"], row["detected_at_wall"][:13]) for row in rows if "status" not in row]
+    assert len(set(keys)) == len(keys), "alerted twice"
+    alerts = {(row["host"], row["symptom"], "") for row in rows if "status" not in row}
+    return sorted([*alerts, *((row["host"], row["symptom"], row["status"]) for row in rows if "status" in row)])
 
 
 ALERTED = [(*alert, "") for alert in [("quiet", "silent"), ("refused", "fatal-only"), ("unstamped", "unstamped")]]
