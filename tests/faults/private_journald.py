@@ -174,12 +174,10 @@ class PrivateJournald:
         assert self._sent is None or self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=self._sent), self._why_not_of_the_unit()
 
     def _why_not_of_the_unit(self) -> str:
-        assert self._sent is not None
+        fields = ("__REALTIME_TIMESTAMP", "_TRANSPORT", "_PID", "_SYSTEMD_UNIT", "_SYSTEMD_CGROUP", "MESSAGE")
         with journal.Reader(path=str(self.directory)) as reader:
-            reader.add_match(MESSAGE=self._sent)
-            entries = [{name: value for name, value in one.items() if name.startswith("_")} for one in reader]
-        again = self.has(_SYSTEMD_UNIT=UNIT, MESSAGE=self._sent)
-        return f"journald forgot our unit; found at a second look: {again}; our pid: {os.getpid()}; entries: {entries}"
+            entries = "\n".join(" ".join(f"{one.get(field)!s:.60}" for field in fields) for one in reader)
+        return f"journald forgot that process {os.getpid()} is our unit; in the journal, by {fields}:\n{entries}"
 
     def has(self, **fields: str) -> bool:
         """Return whether an entry with such fields is in the journal."""
