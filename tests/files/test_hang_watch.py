@@ -63,8 +63,10 @@ def test_all_that_is_printed_is_passed_on() -> None:
     [
         "with touching(Path('/a/disk')): time.sleep(3600)",
         "with touching(Path('/a/disk')):\n with touching(Path('/other')): pass\n time.sleep(3600)",
-        "parent = os.getpid()\nif not os.fork():\n with touching(Path('/a/disk')):\n"
-        "  while os.getppid() == parent: time.sleep(0.1)\nos.wait()",
+        (
+            "parent = os.getpid()\nif not os.fork():\n with touching(Path('/a/disk')):\n"
+            "  while os.getppid() == parent: time.sleep(0.1)\nos.wait()"
+        ),
     ],
     ids=["at once", "after another path", "in a process of its own"],
 )
