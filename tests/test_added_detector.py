@@ -305,7 +305,7 @@ def after(*findings, **evaluation):
             ["crowd"],
         ),
         (
-            "sorted(map(list, after(STORM, gone={'late': 900}).open['*', 'storm'].explains))",
+            "sorted(map(list, after(STORM, gone={'late': 900}).open['*', 'storm'].inhibits))",
             [["late", "silent"], ["late", "tardy"]],
         ),
         ("Scope(expected=frozenset({'late'})).includes('late', 'awaited')", True),

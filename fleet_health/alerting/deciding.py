@@ -115,7 +115,7 @@ class Decider:
         for fact, is_true in (
             (_RECOVERING, recovering_us is not None),
             (_ENDING, is_ending),
-            (_INHIBITS, not is_ending and bool(incident.explains & inhibited)),
+            (_INHIBITS, not is_ending and bool(incident.inhibits & inhibited)),
             (_INHIBITED, pair in inhibited),
             (_FLAPPING, self.flapping.is_notified(pair)),
             (_NOTIFIED, last_notified_at is not None),

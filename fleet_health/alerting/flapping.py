@@ -154,7 +154,7 @@ class Flapping:
             yield Decision(incident, State.FLAPPING, Action.NONE, Reason.FLAPPING, ", ".join(symptoms))
 
     def unnotified(self, findings: Iterable[Finding]) -> list[Finding]:
-        """Return a finding for each host to be notified as flapping for some of these; it explains what they do.
+        """Return a finding for each host to be notified as flapping for some of these; it inhibits what they do.
 
         What an earlier process notified of and could not save is what flaps at the first evaluation after that.
         """
@@ -174,7 +174,7 @@ class Flapping:
                 SYMPTOM,
                 ", and ".join(self._in_words((host, finding.symptom)) for finding in flapping),
                 SUGGESTED_FIX,
-                frozenset[Pair]().union(*(finding.explains for finding in flapping)),
+                frozenset[Pair]().union(*(finding.inhibits for finding in flapping)),
             )
             for host, flapping in by_host.items()
         ]

@@ -35,7 +35,7 @@ class Incident(msgspec.Struct):
             have been able to upload, or nobody expected it to.
         waits_until: Until when its host is given time to show that it is over, before it is notified unfound; None if
             it need not be given any.
-        explains: The incidents that it is the cause of.
+        inhibits: The incidents that it is the cause of.
         sign_at: The newest fact known when it was last found that would speak for an end; None if there was none. Only
             a newer one ends it.
         heard_at: When its host was last heard of in either source; None if that was never known.
@@ -57,11 +57,11 @@ class Incident(msgspec.Struct):
     lost_at: Instant | None = None
     is_loss_notified: bool = False
     first_notified_lost_at: Instant | None = None
-    was_silenced: bool = msgspec.field(default=False, name="is_muted")
-    was_inhibited: bool = msgspec.field(default=False, name="is_held")
+    was_silenced: bool = False
+    was_inhibited: bool = False
     is_absence_excused: bool = False
     waits_until: Instant | None = None
-    explains: frozenset[Pair] = frozenset()
+    inhibits: frozenset[Pair] = frozenset()
     sign_at: Instant | None = None
     heard_at: Instant | None = None
     limits: str = ""

@@ -273,12 +273,12 @@ class Incidents:
     def _inhibiting(self) -> list[frozenset[Pair]]:
         """Return what each open incident inhibits. One that flaps inhibits nothing, for nobody is notified of it."""
         return [
-            one.explains for pair, one in self.open.items() if one.explains and not self._flapping.is_notified(pair)
+            one.inhibits for pair, one in self.open.items() if one.inhibits and not self._flapping.is_notified(pair)
         ]
 
     def _suppressed_by(self, by_operator: Mapping[Pair, Suppression]) -> Mapping[Pair, Fact]:
         """Return what a resolution waits for: the end of a cause, a silence or a mute window."""
-        suppressed_by = dict.fromkeys(self._inhibition.explained(self._inhibiting()), Fact.INHIBITED)
+        suppressed_by = dict.fromkeys(self._inhibition.effects_of(self._inhibiting()), Fact.INHIBITED)
         for pair, one in by_operator.items():
             if one.fact is not Fact.ACKNOWLEDGED:
                 suppressed_by[pair] = suppressed_by.get(pair, NOTHING) | one.fact
@@ -287,7 +287,7 @@ class Incidents:
     def _note_resolved_causes(self, resolved: Iterable[Incident], now: Instant) -> None:
         """Record which incidents are over: what they inhibited has another cause if it outlasts them."""
         for incident in resolved:
-            self._inhibition.release(incident.explains, now, self._policy.tick_us)
+            self._inhibition.release(incident.inhibits, now, self._policy.tick_us)
             self._flapping.close(incident.pair, now)
 
     def _inhibit(self) -> None:
@@ -377,15 +377,15 @@ class Incidents:
         finding = self._situation.found.get(decision.pair)
         if finding is None:
             finding = unfound(incident, self._policy.lookback_us(incident.host))
-        if incident.explains:
-            finding = replace(finding, explains=incident.explains)
+        if incident.inhibits:
+            finding = replace(finding, inhibits=incident.inhibits)
         alert = replace(self._alert_of(finding, now), is_repeat=decision.action is Action.REPEAT)
         incident.detail, incident.suggested_fix = alert.finding.detail, alert.finding.suggested_fix
         return alert
 
     def _alert_of(self, finding: Finding, now: Instant) -> Alert:
         """Return the alert of a finding, with what it inhibits, and record its dedup key."""
-        if named := self._inhibition.named(finding.explains):
+        if named := self._inhibition.named(finding.inhibits):
             finding = replace(finding, detail=finding.detail + named)
         pair = (finding.host, finding.symptom)
         alert = Alert(finding, now, after=self._dedup_keys.resolved_this_hour(pair, now))

@@ -1,4 +1,4 @@
-"""One cause, one alert: what is explained by an open incident is inhibited, and named in the cause's alert instead."""
+"""One cause, one alert: an incident whose cause is open is inhibited, and named in the alert of its cause instead."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class Inhibition:
         self.inhibited: frozenset[Pair] = frozenset()
         self.released = released or {}
 
-    def release(self, explained: Iterable[Pair], now: Instant, tick_us: int) -> None:
-        """Record that a cause has ended: what outlives it by a tick has another one."""
+    def release(self, effects: Iterable[Pair], now: Instant, tick_us: int) -> None:
+        """Record that a cause has ended: those of its effects that outlive it by a tick have another cause."""
         # By about a tick, for no two are exactly one apart.
-        self.released |= dict.fromkeys(explained, now + tick_us // 2)
+        self.released |= dict.fromkeys(effects, now + tick_us // 2)
 
     def prune(self, now: Instant, tick_us: int) -> None:
-        """Let go of what was released for long enough; not while the clock is behind."""
+        """Forget the effects that were released long enough ago; not while the clock is behind."""
         self.released = {pair: at for pair, at in self.released.items() if now < at <= now + tick_us}
 
     def update(self, causes: Iterable[Iterable[Pair]], standing: Sequence[Container[Pair]]) -> None:
-        """Record what is inhibited of all that stands, given what each open incident explains."""
-        self.inhibited = frozenset(pair for pair in self.explained(causes) if any(pair in one for one in standing))
+        """Record which of the incidents in `standing` are inhibited, given what each open incident inhibits."""
+        self.inhibited = frozenset(pair for pair in self.effects_of(causes) if any(pair in one for one in standing))
 
-    def explained(self, causes: Iterable[Iterable[Pair]]) -> set[Pair]:
-        """Return what causes inhibit, given what each explains, or have until lately."""
+    def effects_of(self, causes: Iterable[Iterable[Pair]]) -> set[Pair]:
+        """Return what some causes inhibit, given what each of them does, and what causes that ended lately did."""
         return set(self.released).union(*causes)
 
-    def named(self, explained: Iterable[Pair]) -> str:
-        """Name what is inhibited of that which a cause explains, in words to follow on its detail; else nothing."""
-        inhibited = sorted(self.inhibited.intersection(explained))
+    def named(self, effects: Iterable[Pair]) -> str:
+        """Return words to append to a cause's detail that name its inhibited effects; empty if it has none."""
+        inhibited = sorted(self.inhibited.intersection(effects))
         if not inhibited:
             return ""
         named = ", ".join(f"{host} {symptom}" for host, symptom in inhibited[:_HOSTS_NAMED])

@@ -39,7 +39,7 @@ def unfound(incident: Incident, lookback_us: int) -> Finding:
             f"no {missing} since {isoformat(incident.last_sign_at)}, not in the whole lookback"
             f" ({describe(lookback_us)}): the host is lost, and nobody was notified of it before"
         )
-    return Finding(incident.host, incident.symptom, detail, fix, incident.explains)
+    return Finding(incident.host, incident.symptom, detail, fix, incident.inhibits)
 
 
 def notice_of(decision: Decision, now: Instant) -> Notice:

@@ -39,9 +39,9 @@ def note_findings(
         incident.note_found(evaluation.limits.get(pair, ""), evaluation.signs.get(pair), heard_at)
         incident.note_since(finding.since)
         incident.detail, incident.suggested_fix = finding.detail, finding.suggested_fix
-        # What it explained, and is found no more though it stands, it still explains.
-        unfound = (other for other in incident.explains - finding.explains if other not in found)
-        incident.explains = finding.explains.union(other for other in unfound if other in standing.open)
+        # It still inhibits an effect that stands, though that is found no more.
+        unfound = (other for other in incident.inhibits - finding.inhibits if other not in found)
+        incident.inhibits = finding.inhibits.union(other for other in unfound if other in standing.open)
     _note_one_fault(standing, found, policy)
     _note_gone(standing, evaluation, policy, scope)
     return opened
@@ -55,10 +55,10 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
         if is_host(one.host) and policy.is_one_fault(one.host)
     }
     for pair, others in consequences(of_one_fault).items():
-        standing.open[pair].explains |= others
+        standing.open[pair].inhibits |= others
     for first, second, is_one_fault in in_other_words(found, standing.open):
-        explained = standing.open[first].explains
-        standing.open[first].explains = explained | {second} if is_one_fault else explained - {second}
+        inhibits = standing.open[first].inhibits
+        standing.open[first].inhibits = inhibits | {second} if is_one_fault else inhibits - {second}
 
 
 def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:
@@ -72,4 +72,4 @@ def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, 
         before = standing.unresolved.pop(pair, None)
         standing.open[pair] = before or Incident(*pair, last_at, began_at=last_at, sign_at=last_at)
         for cause in causes:
-            cause.explains |= {pair}
+            cause.inhibits |= {pair}

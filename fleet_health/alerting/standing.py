@@ -47,7 +47,7 @@ class Standing:
     def grouped(self) -> frozenset[Pair]:
         """What is alerted as one of many: hosts that never uploaded, or that turned up while the table was full."""
         groups = (self.open.get((EVERY_HOST, symptom)) for symptom in GROUPS)
-        return frozenset[tuple[str, str]]().union(*(group.explains for group in groups if group is not None))
+        return frozenset[tuple[str, str]]().union(*(group.inhibits for group in groups if group is not None))
 
     @property
     def anchored(self) -> tuple[str, ...]:
@@ -74,7 +74,7 @@ class Standing:
         """Return which open incidents are the cause of each of those that are inhibited."""
         causes: dict[Pair, list[Pair]] = {}
         for cause, incident in self.open.items():
-            for pair in incident.explains & inhibited if incident.explains else ():
+            for pair in incident.inhibits & inhibited if incident.inhibits else ():
                 causes.setdefault(pair, []).append(cause)
         return causes
 

@@ -11,7 +11,7 @@ from fleet_health.detectors.spec import Sign
 MISSED = tuple(spec.symptom for spec in DETECTORS if spec.sign is Sign.MISSED)
 """The symptoms of a host whose uploads are missed."""
 GROUPS = tuple(spec.symptom for spec in DETECTORS if spec.is_group)
-"""The symptoms whose incident is notified for all that it explains."""
+"""The symptoms whose incident is notified for all that it inhibits."""
 STOPPING = tuple(spec.symptom for spec in DETECTORS if spec.stops_uploads)
 """The symptoms during which no host can upload."""
 OF_JOURNAL = tuple(spec.symptom for spec in DETECTORS if spec.is_of_journal)

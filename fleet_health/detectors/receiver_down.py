@@ -156,7 +156,7 @@ class ReceiverDown(Rule):
         return (EVERY_HOST,) if is_down or self._is_quiet(fleet, now) else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Return by which ways. What it explains is the silence of the hosts that were not silent when it went."""
+        """Say how it was found. It inhibits `silent` of the hosts that were not silent when the receiver went down."""
         ways: list[str] = []
         gone_at: list[Instant] = []
         if (stopped_at := self._stopped_at(fleet, now)) is not None:
@@ -189,10 +189,10 @@ class ReceiverDown(Rule):
             symptom=SYMPTOM,
             detail="; ".join(ways),
             suggested_fix=self._limits.suggested_fix.render(host),
-            explains=frozenset(
+            inhibits=frozenset(
                 (name, silent.SYMPTOM)
                 for name, last_at in fleet.latest_uploads()
-                if self._is_explained(fleet, name, last_at, first_gone_at)
+                if self._is_consequence(fleet, name, last_at, first_gone_at)
             ),
             since=first_gone_at,
         )
@@ -321,12 +321,12 @@ class ReceiverDown(Rule):
             if _is_refused(fleet, host, last_at, now, after_us):
                 continue
             quiet += 1
-            if is_quiet and self._is_explained(fleet, host, last_at, newest_at):
+            if is_quiet and self._is_consequence(fleet, host, last_at, newest_at):
                 waiting.add((host, silent.SYMPTOM))
         is_possible = active >= limits.min_hosts and quiet >= limits.ratio * active
         return frozenset(waiting) if is_possible else frozenset()
 
-    def _is_explained(self, fleet: Fleet, host: str, last_at: Instant, gone_at: Instant) -> bool:
+    def _is_consequence(self, fleet: Fleet, host: str, last_at: Instant, gone_at: Instant) -> bool:
         """Return whether a host was not silent yet when the receiver was gone, in time in which it could upload."""
         after_us = self._silent_limits.of(host).of(fleet, host)
         return gone_at - last_at <= after_us or fleet.absence_us(host, last_at, gone_at) <= after_us

@@ -125,7 +125,7 @@ class ReceiverFailing(Rule):
             ),
             suggested_fix=limits.suggested_fix.render(host),
             # Who is refused for the receiver's sake may fall silent for it as well.
-            explains=frozenset((name, symptom) for name in failing for symptom in SPEC.inhibits),
+            inhibits=frozenset((name, symptom) for name in failing for symptom in SPEC.inhibits),
             since=_first_error_at(fleet, failing),
         )
 

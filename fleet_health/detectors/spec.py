@@ -36,7 +36,7 @@ class Finding:
         symptom: The detector's symptom, such as `silent`.
         detail: One sentence with the figures, on one line.
         suggested_fix: One or two sentences for the person who will mend it.
-        explains: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
+        inhibits: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
             are found as well.
         since: Since when it has been so, as far as that is known; None if it is not.
         is_of_journal: Whether all that is wrong is that the journal lacks uploads: two detectors find that.
@@ -47,7 +47,7 @@ class Finding:
     symptom: str
     detail: str
     suggested_fix: str
-    explains: frozenset[Pair] = frozenset()
+    inhibits: frozenset[Pair] = frozenset()
     since: Instant | None = None
     is_of_journal: bool = False
 
@@ -327,13 +327,13 @@ class DetectorSpec:
         settings: Its settings, beside the switches.
         is_by_host: Whether `[[overrides]]` may set them for some hosts.
         contradictions: What its limits must not be together.
-        inhibits: The symptoms that its findings may be the cause of: those that `Finding.explains` may name.
+        inhibits: The symptoms that its findings may be the cause of: those that `Finding.inhibits` may name.
         is_on_by_default: What its switches are by default.
         sign: Which of its signs may end an incident.
         stage: How far the fault of a host has gone that shows it; None if it is no stage of that fault.
         is_of_expected: Whether it is about expected hosts alone, and so about none that is no longer expected.
         is_of_journal: Whether its findings may be `Finding.is_of_journal`.
-        is_group: Whether what its finding explains is notified as one, and does not count by itself.
+        is_group: Whether what its finding inhibits is notified as one, and does not count by itself.
         stops_uploads: Whether no host can upload while it lasts.
         grace_us: Gives for how long an incident of a host must have stood before it is notified, by the limits of each
             symptom; None for no time.

@@ -1,8 +1,8 @@
 """`too-many-hosts`: more names turn up than are watched. Somebody invents them, or the limit is too small.
 
 Names whose uploads are accepted take the places that are left, upload no more, and would all be `silent` half an hour
-later. So while the table of uploads was full within the time for which uploads are remembered, this finding explains
-why hosts are silent that turned up in that time and are not expected. Hosts that were there before are alerted as ever.
+later. So while the table of uploads was full within the time for which uploads are remembered, this finding inhibits
+`silent` of unexpected hosts that turned up in that time. Hosts that were there before are alerted as ever.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class TooManyHosts(Rule):
             symptom=SYMPTOM,
             detail=f"{'; '.join(crowds)}; the hosts known before are still watched",
             suggested_fix=_SUGGESTED_FIX,
-            explains=frozenset((name, silent.SYMPTOM) for name in passers),
+            inhibits=frozenset((name, silent.SYMPTOM) for name in passers),
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:

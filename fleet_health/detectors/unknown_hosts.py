@@ -95,11 +95,11 @@ class UnknownHosts(Rule):
         return lookback_of(self._grouped)
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Name the first of these hosts; what it explains is what each of them shows."""
+        """Name the first of these hosts; the finding inhibits those of each of them."""
         refused = fleet.once((self, now), lambda: self._refused(fleet, now))
-        explained = {pair for pairs in refused.values() for pair in pairs}
+        inhibits = {pair for pairs in refused.values() for pair in pairs}
         if not too_many_hosts.is_about_known_hosts(fleet, now):
-            explained.add((EVERY_HOST, too_many_hosts.SYMPTOM))
+            inhibits.add((EVERY_HOST, too_many_hosts.SYMPTOM))
         return Finding(
             host=host,
             symptom=SYMPTOM,
@@ -108,7 +108,7 @@ class UnknownHosts(Rule):
                 f" {name_hosts(refused)}{_alerted(fleet, refused)}{_left_out(fleet, now - self.lookback.traffic_us)}"
             ),
             suggested_fix=self._limits.suggested_fix.render(host),
-            explains=frozenset(explained),
+            inhibits=frozenset(inhibits),
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:

@@ -105,7 +105,7 @@ def with_present_names(state: SavedState) -> SavedState:
                 one,
                 id=one.id if one.host == host else "",
                 host=host,
-                explains=frozenset((name(other), symptom) for other, symptom in one.explains),
+                inhibits=frozenset((name(other), symptom) for other, symptom in one.inhibits),
             )
             for (host, _), one in renamed(((one.host, one.symptom), one) for one in found)
         ]
@@ -306,7 +306,7 @@ def _incident(incident: Incident, notes: _Notes) -> Incident:
         sign_at=notes.instant(place, incident.sign_at),
         heard_at=notes.instant(place, incident.heard_at),
         limits=incident.limits if len(incident.limits) <= _LIMITS_LENGTH else "",
-        explains=frozenset(pair for pair in incident.explains if notes.is_pair(place, pair)),
+        inhibits=frozenset(pair for pair in incident.inhibits if notes.is_pair(place, pair)),
     )
 
 

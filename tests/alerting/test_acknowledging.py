@@ -193,9 +193,9 @@ def test_a_cause_that_is_acknowledged_goes_on_to_inhibit() -> None:
     """Who knows that the receiver is down need not hear of each host."""
     watch = Watch()
     silences = Silences([acknowledgement("*", "receiver-down")])
-    watch.tick(NOON, DOWN, SILENT, explains=[SILENT])
+    watch.tick(NOON, DOWN, SILENT, inhibits=[SILENT])
     later = watch.tick(
-        NOON + HOUR_US, DOWN, SILENT, explains=[SILENT], suppressions=suppressions_of(silences, NOON + HOUR_US)
+        NOON + HOUR_US, DOWN, SILENT, inhibits=[SILENT], suppressions=suppressions_of(silences, NOON + HOUR_US)
     )
 
     assert {one.pair: one.state for one in later.decisions} == {DOWN: State.SILENCED, SILENT: State.INHIBITED}

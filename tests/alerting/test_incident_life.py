@@ -54,7 +54,7 @@ class Watch:
         at: Instant,
         *found: tuple[str, str],
         over: Iterable[tuple[str, str]] = (),
-        explains: Iterable[tuple[str, str]] = (),
+        inhibits: Iterable[tuple[str, str]] = (),
         evaluated: Iterable[str] = ("silent",),
         muted: Iterable[tuple[str, str]] = (),
         gone: dict[str, Instant] | None = None,
@@ -64,13 +64,13 @@ class Watch:
         is_clock_behind: bool = False,
         suppressions: Suppressions | None = None,
     ) -> Outcome:
-        """Evaluate; what is explained is so by findings of every host. What is over is so by a fact of this instant.
+        """Evaluate. Findings of every host inhibit what is inhibited; what is over is so by a fact of this instant.
 
         Args:
             at: The instant.
             found: What is found.
             over: What is seen not to be found any more.
-            explains: What the findings of every host explain.
+            inhibits: What the findings of every host inhibit.
             evaluated: The symptoms that were looked for.
             muted: What is silenced.
             gone: What is forgotten, with its last upload.
@@ -86,7 +86,7 @@ class Watch:
             self.incidents = Incidents(self.policy)
             self.incidents.restore(snapshot)
         findings = tuple(
-            Finding(host, symptom, "detail", "fix", frozenset(explains) if host == EVERY_HOST else frozenset())
+            Finding(host, symptom, "detail", "fix", frozenset(inhibits) if host == EVERY_HOST else frozenset())
             for host, symptom in found
         )
         over = frozenset(over)
@@ -186,9 +186,9 @@ def test_intervals_count_from_the_opening_and_the_last_recurs(watch: Watch) -> N
 
 
 def test_a_cause_holds_back_what_it_explains_and_names_it(watch: Watch) -> None:
-    """One alert rather than forty; what it does not explain is told as ever."""
+    """One alert rather than forty; what it does not inhibit is notified as ever."""
     hosts = [(f"host-{number:02}", "silent") for number in range(12)]
-    news = watch.tick(NOON, DOWN, *hosts, ("other", "fatal-only"), explains=hosts)
+    news = watch.tick(NOON, DOWN, *hosts, ("other", "fatal-only"), inhibits=hosts)
 
     assert told(news) == [DOWN, ("other", "fatal-only")]
     detail = news.alerts[0].finding.detail
@@ -198,12 +198,12 @@ def test_a_cause_holds_back_what_it_explains_and_names_it(watch: Watch) -> None:
 
 def test_what_outlives_its_cause_by_a_tick_is_told_at_once(watch: Watch) -> None:
     """The cause holds back until it is resolved, also while nothing is known of it, and for a tick more."""
-    explains = [SILENT, ("b", "silent")]
+    inhibits = [SILENT, ("b", "silent")]
     ticks = [
-        watch.tick(NOON, DOWN, *explains, explains=explains),
-        watch.tick(NOON + TICK, *explains),
-        watch.tick(NOON + 2 * TICK, *explains, over=[DOWN]),
-        watch.tick(NOON + 3 * TICK, *explains, over=[DOWN]),
+        watch.tick(NOON, DOWN, *inhibits, inhibits=inhibits),
+        watch.tick(NOON + TICK, *inhibits),
+        watch.tick(NOON + 2 * TICK, *inhibits, over=[DOWN]),
+        watch.tick(NOON + 3 * TICK, *inhibits, over=[DOWN]),
         watch.tick(NOON + 4 * TICK - 2, SILENT, over=[("b", "silent")]),
         watch.tick(NOON + 5 * TICK, SILENT, over=[("b", "silent")]),
     ]
@@ -428,7 +428,7 @@ def test_a_frozen_copy_does_not_change_with_its_original() -> None:
     watch.tick(NOON + TICK, SILENT, over=[("b", "silent")])
     frozen = watch.incidents.frozen()
     before = msgspec.json.encode(frozen.snapshot())
-    watch.tick(NOON + 2 * TICK, DOWN, ("c", "silent"), over=[SILENT, ("b", "silent")], explains=[("c", "silent")])
+    watch.tick(NOON + 2 * TICK, DOWN, ("c", "silent"), over=[SILENT, ("b", "silent")], inhibits=[("c", "silent")])
     watch.tick(NOON + 3 * TICK, over=[SILENT], evaluated=("silent", "receiver-down"))
     watch.tick(NOON + HOUR_US, SILENT)
 
@@ -442,8 +442,8 @@ UNKNOWN = (EVERY_HOST, "unknown-hosts")
 def test_who_was_only_one_of_many_is_dropped_and_not_lost() -> None:
     """Nobody knows the name of a host that was only alerted as one of a group."""
     watch = Watch()
-    watch.tick(NOON, UNKNOWN, SILENT, explains=[SILENT], signs={SILENT: NOON - HOUR_US})
-    news = watch.tick(NOON + 25 * HOUR_US, UNKNOWN, explains=[SILENT], signs={})
+    watch.tick(NOON, UNKNOWN, SILENT, inhibits=[SILENT], signs={SILENT: NOON - HOUR_US})
+    news = watch.tick(NOON + 25 * HOUR_US, UNKNOWN, inhibits=[SILENT], signs={})
 
     assert said(news) == []
     assert list(watch.incidents.open) == [UNKNOWN]
@@ -477,8 +477,8 @@ def test_restarts_change_nothing(
     steady, restarting = Watch(), Watch(restarts=True)
     for number, (found, over, is_cause) in enumerate(steps):
         at = NOON + number * 3 * TICK
-        explains = PAIRS[:3] if is_cause else ()
-        both = [one.tick(at, *sorted(found), over=over - found, explains=explains) for one in (steady, restarting)]
+        inhibits = PAIRS[:3] if is_cause else ()
+        both = [one.tick(at, *sorted(found), over=over - found, inhibits=inhibits) for one in (steady, restarting)]
         assert both[0] == both[1]
 
 
@@ -487,13 +487,13 @@ def test_restarts_change_nothing(
 def test_no_finding_of_a_host_disappears(
     steps: list[tuple[set[tuple[str, str]], set[tuple[str, str]], bool]], flap_limit: int, tick_minutes: int
 ) -> None:
-    """By default each is notified in this hour, or an open cause is that explains it, or it was said to flap."""
+    """By default each is notified in this hour, or an open cause inhibits it, or it was reported as flapping."""
     watch = Watch(AlertPolicy(tick_us=tick_minutes * MINUTE, flap_limit=flap_limit))
     keys: set[str] = set()
     flapping: set[tuple[str, str]] = set()
     for number, (found, over, is_cause) in enumerate(steps):
         at = NOON + number * tick_minutes * MINUTE
-        news = watch.tick(at, *sorted(found), over=over - found, explains=PAIRS[:3] if is_cause else ())
+        news = watch.tick(at, *sorted(found), over=over - found, inhibits=PAIRS[:3] if is_cause else ())
         incidents = watch.incidents
         assert found <= incidents.open.keys()
         keys |= {alert.dedup_key for alert in news.alerts}
@@ -513,7 +513,7 @@ def test_no_finding_of_a_host_disappears(
                 cause is not None and cause.recovered_since is not None
             )
             causes_alerts = {dedup_key(EVERY_HOST, symptom, at) for symptom in ("receiver-down", "flapping")}
-            is_named = cause is not None and pair in cause.explains and not causes_alerts.isdisjoint(keys)
+            is_named = cause is not None and pair in cause.inhibits and not causes_alerts.isdisjoint(keys)
             assert is_notified or (pair in incidents._inhibition.inhibited and (is_ending or is_named))
 
 
@@ -568,8 +568,8 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
     alerts = []
     for number in range(6):
         at = NOON + number * HOUR_US
-        alerts += watch.tick(at, DOWN, SILENT, explains=[SILENT]).alerts
-        alerts += watch.tick(at + TICK, DOWN, SILENT, explains=[SILENT]).alerts
+        alerts += watch.tick(at, DOWN, SILENT, inhibits=[SILENT]).alerts
+        alerts += watch.tick(at + TICK, DOWN, SILENT, inhibits=[SILENT]).alerts
         alerts += watch.tick(at + 2 * TICK, over=[DOWN, SILENT]).alerts
         alerts += watch.tick(at + 3 * TICK, over=[DOWN, SILENT]).alerts
 
@@ -582,14 +582,14 @@ def test_what_comes_and_goes_with_its_cause_does_not_flap(watch: Watch) -> None:
 
 def test_a_cause_that_comes_again_within_its_hour_is_told_again_and_holds_back(watch: Watch) -> None:
     """Its resolution was notified, so this is a new incident: it is notified at once, and names its hosts."""
-    watch.tick(NOON, DOWN, explains=[SILENT])
+    watch.tick(NOON, DOWN, inhibits=[SILENT])
     watch.tick(NOON + TICK, over=[DOWN])
     watch.tick(NOON + 2 * TICK, over=[DOWN])
     ticks = [
-        watch.tick(NOON + 4 * TICK, DOWN, SILENT, explains=[SILENT], muted=[DOWN]),
-        watch.tick(NOON + 5 * TICK, DOWN, SILENT, explains=[SILENT]),
-        watch.tick(NOON + 11 * TICK, DOWN, SILENT, explains=[SILENT]),
-        watch.tick(NOON + HOUR_US, DOWN, SILENT, ("b", "silent"), explains=[SILENT, ("b", "silent")]),
+        watch.tick(NOON + 4 * TICK, DOWN, SILENT, inhibits=[SILENT], muted=[DOWN]),
+        watch.tick(NOON + 5 * TICK, DOWN, SILENT, inhibits=[SILENT]),
+        watch.tick(NOON + 11 * TICK, DOWN, SILENT, inhibits=[SILENT]),
+        watch.tick(NOON + HOUR_US, DOWN, SILENT, ("b", "silent"), inhibits=[SILENT, ("b", "silent")]),
     ]
 
     assert [told(news) for news in ticks] == [[], [DOWN], [], [DOWN]]
@@ -602,12 +602,12 @@ def test_a_cause_that_somebody_else_told_of_in_this_hour_holds_back() -> None:
     watch = Watch()
     watch.incidents.remember(dedup_key(*DOWN, NOON), NOON)
 
-    assert told(watch.tick(NOON + TICK, DOWN, SILENT, explains=[SILENT])) == []
+    assert told(watch.tick(NOON + TICK, DOWN, SILENT, inhibits=[SILENT])) == []
 
 
 def test_a_cause_that_is_not_found_any_more_goes_on_to_name_what_it_holds_back(watch: Watch) -> None:
     """Once in each hour, until it is over or its hosts are well."""
-    watch.tick(NOON + 50 * MINUTE, DOWN, SILENT, explains=[SILENT])
+    watch.tick(NOON + 50 * MINUTE, DOWN, SILENT, inhibits=[SILENT])
     ticks = [watch.tick(NOON + HOUR_US + number * TICK, SILENT, evaluated=()) for number in range(12)]
     muted = watch.tick(NOON + 2 * HOUR_US, SILENT, evaluated=(), muted=[DOWN])
     well = watch.tick(NOON + 3 * HOUR_US, over=[SILENT])

@@ -102,7 +102,7 @@ def test_a_lost_host_is_forgotten_in_the_end(age_us: int, *, is_open: bool) -> N
 def test_a_cause_that_is_long_in_ending_stands_for_what_it_inhibits(age_us: int, reason: Reason) -> None:
     """For two ticks it is merely ending; from then on it is notified again when that is due."""
     watch, evaluated = Watch(AlertPolicy(resolve_after_us=10 * TICK)), ("silent", "receiver-down")
-    watch.tick(NOON, DOWN, SILENT, explains=[SILENT], evaluated=evaluated)
+    watch.tick(NOON, DOWN, SILENT, inhibits=[SILENT], evaluated=evaluated)
     watch.tick(NOON + TICK, SILENT, over=[DOWN], evaluated=evaluated)
 
     outcome = watch.tick(NOON + TICK + age_us, SILENT, over=[DOWN], evaluated=evaluated)

@@ -25,7 +25,7 @@ def test_what_outlives_its_cause_is_inhibited_for_a_while(until: int, *, is_inhi
 
     inhibition.prune(NOW, TICK)
 
-    assert (SILENT in inhibition.explained(())) == is_inhibited
+    assert (SILENT in inhibition.effects_of(())) == is_inhibited
 
 
 def test_a_cause_that_has_ended_inhibits_for_half_a_tick() -> None:

@@ -56,8 +56,8 @@ def walk(seed: int, ticks: int = 400) -> tuple[set[tuple[State | None, State]], 
                     group ^= {pair}
         scope = Scope(ignored=HostGlobs(("a",) if chance.random() < 0.05 else ()))
         incidents.tune(policy, scope)
-        explains = frozenset(PAIRS[:2]) if chance.random() < 0.5 else frozenset()
-        findings = tuple(Finding(*pair, "", "", explains if pair[0] == EVERY_HOST else frozenset()) for pair in ill)
+        inhibits = frozenset(PAIRS[:2]) if chance.random() < 0.5 else frozenset()
+        findings = tuple(Finding(*pair, "", "", inhibits if pair[0] == EVERY_HOST else frozenset()) for pair in ill)
         is_gone = PAIRS[0] not in ill | over and chance.random() < 0.05  # nobody sees a host that is gone
         evaluation = Evaluation(
             now,

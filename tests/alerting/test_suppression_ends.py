@@ -269,7 +269,7 @@ def test_who_stays_away_when_the_receiver_is_back_is_told_of(*, restarts: bool) 
     """It was inhibited, and is beyond its lookback; but first it has as much time as any other to upload."""
     watch = Watch(AlertPolicy(absence_us=lambda *_: 2 * TICK), restarts=restarts)
     hosts = [SILENT, ("b", "silent")]
-    watch.tick(NOON, DOWN, *hosts, explains=hosts, signs=dict.fromkeys(hosts, NOON - HOUR_US))
+    watch.tick(NOON, DOWN, *hosts, inhibits=hosts, signs=dict.fromkeys(hosts, NOON - HOUR_US))
     lost = watch.tick(NOON + 26 * HOUR_US, evaluated=("silent", "receiver-down"))
     back_at = NOON + 26 * HOUR_US
     over = [DOWN, ("b", "silent")]
@@ -355,7 +355,7 @@ def test_a_cause_goes_on_to_hold_back_who_gave_up(*, restarts: bool) -> None:
     """The host tries no more, so the cause does not name it; it is notified when the cause is over, and it is not."""
     watch = Watch(restarts=restarts)
     evaluated = ("fatal-only", "receiver-failing")
-    watch.tick(NOON, FAILING, REFUSED, explains=[REFUSED], evaluated=evaluated)
+    watch.tick(NOON, FAILING, REFUSED, inhibits=[REFUSED], evaluated=evaluated)
     gave_up = watch.tick(NOON + TICK, FAILING, evaluated=evaluated)
     ticks = [watch.tick(NOON + number * TICK, over=[FAILING], evaluated=evaluated) for number in (2, 3, 4)]
 
@@ -369,9 +369,9 @@ def test_the_resolution_of_what_is_inhibited_waits_for_the_cause(*, restarts: bo
     watch = Watch(restarts=restarts)
     evaluated = ("fatal-only", "receiver-failing")
     watch.tick(NOON, REFUSED, evaluated=evaluated)
-    watch.tick(NOON + TICK, FAILING, REFUSED, explains=[REFUSED], evaluated=evaluated)
+    watch.tick(NOON + TICK, FAILING, REFUSED, inhibits=[REFUSED], evaluated=evaluated)
     over = [
-        watch.tick(NOON + number * TICK, FAILING, over=[REFUSED], explains=[REFUSED], evaluated=evaluated)
+        watch.tick(NOON + number * TICK, FAILING, over=[REFUSED], inhibits=[REFUSED], evaluated=evaluated)
         for number in (2, 3, 4)
     ]
     ended = [watch.tick(NOON + number * TICK, over=[FAILING], evaluated=evaluated) for number in (5, 6, 7)]

@@ -76,7 +76,7 @@ def test_a_host_that_dies_alone_does_not_wait(host: str, settings: Settings) -> 
 
 
 def test_who_died_before_the_receiver_is_notified(settings: Settings) -> None:
-    """A finding that it does not explain does not wait for it."""
+    """A finding that it does not inhibit does not wait for it."""
     told = notified(settings, {**dict.fromkeys(RHYTHMS, 0), "pi-02": -38})
 
     assert ("pi-02", "silent") in {one[1:] for one in told}

@@ -324,4 +324,4 @@ def test_a_failing_receiver_inhibits_it(tmp_path: Path, fleet_of: Callable[..., 
     found = {finding.symptom: finding for finding in evaluate(fleet, load(config).detectors(), now).findings}
 
     assert set(found) >= {"degraded", "receiver-failing"}
-    assert ("pi-1", "degraded") in found["receiver-failing"].explains
+    assert ("pi-1", "degraded") in found["receiver-failing"].inhibits

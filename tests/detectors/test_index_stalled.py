@@ -130,7 +130,7 @@ def test_what_was_accepted_before_the_index_begins_has_its_row_elsewhere(
 
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """All of them are counted, with their uploads; it explains nothing."""
+    """All of them are counted, with their uploads; it inhibits nothing."""
     hosts = [f"pi-{number:02}" for number in range(12)]
 
     assert list(DETECTOR.find(fleet_of(responses=[(host, OLD, 201) for host in hosts] * 3), now)) == [

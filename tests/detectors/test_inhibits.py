@@ -1,4 +1,4 @@
-"""What a detector declares to be the cause of is what its findings explain."""
+"""The symptoms that a detector declares to inhibit are those that its findings inhibit."""
 
 from __future__ import annotations
 
@@ -36,15 +36,17 @@ FOUND: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("spec", DETECTORS, ids=lambda spec: spec.symptom)
-def test_it_inhibits_what_it_explains(spec: DetectorSpec, fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_its_findings_inhibit_what_it_declares(
+    spec: DetectorSpec, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
     """No symptom more, and none less."""
     if spec.symptom not in FOUND:
         assert spec.inhibits == ()
-        assert "explains=" not in inspect.getsource(sys.modules[spec.build.__module__])
+        assert "inhibits=" not in inspect.getsource(sys.modules[spec.build.__module__])
         return
     (detector,) = (one for one in load(None).detectors() if one.symptom == spec.symptom)
     fleet = fleet_of(**FOUND[spec.symptom])
     fleet.uploads.newcomers = dict(fleet.uploads.items())
     (finding,) = detector.find(fleet, now)
 
-    assert {symptom for _, symptom in finding.explains} == set(spec.inhibits)
+    assert {symptom for _, symptom in finding.inhibits} == set(spec.inhibits)

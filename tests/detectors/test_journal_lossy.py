@@ -90,7 +90,7 @@ def test_hosts_that_upload_all_the_time_are_compared_as_well(
 
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """All of them are counted; it explains nothing."""
+    """All of them are counted; it inhibits nothing."""
     uploads = [(f"pi-{number:02}", OLD) for number in range(11)]
 
     assert list(DETECTOR.find(fleet_of(uploads=uploads), now)) == [

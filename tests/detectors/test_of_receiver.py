@@ -56,7 +56,7 @@ def test_a_receiver_that_stopped_explains_only_the_hosts_that_uploaded_to_it_las
     (down,) = (one for one in evaluate(fleet, settings.detectors(), now).findings if one.symptom == "receiver-down")
 
     assert down.host == "*@a"
-    assert down.explains == {("stayed", "silent")}
+    assert down.inhibits == {("stayed", "silent")}
 
 
 def test_a_receiver_that_every_host_has_left_is_not_down(fleet: Fleet, settings: Settings, now: Instant) -> None:

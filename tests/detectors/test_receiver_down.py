@@ -172,7 +172,7 @@ def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[...
                 " and 5 of 5 hosts that should have uploaded are silent"
             ),
             suggested_fix="Start it.",
-            explains=frozenset((host, "silent") for host in ("pi-1", "pi-2", "bench-1")),
+            inhibits=frozenset((host, "silent") for host in ("pi-1", "pi-2", "bench-1")),
             since=now - newest,
         )
     ]
@@ -197,18 +197,18 @@ def test_by_systemds_word_it_explains_who_uploaded_until_then(fleet_of: Callable
         "systemd says that its unit stopped or failed at 2026-11-23T18:50:00+00:00, 5 min ago,"
         " and it has not started since (the limit is 2 min)"
     )
-    assert finding.explains == {(host, "silent") for host in ("pi-1", "pi-2", "bench-1")}
+    assert finding.inhibits == {(host, "silent") for host in ("pi-1", "pi-2", "bench-1")}
 
 
 def test_both_ways_are_one_finding(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """Its detail says both, and what either explains is explained."""
+    """Its detail names both, and it inhibits what either inhibits."""
     fleet = fleet_of(uploads=named([2 * HOUR_US, 2 * HOUR_US + AFTER_US, 2 * HOUR_US + AFTER_US + 1]))
     fleet.traffic.unit = UnitState(now - 50 * MINUTE_US, is_running=False)
 
     (finding,) = DETECTOR.find(fleet, now)
 
     assert [part.split()[0] for part in finding.detail.split("; ")] == ["systemd", "by"]
-    assert finding.explains == {("pi-0", "silent"), ("pi-1", "silent")}
+    assert finding.inhibits == {("pi-0", "silent"), ("pi-1", "silent")}
 
 
 @pytest.mark.parametrize(
@@ -328,13 +328,13 @@ def test_nobody_waits_where_the_index_was_not_seen_whole(fleet_of: Callable[...,
 def test_time_in_which_nobody_could_upload_does_not_make_silent_before(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """Who was off in the mute window, and would be due after it, is explained like any other."""
+    """Who was off in the mute window, and would be due after it, is inhibited like any other."""
     fleet = fleet_of(uploads=[("off", 9 * HOUR_US), *named([40 * MINUTE_US] * 2)])
     fleet.shutdowns = ((now - 9 * HOUR_US + MINUTE_US, now - 50 * MINUTE_US),)
 
     (finding,) = DETECTOR.find(fleet, now)
 
-    assert finding.explains == {("off", "silent"), ("pi-0", "silent"), ("pi-1", "silent")}
+    assert finding.inhibits == {("off", "silent"), ("pi-0", "silent"), ("pi-1", "silent")}
 
 
 @pytest.mark.parametrize(

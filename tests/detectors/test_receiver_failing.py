@@ -82,7 +82,7 @@ def test_it_explains_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet
             symptom="receiver-failing",
             detail="3 of 5 hosts that tried to upload in the last 30 min got mostly 5xx: 2 x 500, 3 x 503",
             suggested_fix="Mend it.",
-            explains=frozenset(
+            inhibits=frozenset(
                 (host, symptom) for host in ("pi-0", "pi-1", "pi-2") for symptom in ("fatal-only", "degraded", "silent")
             ),
             since=now - 2,

@@ -102,7 +102,7 @@ def test_it_is_over_when_it_is_not_found(fleet_of: Callable[..., Fleet], now: In
         pytest.param([], ["old", "expected", "late"], set(), id="an expected one"),
     ],
 )
-def test_who_turned_up_while_a_table_filled_is_explained(
+def test_hosts_that_turned_up_while_a_table_filled_are_inhibited(
     rows: list[str], accepted: list[str], new: set[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """Nobody knows whether such a host is one of ours, so it is not alerted by itself."""
@@ -113,6 +113,6 @@ def test_who_turned_up_while_a_table_filled_is_explained(
             table.notes_newcomers = host != "old"
             table.record([Upload(host, now)])
 
-    explained = {host for finding in TooManyHosts().find(fleet, now) for host, _ in finding.explains}
+    inhibited = {host for finding in TooManyHosts().find(fleet, now) for host, _ in finding.inhibits}
 
-    assert explained == new
+    assert inhibited == new

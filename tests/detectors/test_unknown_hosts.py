@@ -66,13 +66,13 @@ def test_it_takes_enough_hosts_that_never_uploaded(
     fleet_of: Callable[..., Fleet],
     now: Instant,
 ) -> None:
-    """And it explains what each of them shows, and nothing of others."""
+    """It inhibits the findings of each of them, and of no others."""
     fleet = fleet_of(uploads=known, responses=responses, unstamped=unstamped)
 
     found = list(detector().find(fleet, now))
 
     expected = [] if pairs is None else [pairs | {("*", "too-many-hosts")}]
-    assert [set(one.explains) for one in found] == expected
+    assert [set(one.inhibits) for one in found] == expected
 
 
 def test_what_is_switched_off_is_not_grouped(fleet_of: Callable[..., Fleet], now: Instant) -> None:

@@ -65,7 +65,7 @@ IMPOSSIBLE: dict[str, dict[str, Any]] = {
     "a host of a thousand characters": {"incidents": {"open": [opened(host="a" * 1_000)]}},
     "an opening before all time": {"incidents": {"open": [opened(opened_at=-(10**18))]}},
     "told in the year 300000": {"incidents": {"open": [opened(last_notified_at=9_400_000_000_000_000_000)]}},
-    "it explains what is none": {"incidents": {"open": [opened(explains=[["a\n", "silent"]])]}},
+    "it inhibits what is none": {"incidents": {"open": [opened(inhibits=[["a\n", "silent"]])]}},
     "an instant with a fraction": {"incidents": {"at": 1.5}},
     "the state of a list": {"incidents": []},
     "a gap that ends before it begins": {"journal_gaps": [{"since": NOW, "until": NOW - 1, "reason": "x"}]},

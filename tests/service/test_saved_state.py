@@ -43,11 +43,11 @@ def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
 
 
 def named(host: str, *, uploader: str, are_urls_undone: bool) -> SavedState:
-    """Make a state in which a host has an incident that explains another's, and a past."""
+    """Make a state in which a host has an incident that inhibits another's, and a past."""
     pair = (host, "fatal-only")
     return SavedState(
         incidents=Snapshot(
-            open=[Incident(*pair, 0, explains=frozenset({(host, "unstamped")}))],
+            open=[Incident(*pair, 0, inhibits=frozenset({(host, "unstamped")}))],
             released=[(pair, 1)],
             openings=[(pair, [0])],
         ),
