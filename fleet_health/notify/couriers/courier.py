@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import structlog
 
 from fleet_health.model.instant import SECOND_US
-from fleet_health.notify.destination import DeliveryError
+from fleet_health.notify.destination import DeliveryError, DestinationGoneError
 from fleet_health.notify.overview import send_test
 from fleet_health.notify.retry import Retry
 from fleet_health.notify.worker import Worker
@@ -99,6 +99,8 @@ class Courier:
         self._destination: AnyDestination | None = None
         self._is_ending = False
         self._is_busy = False
+        self._message: Message | None = None
+        """The message that is being sent, or was last; None if what is sent is no message."""
 
     @property
     def name(self) -> str:
@@ -146,7 +148,23 @@ class Courier:
         return await self._called(send_test, await self._built(), now)
 
     async def _turn(self) -> float | None:
-        """Send what is to be sent next; return after how many seconds to look again, None for when woken."""
+        """Send what is due, and record a failure; return after how many seconds to look again, None for when woken."""
+        self._message = None
+        try:
+            return await self._send()
+        except DestinationGoneError as error:
+            await self._note_gone(error)
+        except DeliveryError as error:
+            await self._note_failure(error)
+        return 0.0
+
+    async def _send(self) -> float | None:
+        """Send what is due, with the message in `_message` if it is one; return as `_turn` does.
+
+        Raises:
+            DeliveryError: It was not delivered.
+
+        """
         raise NotImplementedError
 
     async def _built(self) -> AnyDestination:
@@ -177,8 +195,8 @@ class Courier:
         finally:
             self._is_busy = False
 
-    async def _note_failure(self, error: DeliveryError, message: Message | None = None) -> None:
-        """Keep account of a failure, and log what is new."""
+    async def _note_failure(self, error: DeliveryError) -> None:
+        """Record a failure; log it unless the attempt before failed for the same reason."""
         reason = str(error)
         self.calls["failed"] += 1
         wait_s = self._retry.fail(error.retry_after_s)
@@ -190,19 +208,26 @@ class Courier:
         await self._account.call(
             self._ledger.note_failed,
             self.name,
-            message,
+            self._message,
             reason,
             self._clock.now(),
             is_answer_lost=error.is_answer_lost,
         )
 
-    async def _note_gone(self, error: DeliveryError, message: Message | None = None) -> None:
+    async def _note_gone(self, error: DestinationGoneError) -> None:
         self.gone = self.failing = str(error)
         self.calls["gone"] += 1
         _log.error(
             "destination gone, disabled until its configuration changes", destination=self.name, reason=self.gone
         )
-        await self._account.call(self._ledger.note_gone, self.name, message, self.gone, self._clock.now())
+        await self._account.call(self._ledger.note_gone, self.name, self._message, self.gone, self._clock.now())
+
+    async def _note_reached(self) -> None:
+        """Record that the destination took something that is no message: the ledger lists it as failing no more."""
+        was_failing = bool(self.failing)
+        self._note_success()
+        if was_failing:
+            await self._account.call(self._ledger.note_reached, self.name, self._clock.now())
 
     def _note_success(self, taken: int = 1) -> None:
         self.calls["taken"] += taken

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fleet_health.notify.couriers.courier import Courier
-from fleet_health.notify.destination import DeliveryError, DestinationGoneError, Heartbeat
+from fleet_health.notify.destination import Heartbeat
 
 if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
@@ -19,22 +19,13 @@ class HeartbeatCourier(Courier):
         super().__init__(*args, **named)
         self._pinged_at: Instant | None = None
 
-    async def _turn(self) -> float | None:
+    async def _send(self) -> float | None:
         latest = self.latest
         if latest is None or latest.at == self._pinged_at:
             return None
-        try:
-            destination = await self._built()
-            assert isinstance(destination, Heartbeat)  # noqa: S101 - who makes couriers has looked
-            await self._called(destination.ping, latest.summary, is_well=latest.is_well)
-        except DestinationGoneError as error:
-            await self._note_gone(error)
-        except DeliveryError as error:
-            await self._note_failure(error)
-        else:
-            was_failing = bool(self.failing)
-            self._pinged_at = latest.at
-            self._note_success()
-            if was_failing:
-                await self._account.call(self._ledger.note_reached, self.name, self._clock.now())
+        destination = await self._built()
+        assert isinstance(destination, Heartbeat)  # noqa: S101 - who makes couriers has looked
+        await self._called(destination.ping, latest.summary, is_well=latest.is_well)
+        self._pinged_at = latest.at
+        await self._note_reached()
         return 0.0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.couriers.courier import Courier
-from fleet_health.notify.destination import DeliveryError, DestinationGoneError, LevelDestination
+from fleet_health.notify.destination import LevelDestination
 from fleet_health.notify.grouping import key_of
 from fleet_health.notify.message import Kind, Message
 from fleet_health.notify.reconcile import notification
@@ -36,31 +36,22 @@ class LevelCourier(Courier):
         self._held: Evaluated | None = None
         self._hold_at = 0.0
 
-    async def _turn(self) -> float | None:
+    async def _send(self) -> float | None:
         latest = self.latest
         wait_s = self._hold_at - self._clock.monotonic()
         if latest is None or (latest is self._held and wait_s > 0):
             return None if latest is None else wait_s
-        try:
-            destination = await self._built()
-            assert isinstance(destination, LevelDestination)  # noqa: S101 - who makes couriers has looked
-            now = self._clock.now()
-            holds_for_us = max(HOLDS_FOR_US, HOLDS_FOR_TICKS * latest.tick_us)
-            standing, ended, waiting = await self._account.call(self._set, latest.incidents, now)
-            delivered = await self._called(destination.hold, standing, ended, now + holds_for_us)
-        except DestinationGoneError as error:
-            await self._note_gone(error)
-        except DeliveryError as error:
-            await self._note_failure(error)
-        else:
-            was_failing = bool(self.failing)
-            self._note_success()
-            self._held, self._hold_at = latest, self._clock.monotonic() + HOLD_EVERY_S
-            if waiting:
-                message = Message(key_of(self.name, waiting), tuple(waiting))
-                await self._account.call(self._ledger.note_held, self.name, message, delivered, now)
-            elif was_failing:
-                await self._account.call(self._ledger.note_reached, self.name, now)
+        destination = await self._built()
+        assert isinstance(destination, LevelDestination)  # noqa: S101 - who makes couriers has looked
+        now = self._clock.now()
+        holds_for_us = max(HOLDS_FOR_US, HOLDS_FOR_TICKS * latest.tick_us)
+        standing, ended, waiting = await self._account.call(self._set, latest.incidents, now)
+        delivered = await self._called(destination.hold, standing, ended, now + holds_for_us)
+        self._held, self._hold_at = latest, self._clock.monotonic() + HOLD_EVERY_S
+        await self._note_reached()
+        if waiting:
+            message = Message(key_of(self.name, waiting), tuple(waiting))
+            await self._account.call(self._ledger.note_held, self.name, message, delivered, now)
         return 0.0
 
     def _set(

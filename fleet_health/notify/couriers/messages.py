@@ -14,7 +14,7 @@ import structlog
 
 from fleet_health.model.instant import SECOND_US
 from fleet_health.notify.couriers.courier import Courier, unexpected
-from fleet_health.notify.destination import DeliveryError, Destination, DestinationGoneError, RefusedMessageError
+from fleet_health.notify.destination import DeliveryError, Destination, RefusedMessageError
 from fleet_health.notify.grouping import next_turn
 
 if TYPE_CHECKING:
@@ -47,34 +47,31 @@ class _Sent:
 class MessageCourier(Courier):
     """Sends messages, one after the other."""
 
-    async def _turn(self) -> float | None:
-        message: Message | None = None
-        try:
-            destination = await self._built()
-            assert isinstance(destination, Destination)  # noqa: S101 - who makes couriers has looked
-            sent = await self._called(self._send_some, destination)
-            message = sent.message
-            if sent.taken:
-                self._note_success(sent.taken)
-            if sent.error is None:
-                return sent.wait_s
+    async def _send(self) -> float | None:
+        destination = await self._built()
+        assert isinstance(destination, Destination)  # noqa: S101 - who makes couriers has looked
+        sent = await self._called(self._send_some, destination)
+        self._message = sent.message
+        if sent.taken:
+            self._note_success(sent.taken)
+        if sent.error is None:
+            return sent.wait_s
+        if sent.message is None or not isinstance(sent.error, RefusedMessageError):
             raise sent.error
-        except DestinationGoneError as error:
-            await self._note_gone(error, message)
-        except RefusedMessageError as error:
-            assert message is not None  # noqa: S101 - it is refused
-            self._retry.succeed()
-            self.calls["refused"] += 1
-            _log.error(
-                "notification refused and dropped",
-                destination=self.name,
-                reason=str(error),
-                notifications=len(message.notifications),
-            )
-            await self._account.call(self._ledger.note_refused, self.name, message, str(error), self._clock.now())
-        except DeliveryError as error:
-            await self._note_failure(error, message)
+        await self._drop(sent.message, str(sent.error))
         return 0.0
+
+    async def _drop(self, message: Message, reason: str) -> None:
+        """Drop a message that the destination refused; log why."""
+        self._retry.succeed()
+        self.calls["refused"] += 1
+        _log.error(
+            "notification refused and dropped",
+            destination=self.name,
+            reason=reason,
+            notifications=len(message.notifications),
+        )
+        await self._account.call(self._ledger.note_refused, self.name, message, reason, self._clock.now())
 
     def _send_some(self, destination: Destination) -> _Sent:
         """Send what waits for a while, in the destination's thread: a thousand messages do not change hands each.
