@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from fleet_health.model.instant import from_datetime
+from fleet_health.model.instant import wall_readings
 from fleet_health.model.pauses import Pause
 from fleet_health.model.subject import is_host
 
@@ -79,11 +79,6 @@ class MuteWindow:
 def _pause_of(window: MuteWindow, day: date) -> Pause:
     """Return the stretch of a window that begins on a day."""
     end_day = day if window.begins < window.ends else day + timedelta(days=1)
-    begin, end = _instants(window.zone, day, window.begins), _instants(window.zone, end_day, window.ends)
-    return Pause(min(begin), max(end), "the mute window ended")
-
-
-def _instants(zone: ZoneInfo, day: date, at: time) -> list[Instant]:
-    """Return when the wall clock shows a time on a day, by both readings."""
-    there = datetime.combine(day, at, tzinfo=zone)
-    return [from_datetime(there.replace(fold=fold).astimezone(UTC)) for fold in (0, 1)]
+    begin, _ = wall_readings(day, window.begins, window.zone)
+    _, end = wall_readings(end_day, window.ends, window.zone)
+    return Pause(begin, end, "the mute window ended")

@@ -72,7 +72,7 @@ class SilentLimits:
 
     @property
     def longest_us(self) -> int:
-        """The longest time after which a host can count as silent."""
+        """The longest time after which a host can count as silent, without pauses."""
         if self.expected is not None:
             return max(self.after_us, self.expected.longest_us)
         return max(self.after_us, self.after_max_us) if self.is_learned else self.after_us
@@ -91,7 +91,7 @@ class SilentLimits:
         return fleet.learned_limit(host, self.after_us, self.longest_us)
 
     def of(self, fleet: Fleet, host: str) -> int:
-        """Return the limit of a host, in microseconds, from its last upload on."""
+        """Return the limit of a host, in microseconds, from its last upload on, without pauses."""
         if self.expected is not None and (last_at := fleet.accepted_at(host)) is not None:
             return max(self.after_us, self.expected.due_by(last_at) - last_at)
         learned = self.learned(fleet, host)
@@ -110,14 +110,24 @@ class SilentLimits:
 
         Whose own limit is a day cannot be given a day anew at each stop of the receiver: it is given `after_us`.
         """
-        limit_us = self.of(fleet, host)
-        if limit_us != self.after_us and fleet.counted_us(host, last_at, now) <= limit_us:
-            return False
-        return fleet.absence_us(host, last_at, now) > self.after_us
+        return self.left_us(fleet, host, last_at, now) < 0 and fleet.absence_us(host, last_at, now) > self.after_us
+
+    def left_us(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> int:
+        """Return how much is left of the limit of a host's own if no pause comes; negative if it has none.
+
+        A limit counts the time in which the host could upload, and a schedule goes by the clock.
+        """
+        if self.expected is not None:
+            return self.expected.due_by(last_at, fleet.pauses(host, now)) - now
+        if (limit_us := self.of(fleet, host)) == self.after_us:
+            return -1
+        return limit_us - fleet.counted_us(host, last_at, now)
 
     def watched_us(self, limit_us: int) -> int:
-        """Return for how long a host with a limit is watched after its last upload."""
-        return self.lookback_us + limit_us - self.after_us
+        """Return for how long a host with a limit is watched after its last upload, without pauses."""
+        # After a pause it may be the second time that counts.
+        second_us = 0 if self.expected is None else self.expected.longest_us
+        return self.lookback_us + limit_us + second_us - self.after_us
 
 
 SPEC = DetectorSpec(
@@ -300,9 +310,7 @@ class Silent(Rule):
         pause = latest_before(fleet.pauses(host, now), now)
         counted_from = last_at if pause is None else max(last_at, pause.until)
         left_us = limits.after_us - passed_us(fleet.skips, counted_from, now)
-        if (limit_us := limits.of(fleet, host)) != limits.after_us:
-            left_us = max(left_us, limit_us - fleet.counted_us(host, last_at, now))
-        return now + left_us
+        return now + max(left_us, limits.left_us(fleet, host, last_at, now))
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
         """Return whether the host has uploaded lately."""

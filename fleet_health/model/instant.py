@@ -9,7 +9,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from datetime import date, time
+    from zoneinfo import ZoneInfo
 
 Instant: TypeAlias = int
 """Microseconds since 1970-01-01T00:00:00Z."""
@@ -31,6 +35,16 @@ def from_datetime(moment: datetime) -> Instant:
 def to_us(duration: timedelta) -> int:
     """Convert a duration to whole microseconds, exactly."""
     return duration // _MICROSECOND
+
+
+def wall_readings(day: date, at: time, zone: ZoneInfo) -> tuple[Instant, Instant]:
+    """Return when the wall clock of a zone shows a time on a day: the earlier and the later reading.
+
+    They differ where the clock is set by an hour, so that it shows the time twice, or never.
+    """
+    there = datetime.combine(day, at, tzinfo=zone)
+    first, second = (from_datetime(there.replace(fold=fold).astimezone(UTC)) for fold in (0, 1))
+    return min(first, second), max(first, second)
 
 
 def isoformat(at: Instant) -> str:

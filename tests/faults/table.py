@@ -122,6 +122,7 @@ _FAULTS = {
     "G19": "What our place in the index cannot show: a truncation at its begin, a missing newline, a rewrite, a hole",
     "G20": "The receiver hangs, and hosts that upload rarely are blamed before it is",
     "G21": "One fault shows in two symptoms",
+    "G22": "The time at which a host is expected passes while it cannot upload",
     "N1": "A destination refuses, resets or closes the connection, or speaks another protocol",
     "N2": "A destination hangs, or drips its answer without end",
     "N3": "A destination echoes a secret in its answer, and it is logged",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -79,6 +80,29 @@ def test_G7_just_after_the_receiver_started(
     assert found == expected
     assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == found
     assert "the receiver started" in explained
+
+
+@pytest.mark.fault("G22", rig="R3", says="the receiver was stopped when a host was expected; service and check alike")
+def test_G22_a_time_that_passed_while_the_receiver_was_stopped(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """It is expected at its next time only; whose time passed while the receiver ran is silent."""
+    rules = '[[overrides]]\nhosts = ["{}"]\ndetectors.silent.expected = "daily {:%H:%M} +- 10m"\n'
+    present = datetime.now(UTC)
+    site.configure(
+        rules.format("skipped", present - timedelta(minutes=110))
+        + rules.format("missed", present - timedelta(minutes=160))
+    )
+    site.upload("skipped", "missed", minutes_ago=25 * HOUR_MINUTES)
+    systemd_says(site, (130, STOPPED), (85, STARTED))
+    upload(site, "well", minutes_ago=1)
+    site.sync_journal()
+    checked = run_command("check", "--config", site.config, "--dry-run", "--json").documents
+    with start_service(site) as service:
+        found = open_incidents(service, site, run_command)
+
+    assert found == [("missed", "silent")]
+    assert [(one["host"], one["symptom"]) for one in checked if "host" in one] == found
 
 
 @pytest.mark.fault("G7", rig="R3", says="who stays away after the receiver started is alerted in time, and never lost")

@@ -9,6 +9,7 @@ import pytest
 
 from fleet_health.config.values import upload_schedule
 from fleet_health.model.instant import from_datetime
+from fleet_health.model.pauses import Pause
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -38,8 +39,20 @@ def at(text: str) -> int:
         pytest.param(
             "daily 02:30 Europe/Berlin +- 15m",
             "2026-10-24T02:30+02:00",
-            "2026-10-25T02:45+02:00",
-            id="by the wall clock, where it shows a time twice the first one",
+            "2026-10-25T02:45+01:00",
+            id="where the wall clock shows a time twice, by the second reading",
+        ),
+        pytest.param(
+            "daily 02:30 Europe/Berlin +- 15m",
+            "2026-10-25T02:30+02:00",
+            "2026-10-26T02:45+01:00",
+            id="an upload by the first reading was it",
+        ),
+        pytest.param(
+            "daily 02:30 Europe/Berlin +- 15m",
+            "2026-03-29T03:00+02:00",
+            "2026-03-30T02:45+02:00",
+            id="where the wall clock skips a time, an upload just after that was it",
         ),
         pytest.param(
             "daily 12:00 Europe/Berlin +- 15m",
@@ -56,6 +69,29 @@ def test_a_host_is_due_by_the_end_of_the_next_time(text: str, last: str, due: st
     assert schedule.due_by(at(last)) == at(due)
     assert schedule.due_by(at(last)) - at(last) <= schedule.longest_us
     assert schedule.text == text
+
+
+@pytest.mark.parametrize(
+    ("pauses", "due"),
+    [
+        pytest.param([("2026-11-24T02:30", "2026-11-24T04:00")], "2026-11-25T03:00", id="its end lies in a pause"),
+        pytest.param([("2026-11-24T02:59", "2026-11-24T03:00")], "2026-11-25T03:00", id="the pause ends with it"),
+        pytest.param([("2026-11-24T03:00", "2026-11-24T04:00")], "2026-11-24T03:00", id="the pause begins at its end"),
+        pytest.param([("2026-11-24T01:00", "2026-11-24T02:59")], "2026-11-24T03:00", id="the pause ends just before"),
+        pytest.param([("2026-11-23T18:00", "2026-11-26T02:00")], "2026-11-26T03:00", id="a pause of several days"),
+        pytest.param(
+            [(f"2026-11-{day}T22:00", f"2026-11-{day + 1}T06:00") for day in range(22, 27)],
+            "2026-11-25T03:00",
+            id="the second time counts, also in a pause of every night",
+        ),
+    ],
+)
+def test_a_time_that_ends_in_a_pause_does_not_count_once(pauses: list[tuple[str, str]], due: str) -> None:
+    """The host may have had no way to upload; and yet a dead one is found."""
+    schedule = upload_schedule("daily 02:00 +- 1h")
+    stretches = [Pause(at(since), at(until), "over") for since, until in pauses]
+
+    assert schedule.due_by(at("2026-11-23T02:10"), stretches) == at(due)
 
 
 @pytest.mark.parametrize(
