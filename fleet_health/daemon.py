@@ -256,12 +256,12 @@ class Daemon:
         self._silencing.watch = SilenceWatch(state.silences)
         self._evaluator.history = History(state.history)
         self._evaluator.disproved_until = state.disproved_until
-        state.prepare(self._intake, self._settings.receivers)
+        self._intake.restore(state.known_past(self._settings.receivers))
         now = clock.now()
         past, entries, newest_at = await self._read_alert_log(now)
         self._delivery.publication.restore(await self._read_notified(now), state.notices)
         past.restore_to(self._incidents)
-        self._intake.horizon = self._incidents.at
+        self._intake.distrust(after=self._incidents.at, until=state.disproved_until)
         self._evaluator.records[ALERT_LOG] = newest_at
         # Before anything is read, for a flood of invented names may stand in the journal.
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)

@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
+from fleet_health.model.cadence import CadenceSnapshot
 from fleet_health.model.fleet import Traffic, Uploads
+from fleet_health.model.places import LeftOut
 from fleet_health.sources.follower import Follower
 from fleet_health.sources.index.source import IndexFollower
 from fleet_health.sources.journal.source import JournalFollower
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
 
     from fleet_health.config.schema import IndexSettings, JournalSettings, ReceiverSettings
     from fleet_health.detectors.spec import Lookback
@@ -30,13 +32,13 @@ _Table = TypeVar("_Table")
 
 @dataclass(frozen=True, slots=True)
 class KnownSources:
-    """What is known of the sources of a receiver before they are opened.
+    """What the saved state shows of the sources of a receiver.
 
     Attributes:
         journal_seen_until: Up to when the journal was read whole; None if it never was.
-        journal_gaps: What of it was never seen.
-        uploads: When each host had uploaded last, by the same index.
-        accepted: When uploads of each host were accepted by the journal of which that index has no row.
+        journal_gaps: Stretches of the journal that were never seen.
+        uploads: The latest upload of each host, by the same index.
+        accepted: The accepted uploads of each host in the journal that have no row in that index.
         ahead_rows: The rows of the same index that were dated ahead, and when each counts.
 
     """
@@ -46,6 +48,50 @@ class KnownSources:
     uploads: Mapping[str, Instant] = field(default_factory=dict)
     accepted: Mapping[str, Sequence[Instant]] = field(default_factory=dict)
     ahead_rows: Sequence[AheadRow] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPast:
+    """What the saved state shows of all sources, and of the time in which they were read.
+
+    Attributes:
+        sources: Receiver -> what is known of its sources.
+        identities: Kind of a source -> which sources of it were read; without a kind of which that is not known.
+        exchanged: Kind of a source -> since when another source of it is read.
+        newcomers: The hosts that appeared within the lookback for the first time, each with its first row.
+        left_out: What a full table left out.
+        cadence: The rhythms that were learned from the same indexes.
+        skips: Stretches of time that the clock skipped.
+        shutdowns: Stretches of time in which the machine was off or suspended.
+        disproved_until: Up to when entries are dated ahead by a clock that was wrong; 0 if none is.
+
+    """
+
+    sources: Mapping[str, KnownSources] = field(default_factory=dict)
+    identities: Mapping[str, Collection[str]] = field(default_factory=dict)
+    exchanged: Mapping[str, Instant] = field(default_factory=dict)
+    newcomers: Mapping[str, Instant] = field(default_factory=dict)
+    left_out: LeftOut = field(default_factory=LeftOut)
+    cadence: CadenceSnapshot = field(default_factory=CadenceSnapshot)
+    skips: Sequence[tuple[Instant, Instant]] = ()
+    shutdowns: Sequence[tuple[Instant, Instant]] = ()
+    disproved_until: Instant = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the sources are to show.
+
+    Attributes:
+        lookback: How far back they are read.
+        host_limit: How many hosts are watched.
+        ignored: The hosts that are left out.
+
+    """
+
+    lookback: Lookback
+    host_limit: int
+    ignored: HostGlobs
 
 
 @dataclass(eq=False)
@@ -122,19 +168,15 @@ class PreparedSources:
     Attributes:
         index: The index of each receiver.
         journal: The journal of each.
-        lookback: How far back both are to be known.
-        host_limit: How many hosts are watched.
-        ignored: The hosts that are left out.
-        exchanged: The kinds of sources of which one is read no more, or another one in its place.
-        identities: Which sources of each kind are read.
+        wanted: What both show.
+        exchanged: The kinds of sources of which one was dropped or replaced.
+        identities: Kind of a source -> which sources of it are read.
 
     """
 
     index: IndexSources
     journal: JournalSources
-    lookback: Lookback
-    host_limit: int
-    ignored: HostGlobs
+    wanted: Wanted
     exchanged: frozenset[str]
     identities: Mapping[str, frozenset[str]]
 

@@ -15,13 +15,12 @@ from fleet_health.model.history import HistorySnapshot
 from fleet_health.model.instant import Instant  # noqa: TC001 - msgspec reads the annotations at run time
 from fleet_health.model.places import LeftOut
 from fleet_health.model.row_dates import AheadRow, RowDates
-from fleet_health.service.receiver_sources import KnownSources, identities_of
+from fleet_health.service.receiver_sources import KnownPast, KnownSources, identities_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fleet_health.config.schema import ReceiverSettings
-    from fleet_health.service.intake import Intake
 
 
 class SavedReceiver(msgspec.Struct):
@@ -100,17 +99,20 @@ class SavedState(SavedReceiver):
         """Return what is known of the sources of a receiver."""
         return self._saved_of(receiver).known_by(receiver)
 
-    def prepare(self, intake: Intake, receivers: Sequence[ReceiverSettings]) -> None:
-        """Give an intake, before it reads anything, what is known of its sources."""
-        intake.known_identities, intake.fleet.exchanged = self.identities, dict(self.exchanged)
-        intake.fleet.skips, intake.fleet.shutdowns = tuple(self.skips), tuple(self.shutdowns)
-        intake.disproved_until = self.disproved_until
-        intake.known = {one.name: self.known_of(one) for one in receivers}
-        intake.known_cadence = self.known_cadence(receivers)
-        if any(self._saved_of(one).is_of(one) for one in receivers):
-            intake.known_newcomers = self.newcomers
-            if self.left_out is not None:
-                intake.known_left_out = LeftOut(*self.left_out)
+    def known_past(self, receivers: Sequence[ReceiverSettings]) -> KnownPast:
+        """Return what is known of the sources of some receivers; of hosts only if they are from the same indexes."""
+        is_same = any(self._saved_of(one).is_of(one) for one in receivers)
+        return KnownPast(
+            sources={one.name: self.known_of(one) for one in receivers},
+            identities=self.identities,
+            exchanged=self.exchanged,
+            newcomers=self.newcomers if is_same else {},
+            left_out=LeftOut(*self.left_out) if is_same and self.left_out is not None else LeftOut(),
+            cadence=self.known_cadence(receivers),
+            skips=self.skips,
+            shutdowns=self.shutdowns,
+            disproved_until=self.disproved_until,
+        )
 
     def known_cadence(self, receivers: Sequence[ReceiverSettings]) -> CadenceSnapshot:
         """Return the rhythms of the hosts of some receivers, if they were learned from the same indexes."""

@@ -46,7 +46,10 @@ def state_to_save(
     if (learned_until := intake.learned_until()) is not None:
         state.cadence = CadenceSnapshot(learned_until)
     for receiver in receivers:
-        journal, known = intake.state_of("journal", receiver.name), intake.known.get(receiver.name, KnownSources())
+        journal, known = (
+            intake.state_of("journal", receiver.name),
+            intake.known.sources.get(receiver.name, KnownSources()),
+        )
         saved = state.receivers.setdefault(receiver.name, SavedReceiver()) if receiver.name else state
         saved.journal_seen_until = journal.seen_until or known.journal_seen_until
         saved.journal_gaps, saved.index_path = journal.gaps, str(receiver.index.path)

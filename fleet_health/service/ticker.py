@@ -255,11 +255,10 @@ class Evaluator:
                 _log.warning("state dated ahead of a confirmed clock, dated as of now", reason=str(found))
                 self._incidents.redate(now)
             self.disproved_until = max([self.disproved_until, *(at for at in self._others.values() if at is not None)])
-            self._intake.disproved_until = self.disproved_until
             self.records.clear()
             found = None
         self.clock_state.note(found, now, is_set=is_stepped)
-        self._intake.horizon = self._incidents.at
+        self._intake.distrust(after=self._incidents.at, until=self.disproved_until)
         if found is not None:
             if not was_behind:
                 _log.error("clock behind saved records, absence and resolutions not evaluated", reason=str(found))

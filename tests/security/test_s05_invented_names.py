@@ -20,7 +20,7 @@ from fleet_health.model.counters import Counters
 from fleet_health.model.fleet import HOST_LIMIT, Fleet
 from fleet_health.model.observation import Response, Upload
 from fleet_health.service.intake import Intake
-from fleet_health.service.receiver_sources import KnownSources
+from fleet_health.service.receiver_sources import KnownPast, KnownSources
 from fleet_health.service.service_manager import Pulse
 from fleet_health.sources.index.tail import Tail
 from tests.rig.fake_clock import FakeClock, find_libfaketime
@@ -355,7 +355,7 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
     intake = Intake(
         clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9), counters=Counters()
     )
-    intake.known = {"": KnownSources(uploads={"known": now_us() - MINUTE})}
+    intake.restore(KnownPast(sources={"": KnownSources(uploads={"known": now_us() - MINUTE})}))
     adopting = asyncio.create_task(intake.adopt(settings, lookback_of(settings.detectors())))
     await async_eventually(lambda: any(one.name == "journal" and one.read >= 300 for one in intake.states))
     is_free.set()

@@ -1,0 +1,276 @@
+"""Opening the sources: each with a follower, and tables filled with what is known of the source already.
+
+What is known comes from the saved state at the start, and later from the sources that are replaced.
+"""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fleet_health.files.hanging_calls import LIMIT_S
+from fleet_health.model.cadence import KEPT_US, Cadence
+from fleet_health.model.coverage import Share, recent
+from fleet_health.model.fleet import Traffic, Uploads
+from fleet_health.model.observation import Upload
+from fleet_health.model.row_dates import RowDates
+from fleet_health.service.receiver_sources import KnownPast, KnownSources, sources_for
+from fleet_health.sources.follower import Follower
+from fleet_health.sources.index.source import IndexFollower
+from fleet_health.sources.journal.source import JournalFollower
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from fleet_health.config.schema import IndexSettings, JournalSettings
+    from fleet_health.model.counters import Counters
+    from fleet_health.model.instant import Instant
+    from fleet_health.service.fleet_gate import FleetGate
+    from fleet_health.service.receiver_sources import AnySource, IndexSources, JournalSources, Source, Wanted
+    from fleet_health.service.service_manager import Pulse
+
+_Follower = TypeVar("_Follower", bound=Follower)
+
+
+class SourceOpener:
+    """Opens the sources of one kind for all receivers; reads nothing."""
+
+    def __init__(
+        self,
+        gate: FleetGate,
+        *,
+        clock: Callable[[], Instant],
+        index_pulse: Pulse,
+        journal_pulse: Pulse,
+        counters: Counters,
+    ) -> None:
+        """Prepare to open sources.
+
+        Args:
+            gate: The fleet that they fill.
+            clock: Returns the present.
+            index_pulse: Where the indexes show that they make progress.
+            journal_pulse: Where the journals do.
+            counters: Where both count.
+
+        """
+        self.known = KnownPast()
+        """What the saved state shows of the sources; it counts for those that are opened first."""
+        self.horizon: Instant | None = None
+        """The latest instant of our own records: observations after it were dated by a clock that was wrong."""
+        self.disproved_until: Instant = 0
+        """Up to when entries are dated ahead by a clock that was wrong: they were written at another time."""
+        self._gate = gate
+        self._clock = clock
+        self._index_pulse = index_pulse
+        self._journal_pulse = journal_pulse
+        self._counters = counters
+
+    def index(
+        self,
+        settings: Mapping[str, IndexSettings],
+        wanted: Wanted,
+        before: IndexSources | None,
+        *,
+        is_clock_new: bool = False,
+        is_learning: bool = False,
+    ) -> IndexSources:
+        """Open the index of each receiver.
+
+        Args:
+            settings: Receiver -> its index.
+            wanted: What they are to show.
+            before: The indexes that they replace; None at the start.
+            is_clock_new: Whether the clock was set: which rows are dated ahead is found out anew.
+            is_learning: Whether the rhythms of the hosts are learned from the rows.
+
+        """
+        latest, lookback, fleet = self._latest, wanted.lookback, self._gate.fleet
+        known = {name: self._known_uploads(name, one, before) for name, one in settings.items()}
+        sources: IndexSources = sources_for(
+            settings, lambda: Uploads(wanted.host_limit, wanted.ignored, fleet.register), lookback.uploads_us
+        )
+        reads_us = lookback.uploads_us
+        if is_learning:
+            sources.cadence = Cadence(wanted.host_limit, wanted.ignored)
+            known_until = self._restore_rhythms(sources.cadence, settings, before)
+            reads_us = max(reads_us, min(reads_us + KEPT_US, self._clock() - known_until))
+        newcomers: Mapping[str, Instant] = {}
+        table = sources.table
+        if before is None:
+            newcomers, table.left_out = self.known.newcomers, self.known.left_out
+        elif any(before.same(name, one) for name, one in settings.items()):
+            newcomers, table.left_out = fleet.uploads.newcomers, fleet.uploads.left_out
+        # The latest upload of a host is a maximum, so the known ones can be recorded before any row is read. Their rows
+        # may be in files that have been compressed or removed since. Those that are dated ahead come from a clock that
+        # was wrong; those before the lookback are forgotten by the next evaluation.
+        for name, source in sources.by_receiver.items():
+            record = sources.recorder(source.table, Uploads.record)
+            record(Upload(host, at) for host, at in known[name].items() if at <= latest)
+            follower = IndexFollower(
+                source.settings,
+                receiver=name,
+                lookback_us=reads_us,
+                deliver=self._gate.guarded(self._learning(sources, record) if is_learning else record),
+                clock=self._clock,
+                dates=RowDates() if is_clock_new else self._row_dates(name, source.settings, before),
+                every_us=lookback.traffic_us,
+                is_every_wanted=is_learning,
+            )
+            # A row that made a host known was understood.
+            follower.state.share = Share(last_at=source.table.newest_at())
+            source.follower = self._pulsing(follower, self._index_pulse)
+        table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
+        every = chain.from_iterable(one.items() for one in known.values())
+        table.established = frozenset(host for host, at in every if at > latest and host not in newcomers)
+        # At the very first start nobody knows how long the hosts of the index have been there.
+        table.notes_newcomers = table.newest_at() is not None
+        return sources
+
+    def journal(
+        self, settings: Mapping[str, JournalSettings], wanted: Wanted, before: JournalSources | None
+    ) -> JournalSources:
+        """Open the journal of each receiver.
+
+        Args:
+            settings: Receiver -> its journal.
+            wanted: What they are to show.
+            before: The journals that they replace; None at the start.
+
+        """
+        lookback, fleet = wanted.lookback, self._gate.fleet
+        sources: JournalSources = sources_for(
+            settings, lambda: Traffic(wanted.host_limit, wanted.ignored, fleet.register), lookback.traffic_us
+        )
+        if before is not None and any(before.same(name, one) for name, one in settings.items()):
+            accepted = fleet.traffic.accepted
+            sources.table.accepted.newcomers = dict(accepted.newcomers)
+            sources.table.accepted.left_out = accepted.left_out
+        for name, source in sources.by_receiver.items():
+            saved = self._saved(name) if before is None else KnownSources()
+            same = None if before is None else before.same(name, source.settings)
+            self._record_known(sources, source, saved, same)
+            follower = JournalFollower(
+                source.settings,
+                receiver=name,
+                lookback_us=lookback.traffic_us,
+                deliver=self._deliver_journal(sources, source, name, saved.journal_seen_until),
+                clock=self._clock,
+                seen_until=saved.journal_seen_until,
+                # A host's absence is counted as far back as its uploads, less the time in which it could not upload.
+                states_us=max(0, lookback.uploads_us + lookback.rhythm_us - lookback.traffic_us),
+            )
+            gaps = saved.journal_gaps if same is None else same.follower.state.gaps
+            follower.state.gaps = recent(gaps, self._clock() - lookback.traffic_us, lookback.traffic_us)
+            source.follower = self._pulsing(follower, self._journal_pulse)
+        return sources
+
+    @property
+    def _latest(self) -> Instant:
+        """The present, or the latest instant of our own records if that is later."""
+        now = self._clock()
+        return now if self.horizon is None else max(now, self.horizon)
+
+    def _saved(self, receiver: str) -> KnownSources:
+        """Return what the saved state shows of the sources of a receiver."""
+        return self.known.sources.get(receiver, KnownSources())
+
+    def _known_uploads(
+        self, receiver: str, settings: IndexSettings, before: IndexSources | None
+    ) -> Mapping[str, Instant]:
+        """Return the latest known upload of each host to a receiver; nothing if that was another index."""
+        if before is None:
+            return self._saved(receiver).uploads
+        same = before.same(receiver, settings)
+        return {} if same is None else dict(same.table.items())
+
+    def _row_dates(self, receiver: str, settings: IndexSettings, before: IndexSources | None) -> RowDates:
+        """Return what dates the rows of an index, with those that are known to be dated ahead."""
+        if before is None:
+            return RowDates(self._saved(receiver).ahead_rows)
+        same = before.same(receiver, settings)
+        return RowDates() if same is None else same.follower.dates.anew()
+
+    def _restore_rhythms(
+        self, cadence: Cadence, settings: Mapping[str, IndexSettings], before: IndexSources | None
+    ) -> Instant:
+        """Fill the rhythms with what was learned from the same indexes; return up to when they hold every upload."""
+        if before is None:
+            cadence.restore(self.known.cadence)
+            return self.known.cadence.until
+        if before.cadence is None or before.settings != settings:
+            return 0
+        cadence.merge(before.cadence)
+        return self.learned_until(before) or 0
+
+    def learned_until(self, index: IndexSources) -> Instant | None:
+        """Return up to when the rhythms hold every upload; None if nothing was read yet, or nothing is learned."""
+        if index.cadence is None:
+            return None
+        seen = [source.follower.state.seen_until for source in index.by_receiver.values()]
+        return min((at for at in seen if at is not None), default=None) if all(seen) else self.known.cadence.until
+
+    def _learning(self, sources: IndexSources, record: Callable[[Any], None]) -> Callable[[Iterable[Upload]], None]:
+        """Return a function that learns from all uploads, and records those within the lookback."""
+
+        def deliver(uploads: Iterable[Upload]) -> None:
+            uploads = tuple(uploads)
+            if sources.cadence is not None:
+                sources.cadence.record(uploads)
+            since = self._clock() - sources.lookback_us
+            # A host whose uploads are all older is not watched, and must not take the place of one that is.
+            record([upload for upload in uploads if upload.at >= since])
+
+        return deliver
+
+    def _record_known(
+        self,
+        sources: JournalSources,
+        source: Source[JournalFollower, JournalSettings, Traffic],
+        saved: KnownSources,
+        same: Source[JournalFollower, JournalSettings, Traffic] | None,
+    ) -> None:
+        """Record what is known of a receiver by the saved state, or by the same journal before."""
+        latest, accepted = self._latest, saved.accepted
+        if same is not None:
+            accepted = {host: same.table.accepted.latest(host) for host, _ in same.table.accepted.items()}
+            source.table.adopt_unit(same.table)
+        elif saved.journal_seen_until is not None:
+            source.table.unit_history.seen_until = saved.journal_seen_until
+        # Uploads that are dated ahead come from a clock that was wrong.
+        accepted = {host: [at for at in instants if at <= latest] for host, instants in accepted.items()}
+        sources.recorder(source.table, Traffic.remember)(accepted)
+
+    def _deliver_journal(
+        self, sources: JournalSources, source: AnySource, receiver: str, seen_until: Instant | None
+    ) -> Callable[[Any], None]:
+        """Return what takes the observations of a journal.
+
+        Responses are counted once. Until the source has caught up, those after `seen_until` are: they came in after
+        the service before us had ended. If that is None, or everything is read again, none of them is counted.
+        """
+        record = sources.recorder(source.table, Traffic.record)
+
+        def count(observations: Any) -> None:
+            responses = self._counters.responses
+            if source.task is not None:
+                responses.record(receiver, observations)
+            elif seen_until is not None:
+                responses.record(receiver, observations, after=seen_until)
+            if responses.is_crowded:
+                responses.keep(self._gate.fleet.has_place)
+
+        def deliver(observations: Any) -> None:
+            if self.disproved_until > (now := self._clock()):
+                observations = [one for one in observations if not now < one.at <= self.disproved_until]
+            observations = tuple(observations)
+            record(observations)
+            self._gate.fleet.learn_by_journal(observations)
+            count(observations)
+
+        return self._gate.guarded(deliver)
+
+    def _pulsing(self, follower: _Follower, pulse: Pulse) -> _Follower:
+        follower.on_progress = lambda: pulse.beat(follower.rest + LIMIT_S)
+        follower.counters = self._counters
+        return follower
