@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 SYMPTOM = "journal-lossy"
+
+# Hosts have this part of their rows in the journal, or it is lossy; and this part, or it still is. A journal that drops
+# about half would come and go otherwise.
+_LOSSY, _WHOLE = Fraction(1, 2), Fraction(3, 4)
 
 
 SPEC = DetectorSpec(
@@ -58,8 +63,18 @@ class JournalLossy(Disagreement):
         """Look back as far as the window."""
         return Lookback(uploads_us=self._limits.window_us, traffic_us=self._limits.window_us)
 
+    def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
+        """Return whether the journal has three quarters of the rows, but for fewer hosts than make a finding."""
+        if not super().is_over(fleet, host, now):
+            return False
+        return len(self._short_of(_WHOLE, fleet, self._since(fleet, now), now)) < self._limits.min_hosts
+
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
-        limits = self._limits
+        return self._short_of(_LOSSY, fleet, since, now)
+
+    def _short_of(self, part: Fraction, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
+        """Return the hosts of whose rows the journal has less than a part, each with how many it lacks."""
+        limits, numerator, denominator = self._limits, part.numerator, part.denominator
         lacking: dict[str, int] = {}
         uploads, in_journal = fleet.uploads, fleet.traffic.accepted
         first_at, last_at = since + limits.slack_us, now - limits.slack_us
@@ -72,11 +87,11 @@ class JournalLossy(Disagreement):
             # Of a busy host the older rows are not known, so its older responses must not count.
             begin = since if uploads.is_every_known(host, first_at) else rows[0] - limits.slack_us
             # There are at least as many as are kept; nearly always that is enough, and nothing need be counted.
-            if len(in_journal.between(host, begin, now)) * 2 >= len(rows):
+            if len(in_journal.between(host, begin, now)) * denominator >= len(rows) * numerator:
                 continue
             window = fleet.traffic.window(host)
             accepted = 0 if window is None else window.count(begin, now).accepted
-            if accepted * 2 < len(rows):
+            if accepted * denominator < len(rows) * numerator:
                 lacking[host] = len(rows) - accepted
         return lacking
 

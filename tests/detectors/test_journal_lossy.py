@@ -135,6 +135,31 @@ def test_it_is_over_when_an_upload_is_in_both(fleet_of: Callable[..., Fleet], no
     assert DETECTOR.is_over(fleet_of(uploads=[("pi-1", OLD)], responses=[("pi-1", OLD, 201)]), "*", now)
 
 
+@pytest.mark.parametrize(
+    ("lines", "is_found", "is_over"),
+    [
+        pytest.param(3, True, False, id="less than half"),
+        pytest.param(4, False, False, id="half"),
+        pytest.param(5, False, False, id="less than three quarters"),
+        pytest.param(6, False, True, id="three quarters"),
+    ],
+)
+@pytest.mark.parametrize("hosts", [2, 3])
+def test_near_its_limit_it_does_not_come_and_go(
+    lines: int, hosts: int, *, is_found: bool, is_over: bool, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """Of a journal that drops about half of the lines the share differs from one evaluation to the next."""
+    ages = [OLD + number * 20 * SECOND_US for number in range(8)]
+    names = [f"pi-{number}" for number in range(hosts)]
+    fleet = fleet_of(
+        uploads=[(name, age) for name in names for age in reversed(ages)],
+        responses=[(name, age, 201) for name in names for age in reversed(ages[:lines])],
+    )
+
+    assert bool(list(DETECTOR.find(fleet, now))) == (is_found and hosts == 3)
+    assert DETECTOR.is_over(fleet, "*", now) == (is_over or hosts == 2)
+
+
 def test_the_reach_is_the_window() -> None:
     """For rows and for answers."""
     assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US, traffic_us=WINDOW_US)

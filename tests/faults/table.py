@@ -123,6 +123,7 @@ _FAULTS = {
     "G20": "The receiver hangs, and hosts that upload rarely are blamed before it is",
     "G21": "One fault shows in two symptoms",
     "G22": "The time at which a host is expected passes while it cannot upload",
+    "G23": "What is measured wavers around its limit, and its incident comes and goes",
     "N1": "A destination refuses, resets or closes the connection, or speaks another protocol",
     "N2": "A destination hangs, or drips its answer without end",
     "N3": "A destination echoes a secret in its answer, and it is logged",

@@ -377,6 +377,25 @@ def test_G5_a_replay_finds_a_journal_that_was_quiet(site: Site, run_command: Run
     assert incident["ended_wall"]
 
 
+@pytest.mark.fault("G23", rig="R3", says="journald drops about half of the lines, for hours, and then none")
+def test_G23_a_journal_that_lacks_about_half_of_the_uploads(site: Site, run_command: RunCommand) -> None:
+    """One incident, however often the share crosses the limit; it ends when the journal has clearly more."""
+    site.configure(tick="5m")
+    now = now_us()
+    for number, minute in enumerate(range(479, 0, -3)):
+        is_logged = number % 5 < (2 if number // 10 % 2 else 3) or minute < 60
+        for host in ("a", "b", "c"):
+            if is_logged:
+                site.answer(host, 201, at_us=now - minute * MINUTE)
+            site.upload(host, at_us=now - minute * MINUTE)
+    site.sync_journal()
+    report = run_command("replay", "--config", site.config, "--since", "7h", "--json").documents[0]
+
+    (incident,) = report["incidents"]
+    assert incident["symptom"] == "journal-lossy"
+    assert incident["ended_wall"]
+
+
 @pytest.mark.fault("G21", rig="R3", says="a host that is refused falls silent: one incident, with its cause")
 def test_G21_a_host_that_was_refused_until_it_is_silent(
     site: Site, start_service: StartService, run_command: RunCommand
