@@ -1,4 +1,4 @@
-"""The composition root: which parts run, in which order they start and stop, and how they are notified each other."""
+"""The composition root: which parts run, in which order they start and stop, and which of them know each other."""
 
 from __future__ import annotations
 
@@ -74,20 +74,20 @@ _PATIENCE_WITHOUT_WATCHDOG = 30.0
 _log = structlog.get_logger("fleet_health.service")
 
 
-class _Stopped(Exception):  # noqa: N818 - no error, but how a task group is left
+class _Stopped(Exception):  # noqa: N818 - not an error: it ends a task group
     """The service was asked to stop."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Prepared:
-    """What a reload switches to, all at once.
+    """What a reload switches to in one step.
 
     Attributes:
         settings: The settings.
-        rules: The rules that they make.
+        rules: The rules of these settings.
         log: The alert log; the same one if its path has not changed.
-        past: What another alert log shows of the past.
-        sources: The sources, read to their end.
+        past: The past alerts in the new alert log; none if it is the same one.
+        sources: The sources; the new ones have been read to their end.
 
     """
 
@@ -102,7 +102,7 @@ class Daemon:
     """The service, from its start to its end."""
 
     def __init__(self, load: Callable[[], Settings]) -> None:
-        """Take the way to load the configuration: now, and at each reload.
+        """Load the configuration, now and at each reload, by calling `load`.
 
         Raises:
             ConfigError: The configuration cannot be used.
@@ -116,7 +116,7 @@ class Daemon:
         self._is_ready = False
         self._is_state_readable = False
         self._is_state_left_out = False
-        """Whether the saved state was not read, because its disk hangs. Then it must not be replaced."""
+        """Whether the saved state was not read because its disk hangs. Then it must not be overwritten."""
         self._descriptors = DescriptorWatch()
         self._watchdog = watchdog_interval()
         patience = _PATIENCE_WITHOUT_WATCHDOG if self._watchdog is None else self._watchdog / 2
@@ -143,9 +143,9 @@ class Daemon:
         )
         self._saving = Saving()
         self._counted: dict[str, int] = {}
-        """How many hosts are in each state."""
+        """State -> how many hosts are in it."""
         self._counted_for: tuple[Evaluation | None, Settings | None] = (None, None)
-        """The evaluation and the settings of which that is true."""
+        """The evaluation and the settings that were counted."""
         self._silencing = Silencing(SilenceFile(self._settings.state_directory))
         self._evaluator = Evaluator(
             intake=self._intake,
@@ -183,14 +183,14 @@ class Daemon:
             PublishedFiles("page", lambda: self._settings.page_directory, partial(page_files, answers)),
         )
         self._control = ControlSocket(Api(answers))
-        # With limits of its own: whoever waits here keeps nobody from waiting there.
+        # It has its own limits, so clients of the read-only listener never make those of the control socket wait.
         self._listener = Listener(Api(answers, SHARE))
         self._engine.adopt(self._settings.rules())
         self._silencing.switch(self._silencing.file, self._settings.mute_windows)
         self._evaluator.switch(are_notices_recorded=self._settings.are_notices_recorded)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT. A part that fails ends the service: what it raised is raised.
+        """Serve until SIGTERM or SIGINT. If a part fails, end the service and raise what it raised.
 
         Raises:
             SinkTaken: The alert log belongs to another service.
@@ -214,7 +214,7 @@ class Daemon:
             _log.info("stopping")
             self._delivery.publication.close()
             await asyncio.gather(self._control.close(), self._listener.close())
-            # The parts have ended by now, so nothing comes after what is written here; what waits is tried once more.
+            # All parts have ended, so nothing is written after this. What is still waiting is tried once more.
             self._delivery.deliver((), state=last_state)
             try:
                 async with asyncio.timeout(_SETTLE_TIME):
@@ -239,11 +239,11 @@ class Daemon:
 
     def _handle_stop(self) -> None:
         self._stop.set()
-        for number in (signal.SIGTERM, signal.SIGINT):  # a second one ends us at once
+        for number in (signal.SIGTERM, signal.SIGINT):  # a second one kills the process at once
             asyncio.get_running_loop().remove_signal_handler(number)
 
     async def _start(self) -> None:
-        """Start every part, the evaluation last of all: it must see everything that is there."""
+        """Start every part. Evaluate last: the first evaluation must see everything that the sources hold."""
         await self._control.open(self._settings.control_path)
         self._listener.open(passed_sockets())
         start = self._parts.create_task
@@ -263,7 +263,7 @@ class Daemon:
         past.restore_to(self._incidents)
         self._intake.distrust(after=self._incidents.at, until=state.disproved_until)
         self._evaluator.records[ALERT_LOG] = newest_at
-        # Before anything is read, for a flood of invented names may stand in the journal.
+        # Before the sources are read: the journal may hold a flood of invented names.
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         await self._intake.adopt(self._settings, self._engine.lookback)
         self._is_ready = True
@@ -288,10 +288,10 @@ class Daemon:
         except SinkTaken:
             raise
         except SinkUnavailable:
-            pass  # it is said, and tried again, at every tick
+            pass  # every tick reports it and tries again
 
     async def _restored_state(self) -> SavedState:
-        """Read the saved state. While its disk hangs, the service goes on without it, and does not replace it."""
+        """Read the saved state. If its disk hangs, start without it, and do not overwrite it."""
         file = self._state_file
         try:
             return await call_at(file.path, restored_state, file)
@@ -304,7 +304,7 @@ class Daemon:
             return SavedState()
 
     async def _end_when_state_is_readable(self) -> None:
-        """End the service once the disk of the saved state responds: the next one restores it, as after a crash."""
+        """End the service when the disk of the saved state responds: systemd restarts it, and it restores the state."""
         while not self._is_state_readable:
             with suppress(PathHangs):
                 await call_at(self._state_file.path, self._state_file.path.exists)
@@ -313,7 +313,7 @@ class Daemon:
         self._stop.set()
 
     async def _read_alert_log(self, now: Instant) -> tuple[PastAlerts, list[Alert | Notice], Instant | None]:
-        """Read past alerts, alerts that the journal may lack, and the newest row that is dated ahead of the clock."""
+        """Return the past alerts, those that the journal may lack, and the newest row dated ahead of the clock."""
         log, saved_at = self._delivery.log, self._incidents.at
 
         def read() -> tuple[PastAlerts, list[Alert | Notice], Instant | None]:
@@ -326,9 +326,9 @@ class Daemon:
             return PastAlerts(), [], None
 
     async def _read_notified(self, now: Instant) -> list[Alert | Notice]:
-        """Read what was notified of late from the alert log, for whoever follows that."""
+        """Return the recent notifications in the alert log, for clients that follow them."""
         log = self._delivery.log
-        with suppress(PathHangs):  # that is logged where it matters
+        with suppress(PathHangs):  # already logged by `_read_alert_log`
             return await call_at(log.path, recorded_since, log, now - KEPT_US, now)
         return []
 
@@ -340,17 +340,17 @@ class Daemon:
             self._settings.receivers,
             self._silencing.watch,
             self._evaluator.history,
-            # By a clock that is behind, every row is dated ahead.
+            # While the clock is behind, every row is dated ahead.
             ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
             notices=self._delivery.publication.notices,
         )
         return await wrap(self._saving.due)(state, now, fleet)  # off the loop: there may be many hosts
 
     async def _last_state(self) -> bytes | None:
-        """Return the state to leave behind, with all that was read since the last tick.
+        """Return the state to save at the end, with everything that was read since the last tick.
 
-        None if the last one is to stay: nothing was restored yet, or an evaluation does not come to its end. What that
-        has decided is not delivered, so it must not be remembered as notified.
+        Return None if the state file must stay as it is: nothing was restored yet, or an evaluation is still running.
+        What that one has decided is not delivered, so it must not be saved as notified.
         """
         if not self._is_ready:
             return None
@@ -359,12 +359,12 @@ class Daemon:
                 await self._intake.poll()
         with suppress(TimeoutError):
             async with asyncio.timeout(_LAST_LOOK_TIME), self._evaluator.deciding, self._intake.paused() as fleet:
-                self._saving = Saving()  # it is worth a write in any case
+                self._saving = Saving()  # it is written even if little has changed
                 return await self._snapshot(fleet)
         return None
 
     async def _report_for_ever(self) -> NoReturn:
-        """Keep the status line up to date; while starting, ask for more time as long as there is progress."""
+        """Keep STATUS= up to date. While starting, ask systemd for more time as long as there is progress."""
         read_before = -1
         while True:
             if self._is_ready:
@@ -394,7 +394,7 @@ class Daemon:
         )
 
     def _hosts_by_state(self) -> dict[str, int]:
-        """Count the hosts by their states, as of the last evaluation: of 10,000 hosts that takes 9 ms of the loop."""
+        """Return how many hosts are in each state. Count once per evaluation: 10,000 hosts take 9 ms of the loop."""
         counted_for = (self._engine.last, self._settings)
         if None in counted_for or any(old is not new for old, new in zip(self._counted_for, counted_for, strict=True)):
             self._counted_for, self._counted = counted_for, self._count_hosts()
@@ -426,7 +426,7 @@ class Daemon:
     async def _reload_for_ever(self) -> NoReturn:
         while True:
             await self._reload.wait()
-            self._reload.clear()  # those that came meanwhile are one
+            self._reload.clear()  # requests that came meanwhile are served by this reload
             notify(
                 "RELOADING=1",
                 f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}",
@@ -447,14 +447,14 @@ class Daemon:
                 await close_old()
                 await self._control.open(self._settings.control_path)
                 _log.info("configuration reloaded")
-            # systemd waits for this whether or not the new configuration was taken.
+            # systemd waits for this even if the new configuration was refused.
             notify("READY=1", f"STATUS={self._status()}")
 
     async def _loaded(self) -> Settings:
-        """Load the configuration anew.
+        """Load the configuration again.
 
         Raises:
-            ConfigError: It cannot be used, or not be read.
+            ConfigError: It cannot be read or used.
 
         """
         try:
@@ -464,10 +464,10 @@ class Daemon:
 
     @asynccontextmanager
     async def _prepared(self, settings: Settings) -> AsyncIterator[_Prepared]:
-        """Do all of a change of settings that can fail or takes time; `_switch` belongs into the context.
+        """Do every part of a reload that can fail or takes time. Call `_switch` within the context.
 
         Raises:
-            ConfigError: The alert log cannot be used; everything is as it was.
+            ConfigError: The alert log cannot be used. Nothing has changed.
 
         """
         log, now = await self._log_at(settings), clock.now()
@@ -484,7 +484,7 @@ class Daemon:
             yield _Prepared(settings, rules, log, past, sources)
 
     async def _log_at(self, settings: Settings) -> AlertLog:
-        """Return the alert log of some settings: the present one, if their path only names it in another way."""
+        """Return the alert log of some settings: the present one if their path leads to the same file."""
         path, present = settings.alerts_path, self._delivery.log
         other = AlertLog(path, is_service=True, rotated=settings.alerts_rotated)
         if path == present.path:
@@ -496,9 +496,9 @@ class Daemon:
         return present if is_same else other
 
     def _switch(self, new: _Prepared) -> Callable[[], Awaitable[None]]:
-        """Change over to other settings: the point of no return. Nothing here waits, reads, writes or fails.
+        """Switch to other settings: the point of no return. Nothing here waits, reads, writes or fails.
 
-        Returns what closes the sources and the alert log that are left.
+        Return a function that closes the sources and the alert log that are no longer used.
         """
         settings, old_log = new.settings, self._delivery.log
         self._settings = settings
@@ -516,7 +516,7 @@ class Daemon:
         async def close_old() -> None:
             await close_sources()
             if old_log is not new.log:
-                with suppress(PathHangs):  # its lock is released when this process ends
+                with suppress(PathHangs):  # the end of the process releases its lock
                     await call_at(old_log.path, old_log.close)
 
         return close_old

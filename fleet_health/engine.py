@@ -1,6 +1,6 @@
 """The evaluation of a fleet at an instant. The service, `check`, `replay` and the preview of a reload all call this.
 
-Nothing here reads a clock, a file or a source: the fleet, the instant and what is known of the circumstances are given.
+Nothing here reads a clock, a file or a source: the caller passes the fleet, the instant and the circumstances.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an evaluation must know of the sources and the clock.
+    """What an evaluation must know about the sources and the clock.
 
     Attributes:
-        seen: The sources, of `index` and `journal`, of which everything up to the instant was read.
-        is_stepped: Whether the clock was set since the latest evaluation: then nobody can say what is missing.
-        latest_at: If the clock contradicts our own records, up to when these show facts; else None.
+        seen: Which of `index` and `journal` have been read up to the instant.
+        is_stepped: Whether the clock was set since the latest evaluation. Then absence cannot be evaluated.
+        latest_at: The latest instant of our own records, if the clock contradicts them; else None.
 
     """
 
@@ -45,26 +45,26 @@ class Circumstances:
 
 
 def seen_sources(is_seen: Mapping[str, bool]) -> frozenset[str]:
-    """Return the names of the sources that are seen; and `index` or `journal` if that of every receiver is."""
+    """Return the names of the sources that are seen, and `index` or `journal` if that of every receiver is."""
     kinds = {general(name) for name in is_seen}
     of_every = {kind for kind in kinds if all(seen for name, seen in is_seen.items() if general(name) == kind)}
     return frozenset(name for name, seen in is_seen.items() if seen) | of_every
 
 
 def readable_sources(coverage: Iterable[Coverage], now: Instant) -> frozenset[str]:
-    """Return the names of the sources that are seen of those that were read to an instant.
+    """Return the names of the sources that were read up to an instant and count as seen.
 
-    Of an index that is not understood nothing is; the journal also shows what systemd reports of the unit.
+    An index that is not understood does not; a journal does, because it also shows what systemd reports about the unit.
     """
     return seen_sources({one.source: one.kind == "journal" or one.is_understood(now) for one in coverage})
 
 
 STEADY = Circumstances()
-"""Both sources were read, and the clock is right."""
+"""The circumstances when both sources were read and the clock is right."""
 
 
 class Engine:
-    """Evaluates by the rules in force, and remembers the incidents."""
+    """Evaluates a fleet by the rules in force, and keeps its incidents."""
 
     def __init__(self, rules: Rules | None = None, incidents: Incidents | None = None) -> None:
         self.incidents = incidents or Incidents()
@@ -72,22 +72,22 @@ class Engine:
         self.last: Evaluation | None = None
         """The latest evaluation; None before the first."""
         self.decisions: Sequence[Decision] = ()
-        """What it decided, also about the incidents that ended by it."""
+        """The decisions of the latest evaluation, also about the incidents that it ended."""
         if rules is not None:
             self.adopt(rules)
 
     def adopt(self, rules: Rules) -> None:
-        """Go on with other rules. Incidents that are no longer looked for are dropped without a notification."""
+        """Replace the rules. Drop the incidents that the new rules do not look for, without a notification."""
         self.rules = rules
         self.incidents.tune(rules.policy, rules.scope)
 
     @property
     def lookback(self) -> Lookback:
-        """How far back the fleet must be known for all detectors to be exact."""
+        """How far back the fleet must know the sources for all detectors to be exact."""
         return lookback_of(self.rules.detectors)
 
     def evaluate(self, fleet: Fleet, now: Instant, circumstances: Circumstances = STEADY) -> Evaluation:
-        """Evaluate, and let the fleet forget what is too long ago. It may take long, and can be called in a thread.
+        """Evaluate, and let the fleet forget what is too long ago. This may take long; it can run in a thread.
 
         Neither the fleet nor the incidents may change meanwhile.
         """
@@ -96,11 +96,11 @@ class Engine:
         evaluation = evaluate_at(fleet, detectors, now, pairs, circumstances)
         if circumstances.latest_at is not None:
             return evaluation
-        # Also of the detectors that cannot evaluate now: what they would have found is hidden as well.
+        # Detectors that cannot evaluate now count as well: what they would have found is hidden, too.
         return replace(evaluation, hidden=hidden_verdicts(fleet, detectors, fleet.hosts, now))
 
     def decide(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
-        """Take in an evaluation; return the decisions that follow, and what is notified by them."""
+        """Record an evaluation; return its decisions, alerts and notices."""
         outcome = self.incidents.update(evaluation, suppressions)
         self.decisions = outcome.decisions
         in_trouble = {host for host, _ in self.incidents.open}
@@ -128,16 +128,16 @@ def evaluate_at(
     *,
     forgets: bool = True,
 ) -> Evaluation:
-    """Run the detectors that can evaluate under some circumstances.
+    """Run the detectors that can evaluate in these circumstances.
 
     Args:
         fleet: The fleet.
         detectors: The detectors in force.
         now: The instant.
-        incidents: What is open, or may be, each as host and symptom.
-        circumstances: What is known of the sources and the clock.
-        forgets: Whether the fleet forgets what no detector asks for any more. With a clock that is behind it never
-            does, for it is not known what is long ago.
+        incidents: The incidents that are or may be open, each as host and symptom.
+        circumstances: What is known about the sources and the clock.
+        forgets: Whether the fleet forgets what no detector needs any more. While the clock is behind it never does,
+            because nobody knows what is long ago.
 
     """
     is_uncertain = circumstances.is_stepped or circumstances.latest_at is not None

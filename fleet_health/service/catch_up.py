@@ -1,6 +1,6 @@
-"""Alerts that are in the alert log and not in the journal: whoever wrote them was killed before they were sent.
+"""Sends alerts to the journal that are only in the alert log, because the service was killed in between.
 
-The journal says which it holds, and so none is sent twice. Where it cannot be read, none is sent.
+The journal is searched for them first, so none is sent twice. If it cannot be read, none is sent.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
     from fleet_health.records.alert_log import AlertLog
     from fleet_health.service.delivery import Delivery
 
-# Beyond the hours that are always looked at: an alert of yesterday is news to nobody.
+# How far back at most: an alert of yesterday is no news.
 _LONGEST_US = 24 * HOUR_US
-# For how many seconds a journald that is busy is waited for.
+# For how many seconds we wait for a busy journald.
 _PATIENCE = 10.0
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> None:
-    """Send those of the recorded alerts and notices that the journal does not hold."""
+    """Send the recorded alerts and notices that the journal lacks."""
     loop = asyncio.get_running_loop()
 
     def send_mark(mark: str) -> None:
@@ -57,9 +57,9 @@ async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> Non
 
 
 def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Alert | Notice]:
-    """Read from the alert log what may not have been sent: of this hour, the one before, and since the state was saved.
+    """Return what may not have been sent: rows of this hour, of the one before, and since the state was saved.
 
-    Nothing if the log cannot be read: that is logged where more of it is asked for.
+    Return nothing if the alert log cannot be read; the caller that needs more of it logs that.
     """
     since = now - now % HOUR_US - HOUR_US
     if saved_at is not None:
@@ -68,7 +68,7 @@ def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Aler
 
 
 def recorded_since(log: AlertLog, since: Instant, now: Instant) -> list[Alert | Notice]:
-    """Read the alerts and notices of a time up to now; nothing if the log cannot be read."""
+    """Return the alerts and notices from an instant up to now; nothing if the alert log cannot be read."""
     try:
         entries = log.entries_since(since)
     except SinkUnavailable:
@@ -79,15 +79,15 @@ def recorded_since(log: AlertLog, since: Instant, now: Instant) -> list[Alert | 
 def unsent(
     entries: Sequence[Alert | Notice], send_mark: Callable[[str], None], *, patience: float
 ) -> list[Alert | Notice]:
-    """Find out which of some recorded alerts and notices the journal does not hold. Waits for journald.
+    """Return the alerts and notices that the journal lacks. Wait for journald.
 
     Args:
         entries: The alerts and notices.
         send_mark: Sends an entry with a mark to the journal.
-        patience: For how many seconds it is waited for.
+        patience: For how many seconds to wait for it.
 
     Raises:
-        SourceUnavailable: That cannot be found out.
+        SourceUnavailable: The journal cannot be read.
 
     """
     if not entries:
@@ -100,7 +100,7 @@ def unsent(
 
 
 def _is_ours(entry: Alert | Notice) -> bool:
-    """Return whether there are such alerts and notices; the file may have been written by hand."""
+    """Return whether a row is valid; the file may have been edited by hand."""
     if isinstance(entry, Notice):
         return entry.status in NOTICE_IDS and entry.symptom in MESSAGE_IDS
     return entry.finding.symptom in MESSAGE_IDS

@@ -1,4 +1,4 @@
-"""The wall clock, and noticing when it is set. Whoever needs the present is handed `now`; nobody else asks for it."""
+"""The wall clock, and how it is noticed that it was set. Only this module reads it; others are passed `now`."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ def now() -> Instant:
 
 
 def monotonic_us() -> int:
-    """Return the microseconds that have passed since some time ago. They stand still while the machine is suspended."""
+    """Return the microseconds since a fixed instant. They stop while the machine is suspended."""
     return time.monotonic_ns() // 1000
 
 
 def booted_at(now: Instant) -> Instant:
-    """Return when this machine booted, by a present. The time that it slept since then counts."""
+    """Return when this machine booted, given the present. Time in which it was suspended counts."""
     return now - time.clock_gettime_ns(time.CLOCK_BOOTTIME) // 1000
 
 
 def asleep_us() -> int:
-    """Return for how many microseconds this machine has been suspended since it booted."""
+    """Return the microseconds for which this machine has been suspended since it booted."""
     return (time.clock_gettime_ns(time.CLOCK_BOOTTIME) - time.monotonic_ns()) // 1000
 
 
@@ -46,8 +46,8 @@ SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
 def is_synchronized(now: Instant, file: Path | None = None) -> bool:
     """Return whether a time server has confirmed the clock within the hour.
 
-    The kernel knows it too, also of chrony, but by a system call that the unit's `ProtectClock=` denies. If the clock
-    was set back since, the file's time is ahead of the present and proves nothing.
+    The kernel knows it as well, for chrony too, but `ProtectClock=` denies the system call. If the clock was set back
+    since, the time of the file is ahead of the present and proves nothing.
     """
     try:
         at = (file or SYNCHRONIZED).stat().st_mtime_ns // 1000
@@ -57,18 +57,18 @@ def is_synchronized(now: Instant, file: Path | None = None) -> bool:
 
 
 STATE_ALONE_US = HOUR_US // 2
-"""For how long our saved state must be the only record that contradicts the clock until it is believed no more."""
+"""For how long the saved state must be the only record that contradicts the clock before it is ignored."""
 
 
 def confirmation_beside(control_path: Path) -> Path:
-    """Return the file by which root confirms the clock: in the directory of the control socket."""
+    """Return the file with which root confirms the clock: it is in the directory of the control socket."""
     return control_path.with_name("clock-is-right")
 
 
 def is_confirmed(now: Instant, file: Path) -> bool:
-    """Return whether root, or our own user, has confirmed the clock within the hour, by touching a file.
+    """Return whether root or our own user has touched the file within the hour, which confirms the clock.
 
-    Nobody else may write to the directory of the control socket; a file of somebody else proves nothing all the same.
+    Only they may write to its directory. Even so, a file of another user proves nothing.
     """
     try:
         found = file.lstat()
@@ -79,25 +79,25 @@ def is_confirmed(now: Instant, file: Path) -> bool:
 
 
 class ClockState:
-    """Whether the clock contradicts our own records, or is set all the time, and for how long by now."""
+    """Whether and since when the clock contradicts our own records, or is set again and again."""
 
     def __init__(self, monotonic: Callable[[], int] = monotonic_us) -> None:
         self._monotonic = monotonic
         self._began_us: int | None = None
         self.confirmation: Path | None = None
-        """By which file root confirms the clock, for the status; None if it cannot be confirmed so."""
+        """The file with which root confirms the clock, for the status; None if there is no such file."""
         self.state: SourceState | None = None
-        """What the status shows of it, as of a source that cannot be read; None while nothing is wrong with it."""
+        """The state of the clock as if it were a source that cannot be read; None while nothing is wrong with it."""
         self.is_behind = False
-        """Whether the latest look found a contradiction."""
+        """Whether the latest check found a contradiction."""
         self.first_at: Instant = 0
-        """While it is behind: what it showed when that was found first."""
+        """While it is behind: what it showed when that was first found."""
         self.latest_at: Instant = 0
-        """While it is behind: what our own records go up to."""
+        """While it is behind: the latest instant of our own records."""
 
     @property
     def problem(self) -> str:
-        """What is wrong with the clock, for the status; empty if nothing is."""
+        """The problem of the clock, for the status; empty if there is none."""
         if self.state is None:
             return ""
         if not self.is_behind:
@@ -109,16 +109,16 @@ class ClockState:
 
     @property
     def lasting_us(self) -> int:
-        """For how many microseconds something has been wrong with it, by a clock that nobody sets; 0 if nothing is."""
+        """For how many microseconds there has been a problem, by the monotonic clock; 0 if there is none."""
         return 0 if self._began_us is None else self._monotonic() - self._began_us
 
     def note(self, found: Contradiction | None, now: Instant, *, is_set: bool) -> None:
-        """Record a look at the clock.
+        """Record a check of the clock.
 
         Args:
-            found: Which record contradicts it; None if none does.
+            found: The record that contradicts it; None if none does.
             now: What it shows.
-            is_set: Whether it was set since the look before. Once says nothing; if it is set again and again, absence
+            is_set: Whether it was set since the last check. Once is no problem; if it is set again and again, absence
                 is never evaluated.
 
         """
@@ -134,14 +134,14 @@ class ClockState:
             self.latest_at = found.at
         elif is_first:
             return
-        # By the clock that nobody sets, and so that it fits to what the other one shows now.
+        # By the monotonic clock, shifted so that it agrees with the wall clock now.
         unseen_since = now - (self._monotonic() - self._began_us)
         reason = "set again and again" if found is None else str(found)
         self.state = SourceState("clock", Phase.BEHIND, reason, unseen_since)
 
 
 class StepWatch:
-    """Notices that the wall clock went another way than time did: it was set, or the machine was suspended."""
+    """Notices that the wall clock and the monotonic clock diverge: it was set, or the machine was suspended."""
 
     def __init__(
         self,
@@ -155,12 +155,12 @@ class StepWatch:
         self._offset_us = self._wall() - self._monotonic()
         self._asleep_us = self._asleep()
         self.slept_us = 0
-        """For how long the machine was suspended between the two latest looks: a part of the step."""
+        """How much of the latest step is time in which the machine was suspended, in microseconds."""
 
     def look(self) -> tuple[Instant, int]:
-        """Return the present, and by how many microseconds the clock has stepped since the last look; negative if back.
+        """Return the present, and by how many microseconds the clock has stepped since the last call; negative if back.
 
-        Both come from one reading of the clock, so a step right after it is seen by the next look.
+        Both come from one reading of the clock, so a step right after it is seen by the next call.
         """
         now, before_us = self._wall(), self._offset_us
         self._offset_us = now - self._monotonic()

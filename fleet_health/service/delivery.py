@@ -1,7 +1,7 @@
-"""Delivering alerts: to the alert log, which is the record, then to the journal.
+"""Delivers notifications: to the alert log, which is the record, and then to the journal.
 
-An alert that cannot be written goes to the journal all the same, waits, and is written when there is room. Only when
-nothing waits is the state saved: what it holds as notified must be in the alert log.
+An alert that cannot be written goes to the journal at once, and to the alert log as soon as that can be written. The
+state is saved only when nothing waits: what it holds as notified must be in the alert log.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Batch:
 
 
 class Delivery:
-    """Takes alerts, and sees to it that they arrive. One batch is written at a time, off the loop."""
+    """Queues notifications until they are written. One batch is written at a time, in a thread."""
 
     def __init__(
         self,
@@ -54,7 +54,7 @@ class Delivery:
         self.log = log
         self.state_file = state_file
         self.publication = Publication()
-        """What was notified, for whoever follows."""
+        """What was notified, for clients that follow."""
         self.problem = ""
         """Why the alert log cannot be written; empty if it can."""
         self.state_problem = ""
@@ -73,22 +73,22 @@ class Delivery:
         pulse.rest()
 
     def switch(self, log: AlertLog, state_file: StateFile[Any]) -> None:
-        """Go on with another alert log and state file; what waits goes there."""
+        """Replace the alert log and the state file. Notifications that wait go to the new ones."""
         self.log, self.state_file = log, state_file
 
     def leave_state_alone(self, problem: str) -> None:
-        """Save no state, because of a problem with the one that is there."""
+        """Save no state from now on, because of a problem with the file that is there."""
         self.state_file, self.state_problem = None, problem
 
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
     ) -> None:
-        """Take what one evaluation notifies. With nothing, the alert log is tried, so that a fault is known in time.
+        """Queue the notifications of one evaluation. Without any, try the alert log, so that a fault is found in time.
 
         Args:
-            recorded: What goes to the alert log, and then to the journal.
-            journal_only: What goes to the journal alone.
-            state: The state to save when all of it has arrived.
+            recorded: Those for the alert log and the journal.
+            journal_only: Those for the journal alone.
+            state: The state to save once all of them are written.
 
         """
         if recorded or journal_only:
@@ -125,27 +125,27 @@ class Delivery:
             self._schedule_retry()
 
     def send_what_waits(self) -> None:
-        """Send to the journal what still waits for the alert log, before the end."""
+        """Send what still waits for the alert log to the journal, before the service ends."""
         self._take_what_waits()
         self._send_on()
 
     def send(self, entries: Sequence[Alert | Notice]) -> None:
-        """Send to the journal alone what the alert log has already."""
+        """Send notifications to the journal that are already in the alert log."""
         self._journal.take(entries)
         self._send_on()
 
     def send_mark(self, mark: str) -> None:
-        """Send to the journal an entry that is there only to be found again."""
+        """Send an entry to the journal that marks a place in it."""
         self._journal.mark(mark)
         self._send_on()
 
     async def settle(self) -> None:
-        """Wait until everything taken so far has arrived, or was tried."""
+        """Wait until everything queued so far has been written or tried."""
         await self._settled.wait()
 
     @property
     def journal_outcomes(self) -> Mapping[str, int]:
-        """Outcome (`delivered`, `failed`, `dropped`) -> how many notifications for the journal have had it."""
+        """Outcome (`delivered`, `failed`, `dropped`) -> how many notifications for the journal had it."""
         return self._journal.outcomes
 
     @property
@@ -155,7 +155,7 @@ class Delivery:
 
     @property
     def is_settled(self) -> bool:
-        """Whether everything taken so far has arrived, or was tried."""
+        """Whether everything queued so far has been written or tried."""
         return self._settled.is_set()
 
     async def _write(self) -> None:
@@ -165,13 +165,13 @@ class Delivery:
             batch = self._batches[0]
             written = await call_at(self.log.path, self.log.append, batch.recorded)
             self._counters.deliveries["alert log", "delivered"] += len(written)
-            if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, to be written after all
+            if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, and is written now
                 self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)
                 self._journal.take(batch.journal_only)
                 self.publication.take([*batch.recorded, *batch.journal_only])
-                self._send_on()  # before the state is saved, for whoever kills us in between
+                self._send_on()  # before the state is saved, in case we are killed in between
             self._pulse.beat(LIMIT_S)
 
     async def _save(self) -> None:
@@ -215,7 +215,7 @@ class Delivery:
             self._timer = loop.call_later(self._backoff.wait_s, self._work.set)
 
     def _send_on(self) -> None:
-        """Send what waits for journald, and go on when it takes more. While it stands still this costs nothing."""
+        """Send what waits for journald, as fast as it accepts entries. While it accepts none, this costs nothing."""
         loop = asyncio.get_running_loop()
         if self._watched_fd is not None:
             loop.remove_writer(self._watched_fd)  # before sending, which may close it

@@ -1,4 +1,4 @@
-"""Watching how many descriptors are open: a leak is to be reported before it ends in a failure somewhere else."""
+"""Watches how many descriptors are open, to report a leak before it makes something else fail."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 class DescriptorWatch:
-    """Reports when file descriptors run out, once in the log."""
+    """Reports that file descriptors run out; logs it once."""
 
     def __init__(self) -> None:
         self._is_said = False
 
     def problem(self) -> str:
-        """Return that nearly all file descriptors are open; empty if they are not."""
+        """Return the problem that nearly all file descriptors are open; empty if they are not."""
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         try:
             count = sum(1 for _ in Path("/proc/self/fd").iterdir())
-        except OSError:  # there is none left to look with
+        except OSError:  # no descriptor is left to count them with
             count = limit
         is_problem = limit != resource.RLIM_INFINITY and count > _WORRYING_SHARE * limit
         if is_problem and not self._is_said:

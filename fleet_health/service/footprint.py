@@ -1,4 +1,4 @@
-"""What the process takes of its machine, as the kernel counts it."""
+"""The resources that this process uses, as the kernel counts them."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _SELF = Path("/proc/self")
 
 @dataclass(frozen=True, slots=True)
 class Footprint:
-    """What the process takes at one instant; None of what cannot be read.
+    """The resources of the process at one instant; None for those that cannot be read.
 
     Attributes:
         cpu_s: Processor time since its start, in seconds.
-        resident: Bytes of memory that are resident.
+        resident: Resident memory in bytes.
         descriptors: How many file descriptors are open.
         most_descriptors: How many may be; None if there is no limit.
 
@@ -34,7 +34,7 @@ def footprint() -> Footprint:
     """Measure this process."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     resident = descriptors = None
-    with suppress(OSError):  # there is no descriptor left to look with
+    with suppress(OSError):  # no descriptor is left to count them with
         resident = int((_SELF / "statm").read_text("ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
         descriptors = sum(1 for _ in (_SELF / "fd").iterdir())
     return Footprint(time.process_time(), resident, descriptors, None if limit == resource.RLIM_INFINITY else limit)

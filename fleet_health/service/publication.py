@@ -1,7 +1,7 @@
-"""What the service has decided, as others may follow it: its evaluations by number, and what was notified, in order.
+"""Publishes evaluations, by number, and notifications, in order, to clients that follow.
 
-An evaluation is published when what it notifies has been delivered, or tried, and the state is saved. So whoever
-follows is never ahead of what the service knows after a kill.
+An evaluation is published after its notifications were delivered or tried, and the state was saved. So a client never
+knows more than the service does after it was killed and restarted.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 KEPT_US = 24 * HOUR_US
-"""For how long a notification is kept for whoever follows."""
+"""For how long a notification is kept for clients that follow, in microseconds."""
 NOTICES = 10_000
-"""How many notices are saved with the state: the alert log need not have them."""
+"""How many notices are saved with the state, because the alert log may not contain them."""
 _BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """An alert or a notice as it is followed.
+    """An alert or a notice as clients get it.
 
     Attributes:
-        id: What names it; it is the same after a restart.
-        order: Its instant, or that of an earlier one if that is later: a clock that was set back changes no order.
+        id: Its identifier, the same after a restart.
+        order: Its instant, or that of the one before it if that is later: setting the clock back changes no order.
         line: Its row with `id` and `kind`, as a line of JSON.
 
     """
@@ -46,28 +46,28 @@ class Notification:
 
 
 def id_of(entry: Alert | Notice) -> str:
-    """Name an alert or a notice."""
+    """Return the id of an alert or a notice."""
     return f"{entry.detected_at}-{entry.dedup_key}"
 
 
 def instant_of(id_: str) -> Instant | None:
-    """Return when what has an id was notified; None if it is no id."""
+    """Return the instant in an id; None if it is not an id."""
     at, separator, key = id_.partition("-")
     return int(at) if separator and key and at.isascii() and at.isdecimal() and len(at) <= len(str(1 << 63)) else None
 
 
 class Publication:
-    """Keeps what was notified of late, and wakes whoever waits for more."""
+    """Keeps recent notifications, and wakes the clients that wait for more."""
 
     def __init__(self) -> None:
         self.number = 0
         """How many evaluations were published since the start."""
         self.notices: list[Notice] = []
-        """The notices of late, also those that are not delivered yet: they are saved with the state."""
+        """The recent notices, including those that are not delivered yet: they are saved with the state."""
         self.is_restored = False
-        """Whether what was notified before the start is known: until then no position means anything."""
+        """Whether the notifications from before the start are known: until then, no position is valid."""
         self.is_closed = False
-        """Whether nothing more comes, because the service stops."""
+        """Whether the service is stopping, and nothing more will be published."""
         self._kept: deque[Notification] = deque()
         self._dropped = 0
         self._bytes = 0
@@ -75,35 +75,35 @@ class Publication:
         self._changed = asyncio.Event()
 
     def restore(self, alerts: Iterable[Alert | Notice], notices: Sequence[Notice]) -> None:
-        """Go on from what was recorded before the start: in the alert log, and in the state."""
+        """Restore the notifications from before the start, from the alert log and the state."""
         self.notices, self.is_restored = list(notices), True
         entries = {id_of(entry): entry for entry in [*alerts, *notices]}
         self._add(sorted(entries.values(), key=lambda entry: (entry.detected_at, isinstance(entry, Notice))))
 
     def note(self, notices: Iterable[Notice], now: Instant) -> None:
-        """Record the notices of an evaluation, which will be delivered, for the state."""
+        """Record the notices of an evaluation that will be delivered, for the state."""
         kept = [one for one in self.notices if now - one.detected_at <= KEPT_US]
         self.notices = [*kept, *notices][-NOTICES:]
 
     def take(self, entries: Iterable[Alert | Notice]) -> None:
-        """Take what is being notified; it is published with the rest of its evaluation."""
+        """Record notifications that are being delivered; `publish` makes them visible."""
         self._taken += entries
 
     def publish(self) -> None:
-        """Publish what was taken."""
+        """Publish what was recorded, as one evaluation."""
         taken, self._taken = self._taken, []
         self._add(taken)
         self.number += 1
         self._wake()
 
     def close(self) -> None:
-        """Let go whoever waits."""
+        """Wake all clients that wait, for the last time."""
         self.is_closed = True
         self._wake()
 
     @property
     def change(self) -> asyncio.Event:
-        """What is set when something is published next."""
+        """The event that is set when something is published next."""
         return self._changed
 
     @property
@@ -117,12 +117,12 @@ class Publication:
         return self._kept[-1].id if self._kept else ""
 
     def position_after(self, id_: str) -> int:
-        """Return the position after a notification; of one that is not kept, that after all that came before it.
+        """Return the position after a notification. If it is no longer kept, return the one after all before it.
 
-        An empty id stands before all.
+        The empty id is before all.
 
         Raises:
-            ValueError: It is no id.
+            ValueError: It is not an id.
 
         """
         if not id_:
@@ -135,7 +135,7 @@ class Publication:
         return self._dropped + sum(1 for one in self._kept if one.order <= at)
 
     def since(self, position: int) -> tuple[list[Notification], int]:
-        """Return what comes from a position on, and how many before it were dropped meanwhile."""
+        """Return the notifications from a position on, and how many of them were dropped meanwhile."""
         missed = max(0, self._dropped - position)
         return list(islice(self._kept, max(0, position - self._dropped), None)), missed
 

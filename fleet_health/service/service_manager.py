@@ -1,7 +1,7 @@
-"""Speaking with systemd (sd_notify(3)), and showing it that every part is alive.
+"""Notifies systemd (sd_notify(3)), and feeds its watchdog while every part is alive.
 
-A watchdog that is fed by a timer proves that the timer runs. Here each part gives signs of life of its own, each with
-a deadline for the next; one that is overdue stops the feeding, and systemd restarts the service.
+A watchdog that a timer feeds proves only that the timer runs. Here each part has a pulse, and each beat sets a deadline
+for the next. If one is overdue, the watchdog is no longer fed, and systemd restarts the service.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 def notify(*assignments: str) -> None:
-    """Send assignments such as `READY=1` in one message; does nothing where nobody listens, or has gone."""
+    """Send assignments such as `READY=1` in one message. Do nothing without a service manager."""
     with suppress(OSError):
         daemon.notify("\n".join(assignments))
 
 
 def watchdog_interval() -> float | None:
-    """Return within how many seconds systemd wants to be fed; None if it does not."""
+    """Return the timeout of systemd's watchdog in seconds; None if it is off."""
     if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
         return None
     try:
@@ -38,14 +38,14 @@ def watchdog_interval() -> float | None:
 
 
 class Pulse:
-    """One part's signs of life."""
+    """The pulse of one part of the service."""
 
     def __init__(self, part: str, patience: float) -> None:
         """Start alive.
 
         Args:
             part: The part's name.
-            patience: How many seconds beyond what it says itself a part may take.
+            patience: By how many seconds a beat may be late.
 
         """
         self.part = part
@@ -54,21 +54,21 @@ class Pulse:
         self.beat()
 
     def beat(self, next_within: float = 0.0) -> None:
-        """Show a sign of life, and say within how many seconds at most the next follows."""
+        """Beat, and promise the next beat within so many seconds."""
         self._deadline = time.monotonic() + next_within + self._patience
 
     def rest(self) -> None:
-        """Note that there is nothing to do until somebody asks: no sign is due."""
+        """Promise nothing until the next beat: the part is idle."""
         self._deadline = None
 
     @property
     def is_overdue(self) -> bool:
-        """True if a sign should have come by now."""
+        """Whether a beat is overdue."""
         return self._deadline is not None and time.monotonic() > self._deadline
 
 
 async def feed_watchdog(interval: float, pulses: Iterable[Pulse]) -> NoReturn:
-    """Feed systemd's watchdog as long as no part is overdue."""
+    """Feed systemd's watchdog as long as no pulse is overdue."""
     said: set[str] = set()
     while True:
         overdue = {pulse.part for pulse in pulses if pulse.is_overdue}

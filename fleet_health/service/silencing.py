@@ -1,4 +1,4 @@
-"""What nobody wants to be notified of now: silences, which a command may change at any time, and mute windows."""
+"""Suppression by operators: silences, which a command may change at any time, and mute windows."""
 
 from __future__ import annotations
 
@@ -28,39 +28,39 @@ if TYPE_CHECKING:
 
 _log = structlog.get_logger("fleet_health.service")
 
-# Why silences are ignored is said of so many of them; a file may have thousands.
+# For how many ignored silences the reason is logged; a file may have thousands.
 _PROBLEMS_NAMED = 3
 ASKED_FOR, WRITTEN = "a request over the socket", "silences.json, where the author is only a claim"
-"""Where a silence comes from, as the log says it."""
+"""The origin of a silence, as it is logged."""
 
 
 class Silencing:
-    """Knows which silences hold, and logs what becomes of each."""
+    """Knows which silences hold, and logs when they begin, change and end."""
 
     def __init__(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...] = ()) -> None:
         self.file = file
         self.watch = SilenceWatch()
         self.problem = ""
-        """Why the silences, or some of them, cannot be used; empty if they can. Those that were read last hold on."""
+        """Why some or all silences cannot be used; empty if they can. Those that were read last stay in force."""
         self.silences: Silences | None = None
-        """What was read last; None if nothing ever was."""
+        """The silences that were read last; None if none ever were."""
         self.mute_windows = mute_windows
         """The mute windows of the configuration."""
-        # The file that was read last, its content, and the silences in that, admitted or not.
+        # The file that was read last, its content, and the silences in it, whether or not they are admitted.
         self._known: tuple[SilenceFile, bytes, list[Silence]] | None = None
-        # Made or ended over the socket, and logged then; insertion order, for the oldest are forgotten first.
+        # Made or ended over the socket, and already logged. In insertion order: the oldest are forgotten first.
         self._logged: dict[str, None] = {}
         self._unended: frozenset[str] = frozenset()
-        """What is resolved, and whose end could not be written."""
+        """The silences until a resolution that has come, but whose end could not be written."""
         self.are_incidents_known = True
-        """Whether the open incidents are all that there are: not while the saved state cannot be read."""
+        """Whether all open incidents are known: not while the saved state cannot be read."""
 
     def switch(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...]) -> None:
-        """Go on with another file and other mute windows."""
+        """Replace the file and the mute windows."""
         self.file, self.mute_windows = file, mute_windows
 
     async def refresh(self, now: Instant) -> None:
-        """Read the silences anew, off the loop; what was matched is kept if the file is as it was."""
+        """Read the silences again, in a thread. If the file has not changed, keep what was matched."""
         try:
             problems = await call_at(self.file.path, self._read, now)
         except SinkUnavailable as error:
@@ -76,7 +76,7 @@ class Silencing:
         self.problem = problem
 
     def _read(self, now: Instant) -> list[str]:
-        """Read the file if it has changed; return why silences in it are ignored."""
+        """Read the file if it has changed. Return the reasons why silences in it are ignored."""
         file, content = self.file, self.file.read()
         if self._known is None or self._known[:2] != (file, content):
             self._known = (file, content, file.decode(content))
@@ -86,9 +86,9 @@ class Silencing:
         return problems
 
     async def match(self, pairs: Iterable[Pair], now: Instant) -> Suppressions:
-        """Match the hosts of some pairs off the loop; return what then says at once what suppresses a pair.
+        """Match the hosts of some pairs in a thread. Return a function that returns at once what suppresses a pair.
 
-        Of a host that is not among them it can be asked as well; then it is matched when it is asked for.
+        It also accepts other hosts, and matches them when it is called.
         """
         hosts = {host for host, _ in pairs}
         return await wrap(self._matched)(hosts, now)
@@ -100,7 +100,7 @@ class Silencing:
         return _muter(silences, active, in_window, now)
 
     def muter(self, now: Instant, mute_windows: tuple[MuteWindow, ...] | None = None) -> Suppressions:
-        """Return what suppresses alerts at an instant: the silences, and these mute windows or ours."""
+        """Return what suppresses alerts at an instant: the silences, and these mute windows, or ours by default."""
         return _muter(
             self.silences or Silences(),
             _active(self.mute_windows if mute_windows is None else mute_windows, now),
@@ -109,24 +109,24 @@ class Silencing:
         )
 
     async def look(self, incidents: Mapping[Pair, Instant], now: Instant) -> None:
-        """Log which silences were made, changed or taken away since the last evaluation, and which have begun or ended.
+        """Log which silences were made, changed or removed since the last evaluation, and which have begun or ended.
 
-        Those that wait for nothing any more are ended.
+        End those that last until a resolution that has come.
 
         Args:
-            incidents: The open incidents, each with when it opened.
+            incidents: Each open incident -> when it opened.
             now: The instant of the evaluation.
 
         """
         if self.silences is None:
-            return  # of which we know nothing, and must not forget what we knew
+            return  # it may contain the silences that we know, so keep them
         changes = await wrap(self.watch.look)(self.silences, incidents, now)
         self._log_changes(changes)
         if changes.resolved and self.are_incidents_known:
             await self._end_resolved(frozenset(one.id for one in changes.resolved), now)
 
     async def _end_resolved(self, ids: frozenset[str], now: Instant) -> None:
-        """End silences that wait for nothing any more. If that cannot be written, the next evaluation does it."""
+        """End silences whose incidents are resolved. If that cannot be written, the next evaluation tries again."""
         try:
             ended = await call_at(self.file.path, self.file.resolve, ids, now)
         except SinkUnavailable as error:
@@ -140,15 +140,15 @@ class Silencing:
             notice(_log, "silence ended, incidents resolved", **_facts(silence))
 
     def log_made(self, silence: Silence) -> None:
-        """Log a silence that was asked for, by a user whom the kernel vouches for."""
+        """Log a new silence and the user who made it, whom the kernel has identified."""
         self._remember(silence.id)
-        # For the next service too, if this one ends before it evaluates; and another thread may go through the records.
+        # It is saved even if this service ends before it evaluates. A copy, because another thread may iterate over it.
         record = SilenceRecord(ends_at=silence.ends_at, is_planned=clock.now() < silence.starts_at)
         self.watch.records = {**self.watch.records, silence.id: record}
         notice(_log, "silence made", **_facts(silence), origin=ASKED_FOR)
 
     def log_ended(self, silence: Silence) -> None:
-        """Log that a user has ended a silence, of whom the kernel vouches."""
+        """Log that a user has ended a silence; the kernel has identified the user."""
         self._remember(f"end of {silence.id}")
         notice(_log, "silence ended early", by=silence.ended_by, **_facts(silence), origin=ASKED_FOR)
 
@@ -188,7 +188,7 @@ class Silencing:
                 count=len(ended.standing),
             )
         elif silence.is_resolved or silence.starts_at == silence.ends_at:
-            pass  # it has done what it was made for, or never begun
+            pass  # it has served its purpose, or never began
         elif ended.was_in_vain:
             _log.warning("silence expired, never matched an incident", **facts, standing=standing, count=0)
         elif not silence.ended_by:

@@ -1,4 +1,4 @@
-"""What an operator wants to see in `systemctl status`, in one line."""
+"""The status line that `systemctl status` shows (STATUS=)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from fleet_health.sources.state import SourceState
 
 
-# Firing incidents are counted by symptom, and what has ended is no longer open.
+# Firing incidents are counted by symptom, and ended ones are no longer open.
 _NOT_COUNTED = ENDED | {State.FIRING}
 
 
 def starting_line(sources: Iterable[SourceState], now: Instant) -> str:
-    """Return how far the sources have caught up; before the first is opened, the saved state is read."""
+    """Return how far the sources have caught up, in words."""
     summaries = [source.summary(now) for source in sources]
     return _in_one_line(["Starting: " + ("; ".join(summaries) or "reading the saved state")])
 
@@ -40,15 +40,15 @@ def status_line(
     problems: Sequence[str],
     now: Instant,
 ) -> str:
-    """Return what is watched, how well, what is wrong, and when the next look is.
+    """Return the status line: what is watched, how well, what is wrong, and when the next evaluation is due.
 
     Args:
-        hosts_by_state: State -> how many hosts are in it, in the order in which they are said.
-        sources: How each source sees.
+        hosts_by_state: State -> how many hosts are in it, in the order of the line.
+        sources: The state of each source.
         last: The latest evaluation; None before the first.
         next_at: When the next one is due; None before the first.
-        decisions: What it decided about the open incidents.
-        problems: What is wrong with the service itself.
+        decisions: Its decisions about the open incidents.
+        problems: The problems of the service itself.
         now: The instant.
 
     """
@@ -66,12 +66,12 @@ def status_line(
         parts.append(f"last tick {local(last.at)[11:19]}")
     if next_at is not None:
         parts.append(f"next {local(next_at)[11:19]} {zone_at(next_at)}")
-    # Before everything else, for a line may be cut off at its end.
+    # First of all, because the end of a line may be cut off.
     return _in_one_line([*problems, *parts])
 
 
 def _incidents(decisions: Sequence[Decision]) -> str:
-    """Return how many incidents are in which state, those that are firing by their symptom."""
+    """Return how many incidents are in each state, firing ones by their symptom."""
     counts = Counter(one.state for one in decisions)
     by_symptom = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)
     firing = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
@@ -81,5 +81,5 @@ def _incidents(decisions: Sequence[Decision]) -> str:
 
 
 def _in_one_line(parts: Iterable[str]) -> str:
-    # A path from the configuration may hold anything, and a newline would end the message to systemd.
+    # A path from the configuration may contain a newline, which would end the message to systemd.
     return localized(printable("; ".join(parts)))

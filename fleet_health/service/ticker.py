@@ -1,4 +1,4 @@
-"""The tick: at its instant, look once more, evaluate, and hand on the alerts that are due."""
+"""The tick: read the sources once more, evaluate, and hand the notifications to delivery."""
 
 from __future__ import annotations
 
@@ -43,23 +43,23 @@ if TYPE_CHECKING:
     from fleet_health.service.silencing import Silencing
     from fleet_health.sources.state import SourceState
 
-# The longest stretch slept at once, in seconds: the wall clock may be set while we sleep.
+# The longest sleep, in seconds: the wall clock may be set meanwhile.
 _STRIDE = 15.0
 _WITNESS_TIME = 2.0
-# How often the sources are read for one evaluation if the clock is set meanwhile.
+# How many times the sources are read for one evaluation if the clock is set meanwhile.
 _MOST_READINGS = 3
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class Witness(Protocol):
-    """Adds to the alerts of one evaluation what is known of their hosts."""
+    """Adds evidence about their hosts to the alerts of one evaluation."""
 
     def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> Sequence[Alert]:
-        """Return the alerts with what the fleet shows of their hosts."""
+        """Return the alerts with figures of their hosts."""
 
     def with_samples(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Return the alerts with lines of the journal that refuse their hosts. May take long."""
+        """Return the alerts with journal lines that show refusals of their hosts. May take long."""
 
 
 class Evaluator:
@@ -100,20 +100,20 @@ class Evaluator:
         self._booted_at = booted_at
         self.clock_state = ClockState()
         self.records: dict[str, Instant | None] = {}
-        """What else than the state and the sources shows up to when there are records of ours: name -> instant."""
+        """Record -> its latest instant, for our own records beside the saved state and the sources."""
         self.disproved_until: Instant = 0
-        """Up to when records are dated ahead by a clock that was wrong, as was confirmed: they are no evidence."""
+        """Up to when records are dated ahead by a clock that was confirmed to be wrong: they are no evidence."""
         self.deciding = asyncio.Lock()
-        """Held from a decision until what it notifies has been handed on: in between, the incidents run ahead."""
+        """Held from a decision until its notifications are handed to delivery: meanwhile the incidents are ahead."""
         self._are_notices_recorded = False
         self._retuned = asyncio.Event()
         """Set if the rules have changed since the latest evaluation began."""
 
     def switch(self, *, are_notices_recorded: bool) -> None:
-        """Evaluate by the rules now in force, at once and then at each multiple of their tick.
+        """Evaluate by the rules that are in force now: at once, and then at each multiple of their tick.
 
         Args:
-            are_notices_recorded: Whether the alert log gets notices too, and not only alerts.
+            are_notices_recorded: Whether the alert log gets notices as well as alerts.
 
         """
         self._are_notices_recorded = are_notices_recorded
@@ -138,10 +138,10 @@ class Evaluator:
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None
         if self.clock_state.is_behind:
-            # Up to when facts are known; a state that was saved under a clock that was ahead holds none.
+            # Up to when facts are known. A state that was saved while the clock was ahead holds none.
             latest_at = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
         circumstances = Circumstances(self._intake.seen(now), is_stepped, latest_at)
-        # Off the loop, because with many hosts it takes longer than a signal or the watchdog should have to wait.
+        # In a thread: with many hosts it takes longer than a signal or the watchdog should wait.
         async with self._intake.paused() as fleet:
             evaluation = await wrap(self._engine.evaluate)(fleet, now, circumstances)
             if latest_at is None:
@@ -173,7 +173,7 @@ class Evaluator:
         )
 
     def _log_dropped(self, outcome: Outcome) -> None:
-        """Log what was notified and will never resolve, because the configuration no longer has it in it."""
+        """Log which notified incidents will never resolve, because the new configuration does not look for them."""
         scope = self._engine.rules.scope
         for decision in outcome.decisions:
             is_over = decision.reason is not Reason.FORGOTTEN or decision.incident.last_notified_at is None
@@ -181,7 +181,7 @@ class Evaluator:
                 _log.warning("incident dropped", host=decision.incident.host, symptom=decision.incident.symptom)
 
     def _report_misfits(self, outcome: Outcome) -> None:
-        """Log the hosts that have come back by themselves so often by now that their limit does not fit: each once."""
+        """Log each host once that has recovered without help so often that its limit does not fit."""
         back = {one.host for one in outcome.notices if (one.status, one.symptom) == (RESOLVED, silent.SYMPTOM)}
         if not back:
             return
@@ -198,10 +198,10 @@ class Evaluator:
                 counters.notifications[decision.incident.symptom, decision.action] += 1
 
     async def _read_sources(self) -> tuple[Instant, bool]:
-        """Read the sources up to the present; return the evaluation's instant, and whether the clock was set.
+        """Read the sources up to the present. Return the instant of the evaluation, and whether the clock was set.
 
-        If the clock is set while they are read, what was read goes up to another present than ours, so they are read
-        once more. Only so often: a clock that is set all the time must not keep us from evaluating.
+        If the clock is set while they are read, they were read up to another present, so they are read again. That is
+        done a few times only: a clock that is set all the time must not prevent the evaluation.
         """
         is_stepped = False
         now, step_us = self._step_watch.look()
@@ -218,16 +218,16 @@ class Evaluator:
         return now, is_stepped
 
     async def _reread(self, now: Instant, step_us: int) -> None:
-        """Read everything again: what was read under another clock was recorded and forgotten by that clock."""
+        """Read everything again: by the other clock, something may have been dated wrongly or forgotten."""
         _log.warning("clock set or machine suspended, sources re-read", seconds=step_us / SECOND_US)
-        self._pulse.rest()  # meanwhile the sources show that they are alive
+        self._pulse.rest()  # meanwhile the sources feed the watchdog
         since, skipped_since = now - abs(step_us), max(now - step_us, self._incidents.at or 0)
         if self.clock_state.is_behind:
             since = min(since, self.clock_state.first_at)
             skipped_since = max(skipped_since, self.clock_state.latest_at)
         slept_since = now - self._step_watch.slept_us
         await self._intake.reread(Gap(since, now, CLOCK_SET))
-        # What our own records go up to did pass.
+        # The time up to our latest record was not skipped.
         if now - slept_since > BEHIND_LIMIT_US:
             self._intake.fleet.shut_down(max(slept_since, self._incidents.at or 0), now)
         else:
@@ -237,16 +237,16 @@ class Evaluator:
 
     @property
     def states(self) -> list[SourceState]:
-        """How well each source sees; the clock among them while it contradicts our own records."""
+        """The state of each source, and of the clock while it contradicts our own records."""
         clock = self.clock_state.state
         return [*self._intake.states, *([] if clock is None else [clock])]
 
     async def _look_at_clock(self, now: Instant, *, is_stepped: bool) -> bool:
-        """See whether the clock contradicts our own records; return whether everything was read anew for its sake.
+        """Check the clock against our own records. Return whether everything was read again because of it.
 
-        If a time server or root has confirmed it, the records are wrong: they are dated as if written now. So is the
-        saved state if it alone contradicts the clock for long, while rows and entries come that agree with it: absence
-        can be evaluated by a clock that all of these go by, whatever time it is elsewhere.
+        If a time server or root has confirmed the clock, the records are wrong, and are dated as if written now. So is
+        the saved state if it alone contradicts the clock for long while new rows and entries agree with it: absence
+        can be evaluated by the clock that all of them use, even if that clock is wrong.
         """
         was_behind, first_at = self.clock_state.is_behind, self.clock_state.first_at
         found, is_redated = self._contradiction(now), False
@@ -277,11 +277,11 @@ class Evaluator:
 
     @property
     def _others(self) -> dict[str, Instant | None]:
-        """What each record but the saved state goes up to."""
+        """Record -> its latest instant, without the saved state."""
         return {**self.records, **{state.name: state.newest_at for state in self._intake.states}}
 
     def _is_state_alone(self, now: Instant) -> bool:
-        """Return whether the saved state alone has contradicted the clock for long, and something came meanwhile."""
+        """Return whether the saved state alone has contradicted the clock for long while new records agreed with it."""
         others = credible(self._others, self.disproved_until)
         if contradiction(others, now) is not None or self.clock_state.lasting_us < STATE_ALONE_US:
             return False
@@ -290,25 +290,25 @@ class Evaluator:
     async def _decide(self, evaluation: Evaluation) -> Outcome:
         now = evaluation.at
         await self._silencing.refresh(now)
-        # Silences are matched off the loop: what somebody may ask for must not hold it up.
+        # Silences are matched in a thread: an operator's glob must not block the loop.
         pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
         suppressions = await self._silencing.match(pairs, now)
         if not self.clock_state.is_behind:
             outcome = self._take(evaluation, suppressions)
             await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
-        # Also what holds by the later of the two instants: its begin is not in the future, the clock is in the past.
+        # A silence that holds at the later of the two instants counts: it is the clock that is in the past.
         later = await self._silencing.match(pairs, self.clock_state.latest_at)
         return self._take(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
 
     def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:
-        """Decide, and date the tick after this one: whoever is shown the decisions is shown both."""
+        """Decide, and set the next tick in the same step: clients are shown both."""
         outcome = self._engine.decide(evaluation, suppressions)
         self.next_at = next_tick_at(evaluation.at, self._engine.rules.policy.tick_us)
         return outcome
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Add the evidence, as far as it can be had: an alert must not wait for a disk, nor fail for what adorns it."""
+        """Add what evidence there is. An alert must neither wait for a disk nor fail because of its evidence."""
         if not alerts:
             return alerts
         try:
@@ -318,7 +318,7 @@ class Evaluator:
             _log.exception("alerts sent without evidence")
             return alerts
         try:
-            # The fleet has no part in this, so it may go on meanwhile, and after the timeout as well.
+            # This does not use the fleet, so it may run on, even after the timeout.
             async with asyncio.timeout(_WITNESS_TIME):
                 return await call_at(SAMPLES, self._witness.with_samples, alerts)
         except (TimeoutError, PathHangs):
@@ -335,6 +335,6 @@ class Evaluator:
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(remaining_us / SECOND_US, _STRIDE)):
                     await self._retuned.wait()
-            # Asked anew, for the clock may have been set back; unless it has just come.
+            # The clock may have been set back, so compute the tick again, unless it has just come.
             if (now := self._clock()) < self.next_at:
                 self.next_at = next_tick_at(now, self._engine.rules.policy.tick_us)

@@ -1,4 +1,4 @@
-"""What an alert brings along: the evidence of its host, some of the journal's lines, and the command for the rest."""
+"""Adds evidence to alerts: figures of the host, some journal lines, and the command that shows the rest."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from fleet_health.model.fleet import Fleet
 
 SAMPLES = Path("sample lines of the journal")
-"""In the place of a path: they are read one at a time, whichever journal, for its disk may hang."""
+"""Stands for a path: journals are searched one at a time, because a disk may hang."""
 
 
 class SettingsWitness:
-    """Adds evidence by the settings in force at that moment."""
+    """Adds evidence by the settings that are in force when it is called."""
 
     def __init__(self, settings: Callable[[], Settings]) -> None:
         self._settings = settings
 
     def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> list[Alert]:
-        """Return the alerts with what the fleet shows of their hosts."""
+        """Return the alerts with figures of their hosts."""
         settings = self._settings()
         return with_evidence(alerts, fleet, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
     def with_samples(self, alerts: Sequence[Alert]) -> list[Alert]:
-        """Return the alerts with lines of the journal that refuse their hosts."""
+        """Return the alerts with journal lines that show refusals of their hosts."""
         settings = self._settings()
         return with_samples(alerts, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
@@ -42,13 +42,13 @@ class SettingsWitness:
 def with_evidence(
     alerts: Sequence[Alert], fleet: Fleet, receivers: Sequence[ReceiverSettings], lookback_us: int
 ) -> list[Alert]:
-    """Return the alerts of one evaluation with what the fleet shows of their hosts, and the command for the rest.
+    """Return the alerts of one evaluation with figures of their hosts, and the command that shows the lines.
 
     Args:
         alerts: The alerts, all of one instant.
         fleet: The fleet at that instant, or a little later.
         receivers: The receivers, with their journals.
-        lookback_us: How far back that is known.
+        lookback_us: How far back the fleet knows the responses, in microseconds.
 
     """
     added = []
@@ -62,7 +62,7 @@ def with_evidence(
 
 
 def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings]) -> JournalSettings:
-    """Return the journal that shows most of a host, or of a receiver: of several, where the host was answered last."""
+    """Return the journal that shows a host best, the one with its latest response; or that of a receiver."""
     if len(receivers) == 1:
         return receivers[0].journal
     name = fleet.answered_by(subject) if is_host(subject) else receiver_of(subject)
@@ -70,7 +70,7 @@ def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings
 
 
 def with_samples(alerts: Sequence[Alert], receivers: Sequence[ReceiverSettings], lookback_us: int) -> list[Alert]:
-    """Return the alerts of one evaluation with some of the latest lines that refuse their hosts. Reads the journal."""
+    """Return the alerts of one evaluation with some of the latest lines that show refusals of their hosts."""
     refused = [one.finding.host for one in alerts if one.evidence is not None and one.evidence.reason]
     if not refused:
         return list(alerts)
