@@ -1,1 +1,1 @@
-"""What is said about it: incidents from their opening to their end, and what suppresses their alerts. Pure."""
+"""Incidents from their opening to their end, the notifications about them, and what suppresses those. Pure."""

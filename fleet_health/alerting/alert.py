@@ -1,4 +1,4 @@
-"""What is notified: an alert, or a notice that one is over; and the row of each in `alerts.jsonl`."""
+"""Notifications: an alert, or a notice that an incident has ended; and the row of each in `alerts.jsonl`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from fleet_health.detectors.spec import Finding
 
 RESOLVED = "resolved"
-"""The status of an incident that is seen to be over."""
+"""The status of an incident that was seen to recover."""
 LOST = "lost"
-"""The status of an incident whose host has shown no sign, or if it is silent no upload, for the whole lookback."""
+"""The status of an incident whose host has shown no sign (if it is silent, no upload) for the whole lookback."""
 
 
 def dedup_key(host: str, symptom: str, at: Instant) -> str:
-    """Name the one alert that a host and symptom get in the UTC hour that holds `at`: 16 hex digits."""
+    """Return the key of the alerts of a host and symptom in the UTC hour that contains `at`: 16 hex digits."""
     return _key(f"{host}|{symptom}|{utc_hour(at)}")
 
 
@@ -31,11 +31,11 @@ class Alert:
     Attributes:
         finding: The finding.
         detected_at: The instant.
-        evidence: What else is known of its host; None if it is no host's.
-        command: A command that shows the journal's lines about it; empty if there is none.
-        after: When the incident before it, of the same host and symptom, was resolved, if in the same hour; else None.
-            Alerts up to then were of that one.
-        is_repeat: Whether its incident was notified before.
+        evidence: What else is known about its host; None if it is about no host.
+        command: A command that shows the journal lines about it; empty if there is none.
+        after: When the previous incident of this host and symptom was resolved, if that was in the same hour; else
+            None. Alerts up to then belong to that one.
+        is_repeat: Whether its incident was already notified.
 
     """
 
@@ -48,15 +48,15 @@ class Alert:
 
     @property
     def dedup_key(self) -> str:
-        """The key that all alerts of the host and symptom in this UTC hour have; an incident gives only one."""
+        """The key of all alerts of the host and symptom in this UTC hour. An incident has one alert an hour."""
         return dedup_key(self.finding.host, self.finding.symptom, self.detected_at)
 
     def row(self) -> dict[str, Any]:
-        """Return the alert's row: six keys that others rely on, then the evidence. More may be added, none renamed."""
+        """Return the alert's row: six keys that programs rely on, and the evidence. Keys may be added, not renamed."""
         return self._contract() | ({"is_repeat": True} if self.is_repeat else {}) | self.facts()
 
     def facts(self) -> dict[str, Any]:
-        """Return the evidence as it stands in the row; what is not known is left out."""
+        """Return the evidence as keys of the row, without what is unknown."""
         facts: dict[str, Any] = {}
         if (evidence := self.evidence) is not None:
             instants = {"last_good_wall": evidence.last_good_at, "first_bad_wall": evidence.first_bad_at}
@@ -90,14 +90,14 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """What has become of an incident. Nobody need act on it.
+    """A notice that an incident has ended or that its host is lost. Nobody needs to act on it.
 
     Attributes:
         status: `RESOLVED` or `LOST`.
         host: The incident's host.
         symptom: Its symptom.
-        began_at: Since when it was so: the fault's begin as far as it is known, and not only the first alert.
-        ended_at: When it was first seen to be over; for a lost host, the same as `detected_at`.
+        began_at: When the fault began, as far as that is known; not when it was first alerted.
+        ended_at: When the recovery was first seen; for a lost host, the same as `detected_at`.
         detected_at: The instant of the evaluation that decided so.
 
     """
@@ -111,12 +111,12 @@ class Notice:
 
     @property
     def lasted_us(self) -> int:
-        """How long it was so; 0 at least, whatever the clock did meanwhile."""
+        """How long the fault lasted; never negative, even if the clock was set."""
         return max(0, self.ended_at - self.began_at)
 
     @property
     def detail(self) -> str:
-        """What has become of it, in one sentence."""
+        """What happened, in one sentence."""
         if self.status == LOST:
             return (
                 f"no sign of it for the whole lookback, after {describe(self.lasted_us)} of {self.symptom};"
@@ -126,7 +126,7 @@ class Notice:
 
     @property
     def dedup_key(self) -> str:
-        """A key that no alert has, nor another notice."""
+        """A key that no alert and no other notice has."""
         return _key(f"{self.host}|{self.symptom}|{self.status}|{self.detected_at}")
 
     def row(self) -> dict[str, Any]:

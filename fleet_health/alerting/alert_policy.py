@@ -1,4 +1,4 @@
-"""When an incident is notified: how often while it lasts, how surely it must be over, and when it is mere noise."""
+"""When an incident is notified: how often while it lasts, how long it must be over, and when it counts as flapping."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ class AlertPolicy:
 
     Attributes:
         tick_us: The time from one evaluation to the next.
-        repeat: How long after its opening an incident is notified again, ascending; the last one recurs. None for once
-            in each UTC hour.
-        resolve_after_us: For how long an incident must be seen to be over; None for one tick.
+        repeat: The ages at which an incident is notified again, ascending; the last interval recurs. None for once in
+            each UTC hour.
+        resolve_after_us: For how long an incident must have recovered before it is resolved; None for one tick.
         flap_limit: An incident that opens more often than this within a day is flapping.
-        flap_quiet_us: It is so until it has neither opened nor resolved for this long.
+        flap_quiet_us: It flaps until it has neither opened nor resolved for this long.
         forget_after_us: For how long a lost host is remembered.
-        most_remembered: How many lost hosts are remembered at most, and of how many incidents when they opened.
-        grace_us: Returns for how long an incident of a host and symptom must have stood before it is notified.
-        lookback_us: Returns after how long without any sign a host is lost.
-        is_one_fault: Returns whether a host that is refused, and silent for that, is one incident with its cause.
-        is_fixed: Returns whether a host has the limit of silence that is configured, not one of its own.
-        absence_us: Returns how long an incident's host must be absent to be missed; 0 if that is no matter to it.
+        most_remembered: How many lost hosts are remembered at most, and of how many incidents the openings.
+        grace_us: Returns for how long an incident of a host and symptom must be open before it is notified.
+        lookback_us: Returns after how long without any sign a host counts as lost.
+        is_one_fault: Returns whether a host that is silent because it is refused has one incident, with its cause.
+        is_fixed: Returns whether a host has the configured limit of silence, and not a learned one.
+        absence_us: Returns how long the host of an incident must be absent to be missed; 0 if absence does not matter.
 
     """
 
@@ -53,16 +53,16 @@ class AlertPolicy:
 
     @property
     def proof_us(self) -> int:
-        """For how long an incident must be seen to be over."""
+        """For how long an incident must have recovered before it is resolved."""
         return self.tick_us if self.resolve_after_us is None else self.resolve_after_us
 
     def is_within_grace(self, pair: tuple[str, str], opened_at: Instant, now: Instant) -> bool:
-        """Return whether an incident has not stood for as long as it must before it is notified."""
+        """Return whether an incident has not been open for its grace yet."""
         grace_us = self.grace_us(*pair)
-        return bool(grace_us) and now - opened_at < grace_us  # without one also by a clock that was set back
+        return bool(grace_us) and now - opened_at < grace_us  # without a grace never, even if the clock was set back
 
     def is_due(self, opened_at: Instant, last_notified_at: Instant | None, now: Instant) -> bool:
-        """Return whether an incident's first alert or its next repeat is due; that it is once an hour comes on top."""
+        """Return whether an incident's first alert or next repeat is due, apart from the limit of one an hour."""
         if last_notified_at is None or self.repeat is None:
             return True
         return self._repeats(last_notified_at - opened_at) < self._repeats(now - opened_at)

@@ -1,4 +1,4 @@
-"""Which incidents are one fault: the one that stands for it comes first, and inhibits the others."""
+"""Which incidents are one fault: the first of them stands for it, and inhibits the others."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _NO_STAGE = max(Stage) + 1
 
 
 def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
-    """Return of each host with several symptoms of one fault the one that was found first, with the others.
+    """Return for each host with several symptoms of one fault the incident that opened first, with the others.
 
-    Of those found at the same evaluation it is the cause.
+    Of several that opened at the same evaluation, the cause comes first.
 
     Args:
         opened: When each incident opened.
@@ -36,13 +36,13 @@ def consequences(opened: Mapping[Pair, Instant]) -> dict[Pair, frozenset[Pair]]:
 
 
 def in_other_words(found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident]) -> Iterator[tuple[Pair, Pair, bool]]:
-    """Return two open incidents of one receiver that may be one fault, the first one first, and whether they are.
+    """Yield pairs of open incidents of one receiver that may be one fault, in order, and whether they are.
 
-    That the journal lacks uploads of which the index has rows is found by how many it lacks, and by that it shows none.
+    Two detectors find that the journal lacks uploads of the index: one counts them, one sees that it shows none.
 
     Args:
         found: What the evaluation found.
-        opened: The open incidents, those that were found among them.
+        opened: The open incidents, including those that were found.
 
     """
     for pair in found:
@@ -54,6 +54,6 @@ def in_other_words(found: Mapping[Pair, Finding], opened: Mapping[Pair, Incident
 
 
 def cause_first(pair: Pair) -> tuple[str, int, str]:
-    """Return by what incidents are sorted: by host, and of each host the cause before what may follow from it."""
+    """Return a sort key: by host, and for each host the cause before its effects."""
     host, symptom = pair
     return host, STAGES.get(symptom, _NO_STAGE), symptom

@@ -1,4 +1,4 @@
-"""What is true of an incident at an instant, and the decision that the table of `lifecycle` derives from it."""
+"""Decides on an incident: finds out which facts are true, and looks them up in the table of `lifecycle`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
-# How far ahead the next alert is looked for.
+# How far ahead the next alert is computed.
 _FORESEEN_US = 32 * 24 * HOUR_US
 
 _BY_OPERATOR = frozenset({Reason.SILENCED, Reason.ACKNOWLEDGED, Reason.MUTED})
 _BY_LAST_NOTIFICATION = frozenset({Reason.NOTIFIED_THIS_HOUR, Reason.NOTIFIED_LATER, Reason.REPEAT_NOT_DUE})
 
-# The bits by themselves: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
+# Plain integers: an operation on a flag takes ten times as long, and there may be 10,000 incidents.
 _LOST, _LOSS_FIRES, _LOSS_NOTIFIED = map(int, (Fact.LOST, Fact.LOSS_FIRES, Fact.LOSS_NOTIFIED))
 _NOT_FOUND, _RECOVERING, _ENDING = map(int, (Fact.NOT_FOUND, Fact.RECOVERING, Fact.ENDING))
 _INHIBITS, _INHIBITED, _FLAPPING = map(int, (Fact.INHIBITS, Fact.INHIBITED, Fact.FLAPPING))
@@ -40,14 +40,14 @@ _WITHIN_GRACE, _NOTIFIED_THIS_HOUR, _NOT_DUE = map(int, (Fact.WITHIN_GRACE, Fact
 
 @dataclass(frozen=True, slots=True)
 class Decider:
-    """Decides on incidents at the latest evaluation, or at a later instant as if that were its own. Changes nothing.
+    """Decides on incidents at the latest evaluation, or as if that were at a later instant. Changes nothing.
 
     Attributes:
         situation: What the latest evaluation showed.
         policy: How incidents are notified.
-        inhibition: What is inhibited.
-        flapping: What flaps.
-        dedup_keys: Which alerts were given in which hour.
+        inhibition: Which incidents are inhibited.
+        flapping: Which incidents flap.
+        dedup_keys: Which alerts were sent in which hour.
 
     """
 
@@ -65,14 +65,14 @@ class Decider:
         causes: Mapping[Pair, Sequence[Pair]],
         facts: int = 0,
     ) -> Decision:
-        """Look an incident up in the table, by what is true of it and by further facts.
+        """Return the decision that the table has for an incident.
 
         Args:
             incident: The incident.
             now: The instant.
-            suppression: By what an operator suppresses it; None if by nothing.
-            causes: What is inhibited, each with the incidents that are its cause.
-            facts: What ended it, as the bits of `Fact`; 0 for what is open.
+            suppression: The operator's suppression of it; None if there is none.
+            causes: Inhibited incident -> the incidents that are its cause.
+            facts: Why it ended, as bits of `Fact`; 0 while it is open.
 
         """
         row = row_of(facts | self._facts(incident, now, suppression))
@@ -86,12 +86,12 @@ class Decider:
         return Decision(incident, row.state, row.action, row.reason, detail)
 
     def is_early(self, incident: Incident, now: Instant) -> bool:
-        """Return whether an incident has not stood for its grace, less the time in which no host could upload."""
+        """Return whether an incident is within its grace, not counting time in which no host could upload."""
         counted_from = incident.opened_at + paused_us(self.situation.pauses, incident.opened_at, now)
         return self.policy.is_within_grace(incident.pair, counted_from, now)
 
     def is_due(self, incident: Incident, now: Instant) -> bool:
-        """Return whether its first alert or its next repeat is due."""
+        """Return whether the first alert or the next repeat of an incident is due."""
         return self.policy.is_due(incident.opened_at, incident.last_notified_at, now)
 
     def next_alert_at(
@@ -106,7 +106,7 @@ class Decider:
         return first_tick_at(now, now + _FORESEEN_US, self.policy.tick_us, is_notified)
 
     def _facts(self, incident: Incident, now: Instant, suppression: Suppression | None) -> int:
-        """Return what is true of an incident, as the bits of `Fact`."""
+        """Return the facts that are true of an incident, as bits of `Fact`."""
         pair, situation, inhibited = incident.pair, self.situation, self.inhibition.inhibited
         recovering_us = None if incident.recovered_since is None else now - incident.recovered_since
         is_ending = recovering_us is not None and recovering_us < 2 * self.policy.tick_us
@@ -130,7 +130,7 @@ class Decider:
         return facts if suppression is None else facts | int(suppression.fact)
 
     def _unfound_facts(self, incident: Incident, now: Instant) -> int:
-        """Return what is true of an incident that is not found, beside what may be true of any."""
+        """Return the facts that are true only of incidents that are not found."""
         is_lost = incident.lost_at is not None
         facts = _NOT_FOUND
         for fact, is_true in (
@@ -145,19 +145,19 @@ class Decider:
         return facts
 
     def _does_loss_fire(self, incident: Incident, now: Instant) -> bool:
-        """Return whether nobody was notified of an incident before it was lost, or not for a whole lookback since."""
+        """Return whether a lost incident was never notified, or first notified while lost, a lookback ago at most."""
         if incident.last_notified_at is None:
             return True
         since = incident.first_notified_lost_at
         return since is not None and now - since <= self.policy.lookback_us(incident.host)
 
     def _is_given_time(self, incident: Incident, now: Instant) -> bool:
-        """Return whether an incident that its cause has just let go is given time: its host could not upload before."""
+        """Return whether an incident whose cause has just ended must wait: its host could not upload before."""
         waits_until = incident.waits_until
         is_let_go = incident.was_inhibited and incident.last_notified_at is None
         return is_let_go and incident.pair in self.situation.found and waits_until is not None and now < waits_until
 
 
 def _in_words(causes: Iterable[Pair]) -> str:
-    """Name the causes of what is inhibited; without any, they ended within the last tick."""
+    """Name the causes of an inhibited incident. Without any, they ended within the last tick."""
     return ", ".join(f"{host} {symptom}" for host, symptom in sorted(causes)) or "an incident that has just ended"

@@ -1,8 +1,8 @@
-"""Which alerts were given in which hour: an incident's is given once in it.
+"""Which alerts were sent in which hour: an incident has one alert an hour at most.
 
-Keys are kept by the hour that their row was detected in, so a row that carries a key of another hour (written by hand,
-or by a clock that was wrong) suppresses nothing. What returns in the hour in which its resolution was notified is
-another incident, so its hour may have another alert.
+Keys are kept under the hour in which their row was detected, so a row with the key of another hour (written by hand, or
+by a wrong clock) suppresses nothing. A fault that returns in the hour in which its resolution was notified is another
+incident, so that hour may have another alert.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.model.subject import Pair
 
-# A clock that is set back must find the keys of the hours that it goes through again. It is set back by seconds, or by
-# a time zone at most. An operator who sets it back further restarts the service as well.
+# A clock that was set back must find the keys of the hours that it passes again. It is set back by seconds, or by the
+# hours of a time zone. An operator who sets it back further restarts the service as well.
 _REMEMBERED_US = 25 * HOUR_US
 
-# Of how many keys, at most, a snapshot has the hours around an instant: enough for every host of a full table.
+# How many keys a snapshot holds at most: enough for every host of a full table.
 _SAVED = 50_000
 
 
@@ -30,8 +30,8 @@ class DedupKeys:
     """Remembers the keys of the hours around the present.
 
     Attributes:
-        by_hour: UTC hour -> the keys of the alerts that were given in it.
-        resolved: Host and symptom -> when its resolution was notified, of late.
+        by_hour: UTC hour -> the keys of the alerts that were sent in it.
+        resolved: Host and symptom -> when its resolution was notified recently.
 
     """
 
@@ -44,9 +44,9 @@ class DedupKeys:
         self.resolved = dict(resolved)
 
     def around(self, *instants: Instant) -> dict[str, list[str]]:
-        """Return the keys of the hours of some instants, and of the hours before and after each; sorted, and bounded.
+        """Return the keys of the hours around some instants: sorted, and bounded.
 
-        These outlive a restart: the alert log may have been rotated and compressed meanwhile.
+        They are saved, because the alert log may be rotated and compressed before the next start.
         """
         hours = sorted({utc_hour(at + hours * HOUR_US) for at in instants for hours in (-1, 0, 1)}, reverse=True)
         saved: dict[str, list[str]] = {}
@@ -58,11 +58,11 @@ class DedupKeys:
         return saved
 
     def copy(self) -> DedupKeys:
-        """Return a copy that does not change with this one."""
+        """Return an independent copy."""
         return DedupKeys(self.by_hour, self.resolved.items())
 
     def add(self, key: str, at: Instant) -> None:
-        """Record an alert that was given at an instant."""
+        """Record an alert that was sent at an instant."""
         self.by_hour.setdefault(utc_hour(at), set()).add(key)
 
     def add_row(self, key: str, at: Instant) -> None:
@@ -73,7 +73,7 @@ class DedupKeys:
             self.add(key, at)
 
     def note_resolved(self, pair: Pair, at: Instant) -> None:
-        """Record that a resolution was notified: what comes after it is another incident, also within the hour."""
+        """Record that a resolution was notified: an alert after it, even in the same hour, is of another incident."""
         self.resolved[pair] = at
         self.by_hour.get(utc_hour(at), set()).discard(dedup_key(*pair, at))
 
@@ -83,17 +83,17 @@ class DedupKeys:
         return at if at is not None and utc_hour(at) == utc_hour(now) else None
 
     def has(self, pair: Pair, at: Instant) -> bool:
-        """Return whether the hour of an instant has had its alert of a host and symptom."""
+        """Return whether an alert of a host and symptom was sent in the hour of an instant."""
         given = self.by_hour.get(utc_hour(at))
         return given is not None and dedup_key(*pair, at) in given
 
     def prune(self, now: Instant) -> None:
-        """Forget the hours that are far away, and what was resolved more than an hour ago."""
-        # ISO hours compare as time does.
+        """Forget hours that are far from the present, and resolutions of more than an hour ago."""
+        # ISO hours sort like time.
         first, last = utc_hour(now - _REMEMBERED_US), utc_hour(now + _REMEMBERED_US)
         self.by_hour = {hour: keys for hour, keys in self.by_hour.items() if first <= hour <= last}
         self.resolved = {pair: at for pair, at in self.resolved.items() if abs(now - at) < HOUR_US}
 
     def redate(self, latest: Instant) -> None:
-        """Date no resolution later than an instant. Keys stay with their hours, for the rows do, too."""
+        """Date no resolution later than an instant. Keys keep their hours, because their rows do."""
         self.resolved = {pair: min(at, latest) for pair, at in self.resolved.items()}

@@ -1,4 +1,4 @@
-"""What has ended of late: for whoever keeps account of what they were notified of, and looks only now and then."""
+"""The incidents that ended recently, for clients such as `notify` that compare lists from time to time."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 KEPT_US = 7 * 24 * HOUR_US
 """For how long an incident that ended is remembered."""
 KEPT_COUNT = 10_000
-"""How many of them are remembered: those that ended last."""
+"""How many of them are remembered: the latest."""
 
 
 class Ended(msgspec.Struct, frozen=True):
@@ -29,11 +29,11 @@ class Ended(msgspec.Struct, frozen=True):
         symptom: Its symptom.
         state: How it ended: `resolved`, or `forgotten` if that was not notified.
         opened_at: The evaluation that found it first.
-        first_notified_at: Its first alert; of an incident that an earlier release has notified, its last one.
+        first_notified_at: Its first alert; if that is not known, its last one.
         last_notified_at: Its last alert.
-        ended_at: Since when it is seen to be over; of a forgotten one, when it was forgotten.
-        decided_at: The evaluation that decided so.
-        detail: What it was found by last, in words; empty if that is not known.
+        ended_at: Since when it has recovered; if it was forgotten, when that was.
+        decided_at: The evaluation that ended it.
+        detail: Its latest finding in words; empty if that is not known.
 
     """
 
@@ -50,13 +50,13 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class EndedIncidents:
-    """Remembers the incidents that were notified and have ended, the one that ended first of them first."""
+    """Remembers the incidents that were notified and have ended, in the order in which they ended."""
 
     def __init__(self, ended: Iterable[Ended] = ()) -> None:
         self.all = tuple(ended)
 
     def add(self, incidents: Iterable[tuple[Incident, State]], now: Instant) -> None:
-        """Record which incidents an evaluation ends; those that nobody was notified of are left out."""
+        """Record the incidents that an evaluation ends, except those that were never notified."""
         ended = [
             Ended(
                 one.id,
@@ -73,7 +73,7 @@ class EndedIncidents:
             for one, state in incidents
             if one.last_notified_at is not None
         ]
-        # By a clock that was set back, what ended under the other one is not old.
+        # If the clock was set back, an incident that ended before that is not old.
         kept = [one for one in self.all if now - one.decided_at <= KEPT_US]
         if ended or len(kept) < len(self.all):
             self.all = tuple([*kept, *ended][-KEPT_COUNT:])

@@ -1,9 +1,9 @@
 """How an incident ends, or is lost.
 
 Three things end an incident, and nothing else does: a fact that is newer than the incident (`Incident.is_ended_by`),
-limits that were changed so that it is none any more, or that it is no longer looked for. That it is no longer found is
-not enough: by a clock that is behind, or after the host has given up, it would not be found either. An incident whose
-host shows no sign for the whole lookback is lost, and after a while forgotten.
+changed limits by which it is no fault any more, or a scope that no longer includes it. That it is no longer found is
+not enough: a clock that is behind, or a host that has given up, would have the same effect. An incident whose host
+shows no sign for the whole lookback is lost, and is forgotten after a while.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 Ends: TypeAlias = "list[tuple[Incident, int]]"
-"""The incidents that are open no more, each with the facts that ended it."""
+"""Incident that is no longer open -> the facts that ended it."""
 
 
 class Endings:
-    """Ends incidents by one evaluation.
+    """Ends incidents according to one evaluation.
 
     Attributes:
-        ends: What has ended so far.
-        resolved: What of it is over by this evaluation, whether or not its resolution is suppressed.
+        ends: The incidents that have ended so far.
+        resolved: Those that recovered by this evaluation, even if their resolution is suppressed.
 
     """
 
@@ -50,16 +50,16 @@ class Endings:
         self._scope = scope
 
     def drop_what_is_not_looked_for(self) -> None:
-        """Drop what is out of scope, without a notification."""
+        """Drop incidents that are out of scope, without a notification."""
         for pair in [pair for pair in self._standing.open if not self._scope.includes(*pair)]:
             self._drop(pair)
 
     def end(self, suppressed_by: Mapping[Pair, Fact], grouped: Container[Pair]) -> None:
-        """End what is over, note what is lost, and forget what was lost for long.
+        """End incidents that have recovered, mark lost ones, and forget those that were lost for long.
 
         Args:
-            suppressed_by: What suppresses the resolution of each of those for which anything does.
-            grouped: What was alerted as one of many.
+            suppressed_by: Incident -> what suppresses its resolution, if anything does.
+            grouped: The incidents that were alerted as part of a group.
 
         """
         self._release(suppressed_by)
@@ -69,13 +69,13 @@ class Endings:
         self._forget_lost()
 
     def _release(self, suppressed_by: Container[Pair]) -> None:
-        """End what was over before, as far as nothing suppresses its resolution any more."""
+        """End incidents that recovered earlier and whose resolution is no longer suppressed."""
         for pair in [pair for pair in self._standing.unresolved if pair not in suppressed_by]:
             incident = self._standing.unresolved.pop(pair)
             self.ends.append((incident, Fact.OVER if self._scope.includes(*pair) else Fact.DROPPED))
 
     def _end(self, pair: Pair, incident: Incident, suppressed_by: Fact, *, is_grouped: bool) -> None:
-        """End an incident that is not found, if it is over, or nothing can be known of it any more."""
+        """End an incident that is not found if it has recovered, or if nothing can be known about it any more."""
         evaluation, is_after_a_gap, now = self._evaluation, self._situation.is_after_a_gap, self._evaluation.at
         exchanged_at = evaluation.unproved.get(pair)
         is_unproved = exchanged_at is not None and incident.opened_at <= exchanged_at
@@ -90,16 +90,16 @@ class Endings:
             incident.recovered_since = None
             self._lose(pair, incident, is_grouped=is_grouped)
             return
-        if incident.recovered_since is None or is_after_a_gap:  # time that nobody watched proves nothing
+        if incident.recovered_since is None or is_after_a_gap:  # time in which nobody watched proves nothing
             incident.recovered_since = now
-        incident.recovered_since = min(incident.recovered_since, now)  # a clock that was set back must not put it off
-        # To the nearest tick, for no two ticks are exactly one apart.
+        incident.recovered_since = min(incident.recovered_since, now)  # a clock that was set back must not delay it
+        # Rounded to ticks, because no two ticks are exactly one interval apart.
         proof_us = max(self._policy.proof_us, evaluation.proofs.get(pair, 0))
         if now - incident.recovered_since + self._policy.tick_us // 2 >= proof_us:
             self._resolve(pair, suppressed_by)
 
     def _is_moot(self, pair: Pair, incident: Incident) -> bool:
-        """Return whether a stranger's incident can be dropped: it was not noticed, or cannot be evaluated any more."""
+        """Return whether a stranger's incident can be dropped: it was never notified, or cannot be evaluated now."""
         evaluation = self._evaluation
         return pair in evaluation.forgotten and not (incident.is_noticed and pair in evaluation.over)
 
@@ -112,7 +112,7 @@ class Endings:
 
     def _lose(self, pair: Pair, incident: Incident, *, is_grouped: bool) -> None:
         """Handle an incident that is neither found nor over: its host may have shown no sign for the whole lookback."""
-        # A host may show in the source alone by which it is missed. So that must be seen, unless hosts are not missed.
+        # A host may appear only in the source in which it is missed, so that one must be seen.
         in_scope = self._scope.symptoms
         needed = {incident.symptom, *(symptom for symptom in MISSED if in_scope is None or symptom in in_scope)}
         if not is_host(incident.host) or not needed <= self._evaluation.evaluated:
@@ -122,16 +122,16 @@ class Endings:
             incident.lost_at = None
             incident.is_loss_notified = False
         elif incident.lost_at is None and is_grouped and not incident.is_noticed:
-            self._drop(pair)  # it was only ever one of many, and nobody knows its name
+            self._drop(pair)  # it was only ever part of a group, and was never named
         elif incident.lost_at is None:
             incident.lost_at = now
         elif incident.is_loss_notified and now - incident.lost_at > self._policy.forget_after_us:
             self._drop(pair)
 
     def _forget_lost(self) -> None:
-        """Forget the hosts that were lost first if there are too many: names may come, upload once, and go.
+        """If too many hosts are lost, forget those that were lost first: names may appear, upload once, and go.
 
-        Those whose loss was reported give way first.
+        Those whose loss was reported are forgotten first.
         """
         lost = [
             (not one.is_loss_notified, one.lost_at, pair)

@@ -1,4 +1,4 @@
-"""What is known of a host beside the finding: when it was last well, what went wrong since, and most of all why."""
+"""Evidence about a host beside the finding: when it was last well, what went wrong since then, and above all why."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 UNSTAMPED = "unstamped"
-"""The reason of refusals for want of a code stamp; any other reason is an HTTP status."""
+"""The reason of refusals because of a missing code stamp; any other reason is an HTTP status."""
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the sources have shown of one host, as far back as they are known.
+    """What the sources show about one host, as far back as they are known.
 
     Attributes:
         last_good_at: Its last accepted upload, in either source; None if none is known.
         first_bad_at: Its first refusal after that; None if none is known.
-        counts: HTTP status -> how often it was answered so, within what is known of the journal.
-        unstamped: How many of its uploads carried no code stamp, within the same.
+        counts: HTTP status -> how many responses had it, as far back as the journal is known.
+        unstamped: How many of its uploads carried no code stamp, as far back.
         reason: Why it is refused most of the time: a status such as `412`, or `unstamped`; empty if it is not.
-        samples: Some of the latest lines that refuse it, escaped and cut.
+        samples: Some of the latest lines that show its refusals, escaped and cut.
 
     """
 
@@ -40,9 +40,9 @@ class Evidence:
 
 
 def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
-    """Gather what is known of a host up to an instant."""
+    """Return the evidence about a host up to an instant."""
     window, in_journal = fleet.traffic.window(host), fleet.traffic.accepted.last_at(host)
-    # The last entry may be dated ahead of the clock. Then the one before it counts.
+    # If the last entry is dated ahead of the clock, the one before it counts.
     if window is not None and (in_journal is None or in_journal > now):
         in_journal = window.latest((SUCCESS,), now)
     last_good_at = max((at for at in (fleet.uploads.last_at(host), in_journal) if at is not None), default=None)
@@ -64,7 +64,7 @@ def evidence_of(fleet: Fleet, host: str, now: Instant) -> Evidence:
 
 def _reason(counts: Mapping[int, int], unstamped: int) -> str:
     refusals = {status: count for status, count in counts.items() if status // 100 in (CLIENT_ERROR, SERVER_ERROR)}
-    # An upload without a stamp is warned of and then refused, so it counts among the refusals as well.
+    # The receiver logs a warning and a refusal for an upload without a stamp, so it is among the refusals, too.
     if unstamped * 2 > sum(refusals.values()):
         return UNSTAMPED
     return str(max(refusals, key=lambda status: refusals[status])) if refusals else ""

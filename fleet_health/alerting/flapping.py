@@ -27,13 +27,13 @@ SUGGESTED_FIX = (
 
 
 class Flap(msgspec.Struct):
-    """Something flaps.
+    """A host and symptom that flap.
 
     Attributes:
         changed_at: Its latest opening or end.
-        is_notified: Whether its host was notified as flapping for it. Only then is it not notified by itself.
-        notified_at: When; None if it was not, or an earlier release has saved it.
-        since: When its host was first notified as flapping, for as long as that has lasted; None as above.
+        is_notified: Whether its host was notified as flapping because of it. Only then is it not notified by itself.
+        notified_at: When that was; None if it was not.
+        since: When its host was first notified as flapping this time; None if it was not.
 
     """
 
@@ -55,7 +55,7 @@ class FlappingHost(msgspec.Struct, frozen=True):
         host: The host.
         since: The first alert of it.
         notified_at: The latest alert of it.
-        ended_at: Since when it flaps no more, if nobody was notified of that; else None.
+        ended_at: Since when it no longer flaps, if that was not notified yet; else None.
         detail: What came and went, in words.
 
     """
@@ -84,9 +84,9 @@ class Flapping:
     """Counts openings.
 
     Attributes:
-        openings: Host and symptom -> when it opened within the last day.
+        openings: Host and symptom -> its openings within the last day.
         flaps: Host and symptom -> how it flaps, for those that do.
-        settled: Host -> since when and until when it flapped, as long as nobody was notified that it no longer does.
+        settled: Host -> since when and until when it flapped, until the end of that is notified.
 
     """
 
@@ -100,7 +100,7 @@ class Flapping:
         self.flaps = flaps or {}
         self.settled = settled or {}
         self.notified_hosts: dict[str, Instant] = {}
-        """Host -> when an earlier process notified of its flapping, and was killed before it could save that."""
+        """Host -> when an earlier process notified its flapping, and was killed before it saved that."""
 
     def copy(self) -> Flapping:
         """Return a copy that does not change with this one."""
@@ -109,7 +109,7 @@ class Flapping:
         return Flapping(openings, flaps, dict(self.settled))
 
     def open(self, pair: Pair, now: Instant, limit: int) -> None:
-        """Record an opening; it flaps if it has more than `limit` of them within a day."""
+        """Record an opening. With more than `limit` of them within a day, the pair flaps."""
         openings = [at for at in self.openings.get(pair, ()) if abs(now - at) < _SPAN_US]
         openings.append(now)
         self.openings[pair] = openings
@@ -122,12 +122,12 @@ class Flapping:
         self._change(pair, now)
 
     def is_notified(self, pair: Pair) -> bool:
-        """Return whether something flaps, and its host was notified as flapping for it."""
+        """Return whether an incident flaps and its host was notified as flapping because of it."""
         flap = self.flaps.get(pair)
         return flap is not None and flap.is_notified
 
     def decisions(self, now: Instant) -> Iterator[Decision]:
-        """Decide on each host that was notified as flapping, after the evaluation at an instant."""
+        """Return a decision for each host that was notified as flapping, after the evaluation at an instant."""
         for one in self.hosts():
             state = State.FLAPPING if one.ended_at is None else State.RESOLVED
             reason = Reason.FLAPPING if one.ended_at is None else Reason.RESOLVED_LATER
@@ -135,7 +135,7 @@ class Flapping:
             yield Decision(one.incident(), state, action, reason)
 
     def decisions_without(self, incidents: Container[Pair]) -> Iterator[Decision]:
-        """Decide on the hosts notified as flapping of which nothing that flaps is open: in a good phase, and not well.
+        """Return decisions for hosts that flap without an open incident: a good phase, but they are not well.
 
         Args:
             incidents: The open incidents.
@@ -156,7 +156,7 @@ class Flapping:
     def unnotified(self, findings: Iterable[Finding]) -> list[Finding]:
         """Return a finding for each host to be notified as flapping for some of these; it inhibits what they do.
 
-        What an earlier process notified of and could not save is what flaps at the first evaluation after that.
+        If an earlier process notified it but could not save that, it was about those that flap at the start.
         """
         by_host: dict[str, list[Finding]] = {}
         for finding in findings:
@@ -180,7 +180,7 @@ class Flapping:
         ]
 
     def note_notified(self, host: str, pairs: Iterable[Pair], now: Instant) -> None:
-        """Record that a host was notified as flapping for those of these that do."""
+        """Record that the host of these findings was notified as flapping."""
         since, _ = self.settled.pop(host, (now, now))  # it flaps again before its end was notified
         since = self._since(host, since)
         for pair in pairs:
@@ -195,9 +195,9 @@ class Flapping:
         self.flaps = {pair: flap for pair, flap in self.flaps.items() if pair[0] != host or not flap.is_notified}
 
     def settle(self, now: Instant, stable_us: int, limit: int) -> None:
-        """Forget what is too long ago, what was stable for so long, and beyond a limit what has opened least often.
+        """Forget what is too long ago or stable for long enough, and beyond a limit what has opened least often.
 
-        Names may come and go for a day without end; what has opened several times must not give way to these.
+        A stream of new names must not displace what has opened several times.
         """
         stable = {pair: flap for pair, flap in self.flaps.items() if abs(now - flap.changed_at) >= stable_us}
         for pair in stable:
@@ -241,12 +241,12 @@ class Flapping:
         return standing + [FlappingHost(host, since, since, until) for host, since, until in settled]
 
     def _since(self, host: str, now: Instant) -> Instant:
-        """Return since when it is known that a host flaps, if that is notified at an instant."""
+        """Return since when a host flaps, for an alert at an instant."""
         known = (flap.known_since for (name, _), flap in self.flaps.items() if name == host and flap.is_notified)
         return min(known, default=now)
 
     def _in_words(self, pair: Pair) -> str:
-        # It may be notified later than it came last, by more than a day: a silence suppressed it.
+        # The alert may come more than a day after the last opening, because a silence suppressed it.
         count, symptom = len(self.openings.get(pair, ())), pair[1]
         return f"{symptom} has come {count} times within 24 h" if count else f"{symptom} came repeatedly"
 

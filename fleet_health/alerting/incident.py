@@ -1,4 +1,4 @@
-"""An incident, and how it is known that one is over."""
+"""An incident, and which facts show that it is over."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ class Incident(msgspec.Struct):
         host: The host, or `EVERY_HOST`.
         symptom: The symptom.
         opened_at: The evaluation that found it first.
-        began_at: Since when it had been so by then, as far as a detector can find out; None if it cannot.
-        id: What names it, and no other one of its host and symptom; it stays the same for as long as it is open.
-        first_notified_at: The first alert of it; None if there was none, or an earlier release has sent it.
-        last_notified_at: The latest alert of it; None if there was none, because it is inhibited or silenced.
-        recovered_since: Since when it is seen to be over; None while it is not.
+        began_at: When the fault began, as far as a detector can find out; None if it cannot.
+        id: Its identifier, unique among the incidents of its host and symptom; it stays the same while it is open.
+        first_notified_at: The first alert of it; None if there was none.
+        last_notified_at: The latest alert of it; None if there was none.
+        recovered_since: Since when the condition is no longer met; None while it is.
         lost_at: Since when its host is lost; None if it is not.
-        is_loss_notified: Whether that was reported.
-        first_notified_lost_at: When it was notified for the first time, if it was lost by then; else None.
-        was_silenced: Whether a silence or a mute window has suppressed its first alert, and there was none since.
-        was_inhibited: Whether its cause, or that it flaps, has.
-        is_absence_excused: Whether a mute window or a cause suppressed it at the latest evaluation: its host may not
-            have been able to upload, or nobody expected it to.
-        waits_until: Until when its host is given time to show that it is over, before it is notified unfound; None if
-            it need not be given any.
+        is_loss_notified: Whether the loss was notified.
+        first_notified_lost_at: The first alert of it, if it was already lost then; else None.
+        was_silenced: Whether a silence or a mute window suppressed its first alert, which has not been sent since.
+        was_inhibited: Whether its cause or its flapping did.
+        is_absence_excused: Whether a mute window or a cause suppressed it at the latest evaluation: then its host was
+            unable to upload, or not expected to.
+        waits_until: Until when its host has time to show that it has recovered, before the incident is notified though
+            it is not found; None if it needs no time.
         inhibits: The incidents that it is the cause of.
-        sign_at: The newest fact known when it was last found that would speak for an end; None if there was none. Only
-            a newer one ends it.
+        sign_at: The newest sign of recovery that was known when it was last found; None if there was none. Only a newer
+            one ends it.
         heard_at: When its host was last heard of in either source; None if that was never known.
         limits: The limits by which it was found last; empty if that is not known.
         is_found: Whether the latest evaluation that looked for it found it.
-        is_outgrown: Whether the limits have changed since, and what was found by the old ones is none by the new ones:
-            then it ends without a new fact.
-        detail: What it was found by last, or what its latest alert said if that is newer; empty if that is not known.
+        is_outgrown: Whether the limits have changed since, and the new ones are not met: then it ends without a new
+            fact.
+        detail: Its latest finding in words, or its latest alert if that is newer; empty if neither is known.
         suggested_fix: What to do about it, likewise.
 
     """
@@ -73,7 +73,7 @@ class Incident(msgspec.Struct):
     suggested_fix: str = ""
 
     def __post_init__(self) -> None:
-        """Name it by its opening, unless it has a name already: its opening may be dated anew."""
+        """Derive the id from the opening, unless it has one: the opening may be redated later."""
         if not self.id:
             self.id = hashlib.sha256(f"{self.host}|{self.symptom}|{self.opened_at}".encode()).hexdigest()[:16]
 
@@ -84,7 +84,7 @@ class Incident(msgspec.Struct):
 
     @property
     def is_noticed(self) -> bool:
-        """Whether it was notified, or would have been if nobody had silenced it."""
+        """Whether it was notified, or would have been without a silence."""
         return self.last_notified_at is not None or self.was_silenced
 
     @property
@@ -93,10 +93,10 @@ class Incident(msgspec.Struct):
         return self.symptom in MISSED
 
     def is_ended_by(self, sign_at: Instant | None) -> bool:
-        """Return whether a fact is new to the incident, and so ends it once its conditions are seen not to be met.
+        """Return whether a fact is new to the incident. A new one ends it once its conditions are no longer met.
 
-        Which fact is new, the detector declares (`Sign`). It goes by the fact's own timestamp, which a clock that was
-        behind when it was written cannot advance.
+        The detector declares which facts count (`Sign`). The fact's own timestamp decides, so an old fact cannot end an
+        incident, even if the clock was behind when that was written.
         """
         if sign_at is None:
             return False
@@ -108,7 +108,7 @@ class Incident(msgspec.Struct):
         return sign_at > max(self.opened_at, self.opened_at if self.sign_at is None else self.sign_at)
 
     def note_found(self, limits: str, sign_at: Instant | None, heard_at: Instant | None) -> None:
-        """Record an evaluation that found it: by which limits, and which facts were known then."""
+        """Record an evaluation that found it, with the limits and the facts that were known then."""
         self.limits, self.is_found, self.is_outgrown = limits, True, False
         self.lost_at = self.recovered_since = self.first_notified_lost_at = None
         self.is_loss_notified = False
@@ -117,17 +117,17 @@ class Incident(msgspec.Struct):
         self.note_heard(heard_at)
 
     def note_since(self, at: Instant | None) -> None:
-        """Record since when it has been so by a finding. It began no later than any finding says, or its opening."""
+        """Record when the fault began, by a finding: the earliest such instant, and no later than the opening."""
         if at is not None:
             self.began_at = min(at, self.since)
 
     def note_missing(self, limits: str, *, is_continuous: bool) -> None:
-        """Record an evaluation that looked for it, and did not find it.
+        """Record an evaluation that looked for it and did not find it.
 
         Args:
-            limits: The limits by which it was looked for. If it was found until now and they have changed, that is why.
-            is_continuous: Whether there was an evaluation lately. Otherwise what it was found by may just be too long
-                ago by now; not so for a host that is missed, which time alone does not make well.
+            limits: The limits of this evaluation. If it was found until now and they have changed, they are the reason.
+            is_continuous: Whether there was an evaluation recently. Otherwise it may only be unfound because the facts
+                are too long ago by now; not if its host is missed, because time alone does not end that.
 
         """
         has_changed = self.is_found and bool(self.limits) and limits != self.limits
@@ -142,7 +142,7 @@ class Incident(msgspec.Struct):
 
     @property
     def since(self) -> Instant:
-        """Since when it has been so; its opening if that is not known."""
+        """When the fault began; its opening if that is not known."""
         return self.opened_at if self.began_at is None else min(self.began_at, self.opened_at)
 
     @property
@@ -159,14 +159,14 @@ class Incident(msgspec.Struct):
         self.last_notified_at, self.was_silenced, self.was_inhibited = now, False, False
 
     def note_excused(self, now: Instant, absence_us: int, *, is_excused: bool) -> None:
-        """Record whether its host's absence is excused at an evaluation, and how long it is given after that."""
+        """Record whether the absence of its host is excused at an evaluation, and how much time it has after that."""
         if is_excused:
             self.is_absence_excused, self.waits_until = absence_us > 0, None
         elif self.is_absence_excused:
             self.is_absence_excused, self.waits_until = False, now + absence_us
 
     def is_too_early(self, now: Instant) -> bool:
-        """Return whether its host has had too little time at an instant to show that it is over."""
+        """Return whether its host has had too little time by an instant to show that it has recovered."""
         return self.is_absence_excused or (self.waits_until is not None and now < self.waits_until)
 
     @property
@@ -176,7 +176,7 @@ class Incident(msgspec.Struct):
         return self.opened_at if at is None else at
 
     def redate(self, latest: Instant) -> None:
-        """Date nothing later than an instant: what was stamped by a clock that was ahead happened before it."""
+        """Date nothing later than an instant: what a clock that was ahead has stamped happened before it."""
         for name in (
             "opened_at",
             "began_at",

@@ -1,29 +1,29 @@
-"""Which findings become alerts, and when one is over: one decision for each open incident, at each evaluation.
+"""Turns findings into incidents, and decides on each of them at every evaluation.
 
 An incident is a host with a symptom, from the evaluation that finds it first until it is *seen* to be over. While it
-lasts it is notified once in each UTC hour, or at the intervals that the policy says. Whose cause is itself an incident
-is inhibited, and named there. What returns after its resolution was notified is another incident, and is notified at
-once, with the dedup key of its hour.
+lasts it is notified once in each UTC hour, or at the intervals of the policy. If its cause is an incident as well, it
+is inhibited, and named in the alert of the cause. A fault that returns after its resolution was notified is another
+incident, and is notified at once, with the dedup key of its hour.
 
-`Incidents` remembers them and says in which order an evaluation is taken in. Each step has a module of its own:
+`Incidents` keeps them, and runs the steps of an evaluation in order. Each step has a module of its own:
 
     situation      what the evaluation showed, and whether its clock can be trusted
     openings       how an incident opens, or is found again
     endings        how it ends, or is lost
-    inhibition     which are suppressed because another one is their cause
-    flapping       which come and go
-    deciding       what is true of each, and the decision that follows by the table of `lifecycle`
-    notifications  what alerts and notices say
+    inhibition     which incidents are suppressed because another one is their cause
+    flapping       which incidents come and go
+    deciding       which facts are true of an incident, and the decision that the table of `lifecycle` has for them
+    notifications  the words of alerts and notices
 
 While the clock contradicts our own records, and at an instant that lies before the latest evaluation, nothing ends,
 nothing is lost and nothing is forgotten.
 
-If an incident that was notified ends while it is suppressed, its resolution waits; if it returns meanwhile, it was
-never away. That of an acknowledged one does not wait, for it is what ends the acknowledgement. An incident that is no
-longer found when its suppression ends is notified too. But if its host had no reason or no way to upload meanwhile (a
-mute window, a receiver that was down), it is given as much time as any other first.
+If an incident that was notified ends while it is suppressed, its resolution waits; if it returns meanwhile, it goes on
+as if it had never ended. The resolution of an acknowledged incident does not wait, because it ends the acknowledgement.
+An incident that is no longer found when its suppression ends is notified as well. But if its host had no reason or no
+way to upload meanwhile (a mute window, a receiver that was down), it first gets as much time as any other host.
 
-What was alerted is in `alerts.jsonl`, which is read back at the start; what else must outlive a restart is in
+Past alerts are read back from `alerts.jsonl` at the start; everything else that must outlive a restart is in
 `snapshot`.
 """
 
@@ -65,19 +65,19 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 _ALERTS, _NOTICES = frozenset({Action.NOTIFY, Action.REPEAT}), frozenset({Action.RESOLVE, Action.LOSE})
-# Of what ended, and nothing more will be notified.
+# Why an incident has ended about which nothing more will be notified.
 _FINAL = frozenset({Reason.RECOVERED, Reason.FLAPPING, Reason.FORGOTTEN})
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What an evaluation leads to, each in the order of host and symptom.
+    """The outcome of an evaluation; each list is in the order of host and symptom.
 
     Attributes:
         decisions: One decision for each incident that was open or ended at the evaluation, and one for each host that
             flaps without an open incident. A cause comes before its effects on the same host.
-        alerts: What is notified: the decisions to notify and to repeat, and what flaps.
-        notices: The decisions to resolve and to lose, and what flaps no more.
+        alerts: The alerts: decisions to notify or repeat, and hosts that begin to flap.
+        notices: The notices: decisions to resolve or lose, and hosts that no longer flap.
 
     """
 
@@ -87,15 +87,15 @@ class Outcome:
 
 
 class Incidents:
-    """Remembers what is open, and what was alerted, hour by hour."""
+    """Keeps the open incidents, and which alerts were sent in which hour."""
 
     def __init__(self, policy: AlertPolicy | None = None) -> None:
         self.ended = EndedIncidents()
-        """What was notified, and has ended of late."""
+        """The incidents that were notified and have ended recently."""
         self.at: Instant | None = None
-        """The latest evaluation; None before the first. It never goes back: it shows that a clock did."""
+        """The latest evaluation; None before the first. It never decreases, so it shows when the clock does."""
         self._now: Instant | None = None
-        """The instant of the evaluation that was taken in last."""
+        """The instant of the evaluation that was recorded last."""
         self._situation = Situation()
         """What that evaluation showed."""
         self._standing = Standing()
@@ -112,7 +112,7 @@ class Incidents:
 
     @property
     def unresolved(self) -> tuple[Incident, ...]:
-        """What is over, and whose resolution is suppressed."""
+        """The incidents that have recovered, but whose resolution is suppressed."""
         return tuple(self._standing.unresolved.values())
 
     @property
@@ -122,15 +122,15 @@ class Incidents:
 
     @property
     def once_uploaded(self) -> frozenset[str]:
-        """The hosts that have uploaded, though it may soon be forgotten when: those that are silent or lost."""
+        """The silent and lost hosts: they have uploaded, even if their uploads are forgotten."""
         return self._standing.once_uploaded
 
     def tune(self, policy: AlertPolicy, scope: Scope) -> None:
-        """Go on with another policy. Incidents that are no longer looked for are dropped without a notification."""
+        """Replace the policy and the scope. Incidents out of scope are dropped without a notification."""
         self._policy, self._scope = policy, scope
 
     def update(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
-        """Take in an evaluation; return what follows, and remember it. The same evaluation again notifies nothing.
+        """Record an evaluation and return its outcome. The same evaluation again notifies nothing.
 
         Args:
             evaluation: The evaluation.
@@ -160,9 +160,9 @@ class Incidents:
         return Outcome(decisions, alerts, notices)
 
     def decisions(self, now: Instant, suppressions: Suppressions = no_suppressions) -> list[Decision]:
-        """Return the decision for each open incident at an instant after the latest evaluation; changes nothing.
+        """Return the decision for each open incident at an instant after the latest evaluation. Change nothing.
 
-        It says what that evaluation would decide if it were at this instant, under these suppressions.
+        It is what that evaluation would decide if it were at this instant, under these suppressions.
         """
         decisions = self._decide_on_open(suppressed(self.open, suppressions), now)
         return sorted(decisions, key=lambda decision: cause_first(decision.pair))
@@ -176,12 +176,12 @@ class Incidents:
     ) -> Instant | None:
         """Return the tick at which an incident is notified next, if it lasts; None if that is too far away.
 
-        What suppresses it for the sake of another incident, or because it flaps, is not looked at.
+        This ignores suppression because of another incident, or because it flaps.
         """
         return self._decider.next_alert_at(incident, now, is_suppressed_at)
 
     def remember(self, key: str, detected_at: Instant) -> None:
-        """Record an alert that has been given."""
+        """Record an alert that was sent."""
         self._dedup_keys.add_row(key, detected_at)
 
     def recall(self, host: str, symptom: str, status: str, detected_at: Instant) -> None:
@@ -211,9 +211,9 @@ class Incidents:
             incident.note_notified(max(incident.last_notified_at or detected_at, detected_at))
 
     def snapshot(self) -> Snapshot:
-        """Return what `restore` needs to go on from here.
+        """Return what `restore` needs to continue from here.
 
-        Incidents of a group that is alerted as one are found anew, so only the group is in it.
+        Of a group that is alerted as one it holds only the group: the first evaluation finds the rest again.
         """
         grouped = self._standing.grouped
         return Snapshot(
@@ -230,7 +230,7 @@ class Incidents:
         )
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Go on from a snapshot."""
+        """Continue from a snapshot."""
         self.at = snapshot.at
         self._standing = Standing(snapshot.open, snapshot.unresolved)
         self._inhibition = Inhibition(dict(snapshot.released))
@@ -242,42 +242,42 @@ class Incidents:
                 self._dedup_keys.add(dedup_key(*incident.pair, incident.last_notified_at), incident.last_notified_at)
 
     def frozen(self) -> Incidents:
-        """Return a copy that does not change with this one, for another thread."""
+        """Return an independent copy, for another thread."""
         other = copy(self)
-        other._standing, other._flapping = self._standing.copy(), self._flapping.copy()  # noqa: SLF001 - it is one of us
+        other._standing, other._flapping = self._standing.copy(), self._flapping.copy()  # noqa: SLF001 - the same class
         other._dedup_keys, other._inhibition = self._dedup_keys.copy(), copy(self._inhibition)  # noqa: SLF001
         other.ended = EndedIncidents(self.ended.all)
         return other
 
     def redate(self, latest: Instant) -> None:
-        """Date nothing later than an instant: the clock that stamped it was ahead, and has been set right."""
+        """Date nothing later than an instant: the clock was ahead, and has been set right."""
         self.at = None if self.at is None else min(self.at, latest)
         self._standing.redate(latest)
         self._dedup_keys.redate(latest)
         self._flapping.redate(latest)
 
     def _look_at(self, evaluation: Evaluation) -> Situation:
-        """Take down what an evaluation showed."""
+        """Record what an evaluation showed."""
         before, now = self.at, evaluation.at
         self.at, self._now = now if before is None else max(before, now), now
         self._situation = situation_of(evaluation, before, self._scope, self._policy.tick_us)
         return self._situation
 
     def _forget_what_is_long_ago(self, now: Instant) -> None:
-        """Forget what no decision goes by any more; not while the clock is behind, when nobody knows what is."""
+        """Forget what no decision needs any more. Not while the clock is behind: nobody knows then what is long ago."""
         if not self._situation.is_clock_behind:
             self._dedup_keys.prune(now)
             self._inhibition.prune(now, self._policy.tick_us)
             self._flapping.settle(now, self._policy.flap_quiet_us, self._policy.most_remembered)
 
     def _inhibiting(self) -> list[frozenset[Pair]]:
-        """Return what each open incident inhibits. One that flaps inhibits nothing, for nobody is notified of it."""
+        """Return what each open incident inhibits. One that flaps is not notified, so it inhibits nothing."""
         return [
             one.inhibits for pair, one in self.open.items() if one.inhibits and not self._flapping.is_notified(pair)
         ]
 
     def _suppressed_by(self, by_operator: Mapping[Pair, Suppression]) -> Mapping[Pair, Fact]:
-        """Return what a resolution waits for: the end of a cause, a silence or a mute window."""
+        """Return what suppresses resolutions: a cause, a silence or a mute window."""
         suppressed_by = dict.fromkeys(self._inhibition.effects_of(self._inhibiting()), Fact.INHIBITED)
         for pair, one in by_operator.items():
             if one.fact is not Fact.ACKNOWLEDGED:
@@ -285,18 +285,18 @@ class Incidents:
         return suppressed_by
 
     def _note_resolved_causes(self, resolved: Iterable[Incident], now: Instant) -> None:
-        """Record which incidents are over: what they inhibited has another cause if it outlasts them."""
+        """Release what resolved incidents inhibited: effects that outlast their cause have another one."""
         for incident in resolved:
             self._inhibition.release(incident.inhibits, now, self._policy.tick_us)
             self._flapping.close(incident.pair, now)
 
     def _inhibit(self) -> None:
-        """Find out what is inhibited of all that stands."""
+        """Find out which incidents are inhibited."""
         found = self._situation.found
         self._inhibition.update(self._inhibiting(), (found, self._standing.unnotified(found)))
 
     def _note_suppressed(self, by_operator: Mapping[Pair, Suppression], grouped: Container[Pair], now: Instant) -> None:
-        """Record of each incident what of it is suppressed, for the time after that."""
+        """Record on each incident what suppresses it, for the time after that."""
         inhibited, decider = self._inhibition.inhibited, self._decider
         excused = {pair for pair, one in self.open.items() if one.is_absence_excused}
         for pair in excused.union(by_operator, inhibited) & self.open.keys():
@@ -313,7 +313,7 @@ class Incidents:
             incident.was_inhibited |= is_inhibited
 
     def _note_openings(self, opened: Iterable[Pair], now: Instant) -> None:
-        """Count openings. What comes and goes with its cause does not flap by itself."""
+        """Count openings. An incident that comes and goes with its cause does not flap by itself."""
         if self._situation.is_clock_behind:
             return
         for pair in opened:
@@ -323,7 +323,7 @@ class Incidents:
     def _notify_flapping(
         self, by_operator: Mapping[Pair, Suppression], suppressions: Suppressions, now: Instant
     ) -> list[Alert]:
-        """Notify what flaps from now on, and record that; it is notified as ever if that cannot be done now."""
+        """Return alerts for hosts that begin to flap, and record them. Suppressed ones stay as they are."""
         alerts, found = list[Alert](), self._situation.found
         pairs = [pair for pair in found if pair not in self._inhibition.inhibited and pair not in by_operator]
         for finding in self._flapping.unnotified(found[pair] for pair in pairs):
@@ -336,7 +336,7 @@ class Incidents:
         return alerts
 
     def _notify_stable(self, suppressions: Suppressions, now: Instant) -> list[Notice]:
-        """Notify the end of each host's flapping, unless that is suppressed or the clock is behind."""
+        """Return notices for hosts that no longer flap, unless they are suppressed or the clock is behind."""
         notices = list[Notice]()
         settled = {one.host: one for one in self._flapping.hosts()}
         for host, (since, until) in [] if self._situation.is_clock_behind else sorted(self._flapping.settled.items()):
@@ -349,7 +349,7 @@ class Incidents:
         return notices
 
     def _end_flapping(self, hosts: Iterable[FlappingHost], now: Instant) -> None:
-        """Record of some hosts that the end of their flapping is notified."""
+        """Record that the end of the flapping of some hosts was notified."""
         self.ended.add(((one.incident(), State.RESOLVED) for one in hosts), now)
 
     @property
@@ -357,7 +357,7 @@ class Incidents:
         return Decider(self._situation, self._policy, self._inhibition, self._flapping, self._dedup_keys)
 
     def _decide(self, by_operator: Mapping[Pair, Suppression], ends: Ends, now: Instant) -> list[Decision]:
-        """Decide on what is open and on what has ended, and record the latter."""
+        """Decide on open and ended incidents, and record the ended ones."""
         decider, causes = self._decider, self._standing.causes(self._inhibition.inhibited)
         decided = [decider.decide(one, now, None, causes, facts) for one, facts in ends]
         self.ended.add(((one.incident, one.state) for one in decided if one.reason in _FINAL), now)
@@ -365,13 +365,13 @@ class Incidents:
         return sorted(decisions, key=lambda decision: cause_first(decision.pair))
 
     def _decide_on_open(self, by_operator: Mapping[Pair, Suppression], now: Instant) -> list[Decision]:
-        """Decide on what is open, and on each host that flaps and has nothing open that does."""
+        """Decide on open incidents, and on flapping hosts without an open incident."""
         decider, causes = self._decider, self._standing.causes(self._inhibition.inhibited)
         decisions = [decider.decide(one, now, by_operator.get(pair), causes) for pair, one in self.open.items()]
         return [*decisions, *self._flapping.decisions_without(self.open)]
 
     def _alert(self, decision: Decision, now: Instant) -> Alert:
-        """Return the alert that was decided on, and record it."""
+        """Return the alert of a decision, and record it."""
         incident = decision.incident
         incident.note_notified(now)
         finding = self._situation.found.get(decision.pair)
@@ -393,7 +393,7 @@ class Incidents:
         return alert
 
     def _notice(self, decision: Decision, now: Instant) -> Notice:
-        """Return the notice that was decided on, and record it."""
+        """Return the notice of a decision, and record it."""
         if decision.action is Action.LOSE:
             decision.incident.is_loss_notified = True
         else:

@@ -16,11 +16,11 @@ _HOSTS_NAMED = 10
 
 
 class Inhibition:
-    """Knows what is inhibited.
+    """Knows which incidents are inhibited.
 
     Attributes:
-        inhibited: What stands by the latest evaluation, and is inhibited.
-        released: What was inhibited by a cause that has ended, each with the instant up to which it still is.
+        inhibited: The incidents that are inhibited since the latest evaluation.
+        released: Effect of a cause that has ended -> the instant until which it is still inhibited.
 
     """
 
@@ -30,7 +30,7 @@ class Inhibition:
 
     def release(self, effects: Iterable[Pair], now: Instant, tick_us: int) -> None:
         """Record that a cause has ended: those of its effects that outlive it by a tick have another cause."""
-        # By about a tick, for no two are exactly one apart.
+        # By about a tick, because no two ticks are exactly one interval apart.
         self.released |= dict.fromkeys(effects, now + tick_us // 2)
 
     def prune(self, now: Instant, tick_us: int) -> None:

@@ -1,19 +1,19 @@
-"""The life of an incident, as one table: from what is true of it at an evaluation, its state and what is done about it.
+"""The life of an incident as one table: the facts at an evaluation determine its state, the action and the reason.
 
     opened ──► pending ──► firing ──► resolved
                   │           │
                   └─────┬─────┘
-         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (but for what is
-         silenced until it is resolved: that it is, is what the operator waits for)
+         inhibited, silenced, muted, flapping: its alerts are suppressed, and so is its resolution (unless it is
+         silenced until it is resolved: the operator waits for that)
          unconfirmed: it is no longer found, and nothing shows that it is over
          lost: it was notified, and its host has shown no sign for the whole lookback
          forgotten: it is dropped without a notification
 
-Suppression ends in a notification: what was suppressed is notified once nothing suppresses it any more, unless it was
-seen to be over by then, whether or not a detector still finds it. There is no notification of the end of what
-nobody was notified of.
+Suppression ends in a notification: a suppressed incident is notified once nothing suppresses it any more, whether or
+not a detector still finds it, unless it was seen to recover by then. An incident that was never notified has no
+notification of its end.
 
-Every open incident gets one decision at each evaluation, also when nothing is done. Whatever is shown of an incident
+Every open incident gets one decision at each evaluation, even if nothing is done. Everything that shows an incident
 (alerts, `status`, STATUS=, `explain`, `check`, the preview of a reload) renders that decision.
 """
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class State(StrEnum):
-    """How an incident stands."""
+    """The state of an incident."""
 
     FIRING = "firing"
     """It is notified, or would be if it had not been already."""
@@ -53,15 +53,15 @@ class State(StrEnum):
     RESOLVED = "resolved"
     """It is over."""
     FORGOTTEN = "forgotten"
-    """It is dropped: it is no longer looked for, or nobody can know any more."""
+    """It is dropped: it is out of scope, or nothing can be known about it any more."""
 
 
 ENDED = frozenset({State.RESOLVED, State.FORGOTTEN})
-"""The states of an incident that is not open any more."""
+"""The states of an incident that is no longer open."""
 
 
 class Action(StrEnum):
-    """What is done about an incident at an evaluation."""
+    """The action on an incident at an evaluation."""
 
     NOTIFY = "notify"
     """Its first alert."""
@@ -75,7 +75,7 @@ class Action(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why that is done, or nothing is."""
+    """The reason for the action, or for doing nothing."""
 
     FIRST = "first"
     REPEAT_DUE = "repeat due"
@@ -99,22 +99,22 @@ class Reason(StrEnum):
 
 
 class Fact(IntFlag):
-    """What is true of an incident at an evaluation."""
+    """The facts about an incident at an evaluation."""
 
     DROPPED = auto()
-    """It is no longer looked for, or nothing can be known of it any more."""
+    """It is out of scope, or nothing can be known about it any more."""
     OVER = auto()
-    """It has been seen to be over for long enough."""
+    """It has recovered for long enough."""
     LOST = auto()
     """Its host has shown no sign for the whole lookback."""
     LOSS_FIRES = auto()
-    """It had not been notified before it was lost, or was for the first time then, less than a lookback ago."""
+    """It was never notified, or notified for the first time after it was lost, less than a lookback ago."""
     LOSS_NOTIFIED = auto()
-    """That its host is lost was reported."""
+    """The loss of its host was notified."""
     NOT_FOUND = auto()
     """The latest evaluation did not find it."""
     RECOVERING = auto()
-    """It is seen to be over, though not for long enough yet."""
+    """It has recovered, but not for long enough yet."""
     ENDING = auto()
     """It has been recovering for less than two ticks."""
     INHIBITS = auto()
@@ -134,13 +134,13 @@ class Fact(IntFlag):
     WAS_SUPPRESSED = auto()
     """Its first alert was suppressed, and has not been sent since."""
     TOO_EARLY = auto()
-    """Its host has had too little time since to show that it is over, or the clock is uncertain."""
+    """Its host has had too little time since then to show that it has recovered, or the clock is uncertain."""
     NOTIFIED_LATER = auto()
     """Its latest alert is dated later than this evaluation, because the clock is behind."""
     UNDECIDED = auto()
     """Another incident that has not opened yet may turn out to be its cause."""
     WITHIN_GRACE = auto()
-    """It has not stood for as long as it must."""
+    """It has not been open for its grace."""
     NOTIFIED_THIS_HOUR = auto()
     """This UTC hour has had its alert."""
     NOT_DUE = auto()
@@ -156,7 +156,7 @@ class Row:
 
     Attributes:
         facts: What must be true.
-        unless: What must not be.
+        unless: What must not be true.
         state: The state that follows.
         action: What is done.
         reason: Why.
@@ -171,7 +171,7 @@ class Row:
 
 
 def _notifications(facts: Fact, unless: Fact, state: State) -> tuple[Row, ...]:
-    """Return the rows of an incident that nothing suppresses: when it is notified, and when that is repeated."""
+    """Return the rows of an incident that nothing suppresses: when it is notified, and when again."""
     return (
         Row(facts | Fact.NOTIFIED_LATER, unless, state, Action.NONE, Reason.NOTIFIED_LATER),
         Row(
@@ -203,13 +203,13 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.MUTED, NOTHING, State.MUTED, Action.NONE, Reason.MUTED),
     Row(Fact.ACKNOWLEDGED, NOTHING, State.SILENCED, Action.NONE, Reason.ACKNOWLEDGED),
     Row(Fact.FLAPPING | Fact.WAS_SUPPRESSED, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
-    # Its host is lost. Nobody finds it any more; whoever was never notified of it is notified all the same.
+    # Its host is lost. No detector finds it any more; if it was never notified, it is notified all the same.
     Row(Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY, Fact.RECOVERING, State.PENDING, Action.NONE, Reason.WITHIN_GRACE),
     *_notifications(Fact.LOST | Fact.LOSS_FIRES, Fact.RECOVERING, State.FIRING),
     Row(Fact.LOST | Fact.LOSS_NOTIFIED, Fact.RECOVERING, State.LOST, Action.NONE, Reason.LOST),
     Row(Fact.LOST, Fact.RECOVERING, State.LOST, Action.LOSE, Reason.LOST),
-    # It is not found. What was suppressed is notified all the same, and a cause whose effects are inhibited as well, or
-    # nobody would know of these.
+    # It is not found. If it was suppressed, it is notified all the same; so is a cause whose effects are inhibited, or
+    # nobody would learn of them.
     Row(
         Fact.NOT_FOUND | Fact.WAS_SUPPRESSED | Fact.TOO_EARLY,
         Fact.RECOVERING,
@@ -229,13 +229,13 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.RECOVERING | Fact.ENDING, NOTHING, State.PENDING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING | Fact.NOTIFIED, Fact.INHIBITS, State.FIRING, Action.NONE, Reason.RECOVERING),
     Row(Fact.RECOVERING, Fact.INHIBITS, State.PENDING, Action.NONE, Reason.RECOVERING),
-    # It waits until it is known whether it is the cause, or the receiver.
+    # It waits until it is known whether its host or the receiver is the cause.
     Row(Fact.UNDECIDED, Fact.NOTIFIED | Fact.NOT_FOUND, State.PENDING, Action.NONE, Reason.UNDECIDED),
     # It is notified.
     *_notifications(Fact.NOT_FOUND, Fact.RECOVERING, State.UNCONFIRMED),
     *_notifications(NOTHING, NOTHING, State.FIRING),
 )
-"""The first row whose facts are true decides. The last one takes whatever no other does."""
+"""The first row whose facts are true decides. The last one matches everything else."""
 
 _OPEN = frozenset(State) - ENDED - {State.LOST}
 
@@ -260,10 +260,10 @@ class Decision:
 
     Attributes:
         incident: The incident.
-        state: How it stands.
-        action: What is done about it.
-        reason: Why.
-        detail: What the reason refers to, in words: the cause, the silence, the time of the latest alert.
+        state: Its state.
+        action: The action.
+        reason: The reason.
+        detail: The cause, the silence or the latest alert that the reason refers to, in words.
 
     """
 
@@ -279,11 +279,11 @@ class Decision:
         return self.incident.pair
 
     def row(self) -> dict[str, str]:
-        """Return it as it stands in the documents that commands print."""
+        """Return the JSON object of it that commands print."""
         return {"state": self.state, "action": self.action, "reason": self.reason, "reason_detail": self.detail}
 
 
 @cache
 def row_of(facts: int) -> Row:
-    """Return the row that takes an incident of which some facts are true, given as the bits of `Fact`."""
+    """Return the row for some facts, given as bits of `Fact`."""
     return next(row for row in TABLE if row.facts & facts == row.facts and not row.unless & facts)

@@ -1,6 +1,6 @@
-"""Hosts whose limit does not fit their rhythm: they are found silent again and again, and come back by themselves.
+"""Hosts whose limit does not fit their rhythm: they are silent again and again, and recover by themselves.
 
-One that was refused meanwhile had a reason, and a longer limit would hide it.
+A host that was refused meanwhile does not count: it had a reason to be silent, and a longer limit would hide that.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 _OF_REFUSALS = frozenset(STAGES).difference(MISSED)
 
 ENOUGH = 3
-"""So often a host must have been notified to be silent, and have come back, of late."""
+"""How many recent `silent` incidents of a host must have been notified and resolved."""
 
 
 def misfits(ended: Iterable[Ended], is_fixed: Callable[[str], bool]) -> dict[str, int]:
-    """Return how often each host that has a fixed limit was silent, unrefused, and came back, if often enough.
+    """Return how often each host with a fixed limit was silent, not refused, and recovered, if that was often enough.
 
     Args:
-        ended: The incidents that have ended of late.
-        is_fixed: Returns whether a host has the limit that is configured, not one of its own.
+        ended: The incidents that have ended recently.
+        is_fixed: Returns whether a host has the configured limit, and not a learned one.
 
     """
     ended = tuple(ended)

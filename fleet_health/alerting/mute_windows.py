@@ -1,4 +1,4 @@
-"""Mute windows: hours of the week without notifications, by the clock on the wall, summer time included."""
+"""Mute windows: hours of the week without notifications, in local time, which includes summer time."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class MuteWindow:
-    """A window of each week.
+    """A window that recurs each week.
 
     Attributes:
         days: The days on which it begins, Monday being 0.
-        begins: When it begins, by the wall clock.
-        ends: When it ends, exclusively; if that is no later than it begins, on the next day.
-        zone: Whose wall clock.
-        hosts: Whom it is about; None for everything, also what concerns no host in particular.
+        begins: When it begins, in local time.
+        ends: When it ends, exclusively. If that is no later than `begins`, it ends on the next day.
+        zone: The time zone.
+        hosts: The hosts that it mutes; None for everything, including receivers and the fleet as a whole.
 
     """
 
@@ -42,10 +42,9 @@ class MuteWindow:
     hosts: HostGlobs | None = None
 
     def is_active(self, at: Instant) -> bool:
-        """Return whether an instant is in it.
+        """Return whether an instant is within it.
 
-        The wall clock decides: an hour that it shows twice is quiet both times, and one that it skips is neither here
-        nor there.
+        Local time decides: an hour that occurs twice is muted both times, and one that is skipped never occurs.
         """
         there = (_EPOCH + timedelta(microseconds=at)).astimezone(self.zone)
         clock, day = there.time(), there.weekday()
@@ -54,9 +53,9 @@ class MuteWindow:
         return (day in self.days and clock >= self.begins) or ((day - 1) % 7 in self.days and clock < self.ends)
 
     def pauses(self, since: Instant, until: Instant) -> Iterator[Pause]:
-        """Return every stretch of it that has a part of the time between two instants, in order.
+        """Return every occurrence of it that overlaps the time between two instants, in order.
 
-        Where the clock is set by an hour in the night, the longer reading of a time that it shows twice or never holds.
+        Of a local time that occurs twice or never, the reading that makes the window longer holds.
         """
         first, last = ((_EPOCH + timedelta(microseconds=at)).astimezone(self.zone).date() for at in (since, until))
         for number in range(-1, (last - first).days + 1):
@@ -67,17 +66,17 @@ class MuteWindow:
                     yield pause
 
     def in_words(self) -> str:
-        """Return when it ends, for a person: `[[quiet]] until 06:00 Europe/Berlin`."""
+        """Describe it for people: `[[quiet]] until 06:00 Europe/Berlin`."""
         return f"[[quiet]] until {self.ends:%H:%M} {self.zone.key}"
 
     def is_about(self, host: str) -> bool:
-        """Return whether a host's alerts, or those of `EVERY_HOST`, are unwanted in it."""
+        """Return whether it mutes the alerts of a host, or of `EVERY_HOST`."""
         return self.hosts is None or (is_host(host) and self.hosts.matches(host))
 
 
 @lru_cache(maxsize=1024)  # each evaluation asks for the same days again
 def _pause_of(window: MuteWindow, day: date) -> Pause:
-    """Return the stretch of a window that begins on a day."""
+    """Return the occurrence of a window that begins on a day."""
     end_day = day if window.begins < window.ends else day + timedelta(days=1)
     begin, _ = wall_readings(day, window.begins, window.zone)
     _, end = wall_readings(end_day, window.ends, window.zone)

@@ -1,4 +1,4 @@
-"""What an alert says of an incident that no detector finds any more, and a notice of one that has ended or is lost."""
+"""The words of an alert for an incident that no detector finds any more, and of a notice."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _HOST_FIX = (
 
 
 def unfound(incident: Incident, lookback_us: int) -> Finding:
-    """Return what an alert says of an incident that stands, and that no detector finds any more.
+    """Return a finding for the alert of an open incident that no detector finds any more.
 
     Args:
         incident: The incident.
-        lookback_us: After how long without any sign its host is lost.
+        lookback_us: After how long without any sign its host counts as lost.
 
     """
     fix = _HOST_FIX.format(host=incident.host) if is_host(incident.host) else _DOUBTFUL_FIX

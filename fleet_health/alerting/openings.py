@@ -1,4 +1,4 @@
-"""How an incident opens, or is found again: by a finding, or because its host was gone before anybody could find it."""
+"""Opens incidents: because of a finding, or because their host went missing while nobody watched."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 def note_findings(
     standing: Standing, found: Mapping[Pair, Finding], evaluation: Evaluation, policy: AlertPolicy, scope: Scope
 ) -> list[Pair]:
-    """Record the findings of an evaluation that are looked for; return the incidents that they open.
+    """Record the findings of an evaluation that are in scope; return the incidents that they open.
 
-    An incident that is found again before its resolution was notified never ended.
+    An incident that is found again before its resolution was notified goes on as if it had never ended.
     """
     opened: list[Pair] = []
     for pair, finding in found.items():
@@ -48,7 +48,7 @@ def note_findings(
 
 
 def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: AlertPolicy) -> None:
-    """Record which incidents of one host, or of one receiver, are the cause of its others."""
+    """Record which incidents of a host or a receiver are the cause of its other incidents."""
     of_one_fault = {
         pair: one.opened_at
         for pair, one in standing.open.items()
@@ -62,7 +62,7 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
 
 
 def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:
-    """Open the incidents of hosts that are gone: nobody watched when they could have been found missing."""
+    """Open incidents for hosts that are gone: they went missing while nobody watched."""
     causes = [cause for symptom in STOPPING if (cause := standing.open.get((EVERY_HOST, symptom))) is not None]
     gone = [((host, symptom), last_at) for host, last_at in evaluation.gone.items() for symptom in MISSED]
     for pair, last_at in gone:

@@ -1,4 +1,4 @@
-"""What is looked for at all: an incident of anything else is moot."""
+"""The scope: for which hosts and symptoms incidents are opened. Others are dropped."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What is looked for.
+    """For which hosts and symptoms incidents are opened.
 
     Attributes:
         symptoms: The symptoms; None for every one.
         ignored: The hosts that are left out.
-        expected: The names of the hosts that are missed if they never upload; None for whichever are found missing.
-        general: What is looked for of receivers and of the fleet as a whole; None for whatever is found of them.
+        expected: The hosts that are missed if they never upload; None for all that are found missing.
+        general: The receivers, and the fleet as a whole, that are in scope; None for all that are found.
 
     """
 
@@ -31,7 +31,7 @@ class Scope:
     general: frozenset[Pair] | None = None
 
     def includes(self, host: str, symptom: str) -> bool:
-        """Return whether a host's symptom is looked for."""
+        """Return whether a host's symptom is in scope."""
         if self.ignored.matches(host) or (self.symptoms is not None and symptom not in self.symptoms):
             return False
         if not is_host(host):

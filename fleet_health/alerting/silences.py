@@ -1,11 +1,11 @@
-"""Silences: what an operator does not want to be notified of for a while. Each has an end, an author and a reason.
+"""Silences: an operator suppresses the alerts of some hosts for a while. Each has an end, an author and a reason.
 
-What a silence may cost is bounded here, whoever makes it and by whatever way: how many hold at a time, how many are
-remembered after their end, and how long and how intricate each may be. Which silences are about a host is worked out
-once for each host and set of silences: a plain name is looked up, and only the globs are matched.
+The cost of silences is bounded here, however they are made: how many hold at a time, how many are remembered after
+their end, and how long and complex each may be. Silences are matched once for each host and set of silences: plain
+names are looked up, and only globs are matched.
 
-A silence may also acknowledge: then it covers what is open when it is made, and nothing that opens later, until all of
-that is resolved, and at the latest until its end.
+A silence may also acknowledge: then it covers the incidents that are open when it is made, and none that opens later,
+until all of them are resolved, and at the latest until its end.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 SHORTEST_US, LONGEST_US = 60 * SECOND_US, 30 * 24 * HOUR_US
-"""For how long one may be made; it must end."""
+"""The longest silence, in microseconds."""
 AHEAD_US = 90 * 24 * HOUR_US
-"""How far ahead one may begin."""
+"""How far ahead a silence may begin, in microseconds."""
 WIDE_LONGEST_US = 24 * HOUR_US
-"""For how long one may silence most of the fleet, unless `--all` says that this is meant."""
+"""For how long one may cover most of the fleet without `--all`, in microseconds."""
 ACTIVE_LIMIT = 200
-"""How many may hold at a time, or be about to."""
+"""How many silences may hold at a time or begin later."""
 ENDED_LIMIT = 200
-"""How many are remembered after their end, so that operators can see that they ended."""
+"""How many silences are remembered after their end, so that operators see that they ended."""
 REASON_LENGTH = 200
 """How many characters a reason may have."""
 GLOB_LENGTH, GLOB_STARS = 128, 8
@@ -42,11 +42,11 @@ GLOB_LENGTH, GLOB_STARS = 128, 8
 NAME_LENGTH = 64
 """How many characters an id or an author may have."""
 
-# Enough for any fleet that is watched; asking for invented names must not fill the memory instead.
+# Enough for any fleet; requests about invented names must not fill the memory.
 _REMEMBERED_HOSTS = 20_000
 
 
-class TooManySilences(Exception):  # noqa: N818 - it names what was found, not a mistake of ours
+class TooManySilences(Exception):  # noqa: N818 - it names what was found, not an error
     """No more silences may hold at a time; `str()` says what to do."""
 
     def __init__(self) -> None:
@@ -60,16 +60,16 @@ class Silence(msgspec.Struct, frozen=True):
     """One silence.
 
     Attributes:
-        id: Its name, by which it can be ended early.
-        hosts: A glob for the hosts that it is about.
-        symptom: The symptom that it is about; None for every symptom of these hosts.
-        starts_at: From when on it holds. If it acknowledges: what had opened by then.
-        ends_at: Until when, exclusively.
+        id: Its identifier, with which it can be ended early.
+        hosts: A glob for the hosts that it covers.
+        symptom: The symptom that it covers; None for every symptom of these hosts.
+        starts_at: Since when it holds. If it acknowledges, it covers what had opened by then.
+        ends_at: Until when it holds, exclusively.
         reason: Why.
-        author: Who wanted it.
-        is_until_resolved: Whether it acknowledges: it covers what is open when it is made, until that is resolved.
-        is_resolved: Whether it ended because that was.
-        ended_by: Who ended it before its time; empty if nobody did.
+        author: The user who made it.
+        is_until_resolved: Whether it acknowledges: it covers the incidents that are open when it is made.
+        is_resolved: Whether it ended because all of them were resolved.
+        ended_by: The user who ended it early; empty if nobody did.
 
     """
 
@@ -85,7 +85,7 @@ class Silence(msgspec.Struct, frozen=True):
     ended_by: str = ""
 
     def row(self) -> dict[str, str | bool | None]:
-        """Return it as it stands in `silences.json`, and in what the command prints."""
+        """Return the JSON object of it in `silences.json` and in the output of commands."""
         return {
             "id": self.id,
             "hosts": self.hosts,
@@ -100,7 +100,7 @@ class Silence(msgspec.Struct, frozen=True):
         }
 
     def in_words(self) -> str:
-        """Return which silence it is, and whose, for a person: `6f2c until 2026-11-23T20:00Z, by ann: maintenance`."""
+        """Describe it for people: `6f2c until 2026-11-23T20:00Z, by ann: maintenance`."""
         until = f"{'resolved, or ' if self.is_until_resolved else ''}{isoformat(self.ends_at)[:16]}Z"
         return f"{self.id} until {until}, by {self.author}: {self.reason}"
 
@@ -113,20 +113,20 @@ class Silence(msgspec.Struct, frozen=True):
         return self.symptom in {None, symptom}
 
     def covers(self, symptom: str, opened_at: Instant | None) -> bool:
-        """Return whether it covers an incident of the hosts that it matches; None for what is no incident."""
+        """Return whether it covers an incident of the hosts that it matches, by its opening; None for none."""
         return self.is_about(symptom) and (
             not self.is_until_resolved or (opened_at is not None and opened_at <= self.starts_at)
         )
 
     def ended(self, now: Instant, *, by: str = "", is_resolved: bool = False) -> Silence:
-        """Return it as it is if it ends now, before its time; one that has not begun never does."""
+        """Return it as it is after it was ended early, now. One that has not begun never holds."""
         return msgspec.structs.replace(
             self, starts_at=min(self.starts_at, now), ends_at=now, ended_by=by, is_resolved=is_resolved
         )
 
 
 def glob_problem(glob: str) -> str:
-    """Return why a glob is too long or too intricate for a silence; empty if it is not."""
+    """Return why a glob is too long or too complex for a silence; empty if it is not."""
     if not glob:
         return "it is empty"
     if len(glob) > GLOB_LENGTH:
@@ -137,10 +137,10 @@ def glob_problem(glob: str) -> str:
 
 
 def breadth_problem(glob: str, length_us: int, hosts: Iterable[str]) -> str:
-    """Return why a silence needs `--all`: it is long, and keeps most of the fleet quiet; empty if it does not.
+    """Return why a silence needs `--all`: it is long, and covers most of the fleet. Return nothing if it does not.
 
-    A glob that spells out no character is taken to match every host, whichever are known at present. Any other that is
-    not a plain name is tried on the hosts that are known: it must not match more than half of them, if there are two.
+    A glob without a literal character counts as matching every host. Any other glob is matched against the known hosts:
+    if there are at least two, it may match half of them.
     """
     if length_us <= WIDE_LONGEST_US or is_plain(glob):
         return ""
@@ -149,14 +149,14 @@ def breadth_problem(glob: str, length_us: int, hosts: Iterable[str]) -> str:
     else:
         globs, names = HostGlobs((glob,)), list(hosts)
         count = sum(globs.matches(host) for host in names)
-        if count < 2 or count * 2 <= len(names):  # noqa: PLR2004 - one host is no fleet
+        if count < 2 or count * 2 <= len(names):  # noqa: PLR2004 - a single host is no fleet
             return ""
         matched = f"matches {count} of {len(names)} known hosts"
     return f"{glob} {matched}, and no alert of them would be sent for more than a day"
 
 
 def problem_of(silence: Silence) -> str:
-    """Return why a silence cannot be taken, however it came to be; empty if it can."""
+    """Return why a silence is invalid, however it was made; empty if it is valid."""
     length_us = silence.ends_at - silence.starts_at
     if problem := glob_problem(silence.hosts):
         return f"hosts: {problem}"
@@ -177,10 +177,10 @@ def problem_of(silence: Silence) -> str:
 
 
 def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], list[str]]:
-    """Return the silences that may be used, in their order, and why others may not, each in a few words.
+    """Return the usable silences, in order, and for each of the others why it is not, in a few words.
 
-    Of those that still hold the first are kept, so that a stream of new ones takes none away; of those that have ended
-    the latest.
+    Beyond the limits, the first of those that hold are kept, so that a stream of new ones displaces none; and the
+    latest of those that have ended.
     """
     problems: list[str] = []
     good: list[Silence] = []
@@ -199,10 +199,10 @@ def admitted(silences: Iterable[Silence], now: Instant) -> tuple[list[Silence], 
 
 
 def named_by(silences: Iterable[Silence], what: str, now: Instant) -> list[Silence]:
-    """Return the silences that hold, or are about to, and that somebody means by an id, or by the name of hosts.
+    """Return the silences that hold or will, and that an id, a host name or a glob selects.
 
-    A name means the silences of just that name or glob, and a glob those of every name or glob that it matches. None
-    that also covers other hosts is meant by the name of one.
+    A name selects the silences of exactly that name or glob, and a glob those of every name or glob that it matches. A
+    host name never selects a silence that also covers other hosts.
     """
     left = [one for one in silences if one.ends_at > now]
     if by_id := [one for one in left if one.id == what]:
@@ -212,7 +212,7 @@ def named_by(silences: Iterable[Silence], what: str, now: Instant) -> list[Silen
 
 
 class Silences:
-    """All silences that are known, those that have ended lately among them; which are about a host is remembered."""
+    """All known silences, including those that have ended recently. Remembers which silences match a host."""
 
     def __init__(self, silences: Sequence[Silence] = ()) -> None:
         self.all = tuple(silences)
@@ -220,13 +220,13 @@ class Silences:
         shapes: list[Silence] = []
         for one in self.all:
             (self._by_name.setdefault(one.hosts, []) if is_plain(one.hosts) else shapes).append(one)
-        # For most hosts one look at all globs together is the only one.
+        # For most hosts, one match of all globs together is enough.
         self._any = HostGlobs(tuple({one.hosts for one in shapes}))
         self._shapes = [(re.compile(translate(one.hosts)).match, one) for one in shapes]
         self._about: dict[str, tuple[Silence, ...]] = {}
 
     def about(self, host: str) -> tuple[Silence, ...]:
-        """Return the silences of a host, a receiver or the fleet, whether or not they hold at present."""
+        """Return the silences that match a host, a receiver or the fleet, even if they do not hold at present."""
         known = self._about.get(host)
         if known is None:
             known = self._matching(host)
@@ -235,20 +235,20 @@ class Silences:
         return known
 
     def prepare(self, hosts: Iterable[str]) -> None:
-        """Match these hosts now, so that asking for them later costs a look-up; forget all others.
+        """Match these hosts now, so that they are only looked up later. Forget all other hosts.
 
-        For another thread than the event loop's: 10,000 hosts and 200 globs take a third of a second.
+        Call it in a thread: 10,000 hosts and 200 globs take a third of a second.
         """
         known = self._about
         self._about = {host: known[host] if host in known else self._matching(host) for host in hosts}
 
     def of(self, host: str, symptom: str, now: Instant) -> Silence | None:
-        """Return the silence that keeps a host's symptom quiet at an instant, the longest of several; else None."""
+        """Return the silence of a host's symptom at an instant, the one that ends last; None if there is none."""
         matching = (one for one in self.about(host) if one.is_about(symptom) and not one.is_until_resolved)
         return _longest(matching, now)
 
     def acknowledging(self, host: str, symptom: str, opened_at: Instant | None, now: Instant) -> Silence | None:
-        """Return what acknowledges an incident at an instant, the longest of several; else None."""
+        """Return the acknowledgement of an incident at an instant, the one that ends last; None if there is none."""
         matching = (one for one in self.about(host) if one.is_until_resolved and one.covers(symptom, opened_at))
         return _longest(matching, now)
 
@@ -282,8 +282,8 @@ class Ended(msgspec.Struct, frozen=True):
 
     Attributes:
         silence: The silence.
-        standing: What it was about and stands still, each as host and symptom, in order.
-        was_in_vain: Whether there never was anything for it to keep quiet.
+        standing: The open incidents that it covered, each as host and symptom, in order.
+        was_in_vain: Whether it never covered any incident.
 
     """
 
@@ -293,15 +293,15 @@ class Ended(msgspec.Struct, frozen=True):
 
 
 class Changes(msgspec.Struct, frozen=True):
-    """What has become of the silences since the last look.
+    """What happened to the silences since the last evaluation.
 
     Attributes:
-        made: The silences that were not known before.
-        begun: Those that were known, and have begun.
-        moved: Those that now end at another time, later than the present.
-        ended: Those that have ended.
-        resolved: Those that have nothing left to wait for: all that they acknowledged is resolved.
-        removed: The ids of those that are gone without an end that was seen, each with when it was to end, if known.
+        made: The new silences.
+        begun: Known silences that have begun.
+        moved: Silences whose end was moved to another time in the future.
+        ended: Silences that have ended.
+        resolved: Silences whose acknowledged incidents are all resolved.
+        removed: The ids of silences that disappeared before their end, each with that end, if it is known.
 
     """
 
@@ -314,13 +314,13 @@ class Changes(msgspec.Struct, frozen=True):
 
 
 class SilenceRecord(msgspec.Struct):
-    """What is known of a silence.
+    """What is remembered about a silence.
 
     Attributes:
-        has_matched: Whether it ever mattered.
-        is_said: Whether its end was said.
-        is_planned: Whether it had not begun by the last look.
-        ends_at: When it was to end by the last look; None if an earlier release took this down.
+        has_matched: Whether it ever covered an incident.
+        is_said: Whether its end was logged.
+        is_planned: Whether it had not begun at the last evaluation.
+        ends_at: Its end as of the last evaluation; None if that is not known.
 
     """
 
@@ -331,13 +331,13 @@ class SilenceRecord(msgspec.Struct):
 
 
 class SilenceWatch:
-    """Notices what becomes of the silences: each is reported when it is made, when it ends, and if it is taken away."""
+    """Notices when silences are made, begin, end, or disappear, and reports each of that once."""
 
     def __init__(self, records: dict[str, SilenceRecord] | None = None) -> None:
         self.records = records or {}
 
     def look(self, silences: Silences, incidents: Mapping[Pair, Instant], now: Instant) -> Changes:
-        """Record an evaluation; return what has changed, each once, and what is resolved as long as it has not ended.
+        """Record an evaluation. Return each change once, and resolved silences until they have ended.
 
         Args:
             silences: The silences.

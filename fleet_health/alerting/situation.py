@@ -1,4 +1,4 @@
-"""What an evaluation showed: the part that decisions about incidents depend on until the next one."""
+"""What an evaluation showed, as far as decisions about incidents depend on it until the next one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fleet_health.model.pauses import Pause
     from fleet_health.model.subject import Pair
 
-# Beside a missed tick: nobody has watched if the latest evaluation is longer ago. No machine is busy for so long.
+# If the latest evaluation is longer ago than two ticks and this, nobody watched. No machine is busy for so long.
 _UNWATCHED_US = 300 * SECOND_US
 
 
@@ -26,13 +26,13 @@ class Situation:
     """What an evaluation showed.
 
     Attributes:
-        found: The findings of what is looked for.
-        undecided: Which of them may have another cause that is not known yet.
-        pauses: Over which time no host could upload.
+        found: The findings that are in scope.
+        undecided: The findings that may turn out to have another cause.
+        pauses: The stretches of time in which no host could upload.
         is_clock_behind: Whether the clock contradicts our own records.
         is_back_in_time: Whether its instant lies before that of an earlier evaluation.
-        is_clock_uncertain: Whether either is so, or the clock was set: then nobody knows what is missing.
-        is_after_a_gap: Whether nobody watched for a while before it.
+        is_clock_uncertain: Whether either is true, or the clock was set. Then absence is not evaluated.
+        is_after_a_gap: Whether there was no evaluation for a while before it.
 
     """
 
@@ -54,9 +54,9 @@ def situation_of(evaluation: Evaluation, before: Instant | None, scope: Scope, t
     """Return what an evaluation showed.
 
     Args:
-        evaluation: The evaluation. It may have begun before the latest change of the scope.
+        evaluation: The evaluation. It may have begun before the scope last changed.
         before: The latest evaluation before it; None if it is the first.
-        scope: What is looked for.
+        scope: The scope.
         tick_us: The time from one evaluation to the next.
 
     """

@@ -1,4 +1,4 @@
-"""What of the incidents outlives a restart."""
+"""The part of the incidents that is saved."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from fleet_health.model.subject import Pair  # noqa: TC001
 
 
 class Snapshot(msgspec.Struct):
-    """What of the incidents outlives a restart.
+    """The part of the incidents that is saved.
 
     Attributes:
-        at: The latest evaluation that is in it; None for none.
+        at: The latest evaluation; None if there was none.
         open: The open incidents.
-        unresolved: Those that are over, and whose resolution is suppressed.
-        released: Which were inhibited until lately, each with the instant from which on it is notified.
-        openings: When each host and symptom opened of late.
-        flapping: Which of them flap.
-        settled: The hosts that flap no more, as long as that is suppressed, each with since when and until when it did.
-        resolved: What was resolved in the hours around the present, each with the instant of that.
-        ended: What was notified, and has ended of late.
-        dedup_keys: UTC hour -> the dedup keys of the alerts given in it, for the hours around the present.
+        unresolved: The incidents that have recovered, but whose resolution is suppressed.
+        released: Incidents that were inhibited until recently, each with the instant from which it is notified.
+        openings: The recent openings of each host and symptom.
+        flapping: The hosts and symptoms that flap.
+        settled: Hosts that no longer flap, while that notice is suppressed, each with since when and until when.
+        resolved: The resolutions in the hours around the present, each with its instant.
+        ended: The incidents that were notified and have ended recently.
+        dedup_keys: UTC hour -> the dedup keys of the alerts sent in it, for the hours around the present.
 
     """
 

@@ -1,4 +1,4 @@
-"""What stands: the open incidents, and those that are over and whose resolution is suppressed."""
+"""The standing incidents: open ones, and those that have recovered but whose resolution is suppressed."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 class Standing:
-    """Remembers what stands.
+    """Keeps the standing incidents.
 
     Attributes:
         open: The open incidents.
-        unresolved: What is over, and whose resolution is suppressed.
+        unresolved: The incidents that have recovered, but whose resolution is suppressed.
 
     """
 
@@ -30,7 +30,7 @@ class Standing:
         self.unresolved: dict[Pair, Incident] = {incident.pair: incident for incident in unresolved}
 
     def copy(self) -> Standing:
-        """Return a copy whose open incidents do not change with these."""
+        """Return a copy with its own open incidents."""
         return Standing(map(copy, self.open.values()), self.unresolved.values())
 
     @property
@@ -45,7 +45,7 @@ class Standing:
 
     @property
     def grouped(self) -> frozenset[Pair]:
-        """What is alerted as one of many: hosts that never uploaded, or that turned up while the table was full."""
+        """The incidents that are alerted as a group: of hosts that never uploaded, or came while the table was full."""
         groups = (self.open.get((EVERY_HOST, symptom)) for symptom in GROUPS)
         return frozenset[tuple[str, str]]().union(*(group.inhibits for group in groups if group is not None))
 
@@ -53,8 +53,8 @@ class Standing:
     def anchored(self) -> tuple[str, ...]:
         """The hosts that must not lose their place: those with an open incident that was notified, the oldest first.
 
-        So must those that are missed or lost. What is inhibited does not count, or a stranger could have as many places
-        as names are refused often enough.
+        So must missed and lost hosts. Incidents of a group do not count, or a stranger could take as many places as it
+        invents names that are refused.
         """
         grouped = self.grouped
         anchored = [
@@ -67,11 +67,11 @@ class Standing:
 
     @property
     def once_uploaded(self) -> frozenset[str]:
-        """The hosts that have uploaded, though it may soon be forgotten when: those that are missed or lost."""
+        """The missed and lost hosts: they have uploaded, even if their uploads are forgotten."""
         return frozenset(one.host for one in self.open.values() if one.is_missed)
 
     def causes(self, inhibited: frozenset[Pair]) -> Mapping[Pair, Sequence[Pair]]:
-        """Return which open incidents are the cause of each of those that are inhibited."""
+        """Return for each inhibited incident the open incidents that are its cause."""
         causes: dict[Pair, list[Pair]] = {}
         for cause, incident in self.open.items():
             for pair in incident.inhibits & inhibited if incident.inhibits else ():
@@ -79,7 +79,7 @@ class Standing:
         return causes
 
     def unnotified(self, found: Container[Pair]) -> set[Pair]:
-        """Return what stands though it is not found, and nobody was notified of."""
+        """Return the open incidents that are not found and were never notified."""
         return {pair for pair, one in self.open.items() if pair not in found and _stands_unnotified(one)}
 
 

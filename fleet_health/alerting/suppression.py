@@ -1,4 +1,4 @@
-"""What an operator asks not to be notified of, silences and mute windows, as the incidents see them."""
+"""Suppression by operators, as incidents see it: silences and mute windows."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Suppression:
 
     Attributes:
         fact: `Fact.SILENCED`, `Fact.MUTED` or `Fact.ACKNOWLEDGED`.
-        detail: Which silence or mute window it is, and until when, in words.
+        detail: The silence or mute window, and its end, in words.
 
     """
 
@@ -31,7 +31,7 @@ class Suppression:
 Suppressions: TypeAlias = "Callable[[str, str, Instant | None], Suppression | None]"
 """Returns what suppresses the alerts of a host and symptom at the instant in question; None if nothing does.
 
-The last argument is when the incident opened, for what is acknowledged covers no later one; None for what is none.
+The last argument is when the incident opened, because an acknowledgement covers no later one; None without one.
 """
 
 
@@ -40,6 +40,6 @@ def no_suppressions(_host: str, _symptom: str, _opened_at: Instant | None) -> No
 
 
 def suppressed(incidents: Mapping[Pair, Incident], suppressions: Suppressions) -> dict[Pair, Suppression]:
-    """Return what an operator suppresses of some incidents."""
+    """Return those of some incidents that an operator suppresses, with the suppression."""
     found = ((pair, suppressions(*pair, one.opened_at)) for pair, one in incidents.items())
     return {pair: suppression for pair, suppression in found if suppression is not None}
