@@ -253,12 +253,12 @@ class Evaluator:
         if found is not None and (self._is_synchronized(now) or self._is_state_alone(now)):
             if is_redated := (self._incidents.at or 0) - now > BEHIND_LIMIT_US:
                 _log.warning("state dated ahead of a confirmed clock, dated as of now", reason=str(found))
-                self._incidents.redate(now)
-            self.disproved_until = max([self.disproved_until, *(at for at in self._others.values() if at is not None)])
+            known = (at for at in self._others.values() if at is not None)
+            self.disproved_until = max([self.disproved_until, found.at, *known])
             self.records.clear()
             found = None
         self.clock_state.note(found, now, is_set=is_stepped)
-        self._intake.distrust(after=self._incidents.at, until=self.disproved_until)
+        self._intake.distrust(after=now if is_redated else self._incidents.at, until=self.disproved_until)
         if found is not None:
             if not was_behind:
                 _log.error("clock behind saved records, absence and resolutions not evaluated", reason=str(found))
@@ -270,6 +270,9 @@ class Evaluator:
         self._pulse.rest()
         await self._intake.reread(Gap(first_at if was_behind else now, now, "the clock was behind"))
         self._pulse.beat(_STRIDE)
+        if is_redated:
+            # Rows that are dated ahead count as of when they were just read. To an incident they must be nothing new.
+            self._incidents.redate(self._clock())
         return True
 
     def _contradiction(self, now: Instant) -> Contradiction | None:

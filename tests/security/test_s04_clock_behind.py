@@ -392,6 +392,34 @@ def test_S4_a_state_that_alone_contradicts_the_clock(
         assert ("the clock is" in service.notify.status) == (comes == "nothing")
 
 
+@pytest.mark.fault("S4", rig="libfaketime", says="what a clock that was ahead has dated ends nothing")
+def test_S4_what_a_clock_that_was_ahead_has_dated(clock: FakeClock, site: Site) -> None:
+    """Neither a row nor an entry in the journal is news of its host; one that comes afterwards is."""
+    site.configure(RESOLVED)
+    clock.set(2 * 60 * MINUTE)
+    ahead_us = now_us() + 2 * HOUR_US
+    for host, minutes_ago in (("quiet", 45), ("well", 1)):
+        site.answer(host, 201, at_us=ahead_us - minutes_ago * MINUTE * 1_000_000)
+        site.upload(host, at_us=ahead_us - minutes_ago * MINUTE * 1_000_000)
+    code = "import sys\nfrom fleet_health.__main__ import main\nfrom fleet_health.service import ticker"
+    program = f"{code}\nticker.STATE_ALONE_US = 1_000_000\nsys.exit(main())"
+    with Service(site, clock.environment, "-c", program) as service:
+        service.until(lambda: told(site) == [("quiet", "silent", "")], "the alert")
+        clock.set(0)
+        service.until(lambda: "behind the" in service.notify.status, "the status")
+        site.answer("well", 201)
+        site.upload("well")
+        service.until(lambda: "the clock is" not in service.notify.status, "the clock is believed")
+        for _ in range(5):
+            service.until_evaluated_anew()
+        alone = told(site), standing(site)
+        site.upload("quiet")
+        service.until(lambda: ("quiet", "silent", "resolved") in told(site), "the end")
+
+    assert ("quiet", "silent", "resolved") not in alone[0]
+    assert ("quiet", "silent") in alone[1]
+
+
 @pytest.mark.fault("S4", rig="service", says="refusals that merely stop are no end")
 def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartService) -> None:
     """Nor is an accepted upload that is older than the opening, read late. One that is newer ends it."""
