@@ -1,1 +1,1 @@
-"""The control socket, and what is answered on it."""
+"""The HTTP API on the control socket and the read-only listener, with the page and the metrics."""

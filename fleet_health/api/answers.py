@@ -1,4 +1,4 @@
-"""What the service answers to its clients: each method makes one document."""
+"""The documents of the API: each method makes one."""
 
 from __future__ import annotations
 
@@ -53,20 +53,20 @@ if TYPE_CHECKING:
     from fleet_health.service.ticker import Evaluator
 
 CONFIGURATION = Path("configuration")
-"""The path under which `call_at` counts the calls that read the configuration."""
+"""The path under which `call_at` tracks calls that read the configuration."""
 
 SOURCES = Path("sources of another configuration")
-"""The same for the calls that look at the sources that another configuration names."""
+"""The path for calls that look at the sources of another configuration."""
 
 _PUBLISHED_WITHIN = 15.0
 _GLOBS = 100
-"""How many globs a request for hosts may have."""
+"""The most globs in a request for hosts."""
 _SLICE = 500
-# How many hosts metrics are made of at once: while they are, the fleet stands still.
+# For how many hosts metrics are made at a time: the fleet is paused meanwhile.
 
 
 class Answers:
-    """Makes the documents. What takes time is done off the loop."""
+    """Makes the documents. Everything that takes time runs in a thread."""
 
     def __init__(
         self,
@@ -82,19 +82,19 @@ class Answers:
         load: Callable[[], Settings],
         reload: Callable[[], None],
     ) -> None:
-        """Take the parts that know, and the ways to ask the rest.
+        """Take the parts of the service that documents show.
 
         Args:
             intake: Keeps the fleet.
-            evaluator: Knows when the next evaluation is, and what the hosts did in the last hours.
-            engine: Knows the latest evaluation, and what is open.
-            silencing: What is silenced.
-            delivery: Publishes what was notified.
-            counters: What the service has done since it started.
-            settings: Gives the settings in force.
-            problems: Gives what is wrong with the service.
-            load: Reads the configuration as it is now; raises ConfigError.
-            reload: Has it taken, soon.
+            evaluator: Has the schedule, and the history of the hosts.
+            engine: Has the latest evaluation and the incidents.
+            silencing: Has the silences.
+            delivery: Publishes evaluations and notifications.
+            counters: The counters of the service.
+            settings: Returns the settings in force.
+            problems: Returns the problems of the service.
+            load: Loads the configuration file as it is now; raises ConfigError.
+            reload: Starts a reload.
 
         """
         self._intake = intake
@@ -115,10 +115,10 @@ class Answers:
             lambda: engine.incidents,
             lambda: (*subjects(settings()), *settings().expected),
         )
-        """Makes and ends silences."""
+        """What makes and ends silences."""
 
     async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:
-        """Return how the fleet fares.
+        """Return the status of the fleet.
 
         Args:
             hosts: Names and globs of the hosts to list; none for all.
@@ -126,7 +126,7 @@ class Answers:
             limit: How many hosts to list at most; None for all.
 
         Raises:
-            RequestError: One of them cannot be.
+            RequestError: A glob or a state is invalid.
 
         """
         is_wanted = _wanted(hosts, states)
@@ -137,16 +137,16 @@ class Answers:
         return {**document, "misfits": sorted(found), "counters": self._counters.row()}
 
     async def overview(self, hosts: Sequence[str], states: Sequence[str], limit: int, offset: int) -> dict[str, Any]:
-        """Return how the fleet fares, and its open incidents with what to do, for the page.
+        """Return the status of the fleet with its open incidents and what to do about them, for the page.
 
         Args:
             hosts: Names and globs of the hosts to list; none for all.
             states: The states of the hosts to list; none for all.
             limit: How many hosts to list at most.
-            offset: How many of them to leave out before.
+            offset: How many of them to skip first.
 
         Raises:
-            RequestError: One of them cannot be.
+            RequestError: A glob or a state is invalid.
 
         """
         is_wanted, only = _wanted(hosts, states), frozenset(states)
@@ -161,14 +161,14 @@ class Answers:
 
     @property
     def publication(self) -> Publication:
-        """What was published, by the evaluation and by the notification."""
+        """The evaluations and notifications that were published."""
         return self._delivery.publication
 
     async def incidents(self) -> tuple[int, dict[str, Any]]:
-        """Return the number of the latest published evaluation, and the incidents as it left them.
+        """Return the number of the latest published evaluation, and the incidents after it.
 
         Raises:
-            RequestError: There is none yet, or what it notifies takes too long to deliver.
+            RequestError: There is none yet, or delivering its notifications takes too long.
 
         """
         with suppress(TimeoutError):
@@ -183,7 +183,7 @@ class Answers:
         return number, await wrap(incidents_document)(last, self._engine.decisions, incidents, problems)
 
     async def metrics(self, *, is_openmetrics: bool = False, is_file: bool = False) -> bytes:
-        """Return the metrics, as Prometheus reads them; without those of the process if they are for a file."""
+        """Return the metrics in a format of Prometheus. For a file, leave out those of the process."""
         measured = self._measured()
         series = await wrap(HostSeries)(measured)
         async with self._intake.paused() as fleet:
@@ -211,7 +211,7 @@ class Answers:
         )
 
     async def explanation(self, host: str, *, is_with_incidents: bool = False) -> dict[str, Any]:
-        """Return why a host, a receiver or the fleet is evaluated as it is; for the page also its incidents.
+        """Return the explanation of a host, a receiver or the fleet; for the page with its incidents.
 
         Raises:
             RequestError: It is not known.
@@ -234,7 +234,7 @@ class Answers:
         return {**document, "evidence": about_host.facts()}
 
     async def preview(self) -> dict[str, Any]:
-        """Return what the configuration as it is now would change."""
+        """Return what a reload of the configuration would change now."""
         try:
             settings = await call_at(CONFIGURATION, self._load)
         except ConfigError as error:
@@ -261,10 +261,10 @@ class Answers:
             )
 
     def reload(self, uid: int | None) -> dict[str, Any]:
-        """Have the configuration taken, soon.
+        """Start a reload of the configuration.
 
         Raises:
-            RequestError: The user may not do so.
+            RequestError: The user may not do this.
 
         """
         if uid not in {0, os.geteuid()}:
@@ -288,7 +288,7 @@ class Answers:
         }
 
     def health(self) -> dict[str, Any]:
-        """Return whether evaluations are made: `starting`, `ok`, or `stuck` if the next one is overdue."""
+        """Return whether the service evaluates: `starting`, `ok`, or `stuck` if an evaluation is overdue."""
         now, last, next_at = clock.now(), self._engine.last, self._evaluator.next_at
         overdue_us = 0 if next_at is None else now - next_at
         health = "starting" if last is None else "stuck" if overdue_us > 2 * self._settings().tick_us else "ok"
@@ -305,15 +305,17 @@ class Answers:
             return await wrap(list)(fleet.hosts())
 
     async def _suppressions(self) -> Suppressions:
-        """Read the silences anew, and match the hosts of all that is open; off the loop, for there may be many."""
+        """Read the silences again, and match the hosts of open incidents, in a thread."""
         now = clock.now()
         await self._silencing.refresh(now)
         return await self._silencing.match(self._engine.incidents.open, now)
 
     @asynccontextmanager
     async def _known(self) -> AsyncIterator[tuple[Knowledge, Fleet, Incidents]]:
-        """Hold the fleet; gives what is known at present, the fleet, and the incidents, for another thread."""
-        suppressions = await self._suppressions()  # a silence that was just made is shown now, not at the next tick
+        """Pause the fleet; return what is known at present, the fleet and the incidents, for a thread."""
+        suppressions = (
+            await self._suppressions()
+        )  # a silence that was just made is shown at once, not after the next tick
         async with self._intake.paused() as fleet:
             fleet.coverage = self._intake.known_coverage()  # it is a copy
             incidents = self._engine.incidents.frozen()
@@ -338,7 +340,7 @@ class Answers:
 
 
 def _source_problems(old: Settings, new: Settings) -> list[str]:
-    """Return what is wrong with the sources that other settings name and these do not."""
+    """Return the problems of sources that the new settings name and the old ones do not."""
     found = []
     for receiver in changed_sources(old, new):
         of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
@@ -347,10 +349,10 @@ def _source_problems(old: Settings, new: Settings) -> list[str]:
 
 
 def _wanted(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], bool]:
-    """Return what says of a host whether it is asked for by its name.
+    """Return a function that says whether a host is selected.
 
     Raises:
-        RequestError: A glob or a state cannot be.
+        RequestError: A glob is invalid, or there are too many.
 
     """
     globs = _globs([subject_glob(text) for text in hosts])
@@ -360,7 +362,7 @@ def _wanted(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], bool
 
 
 def _globs(wanted: Sequence[str]) -> HostGlobs:
-    """Take what hosts are asked for: any number of plain names, but only so many globs, for each costs something."""
+    """Select hosts by any number of plain names and a bounded number of globs, because globs are slow to match."""
     shapes = [glob for glob in wanted if not is_plain(glob)]
     if len(shapes) > _GLOBS:
         raise RequestError(f"expected up to {_GLOBS} globs in `host`, beside plain names, found {len(shapes)}")
@@ -371,10 +373,10 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
 
 
 def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
-    """Return of a host that it is not known, is ignored or was left out, and which one may be meant."""
+    """Return the error that a host is not known, ignored or left out, with the name that may be meant."""
     if known.settings.ignored.matches(host):
         return f"host {printable(host)} is ignored: it matches `hosts.ignore`"
-    literal = host_name(host)  # of a host whose name holds what a glob may hold
+    literal = host_name(host)  # a host whose name contains characters of a glob
     close = (
         literal
         if fleet.is_seen(literal)

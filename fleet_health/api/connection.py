@@ -1,8 +1,8 @@
-"""One connection of HTTP/1.1: h11 is the protocol, this is its bytes, its bounds and its timeouts.
+"""One HTTP/1.1 connection: h11 handles the protocol, this module the bytes, limits and timeouts.
 
-What a client may cost is bounded: the bytes of a request's head and body, the time to send one, and the time to take
-an answer. Requests may follow each other on a connection, also before they are answered (pipelining); they are answered
-in their order.
+The cost of a client is bounded: the bytes of a request's head and body, the time to send them, and the time to receive
+the response. A client may send further requests before it has received a response (pipelining); they are answered in
+order.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
 
 HEAD_LIMIT = 1 << 15
-"""How long the head of a request may be, in bytes: hundreds of hosts can be asked for by their names."""
+"""The longest head of a request in bytes: enough for the names of hundreds of hosts."""
 BODY_LIMIT = 1 << 14
-"""How long the body of a request may be, in bytes."""
+"""The longest body of a request, in bytes."""
 
 _CHUNK = 1 << 16
-# How much, and for how long, is still read of a client whose request was refused before it was read: a client of TCP
-# that still sends would not see the answer.
+# How much, and for how long, we still read from a client whose request was refused before it was read whole: a TCP
+# client that is still sending would not see the response.
 _LINGER_BYTES, _LINGER_TIME = 1 << 18, 1.0
 
 
 class Connection:
-    """Reads requests and sends answers, on the server's side."""
+    """The server's side of a connection: reads requests and sends responses."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class Connection:
 
         Args:
             reader: What the client sends.
-            writer: Where answers go.
+            writer: Where responses go.
             uid: The user at the other end; None if the kernel does not know.
-            idle_time: How many seconds a client may take to send a whole request, from when one is awaited.
-            send_time: How many seconds it may take to take an answer, or a piece of one that has no end.
+            idle_time: How many seconds a client may take to send a whole request.
+            send_time: How many seconds it may take to receive a response, or a piece of one without an end.
 
         """
         self._reader = reader
@@ -61,25 +61,25 @@ class Connection:
         self._send_time = send_time
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
         self._is_head = False
-        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until all of it is taken
+        writer.transport.set_write_buffer_limits(high=0)  # so that `drain` waits until everything is sent
 
     def dismiss(self) -> None:
-        """End the wait for a request, as if the client had hung up."""
-        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # what comes now must not follow the end
+        """Stop waiting for a request, as if the client had hung up."""
+        self._writer.transport.pause_reading()  # type: ignore[attr-defined]  # what arrives now must not follow the end
         self._reader.feed_eof()  # asyncio of Python 3.11 would log that it was cancelled
 
     @property
     def can_go_on(self) -> bool:
-        """Whether another request may follow the one that was answered."""
+        """Whether another request may follow."""
         if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         return self._http.our_state is h11.IDLE
 
     async def request(self) -> Request | None:
-        """Return the next request; None if there is no more.
+        """Return the next request; None at the end of the connection.
 
         Raises:
-            RequestError: It breaks the protocol or a bound. It must still be answered, and is the last one.
+            RequestError: It violates the protocol or a limit. It must still be answered, and is the last one.
             TimeoutError: The client takes too long.
 
         """
@@ -92,7 +92,7 @@ class Connection:
                 self._is_head = head.method == b"HEAD"
                 body = await self._body()
         except h11.RemoteProtocolError as error:
-            if self._reader.at_eof():  # it went in the middle of one
+            if self._reader.at_eof():  # it left in the middle of one
                 return None
             detail = f"expected a request of HTTP/1.1, found something else: {error}"
             if error.error_status_hint == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
@@ -128,10 +128,10 @@ class Connection:
         return event
 
     async def send(self, response: Response) -> None:
-        """Send an answer.
+        """Send a response.
 
         Raises:
-            TimeoutError: The client takes too long to take it.
+            TimeoutError: The client takes too long to receive it.
             OSError: The client has gone.
 
         """
@@ -173,7 +173,7 @@ class Connection:
             await self._writer.drain()
 
     async def hang_up(self) -> None:
-        """End the connection. A client that still sends is read on for a moment, or it would not see its answer."""
+        """End the connection. A client that still sends is read for a moment, or it would not see the response."""
         is_sending = self._http.their_state in {h11.SEND_BODY, h11.ERROR} and not self._reader.at_eof()
         if is_sending and self._http.our_state is not h11.ERROR:
             with suppress(TimeoutError, OSError, RuntimeError):
@@ -185,12 +185,12 @@ class Connection:
         self.abort()
 
     def abort(self) -> None:
-        """End the connection at once, without waiting for what was not taken."""
+        """End the connection at once, even if the client has not received everything."""
         self._writer.transport.abort()
 
 
 def problem(error: RequestError) -> Response:
-    """Return the answer to a request that cannot be answered: a problem document (RFC 9457)."""
+    """Return the response for an error: a problem document (RFC 9457)."""
     document = {
         "type": "about:blank",
         "title": _phrase(error.status),

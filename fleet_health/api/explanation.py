@@ -1,4 +1,4 @@
-"""Why a host is evaluated as it is: every figure against its limit, and why its incidents are notified or not. Pure.
+"""Explains a host: every figure beside its limit, and why its incidents are notified or not. Pure.
 
 As with `overview`, instants are ISO 8601 in UTC, and durations seconds.
 """
@@ -50,7 +50,7 @@ _IN_WORDS = {
     Reason.UNCONFIRMED: "it is no longer found, but no newer fact shows that it has recovered",
     Reason.LOST: "no sign of its host for the whole lookback; it is notified again if the host returns with it",
 }
-"""Why an incident is notified or not, for a person; what it refers to follows in brackets."""
+"""Reason -> why an incident is notified or not, for people; the detail follows in brackets."""
 
 _MORE_THAN_TIME = frozenset(
     {
@@ -62,7 +62,7 @@ _MORE_THAN_TIME = frozenset(
         Reason.LOST,
     }
 )
-"""Where the next notification depends on more than time."""
+"""The reasons for which the next notification depends on more than time."""
 
 
 def explanation_document(
@@ -71,11 +71,11 @@ def explanation_document(
     """Make the document of one host, of a receiver, or of `EVERY_HOST`.
 
     Args:
-        known: What the service knows.
+        known: What the service knows at present.
         fleet: The fleet.
-        incidents: The incidents, which nobody changes meanwhile.
+        incidents: A copy of the incidents.
         host: The host; it need not be known.
-        suppressions_at: Returns what is suppressed at an instant.
+        suppressions_at: Returns the suppressions by operators at an instant.
 
     """
     settings, fleet = known.settings, fleet.standing_still()
@@ -137,12 +137,12 @@ def explanation_document(
 
 
 def subjects(settings: Settings) -> tuple[str, ...]:
-    """Return what can be explained beside hosts: the fleet, and each receiver if there are several."""
+    """Return what else can be explained: the fleet, and each receiver if there are several."""
     return (EVERY_HOST, *(named(EVERY_HOST, name) for name in settings.receiver_names))
 
 
 def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> dict[str, Any]:
-    """Return how the host's responses are counted, if not each of them since as long ago as any detector looks."""
+    """Return in words how the host's responses are counted, if not all of them exactly."""
     window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
     is_complete = not is_host(host) or fleet.is_complete(host, known.now - lookback_us)
     return {
@@ -152,19 +152,19 @@ def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> di
 
 
 def why(decision: Decision) -> str:
-    """Return why an incident is notified at present, or why not, in one sentence."""
+    """Return in one sentence why an incident is notified at present, or why not."""
     words = _IN_WORDS[decision.reason]
     return f"{words} ({decision.detail})" if decision.detail else words
 
 
 def _no_input(known: Knowledge, symptom: str) -> str:
-    """Return why nothing can be found of a symptom, by what is configured; nothing if it can."""
+    """Return why the configuration rules a symptom out for a host; empty if it does not."""
     has_rule = any(receiver.journal.unstamped_host is not None for receiver in known.settings.receivers)
     return OFF if symptom == unstamped.SYMPTOM and not has_rule else ""
 
 
 def _would_fire(known: Knowledge, detector: Detector, fleet: Fleet, host: str) -> str | None:
-    """Return at which tick a host will be found if it uploads no more; None if it is, or none is foreseen."""
+    """Return the tick that will find a host if it does not upload; None if it is found already, or none will."""
     at = detector.finds_at(fleet, host, known.now) if isinstance(detector, Foreseeing) else None
     return None if at is None else isoformat(next_tick_at(at, known.settings.tick_us))
 

@@ -1,4 +1,4 @@
-"""The document of one host in words, for the command and for the page. Pure; times in the words are ISO 8601 in UTC."""
+"""The explanation of one host in words, for the command and the page. Pure; times in the words are ISO 8601 in UTC."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def subject_name(subject: str) -> str:
-    """Return what something is about: a host by its name, or the receiver or fleet in words."""
+    """Return the name of a host, or the words for the receiver or the fleet."""
     if is_host(subject):
         return subject
     receiver = receiver_of(subject)
@@ -20,7 +20,7 @@ def subject_name(subject: str) -> str:
 
 
 def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return what is known of a host, each with what it is."""
+    """Return the known facts about a host, each with its label."""
     evidence, upload = document["evidence"], document["last_upload_wall"]
     if document.get("receiver"):
         yield "receiver", document["receiver"]
@@ -43,7 +43,7 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def standing(verdict: Mapping[str, Any]) -> str:
-    """Return how it stands with a symptom."""
+    """Return the verdict on a symptom."""
     incident = verdict["incident"]
     if verdict["is_hidden"]:
         return "cannot be ruled out, the journal has a gap"
@@ -55,7 +55,7 @@ def standing(verdict: Mapping[str, Any]) -> str:
 
 
 def remarks(verdict: Mapping[str, Any]) -> Iterator[str]:
-    """Return what else is to be said of a symptom, a sentence each, but for its figures."""
+    """Return further sentences about a symptom; its figures are not among them."""
     if verdict["no_input"]:
         yield f"the rule for lines about a missing stamp is {verdict['no_input']}"
     if verdict["why"]:
@@ -67,7 +67,7 @@ def remarks(verdict: Mapping[str, Any]) -> Iterator[str]:
 
 
 def between_ticks(verdict: Mapping[str, Any], document: Mapping[str, Any]) -> str:
-    """Return what holds as of now, where the last evaluation found otherwise; nothing where it did not."""
+    """Return the verdict as of now if the last evaluation found another one; else empty."""
     last, following = document["last_tick_wall"], document["next_tick_wall"]
     if verdict["holds_now"] == verdict["is_found"] or not last or not following:
         return ""

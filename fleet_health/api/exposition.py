@@ -1,6 +1,6 @@
-"""The text that Prometheus reads: its own format, and OpenMetrics 1.0, which differs in a few places. Pure.
+"""The formats that Prometheus reads: its own text format, and OpenMetrics 1.0, which differs in a few places. Pure.
 
-Nothing is kept of what was written: the text is made from the state whenever it is asked for, piece by piece.
+Nothing is cached: the text is made from the state for each request, piece by piece.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Family:
     Attributes:
         name: Its name; that of a counter ends in `_total`.
         kind: `gauge`, `counter` or `histogram`.
-        help: What it is, in one sentence without quotes and backslashes.
+        help: Its description, in one sentence without quotes and backslashes.
 
     """
 
@@ -40,7 +40,7 @@ class Family:
     help: str
 
     def head(self, *, is_open: bool) -> str:
-        """Return what stands before its series; in OpenMetrics (`is_open`) a counter is named without its suffix."""
+        """Return the lines before its series. In OpenMetrics (`is_open`) a counter is named without its suffix."""
         name = self.name.removesuffix(_TOTAL) if is_open and self.kind == "counter" else self.name
         return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n"
 
@@ -49,17 +49,17 @@ class Family:
         return f"{self.name}{labelled(labels)} {value}\n"
 
     def instants(self, instants: Iterable[tuple[Mapping[str, str], Instant | None]]) -> Iterator[str]:
-        """Return a series for each instant that is known, given behind its labels."""
+        """Return a series for each pair of labels and an instant, if that is known."""
         return (self.sample(seconds(at), **labels) for labels, at in instants if at is not None)
 
     def text(self, samples: Iterable[str], *, is_open: bool) -> str:
-        """Return the metric as a whole; nothing if it has no series."""
+        """Return the whole metric; empty if it has no series."""
         lines = "".join(samples)
         return self.head(is_open=is_open) + lines if lines else ""
 
 
 def labelled(labels: Mapping[str, str]) -> str:
-    """Return labels as they stand behind a name; one that is empty is left out, which is the same to Prometheus."""
+    """Return labels in braces, without empty ones, which mean the same to Prometheus."""
     pairs = [f'{name}="{escaped(value)}"' for name, value in labels.items() if value]
     return f"{{{','.join(pairs)}}}" if pairs else ""
 
@@ -77,7 +77,7 @@ def seconds(at: Instant) -> str:
 
 
 def is_openmetrics_wanted(accept: str) -> bool:
-    """Return whether an `Accept` prefers OpenMetrics: it names that, with at least the weight of any plain text."""
+    """Return whether an `Accept` header prefers OpenMetrics: with at least the weight of any plain text."""
     weights: dict[str, float] = {}
     for one in accept.lower().split(","):
         kind, *parameters = (part.strip() for part in one.split(";"))

@@ -1,4 +1,4 @@
-"""The incidents as an evaluation left them: those that are open, and those that have ended of late. Pure.
+"""The list of incidents after an evaluation: open ones, and those that ended recently. Pure.
 
 As with `overview`, instants are ISO 8601 in UTC.
 """
@@ -27,9 +27,9 @@ def incidents_document(
 
     Args:
         last: The latest evaluation.
-        decisions: What it decided.
-        incidents: The incidents after it, which nobody changes.
-        problems: What is wrong with the service itself.
+        decisions: Its decisions.
+        incidents: A copy of the incidents after it.
+        problems: The problems of the service itself.
 
     """
     waiting = [Decision(one, State.RESOLVED, Action.NONE, Reason.RESOLVED_LATER, "") for one in incidents.unresolved]

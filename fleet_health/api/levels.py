@@ -1,8 +1,7 @@
-"""How a status document is to be taken as a whole, for monitoring plugins and for the page.
+"""The level of a whole status document, for monitoring plugins and the page.
 
-Critical is what somebody must look at now: something fires. A warning is what is in doubt, or what the service itself
-has trouble with. Suppressed and pending incidents are neither: somebody has dealt with the former, and the latter may
-pass.
+It is critical if any incident is firing, and a warning if something is in doubt or the service itself has a problem.
+Suppressed and pending incidents are neither: the former are known to somebody, and the latter may pass.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Level(IntEnum):
-    """What is reported, with its exit status."""
+    """A level, with its exit status."""
 
     OK = 0
     WARNING = 1
@@ -26,7 +25,7 @@ class Level(IntEnum):
 
 
 def level_of(document: Mapping[str, Any]) -> Level:
-    """Return how a status document is to be taken."""
+    """Return the level of a status document."""
     open_now = document["incidents_by_state"]
     if State.FIRING in open_now:
         return Level.CRITICAL

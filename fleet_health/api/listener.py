@@ -1,9 +1,9 @@
 """The read-only listener: the API by TCP, on the sockets that systemd passes to the service.
 
 The service opens none itself: its unit has no network (`PrivateNetwork=yes`), and a socket that is passed in needs
-none. Whoever can connect may be anybody, so more is bounded than on the control socket: how many connections are
-accepted and requests answered in a second, and which share of the time documents are made for them. What is asked for
-too often waits in the kernel's queue; no evaluation waits for it.
+none. Clients may be anybody, so more is limited than on the control socket: the rates of connections and requests,
+and the share of the time spent on documents. Further connections wait in the kernel's queue; no evaluation waits for
+them.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
     from fleet_health.api.requests import Respond
 
 CLIENT_LIMIT = 32
-"""How many clients there may be at a time."""
+"""The most clients at a time."""
 RATE = 100
-"""How many connections are accepted in a second, and how many requests answered."""
+"""How many connections are accepted, and how many requests answered, per second."""
 BURST = 50
-"""How many more may come at once."""
+"""How many of them may come at once."""
 SHARE = 0.25
-"""For which share of the time documents are made, at most."""
+"""The largest share of the time that is spent on documents, from 0 to 1."""
 FRESH_S = 1.0
-"""How old a document may be that is sent once more."""
+"""For how many seconds a document is reused."""
 
 _IDLE_S, _SEND_S = 10.0, 10.0
 _PAUSE_S = 0.1
@@ -48,12 +48,12 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 def passed_sockets() -> list[socket.socket]:
-    """Return the listening sockets that systemd has passed to this process, none of which blocks."""
+    """Return the listening sockets that systemd has passed to this process; they do not block."""
     sockets = []
     for fd in daemon.listen_fds(unset_environment=True):
         passed = socket.socket(fileno=fd)
         if passed.type == socket.SOCK_STREAM and passed.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            passed.setblocking(False)  # noqa: FBT003 - it takes no other form
+            passed.setblocking(False)  # noqa: FBT003 - setblocking takes it by position only
             sockets.append(passed)
         else:
             _log.warning("passed socket not used", fd=fd, reason="expected a listening stream socket")
@@ -62,7 +62,7 @@ def passed_sockets() -> list[socket.socket]:
 
 
 class Rate:
-    """Spreads what happens over time."""
+    """Limits a rate."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._step = 1 / per_second
@@ -70,7 +70,7 @@ class Rate:
         self._next_at = 0.0
 
     async def take(self) -> None:
-        """Wait until it may happen once more."""
+        """Wait until the next event is within the rate."""
         now = time.monotonic()
         self._next_at = max(self._next_at, now - self._burst) + self._step
         if self._next_at > now:
@@ -78,7 +78,7 @@ class Rate:
 
 
 class ReadOnly:
-    """Answers the requests that change nothing, from hosts that are meant, and none of them too often."""
+    """Answers read-only requests with a known Host header, at a limited rate."""
 
     def __init__(self, respond: Respond) -> None:
         """Take what answers requests."""
@@ -91,7 +91,7 @@ class ReadOnly:
         """Answer a request.
 
         Raises:
-            RequestError: It cannot be answered.
+            RequestError: The response is an error.
 
         """
         await self._rate.take()
@@ -109,7 +109,7 @@ class ReadOnly:
         return await self._shared(request)
 
     async def _shared(self, request: Request) -> Response:
-        """Make a document, unless it has just been made."""
+        """Make a document, or reuse one that was just made."""
         asked = request.target, request.headers.get("accept", "")
         async with self._making:
             made_at, response = self._made.get(asked, (0.0, None))
@@ -125,7 +125,7 @@ class ReadOnly:
 
 
 def _refuse_foreign(host: str) -> None:
-    """Refuse a request that a browser was tricked into: by a name that its owner lets lead here (DNS rebinding).
+    """Refuse requests with a foreign Host header: a web site may point its name at us (DNS rebinding).
 
     Raises:
         RequestError: The host is neither an address nor `localhost`.
@@ -144,7 +144,7 @@ def _refuse_foreign(host: str) -> None:
 
 
 class Listener(Server):
-    """Serves on sockets that are passed in."""
+    """Serves on sockets that systemd passes in."""
 
     def __init__(self, respond: Respond) -> None:
         """Take what answers requests."""
@@ -162,7 +162,7 @@ class Listener(Server):
             _log.info("listening read-only", address=str(one.getsockname()))
 
     async def close(self) -> None:
-        """Accept no more; systemd holds the sockets open."""
+        """Stop accepting; systemd keeps the sockets open."""
         for task in self._accepting:
             task.cancel()
         await asyncio.gather(*self._accepting, return_exceptions=True)
@@ -179,7 +179,7 @@ class Listener(Server):
             try:
                 accepted, _ = await loop.sock_accept(listener)
                 reader, writer = await asyncio.open_connection(sock=accepted, limit=HEAD_LIMIT)
-            except OSError as error:  # it went before it was accepted, or there are no descriptors left
+            except OSError as error:  # the client left before it was accepted, or no descriptors are left
                 _log.debug("connection not accepted", reason=error.strerror or str(error))
                 await asyncio.sleep(_PAUSE_S)
                 continue

@@ -1,7 +1,7 @@
-"""The metrics: what Prometheus is given of the service, and how it is made from the state. Pure.
+"""The metrics of the service, made from its state. Pure.
 
-Instants are given, never ages: whoever reads them subtracts them from `time()`. All series of a host are made for some
-hosts at a time, so that a fleet of any size holds up nobody.
+They contain instants, never ages: rules subtract an instant from `time()`. Series of hosts are made for some hosts at a
+time, so that even a large fleet does not block the service.
 """
 
 from __future__ import annotations
@@ -102,28 +102,28 @@ HOST_RESPONSES = Family(
 HOST_STATE = Family("fleet_health_host_state", "gauge", "The state that a host is in; always 1.")
 
 FAMILIES: tuple[Family, ...] = tuple(one for one in list(globals().values()) if isinstance(one, Family))
-"""All of them."""
+"""All metrics."""
 
 _OPEN_STATES = tuple(state for state in State if state not in ENDED)
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the service knows at one instant, but for the hosts.
+    """What the service knows at one instant, without the hosts.
 
     Attributes:
-        version: The version that runs.
+        version: The running version.
         settings: The settings in force.
-        counters: What it has done since it started.
+        counters: Its counters.
         journal_outcomes: Outcome -> alerts and notices for the journal.
-        sources: How well each source sees.
+        sources: The state of each source.
         evaluation: The latest evaluation; None before the first.
-        decisions: What it decided.
+        decisions: Its decisions.
         next_at: When the next one is due; None before the first.
         problems: How many problems there are.
         waiting: How many notifications wait.
         started_at: When the service started.
-        footprint: What its process takes.
+        footprint: The resources of its process.
 
     """
 
@@ -142,29 +142,29 @@ class Measured:
 
     @property
     def open(self) -> list[Decision]:
-        """What was decided about each incident that is open."""
+        """The decisions about open incidents."""
         return [one for one in self.decisions if one.state not in ENDED]
 
 
 class HostSeries:
-    """The series of the hosts, as they are made of some hosts after the others."""
+    """The series of the hosts, made for some hosts at a time."""
 
     def __init__(self, measured: Measured) -> None:
-        """Take what else the service knows."""
+        """Take what the service knows apart from the hosts."""
         self.by_state = Counter[str]()
-        """State -> how many hosts are in it, among those that were looked at."""
+        """State -> how many of the hosts so far are in it."""
         last = measured.evaluation
         self._measured = measured
         self._decisions = by_subject(measured.open)
         self._hidden = frozenset[str]().union(*(() if last is None else last.hidden.values()))
         self.incidents: list[bytes] = []
-        """The open incidents of the hosts that were looked at."""
+        """The open incidents of the hosts so far."""
         self._uploaded: list[bytes] = []
         self._responses: list[bytes] = []
         self._states: list[bytes] = []
 
     def add(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> None:
-        """Make the series of some hosts, as they are in a fleet at an instant."""
+        """Make the series of some hosts of a fleet, at an instant."""
         settings, responses = self._measured.settings, self._measured.counters.responses
         wanted, decisions, hidden = settings.metrics.hosts, self._decisions, self._hidden
         uploaded, answered, states, incidents = [], [], [], []
@@ -208,7 +208,7 @@ class HostSeries:
 
 
 def hosts_of(fleet: Fleet, decisions: Iterable[Decision]) -> list[str]:
-    """Return every host there is, also one that has only an incident."""
+    """Return every host, including those that have only an incident."""
     of_incidents = (one.incident.host for one in decisions if is_host(one.incident.host))
     return list(dict.fromkeys(fleet.hosts()) | dict.fromkeys(of_incidents))
 
@@ -217,16 +217,16 @@ def document(measured: Measured, hosts: HostSeries, *, is_open: bool = False, is
     """Make the whole text.
 
     Args:
-        measured: What the service knows.
-        hosts: The series of the hosts, made already.
-        is_open: Whether it is to be OpenMetrics.
-        is_file: Whether it is for node_exporter, which has metrics of its own process.
+        measured: What the service knows apart from the hosts.
+        hosts: The series of the hosts.
+        is_open: Whether to write OpenMetrics.
+        is_file: Whether it is for node_exporter: then metrics of the process are left out.
 
     """
     families = (*(() if is_file else _of_process(measured)), *_of(measured))
     texts = (family.text(lines, is_open=is_open) for family, lines in families)
     pieces = [text.encode("utf-8", "backslashreplace") for text in texts]
-    # In every state, also those that no host is in: a series that comes and goes draws no line.
+    # Every state, even those without a host: a series that comes and goes draws no line.
     by_state = (HOSTS.sample(hosts.by_state[state], state=state) for state in STATES)
     pieces.append(HOSTS.text(by_state, is_open=is_open).encode())
     general = "".join(
@@ -241,7 +241,7 @@ def document(measured: Measured, hosts: HostSeries, *, is_open: bool = False, is
 
 
 def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
-    """Return every metric but those of the process and of hosts, each with its series."""
+    """Return every metric with its series, except those of the process and of hosts."""
     counters, last = measured.counters, measured.evaluation
     yield BUILD, [BUILD.sample(1, version=measured.version)]
     yield TICK, [TICK.sample(seconds(measured.settings.tick_us))]
@@ -263,7 +263,7 @@ def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
 
 
 def _of_process(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:
-    """Return the metrics that every process has by these names."""
+    """Return the metrics that every process exports by these names."""
     process = measured.footprint
     yield STARTED, [STARTED.sample(seconds(measured.started_at))]
     yield CPU, [CPU.sample(f"{process.cpu_s:.6f}")]

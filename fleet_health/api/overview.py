@@ -1,4 +1,4 @@
-"""What the operator's commands are sent: documents made from what the service knows. Pure; each says its version.
+"""The documents that commands and the page show, made from what the service knows. Pure; each has a version.
 
 Instants are ISO 8601 in UTC under keys that end in `_wall`; durations are seconds under keys that end in `_s`.
 """
@@ -37,21 +37,21 @@ _RANKS = {state: rank for rank, state in enumerate(STATES)}
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
-    """What the service knew at one instant.
+    """What the service knows at one instant.
 
     Attributes:
         now: The instant.
         settings: The settings in force.
-        problems: What is wrong with the service itself.
-        sources: How each source sees, as documents.
+        problems: The problems of the service itself.
+        sources: The state of each source, as JSON objects.
         evaluation: The latest evaluation; None before the first.
-        details: Host and symptom -> what was found in it.
+        details: Host and symptom -> its finding in the latest evaluation, in words.
         next_at: When the next one is due; None before the first.
-        unseen: The symptoms that were not evaluated in it.
-        clock: What is wrong with the clock; empty if nothing is.
-        decisions: For each open incident, what is decided about it at present.
-        silences: The silences, those that hold among them.
-        history: What the hosts did in the last hours.
+        unseen: The symptoms that the latest evaluation could not evaluate.
+        clock: The problem of the clock; empty if there is none.
+        decisions: The present decision about each open incident.
+        silences: The silences, whether or not they hold.
+        history: The history of the hosts in the last hours.
 
     """
 
@@ -70,7 +70,7 @@ class Knowledge:
 
 
 def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
-    """Return how a source sees."""
+    """Return the state of a source as a JSON object."""
     return {
         "name": state.name,
         "phase": str(state.phase),
@@ -88,7 +88,7 @@ def source_document(state: SourceState, now: Instant) -> dict[str, Any]:
     }
 
 
-def status_document(  # noqa: PLR0917 - named by its callers
+def status_document(  # noqa: PLR0917 - callers pass them by name
     known: Knowledge,
     fleet: Fleet,
     wanted: Callable[[str], bool],
@@ -99,12 +99,12 @@ def status_document(  # noqa: PLR0917 - named by its callers
     """Make the document of the whole fleet.
 
     Args:
-        known: What the service knows.
+        known: What the service knows at present.
         fleet: The fleet.
-        wanted: Says of a host whether it is asked for.
-        states: Which states are asked for; empty for all.
-        limit: How many hosts to give at most, those in most trouble first; None for all.
-        offset: How many of these to leave out before.
+        wanted: Returns whether a host is selected.
+        states: The states to list; empty for all.
+        limit: How many hosts to list at most, those in most trouble first; None for all.
+        offset: How many of these to skip first.
 
     """
     by_host, fleet = by_subject(known.decisions), fleet.standing_still()
@@ -143,7 +143,7 @@ def status_document(  # noqa: PLR0917 - named by its callers
 
 
 def by_subject(decisions: Iterable[Decision]) -> dict[str, list[Decision]]:
-    """Return of each host, receiver and of the fleet as a whole that has open incidents, the decisions about them."""
+    """Return the decisions on open incidents by host, receiver, or the fleet as a whole."""
     grouped: dict[str, list[Decision]] = {}
     for decision in decisions:
         grouped.setdefault(decision.incident.host, []).append(decision)
@@ -157,13 +157,13 @@ def host_states(
     hidden: Container[str],
     now: Instant,
 ) -> dict[str, str]:
-    """Return the state of every host: wherever hosts are counted by their states, they are counted by this.
+    """Return the state of every host. Every count of hosts by state uses this.
 
     Args:
         settings: The settings in force.
         fleet: The fleet.
-        decisions: Subject -> what is decided about its open incidents; also of hosts that the fleet does not know.
-        hidden: The hosts of which some symptom cannot be ruled out.
+        decisions: Subject -> the decisions on its open incidents; it may be a host that the fleet does not know.
+        hidden: The hosts for which some symptom cannot be ruled out.
         now: The instant.
 
     """
@@ -175,19 +175,19 @@ def host_states(
 
 
 def _window_document(window: MuteWindow, now: Instant) -> dict[str, Any]:
-    """Return whom a mute window is about, and until when; an empty list stands for everything."""
+    """Return the hosts of a mute window and its end; an empty list means everything."""
     until = max((pause.until for pause in window.pauses(now, now)), default=now)
     hosts = [] if window.hosts is None else list(window.hosts.globs)
     return {"hosts": hosts, "until_wall": isoformat(until)}
 
 
 def hidden_of(known: Knowledge, fleet: Fleet, hosts: Iterable[str]) -> dict[str, list[str]]:
-    """Return the symptoms that cannot be ruled out of each of some hosts; a host without any is left out.
+    """Return the symptoms that cannot be ruled out for each host; leave out hosts without any.
 
     Args:
-        known: What the service knows.
+        known: What the service knows at present.
         fleet: The fleet, with what its sources show at present.
-        hosts: Hosts without an incident: of the others it is said that they are in trouble, and in which.
+        hosts: Hosts without an incident; the others are shown with theirs.
 
     """
     names, hidden = tuple(hosts), dict[str, list[str]]()
@@ -206,7 +206,7 @@ def host_document(
     *,
     hidden: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return how one host fares."""
+    """Return the status of one host."""
     last_at = fleet.accepted_at(host)
     window_us = known.settings.limits[fatal_only.SYMPTOM].of(host).window_us
     window = fleet.traffic.window(host)
@@ -235,7 +235,7 @@ def host_document(
 
 
 def _limit_document(limits: SilentLimits, fleet: Fleet, host: str) -> dict[str, Any]:
-    """Return how long a host may be silent, and by what: `fixed`, `learned` or `schedule`."""
+    """Return how long a host may be silent, and which limit that is: `fixed`, `learned` or `schedule`."""
     source = "schedule" if limits.expected is not None else "learned" if limits.is_learned else "fixed"
     return {
         "limit_s": _seconds(limits.of(fleet, host)),
@@ -245,13 +245,13 @@ def _limit_document(limits: SilentLimits, fleet: Fleet, host: str) -> dict[str, 
 
 
 def _is_in_force(silence: Silence, decisions: Iterable[Decision], now: Instant) -> bool:
-    """Return whether a silence of a host holds; one that acknowledges does only for the sake of its incidents."""
+    """Return whether a silence of a host holds. One that acknowledges needs an open incident that it covers."""
     covered = (silence.covers(one.incident.symptom, one.incident.opened_at) for one in decisions)
     return silence.is_active(now) and (not silence.is_until_resolved or any(covered))
 
 
 def incident_document(known: Knowledge, decision: Decision) -> dict[str, Any]:
-    """Return how an incident stands, and why it is notified at present or why not."""
+    """Return the state of an incident, and why it is notified at present or not."""
     incident = decision.incident
     return {
         "id": incident.id,
@@ -270,7 +270,7 @@ def host_state(
 ) -> str:
     """Return the state of a host: that of its worst incident.
 
-    Without one it is well, unless symptoms of it cannot be ruled out (`is_hidden`), or responses of it were dropped.
+    Without one it is well, unless symptoms cannot be ruled out (`is_hidden`) or some of its responses were dropped.
     """
     if decisions:
         return min((str(decision.state) for decision in decisions), key=_RANKS.__getitem__)

@@ -1,4 +1,4 @@
-"""What another configuration would change right now, before it is taken."""
+"""Previews a reload: what another configuration would change now."""
 
 from __future__ import annotations
 
@@ -38,16 +38,16 @@ def preview_document(
     suppressions: Suppressions,
     source_problems: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Evaluate the fleet by both, and return the difference.
+    """Evaluate the fleet by both configurations, and return the difference.
 
     Args:
         old: The settings in force.
-        new: The others.
+        new: The settings of the new configuration.
         now: The present.
-        fleet: The fleet as it is known under the old ones; it stays as it is.
-        incidents: The incidents, which nobody else changes.
-        suppressions: What is suppressed at present, by the others.
-        source_problems: What is wrong with the sources that the others name.
+        fleet: The fleet by the old settings; it is not changed.
+        incidents: A copy of the incidents.
+        suppressions: The suppressions by operators at present, by the new settings.
+        source_problems: The problems of the sources of the new settings.
 
     """
     found_old = _found(evaluate_at(fleet, old.detectors(), now, forgets=False), old)
@@ -90,13 +90,13 @@ def preview_document(
 
 
 def changed_sources(old: Settings, new: Settings) -> list[ReceiverSettings]:
-    """Return the receivers of which a source is not read by the old settings: these are to be looked at."""
+    """Return the receivers with a source that the old settings do not read."""
     known = {(one.index.identity, one.journal.identity) for one in old.receivers}
     return [one for one in new.receivers if (one.index.identity, one.journal.identity) not in known]
 
 
 def refused_document(problems: Sequence[str], now: Instant) -> dict[str, Any]:
-    """Return the same document for a configuration that cannot be used, and so changes nothing."""
+    """Return the document for a configuration that cannot be used, and so changes nothing."""
     return {
         "version": VERSION,
         "at_wall": isoformat(now),
@@ -115,7 +115,7 @@ def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
 
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
-    """Return what is known only when the new configuration is in force, because it is not looked at now."""
+    """Return what can only be known once the new configuration is in force, because it is not read now."""
     reach_old, reach_new = lookback_of(old.detectors()), lookback_of(new.detectors())
     if [(one.name, one.index) for one in old.receivers] != [(one.name, one.index) for one in new.receivers]:
         yield "the index is read anew, from another place or in another way"
@@ -132,7 +132,7 @@ def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
 
 
 def _follows(key: str, *settings: Mapping[str, Setting]) -> bool:
-    """Return whether a setting is a default that names the receiver, and so only follows what was changed of that."""
+    """Return whether a setting is a default derived from the receiver's name, and only changed with that."""
     return all(key in one and one[key].origin == "default" for one in settings)
 
 

@@ -1,7 +1,7 @@
-"""Files that show each evaluation to other programs: the metrics for node_exporter, the page for a web server.
+"""Writes files for other programs after each evaluation: the metrics for node_exporter, the page for a web server.
 
-Each is replaced whole, so that whoever reads it finds the old one or the new one. Nothing waits for them: what is slow
-to make or to write is made and written less often.
+Each file is replaced atomically, so readers see the old one or the new one. Nothing waits for them: files that are slow
+to make or write are written less often.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ if TYPE_CHECKING:
 
     from fleet_health.service.publication import Publication
 
-# They are read by another user.
+# Another user reads them.
 _MODE = 0o644
-# How long there is a rest after they were written, as a multiple of how long that took.
+# How long to rest after writing them, as a multiple of the time that took.
 _REST = 3
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class PublishedFiles:
-    """Keeps some files of one directory up to date."""
+    """Keeps some files in one directory up to date."""
 
     def __init__(
         self,
@@ -41,25 +41,25 @@ class PublishedFiles:
         directory: Callable[[], Path | None],
         make: Callable[[], Awaitable[Mapping[str, bytes]]],
     ) -> None:
-        """Take what they are.
+        """Take their description and contents.
 
         Args:
-            what: What they are, in words.
-            directory: Gives where they are to be at present; None for nowhere.
-            make: Makes their contents, by their names.
+            what: Their description.
+            directory: Returns their directory at present; None if they are off.
+            make: Makes the contents: name -> bytes.
 
         """
         self.problem = ""
-        """Why they are not up to date; empty if they are, or if there are to be none."""
+        """Why they are not up to date; empty if they are, or are off."""
         self.what = what
-        """What they are, in words."""
+        """Their description."""
         self._directory = directory
         self._make = make
         self._written: dict[Path, int] = {}
-        """Which there are, each with a hash of its content."""
+        """Name of a written file -> a hash of its content."""
 
     async def run(self, publication: Publication) -> NoReturn:
-        """Write them after each evaluation that is published, for ever."""
+        """Write them after each published evaluation, for ever."""
         while True:
             change, began_at = publication.change, time.monotonic()
             if publication.number:
@@ -68,7 +68,7 @@ class PublishedFiles:
             await change.wait()
 
     async def write(self) -> None:
-        """Write them now, if they are to be anywhere; what is not among them any more is removed."""
+        """Write them now, unless they are off. Remove files that are no longer among them."""
         directory, problem = self._directory(), ""
         contents: dict[Path, bytes] = {}
         try:
@@ -78,9 +78,9 @@ class PublishedFiles:
             if directory is not None:
                 await call_at(directory, _replace, directory, contents, self._written)
             self._written = {path: hash(content) for path, content in contents.items()}
-        except SinkUnavailable as error:  # a path that hangs is one
+        except SinkUnavailable as error:  # PathHangs is an OSError
             problem = str(error)
-        except Exception as error:  # noqa: BLE001 - what adorns the service must not end it
+        except Exception as error:  # noqa: BLE001 - an extra must not end the service
             problem = f"{type(error).__name__}: {error}"
         if problem and problem != self.problem:
             _log.error("published file not written", what=self.what, reason=problem)
@@ -89,7 +89,7 @@ class PublishedFiles:
         self.problem = problem
 
     async def _remove_all_but(self, contents: Mapping[Path, bytes]) -> None:
-        """Remove what was written and is not among some contents: it would be read for ever."""
+        """Remove files that were written and are not among some contents, or they would be read for ever."""
         for gone in self._written.keys() - contents.keys():
             del self._written[gone]
             with suppress(OSError, SinkUnavailable):
@@ -97,12 +97,12 @@ class PublishedFiles:
 
 
 def _replace(directory_path: Path, contents: Mapping[Path, bytes], written: Mapping[Path, int]) -> None:
-    """Put files in the place of others, but for those that are there already with the same content."""
+    """Replace files atomically, except those whose content has not changed."""
     for path, content in contents.items():
         if written.get(path) == hash(content) and path.exists():
             continue
         try:
-            # It belongs to who reads it: to make one that nobody looks into would hide a mistake.
+            # The reader owns the directory: creating one that nobody reads would hide a mistake.
             with SafeDirectory(directory_path) as directory:
                 directory.replace_file(path.name, content, _MODE, temporary=f".{path.name}.new")
         except OSError as error:

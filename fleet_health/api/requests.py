@@ -1,4 +1,4 @@
-"""What is asked of the API and what it answers, as values that know no connection."""
+"""Requests and responses of the API, independent of connections."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ _PARAMETER_LIMIT = 2_000
 
 
 class RequestError(Exception):
-    """A request cannot be answered; `str()` is for the person who made it."""
+    """A request failed; `str()` is for the person who made it."""
 
     def __init__(self, detail: str, status: int = 400, headers: Mapping[str, str] | None = None) -> None:
-        """Take what is wrong, and the status and further headers of the answer."""
+        """Take the message, and the status and further headers of the response."""
         super().__init__(detail)
         self.status = status
         self.headers = headers or {}
@@ -33,9 +33,9 @@ class Request:
     Attributes:
         method: The method, in capitals.
         target: The target as it was sent: a path with a query, or a whole URL.
-        headers: The headers by their names in lower case; of one that was sent twice, the last.
-        body: The body; empty if there is none.
-        uid: The user who asks, as the kernel reports it; None if that is not known.
+        headers: Name in lower case -> value; the last one of a header that was sent twice.
+        body: The body; may be empty.
+        uid: The user who sent it, as the kernel reports it; None if that is not known.
 
     """
 
@@ -50,7 +50,7 @@ class Request:
         """The parts of the path, each decoded. A `/` within a part is sent as `%2F`.
 
         Raises:
-            RequestError: It is no path, or not UTF-8.
+            RequestError: It is not a path, or not UTF-8.
 
         """
         path = self._after_authority.partition("?")[0]
@@ -63,7 +63,7 @@ class Request:
 
     @property
     def query(self) -> dict[str, list[str]]:
-        """The parameters of the query, each with its values in their order.
+        """Parameter of the query -> its values in order.
 
         Raises:
             RequestError: They are not UTF-8, or too many.
@@ -90,7 +90,7 @@ class Request:
         """The body as a JSON object.
 
         Raises:
-            RequestError: It is none.
+            RequestError: It is not one.
 
         """
         try:
@@ -109,12 +109,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One answer.
+    """One response.
 
     Attributes:
         status: Its status.
-        body: Its body, encoded; or what yields it piece by piece, for as long as the client takes it.
-        content_type: What the body is.
+        body: Its body, encoded; or an iterator of its pieces, for a stream.
+        content_type: The media type of the body.
         headers: Further headers.
 
     """
@@ -126,4 +126,4 @@ class Response:
 
 
 Respond: TypeAlias = "Callable[[Request], Awaitable[Response]]"
-"""Answers a request; raises `RequestError` if it cannot be answered."""
+"""Answers a request; raises `RequestError` for an error."""

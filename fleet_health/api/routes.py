@@ -1,4 +1,4 @@
-"""The API: which paths there are, what each takes, and what answers it."""
+"""The routes of the API: paths, their parameters, and what answers them."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ DESCRIPTION = Path(__file__).with_name("openapi.json")
 """The description of the API, as OpenAPI 3.1."""
 
 READER = "fleet-health-notify"
-"""The user that sends notifications: a process that dials out must not be able to silence anything."""
+"""The user that sends notifications: it talks to the network, so it must not be able to silence anything."""
 
 _DIGITS = 9
 _READS = ("GET", "HEAD")
 
-# How many clients may wait for news: the remaining connections are for requests that are answered at once.
+# How many clients may wait for events: the other connections are for requests that are answered at once.
 _WAITING_LIMIT = 8
 _LONGEST_WAIT_S = 300
 _HEARTBEAT_S = 15.0
@@ -45,13 +45,13 @@ _LINES, _EVENTS = "application/jsonl", "text/event-stream"
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What answers one method of one path.
+    """One method of one path, and what answers it.
 
     Attributes:
-        method: The method; a route that answers GET answers HEAD too.
-        path: The path, such as `/v1/hosts/{host}`: it has one variable part at most, the last.
-        answer: Answers, given the request and the variable part.
-        parameters: The parameters of the query that it takes.
+        method: The method; GET includes HEAD.
+        path: The path, such as `/v1/hosts/{host}`: only the last part may be variable.
+        answer: Returns the response to a request, given the variable part.
+        parameters: The query parameters that it accepts.
 
     """
 
@@ -61,7 +61,7 @@ class Route:
     parameters: frozenset[str] = frozenset()
 
     def matches(self, parts: tuple[str, ...]) -> bool:
-        """Return whether a path, given as its decoded parts, is this one."""
+        """Return whether a path, as decoded parts, matches."""
         own = self.path[1:].split("/")
         return len(own) == len(parts) and all(
             (bool(part) if mine.startswith("{") else mine == part) for mine, part in zip(own, parts, strict=True)
@@ -69,15 +69,15 @@ class Route:
 
 
 class Api:
-    """Answers requests. One document is made at a time: it takes several times the memory of what is sent."""
+    """Answers requests. Makes one document at a time: that takes several times its size in memory."""
 
     def __init__(self, answers: Answers, share: float = 1.0) -> None:
-        """Take what makes the documents, and for which share of the time they may be made."""
+        """Take what makes the documents, and the share of the time that may be spent on them."""
         self._answers = answers
         self._one_at_a_time = Share(share)
         self._pages = pages = Pages(answers, self._one_at_a_time)
         self._waiters = 0
-        self._start = secrets.token_hex(4)  # an evaluation of an earlier start may have the same number
+        self._start = secrets.token_hex(4)  # an evaluation before the last restart may have the same number
         hosts = frozenset(("host", "state", "limit"))
         self.routes = (
             Route("GET", "/healthz", self._health),
@@ -107,7 +107,7 @@ class Api:
         """Answer a request.
 
         Raises:
-            RequestError: It cannot be answered.
+            RequestError: The response is an error.
 
         """
         parts = request.path
@@ -149,7 +149,9 @@ class Api:
         self, document: Awaitable[Mapping[str, Any]], status: int = HTTPStatus.OK, headers: Headers = ()
     ) -> Response:
         async with self._one_at_a_time:
-            return Response(status, await wrap(_encoded)(await document), headers=headers)  # a fleet is megabytes
+            return Response(
+                status, await wrap(_encoded)(await document), headers=headers
+            )  # the document of a fleet has megabytes
 
     async def _health(self, _request: Request, _part: str) -> Response:
         document = self._answers.health()
@@ -184,7 +186,7 @@ class Api:
         return await self._document(self._answers.explanation(host))
 
     async def _incidents(self, request: Request, _part: str) -> Response:
-        """Answer with the incidents; a client that has them already gets its answer after the next evaluation."""
+        """Answer with the incidents. If the client has the latest ones, wait for the next evaluation."""
         wait_s = _seconds(request.query)
         known = request.headers.get("if-none-match", "")
         if wait_s and known == self._tag:
@@ -220,7 +222,7 @@ class Api:
             self._waiters -= 1
 
     async def _notifications(self, request: Request, _part: str) -> Response:
-        """Answer with what was notified after the notification that the client names, and go on; without one, go on."""
+        """Stream the notifications after the one that the client names; by default, new ones."""
         publication, query = self._answers.publication, request.query
         if not publication.is_restored:
             raise RequestError("the service is starting; try again", 503, {"Retry-After": "1"})
@@ -253,10 +255,10 @@ class Api:
                     async with asyncio.timeout(_HEARTBEAT_S):
                         await change.wait()
                 except TimeoutError:
-                    yield b":\n\n" if is_event else b"\n"  # sending it shows whether the client has gone
+                    yield b":\n\n" if is_event else b"\n"  # sending it shows whether the client is still there
 
     async def _changes(self, _request: Request, _part: str) -> Response:
-        """Answer with an event whenever something may have changed; it says nothing else."""
+        """Stream an event whenever something may have changed; it has no content."""
         self._refuse_one_too_many()
         return Response(HTTPStatus.OK, self._changed(), _EVENTS, (("X-Accel-Buffering", "no"),))
 
@@ -269,7 +271,7 @@ class Api:
                     async with asyncio.timeout(_HEARTBEAT_S):
                         await publication.change.wait()
                 except TimeoutError:
-                    yield b":\n\n"  # sending it shows whether the client has gone
+                    yield b":\n\n"  # sending it shows whether the client is still there
                 else:
                     yield b"data: changed\n\n"
 
@@ -292,7 +294,7 @@ class Api:
 
 
 def _piece(notifications: Sequence[Notification], missed: int, *, is_event: bool) -> bytes:
-    """Return some notifications as a piece of a stream; what was missed comes first, with its number."""
+    """Return some notifications as a piece of a stream, after the number of missed ones."""
     lines = [(one.id, one.line) for one in notifications]
     if missed:
         lines.insert(0, ("", _encoded({"kind": "missed", "count": missed})))
@@ -339,10 +341,10 @@ def _limit(query: Mapping[str, list[str]]) -> int | None:
 
 
 def _user(request: Request) -> int:
-    """Return the user that asks for a change.
+    """Return the user who requests a change.
 
     Raises:
-        RequestError: Nobody vouches for them.
+        RequestError: The kernel does not know the user.
 
     """
     if request.uid is None:

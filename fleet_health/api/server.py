@@ -1,7 +1,7 @@
-"""The control socket: where the API is served to whoever may write to it.
+"""The control socket: it serves the API to every user who may write to it.
 
-What clients may cost is bounded: their number, of whom one that asks for nothing makes room for another, how many take
-an answer that has no end, and what `Connection` bounds for each. A client that stands still disturbs nobody.
+The cost of clients is bounded: their number (an idle client makes room for a new one), how many of them receive a
+stream, and the limits of each `Connection`. A client that stands still does not affect the others.
 """
 
 from __future__ import annotations
@@ -28,36 +28,36 @@ if TYPE_CHECKING:
     from fleet_health.api.requests import Request, Respond, Response
 
 CLIENT_LIMIT = 16
-"""How many clients there may be at a time."""
+"""The most clients at a time."""
 
 _MODE = 0o660
 _BACKLOG = 16
 _REMOVAL_TIME = 1.0
-# How long a client that is being served may go on when the socket is closed.
+# How long a client that is being served may continue when the socket is closed.
 _GRACE_TIME = 0.5
 
-# From Python 3.13 on asyncio would remove the socket by the name that it was bound to, which leads nowhere by then.
+# From Python 3.13 on, asyncio would remove the socket by the name that it was bound to, which is no longer valid.
 _NO_CLEAN_UP: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
 
 _log = structlog.get_logger("fleet_health.service")
 
 
 class Server:
-    """Serves clients, only so many at a time: one that asks for nothing makes room for another."""
+    """Serves a limited number of clients: an idle one makes room for a new one."""
 
     def __init__(self, respond: Respond, client_limit: int, *, idle_time: float, send_time: float) -> None:
-        """Take what answers, for how many clients, and how many seconds each may take to ask, and to take an answer."""
+        """Take what answers, the most clients, and how many seconds each may take to send and to receive."""
         self._respond = respond
         self._client_limit = client_limit
         self._idle_time = idle_time
         self._send_time = send_time
         self._is_open = False
         self._clients: set[asyncio.Task[None]] = set()
-        # The clients of which a request is awaited; the one that has been idle for the longest first.
+        # The idle clients, the one that has been idle the longest first.
         self._idle: dict[Connection, None] = {}
 
     async def _let_go(self) -> None:
-        """End all connections; a client that is being served has a moment to take the answer."""
+        """End all connections. A client that is being served has a moment to receive the response."""
         self._is_open = False
         while self._dismiss():
             pass
@@ -71,7 +71,7 @@ class Server:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, uid: int | None = None) -> None:
         client = Connection(reader, writer, uid=uid, idle_time=self._idle_time, send_time=self._send_time)
         task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - we are in one
+        assert task is not None  # noqa: S101 - we run in a task
         self._clients.add(task)
         try:
             if len(self._clients) > self._client_limit and not self._dismiss():
@@ -80,13 +80,13 @@ class Server:
                 await self._converse(client)
             await client.hang_up()
         except (TimeoutError, OSError):
-            pass  # it stood still, or has gone: that is its own affair
+            pass  # the client stood still or has left
         finally:
             self._clients.discard(task)
             client.abort()
 
     async def _converse(self, client: Connection) -> None:
-        """Answer the requests of a client until there are no more, one after the other."""
+        """Answer the requests of a client, one after the other, until it ends the connection."""
         while client.can_go_on:
             self._idle[client] = None
             try:
@@ -105,12 +105,12 @@ class Server:
             return await self._respond(request)
         except RequestError as error:
             return problem(error)
-        except Exception as error:  # noqa: BLE001 - a question must not end the service
+        except Exception as error:  # noqa: BLE001 - a request must not end the service
             _log.exception("request failed")
             return problem(RequestError(f"the service failed to answer: {error}; its log has more", 500))
 
     def _dismiss(self) -> bool:
-        """Disconnect the client that has been idle for the longest; return False if all are being served."""
+        """Disconnect the client that has been idle the longest. Return False if all are being served."""
         if not self._idle:
             return False
         client = next(iter(self._idle))
@@ -123,19 +123,19 @@ class Server:
 
 
 class ControlSocket(Server):
-    """Listens at a path, for the users that may write there: its owner and their group."""
+    """Listens at a path, for the users who may write to it: its owner and the group."""
 
     def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
-        """Take what answers, and how many seconds a client may take to ask, and to take the answer."""
+        """Take what answers, and how many seconds a client may take to send a request and to receive a response."""
         super().__init__(respond, CLIENT_LIMIT, idle_time=idle_time, send_time=send_time)
         self.problem = ""
-        """Why nobody can be answered; empty if all is well."""
+        """Why the socket is not available; empty if it is."""
         self._path: Path | None = None
         self._identity: tuple[int, int] | None = None
         self._server: asyncio.Server | None = None
 
     async def open(self, path: Path) -> None:
-        """Listen at a path, and no longer at another one. It is said, and is the `problem`, if that cannot be."""
+        """Listen at a path instead of the present one. If that fails, log it and set `problem`."""
         if self._server is not None and path == self._path and await self._is_in_place():
             return
         await self.close()
@@ -156,7 +156,7 @@ class ControlSocket(Server):
         )
 
     async def close(self) -> None:
-        """Listen no longer; a client that is being served has a moment to take the answer."""
+        """Stop listening. A client that is being served has a moment to receive the response."""
         if self._server is None or self._path is None:
             return
         self._server.close()
@@ -167,7 +167,7 @@ class ControlSocket(Server):
         self._server = None
 
     async def _is_in_place(self) -> bool:
-        """Return whether it is our socket that stands at the path: another service may have put its own there."""
+        """Return whether our socket is at the path: another service may have put its own there."""
         if self._path is None or self._identity is None:
             return False
         with suppress(PathHangs):
@@ -179,24 +179,24 @@ class ControlSocket(Server):
 
 
 def _peer(connection: socket.socket) -> int:
-    """Return which user is at the other end; the kernel vouches for it (unix(7))."""
+    """Return the user at the other end, as the kernel reports it (unix(7))."""
     size = struct.calcsize("3i")
     _, uid, _ = struct.unpack("3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))
     return int(uid)
 
 
 def _remove(path: Path, identity: tuple[int, int] | None) -> None:
-    """Remove a socket, if it is still the one that has this identity."""
+    """Remove a socket if it still has this identity."""
     if identity is not None and _identity(path) == identity:
         with suppress(OSError), SafeDirectory(path.parent) as directory:
             directory.remove(path.name)
 
 
 def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
-    """Make a listening socket, which appears at the path with its right mode, in the place of one that was left.
+    """Make a listening socket. It appears at the path with the right mode, and replaces one that was left behind.
 
     Returns:
-        The socket, and by what it is recognized at the path.
+        The socket, and the identity by which it is recognized at the path.
 
     """
     new = f".{path.name}.{os.getpid()}"
@@ -209,11 +209,11 @@ def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
         try:
             with suppress(FileNotFoundError):
                 os.unlink(new, dir_fd=directory.fd)
-            # Relative to the directory, whoever exchanges one on the way to it; and no path is too long for a socket.
+            # Relative to the directory: its path may be exchanged meanwhile, or be too long for a socket.
             listener.bind(f"/proc/self/fd/{directory.fd}/{new}")
             _give_mode(directory, new)
             listener.listen(_BACKLOG)
-            listener.setblocking(False)  # noqa: FBT003 - it takes no other form
+            listener.setblocking(False)  # noqa: FBT003 - setblocking takes it by position only
             directory.rename(new, path.name)
         except OSError:
             listener.close()
@@ -224,7 +224,7 @@ def _bound(path: Path) -> tuple[socket.socket, tuple[int, int] | None]:
 
 
 def _give_mode(directory: SafeDirectory, name: str) -> None:
-    """Return the socket its mode; chmod(2) by its name would follow a link that somebody has put in its place."""
+    """Set the mode of the socket. chmod(2) by name would follow a link that somebody has put in its place."""
     fd = os.open(name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
     try:
         state = os.fstat(fd)

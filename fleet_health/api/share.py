@@ -1,4 +1,4 @@
-"""Which share of the time may be spent on documents: they take the processor that evaluations need."""
+"""Limits the share of the time that is spent on documents: they use the processor that evaluations need."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Self
 
 
 class Share:
-    """An asynchronous context for one at a time, which rests after each for as long as its share asks for."""
+    """An asynchronous context for one task at a time, with a rest after each that keeps to the share."""
 
     def __init__(self, share: float = 1.0) -> None:
-        """Take the share of the time, up to 1, which stands for no rest."""
+        """Take the share of the time, up to 1, which means no rest."""
         self._rest = 1 / share - 1
         self._lock = Lock()
         self._rests_until = 0.0

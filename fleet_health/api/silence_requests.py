@@ -1,4 +1,4 @@
-"""Silences that clients of the control socket ask for. These need not be able to write the file."""
+"""Silences that clients of the control socket make and end. The clients cannot write the file themselves."""
 
 from __future__ import annotations
 
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from fleet_health.service.silencing import Silencing
 
 BREADTH_ADVICE = "ask with --all (over the socket: `all` is true) if that is meant, or for a day at most"
-"""What to do about a silence that keeps most of the fleet quiet for long."""
+"""What to do about a silence that covers most of the fleet for long."""
 
 
 class SilenceRequests:
-    """Makes silences, and ends them, in the name of the user that asks."""
+    """Makes and ends silences on behalf of the user who requests it."""
 
     def __init__(
         self,
@@ -56,20 +56,19 @@ class SilenceRequests:
         incidents: Callable[[], Incidents],
         subjects: Callable[[], Iterable[str]] = tuple,
     ) -> None:
-        """Take the silences, and what gives the hosts that are known at present, the incidents, and further names."""
+        """Take the silences, and functions that return the known hosts, the incidents, and further names."""
         self._silencing = silencing
         self._known_hosts = known_hosts
         self._incidents = incidents
         self._subjects = subjects
 
     async def add(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """Make one, as `wanted` reads it; return its row, the `incidents` that it acknowledges, and a `warning`.
+        """Make a silence from a request; return its row, the `incidents` that it acknowledges, and a `warning`.
 
-        The warning is that no such host is known; empty if one is. With `is_trial` it is not made: whether it could be
-        is all that is asked.
+        The warning says that no such host is known; it is empty if one is. With `is_trial`, only check the request.
 
         Raises:
-            RequestError: It is asked for wrongly, as many hold as may, or it cannot be written.
+            RequestError: The request is invalid, there are too many silences, or the file cannot be written.
 
         """
         now = clock.now()
@@ -95,10 +94,10 @@ class SilenceRequests:
         return answer
 
     async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
-        """End those that an `id` names: of one, or of a host or glob those for just that; return the rows.
+        """End the silence with an `id`, or those of exactly a host or glob; return their rows.
 
         Raises:
-            RequestError: There is none, or it cannot be written.
+            RequestError: There is none, or the file cannot be written.
 
         """
         what, file = subject_glob(_text(request, "id")), self._silencing.file
@@ -126,13 +125,13 @@ class SilenceRequests:
 
 
 def wanted(request: Mapping[str, Any], now: Instant, author: str) -> Silence:
-    """Return the silence that is asked for, whoever makes it.
+    """Return the silence that a request describes, without its author.
 
     Its keys: `hosts`, `symptom` or null, `reason`; `for_s` or `ends_at_wall`; `starts_at_wall`, by default now;
     `is_until_resolved`, which needs no end; and `all`.
 
     Raises:
-        RequestError: It is asked for wrongly.
+        RequestError: The request is invalid.
 
     """
     hosts, reason, symptom = _text(request, "hosts"), _text(request, "reason").strip(), request.get("symptom")
@@ -151,15 +150,15 @@ def wanted(request: Mapping[str, Any], now: Instant, author: str) -> Silence:
 def acknowledging(
     silence: Silence, incidents: Iterable[Incident], at: Instant | None
 ) -> tuple[Silence, Sequence[Pair]]:
-    """Return a silence that acknowledges what is open by the latest evaluation, and what that is.
+    """Return a silence that acknowledges the incidents that are open after the latest evaluation, and those incidents.
 
     Args:
-        silence: The silence, by when it was asked for.
+        silence: The silence, which begins when it was requested.
         incidents: The open incidents.
-        at: The instant of that evaluation. The user that asks has not seen what opens at a later one.
+        at: The instant of that evaluation. The user has not seen incidents that open later.
 
     Raises:
-        RequestError: Nothing is open that it could cover.
+        RequestError: No incident is open that it could cover.
 
     """
     starts_at = silence.starts_at if at is None else min(silence.starts_at, at)
@@ -180,7 +179,7 @@ def acknowledging(
 
 
 def none_named(what: str, silences: Sequence[Silence], now: Instant) -> str:
-    """Return that there is no silence to end, and how to find those that there are; for a host, what else covers it."""
+    """Return the error that there is no silence to end, with how to list them; for a host, name what else covers it."""
     wider = [one for one in Silences(silences).about(what) if one.ends_at > now] if is_plain(what) else []
     if wider:
         named = ", ".join(f"{one.id} ({one.hosts})" for one in wider[:3])
@@ -191,10 +190,10 @@ def none_named(what: str, silences: Sequence[Silence], now: Instant) -> str:
 
 
 def author_of(uid: int, request: Mapping[str, Any]) -> str:
-    """Return the name of the user that asks, as the kernel knows it; with root, also the user that root acts for.
+    """Return the name of the user, as the kernel knows it; for root, also the user that root acts for.
 
     Raises:
-        RequestError: That is no name.
+        RequestError: That is not a valid name.
 
     """
     user, claimed = user_name(uid), request.get("on_behalf_of")
@@ -204,14 +203,14 @@ def author_of(uid: int, request: Mapping[str, Any]) -> str:
 
 
 def user_name(uid: int) -> str:
-    """Name a user; one without a name by their number."""
+    """Return the name of a user, or the number of one without a name."""
     with suppress(KeyError):
         return pwd.getpwuid(uid).pw_name
     return str(uid)
 
 
 def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) -> tuple[Instant, Instant]:
-    """Return from when until when a silence is asked for; what of it is past is left out."""
+    """Return the requested begin and end of a silence, without the part in the past."""
     starts_at = _instant(request, "starts_at_wall")
     ends_at = _instant(request, "ends_at_wall")
     if is_until_resolved and starts_at is not None:
@@ -229,7 +228,7 @@ def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) 
         raise RequestError(
             f"expected a silence that begins within {describe(AHEAD_US)}, found a begin at {isoformat(begins_at)}"
         )
-    # Of one that was to begin earlier, less than a minute may be left.
+    # If it was to begin earlier, less than a minute may be left.
     if not (SHORTEST_US if starts_at is None else 1) <= ends_at - begins_at <= LONGEST_US:
         raise RequestError(
             f"expected an end from a minute to 30 days after the begin, found {isoformat(ends_at)} after"

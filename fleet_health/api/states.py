@@ -5,7 +5,7 @@ from __future__ import annotations
 from fleet_health.alerting.lifecycle import State
 
 VERSION = 1
-"""The version of the documents. A key may be added without another one; none is taken away, or means something else."""
+"""The version of the documents. Keys may be added within a version, but not removed or given another meaning."""
 
 UNKNOWN, WELL = "unknown", "well"
 """The states of a host without an incident."""
@@ -22,8 +22,8 @@ STATES: tuple[str, ...] = (
     State.LOST,
     WELL,
 )
-"""The states of a host, the one of most trouble first; with incidents, it is that of the worst of them.
+"""The states of a host, worst first. A host with incidents has the state of its worst one.
 
-A host is unknown if it has no incident, and yet the journal has a gap in which it may be in trouble, or some of its
-responses were dropped because more hosts are refused than are counted.
+A host without an incident is unknown if the journal has a gap that may hide one, or if some of its responses were
+dropped because more hosts are refused than are counted.
 """

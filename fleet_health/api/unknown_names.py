@@ -1,4 +1,4 @@
-"""What is said of a silence for hosts that nobody knows: it may be meant for later, or be mistyped."""
+"""The warning about a silence for unknown hosts: it may be meant for later, or be mistyped."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def unknown_warning(glob: str, known: Iterable[str]) -> str:
-    """Return a warning that a name or a glob matches nothing that is known, and which name may be meant; else nothing.
+    """Return a warning that a name or glob matches nothing known, with the name that may be meant; else empty.
 
     Args:
-        glob: The hosts, or the receiver, as they are silenced.
-        known: The hosts and receivers that are known.
+        glob: The hosts or the receiver of the silence.
+        known: The known hosts and receivers.
 
     """
     names = dict.fromkeys(known)
