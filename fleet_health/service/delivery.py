@@ -67,6 +67,8 @@ class Delivery:
         self._backoff = Backoff()
         self._watched_fd: int | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._journal_backoff = Backoff()
+        self._journal_timer: asyncio.TimerHandle | None = None
         self._work = asyncio.Event()
         self._settled = asyncio.Event()
         self._settled.set()
@@ -210,19 +212,26 @@ class Delivery:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        has_no_journald = self._journal.has_pending and self._journal.fd is None
-        if self._batches or has_no_journald:
+        if self._batches:
             self._timer = loop.call_later(self._backoff.wait_s, self._work.set)
 
     def _send_on(self) -> None:
-        """Send what waits for journald, as fast as it accepts entries. While it accepts none, this costs nothing."""
+        """Send what waits for journald, as fast as it accepts entries. Retry with backoff if there is no journald."""
         loop = asyncio.get_running_loop()
         if self._watched_fd is not None:
             loop.remove_writer(self._watched_fd)  # before sending, which may close it
+        if self._journal_timer is not None:
+            self._journal_timer.cancel()
+            self._journal_timer = None
         self._journal.flush()
         self._watched_fd = self._journal.fd if self._journal.has_pending else None
         if self._watched_fd is not None:
             loop.add_writer(self._watched_fd, self._send_on)
+        elif self._journal.has_pending:
+            self._journal_timer = loop.call_later(self._journal_backoff.wait_s, self._send_on)
+            self._journal_backoff.grow()
+        else:
+            self._journal_backoff.reset()
 
     def _recover(self) -> None:
         if self.problem:

@@ -19,7 +19,7 @@ from fleet_health.service.delivery import Delivery
 from fleet_health.service.service_manager import Pulse
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
     from tests.conftest import AsyncEventually
@@ -184,3 +184,35 @@ async def test_a_journal_that_stands_still_keeps_nothing_back(tmp_path: Path, ri
             sent += rig.sent()
 
     assert (written, is_waiting, sent) == (1_000, True, 1_000)
+
+
+async def test_a_journald_that_is_not_there_is_tried_ever_more_rarely(
+    rig: Rig, tmp_path: Path, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The alert log is left in peace meanwhile. When journald comes, it gets the alert."""
+    (tmp_path / "socket").rename(tmp_path / "gone")
+    rig.alerts.parent.mkdir()
+    waits: list[float] = []
+    loop = asyncio.get_running_loop()
+    call_later, probes = loop.call_later, 0
+
+    def at_once(delay: float, callback: Callable[..., object], *arguments: object) -> asyncio.TimerHandle:
+        if callback != rig.delivery._send_on:
+            return call_later(delay, callback, *arguments)
+        waits.append(delay)
+        if len(waits) == 8:
+            (tmp_path / "gone").rename(tmp_path / "socket")
+        return call_later(0, callback)
+
+    def probe() -> None:
+        nonlocal probes
+        probes += 1
+
+    async with delivering(rig.delivery):
+        monkeypatch.setattr(loop, "call_later", at_once)
+        monkeypatch.setattr(rig.delivery.log, "probe", probe)
+        rig.delivery.deliver([alert("a")])
+        await async_eventually(lambda: len(waits) == 8 and not rig.sink.has_pending)
+
+    assert waits == [1, 2, 4, 8, 16, 32, 60, 60]
+    assert (rig.written(), rig.sent(), probes) == (1, 1, 0)
