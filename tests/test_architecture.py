@@ -69,7 +69,7 @@ def test_the_service_carries_nothing_that_only_other_commands_need(tmp_path: Pat
 
     status, *modules = run.stdout.split()
     assert status == "2"
-    assert "fleet_health.daemon" in modules
+    assert "fleet_health.daemon.composition" in modules
     assert NOT_FOR_THE_SERVICE & set(modules) == set()
 
 

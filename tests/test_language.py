@@ -54,4 +54,9 @@ def test_the_texts_are_found() -> None:
     """A list that misses the code or the documents would prove nothing."""
     found = set(texts())
 
-    assert {"README.md", "fleet_health/daemon.py", "packaging/fleet-health.catalog", "config.example.toml"} <= found
+    assert {
+        "README.md",
+        "fleet_health/daemon/composition.py",
+        "packaging/fleet-health.catalog",
+        "config.example.toml",
+    } <= found

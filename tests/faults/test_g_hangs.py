@@ -26,12 +26,12 @@ def start_hurried(alert_journal: AlertJournal, start_altered_service: Callable[[
     """Start a service that waits a second for a disk, feeds a watchdog, and sends its alerts to `journald`."""
     code = """
 import os
-from fleet_health import daemon
+from fleet_health.daemon import composition
 from fleet_health.files import hanging_calls
 from fleet_health.records.journal_sink import JournalSink
 
 hanging_calls.LIMIT_S = {limit_s}
-daemon._LAST_LOOK_TIME = daemon._SETTLE_TIME = 1.5
+composition._LAST_LOOK_TIME = composition._SETTLE_TIME = 1.5
 os.environ["WATCHDOG_USEC"] = "1500000"
 JournalSink.__init__.__defaults__ = ({path!r},)
 """

@@ -719,7 +719,7 @@ def test_G17_the_state_tells_what_was_notified_whatever_the_names(
 STUCK_BETWEEN_DECISION_AND_DELIVERY = """
 import time
 from pathlib import Path
-from fleet_health import daemon
+from fleet_health.daemon import composition
 from fleet_health.service import ticker, witness
 
 def with_samples(self, alerts):
@@ -729,7 +729,7 @@ def with_samples(self, alerts):
     return alerts
 
 witness.SettingsWitness.with_samples = with_samples
-daemon._LAST_LOOK_TIME = 1
+composition._LAST_LOOK_TIME = 1
 """
 
 

@@ -67,7 +67,8 @@ def test_the_daemon_imports_nothing_of_it() -> None:
     """Neither the process, nor what dials out, nor the ledger's database; nor do the commands that ask the daemon."""
     program = """
 import sys
-import fleet_health.cli.main, fleet_health.cli.commands.run, fleet_health.cli.commands.status, fleet_health.daemon
+import fleet_health.cli.main, fleet_health.cli.commands.run, fleet_health.cli.commands.status
+import fleet_health.daemon.composition
 unwanted = ("fleet_health.notify", "urllib3", "sqlite3", "smtplib", "http.client", "apprise")
 print([name for name in sys.modules if name.startswith(unwanted)])
 """

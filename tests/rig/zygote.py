@@ -218,9 +218,9 @@ def _serve(control_fd: int) -> None:
 def _import_everything() -> None:
     # As fleet_health.__main__ does for the service.
     sys.modules["rich"] = None  # type: ignore[assignment]
-    from fleet_health import daemon  # noqa: F401, PLC0415
     from fleet_health.cli import main as parser  # noqa: F401, PLC0415 - this is what takes the time
     from fleet_health.cli.commands import run  # noqa: F401, PLC0415 - this is what takes the time
+    from fleet_health.daemon import composition  # noqa: F401, PLC0415
 
     # The processes are for tests that are not about a timeout.
     lift_all_timeouts()

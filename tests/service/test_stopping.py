@@ -71,9 +71,9 @@ def test_a_writer_that_hangs_does_not_keep_it_from_ending(
     """A disk that answers no more costs the last alerts, and not the end."""
     code = """
 import time
-from fleet_health import daemon
+from fleet_health.daemon import composition
 from fleet_health.records.alert_log import AlertLog
-daemon._LAST_LOOK_TIME = daemon._SETTLE_TIME = 1.5
+composition._LAST_LOOK_TIME = composition._SETTLE_TIME = 1.5
 AlertLog.append = lambda *_: time.sleep(600)
 """
     site.show_all_symptoms()

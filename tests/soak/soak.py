@@ -30,7 +30,7 @@ if not __package__:  # started by its path
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from fleet_health.config.loading import load
-from fleet_health.daemon import Daemon
+from fleet_health.daemon.composition import Daemon
 from tests.rig.virtual_time import VirtualLoop, VirtualTime
 from tests.soak.fleet import Fleet
 from tests.soak.footprint import MALLOC_TUNABLES, Footprint, names, warm_up

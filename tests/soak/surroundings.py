@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
-from fleet_health import daemon
+from fleet_health.daemon import composition
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.service import logging as logs
 
@@ -53,7 +53,7 @@ class Systemd:
             _listening(loop, journald_path, self._on_entry),
             mock.patch.dict(os.environ, environment),
             # This machine's journal is no place for thousands of invented alerts.
-            mock.patch.object(daemon, "JournalSink", partial(JournalSink, str(journald_path))),
+            mock.patch.object(composition, "JournalSink", partial(JournalSink, str(journald_path))),
         ):
             yield
 

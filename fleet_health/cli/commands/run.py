@@ -14,7 +14,7 @@ from fleet_health.cli.commands import SUMMARIES
 from fleet_health.cli.options import EXIT_CONFIG, Subparsers, add_common_options, config_path
 from fleet_health.config.loading import load
 from fleet_health.config.pattern_trust import REMEDY, warnings
-from fleet_health.daemon import Daemon
+from fleet_health.daemon.composition import Daemon
 from fleet_health.errors import ConfigError, RestartNeeded, SinkTaken
 from fleet_health.service import logging as logs
 
