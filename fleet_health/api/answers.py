@@ -43,17 +43,9 @@ if TYPE_CHECKING:
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.config.schema import Settings
-    from fleet_health.engine import Engine
-    from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
-    from fleet_health.service.delivery import Delivery
-    from fleet_health.service.intake import Intake
+    from fleet_health.service.parts import Parts
     from fleet_health.service.publication import Publication
-    from fleet_health.service.silencing import Silencing
-    from fleet_health.service.ticker import Evaluator
-
-CONFIGURATION = Path("configuration")
-"""The path under which `call_at` tracks calls that read the configuration."""
 
 SOURCES = Path("sources of another configuration")
 """The path for calls that look at the sources of another configuration."""
@@ -68,52 +60,31 @@ _SLICE = 500
 class Answers:
     """Makes the documents. Everything that takes time runs in a thread."""
 
-    def __init__(
-        self,
-        *,
-        intake: Intake,
-        evaluator: Evaluator,
-        engine: Engine,
-        silencing: Silencing,
-        delivery: Delivery,
-        counters: Counters,
-        settings: Callable[[], Settings],
-        problems: Callable[[], Sequence[str]],
-        load: Callable[[], Settings],
-        reload: Callable[[], None],
-    ) -> None:
+    def __init__(self, parts: Parts, problems: Callable[[], Sequence[str]], reload: Callable[[], None]) -> None:
         """Take the parts of the service that documents show.
 
         Args:
-            intake: Keeps the fleet.
-            evaluator: Has the schedule, and the history of the hosts.
-            engine: Has the latest evaluation and the incidents.
-            silencing: Has the silences.
-            delivery: Publishes evaluations and notifications.
-            counters: The counters of the service.
-            settings: Returns the settings in force.
+            parts: The parts.
             problems: Returns the problems of the service.
-            load: Loads the configuration file as it is now; raises ConfigError.
             reload: Starts a reload.
 
         """
-        self._intake = intake
-        self._evaluator = evaluator
-        self._engine = engine
-        self._silencing = silencing
-        self._delivery = delivery
-        self._counters = counters
-        self._settings = settings
+        self._configuration = parts.configuration
+        self._counters = parts.counters
+        self._delivery = parts.delivery
+        self._engine = parts.engine
+        self._evaluator = parts.evaluator
+        self._intake = parts.intake
+        self._silencing = parts.silencing
         self._problems = problems
-        self._load = load
         self._request_reload = reload
         self._started_at = clock.now()
         self._version = version("fleet-health")
         self.silences = SilenceRequests(
-            silencing,
+            self._silencing,
             self._known_hosts,
-            lambda: engine.incidents,
-            lambda: (*subjects(settings()), *settings().expected),
+            lambda: self._engine.incidents,
+            lambda: (*subjects(self._settings), *self._settings.expected),
         )
         """What makes and ends silences."""
 
@@ -197,7 +168,7 @@ class Answers:
     def _measured(self) -> Measured:
         return Measured(
             version=self._version,
-            settings=self._settings(),
+            settings=self._settings,
             counters=self._counters,
             journal_outcomes=self._delivery.journal_outcomes,
             sources=self._evaluator.states,
@@ -218,7 +189,7 @@ class Answers:
 
         """
         host = subject_glob(host)
-        settings, lookback_us = self._settings(), self._engine.lookback.traffic_us
+        settings, lookback_us = self._settings, self._engine.lookback.traffic_us
         async with self._known() as (known, fleet, incidents):
             self._engine.rules.apply_to(fleet)
             document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)
@@ -236,13 +207,11 @@ class Answers:
     async def preview(self) -> dict[str, Any]:
         """Return what a reload of the configuration would change now."""
         try:
-            settings = await call_at(CONFIGURATION, self._load)
+            settings = await self._configuration.loaded()
         except ConfigError as error:
             return refused_document([f"{error.path}: {problem}" for problem in error.problems], clock.now())
-        except PathHangs as error:
-            return refused_document([str(error)], clock.now())
         try:
-            source_problems = await call_at(SOURCES, _source_problems, self._settings(), settings)
+            source_problems = await call_at(SOURCES, _source_problems, self._settings, settings)
         except PathHangs as error:
             source_problems = [f"the sources cannot be looked at: {error}"]
         await self._silencing.refresh(clock.now())
@@ -251,7 +220,7 @@ class Answers:
             incidents = self._engine.incidents.frozen()
             suppressions = self._silencing.muter(now, settings.mute_windows)
             return await wrap(preview_document)(
-                self._settings(),
+                self._settings,
                 settings,
                 now,
                 fleet=fleet,
@@ -291,7 +260,7 @@ class Answers:
         """Return whether the service evaluates: `starting`, `ok`, or `stuck` if an evaluation is overdue."""
         now, last, next_at = clock.now(), self._engine.last, self._evaluator.next_at
         overdue_us = 0 if next_at is None else now - next_at
-        health = "starting" if last is None else "stuck" if overdue_us > 2 * self._settings().tick_us else "ok"
+        health = "starting" if last is None else "stuck" if overdue_us > 2 * self._settings.tick_us else "ok"
         return {
             "version": VERSION,
             "at_wall": isoformat(now),
@@ -299,6 +268,11 @@ class Answers:
             "last_tick_wall": None if last is None else isoformat(last.at),
             "next_tick_wall": None if next_at is None else isoformat(next_at),
         }
+
+    @property
+    def _settings(self) -> Settings:
+        """The settings in force."""
+        return self._configuration.settings
 
     async def _known_hosts(self) -> Sequence[str]:
         async with self._intake.paused() as fleet:
@@ -325,7 +299,7 @@ class Answers:
         now, last = clock.now(), self._engine.last
         return Knowledge(
             now=now,
-            settings=self._settings(),
+            settings=self._settings,
             problems=self._problems(),
             sources=[source_document(source, now) for source in self._evaluator.states],
             evaluation=last,

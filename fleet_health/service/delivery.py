@@ -20,6 +20,7 @@ from fleet_health.service.publication import Publication
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from fleet_health.alerting.alert import Alert, Notice
     from fleet_health.model.counters import Counters
@@ -64,6 +65,8 @@ class Delivery:
         self._counters = counters
         self._batches: deque[_Batch] = deque()
         self._state: bytes | None = None
+        self._unread_state: Path | None = None
+        """The path of the state file that was not read, and must not be overwritten; None if it was read."""
         self._backoff = Backoff()
         self._watched_fd: int | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -76,11 +79,12 @@ class Delivery:
 
     def switch(self, log: AlertLog, state_file: StateFile[Any]) -> None:
         """Replace the alert log and the state file. Notifications that wait go to the new ones."""
-        self.log, self.state_file = log, state_file
+        self.log = log
+        self.state_file = None if state_file.path == self._unread_state else state_file
 
-    def leave_state_alone(self, problem: str) -> None:
-        """Save no state from now on, because of a problem with the file that is there."""
-        self.state_file, self.state_problem = None, problem
+    def leave_state_alone(self, path: Path, problem: str) -> None:
+        """Never overwrite the state file at a path, because of a problem it could not be read for."""
+        self._unread_state, self.state_file, self.state_problem = path, None, problem
 
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None

@@ -8,20 +8,25 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import structlog
 
-from fleet_health.errors import SinkUnavailable
+from fleet_health.errors import PathHangs, SinkUnavailable
 from fleet_health.files.hang_watch import touching
+from fleet_health.files.hanging_calls import call_at
 from fleet_health.files.safe_files import SafeDirectory
 from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
 from fleet_health.model.instant import HOUR_US
 from fleet_health.records.salvage import salvage
 from fleet_health.records.state_file import SIZE_LIMIT, STATE_FILE
+from fleet_health.service.catch_up import recorded, recorded_since
 from fleet_health.service.examining import examined, with_present_names
+from fleet_health.service.publication import KEPT_US
 from fleet_health.service.saved_state import SavedState
 from fleet_health.sources.state import no_later_than_written
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
+    from fleet_health.alerting.alert import Alert, Notice
     from fleet_health.alerting.incidents import Incidents
     from fleet_health.model.instant import Instant
     from fleet_health.records.alert_log import AlertLog
@@ -117,3 +122,46 @@ def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -
     except SinkUnavailable as error:
         _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
         return PastAlerts()
+
+
+@dataclass(frozen=True, slots=True)
+class AlertLogAtStart:
+    """What the service needs of the alert log when it starts; nothing if the alert log cannot be read.
+
+    Attributes:
+        past: The past alerts, for the incidents.
+        undelivered: The alerts and notices that the journal may lack.
+        recent: The recent alerts and notices, for clients that follow.
+        ahead_at: The newest row that is dated ahead of the clock; None if there is none.
+
+    """
+
+    past: PastAlerts = field(default_factory=PastAlerts)
+    undelivered: Sequence[Alert | Notice] = ()
+    recent: Sequence[Alert | Notice] = ()
+    ahead_at: Instant | None = None
+
+
+async def alert_log_at_start(log: AlertLog, now: Instant, saved_at: Instant | None) -> AlertLogAtStart:
+    """Read the alert log. Log that it cannot be read, also if its disk hangs.
+
+    Args:
+        log: The alert log.
+        now: The present.
+        saved_at: The latest evaluation in the state; None if there is no state.
+
+    """
+
+    def read() -> AlertLogAtStart:
+        return AlertLogAtStart(
+            past_alerts_or_none(log, now, saved_at),
+            recorded(log, now, saved_at),
+            recorded_since(log, now - KEPT_US, now),
+            newest_alert_at(log, now),
+        )
+
+    try:
+        return await call_at(log.path, read)
+    except PathHangs as error:
+        _log.error("alert log not readable, alerts of this hour unknown", reason=str(error))
+        return AlertLogAtStart()

@@ -64,6 +64,10 @@ class Saving:
         self._lasting = b""
         self._at: Instant | None = None
 
+    def expire(self) -> None:
+        """Make the next state due, even if little has changed."""
+        self._at = None
+
     def due(self, state: SavedState, now: Instant, fleet: Fleet) -> bytes | None:
         """Return the state to save with the uploads, encoded; None if only instants have changed since it last was."""
         # What an incident is found by has another figure at each tick.

@@ -12,11 +12,12 @@ from fleet_health.model.subject import is_host, receiver_of
 from fleet_health.sources.journal.samples import journal_command, sample_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from fleet_health.alerting.alert import Alert
-    from fleet_health.config.schema import JournalSettings, ReceiverSettings, Settings
+    from fleet_health.config.schema import JournalSettings, ReceiverSettings
     from fleet_health.model.fleet import Fleet
+    from fleet_health.service.configuration import Configuration
 
 SAMPLES = Path("sample lines of the journal")
 """Stands for a path: journals are searched one at a time, because a disk may hang."""
@@ -25,17 +26,17 @@ SAMPLES = Path("sample lines of the journal")
 class SettingsWitness:
     """Adds evidence by the settings that are in force when it is called."""
 
-    def __init__(self, settings: Callable[[], Settings]) -> None:
-        self._settings = settings
+    def __init__(self, configuration: Configuration) -> None:
+        self._configuration = configuration
 
     def with_evidence(self, alerts: Sequence[Alert], fleet: Fleet) -> list[Alert]:
         """Return the alerts with figures of their hosts."""
-        settings = self._settings()
+        settings = self._configuration.settings
         return with_evidence(alerts, fleet, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
     def with_samples(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Return the alerts with journal lines that show refusals of their hosts."""
-        settings = self._settings()
+        settings = self._configuration.settings
         return with_samples(alerts, settings.receivers, lookback_of(settings.detectors()).traffic_us)
 
 

@@ -30,7 +30,9 @@ from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
 from fleet_health.service.clock import ClockState
+from fleet_health.service.configuration import Configuration
 from fleet_health.service.intake import Intake
+from fleet_health.service.parts import Parts
 from fleet_health.service.service_manager import Pulse
 from fleet_health.service.silencing import Silencing
 from tests.rig.api_client import ApiClient
@@ -249,26 +251,24 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
         return matching(self, host)
 
     monkeypatch.setattr(Silences, "_matching", match)
-    async with asyncio.TaskGroup() as parts:
+    async with asyncio.TaskGroup() as tasks:
         pulse = Pulse("a test", 60)
-        answers = Answers(
-            intake=Intake(
-                clock=clock.now, start=parts.create_task, index_pulse=pulse, journal_pulse=pulse, counters=Counters()
-            ),
+        (tmp_path / "config.toml").touch()
+        parts = Parts(
+            configuration=Configuration(lambda: load(tmp_path / "config.toml")),
+            counters=Counters(),
+            delivery=cast("Delivery", None),
+            engine=Engine(incidents=incidents),
             evaluator=cast(
                 "Evaluator",
                 SimpleNamespace(next_at=None, history=History(), states=[], clock_state=ClockState()),
             ),
-            engine=Engine(incidents=incidents),
+            intake=Intake(
+                clock=clock.now, start=tasks.create_task, index_pulse=pulse, journal_pulse=pulse, counters=Counters()
+            ),
             silencing=Silencing(file),
-            settings=lambda: load(tmp_path / "config.toml"),
-            problems=list,
-            load=lambda: load(tmp_path / "config.toml"),
-            reload=lambda: None,
-            delivery=cast("Delivery", None),
-            counters=Counters(),
         )
-        (tmp_path / "config.toml").touch()
+        answers = Answers(parts, problems=list, reload=lambda: None)
         status = await answers.status([], [], None)
         explained = await answers.explanation("pi-0001")
 
@@ -384,27 +384,20 @@ async def test_S6_only_root_reloads(uid: int, tmp_path: Path, *, is_taken: bool)
     """The members of the group may see everything and silence alerts; the configuration is not theirs."""
     reloads: list[None] = []
     (tmp_path / "config.toml").touch()
-    async with asyncio.TaskGroup() as parts:
+    async with asyncio.TaskGroup() as tasks:
         pulse = Pulse("a test", 60)
-        intake = Intake(
-            clock=clock.now,
-            start=parts.create_task,
-            index_pulse=pulse,
-            journal_pulse=pulse,
+        parts = Parts(
+            configuration=Configuration(lambda: load(tmp_path / "config.toml")),
             counters=Counters(),
-        )
-        answers = Answers(
-            intake=intake,
-            evaluator=cast("Evaluator", SimpleNamespace()),
-            engine=Engine(),
-            silencing=Silencing(SilenceFile(tmp_path)),
             delivery=cast("Delivery", None),
-            counters=Counters(),
-            settings=lambda: load(tmp_path / "config.toml"),
-            problems=list,
-            load=lambda: load(tmp_path / "config.toml"),
-            reload=lambda: reloads.append(None),
+            engine=Engine(),
+            evaluator=cast("Evaluator", SimpleNamespace()),
+            intake=Intake(
+                clock=clock.now, start=tasks.create_task, index_pulse=pulse, journal_pulse=pulse, counters=Counters()
+            ),
+            silencing=Silencing(SilenceFile(tmp_path)),
         )
+        answers = Answers(parts, problems=list, reload=lambda: reloads.append(None))
         try:
             answers.reload(uid)
         except RequestError as error:
