@@ -62,7 +62,11 @@ def _note_one_fault(standing: Standing, found: Mapping[Pair, Finding], policy: A
 
 
 def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, scope: Scope) -> None:
-    """Open incidents for hosts that are gone: they went missing while nobody watched."""
+    """Open incidents for hosts that are gone: they went missing while nobody watched.
+
+    If they could not upload until some instant, they have from then on as long as any other before that is notified.
+    """
+    resumed_at = max((one.until for one in evaluation.pauses), default=0)
     causes = [cause for symptom in STOPPING if (cause := standing.open.get((EVERY_HOST, symptom))) is not None]
     gone = [((host, symptom), last_at) for host, last_at in evaluation.gone.items() for symptom in MISSED]
     for pair, last_at in gone:
@@ -70,6 +74,9 @@ def _note_gone(standing: Standing, evaluation: Evaluation, policy: AlertPolicy, 
         if is_long_gone or not scope.includes(*pair) or pair in standing.open:
             continue
         before = standing.unresolved.pop(pair, None)
-        standing.open[pair] = before or Incident(*pair, last_at, began_at=last_at, sign_at=last_at)
+        waits_until = resumed_at + policy.absence_us(*pair) if resumed_at > last_at else None
+        standing.open[pair] = before or Incident(
+            *pair, last_at, began_at=last_at, sign_at=last_at, waits_until=waits_until
+        )
         for cause in causes:
             cause.inhibits |= {pair}

@@ -25,7 +25,7 @@ from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.engine import Engine
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US
-from fleet_health.model.observation import Response, Upload
+from fleet_health.model.observation import Response, UnitState, Upload
 from tests.alerting.test_incident_life import DOWN, MINUTE, NOON, SILENT, TICK, Watch, said, told
 from tests.rig.properties import tried
 
@@ -404,3 +404,19 @@ def test_a_silenced_host_is_lost_as_long_as_the_silence_lasts() -> None:
     assert told(ended) == [SILENT]
     assert [said(one) for one in ticks] == [[], [(LOST, *SILENT)], []]
     assert not watch.incidents.open
+
+
+@RESTARTS
+def test_who_was_gone_when_the_receiver_started_has_its_time(*, restarts: bool) -> None:
+    """Nobody told since when it was down, and the hosts are beyond their lookback: one is back, and one stays away."""
+    world = World(restarts)
+    world.fleet.uploads.record([Upload(host, NOON - 4 * LOOKBACK * TICK) for host in ("a", "b")])
+    world.fleet.traffic.record([UnitState(NOON, is_running=True)])
+    outcomes = [world.evaluate()]
+    for _ in range(AFTER + 1):
+        world.number += 1
+        world.fleet.uploads.record([Upload("b", world.now)])
+        outcomes.append(world.evaluate())
+
+    assert [told(one) for one in outcomes[:AFTER]] == [[]] * AFTER
+    assert [pair for one in outcomes for pair in told(one)] == [SILENT]
