@@ -11,7 +11,7 @@ from fleet_health.alerting.lifecycle import Reason
 from fleet_health.api.overview import hidden_of, host_document, host_state, incident_document
 from fleet_health.api.states import VERSION
 from fleet_health.config.in_force import OFF, in_force
-from fleet_health.detectors import unstamped
+from fleet_health.detectors import receiver_down, unstamped
 from fleet_health.detectors.evaluation import lookback_of
 from fleet_health.detectors.spec import Foreseeing, are_met
 from fleet_health.model.history import BIN_US
@@ -39,7 +39,7 @@ _IN_WORDS = {
     Reason.REPEAT_NOT_DUE: "it was notified, and its next repeat is not due yet",
     Reason.WITHIN_GRACE: "it is within its grace period, and is notified if it lasts",
     Reason.UNDECIDED: "nobody has uploaded since, so the receiver may be the cause: it is notified once another host"
-    " uploads, or `receiver-down` is notified instead",
+    f" uploads, or `{receiver_down.SYMPTOM}` is notified instead",
     Reason.INHIBITED: "its cause is notified instead; it is notified if it lasts a tick longer than its cause",
     Reason.SILENCED: "a silence suppresses it",
     Reason.ACKNOWLEDGED: "it is acknowledged, and suppressed until it is resolved",

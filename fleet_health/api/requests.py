@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 JSON, PROBLEM = "application/json", "application/problem+json"
 
 _PARAMETER_LIMIT = 2_000
+_DIGITS = 9
 
 
 class RequestError(Exception):
@@ -84,6 +85,41 @@ class Request:
         for name, value in pairs:
             query.setdefault(name, []).append(value)
         return query
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        """Return a parameter of the query that is true or false.
+
+        Raises:
+            RequestError: It is something else.
+
+        """
+        text = self.query.get(name, [str(default).lower()])[-1]
+        if text not in {"true", "false"}:
+            raise RequestError(f"expected `{name}` to be true or false, found {text!r}")
+        return text == "true"
+
+    def number(
+        self, name: str, expected: str = "a whole number", *, least: int = 0, most: int = 10**_DIGITS
+    ) -> int | None:
+        """Return a parameter of the query that is a whole number; None if it is not given.
+
+        Args:
+            name: Its name.
+            expected: What it should be, for the error.
+            least: The least number that is accepted.
+            most: The greatest one.
+
+        Raises:
+            RequestError: It is something else.
+
+        """
+        if (values := self.query.get(name)) is None:
+            return None
+        text = values[-1]
+        is_number = text.isascii() and text.isdecimal() and len(text) <= _DIGITS
+        if not is_number or not least <= int(text) <= most:
+            raise RequestError(f"expected `{name}` to be {expected}, found {text!r}")
+        return int(text)
 
     @property
     def document(self) -> dict[str, Any]:

@@ -54,7 +54,7 @@ class SilenceRequests:
         silencing: Silencing,
         known_hosts: Callable[[], Awaitable[Sequence[str]]],
         incidents: Callable[[], Incidents],
-        subjects: Callable[[], Iterable[str]] = tuple,
+        subjects: Callable[[], Iterable[str]],
     ) -> None:
         """Take the silences, and functions that return the known hosts, the incidents, and further names."""
         self._silencing = silencing

@@ -1,15 +1,22 @@
-"""The warning about a silence for unknown hosts: it may be meant for later, or be mistyped."""
+"""What is said about an unknown host: the name may be mistyped, or the host ignored, left out, or yet to come."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from fleet_health.detectors.evaluation import lookback_of
+from fleet_health.errors import printable
 from fleet_health.model.host_globs import HostGlobs, is_plain
+from fleet_health.model.host_name import host_name
 from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import is_host, is_subject
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from fleet_health.config.schema import Settings
+    from fleet_health.model.fleet import Fleet
+    from fleet_health.model.instant import Instant
 
 
 def unknown_warning(glob: str, known: Iterable[str]) -> str:
@@ -29,3 +36,28 @@ def unknown_warning(glob: str, known: Iterable[str]) -> str:
     hint = "" if close is None else f"; did you mean {close}?"
     what = f"{'host' if is_host(glob) else 'receiver'} {glob} is known" if is_one else f"known host matches {glob}"
     return f"no {what}, so the silence is for hosts that turn up later{hint}"
+
+
+def unknown_error(host: str, fleet: Fleet, settings: Settings, now: Instant, subjects: Iterable[str]) -> str:
+    """Return why nothing can be explained about a host: it is ignored, left out, or unknown.
+
+    Args:
+        host: The host, by the name that was asked for.
+        fleet: The fleet.
+        settings: The settings in force.
+        now: The present.
+        subjects: What can be explained beside the hosts of the fleet.
+
+    """
+    if settings.ignored.matches(host):
+        return f"host {printable(host)} is ignored: it matches `hosts.ignore`"
+    literal = host_name(host)  # a host whose name contains characters of a glob
+    close = literal if fleet.is_seen(literal) else near_miss(host, dict.fromkeys((*fleet.hosts(), *subjects)))
+    hint = f"; did you mean {close}?" if close else ""
+    if fleet.is_left_out(host, now - lookback_of(settings.detectors()).traffic_us):
+        limit = fleet.traffic.stranger_limit
+        return (
+            f"{printable(host)} is not evaluated: it has never uploaded and is not expected, and more such hosts are"
+            f" refused than the {limit} that are counted at a time; if it is yours, name it in `hosts.expected`{hint}"
+        )
+    return f"no host {printable(host)} is known{hint}"

@@ -13,12 +13,13 @@ import structlog
 from aiofiles.os import wrap
 
 from fleet_health.alerting.silences import SilenceWatch
-from fleet_health.api.answers import Answers
+from fleet_health.api.documents import Documents
 from fleet_health.api.listener import SHARE, Listener, passed_sockets
 from fleet_health.api.page.pages import page_files
 from fleet_health.api.published_files import PublishedFiles
 from fleet_health.api.routes import Api
 from fleet_health.api.server import ControlSocket
+from fleet_health.api.silence_requests import SilenceRequests
 from fleet_health.daemon.reloading import Reloading
 from fleet_health.daemon.report import Report
 from fleet_health.engine import Engine
@@ -138,19 +139,20 @@ class Daemon:
             on_switched=lambda: self._control.open(self._settings.control_path),
             on_over=self._report.send_ready,
         )
-        answers = Answers(parts, self._problems, self._reloading.request)
+        documents = Documents(parts, self._problems)
+        silences = SilenceRequests(self._silencing, documents.known_hosts, lambda: self._incidents, documents.subjects)
 
         async def metrics() -> Mapping[str, bytes]:
             path = self._settings.metrics.textfile
-            return {} if path is None else {path.name: await answers.metrics(is_file=True)}
+            return {} if path is None else {path.name: await documents.metrics(is_file=True)}
 
         self._files = (
             PublishedFiles("file with the metrics", self._metrics_directory, metrics),
-            PublishedFiles("page", lambda: self._settings.page_directory, partial(page_files, answers)),
+            PublishedFiles("page", lambda: self._settings.page_directory, partial(page_files, documents)),
         )
-        self._control = ControlSocket(Api(answers))
+        self._control = ControlSocket(Api(documents, silences, self._reloading.request))
         # It has its own limits, so clients of the read-only listener never make those of the control socket wait.
-        self._listener = Listener(Api(answers, SHARE))
+        self._listener = Listener(Api(documents, silences, self._reloading.request, SHARE))
 
     @property
     def _settings(self) -> Settings:

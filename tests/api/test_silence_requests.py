@@ -44,7 +44,7 @@ async def known_hosts() -> list[str]:
 @pytest.fixture
 def silences(tmp_path: Path) -> SilenceRequests:
     """Requests on an empty state directory."""
-    return SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents)
+    return SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents, tuple)
 
 
 async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRequests, tmp_path: Path) -> None:
@@ -136,7 +136,7 @@ async def test_what_is_not_there_cannot_be_ended(silences: SilenceRequests) -> N
 async def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     """With the reason."""
     (tmp_path / "silences.json").mkdir()
-    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents)
+    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents, tuple)
     for request in (silences.add(GOOD, 0), silences.end({"id": "abc"}, 0)):
         with pytest.raises(
             RequestError, match=r"the silences cannot be written: .*expected a regular file, found a directory"
@@ -165,7 +165,7 @@ async def test_what_is_open_is_acknowledged_as_of_the_latest_evaluation(tmp_path
     incidents.restore(
         Snapshot(at=evaluated_at, open=[Incident(host, symptom, evaluated_at + ago) for host, symptom, ago in opened])
     )
-    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, lambda: incidents)
+    silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, lambda: incidents, tuple)
     asked = {"hosts": "pi-*", "reason": "known", "is_until_resolved": True}
     answer = await silences.add(asked, 0)
     bounded = await silences.add({**asked, "symptom": "silent", "for_s": 7200}, 0)

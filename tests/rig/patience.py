@@ -26,7 +26,7 @@ _LONGEST_LOOK_S = 0.25
 
 _ENDLESS_S = 3_600.0
 _CONSTANTS = (
-    ("fleet_health.api.answers", "_PUBLISHED_WITHIN"),
+    ("fleet_health.api.documents", "_PUBLISHED_WITHIN"),
     ("fleet_health.api.listener", "_IDLE_S"),
     ("fleet_health.api.listener", "_SEND_S"),
     ("fleet_health.api.server", "_REMOVAL_TIME"),

@@ -106,7 +106,7 @@ class Life(AssembledService):
         async def known_hosts() -> list[str]:
             return [WELL, DEAD, DIES]
 
-        requests = SilenceRequests(self._evaluator._silencing, known_hosts, lambda: self._engine.incidents)
+        requests = SilenceRequests(self._evaluator._silencing, known_hosts, lambda: self._engine.incidents, tuple)
         with patch.object(clock, "now", lambda: self.clock.wall):
             answer = self._loop.run_until_complete(getattr(requests, what)(request, os.geteuid()))
         return cast("dict[str, Any]", answer)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from typing import Any as Rendering  # the module `rendering`
 
-    from fleet_health.api.answers import Answers
+    from fleet_health.api.documents import Documents
     from fleet_health.api.requests import Request
 
 HTML = "text/html; charset=utf-8"
@@ -32,27 +32,27 @@ POLICY = (
     " base-uri 'none'; frame-ancestors 'none'"
 )
 """The Content-Security-Policy of each page."""
+_LAST_PAGE = 9_999_999
 _HEADERS = (("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer"), ("Vary", "Accept"))
-_DIGITS = 7
 
 
 class Pages:
     """Makes the pages."""
 
-    def __init__(self, answers: Answers, one_at_a_time: AbstractAsyncContextManager[Any]) -> None:
+    def __init__(self, documents: Documents, one_at_a_time: AbstractAsyncContextManager[Any]) -> None:
         """Take what makes the documents, and what is entered while one is made."""
-        self._answers = answers
+        self._documents = documents
         self._one_at_a_time = one_at_a_time
 
     async def overview(self, request: Request, _part: str) -> Response:
         """Answer with the overview of the fleet."""
         hosts = tuple(glob for text in request.query.get("host", ()) for glob in text.split())
         states = tuple(state for state in request.query.get("state", ()) if state)
-        number = _page_number(request)
+        number = request.number("page", "a number from 1 on", least=1, most=_LAST_PAGE) or 1
 
         async def made(rendering: Rendering) -> bytes:
             wanted = rendering.view.Filter(hosts, states, number)
-            document = await self._answers.overview(hosts, states, rendering.view.PAGE, wanted.offset)
+            document = await self._documents.overview(hosts, states, rendering.view.PAGE, wanted.offset)
             page: bytes = await wrap(rendering.overview)(document, wanted)
             return page
 
@@ -62,7 +62,7 @@ class Pages:
         """Answer with the page of a host, of a receiver or of the fleet as a whole."""
 
         async def made(rendering: Rendering) -> bytes:
-            document = await self._answers.explanation(host, is_with_incidents=True)
+            document = await self._documents.explanation(host, is_with_incidents=True)
             page: bytes = await wrap(rendering.host)(document)
             return page
 
@@ -84,7 +84,7 @@ class Pages:
         """Answer with something that shows the fleet without its hosts."""
 
         async def made(rendering: Rendering) -> bytes:
-            return await wrap(renderer(rendering))(await self._answers.overview((), (), 0, 0))
+            return await wrap(renderer(rendering))(await self._documents.overview((), (), 0, 0))
 
         return await self._page(made, kind)
 
@@ -125,10 +125,10 @@ class Pages:
         return Response(error.status, body, HTML, (*_HEADERS, *error.headers.items()))
 
 
-async def page_files(answers: Answers) -> Mapping[str, bytes]:
+async def page_files(documents: Documents) -> Mapping[str, bytes]:
     """Return the page as files for a web server, by their names; hosts have no pages of their own there."""
     rendering = await wrap(_rendering)()
-    document = await answers.overview((), (), rendering.view.FILE_HOSTS, 0)
+    document = await documents.overview((), (), rendering.view.FILE_HOSTS, 0)
     files: dict[str, bytes] = await wrap(rendering.files)(document)
     return files | {name: await wrap((_STATIC / name).read_bytes)() for name in _RESOURCES}
 
@@ -148,10 +148,3 @@ def _kept(request: Request, content: bytes, kind: str) -> Response:
     if tag in known:  # a proxy that compresses makes it a weak one
         return Response(HTTPStatus.NOT_MODIFIED, b"", kind, headers)
     return Response(HTTPStatus.OK, content, kind, headers)
-
-
-def _page_number(request: Request) -> int:
-    text = request.query.get("page", ["1"])[-1]
-    if not (text.isascii() and text.isdecimal() and len(text) <= _DIGITS and int(text)):
-        raise RequestError(f"expected `page` to be a number from 1 on, found {text!r}")
-    return int(text)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import asynccontextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
@@ -13,24 +12,21 @@ from aiofiles.os import wrap
 
 from fleet_health.alerting.alert import Alert
 from fleet_health.alerting.misfits import misfits
-from fleet_health.alerting.silences import Silences, glob_problem
+from fleet_health.alerting.silences import Silences
 from fleet_health.api.explanation import explanation_document, subjects
+from fleet_health.api.host_filter import host_filter
 from fleet_health.api.incident_list import incidents_document
 from fleet_health.api.metrics import HostSeries, Measured, document, hosts_of
 from fleet_health.api.overview import Knowledge, source_document, status_document
 from fleet_health.api.page.facts import incidents_of, open_incidents
 from fleet_health.api.preview import changed_sources, preview_document, refused_document
 from fleet_health.api.requests import RequestError
-from fleet_health.api.silence_requests import SilenceRequests
-from fleet_health.api.states import STATES, VERSION
-from fleet_health.detectors.evaluation import lookback_of
+from fleet_health.api.states import VERSION
+from fleet_health.api.unknown_names import unknown_error
 from fleet_health.detectors.spec import Finding
-from fleet_health.errors import ConfigError, PathHangs, printable
+from fleet_health.errors import ConfigError, PathHangs
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.host_globs import HostGlobs, is_plain
-from fleet_health.model.host_name import host_name
 from fleet_health.model.instant import isoformat
-from fleet_health.model.near_miss import near_miss
 from fleet_health.model.subject import subject_glob
 from fleet_health.service import clock
 from fleet_health.service.footprint import footprint
@@ -51,24 +47,15 @@ SOURCES = Path("sources of another configuration")
 """The path for calls that look at the sources of another configuration."""
 
 _PUBLISHED_WITHIN = 15.0
-_GLOBS = 100
-"""The most globs in a request for hosts."""
-_SLICE = 500
 # For how many hosts metrics are made at a time: the fleet is paused meanwhile.
+_SLICE = 500
 
 
-class Answers:
+class Documents:
     """Makes the documents. Everything that takes time runs in a thread."""
 
-    def __init__(self, parts: Parts, problems: Callable[[], Sequence[str]], reload: Callable[[], None]) -> None:
-        """Take the parts of the service that documents show.
-
-        Args:
-            parts: The parts.
-            problems: Returns the problems of the service.
-            reload: Starts a reload.
-
-        """
+    def __init__(self, parts: Parts, problems: Callable[[], Sequence[str]]) -> None:
+        """Show the parts of the service, and its problems."""
         self._configuration = parts.configuration
         self._counters = parts.counters
         self._delivery = parts.delivery
@@ -77,16 +64,8 @@ class Answers:
         self._intake = parts.intake
         self._silencing = parts.silencing
         self._problems = problems
-        self._request_reload = reload
         self._started_at = clock.now()
         self._version = version("fleet-health")
-        self.silences = SilenceRequests(
-            self._silencing,
-            self._known_hosts,
-            lambda: self._engine.incidents,
-            lambda: (*subjects(self._settings), *self._settings.expected),
-        )
-        """What makes and ends silences."""
 
     async def status(self, hosts: Sequence[str], states: Sequence[str], limit: int | None) -> dict[str, Any]:
         """Return the status of the fleet.
@@ -100,7 +79,7 @@ class Answers:
             RequestError: A glob or a state is invalid.
 
         """
-        is_wanted = _wanted(hosts, states)
+        is_wanted = host_filter(hosts, states)
         ended = tuple(self._engine.incidents.ended.all)
         async with self._known() as (known, fleet, _):
             document = await wrap(status_document)(known, fleet, is_wanted, frozenset(states), limit)
@@ -120,7 +99,7 @@ class Answers:
             RequestError: A glob or a state is invalid.
 
         """
-        is_wanted, only = _wanted(hosts, states), frozenset(states)
+        is_wanted, only = host_filter(hosts, states), frozenset(states)
 
         def made(known: Knowledge, fleet: Fleet) -> dict[str, Any]:
             document = status_document(known, fleet, is_wanted, only, limit, offset)
@@ -194,7 +173,8 @@ class Answers:
             self._engine.rules.apply_to(fleet)
             document = await wrap(explanation_document)(known, fleet, incidents, host, self._silencing.muter)
             if not document["is_known"]:
-                raise RequestError(await wrap(_unknown)(host, fleet, known), 404)
+                names = subjects(settings)
+                raise RequestError(await wrap(unknown_error)(host, fleet, settings, known.now, names), 404)
             if is_with_incidents:
                 document |= await wrap(incidents_of)(known, incidents, host)
             about = [Alert(Finding(host, "", "", ""), known.now)]
@@ -229,22 +209,6 @@ class Answers:
                 source_problems=source_problems,
             )
 
-    def reload(self, uid: int | None) -> dict[str, Any]:
-        """Start a reload of the configuration.
-
-        Raises:
-            RequestError: The user may not do this.
-
-        """
-        if uid not in {0, os.geteuid()}:
-            raise RequestError(
-                f"only root and the service's own user may reload the configuration, found user {uid};"
-                " `fleet-health reload --dry-run` shows what would change",
-                403,
-            )
-        self._request_reload()
-        return {"is_requested": True}
-
     async def active_silences(self) -> dict[str, Any]:
         """Return the silences that hold at present."""
         now = clock.now()
@@ -269,12 +233,17 @@ class Answers:
             "next_tick_wall": None if next_at is None else isoformat(next_at),
         }
 
+    def subjects(self) -> Sequence[str]:
+        """Return what a silence may be about beside the hosts of the fleet."""
+        return (*subjects(self._settings), *self._settings.expected)
+
     @property
     def _settings(self) -> Settings:
         """The settings in force."""
         return self._configuration.settings
 
-    async def _known_hosts(self) -> Sequence[str]:
+    async def known_hosts(self) -> Sequence[str]:
+        """Return the hosts of the fleet."""
         async with self._intake.paused() as fleet:
             return await wrap(list)(fleet.hosts())
 
@@ -320,48 +289,3 @@ def _source_problems(old: Settings, new: Settings) -> list[str]:
         of_receiver = f"receiver {receiver.name}: " if receiver.name else ""
         found += [of_receiver + problem for problem in inspected(receiver, clock.now()).of_service]
     return found
-
-
-def _wanted(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], bool]:
-    """Return a function that says whether a host is selected.
-
-    Raises:
-        RequestError: A glob is invalid, or there are too many.
-
-    """
-    globs = _globs([subject_glob(text) for text in hosts])
-    if strange := sorted(set(states) - set(STATES)):
-        raise RequestError(f"expected `state` to be one of {', '.join(STATES)}, found {strange[0]!r}")
-    return lambda host: not globs.globs or globs.matches(host)
-
-
-def _globs(wanted: Sequence[str]) -> HostGlobs:
-    """Select hosts by any number of plain names and a bounded number of globs, because globs are slow to match."""
-    shapes = [glob for glob in wanted if not is_plain(glob)]
-    if len(shapes) > _GLOBS:
-        raise RequestError(f"expected up to {_GLOBS} globs in `host`, beside plain names, found {len(shapes)}")
-    for glob in shapes:
-        if problem := glob_problem(glob):
-            raise RequestError(f"expected short globs in `host`: of {printable(glob)[:80]}, {problem}")
-    return HostGlobs(tuple(wanted))
-
-
-def _unknown(host: str, fleet: Fleet, known: Knowledge) -> str:
-    """Return the error that a host is not known, ignored or left out, with the name that may be meant."""
-    if known.settings.ignored.matches(host):
-        return f"host {printable(host)} is ignored: it matches `hosts.ignore`"
-    literal = host_name(host)  # a host whose name contains characters of a glob
-    close = (
-        literal
-        if fleet.is_seen(literal)
-        else near_miss(host, dict.fromkeys((*fleet.hosts(), *subjects(known.settings))))
-    )
-    hint = f"; did you mean {close}?" if close else ""
-    since = known.now - lookback_of(known.settings.detectors()).traffic_us
-    if fleet.is_left_out(host, since):
-        limit = fleet.traffic.stranger_limit
-        return (
-            f"{printable(host)} is not evaluated: it has never uploaded and is not expected, and more such hosts are"
-            f" refused than the {limit} that are counted at a time; if it is yours, name it in `hosts.expected`{hint}"
-        )
-    return f"no host {printable(host)} is known{hint}"

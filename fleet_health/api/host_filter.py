@@ -1,0 +1,46 @@
+"""The hosts that a request asks for, by their names and globs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fleet_health.alerting.silences import glob_problem
+from fleet_health.api.requests import RequestError
+from fleet_health.api.states import STATES
+from fleet_health.errors import printable
+from fleet_health.model.host_globs import HostGlobs, is_plain
+from fleet_health.model.subject import subject_glob
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_GLOBS = 100
+"""The most globs in a request for hosts."""
+
+
+def host_filter(hosts: Sequence[str], states: Sequence[str]) -> Callable[[str], bool]:
+    """Return a function that says of a host whether its name is selected.
+
+    Args:
+        hosts: Names and globs; none for all.
+        states: The states that are asked for; they are only checked, because a host's name does not show its state.
+
+    Raises:
+        RequestError: A glob or a state is invalid, or there are too many globs.
+
+    """
+    globs = _globs([subject_glob(text) for text in hosts])
+    if strange := sorted(set(states) - set(STATES)):
+        raise RequestError(f"expected `state` to be one of {', '.join(STATES)}, found {strange[0]!r}")
+    return lambda host: not globs.globs or globs.matches(host)
+
+
+def _globs(wanted: Sequence[str]) -> HostGlobs:
+    """Select hosts by any number of plain names and a bounded number of globs, because globs are slow to match."""
+    shapes = [glob for glob in wanted if not is_plain(glob)]
+    if len(shapes) > _GLOBS:
+        raise RequestError(f"expected up to {_GLOBS} globs in `host`, beside plain names, found {len(shapes)}")
+    for glob in shapes:
+        if problem := glob_problem(glob):
+            raise RequestError(f"expected short globs in `host`: of {printable(glob)[:80]}, {problem}")
+    return HostGlobs(tuple(wanted))
