@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from fleet_health.alerting.mute_windows import MuteWindow
 from fleet_health.alerting.rules import Rules
 from fleet_health.config.loading import load
+from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US
 from fleet_health.model.observation import UnitState
 from fleet_health.model.row_dates import LATE_LIMIT_US, late_us
@@ -47,3 +48,15 @@ def test_a_row_is_late_from_the_limit_on() -> None:
     assert late_us(NOON - LATE_LIMIT_US, NOON) == 0
     assert late_us(NOON - LATE_LIMIT_US - 1, NOON) == LATE_LIMIT_US + 1
     assert late_us(None, NOON) == late_us(NOON, None) == 0
+
+
+def test_a_fleet_knows_when_its_hosts_are_not_missed() -> None:
+    """By the mute windows, and for how long a host is missed, by the detector that watches for that."""
+    window = MuteWindow(frozenset(range(7)), time(3), time(4), ZoneInfo("UTC"), None)
+    fleet = Fleet()
+    fleet.watched_us = None
+
+    Rules(RULES.detectors, mute_windows=(window,)).apply_to(fleet)
+
+    assert fleet.mute_windows == (window,)
+    assert fleet.watched_us is not None

@@ -306,6 +306,43 @@ def test_the_only_host_cannot_show_an_outage() -> None:
     assert only.outages().bits == 0
 
 
+def bins_of(rhythm: Rhythm) -> set[int]:
+    """Return the numbers of the bins of a rhythm."""
+    return {rhythm.newest - back for back in range(rhythm.bits.bit_length()) if rhythm.bits >> back & 1}
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_outages_are_what_one_counts_bin_by_bin(seed: int) -> None:
+    """Three bins without an upload, in which there were uploads a week ago and on most days; whoever uploaded last."""
+    chance = Random(seed)  # noqa: S311 - to be the same each time
+    day, since = DAY_US // BIN_US, MONDAY // BIN_US - 15 * (DAY_US // BIN_US)
+    outages = [
+        range(begin, begin + chance.randrange(1, 9)) for begin in chance.sample(range(since, MONDAY // BIN_US), 12)
+    ]
+    uploads = {
+        host: [
+            number
+            for number in range(since, MONDAY // BIN_US - chance.randrange(day))
+            if begins <= number % day < ends and chance.random() < share and not any(number in out for out in outages)
+        ]
+        for host, (begins, ends, share) in {"a": (40, 150, 0.8), "b": (100, 192, 0.6), "c": (0, 60, 0.9)}.items()
+    }
+    active = {number for numbers in uploads.values() for number in numbers}
+    about = {number + apart for number in active for apart in range(-2, 3)}
+    quiet = {
+        number
+        for number in range(since, max(active) + 1)
+        if number not in active
+        and number - 7 * day in about
+        and sum(number - back * day in about for back in range(1, 8)) >= 4
+    }
+    runs = [{number, number + 1, number + 2} for number in quiet]
+
+    cadence = cadence_of(**{host: [number * BIN_US for number in numbers] for host, numbers in uploads.items()})
+
+    assert bins_of(cadence.outages()) == set[int]().union(*(run for run in runs if run <= quiet))
+
+
 def test_outages_that_are_known_count_from_whichever_is_later() -> None:
     """They may end after the newest upload of all."""
     cadence = cadence_of(a=[MONDAY])

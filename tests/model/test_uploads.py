@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -42,3 +43,26 @@ def test_rows_of_one_request_count_once_in_whatever_order_they_came(ats: list[in
     assert uploads.last_at("pi-1") == max(ats)
     assert kept == sorted(kept)
     assert all(later - earlier >= APART_US for earlier, later in pairwise(kept))
+
+
+@pytest.mark.parametrize("apart_us", [APART_US - 1, APART_US])
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_uploads_are_apart_from_fifteen_seconds_on(apart_us: int, order: tuple[int, int]) -> None:
+    """In whatever order they came: the one that came first is kept, and the other as well if it is far enough away."""
+    ats = [1_000 * SECOND_US + number * apart_us for number in (0, 1)]
+
+    kept = list(recorded([ats[number] for number in order]).recent("pi-1"))
+
+    assert kept == (ats if apart_us == APART_US else [ats[order[0]]])
+
+
+@pytest.mark.parametrize("neighbour", [0, 2])
+@pytest.mark.parametrize("near_us", [0, 1])
+def test_an_earlier_upload_is_kept_if_it_is_apart_from_both_neighbours(neighbour: int, near_us: int) -> None:
+    """A microsecond too near to either is too near."""
+    ats = [1_000 * SECOND_US + number * 2 * APART_US for number in range(3)]
+    between = ats[neighbour] + (APART_US - near_us) * (1 if neighbour == 0 else -1)
+
+    kept = list(recorded([ats[0], ats[2], between]).recent("pi-1"))
+
+    assert (between in kept) == (not near_us)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -107,9 +109,16 @@ def test_a_notice_is_read_back_whole() -> None:
         pytest.param({"host": "a b"}, id="no name of a host"),
         pytest.param({"detected_at_wall": "yesterday"}, id="no instant"),
         pytest.param({"first_bad_wall": "yesterday"}, id="no instant in the evidence"),
+        pytest.param({"responses": {"412": -1}}, id="fewer than no responses"),
+        pytest.param({"unstamped": -1}, id="fewer than none without a stamp"),
+        pytest.param({"reason": 21 * "a"}, id="a long reason"),
+        pytest.param({"samples": 11 * ["line"]}, id="many sample lines"),
+        pytest.param({"detail": 100_000 * "a"}, id="a long detail"),
+        pytest.param({"status": "resolved", "lasted_s": -1e-6}, id="a notice of less than no time"),
+        pytest.param({"status": "resolved", "lasted_s": 1.1e10}, id="one of centuries"),
     ],
 )
-def test_a_row_that_is_not_ours_is_not_made_an_alert(change: dict[str, str]) -> None:
+def test_a_row_that_is_not_ours_is_not_made_an_alert(change: dict[str, Any]) -> None:
     """Its key says so, or what it holds cannot be read."""
     row = Alert(Finding("pi-01", "silent", "detail", "fix"), AT).row() | change
 
