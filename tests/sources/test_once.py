@@ -288,3 +288,30 @@ def test_an_inspection_on_another_machine_says_that_only_the_file_was_checked(re
     assert len(neither.of_service) == 2
     assert len(one.problems) == len(one.of_service) == 1
     assert str(receiver.index.path) in one.problems[0]
+
+
+def test_entries_behind_one_that_is_dated_otherwise_are_read(receiver: ReceiverSettings) -> None:
+    """The clock was set: one entry is dated later than is asked for, and the next one is not."""
+    ats = [NOW - 3 * MINUTE_US, NOW + MINUTE_US, NOW - MINUTE_US]
+    write_journal(receiver, *((access("a"), at) for at in ats), unit=UNIT)
+    found: list[Any] = []
+
+    read_journal(receiver.journal, NOW - HOUR_US, NOW, found.extend)
+
+    assert [one.at for one in found if isinstance(one, Response)] == [ats[0], ats[2]]
+
+
+def test_lines_that_may_be_missing_behind_broken_ones_are_a_gap_a_minute(receiver: ReceiverSettings) -> None:
+    """Each with how many there may be: a client can make as many of them as it likes."""
+    ats = [NOW - 10 * MINUTE_US + seconds * SECOND_US for seconds in (0, 1, 59, 60)]
+    for number, at in enumerate(ats):
+        stream = {"unit": UNIT, "_STREAM_ID": f"{number}"}
+        write_journal(receiver, (3_000 * "a", at), **stream, _LINE_BREAK="line-max")
+        write_journal(receiver, (access("a"), at), **stream)
+
+    past = read_journal(receiver.journal, NOW - HOUR_US, NOW, lambda _: None)
+
+    assert [(one.since, one.until, one.messages) for one in past.coverage.gaps] == [
+        (ats[0], ats[2], 3),
+        (ats[3], ats[3], 1),
+    ]

@@ -505,6 +505,22 @@ TestTailModel = TailModel.TestCase
 TestTailModel.settings = tried(60, stateful_step_count=25)
 
 
+def test_a_rotated_file_with_nothing_at_the_path_is_read_and_followed(tmp_path: Path) -> None:
+    """Its writer may still hold it. When there is a new file at the path, each line has been read once."""
+    path, rotated = tmp_path / "log", tmp_path / "log.1"
+    append(rotated, b"one\n")
+    tail = Tail(path, rotated=lambda: [rotated])
+
+    got = [read(tail).lines]
+    append(rotated, b"two\n")
+    got.append(read(tail).lines)
+    append(path, b"three\n")
+    got.append(read(tail).lines)
+    tail.close()
+
+    assert got == [[b"one"], [b"two"], [b"three"]]
+
+
 def test_what_is_rotated_away_between_opening_and_listing_is_read_once(path: Path) -> None:
     """The file at the path is opened before the rotated ones are listed, so that no moment is left out."""
     append(path, b"one\n")
