@@ -275,7 +275,7 @@ class Documents:
             details={} if last is None else {(one.host, one.symptom): one.detail for one in last.findings},
             next_at=self._evaluator.next_at,
             unseen=() if last is None else last.not_evaluated,
-            clock=self._evaluator.clock_state.problem,
+            clock=self._evaluator.clock_check.problem,
             decisions=incidents.decisions(now, suppressions),
             silences=self._silencing.silences or Silences(),
             history=self._evaluator.history.snapshot,

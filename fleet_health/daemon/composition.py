@@ -25,7 +25,6 @@ from fleet_health.daemon.report import Report
 from fleet_health.engine import Engine
 from fleet_health.errors import PathHangs, RestartNeeded, SinkTaken, SinkUnavailable
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.clock_evidence import ALERT_LOG
 from fleet_health.model.counters import Counters
 from fleet_health.model.history import History
 from fleet_health.records.alert_log import AlertLog
@@ -225,14 +224,12 @@ class Daemon:
         self._incidents.restore(state.incidents)
         self._silencing.watch = SilenceWatch(state.silences)
         self._evaluator.history = History(state.history)
-        self._evaluator.disproved_until = state.disproved_until
-        self._intake.restore(state.known_past(self._settings.receivers))
         now = clock.now()
         alert_log = await alert_log_at_start(self._delivery.log, now, self._incidents.at)
         self._delivery.publication.restore(alert_log.recent, state.notices)
         alert_log.past.restore_to(self._incidents)
-        self._intake.distrust(after=self._incidents.at, until=state.disproved_until)
-        self._evaluator.records[ALERT_LOG] = alert_log.ahead_at
+        self._intake.restore(state.known_past(self._settings.receivers, self._incidents.at))
+        self._evaluator.clock_check.restore(disproved_until=state.disproved_until, alert_log_at=alert_log.ahead_at)
         # Before the sources are read: the journal may hold a flood of invented names.
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         await self._intake.adopt(self._settings, self._engine.lookback)
@@ -248,7 +245,7 @@ class Daemon:
     def _is_clock_confirmed(self, now: Instant) -> bool:
         """Return whether a time server or root has confirmed the clock within the hour."""
         confirmation = clock.confirmation_beside(self._settings.control_path)
-        self._evaluator.clock_state.confirmation = confirmation
+        self._evaluator.clock_check.confirmation = confirmation
         return clock.is_synchronized(now) or clock.is_confirmed(now, confirmation)
 
     async def _claim_alert_log(self) -> None:
@@ -290,7 +287,7 @@ class Daemon:
             self._silencing.watch,
             self._evaluator.history,
             # While the clock is behind, every row is dated ahead.
-            ahead_rows={} if self._evaluator.clock_state.is_behind else self._intake.ahead_rows(now),
+            ahead_rows={} if self._evaluator.clock_check.is_behind else self._intake.ahead_rows(now),
             notices=self._delivery.publication.notices,
         )
         return await wrap(self._saving.due)(state, now, fleet)  # off the loop: there may be many hosts
@@ -313,7 +310,7 @@ class Daemon:
         return None
 
     def _problems(self) -> list[str]:
-        problems = [problem for problem in (self._reloading.problem, self._evaluator.clock_state.problem) if problem]
+        problems = [problem for problem in (self._reloading.problem, self._evaluator.clock_check.problem) if problem]
         problems += [f"{state.name}: {problem}" for state in self._intake.states for problem in state.problems]
         if self._delivery.problem:
             problems.append(f"the alert log cannot be written: {self._delivery.problem}")

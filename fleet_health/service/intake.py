@@ -103,7 +103,8 @@ class Intake:
 
     def restore(self, known: KnownPast) -> None:
         """Take what the saved state shows of the sources. Call it before the first `adopt`."""
-        self._opener.known, self._opener.disproved_until = known, known.disproved_until
+        self._opener.known = known
+        self.distrust(after=known.latest_at, until=known.disproved_until)
         self._identities = known.identities
         self.fleet.exchanged = dict(known.exchanged)
         self.fleet.skips, self.fleet.shutdowns = tuple(known.skips), tuple(known.shutdowns)

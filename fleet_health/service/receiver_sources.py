@@ -63,6 +63,7 @@ class KnownPast:
         cadence: The rhythms that were learned from the same indexes.
         skips: Stretches of time that the clock skipped.
         shutdowns: Stretches of time in which the machine was off or suspended.
+        latest_at: The latest instant of our own records; None if there are none. Uploads after it are not known.
         disproved_until: Up to when entries are dated ahead by a clock that was wrong; 0 if none is.
 
     """
@@ -75,6 +76,7 @@ class KnownPast:
     cadence: CadenceSnapshot = field(default_factory=CadenceSnapshot)
     skips: Sequence[tuple[Instant, Instant]] = ()
     shutdowns: Sequence[tuple[Instant, Instant]] = ()
+    latest_at: Instant | None = None
     disproved_until: Instant = 0
 
 

@@ -99,8 +99,14 @@ class SavedState(SavedReceiver):
         """Return what is known of the sources of a receiver."""
         return self._saved_of(receiver).known_by(receiver)
 
-    def known_past(self, receivers: Sequence[ReceiverSettings]) -> KnownPast:
-        """Return what is known of the sources of some receivers; of hosts only if they are from the same indexes."""
+    def known_past(self, receivers: Sequence[ReceiverSettings], latest_at: Instant | None) -> KnownPast:
+        """Return what is known of the sources of some receivers; of hosts only if they are from the same indexes.
+
+        Args:
+            receivers: The receivers.
+            latest_at: The latest instant of our own records; None if there are none.
+
+        """
         is_same = any(self._saved_of(one).is_of(one) for one in receivers)
         return KnownPast(
             sources={one.name: self.known_of(one) for one in receivers},
@@ -111,6 +117,7 @@ class SavedState(SavedReceiver):
             cadence=self.known_cadence(receivers),
             skips=self.skips,
             shutdowns=self.shutdowns,
+            latest_at=latest_at,
             disproved_until=self.disproved_until,
         )
 

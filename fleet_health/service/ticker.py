@@ -17,12 +17,13 @@ from fleet_health.detectors import silent
 from fleet_health.engine import Circumstances
 from fleet_health.errors import PathHangs
 from fleet_health.files.hanging_calls import call_at
-from fleet_health.model.clock_evidence import BEHIND_LIMIT_US, SAVED_STATE, Contradiction, contradiction, credible
+from fleet_health.model.clock_evidence import BEHIND_LIMIT_US
 from fleet_health.model.coverage import CLOCK_SET, Gap
 from fleet_health.model.history import History
 from fleet_health.model.instant import SECOND_US
 from fleet_health.model.schedule import next_tick_at
-from fleet_health.service.clock import STATE_ALONE_US, ClockState, booted_at, monotonic_us
+from fleet_health.service.clock import booted_at, monotonic_us
+from fleet_health.service.clock_check import ClockCheck
 from fleet_health.service.witness import SAMPLES
 
 if TYPE_CHECKING:
@@ -95,14 +96,9 @@ class Evaluator:
         self._witness = witness
         self._silencing = silencing
         self._snapshot = snapshot
-        self._is_synchronized = is_synchronized
         self._counters = counters
         self._booted_at = booted_at
-        self.clock_state = ClockState()
-        self.records: dict[str, Instant | None] = {}
-        """Record -> its latest instant, for our own records beside the saved state and the sources."""
-        self.disproved_until: Instant = 0
-        """Up to when records are dated ahead by a clock that was confirmed to be wrong: they are no evidence."""
+        self.clock_check = ClockCheck(is_synchronized)
         self.deciding = asyncio.Lock()
         """Held from a decision until its notifications are handed to delivery: meanwhile the incidents are ahead."""
         self._are_notices_recorded = False
@@ -132,12 +128,12 @@ class Evaluator:
         started_at = monotonic_us()
         now, is_stepped = await self._read_sources()
         self._pulse.beat(_STRIDE)
-        is_stepped |= await self._look_at_clock(now, is_stepped=is_stepped)
+        is_stepped |= await self._check_clock(now, is_stepped=is_stepped)
         self._intake.note_unmatched(now)
         self._intake.fleet.coverage = tuple(state.coverage(now) for state in self.states)
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None
-        if self.clock_state.is_behind:
+        if self.clock_check.is_behind:
             # Up to when facts are known. A state that was saved while the clock was ahead holds none.
             latest_at = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
         circumstances = Circumstances(self._intake.seen(now), is_stepped, latest_at)
@@ -222,9 +218,9 @@ class Evaluator:
         _log.warning("clock set or machine suspended, sources re-read", seconds=step_us / SECOND_US)
         self._pulse.rest()  # meanwhile the sources feed the watchdog
         since, skipped_since = now - abs(step_us), max(now - step_us, self._incidents.at or 0)
-        if self.clock_state.is_behind:
-            since = min(since, self.clock_state.first_at)
-            skipped_since = max(skipped_since, self.clock_state.latest_at)
+        if self.clock_check.is_behind:
+            since = min(since, self.clock_check.first_at)
+            skipped_since = max(skipped_since, self.clock_check.latest_at)
         slept_since = now - self._step_watch.slept_us
         await self._intake.reread(Gap(since, now, CLOCK_SET))
         # The time up to our latest record was not skipped.
@@ -238,32 +234,20 @@ class Evaluator:
     @property
     def states(self) -> list[SourceState]:
         """The state of each source, and of the clock while it contradicts our own records."""
-        clock = self.clock_state.state
+        clock = self.clock_check.state
         return [*self._intake.states, *([] if clock is None else [clock])]
 
-    async def _look_at_clock(self, now: Instant, *, is_stepped: bool) -> bool:
+    async def _check_clock(self, now: Instant, *, is_stepped: bool) -> bool:
         """Check the clock against our own records. Return whether everything was read again because of it.
 
-        If a time server or root has confirmed the clock, the records are wrong, and are dated as if written now. So is
-        the saved state if it alone contradicts the clock for long while new rows and entries agree with it: absence
-        can be evaluated by the clock that all of them use, even if that clock is wrong.
+        Records that are dated ahead of a clock that is right are dated as if written now.
         """
-        was_behind, first_at = self.clock_state.is_behind, self.clock_state.first_at
-        found, is_redated = self._contradiction(now), False
-        if found is not None and (self._is_synchronized(now) or self._is_state_alone(now)):
-            if is_redated := (self._incidents.at or 0) - now > BEHIND_LIMIT_US:
-                _log.warning("state dated ahead of a confirmed clock, dated as of now", reason=str(found))
-            known = (at for at in self._others.values() if at is not None)
-            self.disproved_until = max([self.disproved_until, found.at, *known])
-            self.records.clear()
-            found = None
-        self.clock_state.note(found, now, is_set=is_stepped)
-        self._intake.distrust(after=now if is_redated else self._incidents.at, until=self.disproved_until)
-        if found is not None:
-            if not was_behind:
-                _log.error("clock behind saved records, absence and resolutions not evaluated", reason=str(found))
-            return False
-        if not is_redated and (is_stepped or not was_behind):
+        clock = self.clock_check
+        was_behind, first_at = clock.is_behind, clock.first_at
+        newest = {state.name: state.newest_at for state in self._intake.states}
+        is_redated = clock.check(now, self._incidents.at, newest, is_set=is_stepped)
+        self._intake.distrust(after=now if is_redated else self._incidents.at, until=clock.disproved_until)
+        if clock.is_behind or (not is_redated and (is_stepped or not was_behind)):
             return False
         if was_behind:
             _log.info("clock no longer behind saved records, sources re-read")
@@ -275,33 +259,18 @@ class Evaluator:
             self._incidents.redate(self._clock())
         return True
 
-    def _contradiction(self, now: Instant) -> Contradiction | None:
-        return contradiction(credible(self._others, self.disproved_until) | {SAVED_STATE: self._incidents.at}, now)
-
-    @property
-    def _others(self) -> dict[str, Instant | None]:
-        """Record -> its latest instant, without the saved state."""
-        return {**self.records, **{state.name: state.newest_at for state in self._intake.states}}
-
-    def _is_state_alone(self, now: Instant) -> bool:
-        """Return whether the saved state alone has contradicted the clock for long while new records agreed with it."""
-        others = credible(self._others, self.disproved_until)
-        if contradiction(others, now) is not None or self.clock_state.lasting_us < STATE_ALONE_US:
-            return False
-        return any(at is not None and self.clock_state.first_at <= at for at in others.values())
-
     async def _decide(self, evaluation: Evaluation) -> Outcome:
         now = evaluation.at
         await self._silencing.refresh(now)
         # Silences are matched in a thread: an operator's glob must not block the loop.
         pairs = {(one.host, one.symptom) for one in evaluation.findings} | self._incidents.open.keys()
         suppressions = await self._silencing.match(pairs, now)
-        if not self.clock_state.is_behind:
+        if not self.clock_check.is_behind:
             outcome = self._take(evaluation, suppressions)
             await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
         # A silence that holds at the later of the two instants counts: it is the clock that is in the past.
-        later = await self._silencing.match(pairs, self.clock_state.latest_at)
+        later = await self._silencing.match(pairs, self.clock_check.latest_at)
         return self._take(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
 
     def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:

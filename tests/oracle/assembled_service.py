@@ -118,12 +118,12 @@ class AssembledService:
     @property
     def is_clock_behind(self) -> bool:
         """Whether the latest evaluation took its clock to be behind."""
-        return self._evaluator.clock_state.is_behind
+        return self._evaluator.clock_check.is_behind
 
     @property
     def known_until(self) -> int:
         """What our own records go up to, while the clock is behind them; else 0."""
-        state = self._evaluator.clock_state
+        state = self._evaluator.clock_check
         return state.latest_at if state.is_behind else 0
 
     def write_alerts(self) -> None:

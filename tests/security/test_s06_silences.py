@@ -29,7 +29,7 @@ from fleet_health.model.history import History
 from fleet_health.model.instant import HOUR_US, isoformat
 from fleet_health.records.silence_file import SilenceFile
 from fleet_health.service import clock
-from fleet_health.service.clock import ClockState
+from fleet_health.service.clock_check import ClockCheck
 from fleet_health.service.configuration import Configuration
 from fleet_health.service.intake import Intake
 from fleet_health.service.parts import Parts
@@ -263,7 +263,7 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
             engine=Engine(incidents=incidents),
             evaluator=cast(
                 "Evaluator",
-                SimpleNamespace(next_at=None, history=History(), states=[], clock_state=ClockState()),
+                SimpleNamespace(next_at=None, history=History(), states=[], clock_check=ClockCheck(lambda _: True)),
             ),
             intake=Intake(
                 clock=clock.now, start=tasks.create_task, index_pulse=pulse, journal_pulse=pulse, counters=Counters()

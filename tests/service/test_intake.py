@@ -148,7 +148,7 @@ async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], Sav
     """Start with a state; return the rhythms that are known then, and the state that is saved."""
     settings = load(site.config)
     async with unhinted_intake() as intake:
-        intake.restore(saved.known_past(settings.receivers))
+        intake.restore(saved.known_past(settings.receivers, None))
         await intake.adopt(settings, lookback_of(settings.detectors()))
         fleet = intake.fleet
         assert fleet.cadence is not None
