@@ -1,8 +1,7 @@
-"""`blind`: we ourselves cannot see. Nothing is wrong with a host, and nothing would be found if it were.
+"""`blind`: fleet-health itself cannot see. That says nothing about hosts, but a fault of a host would not be found.
 
-Either a source cannot be read; or it can, and yet it shows nothing: what comes in is not understood, or there is not
-one entry of the receiver; or the journal that is read is not what the receiver wrote: journald suppresses lines, again
-and again, so that no window is whole for long.
+A source cannot be read; or it can be read but shows nothing, because nothing in it is understood or it has no entry of
+the receiver; or the journal is not what the receiver wrote, because journald suppresses lines again and again.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
 
 SYMPTOM = "blind"
 CLOCK = "clock"
-"""The source that is away while the clock contradicts our own records."""
+"""The source that counts as unavailable while the clock contradicts our own records."""
 
 _SUGGESTED_FIX = (
     "On the machine where fleet-health runs: fix what `systemctl status fleet-health` reports about its sources;"
@@ -62,7 +61,7 @@ _RATE_LIMIT_DROP_IN = "/usr/local/share/doc/fleet-health/drop-ins/receiver-rate-
 
 
 def unmatched_in_words(units: Sequence[str]) -> str:
-    """Return in a clause that the index has uploads, and the journal no response of these units."""
+    """Return a clause that says that the index has uploads, but the journal has no response of these units."""
     return f"the index has uploads, and the journal of {_named(units)} has no line that `journal.response` matches"
 
 
@@ -72,11 +71,11 @@ def _named(units: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class BlindLimits:
-    """When we count as blind.
+    """When fleet-health counts as blind.
 
     Attributes:
-        after_us: For so many microseconds a source may be away, and gaps may come; a finding is what lasts longer,
-            strictly.
+        after_us: How long a source may be unavailable, and gaps may recur, in microseconds; a finding is what lasts
+            longer, strictly.
 
     """
 
@@ -88,7 +87,7 @@ SPEC = DetectorSpec(
     is_of_journal=True,
     message_id="4bc9e1b6f3b74ff4a7add4b0dd45cfc0",
     subject=Subject.RECEIVER,
-    needs=NOTHING,  # it is about what cannot be seen
+    needs=NOTHING,  # it evaluates what cannot be seen
     is_of_absence=False,
     switches=("detectors.blind.enabled",),
     limits=BlindLimits,
@@ -104,7 +103,7 @@ SPEC = DetectorSpec(
     ),
     build=lambda configured: Blind(
         configured.limits[SYMPTOM].after_us,
-        # The longest window of what is evaluated of hosts by the journal.
+        # The longest window of a detector of hosts that uses the journal.
         max(
             limits.window_us
             for symptom in (fatal_only.SYMPTOM, unstamped.SYMPTOM)
@@ -125,11 +124,11 @@ class Blind(Rule):
         """Take the limits.
 
         Args:
-            after_us: For so many microseconds a source may be away, and gaps may come; a finding is what lasts longer,
-                strictly.
-            window_us: The longest window of the detectors that go by the journal: gaps that are no further apart leave
-                no time in which that was seen whole.
-            units: The receiver's units, by name or glob, for what is suggested.
+            after_us: How long a source may be unavailable, and gaps may recur, in microseconds; a finding is what lasts
+                longer, strictly.
+            window_us: The longest window of the detectors that use the journal: if gaps are closer together, no window
+                was seen whole.
+            units: The receiver's units, by name or glob, for the suggested fix.
 
         """
         self._after_us = after_us
@@ -137,7 +136,7 @@ class Blind(Rule):
         self._units = tuple(units)
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Name every source that is away for too long, and what is known of the gaps."""
+        """Name every source that has been unavailable for too long, and describe the gaps."""
         unseen = {
             coverage.source: f"the {coverage.source} for {describe(now - coverage.unseen_since)} ({coverage.reason})"
             for coverage in fleet.coverage
@@ -159,7 +158,7 @@ class Blind(Rule):
             if self._is_missed(coverage, now):
                 details.append(_missed_in_words(coverage))
                 fixes.append(_FIX_OF_SHARE[coverage.kind])
-            # A unit without any entry has no line of a response either; nor has one whose lines are not understood.
+            # A unit without entries, or whose lines are not understood, has no response either: those say more.
             if self._is_void(coverage, fleet, now):
                 details.append(self._void_in_words(coverage))
                 fixes.append(self._unit_fix())
@@ -182,9 +181,9 @@ class Blind(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return how well the sources are seen, in each of the ways in which they may not be.
+        """Return one condition for each way in which a source may not be seen.
 
-        Any of these is enough for a finding.
+        Any of them is enough for a finding.
         """
         if host != EVERY_HOST:
             return ()
@@ -257,13 +256,13 @@ class Blind(Rule):
             and one.share.is_understood
             and not one.doubt
             and not self._is_void(one, fleet, now)
-            # Of a source that has taken the place of another one, nothing is seen before it has shown an upload.
+            # A source that has replaced another one counts as unseen until it has shown an upload.
             and (one.kind not in fleet.exchanged or one.share.last_at is not None)
             for one in fleet.coverage
         )
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant:
-        """Return the present: that every source can be read is what we observe ourselves."""
+        """Return the present: we observe ourselves whether every source can be read."""
         del fleet, host
         return PRESENT
 
@@ -273,7 +272,7 @@ class Blind(Rule):
         return f"{self._after_us},{self._window_us}"
 
     def _is_missed(self, coverage: Coverage, now: Instant) -> bool:
-        """Return whether none of what came in was understood, ever or for too long."""
+        """Return whether nothing of what came in was understood, ever or for too long."""
         share = coverage.share
         is_long_ago = share.last_at is None or now - share.last_at > self._after_us
         return not share.is_understood and is_long_ago
@@ -281,9 +280,9 @@ class Blind(Rule):
     def _is_void(self, coverage: Coverage, fleet: Fleet, now: Instant) -> bool:
         """Return whether there is no entry of the receiver's unit, though there should be.
 
-        A receiver that has taken an upload since the journal begins has written something there, as it was started at
-        the latest. Of one that is not installed yet nothing can be expected for a while. Where there were entries, and
-        none in a whole window, an upload in it must have left one: another unit took it, or this journal is a copy.
+        A receiver that has accepted an upload since the journal begins must have entries there, at least about its
+        start. One that is not installed yet needs none for a while. If there were entries, but none in a whole window
+        with an upload, another unit accepted that upload, or this journal is a copy.
         """
         if coverage.kind != "journal":
             return False
@@ -310,13 +309,13 @@ class Blind(Rule):
         return f"the journal has no entry of {self._named_units} since {isoformat(coverage.quiet_since)[:19]}Z"
 
     def _run(self, fleet: Fleet, now: Instant) -> Gap | None:
-        """Return the gaps of the journal that go on until now as one; None if a whole window has gone by since."""
+        """Return the journal's gaps that continue until now, as one; None if a whole window has passed since then."""
         gaps = (gap for coverage in fleet.coverage if coverage.kind == "journal" for gap in coverage.gaps)
         run = latest_run(gaps, self._window_us)
         return None if run is None or now - run.until > self._window_us else run
 
     def _is_lasting(self, run: Gap) -> bool:
-        """Return whether gaps keep coming: one that nobody counted is no more than a time that we were away."""
+        """Return whether gaps recur. A single one without a count only means that we were not running."""
         return run.until - run.since > self._after_us and (run.gaps > 1 or run.messages > 0)
 
     @property
@@ -354,11 +353,11 @@ def _missed_in_words(coverage: Coverage) -> str:
 
 
 def _understood_in_words(share: Share) -> str:
-    """Return how much of what came in was understood, and how much came in since the last that was."""
+    """Return how much of what came in was understood, and how much came in after the last understood one."""
     return f"{share.understood} of {share.came_in}" + (f", none of the last {share.missed}" if share.missed else "")
 
 
 def _in_words(run: Gap) -> str:
-    """Return how many gaps there were, since when, and what is known to be missing."""
+    """Return how many gaps there were, since when, and how many messages are missing, if that is known."""
     gaps = f"{run.gaps} gap{'' if run.gaps == 1 else 's'} since {isoformat(run.since)[:19]}Z"
     return f"{gaps}, {run.cause}"

@@ -1,7 +1,7 @@
-"""What the journal and the index say of the same upload, compared: it must be in both.
+"""Compares the journal and the index: every upload must be in both.
 
-The receiver answers first or writes its row first, and we read one file before the other; so there is slack, for rows
-in flight. What is known to be missing from either explains a disagreement, and is said elsewhere.
+The receiver responds first or writes its row first, and we read one file before the other; so there is slack, for rows
+in flight. Known gaps in either explain a disagreement, and are reported elsewhere.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class DisagreementLimits:
 
     Attributes:
         window_us: The stretch of time that is compared, up to the evaluation, both ends included.
-        slack_us: How long after the one the other may come; less than half the window.
-        min_hosts: From this many hosts on it is a finding.
-        min_count: So many accepted uploads must lack a row.
+        slack_us: How much later in one than in the other an upload may appear; less than half the window.
+        min_hosts: How many hosts it takes for a finding.
+        min_count: How many accepted uploads must lack a row.
         suggested_fix: What to do.
 
     """
@@ -79,7 +79,7 @@ def settings(
 
 
 def contradictions(symptom: str) -> tuple[Contradiction, ...]:
-    """Declare what the limits of one of the two detectors must not be together."""
+    """Declare which limits of one of the two detectors contradict each other."""
     window, slack = f"detectors.{symptom}.window", f"detectors.{symptom}.slack"
     return (
         Contradiction(
@@ -89,10 +89,10 @@ def contradictions(symptom: str) -> tuple[Contradiction, ...]:
 
 
 class Disagreement(Rule):
-    """Finds out whether enough hosts have something in the one and nothing in the other.
+    """Finds out whether enough hosts have uploads in one of the two and none in the other.
 
     Attributes:
-        is_of_journal: Whether it is the journal that lacks it.
+        is_of_journal: Whether the journal is the one that lacks them.
 
     """
 
@@ -106,7 +106,7 @@ class Disagreement(Rule):
         return (EVERY_HOST,) if _is_comparable(fleet, self._since(fleet, now), now) else ()
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Name the first of the hosts that lack it."""
+        """Name the first of the hosts with missing uploads."""
         lacking = self._lacking_once(fleet, self._since(fleet, now), now)
         return Finding(
             host=host,
@@ -117,7 +117,7 @@ class Disagreement(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return how many hosts lack it, and whether both were seen whole."""
+        """Return how many hosts have missing uploads, and whether both sources were seen whole."""
         if host != EVERY_HOST:
             return ()
         since, table = self._since(fleet, now), f"detectors.{self.symptom}"

@@ -1,4 +1,4 @@
-"""One tick: what every detector finds at one instant."""
+"""An evaluation: what every detector finds at one instant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class DetectorFailure:
-    """A detector raised; what it would have found is not known."""
+    """A detector raised an error; what it would have found is not known."""
 
     symptom: str
     error: Exception
@@ -28,33 +28,33 @@ class DetectorFailure:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What one evaluation gave.
+    """The result of one evaluation.
 
     Attributes:
-        at: Its instant; every count and every alert of it goes by this one.
-        findings: Sorted by host, then symptom.
-        failures: The detectors that raised, in their order.
-        evaluated: The symptoms that were looked for, without a failure.
-        over: Which of the incidents that were open are seen to be over, each as host and symptom. It is necessary for
-            an end; what is sufficient the incident decides by its sign.
-        proofs: For how long some of them must be over before they end, in microseconds; the others end by the policy.
-        signs: The newest fact that speaks for an end, by its own timestamp, of what was found or is over; where there
-            is none the pair is left out.
-        limits: The limits that what was found, and what was open, was looked for with.
-        heard: When the hosts of the findings and of the open incidents were last heard of in either source, as far as
-            that is known.
-        hidden: Symptom -> the hosts without an incident of which it cannot be ruled out, for want of a source.
-        gone: The hosts whose last upload has become too long ago to be known any more, each with its instant.
-        is_clock_behind: Whether the clock contradicts our own records: then nothing ends, and nothing is forgotten.
-        is_clock_stepped: Whether the clock was set since the evaluation before: then nobody knows what is missing.
-        forgotten: Which of the incidents that were open are of strangers of which nothing is known any more: they gave
-            up, or lost their place to others.
-        unproved: Which of the incidents that were open, and are not found, cannot be seen to be over: a source they
-            go by has taken the place of another one, and has not shown an upload since. Each with the instant of that.
-        pauses: Over which time no host could upload: time in which an absence does not grow.
-        not_evaluated: The names of the detectors that did not look, because too little was seen or the clock was
+        at: Its instant; all counts and alerts refer to it.
+        findings: The findings, sorted by host and symptom.
+        failures: The detectors that raised an error, in order.
+        evaluated: The symptoms that were evaluated without a failure.
+        over: The open incidents that are seen to have recovered, each as host and symptom. That is necessary for a
+            resolution; by its sign, the incident decides whether it is sufficient.
+        proofs: For how long some of them must have recovered before they end, in microseconds; the policy decides on
+            the others.
+        signs: The newest sign of recovery of what was found or has recovered, by its own timestamp; without pairs that
+            have none.
+        limits: The limits in force for the findings and the open incidents.
+        heard: When the hosts of the findings and the open incidents last appeared in either source, if that is known.
+        hidden: Symptom -> the hosts without an incident for which it cannot be ruled out, because a source is not seen.
+        gone: The hosts whose last upload is too long ago to be kept, each with its instant.
+        is_clock_behind: Whether the clock contradicts our own records. Then nothing ends or is forgotten.
+        is_clock_stepped: Whether the clock was set since the last evaluation. Then absence is not evaluated.
+        forgotten: The open incidents of strangers about which nothing is known any more: they gave up, or lost their
+            place to others.
+        unproved: The open incidents that are not found but cannot be seen to recover, because a source was replaced and
+            has not shown an upload since. Each with the instant of the replacement.
+        pauses: The stretches of time in which no host could upload: they do not count as absence.
+        not_evaluated: The names of the detectors that did not evaluate, because too little was seen or the clock was
             uncertain.
-        undecided: Which findings may yet turn out to have another one as their cause.
+        undecided: The findings that may turn out to have another one as their cause.
 
     """
 
@@ -81,13 +81,13 @@ class Evaluation:
 def evaluate(
     fleet: Fleet, detectors: Iterable[Detector], now: Instant, incidents: Iterable[tuple[str, str]] = ()
 ) -> Evaluation:
-    """Run every detector over the fleet as it stood at `now`. One that raises does not stop the others.
+    """Run every detector over the fleet at `now`. One that raises an error does not stop the others.
 
     Args:
         fleet: The fleet.
         detectors: The detectors.
         now: The instant.
-        incidents: What is open, each as host and symptom; it is said of each whether it is seen to be over.
+        incidents: The open incidents, each as host and symptom: the result says which of them have recovered.
 
     """
     fleet = fleet.standing_still()
@@ -121,7 +121,7 @@ def evaluate(
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
             needed = {host: detector.proof_us(fleet, host) for host in well} if isinstance(detector, SlowToEnd) else {}
             waiting = detector.may_explain(fleet, now) if isinstance(detector, SlowToFind) else ()
-        except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is a value here
+        except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is part of the result
             failures.append(DetectorFailure(symptom, error))
         else:
             findings += found
@@ -156,17 +156,17 @@ def evaluate(
 def under_a_clock_behind(
     fleet: Fleet, detectors: Sequence[Detector], now: Instant, latest: Instant, incidents: Collection[Pair] = ()
 ) -> Evaluation:
-    """Return what can be said at an instant that lies before our own records. Nothing is over, nothing is absent.
+    """Return the evaluation at an instant before our own records. Nothing recovers, and absence is not evaluated.
 
-    Where the sources show what followed, a past is looked at. So a new finding must be one as of their latest entry,
-    too: a host that was refused by then may have been accepted since, or have tried no more.
+    The sources show what happened after that instant, so a new finding must still be one as of their latest entry: a
+    host that was refused may have been accepted since, or have given up.
 
     Args:
         fleet: The fleet.
         detectors: The detectors; those of absence are left out.
         now: What the clock shows.
-        latest: Up to when the sources show facts.
-        incidents: What is open, each as host and symptom.
+        latest: The latest instant that the sources show.
+        incidents: The open incidents, each as host and symptom.
 
     """
     present = [detector for detector in detectors if not detector.is_of_absence]
@@ -177,7 +177,7 @@ def under_a_clock_behind(
 
 
 def lookback_of(detectors: Sequence[Detector]) -> Lookback:
-    """Return how far back the fleet must be known for all detectors to be exact."""
+    """Return how far back the fleet must know the sources for all detectors to be exact."""
     lookbacks = [detector.lookback for detector in detectors]
     return Lookback(
         uploads_us=max((lookback.uploads_us for lookback in lookbacks), default=0),
@@ -187,5 +187,5 @@ def lookback_of(detectors: Sequence[Detector]) -> Lookback:
 
 
 def evict(fleet: Fleet, lookback: Lookback, now: Instant) -> dict[str, Instant]:
-    """Forget what no evaluation from `now` on asks for; return the hosts that are gone, with their last uploads."""
+    """Forget what no evaluation from `now` on needs. Return the hosts that are gone, with their last uploads."""
     return fleet.standing_still().evict(now - lookback.uploads_us, now - lookback.traffic_us, now)

@@ -1,4 +1,4 @@
-"""Which verdicts a gap in a source may hide: nothing was found, and yet it cannot be ruled out."""
+"""Which findings a gap in a source may hide: there is none, but it cannot be ruled out."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class MayBeHidden(Protocol):
-    """A detector whose findings take what may be missing: lines of the journal, or rows of the index."""
+    """A detector whose findings need data that may be missing: lines of the journal, or rows of the index."""
 
     @property
     def symptom(self) -> str:
         """The symptom's name."""
 
     def hidden(self, fleet: Fleet, hosts: Iterable[str], now: Instant) -> Iterable[str]:
-        """Return those of the hosts that may show the symptom at `now` in what was not seen.
+        """Return those of the hosts that may show the symptom at `now` in data that was not seen.
 
-        Nothing is hidden of a host if what was seen refutes the finding, or too little is missing for one.
+        A host is left out if what was seen refutes the finding, or if too little is missing for one.
         """
 
 
 def hidden_verdicts(
     fleet: Fleet, detectors: Iterable[object], hosts: Callable[[], Iterable[str]], now: Instant
 ) -> dict[str, frozenset[str]]:
-    """Return for each symptom the hosts of which it cannot be ruled out, of those that `hosts` returns.
+    """Return for each symptom those of `hosts()` for which it cannot be ruled out.
 
-    A symptom that can be ruled out of all of them is left out. `hosts` is called for each detector, and as long as
-    nothing is missing none of them goes through the hosts.
+    A symptom that can be ruled out for all of them is left out. `hosts` is called for each detector; as long as nothing
+    is missing, none of them iterates over the hosts.
     """
     hidden: dict[str, frozenset[str]] = {}
     for detector in detectors:
@@ -44,5 +44,5 @@ def hidden_verdicts(
 
 
 def in_words(hidden: Mapping[str, int]) -> str:
-    """Return of how many hosts each symptom cannot be ruled out: `fatal-only of 3 hosts, unstamped of 1 host`."""
+    """Return for how many hosts each symptom cannot be ruled out: `fatal-only of 3 hosts, unstamped of 1 host`."""
     return ", ".join(f"{symptom} of {plural(count, 'host')}" for symptom, count in hidden.items())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 Limits = TypeVar("Limits")
 
-# Enough for any fleet that is watched; a stream of invented host names must not fill the memory instead.
+# Enough for any fleet; a stream of invented host names must not fill the memory.
 _REMEMBERED_HOSTS = 20_000
 
 
@@ -41,8 +41,8 @@ class Override:
 class HostLimits(Generic[Limits]):
     """The limits in force for each host.
 
-    Where several overrides match, each attribute is taken from the most specific one that sets it; of two that
-    are equally specific, from the later.
+    If several overrides match, each attribute comes from the most specific one that sets it; of two equally specific
+    ones, from the later.
     """
 
     def __init__(self, default: Limits, overrides: Sequence[Override] = ()) -> None:
@@ -65,7 +65,7 @@ class HostLimits(Generic[Limits]):
         return limits
 
     def each_alone(self) -> list[Limits]:
-        """Return the default and, for each glob alone, the limits it makes: every value that an attribute can have."""
+        """Return the default, and the limits by each glob alone: together, every value that an attribute can have."""
         return [self.default, *(self._changed(changes) for _, changes in self._overrides)]
 
     def _resolve(self, host: str) -> Limits:

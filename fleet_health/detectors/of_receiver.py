@@ -1,4 +1,4 @@
-"""A detector of one receiver among several: it looks at what that one has shown, and its findings bear its name."""
+"""A detector for one of several receivers: it evaluates what that one has shown, and its findings bear its name."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OfReceiver:
-    """A detector that knows one receiver only, as `*`, put in the place of one among several, which are `*@NAME`."""
+    """Adapts a detector that knows only one receiver, `*`, to one of several, `*@NAME`."""
 
     def __init__(self, detector: Detector, receiver: str) -> None:
         self._detector = detector
@@ -57,31 +57,31 @@ class OfReceiver:
         return subject == self._subject
 
     def find(self, fleet: Fleet, now: Instant) -> Iterator[Finding]:
-        """Find it of this receiver."""
+        """Return the finding about this receiver, if there is one."""
         for finding in self._detector.find(fleet.of(self._receiver), now):
             yield replace(finding, host=named(finding.host, self._receiver))
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return the conditions if it is this receiver that is asked about."""
+        """Return the conditions if the host is this receiver; else none."""
         return self._detector.conditions(fleet.of(self._receiver), EVERY_HOST, now) if self.is_about(host) else ()
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether it is seen to be over."""
+        """Return whether this receiver is seen to have recovered."""
         del host
         return self._detector.is_over(fleet.of(self._receiver), EVERY_HOST, now)
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the timestamp of the newest fact of this receiver that speaks for an end."""
+        """Return the timestamp of the newest sign of recovery of this receiver."""
         del host
         return self._detector.sign_at(fleet.of(self._receiver), EVERY_HOST)
 
     def limits_of(self, host: str) -> str:
-        """Return the figures that decide."""
+        """Return the limits in force, as one text."""
         del host
         return self._detector.limits_of(EVERY_HOST)
 
     def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
-        """Return which findings of the receiver's hosts wait until it is decided whether it is their cause."""
+        """Return which findings of the receiver's hosts may turn out to have it as their cause."""
         if not isinstance(self._detector, SlowToFind):
             return frozenset()
         return self._detector.may_explain(fleet.of(self._receiver), now)

@@ -1,4 +1,4 @@
-"""`receiver-down`: the receiver is gone. Systemd says so, it is started again and again, or nobody uploads any more."""
+"""`receiver-down`: the receiver is down. Systemd reports that, it keeps restarting, or no host uploads any more."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SYMPTOM = "receiver-down"
 
 _BY_SYSTEMD, _BY_STARTS, _BY_INDEX = "systemd", "starts", "index"
 _MOST = 0.75
-"""The share of the active hosts whose limits say for how long nobody may upload."""
+"""The share of the active hosts that decides how long there may be no upload."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class ReceiverDownLimits:
 
     Attributes:
         after_us: Its unit is down when it stopped longer ago than this, strictly, and has not started since.
-        min_hosts: Fewer hosts than this that can be late say nothing by their silence.
-        ratio: The share of the silent among these, from which on it is a finding; 0 to 1.
+        min_hosts: How many hosts must be able to be late; the silence of fewer proves nothing.
+        ratio: The share of silent hosts among these that makes a finding; 0 to 1.
         suggested_fix: What to do.
-        starts: Its unit is down when it started so often, and nobody uploaded since the first of these starts.
-        window_us: Within how long.
+        starts: Its unit is down when it started this often and no host uploaded since the first of these starts.
+        window_us: The time within which those starts must be.
 
     """
 
@@ -70,11 +70,11 @@ SPEC = DetectorSpec(
     symptom=SYMPTOM,
     message_id="5d0b8c3ef1a2476f9c6e70d4b83a15c9",
     subject=Subject.RECEIVER,
-    needs=EITHER,  # a receiver and its index may be gone together
+    needs=EITHER,  # a receiver and its index may disappear together
     is_of_absence=True,
     switches=("receiver.enabled", "receiver.down.enabled"),
     stops_uploads=True,
-    # Every host that it silenced is given as long as one that was silent by itself.
+    # Each host that it silenced gets as much time as a host that was silent by itself.
     absence_us=lambda limits, _: int(limits[silent.SYMPTOM].default.after_us),
     inhibits=(silent.SYMPTOM,),
     limits=ReceiverDownLimits,
@@ -134,7 +134,7 @@ SPEC = DetectorSpec(
 class ReceiverDown(Rule):
     """Finds out whether the receiver is down, in three ways.
 
-    Systemd says that its unit stopped, or that it started again and again; or no host uploads.
+    Systemd reports that its unit stopped, or that it restarted again and again; or no host uploads.
     """
 
     spec = SPEC
@@ -151,7 +151,7 @@ class ReceiverDown(Rule):
         return Lookback(uploads_us=self._lookback_us, traffic_us=max(limits.after_us, limits.window_us, answered_us))
 
     def candidates(self, fleet: Fleet, now: Instant) -> tuple[str, ...]:
-        """Return `EVERY_HOST` if systemd says that the unit is down, or no host has uploaded for long enough."""
+        """Return `EVERY_HOST` if systemd reports that the unit is down, or no host has uploaded for long enough."""
         is_down = self._stopped_at(fleet, now) is not None or self._is_restarting(fleet, now)
         return (EVERY_HOST,) if is_down or self._is_quiet(fleet, now) else ()
 
@@ -198,7 +198,7 @@ class ReceiverDown(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return what each of the three ways goes by."""
+        """Return the conditions of each of the three ways."""
         if host != EVERY_HOST:
             return ()
         limits, after_us = self._limits, self._usual_us(fleet, now)
@@ -262,11 +262,11 @@ class ReceiverDown(Rule):
         )
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether a host has uploaded lately and since the unit stopped, or the unit has just started again.
+        """Return whether a host has uploaded recently and since the unit stopped, or the unit has just started again.
 
-        A unit that runs, and ran already when the last host uploaded, proves nothing: it may hang. Nor does one that
-        has run for so long that somebody should have uploaded, or if nobody can see who uploads. Nor does it help that
-        the silent hosts are forgotten in the end.
+        A unit that was already running at the last upload proves nothing, because it may hang. Nor does one that has
+        run for so long that a host should have uploaded, nor one whose uploads cannot be seen. Nor is it a recovery
+        that the silent hosts are forgotten in the end.
         """
         del host
         after_us = self._usual_us(fleet, now)
@@ -299,11 +299,11 @@ class ReceiverDown(Rule):
         return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {after_us} {limits.starts} {limits.window_us}"
 
     def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
-        """Return who may be silent because the receiver hangs.
+        """Return which hosts may be silent because the receiver hangs.
 
-        A receiver that hangs is found when its last upload is longer ago than most hosts may be silent. By then hosts
-        that upload less often than others, or have a shorter limit, are silent already. A host waits only if no host
-        has uploaded since it was due: one upload shows that the receiver is at work.
+        A receiver that hangs is found when the last upload of all is longer ago than the limit of most hosts. Hosts
+        that upload less often, or have a shorter limit, are silent before that. A host stays pending only if no host
+        has uploaded since it was due: one upload shows that the receiver works.
         """
         newest_at, limits = fleet.newest_accepted_at(), self._limits
         if newest_at is None or passed_us(fleet.skips, newest_at, now) <= limits.after_us:
@@ -316,7 +316,7 @@ class ReceiverDown(Rule):
         for host, last_at, own in self._active(fleet, now):
             is_quiet = own.is_exceeded(fleet, host, last_at, now)
             if not is_quiet and own.of(fleet, host) > after_us:
-                continue  # it will not be late by then, and proves nothing
+                continue  # it will not be late by then, so it proves nothing
             active += 1
             if _is_refused(fleet, host, last_at, now, after_us):
                 continue
@@ -327,7 +327,7 @@ class ReceiverDown(Rule):
         return frozenset(waiting) if is_possible else frozenset()
 
     def _is_consequence(self, fleet: Fleet, host: str, last_at: Instant, gone_at: Instant) -> bool:
-        """Return whether a host was not silent yet when the receiver was gone, in time in which it could upload."""
+        """Return whether a host was not silent yet when the receiver went down, in time in which it could upload."""
         after_us = self._silent_limits.of(host).of(fleet, host)
         return gone_at - last_at <= after_us or fleet.absence_us(host, last_at, gone_at) <= after_us
 
@@ -340,23 +340,23 @@ class ReceiverDown(Rule):
         return max(limits.lookback_us for limits in self._silent_limits.each_alone())
 
     def _stopped_at(self, fleet: Fleet, now: Instant) -> Instant | None:
-        """Return since when the unit is down by systemd's word; None if it is not, not for long enough, or unsure."""
+        """Return since when systemd reports the unit as down; None if not, not for long enough, or if it is unsure."""
         unit = fleet.traffic.unit
         if unit is None or unit.is_running:
             return None
-        # A machine that boots stopped it before, and is about to start it.
+        # A machine that is booting stopped it before, and is about to start it.
         booted_at = max((until for _, until in fleet.shutdowns if until <= now), default=unit.at)
         if now - max(unit.at, booted_at) <= self._limits.after_us:
             return None
         if self._was_seen_since(unit.at, fleet.receiver_sign_at()):
             return None
-        # Where something is missing, its start may be.
+        # In a gap of the journal, its start may be missing.
         return unit.at if fleet.is_shown("journal", unit.at, now) else None
 
     def _was_seen_since(self, stopped_at: Instant, newest_at: Instant | None) -> bool:
-        """Return whether a sign of the receiver contradicts systemd: it was started otherwise, or elsewhere.
+        """Return whether a sign of the receiver contradicts systemd: it was started in another way, or elsewhere.
 
-        What it still wrote while it went does not.
+        What it wrote while it stopped does not.
         """
         return newest_at is not None and newest_at - stopped_at > self._limits.after_us
 
@@ -368,7 +368,7 @@ class ReceiverDown(Rule):
 
     def _is_restarting(self, fleet: Fleet, now: Instant) -> bool:
         limits = self._limits
-        # The uploads need be looked at only if there are enough starts at all.
+        # Uploads matter only if there are enough starts.
         in_window = fleet.traffic.unit_history.starts_after(now - limits.window_us - 1, now)
         return len(in_window) >= limits.starts and len(self._starts(fleet, now)) >= limits.starts
 
@@ -380,9 +380,9 @@ class ReceiverDown(Rule):
                 yield host, last_at, limits
 
     def _usual_us(self, fleet: Fleet, now: Instant) -> int:
-        """Return how long nobody may upload: as long as a host may be silent, or most of them if that is shorter.
+        """Return how long there may be no upload: the default limit of a host, or that of most hosts if it is shorter.
 
-        Where the default is meant for a few hosts, and overrides give most a shorter limit, the default says little.
+        If overrides give most hosts a shorter limit, the default is meant for a few, and decides nothing.
         """
         default_us, shortest_us = self._silent_limits.default.after_us, self._shortest_us
         if shortest_us == default_us:
@@ -395,18 +395,18 @@ class ReceiverDown(Rule):
         return fleet.once(("usual after", self, now), make)
 
     def _is_quiet(self, fleet: Fleet, now: Instant) -> bool:
-        """Return whether the newest upload of all is longer ago than most hosts may be silent."""
+        """Return whether the newest upload of all is longer ago than the limit of most hosts."""
         row_at = fleet.uploads.newest_at()
-        # Where somebody has just uploaded, nobody need look at every host.
+        # If a host has just uploaded, there is no need to look at all hosts.
         if row_at is not None and passed_us(fleet.skips, row_at, now) <= self._shortest_us:
             return False
         newest_at = fleet.newest_accepted_at()
         return newest_at is not None and fleet.absence_us(EVERY_HOST, newest_at, now) > self._usual_us(fleet, now)
 
     def _quiet_and_active(self, fleet: Fleet, now: Instant) -> tuple[int, int]:
-        """Count the silent hosts that were not even refused lately, and all that can show whether the receiver works.
+        """Count silent hosts that were not even refused recently, and all hosts that show whether the receiver works.
 
-        A host that cannot be late yet, by a limit or a mute window of its own, shows nothing, unless it was refused.
+        A host that cannot be late yet, because of its own limit or a mute window, shows nothing unless it was refused.
         """
         active = quiet = 0
         usual_us = self._usual_us(fleet, now)
@@ -419,7 +419,7 @@ class ReceiverDown(Rule):
 
 
 def _is_refused(fleet: Fleet, host: str, last_at: Instant, now: Instant, within_us: int) -> bool:
-    """Return whether the receiver has refused a host lately, and since its last upload: then it is at work."""
+    """Return whether the receiver has refused a host recently and since its last upload: then it works."""
     window = fleet.traffic.window(host)
     if window is None:
         return False

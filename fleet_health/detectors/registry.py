@@ -1,7 +1,7 @@
-"""Every detector, in the order in which they are asked and shown.
+"""Every detector, in the order in which they run and are shown.
 
-Whatever the rest of the program has to know of a symptom derives from here when it is imported: configuration keys,
-overrides, MESSAGE_IDs, the choices of `--symptom`, and what may be open of a host in a replay.
+Everything that the rest of the program needs to know about symptoms derives from here: configuration keys, overrides,
+MESSAGE_IDs, the choices of `--symptom`, and which incidents a host may have in a replay.
 """
 
 from __future__ import annotations

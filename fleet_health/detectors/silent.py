@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
 SYMPTOM = "silent"
 TRIES = "it tries, and is refused"
-"""In a finding's detail: the host has been refused since its last upload."""
+"""Part of a finding's detail: the host has been refused since its last upload."""
 _REFUSED = 400
 # A host of a learned rhythm is well when it keeps to it, for two limits: one that is away again is found after one. But
 # nobody waits for a day because of a host that uploads once a day. Whoever comes and goes has to prove it for longer.
@@ -53,13 +53,13 @@ class SilentLimits:
     """When a host counts as silent.
 
     Attributes:
-        after_us: It is silent when its last upload is longer ago than this, strictly. Only time counts in which it
+        after_us: It is silent when its last upload is longer ago than this, strictly, counting only time in which it
             could upload.
-        lookback_us: It is watched at all if it uploaded within this time, the boundary included. Likewise.
+        lookback_us: It is watched if it uploaded within this time, including the boundary, counted in the same way.
         suggested_fix: What to do.
-        is_learned: Whether `after_us` is only the shortest limit, and each host has its own by its past uploads.
+        is_learned: Whether `after_us` is only the shortest limit, and each host has its own, from its past uploads.
         after_max_us: The longest limit that is learned.
-        expected: When uploads are expected; then the limit goes by that alone. None if that is not said.
+        expected: When uploads are expected; then only that decides. None without a schedule.
 
     """
 
@@ -72,20 +72,20 @@ class SilentLimits:
 
     @property
     def longest_us(self) -> int:
-        """The longest time after which a host can count as silent, without pauses."""
+        """The longest limit of any host, without pauses."""
         if self.expected is not None:
             return max(self.after_us, self.expected.longest_us)
         return max(self.after_us, self.after_max_us) if self.is_learned else self.after_us
 
     @property
     def key(self) -> str:
-        """The setting that the limit of a host goes by."""
+        """The setting of the limit of a host."""
         if self.expected is not None:
             return "detectors.silent.expected"
         return "detectors.silent.cadence" if self.is_learned else "detectors.silent.after"
 
     def learned(self, fleet: Fleet, host: str) -> LearnedLimit | None:
-        """Return the limit that a host has by its own rhythm; None if none is learned."""
+        """Return the limit of a host by its own rhythm; None if limits are not learned."""
         if self.expected is not None or not self.is_learned:
             return None
         return fleet.learned_limit(host, self.after_us, self.longest_us)
@@ -98,7 +98,7 @@ class SilentLimits:
         return self.after_us if learned is None else learned.limit_us
 
     def in_words(self, fleet: Fleet, host: str) -> str:
-        """Return the limit of a host, and where it comes from if not from `after`."""
+        """Return the limit of a host in words, and its origin if it is not `after`."""
         limit = describe(self.of(fleet, host))
         if self.expected is not None:
             return f"{limit}, expected {self.expected.text}"
@@ -108,14 +108,14 @@ class SilentLimits:
     def is_exceeded(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> bool:
         """Return whether a host has been absent for longer than its limit.
 
-        Whose own limit is a day cannot be given a day anew at each stop of the receiver: it is given `after_us`.
+        After each stop of the receiver a host gets `after_us` again, not its whole own limit, which may be a day.
         """
         return self.left_us(fleet, host, last_at, now) < 0 and fleet.absence_us(host, last_at, now) > self.after_us
 
     def left_us(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> int:
-        """Return how much is left of the limit of a host's own if no pause comes; negative if it has none.
+        """Return how much is left of a host's own limit if no pause comes; negative if nothing is.
 
-        A limit counts the time in which the host could upload, and a schedule goes by the clock.
+        A limit counts time in which the host could upload; a schedule goes by the clock.
         """
         if self.expected is not None:
             return self.expected.due_by(last_at, fleet.pauses(host, now)) - now
@@ -125,7 +125,7 @@ class SilentLimits:
 
     def watched_us(self, limit_us: int) -> int:
         """Return for how long a host with a limit is watched after its last upload, without pauses."""
-        # After a pause it may be the second time that counts.
+        # After a pause the second time may decide.
         second_us = 0 if self.expected is None else self.expected.longest_us
         return self.lookback_us + limit_us + second_us - self.after_us
 
@@ -225,14 +225,14 @@ class Silent(Rule):
         refused: HostLimits[FatalOnlyLimits] | None = None,
         stamps: HostLimits[UnstampedLimits] | None = None,
     ) -> None:
-        """Take the limits, and those of the detectors whose fix is suggested for a host that tries and is refused."""
+        """Take the limits, and those of the detectors whose fix is suggested for a host that is refused."""
         self._limits = limits
         self._refused = refused
         self._stamps = stamps
 
     @property
     def lookback(self) -> Lookback:
-        """Look back as far as the longest lookback, and in the journal for what a host may have uploaded lately."""
+        """Look back as far as the longest lookback, and in the journal for recent uploads of a host."""
         limits = self._limits.each_alone()
         return Lookback(
             uploads_us=max(one.watched_us(one.longest_us) for one in limits),
@@ -249,7 +249,7 @@ class Silent(Rule):
                 yield host
 
     def finding(self, fleet: Fleet, host: str, now: Instant) -> Finding:
-        """Return since when it has uploaded nothing."""
+        """Return the finding of a host, with its last upload."""
         last_at = fleet.accepted_at(host)
         assert last_at is not None  # noqa: S101 - it meets the conditions
         return Finding(
@@ -265,7 +265,7 @@ class Silent(Rule):
         )
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return how long ago the last upload was, against both limits: a 2xx in the journal is one, too."""
+        """Return how long ago the last upload was, beside both limits. A 2xx in the journal counts, too."""
         if host == EVERY_HOST:
             return ()
         limits, last_at = self._limits.of(host), fleet.accepted_at(host)
@@ -289,7 +289,7 @@ class Silent(Rule):
         )
 
     def _fix(self, fleet: Fleet, host: str, last_at: Instant, now: Instant) -> SuggestedFix:
-        """Choose what to suggest: who has been refused since its last upload is up, and its shipper runs."""
+        """Choose what to suggest: a host that has been refused since its last upload is up, and its shipper runs."""
         window, since = fleet.traffic.window(host), last_at + 1
         refused_at = None if window is None else window.earliest((CLIENT_ERROR, SERVER_ERROR), since)
         if self._refused is None or window is None or refused_at is None or refused_at > now:
@@ -303,7 +303,7 @@ class Silent(Rule):
         return limits.watched_us(limits.of(fleet, host))
 
     def finds_at(self, fleet: Fleet, host: str, now: Instant) -> Instant | None:
-        """Return from when on a host will be silent if it uploads no more; None if it is, or no upload is known."""
+        """Return when a host will be silent if it does not upload; None if it already is, or no upload is known."""
         limits, last_at = self._limits.of(host), fleet.accepted_at(host)
         if last_at is None or limits.is_exceeded(fleet, host, last_at, now):
             return None
@@ -313,12 +313,12 @@ class Silent(Rule):
         return now + max(left_us, limits.left_us(fleet, host, last_at, now))
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether the host has uploaded lately."""
+        """Return whether the host has uploaded recently."""
         last_at = fleet.accepted_at(host)
         return last_at is not None and not self._limits.of(host).is_exceeded(fleet, host, last_at, now)
 
     def proof_us(self, fleet: Fleet, host: str) -> int:
-        """Return for how long a host must keep to its learned rhythm; 0 if none is learned."""
+        """Return for how long a host must keep to its learned rhythm, in microseconds; 0 if none is learned."""
         learned = self._limits.of(host).learned(fleet, host)
         return 0 if learned is None else proof_us(learned)
 
@@ -327,7 +327,7 @@ class Silent(Rule):
         return fleet.accepted_at(host)
 
     def limits_of(self, host: str) -> str:
-        """Return the settings: what a host's own limit is by its uploads is no change of them."""
+        """Return the settings: a learned limit that changes with the uploads is no change of the settings."""
         limits = self._limits.of(host)
         own = f" {limits.after_max_us} learned" if limits.is_learned else ""
         own = own if limits.expected is None else f" {limits.expected.text}"
@@ -335,10 +335,10 @@ class Silent(Rule):
 
 
 def proof_us(learned: LearnedLimit) -> int:
-    """Return for how long a host must keep to its rhythm to be well: twice as long for each further absence of a day.
+    """Return for how long a host must keep to its rhythm to recover: twice as long for each further absence of a day.
 
     Args:
-        learned: Its limit, and how often it was away for longer.
+        learned: Its limit, and how often it was absent for longer.
 
     """
     once_us = min(_PROOF_LIMITS * learned.limit_us, _PROOF_MOST_US)
@@ -346,7 +346,7 @@ def proof_us(learned: LearnedLimit) -> int:
 
 
 def _refused_since(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:
-    """Return how a host was refused since its last accepted upload, to follow on the figures; nothing if it was not."""
+    """Return how a host was refused since its last accepted upload, to append to the figures; empty if it was not."""
     window = fleet.traffic.window(host)
     answers = {} if window is None else window.count_by_status(last_at + 1, now)
     refused = ", ".join(f"{count} x {status}" for status, count in answers.items() if status >= _REFUSED)

@@ -1,7 +1,8 @@
 """What a detector is, how it declares itself, and what it finds.
 
-Each detector is one module. Its `SPEC` declares all that the rest of the program has to know of it: the configuration
-keys, the MESSAGE_ID of its alerts, what it is about, which sources it needs, and how it is made. `registry` lists them.
+Each detector is one module. Its `SPEC` declares everything that the rest of the program needs to know about it: its
+configuration keys, the MESSAGE_ID of its alerts, its subject, the sources it needs, and how to build it. `registry`
+lists them.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
     ByHost: TypeAlias = Callable[[Mapping[str, Any], str], int]
-    """Gives a length of time, from symptom -> its limits, as in `Configured`, and a host."""
+    """Returns a duration in microseconds, given symptom -> limits, as in `Configured`, and a host."""
 
 PRESENT: Instant = 1 << 62
-"""The sign of what an evaluation observes itself, and no timestamp of somebody else's shows: newer than any fact."""
+"""The timestamp of a sign that the evaluation itself observes: newer than any fact."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,10 @@ class Finding:
         host: The host, or `EVERY_HOST`.
         symptom: The detector's symptom, such as `silent`.
         detail: One sentence with the figures, on one line.
-        suggested_fix: One or two sentences for the person who will mend it.
-        inhibits: The findings of hosts that this one is the cause of, each as host and symptom, whether or not they
-            are found as well.
-        since: Since when it has been so, as far as that is known; None if it is not.
-        is_of_journal: Whether all that is wrong is that the journal lacks uploads: two detectors find that.
+        suggested_fix: One or two sentences for the person who will fix it.
+        inhibits: The findings that this one is the cause of, each as host and symptom, whether or not they are found.
+        since: When the fault began; None if that is not known.
+        is_of_journal: Whether it only means that the journal lacks uploads: two detectors find that.
 
     """
 
@@ -54,17 +54,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of a finding: what was seen, against its limit.
+    """One condition of a finding: a figure and its limit.
 
-    A detector that can find in several ways has a group of conditions for each.
+    A detector with several ways to a finding has a group of conditions for each.
 
     Attributes:
-        name: What is looked at.
-        value: What was seen of it.
-        limit: What it takes for a finding.
-        key: The setting that the limit is; empty if it is none.
-        is_met: Whether it is so.
-        way: The way that it belongs to; empty if there is only one.
+        name: What the figure is.
+        value: The figure.
+        limit: The limit that the figure must reach for a finding.
+        key: The setting of the limit; empty if there is none.
+        is_met: Whether the condition is met.
+        way: The way to a finding that it belongs to; empty if there is only one.
 
     """
 
@@ -77,7 +77,7 @@ class Condition:
 
 
 def are_met(conditions: Iterable[Condition]) -> bool:
-    """Return whether all conditions of some way are met; False if there are none."""
+    """Return whether all conditions of at least one way are met; False without conditions."""
     ways: dict[str, bool] = {}
     for one in conditions:
         ways[one.way] = one.is_met and ways.get(one.way, True)
@@ -100,68 +100,68 @@ class Lookback:
     rhythm_us: int = 0
 
     def learns_since(self, at: Instant) -> Instant:
-        """Return from when on every upload must be known to evaluate at an instant; the instant if none need be."""
+        """Return since when every upload must be known to evaluate at an instant; that instant if none must be."""
         return at - self.uploads_us - self.rhythm_us if self.rhythm_us else at
 
 
 class Detector(Protocol):
-    """Finds the hosts with one symptom. It keeps nothing from one evaluation to the next."""
+    """Finds the hosts with one symptom. It keeps no state between evaluations."""
 
     @property
     def symptom(self) -> str:
-        """The symptom's name, as it stands in the alerts."""
+        """The symptom's name, as in alerts."""
 
     @property
     def name(self) -> str:
-        """The symptom's name; with that of the receiver, `receiver-down@NAME`, if there is a detector for each."""
+        """The symptom's name, with that of the receiver (`receiver-down@NAME`) if there are several."""
 
     @property
     def is_of_absence(self) -> bool:
-        """Whether it finds that something is missing, which nobody can say just after the clock was set."""
+        """Whether it finds that something is missing. It cannot evaluate just after the clock was set."""
 
     @property
     def lookback(self) -> Lookback:
         """How far back the fleet must be known for `find` to be exact."""
 
     def can_evaluate(self, seen: Container[str]) -> bool:
-        """Return whether it is enough to see these sources, of `index` and `journal`, to evaluate at all.
+        """Return whether these sources (of `index` and `journal`) are enough to evaluate at all.
 
-        Which stretches of time they have shown, `find` and `is_over` look up themselves.
+        `find` and `is_over` check themselves which stretches of time the sources have shown.
         """
 
     def is_about(self, subject: str) -> bool:
-        """Return whether it can find something of a host, of `EVERY_HOST` or of a receiver."""
+        """Return whether a host, `EVERY_HOST` or a receiver can have this symptom."""
 
     def find(self, fleet: Fleet, now: Instant) -> Iterable[Finding]:
-        """Return which hosts show the symptom at `now`, each at most once, in any order."""
+        """Return the hosts that show the symptom at `now`, each at most once, in any order."""
 
     def conditions(self, fleet: Fleet, host: str, now: Instant) -> Sequence[Condition]:
-        """Return what `find` goes by for a host, or for `EVERY_HOST`: it is a finding just if they `are_met`.
+        """Return the conditions of a finding for a host or `EVERY_HOST`; there is one if and only if they `are_met`.
 
-        Nothing is given where the detector is not about such a host.
+        Return nothing if the detector is not about such a host.
         """
 
     def is_over(self, fleet: Fleet, host: str, now: Instant) -> bool:
-        """Return whether a host that showed the symptom, and no longer does, is seen to be well.
+        """Return whether a host that showed the symptom is seen to have recovered.
 
-        That nothing is seen of it is not enough, nor is a window of which a part was not seen. It is necessary for an
-        end, and not sufficient: `sign_at` must also be a new fact, unless the limits have changed.
+        No data is not enough, nor is a window that was only partly seen. This is necessary for a resolution, but not
+        sufficient: `sign_at` must also be new, unless the limits have changed.
         """
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
-        """Return the timestamp of the newest fact that speaks for an end, such as an accepted upload; None without one.
+        """Return the timestamp of the newest sign of recovery, such as an accepted upload; None if there is none.
 
-        It is the fact's own timestamp, never the present, and may lie ahead of the clock: an incident ends only by a
-        fact that is newer than itself. `PRESENT` stands for what the evaluation itself observes.
+        It is the sign's own timestamp, never the present, and may be ahead of the clock: only a sign that is newer than
+        the incident ends it. `PRESENT` means that the evaluation itself observes the sign.
         """
 
     def limits_of(self, host: str) -> str:
-        """Return the figures that decide for a host, as one text: where it differs, the limits have changed."""
+        """Return the limits in force for a host as one text: if it differs, the limits have changed."""
 
 
 @runtime_checkable
 class Watching(Protocol):
-    """A detector that goes on looking at a host for a time after its last upload that may differ by its rhythm."""
+    """A detector that watches each host for its own time after the last upload."""
 
     def watched_us(self, fleet: Fleet, host: str) -> int:
         """Return for how long a host is watched after its last upload, in microseconds."""
@@ -169,36 +169,36 @@ class Watching(Protocol):
 
 @runtime_checkable
 class Foreseeing(Protocol):
-    """A detector that knows when it will find a host that shows no more signs."""
+    """A detector that knows when it will find a host that does not upload any more."""
 
     def finds_at(self, fleet: Fleet, host: str, now: Instant) -> Instant | None:
-        """Return from when on a host is found if it uploads no more; None if it is found, or nothing is known of it."""
+        """Return when a host will be found if it does not upload; None if it already is, or is not known."""
 
 
 @runtime_checkable
 class SlowToFind(Protocol):
-    """A detector that may find a cause later than others find what follows from it."""
+    """A detector that may find a cause after other detectors have found its effects."""
 
     def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
         """Return which findings of hosts may turn out to have this symptom as their cause.
 
-        They wait until that is decided, which must be soon: either this symptom is found, or a fact refutes it.
+        They stay pending until that is decided, which must be soon: this symptom is found, or a fact refutes it.
         """
 
 
 @runtime_checkable
 class SlowToEnd(Protocol):
-    """A detector whose incidents may need more than an evaluation to be seen to be over."""
+    """A detector whose incidents may need more than one evaluation without a finding before they end."""
 
     def proof_us(self, fleet: Fleet, host: str) -> int:
-        """Return for how long a host must be seen to be well before its incident ends, in microseconds.
+        """Return for how long a host must have recovered before its incident ends, in microseconds.
 
-        What the configuration says counts as well: the longer of the two.
+        The configured time counts as well: the longer of the two applies.
         """
 
 
 class Kind(Enum):
-    """What kind of value a setting takes. The configuration has a reader for each."""
+    """The kind of a setting's value. The configuration has a parser for each."""
 
     DURATION = "duration"
     """A stretch of time, such as `30m`; microseconds in the limits."""
@@ -207,7 +207,7 @@ class Kind(Enum):
     RATIO = "ratio"
     """A share, greater than 0 and at most 1."""
     CADENCE = "cadence"
-    """By what a host is missed, `fixed` or `learned`; for the latter True in the limits."""
+    """Which limit a host has, `fixed` or `learned`; True in the limits for `learned`."""
     SCHEDULE = "schedule"
     """When a host is expected to upload, such as `daily 02:00 +- 1h`; an `UploadSchedule` in the limits."""
     SUGGESTED_FIX = "suggested fix"
@@ -215,32 +215,32 @@ class Kind(Enum):
 
 
 class Subject(Enum):
-    """What a detector's findings are about."""
+    """The subject of a detector's findings."""
 
     HOST = "host"
     """One host each, under its name."""
     RECEIVER = "receiver"
     """A receiver: at most one finding of each, of `EVERY_HOST` if there is only one."""
     FLEET = "fleet"
-    """All that is watched: at most one finding, of `EVERY_HOST`."""
+    """The whole fleet: at most one finding, of `EVERY_HOST`."""
 
 
 class Sign(Enum):
-    """What a detector's sign (`sign_at`) is to its findings, and so which one is new to an incident and may end it."""
+    """How a detector's sign of recovery (`sign_at`) relates to its findings: this decides which sign is new."""
 
     LATER = "later"
-    """It speaks against the finding. New is one that is later than the opening, and than what was known before."""
+    """It contradicts the finding. A new one is later than the opening, and later than those known before."""
     MISSED = "missed"
-    """It is what is missed. New is one that was not known when the incident was found last, however late it is read.
+    """It is what was missing. A new one was not known when the incident was last found, however late it is read.
 
-    The passing of time never ends such an incident. The host is lost if it shows no such sign for the whole lookback.
+    Time alone never ends such an incident. The host is lost if it shows no such sign for the whole lookback.
     """
     FIRST = "first"
-    """There never was one. Any is new."""
+    """There was none before, so any is new."""
 
 
 class Stage(IntEnum):
-    """How far one fault of a host has gone: what was found at an earlier stage may be the cause of a later one."""
+    """The stage of a host's fault: a symptom of an earlier stage may be the cause of one of a later stage."""
 
     UNSTAMPED = 1
     """Uploads that carry no code stamp are refused."""
@@ -257,12 +257,12 @@ class Setting:
 
     Attributes:
         key: Its key in the configuration, dotted.
-        kind: What it takes.
-        default: As it would be written in the file; None if it is off by default.
-        attribute: The attribute of the detector's limits that it becomes.
-        help: What it means, in one or two sentences for the configuration's manual page.
-        elsewhere: A text that is the default where the unit of the reference deployment is not watched; empty if the
-            default is. `{status}` and `{log}` stand for the commands that show the state and the lines of the receiver.
+        kind: The kind of its value.
+        default: The default, as written in the file; None if it is off by default.
+        attribute: The attribute of the detector's limits that holds it.
+        help: Its meaning, in one or two sentences for the manual page of the configuration.
+        elsewhere: The default text where the receiver is not that of the reference deployment; empty for the same text.
+            `{status}` and `{log}` stand for the commands that show the state and the log of the receiver.
 
     """
 
@@ -276,13 +276,13 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """Settings of a detector that are right each by itself, and impossible together.
+    """Settings of a detector that are valid by themselves but not together.
 
     Attributes:
         keys: The settings that are compared; the last one is reported.
-        expected: What that one must be.
-        is_right: Says whether limits are free of it.
-        hint: What follows from it; may be empty.
+        expected: What the last one must be.
+        is_right: Returns whether limits do not have this contradiction.
+        hint: What it leads to; may be empty.
 
     """
 
@@ -294,14 +294,14 @@ class Contradiction:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A configuration, as far as detectors go by it.
+    """The part of a configuration that detectors depend on.
 
     Attributes:
-        limits: Symptom -> its limits: `HostLimits` of them where they may differ by host. Those that have no settings
-            are left out.
-        switched_off: The symptoms that are not looked for.
-        expected: Globs of the hosts that are expected, without those that are ignored.
-        units: The receiver's units, by name or glob; none if they are not known.
+        limits: Symptom -> its limits, or `HostLimits` of them if they may differ by host; only of detectors that have
+            settings.
+        switched_off: The symptoms whose detectors are off.
+        expected: Globs of the expected hosts, without ignored ones.
+        units: The receiver's units, by name or glob; empty if they are not known.
 
     """
 
@@ -313,31 +313,30 @@ class Configured:
 
 @dataclass(frozen=True, slots=True)
 class DetectorSpec:
-    """What a detector declares of itself.
+    """What a detector declares about itself.
 
     Attributes:
-        symptom: The symptom's name, as it stands in the alerts.
+        symptom: The symptom's name, as in alerts.
         message_id: The MESSAGE_ID of its alerts in the journal, 32 hex digits; the message catalog explains it.
-        subject: What it finds something out about.
-        needs: Alternatives: it can evaluate if each source of one of them is seen, of `index` and `journal`.
-        is_of_absence: Whether it finds that something is missing, which nobody can say just after the clock was set.
-        switches: The keys that switch it off, each by itself.
-        build: Makes the detector for a configuration.
-        limits: The type of its limits, made of its settings; None if it has none.
-        settings: Its settings, beside the switches.
+        subject: The subject of its findings.
+        needs: Alternatives of `index` and `journal`: it can evaluate if all sources of one alternative are seen.
+        is_of_absence: Whether it finds that something is missing. It cannot evaluate just after the clock was set.
+        switches: The keys that switch it off; each alone is enough.
+        build: Builds the detector for a configuration.
+        limits: The type of its limits, which is made from its settings; None without limits.
+        settings: Its settings, without the switches.
         is_by_host: Whether `[[overrides]]` may set them for some hosts.
-        contradictions: What its limits must not be together.
-        inhibits: The symptoms that its findings may be the cause of: those that `Finding.inhibits` may name.
-        is_on_by_default: What its switches are by default.
-        sign: Which of its signs may end an incident.
-        stage: How far the fault of a host has gone that shows it; None if it is no stage of that fault.
-        is_of_expected: Whether it is about expected hosts alone, and so about none that is no longer expected.
+        contradictions: The combinations of its settings that are invalid.
+        inhibits: The symptoms that `Finding.inhibits` may contain: its findings may be their cause.
+        is_on_by_default: Whether it is on by default.
+        sign: Which signs of recovery are new and may end an incident.
+        stage: The stage of a host's fault that it shows; None if it is not one.
+        is_of_expected: Whether it is about expected hosts only.
         is_of_journal: Whether its findings may be `Finding.is_of_journal`.
-        is_group: Whether what its finding inhibits is notified as one, and does not count by itself.
+        is_group: Whether its finding is notified for the whole group that it inhibits, whose members do not count.
         stops_uploads: Whether no host can upload while it lasts.
-        grace_us: Gives for how long an incident of a host must have stood before it is notified, by the limits of each
-            symptom; None for no time.
-        absence_us: Gives how long its host must be absent to be missed, likewise; None if absence is no matter to it.
+        grace_us: Returns for how long an incident of a host must be open before it is notified; None for no time.
+        absence_us: Returns how long a host must be absent to be missed; None if absence does not matter.
 
     """
 
@@ -373,7 +372,7 @@ BOTH = (frozenset({"index", "journal"}),)
 
 
 class Rule(ABC):
-    """A detector that is what its `SPEC` says, and finds just what its conditions say."""
+    """The base of detectors: it takes everything from its `SPEC`, and finds what its conditions define."""
 
     spec: ClassVar[DetectorSpec]
 
@@ -393,7 +392,7 @@ class Rule(ABC):
         return self.spec.is_of_absence
 
     def is_about(self, subject: str) -> bool:
-        """Return whether it is a host, or no host, as the `SPEC` says."""
+        """Return whether it is of the kind that the `SPEC` declares: a host, or none."""
         return is_host(subject) if self.spec.subject is Subject.HOST else subject == EVERY_HOST
 
     def can_evaluate(self, seen: Container[str]) -> bool:
@@ -409,8 +408,8 @@ class Rule(ABC):
     def candidates(self, fleet: Fleet, now: Instant) -> Iterable[str]:
         """Return every host that may meet the conditions, each once.
 
-        Conditions are put into words, which is too dear for each host at each evaluation: a detector leaves out what
-        fails one of them at a glance.
+        Conditions are made of words, which is too slow for every host at every evaluation: leave out hosts that
+        obviously fail one of them.
         """
         del now
         return fleet.hosts() if self.spec.subject is Subject.HOST else (EVERY_HOST,)

@@ -6,11 +6,11 @@ import shlex
 from string import Template
 
 NAMES = frozenset({"host"})
-"""What a template may name."""
+"""The names that a template may use."""
 
 
 class SuggestedFix:
-    """A text with `$host` in it. Between backticks stands a command, and there the host is quoted for the shell."""
+    """A text with `$host` in it. Within backticks it is a command, so there the host is quoted for the shell."""
 
     __slots__ = ("text",)
 
@@ -18,7 +18,7 @@ class SuggestedFix:
         """Take a text.
 
         Raises:
-            ValueError: It has a lone `$`, or names something other than the host.
+            ValueError: It contains a lone `$`, or a name other than the host.
 
         """
         template = Template(text)

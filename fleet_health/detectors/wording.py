@@ -1,4 +1,4 @@
-"""Words that several detectors use in what they find."""
+"""Words that several detectors use in their findings."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _HOSTS_NAMED = 10
 
 
 def in_steps(window: HostWindow | None) -> str:
-    """Return words to follow on figures that are counted in steps, and so not exact; nothing if they are exact."""
+    """Return words to append to figures that are counted in steps, and so not exact; empty if they are exact."""
     if window is None or not window.step_us:
         return ""
     return f" (so many that they are counted in steps of {describe(window.step_us)})"
 
 
 def how_long_ago(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:
-    """Return how long ago a host gave its last sign, and how much of that counts.
+    """Return how long ago a host's last sign was, and how much of that time counts.
 
     For example `3 h 2 min ago, of which 2 min count: the receiver started at 2026-11-23T18:53:00+00:00`.
     """
