@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fleet_health.model.clock_evidence import Contradiction
     from fleet_health.model.instant import Instant
 
-_STATE_ALONE_US = HOUR_US // 2
+STATE_ALONE_US = HOUR_US // 2
 """For how long the saved state must be the only record that contradicts the clock before it is ignored."""
 
 _log = structlog.get_logger("fleet_health.service")
@@ -109,7 +109,7 @@ class ClockCheck:
     def _is_state_alone(self, others: Mapping[str, Instant | None], now: Instant) -> bool:
         """Return whether the saved state alone has contradicted the clock for long while new records agreed with it."""
         lasting_us = 0 if self._began_us is None else self._monotonic() - self._began_us
-        if contradiction(others, now) is not None or lasting_us < _STATE_ALONE_US:
+        if contradiction(others, now) is not None or lasting_us < STATE_ALONE_US:
             return False
         return any(at is not None and self.first_at <= at for at in others.values())
 

@@ -375,7 +375,7 @@ def test_S4_a_state_that_alone_contradicts_the_clock(
 ) -> None:
     """If something comes in meanwhile that agrees with the clock: without that nobody can tell."""
     saved_ahead(site, start_service)
-    code = "from fleet_health.service import ticker\nticker.STATE_ALONE_US = 1_000_000"
+    code = "from fleet_health.service import clock_check\nclock_check.STATE_ALONE_US = 1_000_000"
     with start_altered_service(site, code) as service:
         service.until(lambda: ("*", "blind", "") in told(site), "the alert, after more than a second")
         for _ in range(3):
@@ -401,8 +401,8 @@ def test_S4_what_a_clock_that_was_ahead_has_dated(clock: FakeClock, site: Site) 
     for host, minutes_ago in (("quiet", 45), ("well", 1)):
         site.answer(host, 201, at_us=ahead_us - minutes_ago * MINUTE * 1_000_000)
         site.upload(host, at_us=ahead_us - minutes_ago * MINUTE * 1_000_000)
-    code = "import sys\nfrom fleet_health.__main__ import main\nfrom fleet_health.service import ticker"
-    program = f"{code}\nticker.STATE_ALONE_US = 1_000_000\nsys.exit(main())"
+    code = "import sys\nfrom fleet_health.__main__ import main\nfrom fleet_health.service import clock_check"
+    program = f"{code}\nclock_check.STATE_ALONE_US = 1_000_000\nsys.exit(main())"
     with Service(site, clock.environment, "-c", program) as service:
         service.until(lambda: told(site) == [("quiet", "silent", "")], "the alert")
         clock.set(0)
