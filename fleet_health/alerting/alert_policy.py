@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from fleet_health.model.instant import HOUR_US
@@ -45,11 +45,11 @@ class AlertPolicy:
     flap_quiet_us: int = HOUR_US
     forget_after_us: int = 30 * _DAY_US
     most_remembered: int = HOST_LIMIT
-    grace_us: Callable[[str, str], int] = lambda *_: 0
-    lookback_us: Callable[[str], int] = lambda _: _DAY_US
-    is_one_fault: Callable[[str], bool] = lambda _: False
-    is_fixed: Callable[[str], bool] = lambda _: True
-    absence_us: Callable[[str, str], int] = lambda *_: 0
+    grace_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
+    lookback_us: Callable[[str], int] = field(default=lambda _: _DAY_US, compare=False)
+    is_one_fault: Callable[[str], bool] = field(default=lambda _: False, compare=False)
+    is_fixed: Callable[[str], bool] = field(default=lambda _: True, compare=False)
+    absence_us: Callable[[str, str], int] = field(default=lambda *_: 0, compare=False)
 
     @property
     def proof_us(self) -> int:
