@@ -27,6 +27,7 @@ STOPPED = {"MESSAGE_ID": "9d1aaa27d60140bd96365438aad20286"}
 FAILED = {"MESSAGE_ID": "be02cf6855d2428ba40df7e9d022f03d"}
 DEACTIVATED = {"MESSAGE_ID": "7ad2d189f7e94e70a38c781354912448"}
 RESULT = {"MESSAGE_ID": "d9b373ed55a64feb8242e02dbe79a49c"}
+SKIPPED = {"MESSAGE_ID": "0e4284a0caca4bfc81c0bb6786972673"}
 
 
 def systemd_says(site: Site, message: str, at: Instant, **fields: str) -> None:
@@ -68,6 +69,7 @@ async def followed(site: Site, *, seen_until: Instant | None = None) -> tuple[li
         ("Failed to start Receiver.", FAILED, False),
         (f"{UNIT}: Deactivated successfully.", DEACTIVATED, False),
         (f"{UNIT}: Failed with result 'exit-code'.", RESULT, False),
+        (f"{UNIT}: Skipped due to 'exec-condition'.", SKIPPED, False),
     ],
 )
 async def test_systemd_says_whether_the_receiver_runs(
@@ -199,3 +201,15 @@ def test_a_gap_that_is_part_of_a_known_one_is_known() -> None:
         state.lack(gap, 0)
 
     assert state.gaps == [Gap(10, 20, SUPPRESSED, 2)]
+
+
+async def test_what_may_be_missing_behind_a_broken_line_is_a_gap(site: Site) -> None:
+    """The rest of a line that journald broke reads like a line of its own; it may be one."""
+    at = now_us() - MINUTE
+    site.journal.append(3_000 * "a", at_us=at, unit=UNIT, _STREAM_ID="1", _LINE_BREAK="line-max")
+    site.journal.append('10.0.0.7:1 - "PUT /v1/episodes/a/e1 HTTP/1.1" 201', at_us=at + 1, unit=UNIT, _STREAM_ID="1")
+
+    observations, state = await followed(site)
+
+    assert observations == []
+    assert [(gap.since, gap.until, gap.messages) for gap in state.gaps] == [(at + 1, at + 1, 1)]

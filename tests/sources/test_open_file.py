@@ -92,6 +92,7 @@ def test_a_whole_row_that_has_stood_is_read_without_its_newline(
         Block(ROW + b"\n", is_end=True, event="told"),
     ]
     assert rest == b""
+    assert file.rest() == b"\r\n" + ROW + b"\n"
     assert file.read_on() == Block(ROW + b"\n", is_end=True)
 
 

@@ -122,6 +122,23 @@ def test_a_renamed_file_is_drained_before_the_new_one(path: Path, tail: Tail) ->
     assert got.events == ["replaced", "opened"]
 
 
+def test_a_renamed_file_that_is_listed_as_rotated_is_read_once(path: Path) -> None:
+    """It is the file that was at the path: under its new name it is no other one."""
+    rotated = path.with_suffix(".1")
+    tail = Tail(path, rotated=lambda: [rotated] if rotated.exists() else [])
+    append(path, b"one\n")
+    got = [read(tail).lines]
+    path.rename(rotated)
+    append(rotated, b"two\n")
+    got.append(read(tail).lines)
+    append(path, b"three\n")
+    append(rotated, b"late\n")
+    got.append(read(tail).lines)
+    tail.close()
+
+    assert got == [[b"one"], [b"two"], [b"late", b"three"]]
+
+
 def test_a_renamed_file_is_followed_until_there_is_a_new_one(path: Path, tail: Tail) -> None:
     """A writer that has not noticed the rename is still heard."""
     append(path, b"one\n")

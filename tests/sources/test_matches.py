@@ -1,0 +1,22 @@
+"""Which entries of a journal are the receiver's, by the fields that they have."""
+
+from __future__ import annotations
+
+import pytest
+
+from fleet_health.sources.journal.matches import with_sockets
+
+
+@pytest.mark.parametrize(
+    ("unit", "found"),
+    [
+        ("receiver.service", ["receiver.service", "receiver.socket"]),
+        ("receiver@1.service", ["receiver@1.service", "receiver@1.socket", "receiver.socket"]),
+        ("receiver.socket", ["receiver.socket"]),
+        ("session-1.scope", ["session-1.scope"]),
+        ("receiver", ["receiver"]),
+    ],
+)
+def test_a_service_may_be_started_by_its_sockets(unit: str, found: list[str]) -> None:
+    """One of the same name, or of its template; other units have none."""
+    assert with_sockets([unit]) == found
