@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from fleet_health.alerting.incidents import Incidents
-from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.suppression import no_suppressions
 from fleet_health.detectors.evaluation import Evaluation, evaluate, evict, lookback_of, under_a_clock_behind
 from fleet_health.detectors.hidden import hidden_verdicts
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
     from fleet_health.alerting.incidents import Outcome
     from fleet_health.alerting.lifecycle import Decision
+    from fleet_health.alerting.rules import Rules
     from fleet_health.alerting.suppression import Suppressions
     from fleet_health.detectors.spec import Detector, Lookback
     from fleet_health.model.coverage import Coverage
@@ -66,15 +66,14 @@ STEADY = Circumstances()
 class Engine:
     """Evaluates a fleet by the rules in force, and keeps its incidents."""
 
-    def __init__(self, rules: Rules | None = None, incidents: Incidents | None = None) -> None:
-        self.incidents = incidents or Incidents()
-        self.rules = Rules()
+    def __init__(self, rules: Rules, incidents: Incidents | None = None) -> None:
+        """Evaluate by rules. Go on with the incidents, or without any if they are None."""
+        self.incidents = Incidents() if incidents is None else incidents
         self.last: Evaluation | None = None
         """The latest evaluation; None before the first."""
         self.decisions: Sequence[Decision] = ()
         """The decisions of the latest evaluation, also about the incidents that it ended."""
-        if rules is not None:
-            self.adopt(rules)
+        self.adopt(rules)
 
     def adopt(self, rules: Rules) -> None:
         """Replace the rules. Drop the incidents that the new rules do not look for, without a notification."""

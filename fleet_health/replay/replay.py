@@ -93,10 +93,10 @@ class Replay:
     failures: dict[str, Exception] = field(default_factory=dict)
     _open: dict[Pair, _Open] = field(default_factory=dict)
     _flapping: dict[Pair, _Open] = field(default_factory=dict)
-    _engine: Engine = field(default_factory=Engine)
+    _engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self._engine.adopt(self.watched.rules)
+        self._engine = Engine(self.watched.rules)
 
     @property
     def open(self) -> tuple[Pair, ...]:

@@ -85,8 +85,8 @@ def known_of(
     events: list[Upload | Unstamped | Response], suppressions: Suppressions
 ) -> tuple[Knowledge, Fleet, Engine, Suppressions]:
     """Evaluate what happened, twice, as a service does; return what it knows."""
-    rules, engine = SETTINGS.rules(), Engine()
-    engine.adopt(rules)
+    rules = SETTINGS.rules()
+    engine = Engine(rules)
     fleet = Fleet(SETTINGS.host_limit, expected=SETTINGS.expected)
     rules.apply_to(fleet)
     fleet.uploads.record([one for one in events if isinstance(one, Upload)])

@@ -143,8 +143,7 @@ def _state(hosts: int, answers: int) -> tuple[Measured, Fleet, int]:
     now = clock.now()
     fleet, settings = Fleet(hosts), load(None, {"hosts.limit": ("", hosts)})
     fill(fleet, hosts, answers, now)
-    engine = Engine()
-    engine.adopt(settings.rules())
+    engine = Engine(settings.rules())
     engine.decide(evaluate(fleet, settings.detectors(), now))
     measured = Measured(
         version="0",

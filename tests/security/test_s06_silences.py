@@ -16,6 +16,7 @@ import pytest
 
 from fleet_health.alerting.incident import Incident
 from fleet_health.alerting.incidents import Incidents
+from fleet_health.alerting.rules import Rules
 from fleet_health.alerting.silences import ACTIVE_LIMIT, Silence, Silences
 from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.api.documents import Documents
@@ -260,7 +261,7 @@ async def test_S6_an_answer_matches_off_the_loop_too(tmp_path: Path, monkeypatch
             configuration=Configuration(lambda: load(tmp_path / "config.toml")),
             counters=Counters(),
             delivery=cast("Delivery", None),
-            engine=Engine(incidents=incidents),
+            engine=Engine(Rules(), incidents),
             evaluator=cast(
                 "Evaluator",
                 SimpleNamespace(next_at=None, history=History(), states=[], clock_check=ClockCheck(lambda _: True)),
