@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from fleet_health.detectors import silent
-from fleet_health.model.cadence import limit_by, usual_interval_us
+from fleet_health.model.cadence import ENOUGH_US, limit_by, usual_interval_us
 from fleet_health.model.instant import HOUR_US
 from fleet_health.replay.kept_schedule import kept_schedule
 
@@ -93,6 +93,17 @@ def suggestions(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str
             key, value = "detectors.silent.after", _written(limit_us)
         found.append(Suggestion(host, key, value, usual_us, len(intervals)))
     return found
+
+
+def too_new(cadence: Cadence, hosts: Iterable[str], limits_of: Callable[[str], SilentLimits]) -> list[str]:
+    """Return those of some hosts with a fixed limit that are known for too short a time to suggest another one."""
+    return [
+        host
+        for host in hosts
+        if not (limits := limits_of(host)).is_learned
+        and limits.expected is None
+        and ((rhythm := cadence.rhythm(host)) is None or rhythm.known_us < ENOUGH_US)
+    ]
 
 
 def backtest(host: str, before: Sequence[Episode], after: Sequence[Episode]) -> Backtest:

@@ -43,6 +43,30 @@ def test_what_is_suggested_can_be_pasted_and_helps(site: Site, run_command: RunC
     assert again.stdout == "# The limits fit the rhythm of 2 hosts: nothing is suggested.\n"
 
 
+def test_after_some_minutes_nothing_is_known_of_a_rhythm(site: Site, run_command: RunCommand) -> None:
+    """Then it does not claim that the limits fit. Half a day is enough; a host without uploads is not known at all."""
+    site.configure(tick="5m")
+    for age in range(4):
+        site.upload("new", at_us=NOON - age * 5 * MINUTE)
+    span = ("--since", iso(NOON - 12 * HOUR), "--until", iso(NOON))
+
+    new = run_command("suggest", "--config", site.config, *span)
+    for age in range(12 * 12 + 2):
+        site.upload("steady", at_us=NOON - age * 5 * MINUTE)
+    both = run_command("suggest", "--config", site.config, *span)
+    document = run_command("suggest", "--json", "--config", site.config, *span).documents[0]
+    nobody = run_command("suggest", "other", "--config", site.config, *span)
+
+    too_new = (
+        "# 1 host known for less than 12 h: too little to suggest a limit. Try again in a day, or better in two weeks."
+    )
+    assert new.stdout.splitlines() == [too_new]
+    assert both.stdout.splitlines() == [too_new, "# The limits fit the rhythm of 1 host: nothing is suggested."]
+    assert (document["hosts"], document["too_new"], document["suggestions"]) == (2, 1, [])
+    assert nobody.stdout == "# No such host has uploaded in the last four weeks.\n"
+    assert {one.status for one in (new, both, nobody)} == {0}
+
+
 def test_what_cannot_be_done_is_said(site: Site, run_command: RunCommand) -> None:
     """A configuration that is wrong, an index that is missing, and a stretch of time that is none."""
     site.configure()

@@ -13,12 +13,12 @@ from fleet_health.config.loading import load
 from fleet_health.detectors import silent
 from fleet_health.errors import FleetHealthError, printable
 from fleet_health.files.hang_watch import touching
-from fleet_health.model.cadence import KEPT_US, Cadence
+from fleet_health.model.cadence import ENOUGH_US, KEPT_US, Cadence
 from fleet_health.model.host_globs import HostGlobs
 from fleet_health.model.instant import describe
 from fleet_health.model.words import plural
 from fleet_health.parsing.local_time import local, localized
-from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions
+from fleet_health.replay.suggestions import Backtest, Suggestion, backtest, suggestions, too_new
 from fleet_health.sources.once import allow_many_files, read_every_row
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 
     from fleet_health.config.schema import Settings
     from fleet_health.model.instant import Instant
+
+
+_NO_HOST = "# No such host has uploaded in the last four weeks."
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -61,14 +64,17 @@ def run(options: argparse.Namespace) -> int:
         limits = settings.limits[silent.SYMPTOM]
         hosts = [host for host in cadence.hosts() if not globs.globs or globs.matches(host)]
         found = suggestions(cadence, hosts, limits.of)
+        unjudged = set(too_new(cadence, hosts, limits.of)) - {one.host for one in found}
         tests = _tried(settings, found, since, until)
     except FleetHealthError as error:
         return refused(error)
     if options.json:
         documents = [_document(one, tests[one.host]) for one in found]
-        print(json.dumps({"version": 1, "hosts": len(hosts), "suggestions": documents}))  # noqa: T201
+        counts = {"hosts": len(hosts), "too_new": len(unjudged)}
+        print(json.dumps({"version": 1, **counts, "suggestions": documents}))  # noqa: T201
     else:
-        print("\n".join(localized(line) for line in _lines(found, tests, len(hosts), since, until)))  # noqa: T201
+        lines = [*_too_new_in_words(len(unjudged)), *_lines(found, tests, len(hosts) - len(unjudged), since, until)]
+        print("\n".join(map(localized, lines or [_NO_HOST])))  # noqa: T201
     return 0
 
 
@@ -115,7 +121,8 @@ def _lines(
     found: Sequence[Suggestion], tests: Mapping[str, Backtest], hosts: int, since: Instant, until: Instant
 ) -> Iterator[str]:
     if not found:
-        yield f"# The limits fit the rhythm of {plural(hosts, 'host')}: nothing is suggested."
+        if hosts:
+            yield f"# The limits fit the rhythm of {plural(hosts, 'host')}: nothing is suggested."
         return
     yield f"# {plural(len(found), 'host')} of {hosts} would have been better off with another limit."
     yield f"# Tried on the past from {local(since)} to {local(until)}."
@@ -127,6 +134,14 @@ def _lines(
         yield "[[overrides]]"
         yield f"hosts = {json.dumps(names, ensure_ascii=False)}"
         yield f"{key} = {json.dumps(value)}"
+
+
+def _too_new_in_words(count: int) -> Iterator[str]:
+    if count:
+        yield (
+            f"# {plural(count, 'host')} known for less than {describe(ENOUGH_US)}: too little to suggest a limit."
+            " Try again in a day, or better in two weeks."
+        )
 
 
 def _in_words(one: Suggestion, test: Backtest) -> str:
