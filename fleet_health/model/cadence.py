@@ -56,7 +56,7 @@ _SIZE = _BINS // 8
 
 _ENOUGH = _DAY // 2
 ENOUGH_US = _ENOUGH * BIN_US
-"""For how long a host must be known before its rhythm tells its limit, in microseconds."""
+"""For how long a host must be known before its rhythm decides its limit, in microseconds."""
 _TRUSTED = 2 * _WEEK
 """For so long a host must be known before one interval alone is taken for a fault."""
 _NEARLY_AS_LONG = 0.7

@@ -64,16 +64,19 @@ def run(options: argparse.Namespace) -> int:
         limits = settings.limits[silent.SYMPTOM]
         hosts = [host for host in cadence.hosts() if not globs.globs or globs.matches(host)]
         found = suggestions(cadence, hosts, limits.of)
-        unjudged = set(too_new(cadence, hosts, limits.of)) - {one.host for one in found}
+        too_new_hosts = set(too_new(cadence, hosts, limits.of)) - {one.host for one in found}
         tests = _tried(settings, found, since, until)
     except FleetHealthError as error:
         return refused(error)
     if options.json:
         documents = [_document(one, tests[one.host]) for one in found]
-        counts = {"hosts": len(hosts), "too_new": len(unjudged)}
+        counts = {"hosts": len(hosts), "too_new": len(too_new_hosts)}
         print(json.dumps({"version": 1, **counts, "suggestions": documents}))  # noqa: T201
     else:
-        lines = [*_too_new_in_words(len(unjudged)), *_lines(found, tests, len(hosts) - len(unjudged), since, until)]
+        lines = [
+            *_too_new_in_words(len(too_new_hosts)),
+            *_lines(found, tests, len(hosts) - len(too_new_hosts), since, until),
+        ]
         print("\n".join(map(localized, lines or [_NO_HOST])))  # noqa: T201
     return 0
 
