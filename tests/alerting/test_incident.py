@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fleet_health.alerting.incident import Incident
@@ -50,3 +52,16 @@ def test_what_is_not_about_absence_has_none_to_excuse() -> None:
     incident.note_excused(2_000, 0, is_excused=True)
 
     assert not incident.is_too_early(2_000)
+
+
+def test_an_incident_has_an_id_of_its_own() -> None:
+    """16 hex digits, which depend on the host, the symptom and the opening, and do not change when that is redated."""
+    incident = Incident("pi-1", "silent", OPENED_AT)
+    ids = {
+        incident.id,
+        *(Incident(*one).id for one in (("pi-2", "silent", 1_000), ("pi-1", "slow", 1_000), ("pi-1", "silent", 999))),
+    }
+
+    assert len(ids) == 4
+    assert all(re.fullmatch("[0-9a-f]{16}", one) for one in ids)
+    assert Incident("pi-1", "silent", OPENED_AT).id == incident.id == Incident("pi-1", "silent", 1, id=incident.id).id

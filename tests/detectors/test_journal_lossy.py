@@ -163,3 +163,14 @@ def test_near_its_limit_it_does_not_come_and_go(
 def test_the_reach_is_the_window() -> None:
     """For rows and for answers."""
     assert DETECTOR.lookback == Lookback(uploads_us=WINDOW_US, traffic_us=WINDOW_US)
+
+
+def test_the_sign_is_the_latest_upload_that_both_show(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+    """Of each host the earlier of its newest row and its newest response; of a host in one of them only, none."""
+    fleet = fleet_of(
+        uploads=[("both", 9), ("row last", 3), ("row only", 1)],
+        responses=[("both", 7, 201), ("row last", 5, 201), ("journal only", 0, 201)],
+    )
+
+    assert DETECTOR.sign_at(fleet, "*") == now - 5
+    assert DETECTOR.sign_at(fleet_of(uploads=[("row only", 0)]), "*") is None

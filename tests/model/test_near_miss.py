@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import islice, permutations
+from itertools import islice, permutations, product
 
 import pytest
 from hypothesis import given
@@ -109,3 +109,11 @@ def test_a_name_at_one_edit_comes_before_one_at_two_wherever_the_edit_is(known: 
 def test_two_edits_are_counted_as_by_the_whole_table(name: str, known: str) -> None:
     """Where letters come twice, where one name is empty, and where all of it differs."""
     assert (near_miss(name, dict.fromkeys([known])) == known) == (distance(name, known) <= 2)
+
+
+def test_of_all_short_words_those_at_two_edits_are_near() -> None:
+    """Each beside each: however often a letter comes, and wherever the edits are."""
+    words = ["".join(letters) for length in range(1, 6) for letters in product("ab", repeat=length)]
+
+    for name, known in product(words, words):
+        assert (near_miss(name, {known: None}) == known) == (distance(name, known) <= 2), (name, known)

@@ -6,7 +6,7 @@ import pytest
 
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, UnitState, Upload
-from fleet_health.model.places import LeftOut, Pool
+from fleet_health.model.places import LeftOut, Pool, stranger_limit
 from fleet_health.model.window import NEVER
 
 LIMIT = 20
@@ -251,3 +251,11 @@ def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
 
     assert (fleet.uploads.left_out.count, fleet.uploads.left_out.host) == (2, "late")
     assert fleet.uploads.last_at("late") is None
+
+
+@pytest.mark.parametrize(
+    ("hosts", "strangers"), [(1, 1), (9, 1), (19, 1), (20, 2), (9_999, 999), (10_000, 1_000), (50_000, 1_000)]
+)
+def test_strangers_have_a_tenth_of_the_places(hosts: int, strangers: int) -> None:
+    """At least one, and at most a thousand."""
+    assert stranger_limit(hosts) == Fleet(hosts).traffic.stranger_limit == strangers

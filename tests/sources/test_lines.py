@@ -19,3 +19,4 @@ def test_lines_that_were_missed_before_do_not_count() -> None:
         shares.append(share_of(parser, missed_before, found))
 
     assert shares == [Share(2, 0, 2, None), Share(2, 1, 1, 1), Share(1, 0, 1, None)]
+    assert parser.missed_in_a_row == 2
