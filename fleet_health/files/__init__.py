@@ -1,1 +1,1 @@
-"""Files in directories that somebody else may write to, and files that are rotated."""
+"""Files in directories that other users may write to, rotated files, and disks that hang."""

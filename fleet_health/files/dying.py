@@ -22,7 +22,7 @@ def is_dying(pid: int) -> bool:
 
 
 def is_dying_by(status: dict[str, str]) -> bool:
-    """Return whether a process is dying by what proc_pid_status(5) says of it.
+    """Return whether a process is dying, by its proc_pid_status(5).
 
     Its first thread has ended, and others have not (`Z`, `X`); or SIGKILL is pending; or it waits for its threads to
     end before it dumps core.

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 PATIENCE_S = 30.0
-"""How long a path is waited for, in seconds: nobody else waits for a command, and a search of a journal takes some."""
+"""How long to wait for a path, in seconds: only the user waits, and searching a journal takes some."""
 
 EXIT_HANGS = 2
 """The exit status of a command that gave up: as of a source that cannot be read."""
@@ -42,7 +42,7 @@ _board: mmap.mmap | None = None
 
 @contextmanager
 def touching(path: Path | None) -> Iterator[None]:
-    """Show that a path is touched for as long as the context lasts; does nothing without one, or if nobody watches."""
+    """Show that a path is touched for as long as the context lasts. Do nothing without a path or a watcher."""
     if _board is None or path is None:
         yield
         return
@@ -101,7 +101,7 @@ def work_in_a_child(*, limit_s: float = PATIENCE_S) -> int | None:
 
 
 def _watch(pid: int, relayed: dict[int, int], board: mmap.mmap, limit_s: float) -> int:
-    """Wait for a child, and pass on what it prints; return its exit status, or that of one that was given up."""
+    """Wait for a child, and relay its output; return its exit status, or `EXIT_HANGS` if it is given up."""
     ended = os.pidfd_open(pid)
     while True:
         ready, _, _ = select.select([ended, *relayed], [], [], _LOOK_EVERY_S)

@@ -111,14 +111,14 @@ class _CallsOfPath:
     def _end(self, running: asyncio.Future[Any]) -> None:
         self._running = None
         if not running.cancelled():
-            running.exception()  # if nobody waited so long, nobody misses it: the next call meets it again
+            running.exception()  # no caller waits for this any more; the next call will hit the same error
 
 
 _by_path: WeakValueDictionary[Path, _CallsOfPath] = WeakValueDictionary()  # kept by their calls
 
 
 async def call_at(path: Path, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> T:
-    """Call a function that touches a path in a thread; return what it returns.
+    """Call a function that touches a path in a thread; return its result.
 
     Raises:
         PathHangs: It has not returned after `LIMIT_S` seconds, or an earlier call for that path has not. That call goes

@@ -1,4 +1,4 @@
-"""Opening, creating and replacing files in directories that somebody else may be able to change.
+"""Opens, creates and replaces files in directories that other users may be able to change.
 
 A path is walked directory by directory, each opened relative to the one before it (openat(2)). A symbolic link among
 the directories is followed only if nobody but root and this user can have put it there; the last component is never
@@ -46,7 +46,7 @@ _KINDS = {
 
 
 class UnsafePathError(OSError):
-    """Something at a path is not what it must be. `strerror` says what was expected, what was found, and what to do."""
+    """A path is not what it must be. `strerror` says what was expected, what was found, and what to do."""
 
     def __init__(self, path: Path | str, expected: str) -> None:
         super().__init__(errno.ELOOP, expected, str(path))
@@ -146,7 +146,7 @@ class SafeDirectory:
         raise UnsafePathError(path, _EXCHANGED)
 
     def read_file(self, name: str, limit: int) -> bytes:
-        """Read a file of up to so many bytes."""
+        """Read a file that has at most a number of bytes."""
         with os.fdopen(self.open_file(name, os.O_RDONLY), "rb") as file:
             with _named(self.path / name):
                 content = file.read(limit + 1)
@@ -159,11 +159,11 @@ class SafeDirectory:
     def replace_file(
         self, name: str, content: bytes, mode: int, *, temporary: str, is_for_caller: bool = False
     ) -> None:
-        """Put a new file in the place of whatever has a name, but for a directory. A link there is not followed.
+        """Replace whatever has a name, except a directory, by a new file. A link is not followed.
 
         Args:
             name: The name.
-            content: What is to be in the file.
+            content: The content of the file.
             mode: Its mode.
             temporary: The name that it has until it is whole; whatever has that name is removed.
             is_for_caller: Whether it is the caller's own file: then its mode goes by the umask, and root may leave one
@@ -248,7 +248,7 @@ def led_astray(path: Path, opened: os.stat_result) -> str:
         is_roots = owner == 0 and not is_shared
         if not (is_link and is_roots and found.st_uid == 0):
             break
-        path = path.parent / target  # root's own link; what it leads to may be another one
+        path = path.parent / target  # root's own link; its target may be another one
     # What stands there now says nothing about a file that was opened before it was put there.
     if not is_link and not os.path.samestat(found, opened):
         return _EXCHANGED
@@ -335,7 +335,7 @@ def _names(path: Path) -> list[str]:
 
 
 def _trusted_target(fd: int, here: Path, name: str) -> Path:
-    """Read a link in an open directory, if nobody but root and this user can have put it there."""
+    """Read a link in an open directory, if only root or this user can have put it there."""
     link, directory = os.stat(name, dir_fd=fd, follow_symlinks=False), os.fstat(fd)
     if not stat.S_ISLNK(link.st_mode):
         raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))

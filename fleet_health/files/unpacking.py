@@ -31,7 +31,7 @@ _PIECE = 1 << 20
 
 
 class UnpackingError(OSError):
-    """A compressed file cannot be read, or not to its end; `strerror` says why."""
+    """A compressed file cannot be read to its end; `strerror` says why."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(0, reason)
@@ -56,7 +56,7 @@ class Unpacked:
         self._limit = max(_ALWAYS_ALLOWED, _MOST_TIMES * os.fstat(fd).st_size)
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """Return up to so many bytes from an offset, less only at the end. To go back means to begin anew.
+        """Return a number of bytes from an offset, fewer only at the end. Going back starts again from the beginning.
 
         Raises:
             UnpackingError: The content cannot be had so far.
@@ -104,7 +104,7 @@ class Unpacked:
         self._buffer, self._begin = b"", 0
 
     def _read(self, count: int) -> bytes:
-        """Return what comes next, up to so many bytes; nothing at the end of a file that is whole."""
+        """Return the next bytes, at most a number of them; empty at the end of an undamaged file."""
         try:
             data = self._opened().read(count)
         except UnpackingError:

@@ -1,4 +1,4 @@
-"""`alerts.jsonl`: the record of every alert, and the memory of which were given.
+"""`alerts.jsonl`: the record of every alert, which also shows which alerts were sent.
 
 Whatever was synced here was given, and nothing else was. So the file decides, under its lock, whether an alert is
 written: two writers (a service, and a check by hand beside it) never give the same alert twice, and a process killed
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 _MODE = 0o644
 
-# A row is a few kilobytes; what is longer is none.
+# A row has a few kilobytes; a longer line is not one.
 _ROW_LIMIT = 1 << 20
 # How much of a file is read back at most: 10,000 hosts write less in a day. A file with a hole of gigabytes, or of
 # something else than rows, must not keep the next alert waiting while all of it is searched.
@@ -65,7 +65,7 @@ class AlertLog:
         Args:
             path: Where the log is.
             is_service: Whether it is to belong to us alone, from the first write or `probe` on.
-            rotated: Globs of files that it is rotated to, beside those whose names show it; relative to its directory.
+            rotated: Globs of rotated files whose names do not show it, relative to its directory.
 
         """
         self.path = path
@@ -76,7 +76,7 @@ class AlertLog:
         self._skipped: set[Path] = set()
 
     def given(self, now: Instant) -> list[tuple[str, Instant]]:
-        """Read back which alerts were given of late: dedup key and instant, at least from the hour of `now` on.
+        """Read back the recent alerts: dedup key and instant, at least from the hour of `now` on.
 
         Raises:
             SinkUnavailable: The file is there, and cannot be read.
@@ -213,7 +213,7 @@ class AlertLog:
 
         Raises:
             SinkTaken: The log belongs to another service.
-            SinkUnavailable: They could not, for another reason.
+            SinkUnavailable: They could not be written, for another reason.
 
         """
         try:
@@ -237,7 +237,7 @@ class AlertLog:
 
     @contextmanager
     def sending(self) -> Iterator[None]:
-        """Be the only process that sends to the journal what it lacks, for as long as the context lasts.
+        """Be the only process that sends missing alerts to the journal, for as long as the context lasts.
 
         Raises:
             SinkUnavailable: Another process keeps doing so.
@@ -278,7 +278,7 @@ class AlertLog:
         """Write all of `data` at the end and sync it, or leave the file as it was."""
         size = os.fstat(fd).st_size
         if size and os.pread(fd, 1, size - 1) not in (b"\n", b""):  # nothing, if it has just been truncated
-            data = b"\n" + data  # somebody was stopped in the middle of a line
+            data = b"\n" + data  # a writer was stopped in the middle of a line
         try:
             if os.write(fd, data) < len(data):
                 raise OSError(0, "the disk is full")  # noqa: TRY301 - a short write is an error like the others

@@ -1,4 +1,4 @@
-"""Replacing a small file whole: whoever reads it, and whatever is killed when, finds the old one or the new one."""
+"""Replaces a small file atomically: a reader finds the old or the new one, even if we are killed meanwhile."""
 
 from __future__ import annotations
 

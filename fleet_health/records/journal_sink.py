@@ -1,4 +1,4 @@
-"""Alerts as journal entries, sent without ever waiting for journald: what it does not take is kept for a later turn."""
+"""Sends alerts as journal entries, without ever waiting for journald: what it does not accept is kept for later."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ SOCKET = "/run/systemd/journal/socket"
 
 
 class JournalSocket:
-    """A connection to journald, made anew when that has gone."""
+    """A connection to journald, which is made again if journald has restarted."""
 
     def __init__(self, path: str = SOCKET) -> None:
         self.path = path
@@ -32,7 +32,7 @@ class JournalSocket:
         """Connect, unless that is done; raise OSError if there is no journald."""
         if self._socket is not None:
             return
-        # Connected, for only then can it be waited for until there is room: see `fd`.
+        # Connected, because only then can we wait until there is room: see `fd`.
         attempt = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
         try:
             attempt.connect(self.path)

@@ -69,7 +69,7 @@ class LogLock:
                 fd = self._opened(directory)
                 stack.callback(os.close, fd)
                 self._take_over(directory, fd)
-                # Else it is no longer the file at the path, and whoever comes next locks another one.
+                # Else it is no longer the file at the path, and the next process would lock another one.
                 if not (_is_locked_now(fd, byte) and self._is_in_place(directory, fd)):
                     stack.close()
                     return False
@@ -80,7 +80,7 @@ class LogLock:
             yield locked[0]
 
     def own(self, directory: SafeDirectory, fd: int) -> None:
-        """Own the log for life, given the open lock file. If somebody has removed the one that was owned, own this one.
+        """Own the log for life, given the open lock file. If the owned lock file was removed, own this one.
 
         Raises:
             SinkTaken: Another service does.
@@ -88,13 +88,13 @@ class LogLock:
         """
         if self._owned is not None and os.path.samestat(os.fstat(self._owned), os.fstat(fd)):
             return
-        # A file of its own, for the locks of the other one end with the batch.
+        # A second file, because the locks of the other one end with the batch.
         owned = self._opened(directory)
         if not _is_locked_now(owned, _LIFE):
             owner = _owner(owned)
             os.close(owned)
             raise _taken(self._log, owner)
-        with suppress(OSError):  # a full disk: then nobody is named
+        with suppress(OSError):  # a full disk: then the owner is not named
             os.ftruncate(owned, 0)
             os.pwrite(owned, b"%d\n" % os.getpid(), 0)
         self.disown()
@@ -169,7 +169,7 @@ def _is_locked(fd: int, byte: int) -> bool:
 
 
 def _is_locked_now(fd: int, byte: int) -> bool:
-    """Lock a byte of an open file; False if somebody else has it."""
+    """Lock a byte of an open file; return False if another process has it."""
     try:
         # A lock of the open file, not of the process: that one would be lost as soon as any descriptor is closed.
         fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(byte))

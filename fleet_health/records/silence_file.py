@@ -58,7 +58,7 @@ def silence_of(row: Mapping[str, object]) -> Silence:
     """Read a silence from its row.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is not one.
 
     """
     return _silence(msgspec.convert(row, _Row))
@@ -95,7 +95,7 @@ class SilenceFile:
         return self.decode(self.read())
 
     def read(self) -> bytes:
-        """Return the content of the file; empty if there is none.
+        """Return the content of the file; empty if it does not exist.
 
         Raises:
             SinkUnavailable: It cannot be read, or is longer than 2 MiB.
@@ -190,7 +190,7 @@ class SilenceFile:
         return ended
 
     def _change(self, change: Callable[[list[Silence]], Sequence[Silence]], now: Instant) -> None:
-        """Replace the silences by what a function makes of them, without losing what somebody else does meanwhile."""
+        """Replace the silences by the result of a function, without losing concurrent changes."""
         with self._locked():
             silences, _ = admitted(change(self.load()), now)
             silences = [one for one in silences if now - one.ends_at < _KEPT_US]
@@ -212,7 +212,7 @@ class SilenceFile:
             os.close(fd)
 
     def _lock(self, fd: int) -> None:
-        """Wait for the lock, but not for ever: the service must go on answering whoever it is that keeps it."""
+        """Wait for the lock, but not for ever: the service must keep responding."""
 
         def take() -> bool:
             try:

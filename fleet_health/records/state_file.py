@@ -48,10 +48,10 @@ class StateFile(Generic[State]):
         self._kind = kind
 
     def load(self, examine: Callable[[State], tuple[State, list[str]]] | None = None) -> State | None:
-        """Read the state; None if there is none yet.
+        """Read the state; return None if there is none yet.
 
         Args:
-            examine: Leaves out of a state what its type allows and yet cannot be, and says what that was.
+            examine: Removes impossible values, which its types allow, from a state; returns what they were.
 
         Raises:
             SinkUnavailable: Nothing of it can be read. What was there has been set aside, if that was possible.
@@ -120,7 +120,7 @@ def encoded(state: msgspec.Struct) -> bytes:
 
 
 def _header_problem(content: bytes) -> str:
-    """Return what is wrong with the version or the checksum; empty if nothing is, or there is none: see `_VERSION`."""
+    """Return the problem of the version or the checksum; empty if there is none, or no checksum: see `_VERSION`."""
     match = _header(content)
     if match is None:
         is_of_version_1 = b'"version"' not in content[:_HEADER_LENGTH] and b'"sha256"' not in content[:_HEADER_LENGTH]

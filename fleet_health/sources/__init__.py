@@ -1,1 +1,1 @@
-"""Where observations come from. A source knows no detector; it says what it saw, and how well it sees."""
+"""The sources of observations. A source knows no detector: it delivers what it reads, and its own state."""

@@ -50,7 +50,7 @@ class Follower(ABC):
 
     Attributes:
         state: How well it sees.
-        counters: Where it counts what it reads, misses and tries again.
+        counters: Where it counts entries, rejections and retries.
         on_progress: Called whenever it has moved: read something, or seen that there is nothing to read.
         longest_wait: After how many seconds it looks again though nothing hinted at it.
 
@@ -137,7 +137,7 @@ class Follower(ABC):
 
     @abstractmethod
     async def _let_go(self) -> None:
-        """Close the input, so that the next look opens it anew."""
+        """Close the input; the next look opens it again."""
 
     @abstractmethod
     async def close(self) -> None:

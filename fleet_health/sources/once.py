@@ -99,7 +99,7 @@ def read_index(
     now: Instant | None = None,
     dates: RowDates | None = None,
 ) -> IndexPast:
-    """Hand on the uploads of the index, and of what it was rotated to, that count at `since` or later.
+    """Deliver the uploads of the index and its rotated files that count at `since` or later.
 
     Of several uploads of a host before `every_since` it may be only the latest; those after it are handed on each.
 
@@ -133,7 +133,7 @@ def read_every_row(
     now: Instant = NEVER,
     dates: RowDates | None = None,
 ) -> IndexPast:
-    """Hand on every upload of the index, and of what it was rotated to, in the order of the rows.
+    """Deliver every upload of the index and its rotated files, in the order of the rows.
 
     Args:
         settings: Where the index is, and how a row is read.
@@ -172,7 +172,7 @@ def _read_index(
         while not is_end:
             block = tail.read()
             is_end = block.is_end
-            # Nobody will come back for a last line that is not ended yet.
+            # This is the only read, so a last line without its newline is taken now.
             lines = block.lines + (tail.rest() if is_end else b"")
             rows, rejected, count = parse(parser, lines)
             extent.note(parser, lines)
@@ -298,7 +298,7 @@ class _Seen:
     Attributes:
         first_at: The first one; None before it.
         count: How many there were.
-        quiet: From when to when there was none; what is shorter says nothing beside an index with a clock of its own.
+        quiet: The stretches without an entry that are longer than the clocks of journal and index may differ.
 
     """
 

@@ -23,16 +23,16 @@ _GAPS = 100
 
 
 class Phase(StrEnum):
-    """What a source is doing."""
+    """The phase of a source."""
 
     CATCHING_UP = "catching up"
-    """It reads what is there already."""
+    """It reads the backlog."""
     FOLLOWING = "following"
     """It has seen everything, and waits for more."""
     WAITING = "waiting"
     """There is nothing to read; it looks again and again."""
     REFUSED = "refused"
-    """It may not read what is there, or that is not what it should be; it looks again and again."""
+    """It may not read the input, or that is not what it should be; it retries."""
     FAILING = "failing"
     """Reading fails; it tries again, less and less often."""
     BEHIND = "behind"
@@ -53,10 +53,10 @@ class SourceState:
         rejections: What could not be read, by reason.
         gaps: What was never seen, in order; the oldest are put together when there are many. In front of those that
             are recent is one in the place of those that lead up to them.
-        begins_at: What is dated before this the source does not hold; None if it reaches back as far as it was asked.
+        begins_at: The source holds nothing that is dated before this; None if it reaches back far enough.
         share: How much of what came in was understood.
         void_since: Since when it is known to hold nothing of the receiver at all; None if it does.
-        unheard: In a sentence each of what is configured, a unit or a match, that no entry of the journal is of.
+        unheard: One sentence for each configured unit or match that has no entry in the journal.
         unmatched: In a sentence that what came in has shown no response, though it should have; else empty.
         read_since: From when on it was read; None if it was not yet, or that does not matter.
         window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
@@ -111,7 +111,7 @@ class SourceState:
         return known
 
     def known_coverage(self) -> Coverage:
-        """Return what is known between two evaluations: not to have read to the present is no flaw then."""
+        """Return what is known between two evaluations, when a source need not have been read to the present."""
         return Coverage(
             self.name,
             self.unseen_since,

@@ -22,7 +22,7 @@ from fleet_health.parsing.rejection import Rejection
 LINE_LIMIT = 1 << 20
 """A longer line is skipped, and counted."""
 STANDING_S = 2.0
-"""A whole row without a newline is read after so many seconds."""
+"""After how many seconds a whole row without a newline is read."""
 _OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 
 # Each block costs a hop to a thread and back, where some thousand rows are parsed at once.
@@ -33,7 +33,7 @@ _SHORTEST_MARK = 32
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 ReadAt: TypeAlias = Callable[[int, int], bytes]
-"""Gives up to so many bytes (second) from an offset (first)."""
+"""Returns at most a number of bytes (second) from an offset (first)."""
 
 Entry: TypeAlias = Callable[[ReadAt, int], int]
 """Gives the offset of the line to begin with, in a file that can be read so and has the size given."""
@@ -74,7 +74,7 @@ class Block:
         lines: Whole lines, each ended by a newline; empty if there was nothing new.
         is_end: True if everything that there was has been read.
         overlong: How many lines were skipped because they exceed `LINE_LIMIT`.
-        event: What happened to the file, for the log; empty if nothing did.
+        event: What happened to the file, for the log; may be empty.
         is_again: True if the lines were given before, from a file that this one has replaced: they are not to be
             counted once more.
 
@@ -93,7 +93,7 @@ class Block:
 
 
 class OpenFile:
-    """An open file, and our place in it. In a compressed one, the size of which is not known, only from `begin` on."""
+    """An open file, and the read position in it. For a compressed file the position is valid only after `begin`."""
 
     def __init__(self, fd: int, entry: Entry, packing: str = "") -> None:
         self._fd = fd
@@ -103,7 +103,7 @@ class OpenFile:
         self._fingerprint = b""  # the bytes just before the offset
         self._seen: tuple[int, int] | None = None  # size and mtime when the fingerprint was last compared
         self._is_skipping = False  # in the middle of an overlong line
-        self._is_unended = False  # just behind a row whose newline has not come
+        self._is_unended = False  # whether the position is behind a row whose newline has not been written yet
         self._end_since = (0, 0.0)  # where the end is, and since when, by the monotonic clock
         self._known_until = 0  # up to here it holds what was read before, from another file
         if not packing:
@@ -135,7 +135,7 @@ class OpenFile:
         return state.st_dev, state.st_ino
 
     def head(self) -> bytes:
-        """Return the first bytes. While a file is only appended to, what it began with it still begins with."""
+        """Return the first bytes. They do not change while a file is only appended to."""
         return os.pread(self._fd, _FINGERPRINT_SIZE, 0)
 
     def content_head(self) -> bytes:
@@ -260,7 +260,7 @@ class OpenFile:
             self._skip_hole()
 
     def _skip_hole(self) -> None:
-        """Go on to where the file holds something: a hole is a run of NUL that takes no place, and no end of time."""
+        """Skip a hole: it reads as a run of NUL bytes that takes no space, but may be gigabytes long."""
         size = self.state().st_size
         try:
             offset = os.lseek(self._fd, self._offset, os.SEEK_DATA)

@@ -80,7 +80,7 @@ class IndexFollower(Follower):
         """
         super().__init__(named("index", receiver), clock)
         self.dates = RowDates() if dates is None else dates
-        self._is_reading_new = False  # what is read has been written since the last look
+        self._is_reading_new = False  # these rows have been written since the last look
         self._parser = index_parser(settings)
         self._deliver = deliver
         self._lookback_us = lookback_us
@@ -108,14 +108,14 @@ class IndexFollower(Follower):
             plain_until = min(self._clock() - self._every_us, self.dates.plain_until)
             try:
                 await call_at(self._path, self._read_block, plain_until)
-            finally:  # also if it is late, for the one before it may have been late, too
+            finally:  # even if it is late: the one before it may have been late, too
                 is_end = self._take_in_what_was_read()
             self._note_unread()
             if not is_end:
                 self._progress()
 
     def _take_in_what_was_read(self) -> bool:
-        """Take in the blocks that were read; return whether the last one was the end."""
+        """Deliver the blocks that were read. Return whether the last one was the end."""
         is_end = False
         while self._read:
             block, parsed, share = self._read.popleft()
@@ -133,7 +133,9 @@ class IndexFollower(Follower):
         try:
             block = self._tail.read()
             self.state.newest_at = self._written_at(block.lines)
-            if block.lines and self.state.phase is Phase.FOLLOWING:  # what was there before was written at any time
+            if (
+                block.lines and self.state.phase is Phase.FOLLOWING
+            ):  # rows that were there before may have been written at any time
                 self.state.late_us = late_us(self._last_row_at, self._clock())
             self._extent.note(self._parser, block.lines)
             self._file_written_at = no_later_than_written(NEVER, self._path)
@@ -225,7 +227,7 @@ class IndexFollower(Follower):
             self._inotify = None
 
     async def _let_go(self) -> None:
-        """Do nothing: the tail lets go of what failed by itself, and keeps what its writer may still add to."""
+        """Do nothing: the tail closes a file that failed by itself, and keeps one that is still written to."""
 
     async def close(self) -> None:
         """Close the index."""
@@ -264,15 +266,15 @@ class Extent:
     def __init__(self) -> None:
         self._first_at: Instant | None = None
         self.reaches_back = False
-        """Whether there is something older than what is read."""
+        """Whether there are rows before those that are read."""
 
     @property
     def begins_at(self) -> Instant | None:
-        """When its first row is dated; None if there is none, or there are rows from before what was read."""
+        """The date of the first row; None if there is none, or if there are rows before those that were read."""
         return None if self.reaches_back else self._first_at
 
     def note(self, parser: IndexParser, lines: bytes) -> None:
-        """Note what is read, in the order of reading."""
+        """Record a block, in the order of reading."""
         if self._first_at is None and not self.reaches_back:
             times = (parser.time_of(line) for line in lines.split(b"\n", _FIRST_ROWS)[:_FIRST_ROWS])
             self._first_at = next((at for at in times if at is not None), None)
@@ -281,7 +283,7 @@ class Extent:
 def index_tail(
     settings: IndexSettings, parser: IndexParser, since: Callable[[], Instant], extent: Extent | None = None
 ) -> Tail:
-    """Tail an index, and what it was rotated to, from where the rows may be dated `since` or later.
+    """Tail an index and its rotated files, from the first row that may be dated `since` or later.
 
     `since` is called for each file that is opened. `extent` records whether older rows were skipped.
     """

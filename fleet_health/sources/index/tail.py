@@ -62,7 +62,7 @@ class _Left:
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """What a file that has been read, or is, began with: its bytes, and its lines if it is a compressed one."""
+    """The beginning of a file that is or was read: its bytes, and for a compressed one the beginning of its lines."""
 
     head: bytes
     content_head: bytes
@@ -91,7 +91,7 @@ class Tail:
         self._turn = 0  # how many of them have been read to their ends since all of it was
         # The rotated files that have been read, or are. A number is soon used again, so the first bytes count, too.
         self._seen: dict[tuple[int, int], _Seen] = {}
-        # Of the file that was at the path before: our place in it, and what it began with.
+        # The read position in the file that was last at the path, and how that file began.
         self._last_place = _NO_PLACE
         self._last_head = b""
 
@@ -152,7 +152,7 @@ class Tail:
 
     def _open_at_path(self) -> Block:
         try:
-            # In this order: what is rotated away after it was opened is not another file.
+            # In this order: a file that is rotated away after it was opened is not another file.
             self._file = self._open()
         except SourceMissing:
             if not self._take_up_rotated():
@@ -193,7 +193,7 @@ class Tail:
         return replace(block, is_end=False)
 
     def _go_on_with_latest(self) -> None:
-        """Take the file that was last at the path, where nothing is now, for it: its writer may still hold it."""
+        """Follow the file that was last at the path, now that nothing is there: its writer may still have it open."""
         is_plain = bool(self._left) and not self._left[-1].file.is_packed
         self._file = self._left.pop().file if is_plain else None
         self._turn = min(self._turn, len(self._left))
@@ -203,7 +203,7 @@ class Tail:
         self._seen[file.number()] = _Seen(file.head(), content_head)
 
     def _read_left(self, left: _Left) -> Block:
-        """Read what the writer of a file that was replaced still adds to it, for a while; of a compressed one, all."""
+        """Read on in a replaced file, for as long as its writer may add to it; in a compressed one, to its end."""
         try:
             is_damaged = bool(left.file.damage())
             if not is_damaged:
@@ -220,7 +220,7 @@ class Tail:
         return Block(lines, is_end=True)
 
     def _take_up_rotated(self, place: Place = _NO_PLACE) -> bool:
-        """Go on with the files that the path has been rotated to since this was last asked.
+        """Start reading the files that the path has been rotated to since the last call.
 
         Args:
             place: Where to begin in a copy of the file in which it is.
@@ -327,7 +327,7 @@ def _opened(path: Path, entry: Entry, place: Place = _NO_PLACE, *, may_be_packed
 
 
 def _refuse_odd(path: Path, state: os.stat_result) -> None:
-    # Lines that are no rows are quoted in our log: root's eyes must not be lent to whoever may put a link there.
+    # Our log quotes lines that are not rows, so root must not read a file for a user who can put a link there.
     if problem := led_astray(path, state):
         raise SourceRefused(f"{path}: {problem}")
     if not stat.S_ISREG(state.st_mode):

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _BREAKS = frozenset({b"line-max", b"pid-change"})
-# For so many entries the rest of a line is waited for: it comes at once, or its writer is gone.
+# For how many entries the rest of a line is awaited: it comes at once, or its writer is gone.
 _WAIT_FOR_REST = 1_000
 
 
@@ -27,7 +27,7 @@ class BrokenLines:
         field: Returns a field of the entry read last; nothing if it has none.
 
     Attributes:
-        streams: The streams of which the rest of a line is still to come.
+        streams: The streams in which the rest of a line is awaited.
         may_be_whole: Whether the part that was found last may be a whole line instead.
 
     """

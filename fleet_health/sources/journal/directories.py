@@ -83,7 +83,7 @@ def places(settings: JournalSettings) -> list[Path]:
     try:
         machine = _MACHINE_ID.read_text("ascii").strip()
     except OSError:
-        machine = "machine-id"  # there is none, so there is no journal of this machine
+        machine = "machine-id"  # no machine id, so no journal of this machine
     suffix = "" if settings.namespace is None else f".{settings.namespace}"
     return [root / f"{machine}{suffix}" for root in _ROOTS]
 

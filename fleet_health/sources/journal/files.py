@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DESCRIPTORS = Path("/proc/self/fd")
 SUFFIXES = (".journal", ".journal~")
-"""How the names of journal files end, for libsystemd."""
+"""The suffixes of journal files, by libsystemd."""
 
 _SIGNATURE = b"LPKSHHRH"
 # The signature, the incompatible flags, the state, the number of entries, and when the first and the last was made.
@@ -95,7 +95,7 @@ def refuse_current(left_out: list[LeftOutFile]) -> list[LeftOutFile]:
 
 
 def has_entries(file: Path) -> bool:
-    """Return whether a journal file has any entries; False also for a file that is none."""
+    """Return whether a file is a journal file with entries."""
     with file.open("rb") as opened:
         head = opened.read(_HEADER.size)
     return len(head) == _HEADER.size and head.startswith(_SIGNATURE) and bool(_HEADER.unpack(head)[3])

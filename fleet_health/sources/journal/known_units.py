@@ -36,9 +36,9 @@ _SEARCH_PATH = tuple(
 
 
 def is_known_unit(unit: str) -> bool:
-    """Return whether systemd has a file for a unit, or for its template; of a glob, for any unit that it matches.
+    """Return whether systemd has a file for a unit or its template; for a glob, for any unit that it matches.
 
-    A link that leads nowhere is none.
+    A dangling link does not count.
     """
     if is_plain(unit):
         return any((directory / name).exists() for directory in _SEARCH_PATH for name in _files_of(unit))

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from fleet_health.model.unit_states import UnitMessage
 
 Files: TypeAlias = tuple[File, ...] | None
-"""The files of one machine; None for those that libsystemd finds by itself, of this machine."""
+"""The journal files of one machine; None for this machine, whose files libsystemd finds itself."""
 
 _Entries: TypeAlias = "Iterable[tuple[bytes | None, Instant]]"
 
@@ -107,7 +107,7 @@ class OpenJournal:
     """A journal that is open.
 
     Attributes:
-        readers: One for each machine whose entries are in it.
+        readers: One reader for each machine that has entries in it.
         left_out: The gaps that the files leave that libsystemd does not read.
 
     """
@@ -117,7 +117,7 @@ class OpenJournal:
 
     @property
     def oldest_at(self) -> Instant | None:
-        """When the oldest entry of all was made; None if there is none. Leaves the places unset."""
+        """The instant of the oldest entry of all; None if there is none. Leaves the places unset."""
         return oldest_of(self.readers)
 
     def read(self) -> Iterator[tuple[JournalReader, bytes | None, Instant]]:
@@ -135,7 +135,7 @@ class OpenJournal:
             ((reader, message, at) for message, at in entries)
             for reader, entries in zip(self.readers, entries_of_each, strict=True)
         ]
-        # What a reader knows of its entry is asked while it stands there: it goes on only when it is asked for more.
+        # A reader advances only when the next entry is requested, so fields of the present one can still be read.
         return each[0] if len(each) == 1 else heapq.merge(*each, key=_at_of_entry, reverse=reverse)
 
 
@@ -164,7 +164,7 @@ def left_out_gaps(machine_files: MachineFiles, readers: Iterable[JournalReader])
 
 
 def oldest_of(readers: Iterable[JournalReader]) -> Instant | None:
-    """Return when the oldest entry of some readers was made; None if there is none. Leaves their places unset."""
+    """Return the instant of the oldest entry of some readers; None if there is none. Leaves their places unset."""
     return min((at for reader in readers if (at := reader.oldest_at()) is not None), default=None)
 
 
@@ -216,6 +216,6 @@ def _machine_of(file: Path) -> str | None:
                     return machine.decode("ascii", "replace")
         except KeyError:
             return ""
-        except OSError:  # the file is damaged, as whoever reads it will report
+        except OSError:  # the file is damaged; its reader reports that
             return ""
     return None

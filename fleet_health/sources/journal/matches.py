@@ -78,7 +78,7 @@ def matches_about(unit: str, message_ids: Iterable[str]) -> list[str]:
 def matches_about_each(
     settings: JournalSettings, units: Iterable[str], message_ids: Collection[str]
 ) -> list[list[str]]:
-    """Return the same for each of some units, for the sockets that can start them, and for the units of users."""
+    """Return the same for each of some units, the sockets that can start them, and the units of users."""
     named = with_sockets([*units, *filter(is_plain, _units(settings))])
     ids = [f"MESSAGE_ID={one}" for one in message_ids]
     of_users = [[*by_manager, *ids, f"USER_UNIT={unit}"] for by_manager, unit in _of_users(settings)]
@@ -117,7 +117,7 @@ def _watched(settings: JournalSettings) -> list[str]:
 
 
 def _of_users(settings: JournalSettings) -> Iterator[tuple[list[str], str]]:
-    """Return, for each unit of a user that `match` names together with the user, what his manager matches, and it."""
+    """Return matches for each unit of a user that `match` names with its user: the user's manager, and the unit."""
     for fields in settings.match:
         # His manager is one of his processes: its messages are as good as his word about himself.
         for uid in _values(fields, "_UID"):

@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.sources.journal.files import File
 
-# What is read between two calls of `process()`.
+# How many entries are read between two calls of `process()`.
 _BATCH = 1_024
 
 _SPARE_DESCRIPTORS = 8
@@ -90,15 +90,15 @@ class JournalReader:
 
     Args:
         settings: Which journal, and which units.
-        files: The only files to read, as long as they are there; None for all of the journal, also what is added.
+        files: The only files to read, as long as they exist; None for the whole journal, including new files.
         is_watching: Whether to have a descriptor. Who reads certain files can do without.
 
     Attributes:
         units: The receiver's units, as far as they are known by name: all but the instances of globs at first.
-        active: Those of several units of which `find_instances` found lines.
+        active: The units in which `find_instances` found lines, if there are several.
         fd: Readable when the journal's files have changed; None if there is no inotify instance for it.
         unread: Why the entry read last gave no message.
-        rest: What of it was left out as the rest of a broken line, though it may be a whole line; else nothing.
+        rest: The rest of a broken line that was left out though it may be a whole line; else empty.
         left_out: The files, of those that are not written to any more, that libsystemd does not read.
 
     Raises:
@@ -253,7 +253,7 @@ class JournalReader:
             if self._places != self._identities() or unreadable_files(self._settings):
                 return True
             if self._files is not None:
-                return False  # whoever has opened this reader must look for others
+                return False  # the opener of this reader looks for new files
             if self.fd is None:
                 return True
             changed_at = places_changed_at(self._settings)
@@ -262,7 +262,7 @@ class JournalReader:
             self._listed_at = changed_at
             return self._not_opened() != self.left_out
         except (OSError, SourceUnavailable):
-            return True  # opened anew, it will be said what is wrong
+            return True  # opening it again will report what is wrong
 
     def _identities(self) -> list[tuple[int, int]]:
         """Return the device and inode of each of the directories that its files are in."""
@@ -299,7 +299,7 @@ class JournalReader:
         get_next = reader._next  # noqa: SLF001
         since_process = 0
         try:
-            reader.process()  # what was read meanwhile may have been another machine's, for long
+            reader.process()  # another machine's reader may have been read meanwhile, for long
             while self._is_on_unread or get_next():
                 self._is_on_unread = False
                 yield self._entry()

@@ -1,8 +1,8 @@
 """Reading the journal, each call in a thread: what a slice of time finds, and what has become of the journal's files.
 
-Each machine whose journal is in a directory has a reader and a place of its own, and they are read one after another.
-No two calls may overlap, for libsystemd lets one thread at a time use a reader. What a call finds it leaves in `found`,
-for the loop to take in.
+Each machine whose journal is in a directory has its own reader and read position, and they are read one after another.
+Calls must not overlap, because libsystemd lets only one thread use a reader. A call leaves its results in `found`, for
+the loop to deliver.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import Rejection
     from fleet_health.sources.state import SourceState
 
-# What is read is taken in as often as this, however long the backlog.
+# How often results are delivered, in seconds, however long the backlog.
 _SLICE = 0.01
-# How often, in seconds, it is looked up whether there is anything by now of what is configured and was not found.
+# How often, in seconds, to look again for configured units and matches that had no entry.
 _ASK_AGAIN = 2.0
 
 _Entries: TypeAlias = "Iterator[tuple[bytes | None, Instant]]"
@@ -85,10 +85,10 @@ class Look:
     """A look at the journal, from where it was read to up to the present end.
 
     Attributes:
-        unread: What is still to be read, of each machine.
+        unread: The entries that are still to be read, of each machine.
         is_end: Whether that is nothing.
-        outdated: At the end, the parts whose files are others by now.
-        is_outdated: At the end, whether there are such, or there is a machine of which nothing is open.
+        outdated: At the end, the parts whose files have changed.
+        is_outdated: At the end, whether there are such parts, or a machine without an open part.
 
     """
 
@@ -121,19 +121,19 @@ class Slice:
 
 
 class Taker(Protocol):
-    """Takes in what was found; called by the loop."""
+    """Takes the results; called by the loop."""
 
     def take(self, read: Slice) -> None:
-        """Take in what was read in one slice of time."""
+        """Take the entries of one slice of time."""
 
     def take_states(self, states: Sequence[UnitState]) -> None:
-        """Take in what systemd reported of the units."""
+        """Take what systemd reported about the units."""
 
     def take_gap(self, gap: Gap) -> None:
-        """Take in that a stretch of time was not shown whole."""
+        """Take a gap."""
 
     def take_unheard(self, unheard: tuple[str, ...]) -> None:
-        """Take in what of the settings the journal has no entry of, each in a sentence."""
+        """Take a sentence for each configured unit or match without an entry."""
 
 
 class JournalReading:
@@ -141,7 +141,7 @@ class JournalReading:
 
     Attributes:
         state: Where it notes how far back the journal reaches.
-        found: What is to be taken in, in order; also of a call that was late.
+        found: The results that are to be delivered, in order, including those of a call that was late.
 
     """
 
@@ -161,7 +161,7 @@ class JournalReading:
         Args:
             settings: Which journal, which units, and how their lines are read.
             state: Where it notes how far back the journal reaches.
-            taker: Takes in what is found.
+            taker: Takes the results.
             lookback_us: How far back from the present to begin.
             states_us: How much further back than the rest the starts and stops of the unit are read.
             seen_until: Up to when an earlier process has read this journal; None if none has.
@@ -312,7 +312,7 @@ class JournalReading:
         return opened
 
     def _open_readers(self, files_of_each: dict[str, Files], since: Instant) -> list[OpenPart]:
-        # Of a machine that comes later it is not known that its journal was ever read.
+        # The journal of a machine that appears later may never have been read.
         is_first = all(part.cursor is None for part in self._parts.values())
         seen_until = self._seen_until if is_first else None
         if is_first:
@@ -414,7 +414,7 @@ class JournalReading:
 
     @staticmethod
     def _seek(parts: Iterable[OpenPart]) -> None:
-        """Go behind the entry that was read last; to where reading is to begin if there is none yet."""
+        """Seek behind the entry that was read last, or to where reading begins."""
         for part, reader in parts:
             if part.cursor is None:
                 reader.seek(part.since)

@@ -46,7 +46,7 @@ def sample_lines(
         until: From where on.
 
     Returns:
-        Host -> its lines, escaped and cut; a host of which none was found in time is left out.
+        Host -> its lines, escaped and cut; without hosts for which none was found in time.
 
     """
     found: dict[str, list[str]] = {}
@@ -73,7 +73,7 @@ def sample_lines(
                         if len(lines) == _LINES_EACH:
                             lacking.discard(observation.host)
     except SourceUnavailable:
-        pass  # it is said by the follower; what was found is shown
+        pass  # the follower reports the error; show what was found
     return found
 
 

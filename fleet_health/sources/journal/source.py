@@ -1,4 +1,4 @@
-"""Following the receiver's journal, in slices of time: each in a thread, for the journal's disk may hang.
+"""Follows the receiver's journal, in slices of time: each in a thread, because the journal's disk may hang.
 
 libsystemd lets one thread at a time use a reader. So whatever touches one (`reading`) goes through `_call`, which
 begins no call before the last one has returned, and takes in what it has found.
@@ -97,13 +97,13 @@ class JournalFollower(Follower):
         return look
 
     async def _call(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call what touches the reader in a thread, and take in what it has found."""
+        """Call a function that uses the reader in a thread, and deliver its results."""
 
         def call() -> T:
             try:
                 return function(*arguments)
             finally:
-                # What was let go while this call hung, and what it has opened that nobody wants any more.
+                # Close what was released while this call hung, and what it has opened that is no longer needed.
                 if self._is_closed:
                     self._reading.leave(self._reading.parts)
                 self._reading.close_left()
@@ -115,7 +115,7 @@ class JournalFollower(Follower):
                 self._reading.found.popleft()()
 
     def take(self, read: Slice) -> None:
-        """Take in what was read in one slice of time."""
+        """Take the entries of one slice of time."""
         self._count(read.count, read.rejections)
         self.state.note(read.share)
         self._lack_behind_broken(read.behind_broken)
@@ -125,12 +125,12 @@ class JournalFollower(Follower):
         self._deliver(read.observations)
 
     def take_states(self, states: Sequence[UnitState]) -> None:
-        """Take in what systemd reported of the units."""
+        """Take what systemd reported about the units."""
         self.state.void_since = None
         self._deliver(states)
 
     def take_gap(self, gap: Gap) -> None:
-        """Take in that a stretch of time was not shown whole."""
+        """Take a gap."""
         self.counters.gaps[self.state.name] += 1
         _log.warning(
             "gap in the journal",
@@ -142,7 +142,7 @@ class JournalFollower(Follower):
         self.state.lack(gap, self._clock() - self._lookback_us)
 
     def take_unheard(self, unheard: tuple[str, ...]) -> None:
-        """Take in what of the settings the journal has no entry of, each in a sentence."""
+        """Take a sentence for each configured unit or match without an entry."""
         if unheard != self.state.unheard:
             for sentence in unheard:
                 _log.error("receiver not found in the journal", source=self.state.name, reason=sentence)
@@ -155,7 +155,7 @@ class JournalFollower(Follower):
             self.state.lack(gap, self._clock() - self._lookback_us)
 
     async def _has_hint(self) -> bool:
-        async with self._turn:  # while nobody else uses them
+        async with self._turn:  # while no other call uses the readers
             if self.state.phase is not Phase.FOLLOWING:
                 return False
             watched = [
@@ -178,7 +178,7 @@ class JournalFollower(Follower):
             return True
         finally:
             for part, reader, fd in watched:
-                if reader is part.reader:  # else it was closed meanwhile, and its descriptor may be somebody else's
+                if reader is part.reader:  # else it was closed meanwhile, and its descriptor number may be reused
                     loop.remove_reader(fd)
 
     async def close(self) -> None:

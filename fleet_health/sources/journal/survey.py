@@ -45,7 +45,7 @@ class Origin:
 
     @property
     def name(self) -> str:
-        """What a person calls it."""
+        """Its name for people."""
         values = dict(field.split("=", 1) for field in self.match)
         container, user_unit = values.get(_CONTAINER), values.get(_USER_UNIT)
         if container:
@@ -114,7 +114,7 @@ class _Look:
         return sorted({seen[_UID] for _, seen in entries if _UID in seen})
 
     def writers(self, field: str) -> list[tuple[str, str]]:
-        """Return the unit and the user that wrote the latest entry with a field; nothing if there is none."""
+        """Return the unit and the user that wrote the latest entry with a field; empty if there is none."""
         return [(seen.get(_UNIT, ""), seen.get(_UID, "0")) for _, seen in self._entries((field,), 1, (_UNIT, _UID))]
 
     def _entries(

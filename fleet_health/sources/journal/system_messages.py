@@ -35,7 +35,7 @@ BOOTED_IDS = frozenset(
         "eed00a68ffd84e31882105fd973abdd1",  # the same in a container
     )
 )
-"""The MESSAGE_IDs of PID 1's message that the boot is over: what is to run by then has been started."""
+"""The MESSAGE_IDs of PID 1's message that the boot is over: by then, all enabled units have been started."""
 
 DROPPED_ID = "a596d6fe7bfa4994828e72309e95d61e"
 """The MESSAGE_ID of journald's "Suppressed N messages from UNIT"."""

@@ -65,6 +65,6 @@ def _unheard_unit(unit: str, *, is_local: bool) -> str:
 
 
 def _may_come(fields: Iterable[str]) -> bool:
-    """Return whether entries with some fields may still come, for they name a unit that systemd knows."""
+    """Return whether entries with some fields may still come, because they name a unit that systemd knows."""
     units = (value for field, _, value in (one.partition("=") for one in fields) if field == "_SYSTEMD_UNIT")
     return any(map(is_known_unit, units))
