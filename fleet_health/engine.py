@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an evaluation must know about the sources and the clock.
+    """The state of the sources and of the clock at an evaluation.
 
     Attributes:
-        seen: Which of `index` and `journal` have been read up to the instant.
+        seen: The names of the sources that were read up to the instant; see `seen_sources`.
         is_stepped: Whether the clock was set since the latest evaluation. Then absence cannot be evaluated.
-        latest_at: The latest instant of our own records, if the clock contradicts them; else None.
+        latest_at: The latest instant of our own records if they are ahead of the clock; else None.
 
     """
 
@@ -45,16 +45,17 @@ class Circumstances:
 
 
 def seen_sources(is_seen: Mapping[str, bool]) -> frozenset[str]:
-    """Return the names of the sources that are seen, and `index` or `journal` if that of every receiver is."""
+    """Return the names of the sources that are seen; also `index` or `journal` if those of all receivers are."""
     kinds = {general(name) for name in is_seen}
     of_every = {kind for kind in kinds if all(seen for name, seen in is_seen.items() if general(name) == kind)}
     return frozenset(name for name, seen in is_seen.items() if seen) | of_every
 
 
 def readable_sources(coverage: Iterable[Coverage], now: Instant) -> frozenset[str]:
-    """Return the names of the sources that were read up to an instant and count as seen.
+    """Return the names of sources that count as seen, if all were read up to an instant.
 
-    An index that is not understood does not; a journal does, because it also shows what systemd reports about the unit.
+    An index that is not understood does not count as seen. A journal that is not understood does, because it also shows
+    what systemd reports about the unit.
     """
     return seen_sources({one.source: one.kind == "journal" or one.is_understood(now) for one in coverage})
 
@@ -67,7 +68,7 @@ class Engine:
     """Evaluates a fleet by the rules in force, and keeps its incidents."""
 
     def __init__(self, rules: Rules, incidents: Incidents | None = None) -> None:
-        """Evaluate by rules. Go on with the incidents, or without any if they are None."""
+        """Evaluate by these rules. Start with these incidents; with none if they are None."""
         self.incidents = Incidents() if incidents is None else incidents
         self.last: Evaluation | None = None
         """The latest evaluation; None before the first."""
@@ -95,11 +96,11 @@ class Engine:
         evaluation = evaluate_at(fleet, detectors, now, pairs, circumstances)
         if circumstances.latest_at is not None:
             return evaluation
-        # Detectors that cannot evaluate now count as well: what they would have found is hidden, too.
+        # Including detectors that cannot evaluate now: their findings are hidden as well.
         return replace(evaluation, hidden=hidden_verdicts(fleet, detectors, fleet.hosts, now))
 
     def decide(self, evaluation: Evaluation, suppressions: Suppressions = no_suppressions) -> Outcome:
-        """Record an evaluation; return its decisions, alerts and notices."""
+        """Record an evaluation. Return its decisions, alerts and notices."""
         outcome = self.incidents.update(evaluation, suppressions)
         self.decisions = outcome.decisions
         in_trouble = {host for host, _ in self.incidents.open}
@@ -136,7 +137,7 @@ def evaluate_at(
         incidents: The incidents that are or may be open, each as host and symptom.
         circumstances: What is known about the sources and the clock.
         forgets: Whether the fleet forgets what no detector needs any more. While the clock is behind it never does,
-            because nobody knows what is long ago.
+            because nothing is certain to be old.
 
     """
     is_uncertain = circumstances.is_stepped or circumstances.latest_at is not None

@@ -1,4 +1,4 @@
-"""What can go wrong, as types. Bad *input* is not here: it is a counted `Rejection`, never an exception."""
+"""The exceptions, and text that is safe to show. Bad *input* is no exception: it is counted as a `Rejection`."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-# C0, DEL and C1, the line separators, and what turns the direction of writing.
+# C0, DEL and C1, line separators, characters that change the direction of writing, and surrogates.
 _unprintable = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Escape what could make a terminal, or the eye, see something else than what is written."""
+    """Escape characters that could make a terminal or a reader see something else than what is written."""
     return _unprintable.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
-# What a shell gives a meaning to, and everything that is not printable, undecoded bytes among it.
-_live = re.compile(r"[$`\\;&|<>(){}!']|" + _unprintable.pattern)
+# Characters with a meaning in a shell, and everything that is not printable, including undecoded bytes.
+_unsafe = re.compile(r"[$`\\;&|<>(){}!']|" + _unprintable.pattern)
 
 
 def shell_safe(text: str) -> str:
-    r"""Escape a stranger's text byte by byte as `\xNN`, so that no shell or terminal that is given it obeys it.
+    r"""Escape untrusted text byte by byte as `\xNN`, so that no shell or terminal interprets it.
 
-    It is for text that is kept in files and the journal. Bytes that were decoded by `surrogateescape` are written as
-    themselves. A backslash is escaped too, so that different texts stay different.
+    Use it for text that is kept in files and the journal. Bytes that were decoded with `surrogateescape` are escaped as
+    the original bytes. Backslashes are escaped too, so that different texts stay different.
     """
-    return _live.sub(lambda match: "".join(f"\\x{octet:02x}" for octet in _octets(match[0])), text)
+    return _unsafe.sub(lambda match: "".join(f"\\x{octet:02x}" for octet in _octets(match[0])), text)
 
 
 def _octets(character: str) -> bytes:
@@ -39,18 +39,18 @@ def _octets(character: str) -> bytes:
 
 
 class FleetHealthError(Exception):
-    """Everything that this package raises on purpose."""
+    """The base class of all exceptions that this package raises on purpose."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong in a configuration file.
+    """One problem of a configuration file.
 
     Attributes:
         place: The key, dotted as in TOML (`detectors.silent.after`), or `line 3, column 7`.
-        expected: What would have been right.
-        found: What stands there, as written.
-        hint: What to do about it; empty if that is plain.
+        expected: The kind of value that is valid.
+        found: The value in the file, as written.
+        hint: What to do about it; empty if that is obvious.
 
     """
 
@@ -60,13 +60,13 @@ class Problem:
     hint: str = ""
 
     def __str__(self) -> str:
-        """Return it in one line."""
+        """Return the problem on one printable line."""
         hint = f" ({self.hint})" if self.hint else ""
         return printable(f"{self.place}: expected {self.expected}, found {self.found}{hint}")
 
 
 class ConfigError(FleetHealthError):
-    """A configuration cannot be used. It holds every problem, not only the first."""
+    """A configuration cannot be used. `problems` are all of its problems, not only the first."""
 
     def __init__(self, path: Path | str, problems: Sequence[Problem]) -> None:
         self.path = path
@@ -74,60 +74,67 @@ class ConfigError(FleetHealthError):
         super().__init__("\n".join(f"{path}: {problem}" for problem in self.problems))
 
 
-class SourceUnavailable(FleetHealthError):  # noqa: N818 - it names a state that passes, not a mistake
-    """A source cannot be read now. It is tried again; `str()` says what is wrong and what would mend it."""
+class SourceUnavailable(FleetHealthError):  # noqa: N818 - it names a temporary state, not a mistake
+    """A source cannot be read now. The service retries; `str()` says what is wrong and how to fix it."""
 
     @property
     def by_hand(self) -> str:
-        """What is wrong, and what the person who has run a command can do about it."""
+        """What is wrong, and how the person who ran a command can fix it."""
         return str(self)
 
 
 class SourceMissing(SourceUnavailable):
-    """There is nothing to read: no such file, no journal yet."""
+    """There is nothing to read: the file or journal does not exist yet."""
 
 
 class SourceRefused(SourceUnavailable):
-    """There is something that may not be read, or is not what it should be. Somebody has to mend that."""
+    """The source exists, but access is denied or it is not what it should be. An operator has to fix that."""
 
 
 class SourceForbidden(SourceRefused):
-    """There is something that this user may not read. `str()` says what the service's user lacks."""
+    """The source exists, but this user may not read it. `str()` says what the user of the service lacks."""
 
     def __init__(self, place: str, *, service: str, person: str) -> None:
-        """Take what may not be read, and what the user of the service must be given, or a person must do."""
+        """Report that a place cannot be read.
+
+        Args:
+            place: The place.
+            service: What to do so that the service can read it.
+            person: What a person who ran a command can do.
+
+        """
         super().__init__(f"{place}: permission denied; {service}")
         self._by_hand = f"{place}: permission denied; {person}"
 
     @property
     def by_hand(self) -> str:
-        """What the person who has run a command can do about it."""
+        """What is wrong, and how the person who ran a command can fix it."""
         return self._by_hand
 
 
 class SourceFailing(SourceUnavailable):
-    """Reading failed, which it should not."""
+    """Reading a source failed unexpectedly."""
 
 
 class SinkUnavailable(FleetHealthError):  # noqa: N818 - as above
-    """Alerts cannot be written now. They are kept and tried again."""
+    """Alerts cannot be written now. They are kept and retried."""
 
 
 class RestartNeeded(FleetHealthError):  # noqa: N818 - as above
-    """The service has ended so that the next one begins from its saved state; `str()` says why."""
+    """The service must be restarted to restore the saved state; `str()` says why."""
 
 
 class ScratchUnavailable(FleetHealthError):  # noqa: N818 - as above
-    """There is no room for what a command puts aside while it works; `str()` says what would mend it."""
+    """A command cannot write its temporary files; `str()` says how to fix that."""
 
 
 class ProcessFailed(FleetHealthError):  # noqa: N818 - as above
-    """A process that was to work beside us cannot be begun, or was killed; `str()` says what may be the reason."""
+    """A child process cannot be started, or was killed; `str()` says what the reason may be."""
 
 
 class PathHangs(SourceFailing, SinkUnavailable):
-    """A call that touches a path has not returned in time; the path may be read from or written to."""
+    """A call for a path has not returned in time. The path may be one of a source or of a sink."""
 
 
 class SinkTaken(SinkUnavailable):
-    """Another service writes its alerts there."""
+    """Another service writes its alerts to the same alert log."""

@@ -1,6 +1,6 @@
-"""What of a restored state cannot be, though its types allow it: it is left out, or it would fail at every tick.
+"""Removes impossible values from a restored state. Its types allow them, and they would fail at every tick.
 
-A state of a later time than the present is kept: it may be the clock that is wrong.
+A state that is dated ahead of the present is kept, because the clock may be wrong.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _is_silence_id = re.compile(r"[\x21-\x7e]{1,64}").fullmatch
 
 
 def examined(state: SavedState) -> tuple[SavedState, list[str]]:
-    """Return a state without its impossible values, and a problem for each: its place and the reason."""
+    """Return a state without its impossible values, and one problem for each of them, with its place and the reason."""
     notes = _Notes()
     kept = msgspec.structs.replace(
         state,
@@ -79,10 +79,10 @@ def examined(state: SavedState) -> tuple[SavedState, list[str]]:
 
 
 def with_present_names(state: SavedState) -> SavedState:
-    """Return the state with the names that hosts have today, if it was saved when a source gave them others.
+    """Return the state with the present names of hosts.
 
-    Before 0.1.0 a name could have the encoding of a URL, or end in punctuation. The index had it without the encoding
-    all the same, so what has uploaded is called as it should be.
+    In a state from before 0.1.0, a name may be URL-encoded or end in punctuation. The index never had the encoding, so
+    a name in `uploads` is right as it is.
     """
 
     def name(host: str) -> str:
@@ -135,44 +135,44 @@ def with_present_names(state: SavedState) -> SavedState:
 
 @dataclass(slots=True)
 class _Notes:
-    """Checks values, and takes down those that cannot be.
+    """Checks values, and notes the impossible ones.
 
     Attributes:
-        problems: What cannot be.
+        problems: The problem of each impossible value.
 
     """
 
     problems: list[str] = field(default_factory=list)
 
     def refuse(self, place: str, expected: str, found: object) -> bool:
-        """Take down a problem; returns False."""
+        """Note a problem. Return False."""
         self.problems.append(f"{place}: expected {expected}, found {found!r:.80}")
         return False
 
     def is_instant(self, place: str, at: Instant) -> bool:
-        """Return whether an instant is one that a clock can show."""
+        """Return whether a clock can show an instant."""
         try:
             return plausible(at) >= 0 or self.refuse(place, "a time that a clock can show", at)
         except TimeError:
             return self.refuse(place, "a time that a clock can show", at)
 
     def instant(self, place: str, at: Instant | None) -> Instant | None:
-        """Return an instant back; None if there is none, or it cannot be."""
+        """Return an instant; None if it is None or impossible."""
         return at if at is not None and self.is_instant(place, at) else None
 
     def is_host(self, place: str, host: str) -> bool:
-        """Return whether hosts are known by such names."""
+        """Return whether a host can have this name."""
         return is_host_name(host) or self.refuse(place, "the name of a host", host)
 
     def is_pair(self, place: str, pair: Pair) -> bool:
-        """Return whether there can be a host with such a symptom."""
+        """Return whether both the host or receiver and the symptom can exist."""
         host, symptom = pair
         if symptom not in MESSAGE_IDS:
             return self.refuse(place, "a known symptom", symptom)
         return is_subject(host) or self.refuse(place, "the name of a host or receiver", host)
 
     def pairs(self, place: str, rows: Iterable[tuple[Pair, T]]) -> dict[Pair, T]:
-        """Return the rows by their pairs, each once, without those whose pair cannot be."""
+        """Return pair -> row. Leave out impossible and repeated pairs."""
         kept: dict[Pair, T] = {}
         for pair, row in rows:
             if pair in kept:
@@ -196,8 +196,12 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
         pair: flap
         for pair, flap in notes.pairs("incidents.flapping", snapshot.flapping).items()
         if notes.is_instant("incidents.flapping", flap.changed_at)
-        # One that is not notified yet will be, with the number of its openings.
-        and (flap.is_notified or pair in openings or notes.refuse("incidents.flapping", "openings of what flaps", pair))
+        # The notification will contain the number of openings.
+        and (
+            flap.is_notified
+            or pair in openings
+            or notes.refuse("incidents.flapping", "the openings of a flapping incident", pair)
+        )
     }
     return msgspec.structs.replace(
         snapshot,
@@ -215,7 +219,7 @@ def _incidents(snapshot: Snapshot, notes: _Notes) -> Snapshot:
 
 
 def _receiver(saved: SavedReceiver, notes: _Notes) -> dict[str, Any]:
-    """Return what is saved of a receiver without what cannot be, each by its key."""
+    """Return the fields of a receiver without impossible values, by their names."""
     return {
         "journal_seen_until": notes.instant("journal_seen_until", saved.journal_seen_until),
         "journal_gaps": [gap for gap in saved.journal_gaps if _is_gap(gap, notes)],
@@ -270,7 +274,7 @@ def _are_keys(hour: str, keys: list[str], notes: _Notes) -> bool:
 
 
 def _is_incident(incident: Incident, notes: _Notes) -> bool:
-    if incident.symptom == FLAPPING:  # an alert about incidents, and none itself
+    if incident.symptom == FLAPPING:  # its alerts are about other incidents
         return notes.refuse("incidents.open", "the symptom of an incident", FLAPPING)
     return notes.is_instant("incidents.open", incident.opened_at)
 
@@ -278,7 +282,7 @@ def _is_incident(incident: Incident, notes: _Notes) -> bool:
 def _is_notice(notice: Notice, notes: _Notes) -> bool:
     place = "notices"
     if notice.status not in NOTICE_IDS:
-        return notes.refuse(place, "a status of a notice", notice.status)
+        return notes.refuse(place, "the status of a notice", notice.status)
     instants = (notice.began_at, notice.ended_at, notice.detected_at)
     return notes.is_pair(place, (notice.host, notice.symptom)) and all(notes.is_instant(place, at) for at in instants)
 
@@ -286,7 +290,7 @@ def _is_notice(notice: Notice, notes: _Notes) -> bool:
 def _is_ended(ended: Ended, notes: _Notes) -> bool:
     place = "incidents.ended"
     if not _is_key(ended.id) or ended.state not in {State.RESOLVED, State.FORGOTTEN}:
-        return notes.refuse(place, "an id and a state of what ended", ended)
+        return notes.refuse(place, "the id and state of an ended incident", ended)
     instants = (ended.opened_at, ended.first_notified_at, ended.last_notified_at, ended.ended_at, ended.decided_at)
     return notes.is_pair(place, (ended.host, ended.symptom)) and all(notes.is_instant(place, at) for at in instants)
 

@@ -1,4 +1,4 @@
-"""The fleet, and the gate before it: while another thread reads the fleet, what the sources deliver waits."""
+"""Access to the fleet: while another thread reads it, observations from the sources wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class FleetGate:
-    """Lets one thread at a time have the fleet to itself.
+    """Gives one thread at a time exclusive access to the fleet.
 
     Attributes:
         fleet: The fleet. The event loop alone may change it, and only through what `guarded` returns.
@@ -29,9 +29,9 @@ class FleetGate:
 
     @asynccontextmanager
     async def paused(self) -> AsyncIterator[Fleet]:
-        """Give the fleet to another thread: it does not change until the context ends, and then catches up.
+        """Give another thread the fleet, which does not change while the context lasts. Then record what waited.
 
-        One caller has it at a time, for evaluating may make the fleet forget what is too long ago.
+        Only one caller at a time has the fleet, because an evaluation may make it forget old observations.
         """
         async with self._lock:
             self._is_paused = True
@@ -44,7 +44,7 @@ class FleetGate:
                 self._waiting.clear()
 
     def guarded(self, record: Callable[[Any], None]) -> Callable[[Any], None]:
-        """Return a function that records observations at once, or when the pause ends."""
+        """Return a function that calls `record` with observations at once, or when the pause ends."""
 
         def deliver(observations: Any) -> None:
             if self._is_paused:

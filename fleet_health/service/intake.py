@@ -1,10 +1,10 @@
-"""The sources that fill the fleet: opened, followed, and replaced when the configuration names other ones.
+"""The intake: opens, follows and replaces the sources that fill the fleet.
 
-The index is read before the journal, at the start and whenever both are read again: only the index shows which hosts
-have uploaded before, and those have a place in the journal's table that strangers cannot take.
+The index is read before the journal, at the start and whenever both are read again. Only the index shows which hosts
+have uploaded before, and their places in the table of the journal are protected from unknown names.
 
-Each of several receivers has both sources. All sources of a kind fill one table of the fleet, so all of them are opened
-again if one of them must be.
+Each receiver has both sources. All sources of a kind fill one table of the fleet, so if one of them must be opened
+again, all are.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from fleet_health.service.service_manager import Pulse
     from fleet_health.sources.state import SourceState
 
-# For how many seconds an evaluation waits for the sources: one that hangs must not delay the verdicts of the others.
+# For how many seconds an evaluation waits for the sources: a source that hangs must not delay it.
 _POLL_TIME = 5.0
 _LOG_REJECTIONS_EVERY = 60.0
-# In how many seconds an index that is read first must make progress: if it hangs, the journal is read without it.
+# Within how many seconds an index must make progress while it is read first: if it hangs, the journal goes ahead.
 _PROGRESS_TIME = 5.0
 
 _log = structlog.get_logger("fleet_health.service")
@@ -65,10 +65,10 @@ class Intake:
 
         Args:
             clock: Returns the present.
-            start: Starts a task that ends the service if it fails.
-            index_pulse: Where the indexes show that they make progress.
-            journal_pulse: Where the journals do.
-            counters: Where both count.
+            start: Starts a task; if the task fails, the service ends.
+            index_pulse: Beats when an index makes progress.
+            journal_pulse: Beats when a journal makes progress.
+            counters: The counters of the service.
 
         """
         self._clock = clock
@@ -83,7 +83,7 @@ class Intake:
         self._rejections_logged_until = 0.0
         self._ignored = HostGlobs()
         self._identities: Mapping[str, Collection[str]] = {}
-        # A reload and a step of the clock may coincide: the later one must go on from what the earlier one opened.
+        # Held while sources are opened and replaced: a reload and a step of the clock may coincide.
         self._opening = asyncio.Lock()
 
     @property
@@ -93,16 +93,16 @@ class Intake:
 
     @property
     def known(self) -> KnownPast:
-        """What the saved state showed of the sources."""
+        """What the saved state showed about the sources."""
         return self._opener.known
 
     @property
     def disproved_until(self) -> Instant:
-        """Up to when entries are dated ahead by a clock that was wrong: they were written at another time."""
+        """Up to when entries that are ahead of the clock are dropped: they were dated by a clock that was wrong."""
         return self._opener.disproved_until
 
     def restore(self, known: KnownPast) -> None:
-        """Take what the saved state shows of the sources. Call it before the first `adopt`."""
+        """Restore what the saved state shows about the sources. Call this before the first `adopt`."""
         self._opener.known = known
         self.distrust(after=known.latest_at, until=known.disproved_until)
         self._identities = known.identities
@@ -110,23 +110,23 @@ class Intake:
         self.fleet.skips, self.fleet.shutdowns = tuple(known.skips), tuple(known.shutdowns)
 
     def distrust(self, *, after: Instant | None, until: Instant) -> None:
-        """Record which entries were dated by a clock that was wrong.
+        """Set which dates come from a clock that was wrong.
 
         Args:
-            after: The latest instant of our own records; None if there are none. Known uploads after it are dropped.
-            until: Up to when entries that are dated ahead of the clock are left out.
+            after: The latest instant of our own records; None if there are none. See `KnownPast.latest_at`.
+            until: Up to when entries that are ahead of the clock are dropped.
 
         """
         self._opener.horizon, self._opener.disproved_until = after, until
 
     @property
     def states(self) -> list[SourceState]:
-        """The state of each source; while the first sources are read, theirs."""
+        """The state of each source in use; while the first ones are read, of those."""
         return [source.follower.state for source in self._sources] or self._first
 
     @property
     def _sources(self) -> list[AnySource]:
-        """Every source in use, receiver by receiver."""
+        """All sources in use."""
         return [] if self._index is None or self._journal is None else all_of(self._index, self._journal)
 
     def state_of(self, kind: str, receiver: str) -> SourceState:
@@ -134,22 +134,21 @@ class Intake:
         return {state.name: state for state in self.states}[named(kind, receiver)]
 
     def known_coverage(self) -> tuple[Coverage, ...]:
-        """Return what each source is known to have shown, between two evaluations."""
+        """Return the known coverage of each source, without a new read."""
         return tuple(state.known_coverage() for state in self.states)
 
     def ahead_rows(self, now: Instant) -> dict[str, list[AheadRow]]:
-        """Return the rows of each receiver's index within the lookback that were dated ahead."""
+        """Return receiver -> the rows of its index within the lookback that were dated ahead."""
         if self._index is None:
             return {}
         since, sources = now - self._index.lookback_us, self._index.by_receiver
         return {name: source.follower.dates.ahead_since(since) for name, source in sources.items()}
 
     def seen(self, now: Instant) -> frozenset[str]:
-        """Return the names of the sources that have been seen whole up to an instant.
+        """Return the names of the sources that were read up to an instant; `index` and `journal` stand for all of a kind.
 
-        `index` is among them if the index of every receiver is. An index that is not understood counts as not seen. A
-        journal does not: it also shows what systemd reports about the unit, and its coverage shows what of the rest was
-        not understood.
+        An index that is not understood does not count. A journal that is not understood does: it also shows what
+        systemd reports about the unit, and its coverage shows which of its lines were not understood.
         """
         return seen_sources(
             {
@@ -159,7 +158,7 @@ class Intake:
         )
 
     def protect(self, hosts: Sequence[str], lost: frozenset[str]) -> None:
-        """Record which hosts must keep their places, and which were lost long ago. See `Fleet.protect`."""
+        """Set which hosts must keep their places, and which hosts are lost. See `Fleet.protect`."""
 
         def protect(_: None) -> None:
             self.fleet.lost = lost
@@ -169,10 +168,9 @@ class Intake:
 
     @asynccontextmanager
     async def prepared(self, settings: Settings, lookback: Lookback) -> AsyncIterator[PreparedSources]:
-        """Open the sources that are new or must look further back, and read them to their end.
+        """Open the sources that are new or must be read further back, and read them to their end.
 
-        Sources that do not change are not touched, and those that are replaced are followed until `switch`. Call that
-        within the context: until it ends, no other sources are opened.
+        Sources in use are followed until `switch`. Call it within the context, in which no other sources are opened.
         """
         async with self._opening:
             yield await self._prepare(settings, lookback)
@@ -181,7 +179,7 @@ class Intake:
         index, journal, wanted = self._index, self._journal, Wanted(lookback, settings.host_limit, settings.ignored)
         self.fleet.register.expect(settings.expected)
         if settings.ignored.globs != self._ignored.globs:
-            # The tables lack hosts that will be watched, and hold hosts that will not.
+            # The tables lack hosts that are no longer ignored, and contain hosts that are ignored now.
             index = journal = None
         indexes = {receiver.name: receiver.index for receiver in settings.receivers}
         journals = {receiver.name: receiver.journal for receiver in settings.receivers}
@@ -189,7 +187,7 @@ class Intake:
         is_lacking = index is None or index.lookback_us < lookback.uploads_us or (is_learning and index.cadence is None)
         if index is None or index.settings != indexes or is_lacking:
             index = self._opener.index(indexes, wanted, self._index, is_learning=is_learning)
-            # What the journal shows meanwhile is learned from, too.
+            # Meanwhile the rhythms also learn from the journal.
             self.fleet.cadence = self.fleet.cadence or index.cadence
         if journal is None or journal.settings != journals or journal.lookback_us < lookback.traffic_us:
             journal = self._opener.journal(journals, wanted, self._journal)
@@ -201,46 +199,46 @@ class Intake:
         return PreparedSources(index, journal, wanted, exchanged=exchanged, identities=identities)
 
     def switch(self, prepared: PreparedSources) -> Callable[[], Awaitable[None]]:
-        """Replace the sources at once; return what closes the old ones."""
+        """Replace the sources. Nothing here waits, reads or fails. Return a function that closes the old ones."""
         lookback = prepared.wanted.lookback
         if not lookback.rhythm_us:
             prepared.index.cadence = None
         close_old = self._switch(prepared.index, prepared.journal)
         self._ignored, self._identities = prepared.wanted.ignored, prepared.identities
         self.fleet.exchanged = {**self.fleet.exchanged, **dict.fromkeys(prepared.exchanged, self._clock())}
-        # Of a source that does not change as well: the next tick forgets what lies further back.
+        # Also for unchanged sources: the next tick forgets older observations.
         prepared.index.lookback_us, prepared.journal.lookback_us = lookback.uploads_us, lookback.traffic_us
         self.fleet.limit_hosts(prepared.wanted.host_limit)
         return close_old
 
     def note_boot(self, booted_at: Instant, known_until: Instant | None) -> None:
-        """Record when this machine booted: no host could upload between the end of our records and the boot.
+        """Record when this machine booted: no host could upload between `known_until`, our latest record, and then.
 
-        Not if all journals are in directories: they belong to other machines, or to the past.
+        Do nothing if all journals are read from directories: they belong to other machines, or to the past.
         """
         settings = {} if self._journal is None else self._journal.settings
         if known_until is not None and any(one.directory is None for one in settings.values()):
             self.fleet.shut_down(known_until, booted_at)
 
     async def adopt(self, settings: Settings, lookback: Lookback) -> None:
-        """Prepare the sources of some settings, and switch to them."""
+        """Open the sources of some settings, and switch to them."""
         async with self.prepared(settings, lookback) as sources:
             close_old = self.switch(sources)
         await close_old()
 
     async def reread(self, gap: Gap) -> None:
-        """Read everything again, as at the start. Forget what was read before, but not the gaps of the journals.
+        """Read all sources again, as at the start. Forget what was read before, except for the gaps of the journals.
 
         Args:
-            gap: The stretch of time that the clock skipped or shows twice. Counts of journal entries over it prove
-                nothing, so it becomes a gap of each journal.
+            gap: The stretch of time that the clock skipped or shows twice. It becomes a gap of each journal, because
+                counts of entries over it prove nothing.
 
         """
         async with self._opening:
             await self._reread(gap)
 
     async def _reread(self, gap: Gap) -> None:
-        # While the clock was ahead, a source may have been exchanged at a time that is still to come.
+        # A source that was exchanged while the clock was ahead may have a time in the future.
         self.fleet.exchanged = {kind: min(at, self._clock()) for kind, at in self.fleet.exchanged.items()}
         if self._index is not None and self._journal is not None:
             gaps_before = self._gaps
@@ -265,22 +263,22 @@ class Intake:
 
     @property
     def _gaps(self) -> dict[str, list[Gap]]:
-        """The gaps of the journal of each receiver."""
+        """Receiver -> the gaps of its journal."""
         sources = {} if self._journal is None else self._journal.by_receiver
         return {name: source.follower.state.gaps for name, source in sources.items()}
 
     async def _catch_up_with(self, index: IndexSources, journal: JournalSources) -> None:
-        """Read the new ones among the sources to their end."""
+        """Read those sources to their end that are not followed yet."""
         self._first = [source.follower.state for source in all_of(index, journal)]
         register, fleet = self.fleet.register, self.fleet
-        # Until the new index is read, a host is known if the old one shows it.
+        # Until the new index has been read, the hosts of the old one count as known.
         tables = (index.table, fleet.uploads, journal.table.accepted, fleet.traffic.accepted)
         register.uploads = tuple(table.last_at for table in tables)
         register.audience += tuple(table.admit for table in journal.tables() if table.admit not in register.audience)
         await self._catch_up(index, journal)
 
     def _switch(self, index: IndexSources, journal: JournalSources) -> Callable[[], Awaitable[None]]:
-        """Replace the sources, and follow the new ones. Nothing here waits, reads or fails."""
+        """Replace the sources, and follow the new ones. Return a function that closes the old ones."""
         fleet, sources = self.fleet, all_of(index, journal)
         old = [source for source in self._sources if source not in sources]
         known = fleet.cadence
@@ -306,7 +304,7 @@ class Intake:
         return close_old
 
     async def _catch_up(self, index: IndexSources, journal: JournalSources) -> None:
-        """Read the sources that are not followed yet to their end: first the indexes, as long as they make progress."""
+        """Read those sources to their end that are not followed yet: indexes first, as long as they make progress."""
         polls: list[asyncio.Future[None]] = []
         try:
             if not index.are_followed:
@@ -324,18 +322,18 @@ class Intake:
                 poll.cancel()
 
     def note_unmatched(self, now: Instant) -> None:
-        """Record for each journal whether it shows no response to uploads that are in the index."""
+        """Record for each journal whether it lacks the responses to the uploads in the index."""
         if self._journal is None:
             return
         for name, source in self._journal.by_receiver.items():
             state = source.follower.state
             rows = (at for _, at in self.fleet.of(name).uploads.items())
-            # A journal without any entry of the receiver is reported as such.
+            # A journal without any entry of the receiver is reported as `unheard`.
             is_unmatched = not state.unheard and state.coverage(now).is_unmatched(rows, now)
             state.unmatched = unmatched_in_words(source.settings) if is_unmatched else ""
 
     def log_rejections(self) -> None:
-        """Log which lines could not be read, at most once a minute."""
+        """Log the rejected lines, at most once a minute."""
         if time.monotonic() < self._rejections_logged_until:
             return
         self._rejections_logged_until = time.monotonic() + _LOG_REJECTIONS_EVERY
@@ -344,20 +342,20 @@ class Intake:
                 _log.warning("lines rejected", source=state.name, reason=reason, count=count, latest=latest)
 
     async def poll(self) -> None:
-        """Read what has been written since the last call. Wait for `_POLL_TIME` seconds at most."""
+        """Read what was written since the last call. Return after `_POLL_TIME` seconds at the latest."""
         polls = []
         for source in self._sources:
             if source.poll is None or source.poll.done():
                 source.poll = self._start(source.follower.poll())
             polls.append(source.poll)
         if polls:
-            # One that takes longer is not cancelled, or what it has read would be lost.
+            # A poll that takes longer is not cancelled, or the lines that it has read would be lost.
             await asyncio.wait(polls, timeout=_POLL_TIME)
 
     def learned_until(self) -> Instant | None:
-        """Return up to when the rhythms hold every upload; None if that is not known, or no limit is learned."""
+        """Return up to when the rhythms include every upload; None if that is unknown, or no limit is learned."""
         return None if self._index is None else self._opener.learned_until(self._index)
 
     def paused(self) -> AbstractAsyncContextManager[Fleet]:
-        """Give the fleet to another thread: it does not change until the context ends. See `FleetGate.paused`."""
+        """Give another thread the fleet, which does not change while the context lasts. See `FleetGate.paused`."""
         return self._gate.paused()

@@ -1,12 +1,12 @@
-"""What is logged, as sentences for people: one template for each event of the service and of `check`.
+"""Log events as sentences for people: one template for each event of the service and of `check`.
 
-A template names the fields that its sentence holds: `{reason}`, or with a format of ours
+A template contains the fields of its sentence, such as `{reason}`. These formats are our own:
 
     {count:line}        a number of things: `1 line`, `3 lines`
-    {until:if , until } the text behind `if`, and the value; nothing if there is no value
-    {symptom:or all}    the value; the text behind `or` if there is none
+    {until:if , until } the text after `if`, and the value; empty if there is no value
+    {symptom:or all}    the value; the text after `or` if there is none
 
-The other fields of an event stand behind the sentence, or beside it.
+The other fields of an event follow the sentence, or are fields of its journal entry.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SENTENCES: Mapping[str, str] = {
     # The service itself.
     "ready": "Ready: {sources}.",
     "stopping": "Stopping: the last alerts are being written.",
-    "service failed": "The service failed, and ends: {error}.",
+    "service failed": "The service failed and ends: {error}.",
     "stopped with alerts not written": "The service stopped, and some alerts are not in the alert log: {reason}.",
     "evaluated": "Evaluated the fleet: {findings:finding}, {new_alerts:new alert}, {ended:incident} ended"
     "{not_evaluated:if ; not evaluated: }.",
-    "limit does not fit rhythm of host": "{host} was silent {count:time} within a week and came back by itself each"
-    " time: its limit may not fit its rhythm. `fleet-health suggest` shows what would.",
-    "detector failed": "The detector of {symptom} failed, the others were evaluated: {error}.",
+    "limit does not fit rhythm of host": "{host} was silent {count:time} within a week and recovered by itself each"
+    " time: its limit may not fit its rhythm. `fleet-health suggest` shows one that does.",
+    "detector failed": "The detector of {symptom} failed; the others were evaluated: {error}.",
     "part not responding, watchdog no longer fed": "The watchdog is no longer fed, so systemd will restart the service:"
     " no response from {parts}.",
     "file descriptors running out": "File descriptors are running out: {open} of {limit} are open.",
@@ -47,31 +47,31 @@ SENTENCES: Mapping[str, str] = {
     "published file written again": "The {what} is written again, in {directory}.",
     # The configuration.
     "configuration reloaded": "The configuration was reloaded.",
-    "configuration refused, previous one kept": "The configuration was refused, the previous one stays in force:"
+    "configuration refused, previous one kept": "The configuration was refused, and the previous one stays in force:"
     " {file}: {problem}.",
     "pattern can be forged by a client": "{warning}. {remedy}",
     # Notifications.
-    "notify ready": "Ready to notify {destinations:or nobody, for no destination is configured}.",
-    "notify stopping": "Stopping: answers are being waited for.",
-    "daemon does not answer": "The service is not watched: {reason}.",
-    "daemon answers again": "The service is watched again.",
-    "watch stopped": "The watch has stopped: {detail}.",
-    "watch goes on": "The watch goes on, after {stopped_for_s} s.",
-    "notifications queued": "To be sent to {destination}: {notifications:notification}.",
+    "notify ready": "Ready to notify {destinations:or nobody, because no destination is configured}.",
+    "notify stopping": "Stopping: waiting for the last responses.",
+    "daemon does not answer": "The service does not respond: {reason}.",
+    "daemon answers again": "The service responds again.",
+    "watch stopped": "The service has stopped evaluating: {detail}.",
+    "watch goes on": "The service evaluates again, after {stopped_for_s} s.",
+    "notifications queued": "Queued for {destination}: {notifications:notification}.",
     "notification not delivered": "Not delivered to {destination}, next attempt in {retry_in_s} s: {reason}.",
-    "notification refused and dropped": "{destination} refuses {notifications:notification}, dropped: {reason}.",
+    "notification refused and dropped": "Dropped {notifications:notification}, refused by {destination}: {reason}.",
     "notifications dropped after waiting too long": "{notifications:notification} to {destination} dropped, after"
     " {waited} without success.",
     "destination gone, disabled until its configuration changes": "{destination} is disabled until its configuration"
     " changes: {reason}.",
-    "destination reached again": "{destination} takes notifications again.",
+    "destination reached again": "{destination} accepts notifications again.",
     "destination hangs": "{destination} has not responded for {seconds} s.",
-    "ledger damaged, set aside and rebuilt": "The ledger {file} was damaged; it was set aside as `.damaged`, and what"
-    " can be read of it is kept: {reason}.",
-    "ledger lost, restored from its copy": "The ledger {file} was lost, and restored from its copy.",
-    "ledger not written, kept in memory": "The ledger {file} cannot be written: {reason}. Notifications are sent all"
-    " the same; what is sent meanwhile is sent again if the process is killed.",
-    "ledger written again": "The ledger {file} is written again, after: {was}.",
+    "ledger damaged, set aside and rebuilt": "The ledger {file} was damaged. It was renamed to `.damaged` and rebuilt"
+    " from its readable part: {reason}.",
+    "ledger lost, restored from its copy": "The ledger {file} was lost and restored from its copy.",
+    "ledger not written, kept in memory": "The ledger {file} cannot be written: {reason}. Notifications are still"
+    " sent, but if the process is killed, they are sent again.",
+    "ledger written again": "The ledger {file} can be written again. Before: {was}.",
     # The sources.
     "source catching up": "The {source} is being read up to the present.",
     "source caught up": "The {source} was read up to the present: {read:line}{rejected:if , rejected: }.",
@@ -81,10 +81,10 @@ SENTENCES: Mapping[str, str] = {
     "inotify not available, polling every 2 s": "inotify is not available, the index is polled every 2 s: {reason}.",
     "inotify instances used up (fs.inotify.max_user_instances), polling the journal": "All inotify instances are in use"
     " (fs.inotify.max_user_instances), the journal is polled.",
-    "receiver not found in the journal": "The {source} shows nothing of the receiver: {reason}.",
+    "receiver not found in the journal": "The {source} has no entries of the receiver: {reason}.",
     "gap in the journal": "The journal has a gap from {since} to {until}: {reason}.",
-    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so some symptoms cannot be ruled"
-    " out; hosts concerned: {hosts}.",
+    "gaps in the journal, symptoms not ruled out": "The journal has gaps, so some symptoms cannot be ruled out for"
+    " these numbers of hosts: {hosts}.",
     "journal not readable, only silent evaluated": "The {source} cannot be read, so only silent is evaluated:"
     " {reason}.",
     "lines rejected": "Rejected {count:line} of the {source} ({reason}); the latest: {latest}",
@@ -112,8 +112,8 @@ SENTENCES: Mapping[str, str] = {
     "alert log not readable, alerts of this hour unknown": "The alert log cannot be read, so alerts of this hour may be"
     " repeated: {reason}.",
     "rotated alert log skipped": "A rotated alert log was skipped: {file}: {reason}.",
-    "lock of a dying service taken over": "The lock {lock} was taken over from process {process}, which was killed and"
-    " cannot end.",
+    "lock of a dying service taken over": "The lock {lock} was taken over from process {process}, which was killed but"
+    " has not ended.",
     "root cannot be dropped": "root cannot switch to the owner of the alert log's directory: {reason}.",
     "journald not available": "journald is not available, so alerts wait for it: {socket}: {reason}.",
     "journal queue full, alerts only in the alert log": "The queue of the journal is full; only in the alert log:"
@@ -132,14 +132,14 @@ SENTENCES: Mapping[str, str] = {
     " as {copy}, and the undamaged part was restored: {problems}.",
     # Silences.
     "silences cannot be used": "Silences cannot be used: {reason}.",
-    "silences resolved, their end not written": "All that the silences {ids} acknowledged is resolved, but their end"
-    " cannot be written: {reason}.",
+    "silences resolved, their end not written": "All incidents that the silences {ids} acknowledged are resolved, but"
+    " the end of the silences cannot be written: {reason}.",
     "silence made": f"{_SILENCE} was made, from {{since}} until {{until}}{{or_until:if , or until }}.",
     "silence begun": f"{_SILENCE} has begun, until {{until}}.",
     "silence changed in silences.json": f"{_SILENCE} was changed in silences.json, and ends at {{until}}.",
     "silence removed from silences.json": "Silence {id} was removed from silences.json{until:if ; it was to end at }.",
     "silence ended early": f"{_SILENCE} was ended early, by {{by}}.",
-    "silence ended, incidents resolved": f"{_SILENCE} has ended: all that it acknowledged is resolved.",
+    "silence ended, incidents resolved": f"{_SILENCE} has ended: all incidents that it acknowledged are resolved.",
     "silence expired": f"{_SILENCE} expired.",
     "silence expired, incidents still open": f"{_SILENCE} expired, with {{count:incident}} still open: {{standing}}.",
     "silence expired, never matched an incident": f"{_SILENCE} expired; it never matched an incident.",
@@ -150,9 +150,9 @@ _NO_FIELDS = frozenset({"event", "level", "exception"})
 
 
 def sentence(event: Mapping[str, Any]) -> str:
-    """Return an event as a sentence, in one printable line. It never fails: of an event without a template it is that.
+    """Return an event as a sentence on one printable line. Never fail.
 
-    What a template asks for and the event lacks is `unknown`.
+    Without a template, the sentence is the event itself. A field that the event lacks is `unknown`.
     """
     name = str(event["event"])
     template = SENTENCES.get(name)
@@ -164,7 +164,7 @@ def sentence(event: Mapping[str, Any]) -> str:
 
 
 def beside(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of an event that its sentence does not hold, but for a traceback."""
+    """Return the fields of an event that are not in its sentence, except for a traceback."""
     template = SENTENCES.get(str(event["event"]))
     used = {"error"} if template is None else fields_in(template)
     return {name: value for name, value in event.items() if name not in used | _NO_FIELDS and value is not None}
@@ -176,7 +176,7 @@ def fields_in(template: str) -> set[str]:
 
 
 def in_words(value: Any) -> str:
-    """Return a value as it stands in a sentence."""
+    """Return a value as text for a sentence."""
     if isinstance(value, dict):
         return ", ".join(f"{key}: {in_words(one)}" for key, one in value.items())
     if isinstance(value, list | tuple):
@@ -189,7 +189,7 @@ def _error(event: Mapping[str, Any]) -> str:
 
 
 class _InSentence(Formatter):
-    """Fills a template in."""
+    """Fills in a template."""
 
     def get_value(self, key: int | str, _args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
         return kwargs.get(str(key))

@@ -1,4 +1,4 @@
-"""Our own log, on stderr: sentences on a terminal, entries with fields in the journal, JSON for other programs."""
+"""The log of the service, on stderr: sentences on a terminal, entries with fields in the journal, else JSON lines."""
 
 from __future__ import annotations
 
@@ -36,19 +36,19 @@ LEVELS = ("debug", "info", "warning", "error")
 _PRIORITIES = {"debug": 7, "info": 6, "notice": 5, "warning": 4, "error": 3, "critical": 2}
 _COLOURS = {"debug": "2", "info": "2", "notice": "1", "warning": "33", "error": "31", "critical": "31"}
 
-# Together with all others of an event, a field fits into a datagram; and a message onto a screen.
+# Limits so that an entry with all its fields fits into a datagram, and a message onto a screen.
 _LONGEST_FIELD, _LONGEST_MESSAGE = 16_384, 4_096
-# An event that neither socket takes waits here for the next one: it is a handful of them unless journald stands still.
+# How many lines wait for stderr while its socket is full. They are few unless journald hangs.
 _WAITING_LIMIT = 1_000
 
-# The key under which an event says that it is a notice; structlog has no such level.
+# The key that marks an event as a notice, because structlog has no such level.
 _NOTICE = "_is_notice"
 
 
 def notice(logger: Any, event: str, **values: Any) -> None:
-    """Log at priority NOTICE (5): an action of an authorized user that others must be able to see afterwards.
+    """Log an action of an authorized user, for the audit trail: at priority NOTICE (5).
 
-    It is shown from level `warning` on: an audit trail must not go with the chatter.
+    It is shown at level `warning` as well: an audit trail must not depend on the level.
     """
     logger.warning(event, **values, **{_NOTICE: True})
 
@@ -56,18 +56,18 @@ def notice(logger: Any, event: str, **values: Any) -> None:
 def complain(text: str) -> None:
     """Print on stderr why the process ends; in the journal at priority ERROR.
 
-    It is a line and no entry: journald would look up the unit of the entry's process, which may be gone by then.
+    It is printed as a line, not sent as an entry: journald looks up the unit of the sender, which may be gone by then.
     """
     print(f"<{_PRIORITIES['error']}>{text}" if _is_journal(_STDERR) else text, file=sys.stderr)  # noqa: T201
 
 
 def configure(level: str, *, is_for_people: bool = False) -> None:
-    """Send the log to stderr, from a level on: to the journal, if that is where stderr leads.
+    """Log to stderr, from a level on; as journal entries if stderr is connected to the journal.
 
     Args:
         level: One of `LEVELS`.
-        is_for_people: Whether a person reads stderr also where it is not a terminal. They called a command, and need
-            no times.
+        is_for_people: Whether to log sentences without times even if stderr is not a terminal: a person called a
+            command.
 
     """
     try:
@@ -76,14 +76,14 @@ def configure(level: str, *, is_for_people: bool = False) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), _STDERR)
     structlog.configure(
         processors=[structlog.processors.add_log_level, _set_notice, _describe_error, _hand_over],
-        logger_factory=_Writer(_way_out(is_for_people=is_for_people)),
+        logger_factory=_Writer(_writer_of_events(is_for_people=is_for_people)),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
         cache_logger_on_first_use=False,
     )
 
 
-def _way_out(*, is_for_people: bool) -> Callable[[Event], None]:
-    """Return what writes an event where stderr leads."""
+def _writer_of_events(*, is_for_people: bool) -> Callable[[Event], None]:
+    """Return a function that writes an event in the format that fits stderr."""
     stderr = _Stderr()
     if _is_journal(_STDERR):
         return _Journal(stderr).write
@@ -101,7 +101,7 @@ def _way_out(*, is_for_people: bool) -> Callable[[Event], None]:
 
 
 class _Writer:
-    """A logger, as structlog calls one, and its factory: it is given events, and writes them somewhere."""
+    """A logger for structlog, and its own factory. It passes each event to a function."""
 
     def __init__(self, write: Callable[[Event], None]) -> None:
         self.debug = self.info = self.warning = self.error = self.critical = write
@@ -117,7 +117,7 @@ def _set_notice(_logger: object, _method: str, event: MutableMapping[str, Any]) 
 
 
 def _describe_error(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
-    """Replace an exception by its last line, for the sentence, and its traceback."""
+    """Replace an exception by two fields: `error`, its last line for the sentence, and `exception`, its traceback."""
     if given := event.pop("exc_info", None):
         error = given if isinstance(given, BaseException) else sys.exception()
         if error is not None:
@@ -127,7 +127,7 @@ def _describe_error(_logger: object, _method: str, event: MutableMapping[str, An
 
 
 def _cause(error: BaseException) -> BaseException:
-    """Return the first error in a group of them, whose own last line only counts them."""
+    """Return the first error of an exception group, because the group's own last line only counts its errors."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
@@ -138,9 +138,9 @@ def _hand_over(_logger: object, _method: str, event: MutableMapping[str, Any]) -
 
 
 class _Stderr:
-    """Our stderr, which never holds us up and never fails: the log must not decide whether the service goes on.
+    """Writes to stderr without ever blocking or failing: a problem of the log must not stop the service.
 
-    A journald that stands still leaves its socket full; what is logged then waits for the next event, or the end.
+    If journald hangs, its socket is full. Lines then wait until the next one is written, or the process ends.
     """
 
     def __init__(self) -> None:
@@ -152,7 +152,7 @@ class _Stderr:
             atexit.register(self.flush)
 
     def write(self, line: bytes) -> None:
-        """Write a line, given without its end."""
+        """Write a line. It is passed without a newline."""
         if self._socket is None:
             with suppress(OSError):
                 os.write(_STDERR, line + b"\n")
@@ -162,7 +162,7 @@ class _Stderr:
         self.flush()
 
     def flush(self) -> None:
-        """Send what waits, as far as the socket takes it now."""
+        """Send the lines that wait, as far as the socket accepts them now."""
         with self._turn, suppress(OSError):
             while self._socket is not None and self._waiting:
                 line = self._waiting[0]
@@ -174,7 +174,7 @@ class _Stderr:
 
 
 class _Journal:
-    """The journal: an entry with its fields, or where journald does not take that now, a line on stderr."""
+    """Writes events to the journal: an entry with fields or, if journald does not accept that now, a line on stderr."""
 
     def __init__(self, stderr: _Stderr) -> None:
         self._socket = JournalSocket()
@@ -185,13 +185,13 @@ class _Journal:
         self._stderr.flush()
         if self._is_sent(datagram(journal_fields(event))):
             return
-        # journald takes the prefix off each line.
+        # journald removes the prefix from each line.
         prefix = f"<{_PRIORITIES[event['level']]}>"
         lines = _as_text(event, is_coloured=False).splitlines()
         self._stderr.write("\n".join(prefix + line for line in lines).encode("utf-8", "backslashreplace"))
 
     def _is_sent(self, entry: bytes) -> bool:
-        for _ in range(2):  # the second time to a journald that has come in the place of another one
+        for _ in range(2):  # journald may have been restarted: connect once more
             try:
                 self._socket.send(entry)
             except ConnectionError:
@@ -203,7 +203,7 @@ class _Journal:
 
 
 def journal_fields(event: Event) -> dict[str, str]:
-    """Return the fields of an event's entry: a sentence, and `FLEET_…` for the event and each of its values."""
+    """Return the journal fields of an event: a sentence, and `FLEET_…` for its name and each of its values."""
     fields = {
         "MESSAGE": _cut(localized(sentence(event)), _LONGEST_MESSAGE),
         "PRIORITY": str(_PRIORITIES[event["level"]]),
@@ -214,14 +214,14 @@ def journal_fields(event: Event) -> dict[str, str]:
 
 
 def _as_field(value: Any) -> str:
-    """Return a value as programs read it: lists and mappings as JSON, and a text without what a terminal obeys."""
+    """Return a value for programs: lists and mappings as JSON; in texts, control characters are escaped."""
     if isinstance(value, list | tuple | dict):
         value = _json(value)
     return "\n".join(map(printable, str(value).split("\n")))
 
 
 def _as_json(event: Event) -> bytes:
-    # The event first, for the eye; no timestamp, for whoever takes our stderr adds one.
+    # The event first, because people read it. No timestamp: the programs that collect stderr add one.
     ordered = {"event": event["event"], **{key: value for key, value in event.items() if key != "event"}}
     return msgspec.json.encode(ordered, enc_hook=str)
 
@@ -231,7 +231,7 @@ def _json(value: Any) -> str:
 
 
 def _as_text(event: Event, *, is_coloured: bool) -> str:
-    """Return an event as a line: its level, its sentence, and what that does not hold; then a traceback."""
+    """Return an event as a line with its level, its sentence and its other fields, and the traceback below."""
     level = str(event["level"])
     mark = f"\x1b[{_COLOURS[level]}m{level}:\x1b[0m" if is_coloured else f"{level}:"
     more = ", ".join(f"{name}={printable(in_words(value))}" for name, value in beside(event).items())
@@ -242,7 +242,7 @@ def _as_text(event: Event, *, is_coloured: bool) -> str:
 
 
 def _cut(text: str, longest: int) -> str:
-    """Shorten a text in the middle: of a traceback the end matters most."""
+    """Cut out the middle of a text that is too long: the end of a traceback matters most."""
     if len(text) <= longest:
         return text
     half = longest // 2 - 8
@@ -250,6 +250,6 @@ def _cut(text: str, longest: int) -> str:
 
 
 def _is_journal(fd: int) -> bool:
-    """Return whether a descriptor leads to journald (see JOURNAL_STREAM in systemd.exec(5))."""
+    """Return whether a descriptor is connected to journald (see JOURNAL_STREAM in systemd.exec(5))."""
     state = os.fstat(fd)
     return os.environ.get("JOURNAL_STREAM") == f"{state.st_dev}:{state.st_ino}"

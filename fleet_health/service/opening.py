@@ -1,6 +1,6 @@
-"""Opening the sources: each with a follower, and tables filled with what is known of the source already.
+"""Opens the sources: makes their followers, and tables that already hold what is known about them.
 
-What is known comes from the saved state at the start, and later from the sources that are replaced.
+That comes from the saved state at the start, and later from the sources that are replaced.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _Follower = TypeVar("_Follower", bound=Follower)
 
 
 class SourceOpener:
-    """Opens the sources of one kind for all receivers; reads nothing."""
+    """Opens the sources of one kind for all receivers. It does not read them."""
 
     def __init__(
         self,
@@ -47,19 +47,19 @@ class SourceOpener:
         """Prepare to open sources.
 
         Args:
-            gate: The fleet that they fill.
+            gate: Gives access to the fleet that they fill.
             clock: Returns the present.
-            index_pulse: Where the indexes show that they make progress.
-            journal_pulse: Where the journals do.
-            counters: Where both count.
+            index_pulse: Beats when an index makes progress.
+            journal_pulse: Beats when a journal makes progress.
+            counters: The counters of the service.
 
         """
         self.known = KnownPast()
-        """What the saved state shows of the sources; it counts for those that are opened first."""
+        """What the saved state shows about the sources. It applies to the first ones that are opened."""
         self.horizon: Instant | None = None
-        """The latest instant of our own records: observations after it were dated by a clock that was wrong."""
+        """The latest instant of our own records; None if there are none. See `KnownPast.latest_at`."""
         self.disproved_until: Instant = 0
-        """Up to when entries are dated ahead by a clock that was wrong: they were written at another time."""
+        """Up to when entries that are ahead of the clock are dropped: they were dated by a clock that was wrong."""
         self._gate = gate
         self._clock = clock
         self._index_pulse = index_pulse
@@ -78,10 +78,10 @@ class SourceOpener:
         """Open the index of each receiver.
 
         Args:
-            settings: Receiver -> its index.
-            wanted: What they are to show.
+            settings: Receiver -> the settings of its index.
+            wanted: What the indexes must show.
             before: The indexes that they replace; None at the start.
-            is_clock_new: Whether the clock was set: which rows are dated ahead is found out anew.
+            is_clock_new: Whether the clock was set, so rows that are dated ahead must be found again.
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
@@ -101,9 +101,9 @@ class SourceOpener:
             newcomers, table.left_out = self.known.newcomers, self.known.left_out
         elif any(before.same(name, one) for name, one in settings.items()):
             newcomers, table.left_out = fleet.uploads.newcomers, fleet.uploads.left_out
-        # The latest upload of a host is a maximum, so the known ones can be recorded before any row is read. Their rows
-        # may be in files that have been compressed or removed since. Those that are dated ahead come from a clock that
-        # was wrong; those before the lookback are forgotten by the next evaluation.
+        # The last upload of a host is a maximum, so known uploads can be recorded before any row is read. Their rows
+        # may be in files that have been compressed or removed since. Uploads that are dated ahead come from a clock
+        # that was wrong. The next evaluation forgets those before the lookback.
         for name, source in sources.by_receiver.items():
             record = sources.recorder(source.table, Uploads.record)
             record(Upload(host, at) for host, at in known[name].items() if at <= latest)
@@ -117,13 +117,13 @@ class SourceOpener:
                 every_us=lookback.traffic_us,
                 is_every_wanted=is_learning,
             )
-            # A row that made a host known was understood.
+            # The rows of known hosts were understood.
             follower.state.share = Share(last_at=source.table.newest_at())
             source.follower = self._pulsing(follower, self._index_pulse)
         table.newcomers = {host: at for host, at in newcomers.items() if table.last_at(host) is not None}
         every = chain.from_iterable(one.items() for one in known.values())
         table.established = frozenset(host for host, at in every if at > latest and host not in newcomers)
-        # At the very first start nobody knows how long the hosts of the index have been there.
+        # At the very first start, the age of the hosts is unknown.
         table.notes_newcomers = table.newest_at() is not None
         return sources
 
@@ -133,8 +133,8 @@ class SourceOpener:
         """Open the journal of each receiver.
 
         Args:
-            settings: Receiver -> its journal.
-            wanted: What they are to show.
+            settings: Receiver -> the settings of its journal.
+            wanted: What the journals must show.
             before: The journals that they replace; None at the start.
 
         """
@@ -157,7 +157,7 @@ class SourceOpener:
                 deliver=self._deliver_journal(sources, source, name, saved.journal_seen_until),
                 clock=self._clock,
                 seen_until=saved.journal_seen_until,
-                # A host's absence is counted as far back as its uploads, less the time in which it could not upload.
+                # Absence is counted as far back as uploads are known, less the time when the receiver was down.
                 states_us=max(0, lookback.uploads_us + lookback.rhythm_us - lookback.traffic_us),
             )
             gaps = saved.journal_gaps if same is None else same.follower.state.gaps
@@ -167,25 +167,25 @@ class SourceOpener:
 
     @property
     def _latest(self) -> Instant:
-        """The present, or the latest instant of our own records if that is later."""
+        """The present or the latest instant of our own records, whichever is later."""
         now = self._clock()
         return now if self.horizon is None else max(now, self.horizon)
 
     def _saved(self, receiver: str) -> KnownSources:
-        """Return what the saved state shows of the sources of a receiver."""
+        """Return what the saved state shows about the sources of a receiver."""
         return self.known.sources.get(receiver, KnownSources())
 
     def _known_uploads(
         self, receiver: str, settings: IndexSettings, before: IndexSources | None
     ) -> Mapping[str, Instant]:
-        """Return the latest known upload of each host to a receiver; nothing if that was another index."""
+        """Return host -> its last known upload to a receiver; none if the receiver had another index."""
         if before is None:
             return self._saved(receiver).uploads
         same = before.same(receiver, settings)
         return {} if same is None else dict(same.table.items())
 
     def _row_dates(self, receiver: str, settings: IndexSettings, before: IndexSources | None) -> RowDates:
-        """Return what dates the rows of an index, with those that are known to be dated ahead."""
+        """Return the dates for the rows of an index, including known rows that were dated ahead."""
         if before is None:
             return RowDates(self._saved(receiver).ahead_rows)
         same = before.same(receiver, settings)
@@ -194,7 +194,7 @@ class SourceOpener:
     def _restore_rhythms(
         self, cadence: Cadence, settings: Mapping[str, IndexSettings], before: IndexSources | None
     ) -> Instant:
-        """Fill the rhythms with what was learned from the same indexes; return up to when they hold every upload."""
+        """Restore the rhythms that were learned from the same indexes. Return up to when they include every upload."""
         if before is None:
             cadence.restore(self.known.cadence)
             return self.known.cadence.until
@@ -204,21 +204,21 @@ class SourceOpener:
         return self.learned_until(before) or 0
 
     def learned_until(self, index: IndexSources) -> Instant | None:
-        """Return up to when the rhythms hold every upload; None if nothing was read yet, or nothing is learned."""
+        """Return up to when the rhythms include every upload; None if no row was read yet, or no limit is learned."""
         if index.cadence is None:
             return None
         seen = [source.follower.state.seen_until for source in index.by_receiver.values()]
         return min((at for at in seen if at is not None), default=None) if all(seen) else self.known.cadence.until
 
     def _learning(self, sources: IndexSources, record: Callable[[Any], None]) -> Callable[[Iterable[Upload]], None]:
-        """Return a function that learns from all uploads, and records those within the lookback."""
+        """Return a function that learns from all uploads, and records the uploads within the lookback."""
 
         def deliver(uploads: Iterable[Upload]) -> None:
             uploads = tuple(uploads)
             if sources.cadence is not None:
                 sources.cadence.record(uploads)
             since = self._clock() - sources.lookback_us
-            # A host whose uploads are all older is not watched, and must not take the place of one that is.
+            # A host without an upload within the lookback is not watched, so it must not take up a place in the table.
             record([upload for upload in uploads if upload.at >= since])
 
         return deliver
@@ -230,7 +230,7 @@ class SourceOpener:
         saved: KnownSources,
         same: Source[JournalFollower, JournalSettings, Traffic] | None,
     ) -> None:
-        """Record what is known of a receiver by the saved state, or by the same journal before."""
+        """Record what the saved state, or the same journal before it is reopened, shows about a receiver."""
         latest, accepted = self._latest, saved.accepted
         if same is not None:
             accepted = {host: same.table.accepted.latest(host) for host, _ in same.table.accepted.items()}
@@ -244,10 +244,10 @@ class SourceOpener:
     def _deliver_journal(
         self, sources: JournalSources, source: AnySource, receiver: str, seen_until: Instant | None
     ) -> Callable[[Any], None]:
-        """Return what takes the observations of a journal.
+        """Return a function that takes the observations of a journal.
 
-        Responses are counted once. Until the source has caught up, those after `seen_until` are: they came in after
-        the service before us had ended. If that is None, or everything is read again, none of them is counted.
+        Each response is counted once, although journals are read again. While a journal catches up, only responses
+        after `seen_until` are counted: they were written while the service was down. If it is None, none are.
         """
         record = sources.recorder(source.table, Traffic.record)
 

@@ -1,4 +1,4 @@
-"""The sources of every receiver, and the tables that they fill: what is opened, exchanged and closed together."""
+"""The sources of all receivers with the tables that they fill. All sources of a kind are opened and closed together."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ _Table = TypeVar("_Table")
 
 @dataclass(frozen=True, slots=True)
 class KnownSources:
-    """What the saved state shows of the sources of a receiver.
+    """What the saved state shows about the sources of a receiver.
 
     Attributes:
-        journal_seen_until: Up to when the journal was read whole; None if it never was.
-        journal_gaps: Stretches of the journal that were never seen.
-        uploads: The latest upload of each host, by the same index.
-        accepted: The accepted uploads of each host in the journal that have no row in that index.
+        journal_seen_until: Up to when the journal had been read without a gap at its end; None if it never was.
+        journal_gaps: The gaps of the journal.
+        uploads: Host -> its last upload in the same index.
+        accepted: Host -> its uploads that the journal shows as accepted and that index has no row of.
         ahead_rows: The rows of the same index that were dated ahead, and when each counts.
 
     """
@@ -52,18 +52,19 @@ class KnownSources:
 
 @dataclass(frozen=True, slots=True)
 class KnownPast:
-    """What the saved state shows of all sources, and of the time in which they were read.
+    """What the saved state shows about all sources.
 
     Attributes:
-        sources: Receiver -> what is known of its sources.
-        identities: Kind of a source -> which sources of it were read; without a kind of which that is not known.
-        exchanged: Kind of a source -> since when another source of it is read.
-        newcomers: The hosts that appeared within the lookback for the first time, each with its first row.
-        left_out: What a full table left out.
+        sources: Receiver -> what is known about its sources.
+        identities: Kind of a source -> the sources of this kind that were read. A kind is left out if that is unknown.
+        exchanged: Kind of a source -> since when another source of this kind is read.
+        newcomers: Host -> its first row, for hosts that appeared for the first time within the lookback.
+        left_out: The rows that a full table left out.
         cadence: The rhythms that were learned from the same indexes.
-        skips: Stretches of time that the clock skipped.
-        shutdowns: Stretches of time in which the machine was off or suspended.
-        latest_at: The latest instant of our own records; None if there are none. Uploads after it are not known.
+        skips: The stretches of time that the clock skipped, each as begin and end.
+        shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
+        latest_at: The latest instant of our own records; None if there are none. Uploads that are later than both this
+            and the present are dropped.
         disproved_until: Up to when entries are dated ahead by a clock that was wrong; 0 if none is.
 
     """
@@ -82,12 +83,12 @@ class KnownPast:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the sources are to show.
+    """What the sources must show.
 
     Attributes:
         lookback: How far back they are read.
-        host_limit: How many hosts are watched.
-        ignored: The hosts that are left out.
+        host_limit: The most hosts that are watched.
+        ignored: The hosts that are ignored.
 
     """
 
@@ -98,7 +99,16 @@ class Wanted:
 
 @dataclass(eq=False)
 class Source(Generic[_Follower, _Settings, _Table]):
-    """A follower, what it was opened for, and the table of its receiver that it fills."""
+    """A source of one receiver.
+
+    Attributes:
+        settings: The settings that it was opened with.
+        table: The table of its receiver, which it fills.
+        follower: What reads it.
+        task: The task that follows it; None until it has been read to its end.
+        poll: The latest read before an evaluation; None if there was none.
+
+    """
 
     settings: _Settings
     table: _Table
@@ -112,10 +122,10 @@ class Sources(Generic[_Follower, _Settings, _Table]):
     """The sources of one kind, one for each receiver.
 
     Attributes:
-        table: What they show, of all receivers; that of the source itself if there is only one.
-        by_receiver: The sources by the names of their receivers.
-        lookback_us: How far back they are read.
-        cadence: The rhythms that an index fills beside its table; None if no limit is learned.
+        table: The table of all receivers; the same as that of the source if there is only one receiver.
+        by_receiver: Receiver -> its source.
+        lookback_us: How far back they are read, in microseconds.
+        cadence: The rhythms that indexes fill beside the table; None if no limit is learned.
 
     """
 
@@ -126,26 +136,26 @@ class Sources(Generic[_Follower, _Settings, _Table]):
 
     @property
     def settings(self) -> dict[str, _Settings]:
-        """What they were opened for."""
+        """Receiver -> the settings that its source was opened with."""
         return {name: source.settings for name, source in self.by_receiver.items()}
 
     def same(self, receiver: str, settings: _Settings) -> Source[_Follower, _Settings, _Table] | None:
-        """Return the source of a receiver if it was opened for the same settings; else None."""
+        """Return the source of a receiver if it was opened with the same settings; else None."""
         source = self.by_receiver.get(receiver)
         return source if source is not None and source.settings == settings else None
 
     @property
     def are_followed(self) -> bool:
-        """Whether they have been read to their end, and are followed."""
+        """Whether all of them have been read to their end and are followed."""
         return all(source.task is not None for source in self.by_receiver.values())
 
     def tables(self) -> list[_Table]:
-        """Every table that they fill, each once."""
+        """Return all tables that they fill, each of them once."""
         own = [source.table for source in self.by_receiver.values()]
         return own if self.table in own else [self.table, *own]
 
     def recorder(self, table: _Table, record: Callable[[_Table, Any], None]) -> Callable[[Any], None]:
-        """Return what records in the table of a receiver, and in that of all."""
+        """Return a function that records observations in the table of a receiver and in the table of all."""
         if table is self.table:
             return lambda observations: record(table, observations)
 
@@ -165,14 +175,14 @@ AnySource: TypeAlias = Source[Any, Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class PreparedSources:
-    """Sources that have been read to their end, and can take the place of others at once.
+    """Sources that have been read to their end, and can replace others at once.
 
     Attributes:
         index: The index of each receiver.
-        journal: The journal of each.
+        journal: The journal of each receiver.
         wanted: What both show.
-        exchanged: The kinds of sources of which one was dropped or replaced.
-        identities: Kind of a source -> which sources of it are read.
+        exchanged: The kinds of sources that lost or replaced one.
+        identities: Kind of a source -> the sources of this kind.
 
     """
 
@@ -184,7 +194,7 @@ class PreparedSources:
 
 
 def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[str]]:
-    """Return which sources of each kind some receivers have."""
+    """Return kind of a source -> the identities of the sources of this kind that some receivers have."""
     receivers = tuple(receivers)
     return {
         "index": frozenset(one.index.identity for one in receivers),
@@ -195,7 +205,7 @@ def identities_of(receivers: Iterable[ReceiverSettings]) -> dict[str, frozenset[
 def sources_for(
     settings: Mapping[str, _Settings], new_table: Callable[[], _Table], lookback_us: int
 ) -> Sources[Any, _Settings, _Table]:
-    """Make the sources of a kind, without what follows them: with one receiver, its table is that of all."""
+    """Make the sources of a kind without their followers. A single receiver shares its table with all."""
     table, are_several = new_table(), any(settings)
     by_receiver: dict[str, Source[Any, _Settings, _Table]] = {
         name: Source(one, new_table() if are_several else table) for name, one in settings.items()
@@ -204,17 +214,17 @@ def sources_for(
 
 
 def all_of(index: IndexSources, journal: JournalSources) -> list[AnySource]:
-    """Return every source, receiver by receiver."""
+    """Return all sources, by receiver: index, journal."""
     return [source for name in index.by_receiver for source in (index.by_receiver[name], journal.by_receiver[name])]
 
 
 def read_by(followers: Iterable[Follower]) -> int:
-    """Return how much they have read."""
+    """Return how many lines and entries some followers have read."""
     return sum(follower.state.read for follower in followers)
 
 
 async def end(source: AnySource) -> None:
-    """Follow a source no longer, and close it."""
+    """Stop following a source, and close it."""
     tasks = [task for task in (source.task, source.poll) if task is not None]
     for task in tasks:
         task.cancel()

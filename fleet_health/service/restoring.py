@@ -1,4 +1,4 @@
-"""Reading back at the start what an earlier run knew: its state, and the rows of the alert log since."""
+"""Reads at the start what an earlier run knew: the saved state, and the alert log."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _log = structlog.get_logger("fleet_health.service")
 
 
 def restored_state(file: StateFile[SavedState]) -> SavedState:
-    """Return the saved state. Log what of it is unreadable or impossible, and start without that."""
+    """Return the saved state without its unreadable and impossible parts, which are logged."""
     try:
         state = with_present_names(file.load(examined) or SavedState())
     except SinkUnavailable as error:
@@ -56,7 +56,7 @@ def restored_state(file: StateFile[SavedState]) -> SavedState:
 
 
 def read_state(directory: Path) -> SavedState | None:
-    """Return the saved state of a service; None if it cannot be read. Neither log nor change anything."""
+    """Return the saved state in a directory; None if it cannot be read. Log nothing, and change nothing."""
     try:
         with touching(directory), SafeDirectory(directory) as opened:
             content = opened.read_file(STATE_FILE, SIZE_LIMIT)
@@ -67,24 +67,24 @@ def read_state(directory: Path) -> SavedState | None:
 
 
 def newest_alert_at(log: AlertLog, now: Instant) -> Instant | None:
-    """Return the newest row of the alert log that is dated ahead of the clock; None if there is none.
+    """Return the date of the newest row of the alert log that is ahead of the clock; None if there is none.
 
-    No later than the file itself was written: a row may hold any date, and the file's time anybody may set.
+    It is limited to the time when the file was last written, because a row may hold any date.
     """
     try:
         ahead = [at for _, at in log.notified_since(now + BEHIND_LIMIT_US)]
     except SinkUnavailable:
-        return None  # that is reported where the rows themselves are needed
+        return None  # already logged by `past_alerts_or_none`
     return no_later_than_written(max(ahead, default=None), log.path)
 
 
 @dataclass(frozen=True, slots=True)
 class PastAlerts:
-    """What the alert log shows of the past.
+    """The notifications in the alert log that incidents must know.
 
     Attributes:
         keys: The dedup keys of the alerts of this hour, each with its instant.
-        rows: Host, symptom and status of what is later than the state, each with its instant.
+        rows: Host, symptom and status of the rows that are newer than the state, each with its instant.
 
     """
 
@@ -92,7 +92,7 @@ class PastAlerts:
     rows: list[tuple[tuple[str, str, str], Instant]] = field(default_factory=list)
 
     def restore_to(self, incidents: Incidents) -> None:
-        """Restore the incidents as of these rows."""
+        """Restore these notifications to the incidents."""
         for key, at in self.keys:
             incidents.remember(key, at)
         for (host, symptom, status), at in self.rows:
@@ -100,7 +100,7 @@ class PastAlerts:
 
 
 def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
-    """Read from the alert log which alerts were notified this hour, and whatever is later than the state.
+    """Read the alerts of this hour from the alert log, and all rows that are newer than the state.
 
     Args:
         log: The alert log.
@@ -108,7 +108,7 @@ def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAl
         saved_at: The latest evaluation in the state; None if there is no state.
 
     Raises:
-        SinkUnavailable: It is there, and cannot be read.
+        SinkUnavailable: The alert log exists and cannot be read.
 
     """
     since = now - now % HOUR_US if saved_at is None else saved_at + 1
@@ -116,7 +116,7 @@ def past_alerts(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAl
 
 
 def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -> PastAlerts:
-    """Do as `past_alerts` does; log that the alert log cannot be read, and return nothing then."""
+    """Return `past_alerts`. If the alert log cannot be read, log that and return none."""
     try:
         return past_alerts(log, now, saved_at)
     except SinkUnavailable as error:
@@ -126,7 +126,7 @@ def past_alerts_or_none(log: AlertLog, now: Instant, saved_at: Instant | None) -
 
 @dataclass(frozen=True, slots=True)
 class AlertLogAtStart:
-    """What the service needs of the alert log when it starts; nothing if the alert log cannot be read.
+    """What the service needs from the alert log when it starts; empty if the alert log cannot be read.
 
     Attributes:
         past: The past alerts, for the incidents.
@@ -143,7 +143,7 @@ class AlertLogAtStart:
 
 
 async def alert_log_at_start(log: AlertLog, now: Instant, saved_at: Instant | None) -> AlertLogAtStart:
-    """Read the alert log. Log that it cannot be read, also if its disk hangs.
+    """Read the alert log. If it cannot be read or its disk hangs, log that and return nothing.
 
     Args:
         log: The alert log.

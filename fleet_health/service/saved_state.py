@@ -1,4 +1,4 @@
-"""The state that outlives a restart: what the service knows that its inputs do not show."""
+"""The state that outlives a restart: everything that the service knows and its inputs do not show."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class SavedReceiver(msgspec.Struct):
-    """What is saved of the sources of a receiver.
+    """The saved state of the sources of one receiver.
 
     Attributes:
-        journal_seen_until: Up to when the journal had been read whole; None if it never was.
-        journal_gaps: What of the journal was never seen, as far back as it is looked at.
-        index_path: Which index the uploads are from.
-        uploads: When each host uploaded last: rows may be compressed or removed while nobody watches.
-        accepted: When uploads of each host were accepted by the journal of which the index has no row.
+        journal_seen_until: Up to when the journal had been read without a gap at its end; None if it never was.
+        journal_gaps: The gaps of the journal within the lookback.
+        index_path: The path of the index that the uploads are from.
+        uploads: Host -> its last upload. Its row may be compressed or removed while the service is down.
+        accepted: Host -> its uploads that the journal shows as accepted and the index has no row of.
         ahead_rows: The rows of the index that were dated ahead when they were read, and when each counts.
 
     """
@@ -44,35 +44,36 @@ class SavedReceiver(msgspec.Struct):
     ahead_rows: list[AheadRow] = []
 
     def known_by(self, settings: ReceiverSettings) -> KnownSources:
-        """Return what is known of a receiver; uploads only if they are from the same index."""
+        """Return what is known about the sources of a receiver; uploads only if they are from its index."""
         if not self.is_of(settings):
             return KnownSources(self.journal_seen_until, self.journal_gaps)
         return KnownSources(self.journal_seen_until, self.journal_gaps, self.uploads, self.accepted, self.ahead_rows)
 
     def is_of(self, settings: ReceiverSettings) -> bool:
-        """Return whether it is about the index of a receiver."""
+        """Return whether the uploads are from the index of a receiver."""
         return self.index_path == str(settings.index.path)
 
 
 class SavedState(SavedReceiver):
-    """The state that is saved at each tick; where there is one receiver, what is saved of it is among it.
+    """The saved state of the service. If there is only one receiver, its fields are among those of the state.
 
     Attributes:
-        incidents: What is open.
-        silences: What is known of each silence, by its id.
-        history: What the hosts did in the last hours.
-        receivers: What is saved of each receiver, by its name, if there are several.
-        newcomers: Which hosts turned up for the first time within the lookback, each with its first row.
-        left_out: How many rows of new hosts were left out because there were too many hosts, the latest host, and when.
-        are_urls_undone: Whether hosts have the names that they have without the encoding of a URL. Before 0.1.0 an
-            access of `/b%C3%BCro/` was by a host of that name, escaped once more.
-        skips: From when to when time was skipped, because the clock was set ahead.
-        identities: Which sources of each kind were read; empty if that is not known.
-        exchanged: Since when another source of a kind is read in the place of one.
-        shutdowns: From when to when the machine was off or asleep.
-        disproved_until: Up to when records are dated ahead by a clock that was wrong, as was confirmed; 0 if none is.
-        notices: The notices of late, which the alert log need not have.
-        cadence: The rhythm of each host; None if no limit is learned.
+        incidents: The incidents.
+        silences: Id of a silence -> its record.
+        history: The uploads and refusals of the last hours.
+        receivers: Receiver -> the state of its sources, if there are several receivers.
+        newcomers: Host -> its first row, for hosts that appeared for the first time within the lookback.
+        left_out: The number of rows that a full table left out, the host of the latest one, and its instant; None if
+            there are none.
+        are_urls_undone: Whether names of hosts are URL-decoded. Before 0.1.0, the host of a request for `/b%C3%BCro/`
+            had the encoded name, escaped once more.
+        skips: The stretches of time that the clock skipped, each as begin and end.
+        identities: Kind of a source -> the sources of this kind that were read; empty if that is not known.
+        exchanged: Kind of a source -> since when another source of this kind is read.
+        shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
+        disproved_until: Up to when records are dated ahead by a clock that was confirmed to be wrong; 0 if none are.
+        notices: The recent notices. The alert log need not contain them.
+        cadence: The learned rhythms of the hosts; None if no limit is learned.
 
     """
 
@@ -92,15 +93,15 @@ class SavedState(SavedReceiver):
     cadence: CadenceSnapshot | None = None
 
     def row_dates(self, receiver: ReceiverSettings) -> RowDates:
-        """Return the dates of a receiver's rows that were dated ahead, if it has the same index as before."""
+        """Return the dates of rows that were dated ahead; none if the receiver has another index now."""
         return RowDates(self.known_of(receiver).ahead_rows)
 
     def known_of(self, receiver: ReceiverSettings) -> KnownSources:
-        """Return what is known of the sources of a receiver."""
+        """Return what is known about the sources of a receiver."""
         return self._saved_of(receiver).known_by(receiver)
 
     def known_past(self, receivers: Sequence[ReceiverSettings], latest_at: Instant | None) -> KnownPast:
-        """Return what is known of the sources of some receivers; of hosts only if they are from the same indexes.
+        """Return what is known about the sources of all receivers; about hosts only if an index is the same.
 
         Args:
             receivers: The receivers.
@@ -122,12 +123,12 @@ class SavedState(SavedReceiver):
         )
 
     def known_cadence(self, receivers: Sequence[ReceiverSettings]) -> CadenceSnapshot:
-        """Return the rhythms of the hosts of some receivers, if they were learned from the same indexes."""
+        """Return the learned rhythms; none if they were learned from other indexes."""
         is_same = set(self.identities.get("index", ())) == identities_of(receivers)["index"]
         return self.cadence if self.cadence is not None and is_same else CadenceSnapshot()
 
     def _saved_of(self, settings: ReceiverSettings) -> SavedReceiver:
-        """Return what is saved of a receiver by its name; or by its index, if it had another name or none then."""
+        """Return the saved state of a receiver, found by its name, or by its index if it was renamed."""
         saved = {"": self, **self.receivers}
         own = saved.pop(settings.name, SavedReceiver())
         return own if own.is_of(settings) else next((one for one in saved.values() if one.is_of(settings)), own)

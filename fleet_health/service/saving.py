@@ -1,4 +1,4 @@
-"""Putting the state together, and deciding when it is worth a write."""
+"""Collects the state to save, and decides when it is worth a write."""
 
 from __future__ import annotations
 
@@ -38,7 +38,18 @@ def state_to_save(
     ahead_rows: Mapping[str, list[AheadRow]],
     notices: Sequence[Notice] = (),
 ) -> SavedState:
-    """Return the state as of now, without the uploads: `Saving.due` adds them if it is saved."""
+    """Return the present state without what the fleet holds: `Saving.due` adds that if the state is saved.
+
+    Args:
+        incidents: The incidents.
+        intake: The sources.
+        receivers: The receivers in force.
+        silences: The records of silences.
+        history: The history of the hosts.
+        ahead_rows: Receiver -> the rows of its index that were dated ahead.
+        notices: The recent notices.
+
+    """
     state = SavedState(incidents=incidents.snapshot(), silences=silences.records, history=history.snapshot)
     state.are_urls_undone, state.disproved_until, state.notices = True, intake.disproved_until, list(notices)
     state.identities = {kind: sorted(found) for kind, found in identities_of(receivers).items()}
@@ -58,7 +69,7 @@ def state_to_save(
 
 
 class Saving:
-    """Decides when the state is worth a write: an SD card has only so many, and a tick may take 100 ms."""
+    """Decides when the state is worth a write: an SD card wears out, and a tick may be 100 ms."""
 
     def __init__(self) -> None:
         self._lasting = b""
@@ -69,10 +80,17 @@ class Saving:
         self._at = None
 
     def due(self, state: SavedState, now: Instant, fleet: Fleet) -> bytes | None:
-        """Return the state to save with the uploads, encoded; None if only instants have changed since it last was."""
-        # What an incident is found by has another figure at each tick.
+        """Return the complete state, encoded; None if only instants have changed within a minute since the last save.
+
+        Args:
+            state: The state, as `state_to_save` returns it.
+            now: The present.
+            fleet: The fleet, which another thread must not change meanwhile.
+
+        """
+        # The figures in these texts differ at each tick.
         still = [msgspec.structs.replace(one, detail="", suggested_fix="") for one in state.incidents.open]
-        uploads, incidents = fleet.uploads, msgspec.structs.replace(state.incidents, at=None, open=still)
+        incidents = msgspec.structs.replace(state.incidents, at=None, open=still)
         passing: dict[str, Any] = {
             "journal_seen_until": None,
             "history": HistorySnapshot(),
