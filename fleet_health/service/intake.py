@@ -145,10 +145,11 @@ class Intake:
         return {name: source.follower.dates.ahead_since(since) for name, source in sources.items()}
 
     def seen(self, now: Instant) -> frozenset[str]:
-        """Return the names of the sources that were read up to an instant; `index` and `journal` stand for all of a kind.
+        """Return the names of the sources that were read up to an instant.
 
-        An index that is not understood does not count. A journal that is not understood does: it also shows what
-        systemd reports about the unit, and its coverage shows which of its lines were not understood.
+        `index` is one of them if the index of every receiver was read, and `journal` likewise. An index that is not
+        understood does not count. A journal that is not understood does: it also shows what systemd reports about the
+        unit, and its coverage shows which of its lines were not understood.
         """
         return seen_sources(
             {
