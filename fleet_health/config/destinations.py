@@ -30,7 +30,7 @@ SYMPTOMS = (*(spec.symptom for spec in DETECTORS), flapping.SYMPTOM, WATCH_STOPP
 """Every symptom that a destination can be sent."""
 
 KINDS = ("opening", "repeat", "resolution")
-"""What a destination can be sent of an incident."""
+"""The kinds of notifications that a destination can be sent."""
 
 COMMON: dict[str, Key] = {
     "name": Key(
@@ -67,7 +67,7 @@ COMMON: dict[str, Key] = {
     ),
     "timeout": Key(values.duration(at_least="1s", at_most="5m"), "10s", "How long one delivery may take as a whole."),
 }
-"""The keys that destinations of every type have, but for those that a type leaves out."""
+"""The keys of destinations of every type, except those that a type leaves out."""
 
 _OF_INCIDENTS = frozenset({"hosts", "symptoms", "send", "after", "group_wait", "rate_limit", "give_up_after"})
 
@@ -118,7 +118,7 @@ JSON_TYPE = "application/json"
 
 
 def _secret(said: str) -> Key:
-    # Somebody may have written the secret itself there.
+    # The secret itself may have been written there.
     return Key(values.secret_file, None, said, is_shown=False)
 
 
@@ -442,7 +442,7 @@ def read_destinations(
     Args:
         raw: What TOML gave.
         absolute: Makes paths relative to the directory of the configuration.
-        problems: Takes what is wrong.
+        problems: Collects the problems.
 
     """
     if not isinstance(raw, list) or not all(isinstance(entry, dict) for entry in raw):

@@ -41,7 +41,7 @@ def read_document(path: Path) -> dict[str, Any]:
 
 
 class TableReader:
-    """Reads a table against the keys known for it, and collects what is wrong."""
+    """Reads a table with its known keys, and collects the problems."""
 
     def __init__(self, problems: list[Problem], keys: Mapping[str, Key], place: str) -> None:
         self._problems = problems

@@ -62,7 +62,7 @@ def in_force(document: Mapping[str, Any], path: Path | None, host: str | None = 
 
 
 def _receivers(document: Mapping[str, Any], given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what is configured of the journal of each receiver, as it is read."""
+    """Return the journal settings of each receiver, as they are read."""
     each = [{**given, **dict(_flat(entry))} for entry in document.get("receivers", ())] or [dict(given)]
     return [{key: KEYS[key].read(raw) for key, raw in one.items() if key.startswith("journal.")} for one in each]
 

@@ -1,4 +1,4 @@
-"""What a key of the configuration is."""
+"""A key of the configuration."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Key:
         read: Turns what TOML gave into the value; raises ValueError with what was expected.
         default: As it would be written in the file; None if the key is absent by default.
         help: What it means, for the manual, where the example's comments do not say so.
-        is_shown: Whether a value that is not right may be shown. It may hold a secret that somebody wrote there.
+        is_shown: Whether an invalid value may be shown: it may be a secret.
 
     """
 

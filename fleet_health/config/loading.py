@@ -107,7 +107,7 @@ def _journal_keys(journal: JournalSettings) -> dict[str, Any]:
 
 
 def _with_defaults(found: Mapping[str, Any], receivers: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """Return the values with the defaults of the keys that are not set, which depend on what is of each receiver."""
+    """Return the values with the defaults of keys that are not set; these depend on the receiver."""
     defaults = {key: entry.default for key, entry in KEYS.items()} | text_defaults(receivers)
     defaults |= depending_defaults({key: getattr(value, "pattern", value) for key, value in found.items()})
     missing = {key: default for key, default in defaults.items() if key not in found}
@@ -164,7 +164,7 @@ def _sources(found: Mapping[str, Any]) -> tuple[IndexSettings, JournalSettings]:
 def _read_overrides(
     raw_overrides: Any, problems: list[Problem], *, prevailing: frozenset[str]
 ) -> dict[str, list[Override]]:
-    """Read `[[overrides]]`: symptom -> the changes to its limits, in order, but for the keys that prevail."""
+    """Read `[[overrides]]`: symptom -> the changes to its limits, in order, without keys that are set elsewhere."""
     overrides: dict[str, list[Override]] = {symptom: [] for symptom in BY_HOST}
     if not isinstance(raw_overrides, list) or not all(isinstance(entry, dict) for entry in raw_overrides):
         problems.append(Problem("overrides", "tables, each headed [[overrides]]", shown(raw_overrides)))
@@ -276,7 +276,7 @@ def _limits(found: Mapping[str, Any], overrides: Mapping[str, list[Override]]) -
 
 
 def _contradictions(settings: Settings, problems: Sequence[Problem]) -> Iterator[Problem]:
-    """Find settings that are right each by itself and impossible together."""
+    """Find settings that are valid by themselves but not together."""
     # Where a value could not be read, its default stands in for it; that contradicts nothing.
     wrong = {problem.place.rpartition("].")[2] for problem in problems}
 

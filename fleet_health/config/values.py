@@ -1,4 +1,4 @@
-"""Each kind of value that a configuration holds: how it is written, and what is said of one that is not right.
+"""The kinds of values in a configuration: how they are written, and the errors about invalid ones.
 
 A reader takes what TOML gave and returns the value the program uses. It raises `ValueError`, whose text says what
 was expected.
@@ -34,7 +34,7 @@ _UNITS_US = {
 _is_duration = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+", re.ASCII).fullmatch
 _duration_parts = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])", re.ASCII).findall
 LONGEST = "3650d"
-"""How long a duration may be, where nothing shorter is said."""
+"""The longest duration by default."""
 
 _WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAYS = {"daily": _WEEKDAYS, "weekdays": _WEEKDAYS[:5]}
@@ -215,7 +215,7 @@ def urls(raw: Any) -> tuple[str, ...]:
 
 
 def labels(*taken: str) -> Callable[[Any], dict[str, str]]:
-    """Return what reads labels as Prometheus has them, but for those that are taken."""
+    """Return a reader of labels as in Prometheus, without reserved names."""
 
     def read(raw: Any) -> dict[str, str]:
         if not isinstance(raw, dict) or not all(
@@ -295,7 +295,7 @@ def secret_file(raw: Any) -> str:
 
 
 def proxy(raw: Any) -> str:
-    """Read the URL of a proxy, or that there is none."""
+    """Read the URL of a proxy, or `none`."""
     if raw == "none":
         return "none"
     with suppress(ValueError):

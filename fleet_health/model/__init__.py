@@ -1,1 +1,1 @@
-"""What is known: observations, and the tables that hold them. Pure: no file, no clock, no loop."""
+"""Observations, and the tables that hold them. Pure: no file, no clock, no loop."""

@@ -1,6 +1,6 @@
 """The rhythm of each host: when it uploaded in the last four weeks, and how long a silence is usual for it.
 
-What is kept of a host is one bit for each bin of 7.5 minutes, counted back from its newest upload: 5,376 bits. So a
+For each host there is one bit for each bin of 7.5 minutes, counted back from its newest upload: 5,376 bits. So a
 burst counts once, an upload that both sources show counts once, and what is recorded is the same in whatever order the
 uploads come, and however often. Everything else is worked out from the bits when it is asked for, and depends on
 nothing but them: the service after a restart, `check` and `replay` find the same limit.
@@ -17,8 +17,8 @@ The limit for a host that is silent since its newest upload:
   not steady, and of these each is usual that has another one nearly as long among them.
 * Of a host that is known for less than half a day, or of which no interval is usual, it is the floor.
 
-Time in which nobody could upload is left out of an interval: the receiver was stopped or its machine was off, or, of
-several hosts, none uploaded at a time at which some did a week before, and on most days between.
+Time in which no host could upload does not count: the receiver was stopped, its machine was off, or none of several
+hosts uploaded at a time at which some did a week before, and on most days between.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class Interval(NamedTuple):
 
     Attributes:
         begin: The number of the bin of the first one.
-        length: How many bins later the second one came, without those in which nobody could upload.
+        length: How many bins later the second one came, without bins in which no host could upload.
         end: The number of the bin of the second one.
 
     """
@@ -150,7 +150,7 @@ class LearnedLimit:
 
 
 class ComparedDay(NamedTuple):
-    """How much a host uploaded in the last 24 hours, beside what is usual for it.
+    """How much a host uploaded in the last 24 hours, compared with its usual uploads.
 
     Compared are the parts of two hours in which it uploaded, on this day and on enough days before.
 
@@ -186,7 +186,7 @@ class SavedRhythm(msgspec.Struct, array_like=True):
     bits: bytes
 
     def restored(self) -> Rhythm | None:
-        """Return it; None if it is none that was ever saved."""
+        """Return the rhythm; None if the data is invalid."""
         try:
             bits = zlib.decompressobj().decompress(self.bits, _SIZE + 1)
         except zlib.error:
@@ -197,12 +197,12 @@ class SavedRhythm(msgspec.Struct, array_like=True):
 
 
 class CadenceSnapshot(msgspec.Struct):
-    """What of the rhythms outlives a restart.
+    """The part of the rhythms that is saved.
 
     Attributes:
         until: Up to when every upload is in it.
         hosts: The rhythm of each host.
-        outages: When nobody could upload; None if that is never known to have been.
+        outages: When no host could upload; None if no outage is known.
 
     """
 
@@ -219,7 +219,7 @@ class Cadence:
 
         Args:
             limit: Of how many hosts they are kept; for some time of twice as many, and of others none is.
-            ignored: Hosts of which none is.
+            ignored: Hosts whose rhythms are not kept.
 
         """
         self.limit = limit
@@ -260,7 +260,7 @@ class Cadence:
             self._rhythms[host] = _with(known, number)
 
     def note_outages(self, pauses: Iterable[Pause]) -> None:
-        """Record stretches of time in which nobody could upload."""
+        """Record stretches of time in which no host could upload."""
         outages = self._outages
         for pause in pauses:
             first, end = -(-pause.since // BIN_US), pause.until // BIN_US
@@ -277,11 +277,11 @@ class Cadence:
         return self._rhythms.get(host)
 
     def hosts(self) -> Iterator[str]:
-        """Return each host of which something is known."""
+        """Return each host with a rhythm."""
         yield from self._rhythms
 
     def merge(self, other: Cadence) -> None:
-        """Take in what another one knows."""
+        """Merge the rhythms of another table into this one."""
         for host, rhythm in other._rhythms.items():
             known = self._rhythms.get(host)
             self._rhythms[host] = rhythm if known is None else _joined(known, rhythm)
@@ -289,13 +289,13 @@ class Cadence:
             self._outages = _joined(self._outages, other._outages) if self._outages.bits else other._outages
 
     def prune(self, is_known: Callable[[str], bool], now: Instant) -> None:
-        """Forget what is too long ago, and what is dated ahead of the clock: it was wrong when that was written.
+        """Forget what is too long ago, and what is dated ahead of the clock, which was wrong at that time.
 
         A host that comes back has its rhythm as if it had never been away; only if there are too many, those go first
         that are known no more.
         """
         first, latest = (now - KEPT_US) // BIN_US, (now + HOUR_US) // BIN_US
-        # Another dictionary, for somebody in another thread may be reading this one.
+        # A new dictionary, because another thread may be reading the old one.
         kept = {host: rhythm for host, rhythm in self._rhythms.items() if rhythm.newest > first}
         if len(kept) > self.limit:
             kept = {host: rhythm for host, rhythm in kept.items() if is_known(host)}
@@ -310,7 +310,7 @@ class Cadence:
         return CadenceSnapshot(until, {host: _saved(one) for host, one in self._rhythms.items()}, outages)
 
     def restore(self, snapshot: CadenceSnapshot) -> None:
-        """Take in a snapshot; what cannot be in one is left out."""
+        """Restore a snapshot, without invalid parts."""
         restored = ((host, one.restored()) for host, one in snapshot.hosts.items())
         other = Cadence(self.limit)
         other._rhythms = {host: one for host, one in restored if one is not None}
@@ -320,10 +320,10 @@ class Cadence:
         self.merge(other)
 
     def outages(self) -> Rhythm:
-        """Return in which bins nobody could upload, as far as anything shows it: as a rhythm, counted from its newest.
+        """Return the bins in which no host could upload, as far as that is known, in the form of a rhythm.
 
-        In none of a stretch did any host upload, though some did at that time a week before, and on most days between.
-        That the only host uploads no more says nothing of the receiver.
+        In such a stretch no host uploaded, though some did at that time a week before and on most days between. If
+        there is only one host, its silence says nothing about the receiver.
         """
         rhythms = self._rhythms.values()
         newest = max((one.newest for one in rhythms), default=0)
@@ -343,7 +343,7 @@ class Cadence:
 
         Args:
             host: The host.
-            outages: In which bins nobody could upload, from `outages`.
+            outages: The bins in which no host could upload, from `outages`.
             floor_us: The shortest limit, in microseconds.
             ceiling_us: The longest one.
 
@@ -360,7 +360,7 @@ class Cadence:
         return limit
 
     def compared_day(self, host: str, outages: Rhythm, now: Instant) -> ComparedDay:
-        """Return how much a host uploaded in the 24 hours up to the latest half hour, beside what is usual for it."""
+        """Return how much a host uploaded in the 24 hours up to the latest half hour, and how much is usual."""
         rhythm = self._rhythms.get(host)
         now -= now % _COMPARED_EVERY_US
         if rhythm is None or not (past := _up_to(rhythm, now // BIN_US - 1)).bits:
@@ -382,7 +382,7 @@ class Cadence:
 
 
 def histogram(rhythm: Rhythm, intervals: Sequence[Interval]) -> list[tuple[int, int]]:
-    """Return how many intervals were up to so many microseconds long, and longer than those before.
+    """Return a histogram of intervals by their length.
 
     Args:
         rhythm: The rhythm of a host.
@@ -405,7 +405,7 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
 
     Args:
         rhythm: The rhythm.
-        out: In which bins nobody could upload, counted back from its newest one.
+        out: The bins in which no host could upload, counted back from its newest one.
         floor_us: The shortest limit, in microseconds.
         ceiling_us: The longest one.
 
@@ -433,14 +433,14 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
 
 
 def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
-    """Return how much a host uploaded in the 24 hours up to an instant, beside what is usual for it.
+    """Return how much a host uploaded in the 24 hours up to an instant, compared with its usual uploads.
 
     A part in which nothing was uploaded is for the limit of silence: a host that was away for half a day and is back is
-    not slow. Nor is a part compared in which nobody could upload, nor a rhythm that has changed for good lately.
+    not slow. Parts in which no host could upload are not compared, nor is a rhythm that has recently changed for good.
 
     Args:
         rhythm: The rhythm.
-        out: In which bins nobody could upload, counted back from its newest one.
+        out: The bins in which no host could upload, counted back from its newest one.
         now: The instant; its own bin, which is not over, does not count.
 
     """
@@ -522,7 +522,7 @@ class _Hours:
 
 
 def _intervals(rhythm: Rhythm, out: int, floor: int) -> list[Interval]:
-    """Return the intervals of more than so many bins, without those in which nobody could upload, the oldest first."""
+    """Return the intervals longer than a number of bins, without bins in which no host could upload, oldest first."""
     text, found = f"{rhythm.bits:b}", list[Interval]()
     for match in re.finditer(f"0{{{max(floor, 1)},}}", text):
         # The character before it is the upload that it follows on.
@@ -534,7 +534,7 @@ def _intervals(rhythm: Rhythm, out: int, floor: int) -> list[Interval]:
 
 
 def _longest_usual(intervals: Iterable[Interval], apart: int) -> int | None:
-    """Return the longest of some intervals of which there is another one nearly as long, so many bins apart at least.
+    """Return the longest of some intervals that has another one nearly as long, at least a number of bins apart.
 
     Returns:
         Its length in bins; None if there is none.
@@ -572,7 +572,7 @@ def _latest_in_a_row(rhythm: Rhythm, intervals: Sequence[Interval]) -> list[Inte
 
 
 def _on_most_days(active: int) -> int:
-    """Return the bins of which those of most of the seven days before are set: each sum in bits, bin by bin."""
+    """Return the bins that are set on most of the seven days before: the sums are computed bit by bit."""
     ones = twos = fours = 0
     for day in range(1, 8):
         added = active >> day * _DAY
@@ -598,7 +598,7 @@ def _joined(one: Rhythm, other: Rhythm) -> Rhythm:
 
 
 def _up_to(rhythm: Rhythm, latest: int) -> Rhythm:
-    """Return a rhythm without what is later than a bin; without any bit if nothing is left."""
+    """Return a rhythm without bins later than a given one; without any bit if nothing is left."""
     if rhythm.newest <= latest:
         return rhythm
     bits = rhythm.bits >> min(rhythm.newest - latest, _BINS)

@@ -2,7 +2,7 @@
 
 Our saved state, the receiver's journal, its index and our alert log were all stamped by this machine's clock. If one of
 them is dated ahead of the present, the present is wrong: a Raspberry Pi has no battery-backed clock and starts in the
-past until NTP has set it. Then nobody can say what is missing, or what is over.
+past until NTP has set it. Then neither absence nor recovery can be evaluated.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 BEHIND_LIMIT_US = 60 * SECOND_US
-"""How far ahead of the clock a record may be dated: NTP slews what is less, and nobody's limits are as narrow."""
+"""How far ahead of the clock a record may be dated: NTP slews less than that, and no limit is as narrow."""
 
 SAVED_STATE, JOURNAL, INDEX, ALERT_LOG = "saved state", "journal", "index", "alert log"
 """The records, by the names under which they are reported."""

@@ -1,4 +1,4 @@
-"""When the clock was set, as a journal shows it: each entry has the time of two clocks, of which one is never set."""
+"""Finds out from a journal when the clock was set: each entry has the time of two clocks, and one is never set."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClockJumps:
     """Finds out over which time the clock was set ahead, from entries in the order in which they were logged.
 
     Attributes:
-        skips: From when to when time did not pass, though the clock shows that it has; likewise while a machine slept.
+        skips: The stretches that the clock skipped, also while the machine was suspended.
 
     """
 

@@ -21,7 +21,7 @@ CLOCK_SET = "the clock was set"
 SEVERAL = "entries were lost"
 """The reason of gaps that were put together, and had different ones."""
 NOT_UNDERSTOOD = "none of what came in was understood"
-"""The reason of a stretch that was read, and that nobody could make sense of."""
+"""The reason of a stretch that was read but not understood."""
 CLOCKS_US, _IN_FLIGHT_US = 300 * SECOND_US, 10 * SECOND_US
 """How much the clocks of the journal and of the index may differ, and how much later than its row a line may come."""
 _COUNTED = frozenset({SUPPRESSED, BROKEN})
@@ -33,13 +33,13 @@ MISSED_AT_FIRST, MISSED_IN_A_ROW = 5, 10
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A stretch of time of which not everything was seen, nor ever will be.
+    """A gap: a stretch of time of which not everything was seen, nor ever will be.
 
     Attributes:
         since: What was seen before this instant is whole.
         until: So is what was seen after this one.
         reason: What happened, in a few words.
-        messages: How many messages are known to be missing; 0 if nobody counted them.
+        messages: How many messages are known to be missing; 0 if that is not known.
         gaps: How many gaps were put together into this one.
 
     """
@@ -60,7 +60,7 @@ class Gap:
         return f"{self.messages} messages may be missing"
 
     def row(self) -> dict[str, str | int | None]:
-        """Return it as it stands in the documents for programs."""
+        """Return it as a JSON object."""
         return {
             "since_wall": isoformat(self.since),
             "until_wall": isoformat(self.until),
@@ -81,7 +81,7 @@ class Gap:
         return self.reason == other.reason and self.since <= other.since and other.until <= self.until
 
     def joined(self, other: Gap) -> Gap:
-        """Return one gap in the place of both, and of what is between them."""
+        """Return one gap that covers both and the time between them."""
         return Gap(
             min(self.since, other.since),
             max(self.until, other.until),
@@ -147,7 +147,7 @@ class Share:
         return self.missed < (MISSED_AT_FIRST if self.last_at is None else MISSED_IN_A_ROW)
 
     def row(self) -> dict[str, int]:
-        """Return it as it stands in the documents for programs."""
+        """Return it as a JSON object."""
         return {"came_in": self.came_in, "understood": self.understood}
 
     def followed_by(self, later: Share) -> Share:
@@ -161,7 +161,7 @@ class Share:
 
 
 class Understanding:
-    """Notices the stretches of which nothing was understood, from one item to the next in order of time.
+    """Finds the stretches of which nothing was understood, item by item in order of time.
 
     Attributes:
         misses: Those after which something was understood again; one that began before all is known from 0 on.
@@ -200,8 +200,8 @@ class Coverage:
         source: `journal` or `index`, or that of a receiver, such as `journal@NAME`.
         unseen_since: Since when it cannot be read; None while it can.
         reason: Why it cannot be read; empty while it can.
-        gaps: What it has not shown, and will not.
-        begins_at: What is dated before this it does not hold; None if it reaches back as far as it was asked.
+        gaps: The stretches that it did not show, and never will.
+        begins_at: It holds nothing that is dated before this; None if it reaches back far enough.
         share: How much of what came in was understood.
         void_since: Since when it is known to hold nothing of the receiver at all, not one entry; None if it does.
         quiet_since: Since when nothing of the receiver has come: its last entry, or as far back as was read if there is
@@ -209,7 +209,7 @@ class Coverage:
         read_since: From when on it was read; None if that is not known.
         doubt: Why it cannot be that of the receiver, though it can be read, in a sentence; empty if it can.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
-        misses: The stretches of which nothing was understood, and after which something was again; for who looks back.
+        misses: The stretches of which nothing was understood, before something was again; for a look at the past.
         quiet: From when to when nothing of the receiver came, and then something did, in order; for who looks back. A
             stretch that is too short to matter may be left out.
 
@@ -295,7 +295,7 @@ class Coverage:
     def unseen_us(self, since: Instant, until: Instant) -> int:
         """Return how much of the time between two instants was not seen whole, in microseconds.
 
-        Without what is before the source's begin: that was not lost on the way.
+        Without the time before the source begins: that was not lost.
         """
         total, seen_to = 0, since
         for gap in self.unread(since, until):
@@ -310,12 +310,12 @@ class Coverage:
         return f"the {self.source} begins later"
 
     def missed(self, since: Instant, until: Instant) -> Gap:
-        """Return the stretch between two instants of which nothing was understood, if its end is not."""
+        """Return the stretch up to the later of two instants of which nothing was understood, if there is one."""
         last_at = self.share.last_at
         return Gap(since if last_at is None else max(since, last_at), until, NOT_UNDERSTOOD, self.share.missed)
 
     def unread(self, since: Instant, until: Instant) -> list[Gap]:
-        """Return each stretch between two instants of which not everything was seen, in order, with the reason."""
+        """Return each gap between two instants, in order, with its reason."""
         stretches = [gap for gap in self.gaps if gap.overlaps(since, until)]
         stretches += [replace(one, since=max(since, one.since)) for one in self.misses if one.overlaps(since, until)]
         if self.begins_at is not None and since < self.begins_at:

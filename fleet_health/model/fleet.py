@@ -1,4 +1,4 @@
-"""The fleet as the sources have shown it: each host's last upload, and what the receivers answered it of late.
+"""The fleet as the sources show it: each host's last upload, and the recent responses to it.
 
 Two tables rather than one record a host: each is fed by one kind of source, so a source that is opened anew
 (a changed path, a longer window) fills a fresh table beside the old one and replaces it when it has caught up.
@@ -55,7 +55,7 @@ SAME_UPLOAD_US = 60 * SECOND_US
 
 _KINDS = frozenset({"index", "journal"})
 _MOST_SKIPS = 100
-# What a receiver still writes while it stops; an upload that comes later contradicts that it has stopped.
+# For how long a receiver may still write while it stops; a later upload contradicts the stop.
 _STOPPING_US = 60 * SECOND_US
 
 
@@ -131,7 +131,7 @@ class Fleet:
         """The rhythm of each host; None if no limit is learned."""
         self.coverage: tuple[Coverage, ...] = ()
         self.exchanged: Mapping[str, Instant] = {}
-        """Since when another source is read in the place of one: `index` or `journal`, of whichever receiver."""
+        """Kind of a source (`index` or `journal`) -> since when another one is read, for any receiver."""
         self.lost: frozenset[str] = frozenset()
         """Hosts that have uploaded, perhaps longer ago than uploads are known."""
         self.known_since: Instant = -NEVER
@@ -187,13 +187,13 @@ class Fleet:
         return max(known, key=lambda name: known[name], default="")
 
     def answered_by(self, host: str) -> str:
-        """Return the receiver that answered a host last; empty if there is only one, or none did of late."""
+        """Return the receiver of the latest response to a host; empty if there is only one, or no recent response."""
         windows = {name: tables.traffic.window(host) for name, tables in self.receivers.items()}
         last_ats = {name: window.last_at for name, window in windows.items() if window is not None}
         return max(last_ats, key=lambda name: last_ats[name] or 0, default="")
 
     def latest_uploads(self) -> Iterator[tuple[str, Instant]]:
-        """Return each host with its last accepted upload, but for hosts that have gone to another receiver since."""
+        """Return each host with its last accepted upload, without hosts that have moved to another receiver."""
         latest_at = self.whole.accepted_at
         for host in self.uploaders():
             at = self.accepted_at(host)
@@ -257,7 +257,7 @@ class Fleet:
         return cadence.limit_of(host, whole.once("outages", cadence.outages), floor_us, ceiling_us)
 
     def compared_day(self, host: str, now: Instant) -> ComparedDay:
-        """Return how much a host uploaded in the last 24 hours, beside what is usual. See `Cadence.compared_day`."""
+        """Return how much a host uploaded in the last 24 hours, and how much is usual. See `Cadence.compared_day`."""
         whole = self.whole
         cadence = whole.cadence or Cadence(0)
         return cadence.compared_day(host, whole.once("outages", cadence.outages), now)
@@ -271,7 +271,7 @@ class Fleet:
         return histogram(rhythm, cadence.intervals_of(host, self.whole.once("outages", cadence.outages)))
 
     def _note_rhythms(self, cadence: Cadence, now: Instant) -> None:
-        """Record when nobody could upload, and forget what no limit goes by any more."""
+        """Record when no host could upload, and forget what no limit depends on any more."""
         present = self._present_stop(now, self.receiver_sign_at) if self._is_stop_seen(now) else ()
         cadence.note_outages([*self._pauses((), now), *present])
         known = (self.uploads.last_at, self.traffic.accepted.last_at)
@@ -380,7 +380,7 @@ class Fleet:
             yield from map(self._examined, self.traffic.unit_history.pauses(self.traffic.latest_before))
 
     def _examined(self, pause: Pause) -> Pause:
-        """Return a stop without the part in which somebody uploaded: the receiver was started otherwise meanwhile."""
+        """Return a stop without the part in which a host uploaded: the receiver had been started in another way."""
         since = pause.since + _STOPPING_US
         if since >= pause.until or not pause.is_known:
             return pause
@@ -466,7 +466,7 @@ class Fleet:
         return counts
 
     def limit_hosts(self, limit: int) -> None:
-        """Allow so many hosts from now on; those that are known stay."""
+        """Set the limit of hosts; known hosts stay."""
         for uploads in (self.uploads, *(tables.uploads for tables in self.receivers.values())):
             uploads.limit = limit
         for traffic in self._every_traffic():
@@ -531,12 +531,12 @@ class Fleet:
         return self.traffic.incomplete_until(host) < since
 
     def is_forgotten(self, host: str) -> bool:
-        """Return whether nothing is known of a stranger: it was not answered of late, or has lost its place."""
+        """Return whether nothing is known about a stranger: it had no recent response, or has lost its place."""
         is_nobody = is_host(host) and not self.register.is_known(host) and self.is_stranger(host)
         return is_nobody and self.traffic.window(host) is None
 
     def is_left_out(self, host: str, since: Instant) -> bool:
-        """Return whether nothing can be said of a host: it has no place, and may have lost one since an instant."""
+        """Return whether nothing is known about a host: it has no place, and may have lost one since an instant."""
         return self.traffic.window(host) is None and not self.is_complete(host, since)
 
     def is_whole(self, source: str, since: Instant, until: Instant) -> bool:
@@ -552,7 +552,7 @@ class Fleet:
         return all(coverage.is_shown(since, until) for coverage in self.coverage if coverage.kind == source)
 
     def reaches(self, source: str, since: Instant) -> bool:
-        """Return whether a source holds what is dated at an instant and later: it may have begun later itself."""
+        """Return whether a source reaches back to an instant: it may begin later."""
         return all(coverage.reaches(since) for coverage in self.coverage if coverage.kind == source)
 
     def since_begin(self, source: str, since: Instant) -> Instant:
@@ -611,7 +611,7 @@ class Fleet:
         }
 
     def missing(self, source: str, since: Instant, until: Instant) -> int | None:
-        """Return how many messages of a source are missing between two instants at most; None if nobody knows."""
+        """Return how many messages of a source are missing at most between two instants; None if that is not known."""
         counts = [coverage.missing(since, until) for coverage in self.coverage if coverage.kind == source]
         known = [count for count in counts if count is not None]
         return sum(known) if len(known) == len(counts) else None

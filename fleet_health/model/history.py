@@ -26,7 +26,7 @@ _ALL = (1 << BINS) - 1
 
 
 class HistorySnapshot(msgspec.Struct):
-    """What of a history outlives a restart. In each set of bits the lowest one stands for the latest bin.
+    """The part of a history that is saved. In each set of bits the lowest one stands for the latest bin.
 
     Attributes:
         noted_at: The latest evaluation in it; None for none.
@@ -48,7 +48,7 @@ class History:
         """All that is known; another one after each evaluation, so that any thread may read this one."""
 
     def note(self, fleet: Fleet, now: Instant, known_since: Instant) -> None:
-        """Take down what is known at an evaluation.
+        """Record what is known at an evaluation.
 
         Args:
             fleet: The fleet.

@@ -1,4 +1,4 @@
-"""The known name that somebody probably meant: cheap and bounded, whatever the names are.
+"""Finds the known name that was probably meant: fast and bounded, whatever the names are.
 
 `difflib` compares two names in about a millisecond, and holds the interpreter while it does: 20 seconds among 10,000.
 """

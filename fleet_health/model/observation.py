@@ -1,4 +1,4 @@
-"""What a source saw: one fact each. A value that exists is valid; parsing decides whether it comes to exist.
+"""Observations: one fact each. Every observation is valid, because parsing makes only valid ones.
 
 They are msgspec Structs outside the reach of the garbage collector: one is made for every journal entry and
 every index row, and making one must cost no more than a tuple.

@@ -23,7 +23,7 @@ MACHINE_STARTED = "the machine started or woke"
 
 _DAY_US = 24 * HOUR_US
 MUTES_BACK_US, LONGEST_MUTE_US = 8 * _DAY_US, 7 * _DAY_US
-"""A week has every mute window in it. One that lasts for a week has no end, and would hide its hosts for ever."""
+"""A week contains every mute window. A window that lasts for a week has no end, and would hide its hosts for ever."""
 
 _MOST_PAUSED_US = 92 * _DAY_US
 
@@ -37,7 +37,7 @@ class Pause:
 
     Attributes:
         since: Its begin.
-        until: Its end: from here on absence counts anew.
+        until: Its end: from here on absence counts from zero.
         reason: What ended it, in a few words.
         is_known: Whether it is known when it began; else it may have been no more than its end.
 

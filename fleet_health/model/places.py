@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 HOST_LIMIT = 10_000
-"""How many hosts are watched at most, unless the configuration says otherwise."""
+"""How many hosts are watched at most by default."""
 
 _STRANGERS, _SHARE = 1_000, 10
 
@@ -171,7 +171,7 @@ class Pool:
         return self.windows.pop(host), self.incomplete.pop(host, -NEVER)
 
     def put(self, host: str, window: HostWindow, incomplete_until: Instant) -> None:
-        """Take in a host that was known, as the one used most recently."""
+        """Add a host that was known, as the one that was used most recently."""
         self.windows[host] = window
         window.due_at = -NEVER
         window.economise(self.event_limit)

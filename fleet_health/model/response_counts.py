@@ -67,7 +67,7 @@ class ResponseCounts:
 
     @property
     def is_crowded(self) -> bool:
-        """Whether there are so many hosts that those who are no longer known should make room."""
+        """Whether there are so many hosts that those that are no longer known should be removed."""
         return sum(map(len, self._of_hosts.values())) > self._room
 
     def keep(self, is_kept: Callable[[str], bool]) -> None:

@@ -50,7 +50,7 @@ class RowDates:
         self._counted = {(host, at): counted_at for host, at, counted_at in known}
         self._before: Instant = 0
         self.newest: Instant = 0
-        """The latest time of any row of this reading as it stands there; 0 if there was none."""
+        """The latest date in any row of this reading; 0 if there was none."""
 
     def anew(self) -> RowDates:
         """Return what dates the rows of another reading of the same index; both remember the same."""

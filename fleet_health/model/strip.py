@@ -6,4 +6,4 @@ BINS = 24
 """How many quarters of an hour it has."""
 
 UPLOADED, REFUSED, BOTH, NOTHING, UNSEEN = "s", "r", "b", ".", " "
-"""What it says of each: uploaded; refused; both; neither; or not watched."""
+"""The characters of a bin: uploaded, refused, both, neither, not watched."""

@@ -1,4 +1,4 @@
-"""What a finding, an incident or an alert is about: a host, or a receiver, or the fleet as a whole.
+"""The subject of a finding, an incident or an alert: a host, a receiver, or the fleet as a whole.
 
 Where there is one receiver it has no name, and what is about it is written `*`, like what is about the fleet. Where
 there are several, each has a name, and what is about one is written `*@NAME`. So are its sources: `index`, or

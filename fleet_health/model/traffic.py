@@ -36,7 +36,7 @@ class Traffic:
         accepted: When each host uploaded last by the journal. It is not forgotten with the windows.
         strangers: The windows of hosts that have never uploaded and are not expected.
         likely: Those of hosts that have never uploaded and match a glob of the expected hosts.
-        unit: Systemd's latest word on the receiver; None if it has said nothing that is known.
+        unit: Systemd's latest report about the receiver; None if none is known.
         unit_history: All of its words that are known.
 
     """
@@ -82,7 +82,7 @@ class Traffic:
         self._oldest: list[tuple[Instant, str]] = []
         # Of all events: none is older or later than these.
         self._oldest_at, self._latest_at = NEVER, -NEVER
-        # Counts of all events, but for the hosts that have changed since.
+        # Counts of all events, except of hosts that have changed since.
         self._totals: dict[str, Counts] = {}
         self._changed: set[str] = set()
 
@@ -104,7 +104,7 @@ class Traffic:
         return self.strangers.left_out, self.likely.left_out
 
     def limit_hosts(self, limit: int) -> None:
-        """Allow so many hosts from now on, and look anew who is known, for other hosts may be expected."""
+        """Set the limit of hosts, and find out again which are known, because other hosts may be expected."""
         self.limit, self.strangers.limit, self.likely.limit = limit, stranger_limit(limit), limit
         self.accepted.limit = limit
         for pool in (self.strangers, self.likely):
@@ -169,7 +169,7 @@ class Traffic:
         return self.likely if self._register.is_likely(host) else self.strangers
 
     def _own(self, host: str) -> HostWindow:
-        """Return a host a place of its own, with what is known of it."""
+        """Give a host its own place, with what is known about it; return its window."""
         pool = self.strangers if host in self.strangers.windows else self.likely
         if host in pool.windows:
             window, until = pool.take(host)
@@ -219,7 +219,7 @@ class Traffic:
             yield from windows.items()
 
     def window(self, host: str) -> HostWindow | None:
-        """Return one host's window; None if the receiver has not answered it of late, or it has lost its place."""
+        """Return one host's window; None if it had no recent response, or has lost its place."""
         for windows in (self._windows, self.likely.windows, self.strangers.windows):
             if (window := windows.get(host)) is not None:
                 return window
@@ -234,7 +234,7 @@ class Traffic:
     def counts(self, since: Instant, until: Instant) -> Mapping[str, Counts]:
         """Count the events of each host with `since <= t <= until`; hosts without any may be left out.
 
-        What is given is good until the next `record`, `evict` or `counts`.
+        The result is valid until the next `record`, `evict` or `counts`.
         """
         totals = self._totals
         if not (since <= self._oldest_at and self._latest_at <= until):
@@ -268,7 +268,7 @@ class Traffic:
         self._oldest_at = max(self._oldest_at, before)
         self._forgotten = max(self._forgotten, before)
         if gone:
-            # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+            # A new dictionary, because another thread may be reading the old one.
             self._windows = {host: window for host, window in self._windows.items() if host not in gone}
         for pool in (self.strangers, self.likely):
             self._changed.update(pool.evict(before))

@@ -27,7 +27,7 @@ class UnitHistory:
         """Up to when the journal was read before this process; 0 if it never was, or that is not known."""
 
     def record(self, state: UnitState) -> None:
-        """Record systemd's word. What is read again is known already.
+        """Record a report of systemd. One that is read again is already known.
 
         If the receiver runs since an instant, no stop after that was one of all its units: that was not known yet, for
         the messages of another machine came late.

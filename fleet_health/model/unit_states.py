@@ -69,7 +69,7 @@ class UnitStates:
         self.latest: UnitState | None = None
 
     def expect(self, units: Iterable[str]) -> None:
-        """Take it that units run of which lines are known; until systemd reports on them, the receiver is not down."""
+        """Assume that units with known lines run; until systemd reports on them, the receiver is not down."""
         self._unheard.update(unit for unit in units if all(unit != known for _, known in self._units))
 
     def record(self, message: UnitMessage) -> UnitState | None:

@@ -1,4 +1,4 @@
-"""When a host is expected to upload, as an operator says it: `daily 02:00 +- 1h`."""
+"""When a host is expected to upload, as an operator writes it: `daily 02:00 +- 1h`."""
 
 from __future__ import annotations
 

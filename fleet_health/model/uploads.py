@@ -96,7 +96,7 @@ class Uploads:
 
     @staticmethod
     def _take_earlier(recent: array[int], at: Instant) -> None:
-        """Record an upload from before the last one: rows may come after what a saved state says, or out of order."""
+        """Record an upload from before the last one: rows may be older than the saved state, or out of order."""
         place = bisect_left(recent, at)
         if not place and len(recent) >= _KEPT:
             return
@@ -164,7 +164,7 @@ class Uploads:
             is_kept: Says of such a host and its last upload whether it stays all the same.
 
         """
-        # A new dictionary rather than fewer keys in the old one, which somebody in another thread may be reading.
+        # A new dictionary, because another thread may be reading the old one.
         if gone := {host: at for host, at in self._last_at.items() if at < before and not is_kept(host, at)}:
             self.drop(gone)
         self._forgotten = max(self._forgotten, before)

@@ -1,4 +1,4 @@
-"""What the receiver answered to one host of late: exact counts over any stretch of time.
+"""The recent responses to one host: exact counts over any stretch of time.
 
 Each event is one number, its instant and behind it what happened, in one sorted array: 8 bytes an event, found by
 bisection. So a count is exact to the microsecond. As good as always all that is known is asked
@@ -34,13 +34,13 @@ NEVER: Instant = 1 << 62
 """Later than every event."""
 
 EXACT_EVENTS = 16_384
-"""Up to so many events of a host are kept one by one: 128 KiB, and nine uploads a second for half an hour."""
+"""How many events of a host are kept one by one: 128 KiB, and nine uploads a second for half an hour."""
 FEWEST_EVENTS = 1_024
 """No window has a lower limit. More than there are HTTP statuses, so even one step of each fits."""
 
 _KIND_BITS = 10
 _KIND = (1 << _KIND_BITS) - 1
-# What happened is an HTTP status, or this, which is none.
+# The kind of an event is an HTTP status, or this, which is not one.
 _UNSTAMPED = 0
 REFUSED = 300
 """The first status beyond those of an accepted upload."""
@@ -243,7 +243,7 @@ class HostWindow:
                 self._steps = None
 
     def economise(self, limit: int) -> None:
-        """Keep no more than so many numbers from now on; the events that are there are counted in steps if need be."""
+        """Set the limit of numbers that are kept; if there are more, count events in steps."""
         self.limit = max(FEWEST_EVENTS, limit)
         if self.size > (self.limit if self._steps is None else self.limit // 2):
             self._coarsen()

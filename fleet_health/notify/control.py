@@ -31,7 +31,7 @@ class Office(Protocol):
         ...
 
     async def history(self, host: str | None, limit: int) -> Sequence[Record]:
-        """Return what was to be sent of late."""
+        """Return the recent notifications and what came of them."""
         ...
 
     def couriers(self) -> Mapping[str, Courier]:
@@ -43,7 +43,7 @@ class Control:
     """Answers requests."""
 
     def __init__(self, office: Office) -> None:
-        """Take what is served."""
+        """Take the parts that documents show."""
         self._office = office
 
     async def __call__(self, request: Request) -> Response:

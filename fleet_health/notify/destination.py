@@ -1,4 +1,4 @@
-"""What a type of destination is to the rest of the process.
+"""The interface of destinations, whatever their type.
 
 A destination is called in a thread of its own, one call at a time, and must return or raise within its timeout. It
 keeps no record: the ledger does. It never logs, and no text that it returns or raises holds a secret.
@@ -34,7 +34,7 @@ class Delivered:
 
 
 class DeliveryError(FleetHealthError):
-    """A message was not taken, and may be at another attempt; `str()` says what was tried and what came back.
+    """A message was not delivered, but may be at another attempt; `str()` says what was tried and what came back.
 
     Attributes:
         retry_after_s: For how many seconds the destination asks to be left alone; None if it does not say.
@@ -90,7 +90,7 @@ class LevelDestination(Protocol):
         *,
         is_test: bool = False,
     ) -> Delivered:
-        """Deliver what stands and what has ended of late.
+        """Deliver the open incidents and those that ended recently.
 
         Args:
             standing: The opening of each incident that is notified and not over.
@@ -111,7 +111,7 @@ class LevelDestination(Protocol):
 
 @runtime_checkable
 class Heartbeat(Protocol):
-    """What is pinged after each evaluation, so that somebody outside notices when nothing comes any more."""
+    """A URL that is pinged after each evaluation, so that an outside service notices when the pings stop."""
 
     def ping(self, summary: str, *, is_well: bool) -> Delivered:
         """Report that the daemon has evaluated.

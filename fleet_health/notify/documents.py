@@ -1,4 +1,4 @@
-"""What the daemon says of its incidents, as `GET /v1/incidents` puts it. Pure."""
+"""The daemon's incidents, as `GET /v1/incidents` returns them. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _VERSION = 1
 
 
 class DocumentError(FleetHealthError):
-    """A document is not what the daemon writes; `str()` says what is wrong with it."""
+    """A document is not one of the daemon; `str()` says what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +62,13 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """What stands and what has ended of late, after an evaluation.
+    """The open incidents and those that ended recently, after an evaluation.
 
     Attributes:
         evaluated_at: The evaluation.
         incidents: The incidents that were notified.
-        problems: What is wrong with the daemon.
-        blind: What `blind` says, if that is open; else empty.
+        problems: The problems of the daemon.
+        blind: The detail of `blind`, if that is open; else empty.
 
     """
 
@@ -115,7 +115,7 @@ def parse_document(content: bytes) -> Document:
     """Read a document.
 
     Raises:
-        DocumentError: It is none that this version understands.
+        DocumentError: This version does not understand it.
 
     """
     try:

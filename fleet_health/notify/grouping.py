@@ -33,7 +33,7 @@ class Waiting:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a destination does next.
+    """The next turn of a destination.
 
     Attributes:
         message: The message to send now; None if there is none.
@@ -92,7 +92,7 @@ def _place(one: Waiting) -> tuple[object, ...]:
 
 
 def key_of(destination: str, notifications: Iterable[Notification]) -> str:
-    """Return the idempotency key of a message: it depends on what it reports to whom, and on nothing else.
+    """Return the idempotency key of a message: it depends only on the destination and the notifications.
 
     So it is the same if the ledger was lost, and the message is sent once more.
     """
@@ -113,7 +113,7 @@ def _ready_at(ordered: Sequence[Waiting], settings: DestinationSettings) -> dict
 def _free_at(sent_at: Sequence[Instant], limit: tuple[int, int] | None, now: Instant) -> Instant | None:
     """Return from when on the rate limit allows one more message; None if it has not come into play lately.
 
-    What is dated later than now was sent under a clock that has been set back since, and does not count.
+    Messages that are dated later than now were sent before the clock was set back, and do not count.
     """
     if limit is None:
         return None

@@ -55,7 +55,7 @@ _SHORTEST_SECRET = 4
 _LONGEST_WAIT_S = 86_400.0
 _PORTS = {"http": 80, "https": 443}
 
-# What is wrong with the message itself. Any other 4xx may be mended: a token, a path, a permission.
+# Statuses that blame the message itself. Any other 4xx may be fixed: a token, a path, a permission.
 _OF_THE_MESSAGE = frozenset(
     {HTTPStatus.BAD_REQUEST, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.UNPROCESSABLE_ENTITY}
 )
@@ -63,7 +63,7 @@ _OF_THE_MESSAGE = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a server has answered.
+    """The response of a server.
 
     Attributes:
         status: The status code.
@@ -143,7 +143,7 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         secrets: Iterable[str] = (),
     ) -> Taken:
-        """Send a request, and return what came back if it says that it was taken.
+        """Send a request, and return the response if it says that the message was accepted.
 
         Args:
             method: The method.
@@ -177,7 +177,7 @@ class HttpClient:
         place = redacted(url)
         received = _Received()
         try:
-            if time.monotonic() - self._used_at > _IDLE_S:  # on its way, somebody may have forgotten the connection
+            if time.monotonic() - self._used_at > _IDLE_S:  # a router may have dropped the connection meanwhile
                 self.close()
             manager = self._manager(urlsplit(url))
             request = _Request(method, url, body, {"User-Agent": "fleet-health", **_login(url), **headers})
@@ -364,7 +364,7 @@ def _chain(error: BaseException | None) -> Iterable[BaseException]:
 
 
 def verdict(answer: Answer, place: str, redaction: Redaction) -> Delivered:
-    """Return that a message was taken, if the answer says so.
+    """Return the delivery if the response says that the message was accepted.
 
     Raises:
         DestinationGoneError: 410: nothing will be taken any more.
@@ -392,7 +392,7 @@ def _phrase(answer: Answer, redaction: Redaction) -> str:
 
 
 def _excerpt(answer: Answer, redaction: Redaction) -> str:
-    """Return the beginning of what the server says, if it is for people."""
+    """Return the beginning of the response's body, if it is for people."""
     body = answer.body.decode(errors="replace").strip()
     if not body or body.startswith("<") or "\0" in body:
         return ""

@@ -28,9 +28,9 @@ T = TypeVar("T")
 
 FILE = "ledger.db"
 KEPT_US = 30 * 24 * HOUR_US
-"""For how long what is over is kept for `history`."""
+"""For how long settled notifications are kept for `history`, in microseconds."""
 KEPT_COUNT = 100_000
-"""How many notifications are kept of what is over: the latest."""
+"""How many settled notifications are kept: the latest."""
 
 _VERSION = 1
 
@@ -114,7 +114,7 @@ class Record:
     """A notification as the history shows it.
 
     Attributes:
-        destination: To whom it is.
+        destination: The destination.
         kind: What it reports.
         host: The host of its incident.
         symptom: The symptom.
@@ -205,7 +205,7 @@ class Ledger:
         self._store.run(work)
 
     def standings(self) -> dict[str, Standing]:
-        """Return how each destination stands that was ever known."""
+        """Return the state of each destination that was ever known."""
 
         def work(connection: sqlite3.Connection) -> dict[str, Standing]:
             waiting = {
@@ -316,7 +316,7 @@ class Ledger:
         self._store.run(work)
 
     def unfinished(self, destination: str) -> Message | None:
-        """Return the message to a destination whose answer is not known; None if there is none."""
+        """Return the message to a destination that has no recorded response yet; None if there is none."""
 
         def work(connection: sqlite3.Connection) -> Message | None:
             found = connection.execute(
@@ -333,7 +333,7 @@ class Ledger:
         return self._store.run(work)
 
     def waiting(self, destination: str, limit: int = -1) -> list[Waiting]:
-        """Return what waits for a destination, in the order in which it was decided; at most so many, -1 for all."""
+        """Return the notifications that wait for a destination, in the order of the decisions; -1 for all of them."""
 
         def work(connection: sqlite3.Connection) -> list[Waiting]:
             query = (
@@ -459,7 +459,7 @@ class Ledger:
         return self._store.run(work)
 
     def history(self, host: str | None, limit: int) -> list[Record]:
-        """Return what was to be sent of late, the latest first; of one host if it is named."""
+        """Return the recent notifications, the latest first; of one host if it is named."""
 
         def work(connection: sqlite3.Connection) -> list[Record]:
             rows = connection.execute(
@@ -474,7 +474,7 @@ class Ledger:
         return self._store.run(work)
 
     def prune(self, now: Instant) -> None:
-        """Forget what is over for so long that nobody asks for it any more."""
+        """Forget what was settled too long ago to be shown."""
 
         def work(connection: sqlite3.Connection) -> None:
             old = now - KEPT_US
@@ -589,13 +589,13 @@ def _begin(connection: sqlite3.Connection, destination: str, message: Message, n
 
 
 def _dissolve(connection: sqlite3.Connection, key: str) -> None:
-    """Let what a message reports wait by itself again."""
+    """Let the notifications of a message wait on their own again."""
     connection.execute("UPDATE notifications SET state = 'queued', message = NULL WHERE message = ?", (key,))
     connection.execute("DELETE FROM messages WHERE key = ?", (key,))
 
 
 def _dissolve_untaken(connection: sqlite3.Connection, key: str) -> None:
-    """Do so with a message of which no attempt can have been taken."""
+    """Do so with a message if no attempt can have been delivered."""
     if connection.execute("SELECT 1 FROM messages WHERE key = ? AND NOT may_be_taken", (key,)).fetchone():
         _dissolve(connection, key)
 

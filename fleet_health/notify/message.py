@@ -1,4 +1,4 @@
-"""What is sent to a destination: notifications of incidents, alone or as one message. Pure."""
+"""Messages to a destination: notifications about incidents, alone or together. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Kind(StrEnum):
-    """What a notification reports of its incident."""
+    """What a notification reports about its incident."""
 
     OPENING = "opening"
     REPEAT = "repeat"
@@ -50,7 +50,7 @@ class Notification:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """What is delivered at once.
+    """A message: the notifications that are delivered together.
 
     Attributes:
         key: The idempotency key: the same at each attempt, different for each message.

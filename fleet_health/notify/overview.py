@@ -1,4 +1,4 @@
-"""What is shown of destinations and of what was sent to them: the documents of `notify`."""
+"""The documents of `notify`: the destinations, and what was sent to them."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Overview:
     Attributes:
         at: The present.
         evaluated_at: The latest evaluation of the daemon that was seen; None if there was none.
-        problems: What is wrong with the process itself.
+        problems: The problems of the process itself.
         destinations: Each destination.
 
     """
@@ -180,7 +180,7 @@ def send_test(destination: AnyDestination, now: Instant) -> Delivered:
 
 
 def test_row(name: str, result: Delivered | DeliveryError) -> dict[str, Any]:
-    """Return what came of a test message, as it stands in the document."""
+    """Return the result of a test message, as a JSON object."""
     is_delivered = isinstance(result, Delivered)
     return {
         "name": name,

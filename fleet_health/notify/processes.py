@@ -1,4 +1,4 @@
-"""Commands that are given a document, within a time and a size, and of which nothing is left afterwards."""
+"""Runs commands with a document on stdin, within limits of time and size, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Finished:
 
     @property
     def line(self) -> str:
-        """The last line that it printed, safe to be shown; empty if there is none."""
+        """The last line of its output, safe to be shown; empty if there is none."""
         lines = self.output.decode(errors="replace").split("\n")
         return next((line for line in (printable(one.strip()) for one in reversed(lines)) if line), "")
 

@@ -1,4 +1,4 @@
-"""What one destination is to be sent: the difference between what the daemon says and what the ledger holds. Pure.
+"""Reconciliation: the difference between the daemon's incidents and the ledger of a destination. Pure.
 
 The daemon decides that something is notified; here it is only decided to whom, and as what. So whatever was missed, by
 a kill, a lost network or a destination that was away, is found at the next look, and nothing is remembered but the
@@ -96,7 +96,7 @@ class Cover:
 
 
 Change: TypeAlias = Queue | Settle | Cover
-"""What is to be changed in the ledger."""
+"""Changes to the ledger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ class Recipient:
 def changes(
     incidents: Iterable[Incident], entries: Mapping[str, Sequence[Entry]], recipient: Recipient, now: Instant
 ) -> list[Change]:
-    """Return what is to be changed in the ledger for one destination.
+    """Return the changes to the ledger for one destination.
 
     Done, it returns nothing for the same incidents.
 

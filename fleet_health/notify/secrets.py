@@ -52,7 +52,7 @@ def read_secret(name: str, key: str) -> str:
         key: The key of the configuration that names it, for errors.
 
     Raises:
-        SecretError: There is none, it is empty, it is more than one line, or it may not be read.
+        SecretError: It is missing, empty, longer than a line, or may not be read.
 
     """
     path = path_of(name)

@@ -164,7 +164,7 @@ class Notifier:
             pass
 
     async def _settle(self) -> None:
-        """Let what is being sent come to its end, if that does not take long."""
+        """Wait for messages that are being sent, if that does not take long."""
         notify("STOPPING=1", "STATUS=Stopping: waiting for answers")
         _log.info("notify stopping")
         for courier in self._couriers.values():
@@ -230,7 +230,7 @@ class Notifier:
                 await self._take(document)
 
     async def _take(self, document: Document) -> None:
-        """Take in what the daemon lists after an evaluation."""
+        """Record what the daemon lists after an evaluation."""
         now, before = self._clock.now(), self._document
         self._document = document
         if before is None or before.evaluated_at != document.evaluated_at:
@@ -298,7 +298,7 @@ class Notifier:
     def _stopped_after_s(self) -> float:
         return STOPPED_AFTER_TICKS * self._settings.tick_us / SECOND_US + ALLOWANCE_S
 
-    # What comes up by itself.
+    # What runs in the background.
 
     async def _look_after_for_ever(self) -> NoReturn:
         """Look after the ledger, and after what becomes due as time passes."""
@@ -412,7 +412,7 @@ class Notifier:
         )
 
     async def history(self, host: str | None, limit: int) -> Sequence[Any]:
-        """Return what was to be sent of late."""
+        """Return the recent notifications and what came of them."""
         return await self._account.call(self._ledger.history, host, limit)
 
     def couriers(self) -> Mapping[str, Courier]:

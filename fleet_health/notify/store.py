@@ -78,7 +78,7 @@ class Store:
         self._is_copied = False
 
     def open(self) -> None:
-        """Open the file; make it if there is none, and repair it if it is damaged.
+        """Open the file; create it if it is missing, and repair it if it is damaged.
 
         Raises:
             StoreTaken: Another process uses it.
@@ -119,7 +119,7 @@ class Store:
             return self._transact(work)
 
     def mend(self) -> None:
-        """Try to put what is in memory into the file; and notice that the file was taken away."""
+        """Try to write what is in memory to the file; also notice if the file was removed."""
         with self._turn:
             self._mend()
 
@@ -232,7 +232,7 @@ class Store:
         connection.execute("COMMIT")
 
     def _handle(self, error: sqlite3.Error) -> None:
-        """Go on in memory after an error of the file, with what can be read of it."""
+        """Continue in memory after an error of the file, with everything that can be read from it."""
         if isinstance(error, _DamageError) or _code(error) in _DAMAGED:
             _log.error("ledger damaged, set aside and rebuilt", file=str(self.path), reason=_reason(error))
             self._go_on_in_memory(_reason(error), is_damaged=True)
@@ -312,7 +312,7 @@ def _reader(path: Path) -> sqlite3.Connection:
 
 
 def _readable_rows(connection: sqlite3.Connection, table: str, columns: Sequence[str]) -> Iterator[tuple[object, ...]]:
-    """Return the rows of a table that can be read, from both ends up to what is damaged."""
+    """Return the readable rows of a table: from both ends up to the damaged part."""
     known = set()
     with suppress(sqlite3.Error):
         known = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 GRACE_S = 1.0
-"""By how much a socket's own timeout is longer: it only ends a thread that nobody waits for any more."""
+"""By how much a socket's own timeout is longer: it only ends a thread that is no longer waited for."""
 
 
 class TimeLimit:
@@ -63,7 +63,7 @@ class TimeLimit:
 
 
 class _Outcome(Generic[T]):
-    """What a call came to."""
+    """The result of a call."""
 
     value: T
     error: BaseException | None = None

@@ -31,7 +31,7 @@ _OK, _NOT_MODIFIED = 200, 304
 
 
 class DaemonSilentError(FleetHealthError):
-    """The daemon does not answer, or not what it was asked; `str()` says what came instead."""
+    """The daemon does not respond, or not as expected; `str()` says what came instead."""
 
 
 class DaemonWatch:
@@ -87,7 +87,7 @@ class DaemonWatch:
                 await writer.wait_closed()
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Connect to the socket at the path, and not to one that somebody else's link there leads to."""
+        """Connect to the socket at the path, without following a link of another user."""
         with SafeDirectory(self.path.parent) as directory:
             fd = os.open(self.path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
         try:

@@ -1,4 +1,4 @@
-"""What a person reads of a message: a subject for the screen of a watch, and a text. Pure.
+"""The words of a message: a subject for the screen of a watch, and a text. Pure.
 
 Both are plain text. Hosts and sentences come from strangers in the end, so nothing of them ends a line, turns the
 direction of writing or controls a terminal. Lengths are in bytes of UTF-8, which is the strictest way that services
@@ -93,7 +93,7 @@ def when(at: Instant, zone: tzinfo | None = None) -> str:
 
 
 def cut(line: str, limit: int) -> str:
-    """Return a line of at most so many bytes; one that is cut ends in `…`."""
+    """Return a line with at most a number of bytes; one that is cut ends in `…`."""
     octets = line.encode()
     if len(octets) <= limit:
         return line
@@ -106,7 +106,7 @@ def _size(line: str) -> int:
 
 
 def _sentence(line: str) -> str:
-    """Return a text as one line that nobody has to fear."""
+    """Return a text as one line that is safe to show."""
     return cut(printable(" ".join(line.split())), _LONGEST_SENTENCE)
 
 
@@ -137,7 +137,7 @@ def _headline(one: Notification, limit: int, before: str = "", after: str = "") 
 
 
 def _ordered(message: Message) -> list[Notification]:
-    """Return the notifications, those that want somebody to act first."""
+    """Return the notifications, those that need action first."""
     return sorted(message.notifications, key=lambda one: _ORDER.index(one.kind))
 
 

@@ -20,15 +20,15 @@ class Worker:
     """Runs calls in the order in which they come, in one thread."""
 
     def __init__(self, name: str) -> None:
-        """Take the name of the thread, for whoever looks at the process."""
+        """Take the name of the thread, which is shown with the process."""
         self._name = name
         self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._is_started = False
 
     def begin(self, function: Callable[P, T], *args: P.args, **named: P.kwargs) -> asyncio.Future[T]:
-        """Begin a call; return what will be its result. If nobody waits for it any more, it is made all the same."""
+        """Begin a call; return the future of its result. The call is made even if the future is cancelled."""
         future: Future[T] = Future()
-        future.set_running_or_notify_cancel()  # so that nobody who stops waiting cancels the call
+        future.set_running_or_notify_cancel()  # so that a caller that stops waiting does not cancel the call
         self._calls.put(partial(_run, future, partial(function, *args, **named)))
         if not self._is_started:
             self._is_started = True

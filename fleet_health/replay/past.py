@@ -125,7 +125,7 @@ class Part:
         self.skips = other.skips
 
     def follow_on(self, before: Part, begin: Instant) -> None:
-        """Go on where the part before ends: what is missing from the begin on is missing since its last entry.
+        """Continue where the part before ends: what is missing from the beginning is missing since its last entry.
 
         What is known of the source is then known of both.
         """
@@ -181,7 +181,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """What is known at present of rows that are dated ahead of the clock.
+    """What is known at present about rows that are dated ahead of the clock.
 
     Attributes:
         now: What the clock shows; unless it is given, no row is ahead of it.

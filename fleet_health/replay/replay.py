@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Watched:
-    """What is watched in a replay, and by which rules.
+    """The receivers and rules of a replay.
 
     Attributes:
         rules: By what the fleet is evaluated.
@@ -100,7 +100,7 @@ class Replay:
 
     @property
     def open(self) -> tuple[Pair, ...]:
-        """What is open."""
+        """The open incidents."""
         return tuple(self._engine.incidents.open)
 
     @property

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fleet_health.replay.timeline import Episode
 
 _MINUTE_US, _HALF_A_DAY_US = HOUR_US // 60, 12 * HOUR_US
-# Of a host with so many short intervals for each long one there are hours in which it uploads all the time.
+# A host with this many short intervals for each long one has hours in which it uploads all the time.
 _SHORT_FOR_LONG = 10
 
 

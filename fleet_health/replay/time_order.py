@@ -32,7 +32,7 @@ _ITEM_SIZE = 2 * array("q").itemsize
 
 @dataclass(slots=True)
 class _Chain:
-    """Runs of which each begins no earlier than the one before ends.
+    """Runs in order: each begins no earlier than the one before ends.
 
     Attributes:
         last_at: The instant of the last item.
@@ -130,7 +130,7 @@ class TimeOrder:
 
 @contextmanager
 def room_to_work() -> Iterator[None]:
-    """Return what is the matter with the temporary file that is written; raises ScratchUnavailable."""
+    """Raise ScratchUnavailable if a temporary file cannot be written within the context."""
     try:
         yield
     except OSError as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
 
 KINDS = ("uploads", "accepted", "client_errors", "server_errors", "unstamped")
-"""What is counted: rows of the index; answers of 2xx, 4xx and 5xx; refusals for want of a code stamp."""
+"""What is counted: rows of the index; responses of 2xx, 4xx and 5xx; refusals because of a missing code stamp."""
 
 KIND_BY_CLASS = {SUCCESS: "accepted", CLIENT_ERROR: "client_errors", SERVER_ERROR: "server_errors"}
 """Class of an HTTP status -> what it is counted as."""
@@ -33,7 +33,7 @@ class Episode:
         opened_at: The tick that found it first.
         ended_at: The tick that saw it to be over; None if it stood at the end.
         alerts: How many alerts of it would have been given.
-        detail: What the first finding said.
+        detail: The detail of the first finding.
         reason: Why there would have been no alert, by the latest decision while it stood; empty if there was one.
         reason_detail: What the reason refers to: the cause that inhibits it, the mute window.
 

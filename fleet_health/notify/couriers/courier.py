@@ -1,6 +1,6 @@
-"""What all couriers do: build their destination, call it in a thread of its own, and record what fails.
+"""The base of couriers: builds a destination, calls it in its own thread, and records failures.
 
-A destination that hangs delays nobody, because each courier has its own task, thread and retries.
+A destination that hangs does not delay others, because each courier has its own task, thread and retries.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _log = structlog.get_logger("fleet_health.notify")
 
 @dataclass(frozen=True, slots=True)
 class Evaluated:
-    """One evaluation of the daemon, as every courier gets it.
+    """An evaluation of the daemon, as couriers get it.
 
     Attributes:
         at: The evaluation; None if none is known.
@@ -58,7 +58,7 @@ class Evaluated:
 
 
 class Courier:
-    """What all couriers do: build their destination, take turns, and keep account of failures."""
+    """The base of couriers: builds the destination, takes turns, and records failures."""
 
     def __init__(
         self,
@@ -87,7 +87,7 @@ class Courier:
         self.last_success_at: Instant | None = None
         """When something was taken last, by this courier."""
         self.failing = ""
-        """What was wrong with the latest attempt; empty if it worked, or there was none."""
+        """Why the latest attempt failed; empty if it succeeded, or there was none."""
         self.calls: Counter[str] = Counter()
         """Outcome (`taken`, `failed`, `refused`, `gone`) -> how many calls of the destination have had it."""
         self.latest: Evaluated | None = None
@@ -100,7 +100,7 @@ class Courier:
         self._is_ending = False
         self._is_busy = False
         self._message: Message | None = None
-        """The message that is being sent, or was last; None if what is sent is no message."""
+        """The message that is being sent, or was sent last; None without one."""
 
     @property
     def name(self) -> str:
@@ -129,7 +129,7 @@ class Courier:
         self._worker.end()
 
     def end(self) -> None:
-        """Send nothing more after what is being sent."""
+        """Finish what is being sent, and then stop."""
         self._is_ending = True
         self._wake.set()
 
@@ -148,7 +148,7 @@ class Courier:
         return await self._called(send_test, await self._built(), now)
 
     async def _turn(self) -> float | None:
-        """Send what is due, and record a failure; return after how many seconds to look again, None for when woken."""
+        """Send what is due, and record a failure. Return the seconds until the next turn; None to wait for `wake`."""
         self._message = None
         try:
             return await self._send()
@@ -159,7 +159,7 @@ class Courier:
         return 0.0
 
     async def _send(self) -> float | None:
-        """Send what is due, with the message in `_message` if it is one; return as `_turn` does.
+        """Send what is due; set `_message` if it is a message. Return the same as `_turn`.
 
         Raises:
             DeliveryError: It was not delivered.

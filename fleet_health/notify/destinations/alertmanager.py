@@ -48,11 +48,11 @@ class Alertmanager:
         *,
         is_test: bool = False,
     ) -> Delivered:
-        """Deliver what stands and what has ended of late.
+        """Deliver the open incidents and those that ended recently.
 
         Args:
             standing: The opening of each incident that is notified and not over.
-            ended: The resolution of each that has ended of late, or that has not been delivered.
+            ended: The resolution of each that ended recently, or has not been delivered.
             expires_at: Until when this holds if nothing newer is sent.
             is_test: Whether it is a test. Then its alerts are called `FleetHealthTest`.
 

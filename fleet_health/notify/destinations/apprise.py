@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from fleet_health.notify.message import Message
 
 LIMITS = (32_000, 4_000, 2_000, 1_000, 500, 250, 150)
-"""How long the texts are of which a service is sent the longest that it takes whole."""
+"""The lengths of the texts: a service gets the longest that it accepts whole."""
 
 _LINE_LIMIT = 200
 
 
 class _Result(msgspec.Struct):
-    """What the process says."""
+    """The result that the process prints."""
 
     is_sent: bool
     service: str = ""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fleet_health.notify.destination import Delivered
 
 _SUMMARY_LIMIT = 10_000
-"""healthchecks.io keeps so many bytes of a ping by default."""
+"""How many bytes of a ping healthchecks.io keeps by default."""
 
 
 class HeartbeatUrl:
