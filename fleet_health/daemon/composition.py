@@ -286,8 +286,7 @@ class Daemon:
             self._settings.receivers,
             self._silencing.watch,
             self._evaluator.history,
-            # While the clock is behind, every row is dated ahead.
-            ahead_rows={} if self._evaluator.clock_check.is_behind else self._intake.ahead_rows(now),
+            ahead_rows=self._intake.ahead_rows(now, is_clock_trusted=not self._evaluator.clock_check.is_behind),
             notices=self._delivery.publication.notices,
         )
         return await wrap(self._saving.due)(state, now, fleet)  # off the loop: there may be many hosts

@@ -5,8 +5,9 @@ was written, if that is known, else at the time of the rows beside it. A row tha
 now, and the last one of a file when the file was. If even the file's time is ahead, our clock was, too, and all such
 rows count as now.
 
-When it counts is remembered. Such a row is read again after each start, and its time may have come meanwhile, but it
-must not count anew.
+When it counts is remembered. Such a row is read again after each start, and whenever the clock is set, and its time may
+have come meanwhile, but it must not count anew. Only what a clock that is behind has found to be ahead is forgotten
+once that clock is set right.
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ class RowDates:
 
     def __init__(self, known: Iterable[AheadRow] = ()) -> None:
         self._counted = {(host, at): counted_at for host, at, counted_at in known}
+        self._sure = dict(self._counted)
+        """What was known before this clock was used: it stays known if the clock turns out to be behind."""
         self._before: Instant = 0
         self.newest: Instant = 0
         """The latest date in any row of this reading; 0 if there was none."""
@@ -55,19 +58,39 @@ class RowDates:
     def anew(self) -> RowDates:
         """Return what dates the rows of another reading of the same index; both remember the same."""
         other = RowDates()
-        other._counted = self._counted
+        other._counted, other._sure = self._counted, self._sure
         return other
+
+    def by_another_clock(self, *, is_trusted: bool) -> RowDates:
+        """Return what dates the rows of another reading of the same index, after the clock was set.
+
+        Args:
+            is_trusted: Whether the clock was not known to be behind until now. Else what it found to be ahead is
+                forgotten.
+
+        """
+        return RowDates((host, at, counted_at) for (host, at), counted_at in self._known(is_trusted=is_trusted).items())
 
     @property
     def plain_until(self) -> Instant:
         """Up to when a row surely counts at its own time: it cannot be one that was dated ahead."""
         return min((at - 1 for _, at in self._counted), default=NEVER)
 
-    def ahead_since(self, since: Instant) -> list[AheadRow]:
-        """Return the rows that were dated ahead and count at an instant or later; forget the others."""
-        for row in [row for row, counted_at in self._counted.items() if counted_at < since]:
-            del self._counted[row]
-        return [(host, at, counted_at) for (host, at), counted_at in self._counted.items()]
+    def ahead_since(self, since: Instant, *, is_trusted: bool) -> list[AheadRow]:
+        """Return the rows that were dated ahead and count at an instant or later; forget the others.
+
+        Args:
+            since: The instant.
+            is_trusted: Whether the clock is not known to be behind, as above.
+
+        """
+        known = self._known(is_trusted=is_trusted)
+        for row in [row for row, counted_at in known.items() if counted_at < since]:
+            del known[row]
+        return [(host, at, counted_at) for (host, at), counted_at in known.items()]
+
+    def _known(self, *, is_trusted: bool) -> dict[tuple[str, Instant], Instant]:
+        return self._counted if is_trusted else self._sure
 
     def date(
         self,

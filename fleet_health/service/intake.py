@@ -137,12 +137,18 @@ class Intake:
         """Return the known coverage of each source, without a new read."""
         return tuple(state.known_coverage() for state in self.states)
 
-    def ahead_rows(self, now: Instant) -> dict[str, list[AheadRow]]:
-        """Return receiver -> the rows of its index within the lookback that were dated ahead."""
+    def ahead_rows(self, now: Instant, *, is_clock_trusted: bool) -> dict[str, list[AheadRow]]:
+        """Return receiver -> the rows of its index within the lookback that were dated ahead.
+
+        If the clock is known to be behind, rows that only this clock found ahead are left out.
+        """
         if self._index is None:
             return {}
         since, sources = now - self._index.lookback_us, self._index.by_receiver
-        return {name: source.follower.dates.ahead_since(since) for name, source in sources.items()}
+        return {
+            name: source.follower.dates.ahead_since(since, is_trusted=is_clock_trusted)
+            for name, source in sources.items()
+        }
 
     def seen(self, now: Instant) -> frozenset[str]:
         """Return the names of the sources that were read up to an instant.
@@ -227,18 +233,20 @@ class Intake:
             close_old = self.switch(sources)
         await close_old()
 
-    async def reread(self, gap: Gap) -> None:
+    async def reread(self, gap: Gap, *, is_clock_trusted: bool = True) -> None:
         """Read all sources again, as at the start. Forget what was read before, except for the gaps of the journals.
 
         Args:
             gap: The stretch of time that the clock skipped or shows twice. It becomes a gap of each journal, because
                 counts of entries over it prove nothing.
+            is_clock_trusted: Whether the clock was not known to be behind until now. If it was, the rows that it found
+                ahead are forgotten.
 
         """
         async with self._opening:
-            await self._reread(gap)
+            await self._reread(gap, is_clock_trusted=is_clock_trusted)
 
-    async def _reread(self, gap: Gap) -> None:
+    async def _reread(self, gap: Gap, *, is_clock_trusted: bool) -> None:
         # A source that was exchanged while the clock was ahead may have a time in the future.
         self.fleet.exchanged = {kind: min(at, self._clock()) for kind, at in self.fleet.exchanged.items()}
         if self._index is not None and self._journal is not None:
@@ -249,7 +257,7 @@ class Intake:
                 self._index.settings,
                 wanted,
                 self._index,
-                is_clock_new=True,
+                is_clock_trusted=is_clock_trusted,
                 is_learning=self._index.cadence is not None,
             )
             journal = self._opener.journal(self._journal.settings, wanted, self._journal)

@@ -72,7 +72,7 @@ class SourceOpener:
         wanted: Wanted,
         before: IndexSources | None,
         *,
-        is_clock_new: bool = False,
+        is_clock_trusted: bool | None = None,
         is_learning: bool = False,
     ) -> IndexSources:
         """Open the index of each receiver.
@@ -81,7 +81,7 @@ class SourceOpener:
             settings: Receiver -> the settings of its index.
             wanted: What the indexes must show.
             before: The indexes that they replace; None at the start.
-            is_clock_new: Whether the clock was set, so rows that are dated ahead must be found again.
+            is_clock_trusted: If the clock was set, whether it was not known to be behind before; None if it was not set.
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
@@ -113,7 +113,7 @@ class SourceOpener:
                 lookback_us=reads_us,
                 deliver=self._gate.guarded(self._learning(sources, record) if is_learning else record),
                 clock=self._clock,
-                dates=RowDates() if is_clock_new else self._row_dates(name, source.settings, before),
+                dates=self._row_dates(name, source.settings, before, is_clock_trusted=is_clock_trusted),
                 every_us=lookback.traffic_us,
                 is_every_wanted=is_learning,
             )
@@ -184,12 +184,17 @@ class SourceOpener:
         same = before.same(receiver, settings)
         return {} if same is None else dict(same.table.items())
 
-    def _row_dates(self, receiver: str, settings: IndexSettings, before: IndexSources | None) -> RowDates:
+    def _row_dates(
+        self, receiver: str, settings: IndexSettings, before: IndexSources | None, *, is_clock_trusted: bool | None
+    ) -> RowDates:
         """Return the dates for the rows of an index, including known rows that were dated ahead."""
         if before is None:
             return RowDates(self._saved(receiver).ahead_rows)
         same = before.same(receiver, settings)
-        return RowDates() if same is None else same.follower.dates.anew()
+        if same is None:
+            return RowDates()
+        dates = same.follower.dates
+        return dates.anew() if is_clock_trusted is None else dates.by_another_clock(is_trusted=is_clock_trusted)
 
     def _restore_rhythms(
         self, cadence: Cadence, settings: Mapping[str, IndexSettings], before: IndexSources | None

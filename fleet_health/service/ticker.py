@@ -222,7 +222,7 @@ class Evaluator:
             since = min(since, self.clock_check.first_at)
             skipped_since = max(skipped_since, self.clock_check.latest_at)
         slept_since = now - self._step_watch.slept_us
-        await self._intake.reread(Gap(since, now, CLOCK_SET))
+        await self._intake.reread(Gap(since, now, CLOCK_SET), is_clock_trusted=not self.clock_check.is_behind)
         # The time up to our latest record was not skipped.
         if now - slept_since > BEHIND_LIMIT_US:
             self._intake.fleet.shut_down(max(slept_since, self._incidents.at or 0), now)
@@ -252,7 +252,8 @@ class Evaluator:
         if was_behind:
             _log.info("clock no longer behind saved records, sources re-read")
         self._pulse.rest()
-        await self._intake.reread(Gap(first_at if was_behind else now, now, "the clock was behind"))
+        gap = Gap(first_at if was_behind else now, now, "the clock was behind")
+        await self._intake.reread(gap, is_clock_trusted=not was_behind)
         self._pulse.beat(_STRIDE)
         if is_redated:
             # Rows that are dated ahead count as of when they were just read. To an incident they must be nothing new.

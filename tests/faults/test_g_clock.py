@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 MINUTE_S = 60
 DAY_S = 86_400
 YEAR_MINUTES = 365 * 24 * 60
+STEP = "clock set or machine suspended, sources re-read"
 RESOLVED = "alerts.resolved = true\n"
 
 
@@ -141,6 +143,32 @@ def test_G14_a_row_from_the_future_counts_once(clock: FakeClock, site: Site, sta
     assert "hour: silent" in checked
     incidents = json.loads(replayed)["incidents"]
     assert {one["host"] for one in incidents if one["symptom"] == "silent"} == {"ahead", "hour"}
+
+
+@pytest.mark.fault("G14", rig="libfaketime", says="a row dated tomorrow, and root confirms a clock that is set again")
+def test_G14_a_row_from_the_future_counts_once_whatever_the_clock(
+    clock: FakeClock, site: Site, start_service: StartService
+) -> None:
+    """Everything is read again whenever the clock is set, and yet the row is no news of its host."""
+    site.configure(RESOLVED + '[detectors.silent]\nafter = "5s"\n')
+    clock.set(DAY_S)
+    tomorrow_us = now_us() + DAY_S * 1_000_000
+    with start_service(site, **clock.environment) as service:
+        service.until(service.evaluations, "a tick")
+        site.upload("ahead", at_us=tomorrow_us)
+        os.utime(site.index, (tomorrow_us / 1e6,) * 2)
+        service.until(lambda: ("ahead", "silent", "") in reported(site), "the alert")
+        clock.set(0)
+        (site.directory / "clock-is-right").touch()
+        for offset_s in (0, 2 * MINUTE_S):
+            clock.set(offset_s)
+            steps = 1 + bool(offset_s)
+            service.until(lambda steps=steps: len(service.events(STEP)) >= steps, "the step")  # type: ignore[misc]
+            for _ in range(10):
+                service.until_evaluated_anew()
+
+        assert "the clock is" not in service.notify.status
+        assert set(reported(site)) == {("ahead", "silent", "")}
 
 
 @pytest.mark.fault("G14", rig="files", says="without a service that remembers, a row counts as the ones beside it")

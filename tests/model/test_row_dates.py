@@ -98,7 +98,7 @@ def test_it_does_not_count_anew(later_by: int) -> None:
     """Neither while its time is still to come, nor when it has come; in another reading, or after a restart."""
     dates, row = RowDates(), Upload("a", NOW + HOUR_US)
     dates.date([row], NOW, is_new=True)
-    restarted = RowDates(dates.ahead_since(NOW))
+    restarted = RowDates(dates.ahead_since(NOW, is_trusted=True))
     rows = [row, Upload("a", NOW + 8 * MINUTE), Upload("b", row.at)]
 
     for again in (dates.anew(), restarted):
@@ -106,6 +106,22 @@ def test_it_does_not_count_anew(later_by: int) -> None:
 
         assert (first.at, own.at) == (NOW, NOW + 8 * MINUTE)
         assert other.at == (row.at if later_by > HOUR_US else NOW + 8 * MINUTE)
+
+
+def test_it_does_not_count_anew_when_the_clock_is_set() -> None:
+    """What a clock finds that turns out to be behind is forgotten, and what was known before is not."""
+    row, good = Upload("a", NOW + YEAR), Upload("b", NOW - MINUTE)
+    right = RowDates()
+    right.date([row], NOW, is_new=True)
+    behind = right.by_another_clock(is_trusted=True)
+    found = behind.date([row, good], NOW - 2 * HOUR_US)[0]
+    saved = behind.ahead_since(0, is_trusted=False)
+    again = behind.anew().by_another_clock(is_trusted=False)
+
+    assert [one.at for one in found] == [NOW - 2 * HOUR_US] * 2
+    assert saved == [("a", row.at, NOW)]
+    assert again.date([row, good], NOW + MINUTE)[0] == [Upload("a", NOW), good]
+    assert again.by_another_clock(is_trusted=True).date([row], NOW + HOUR_US)[0] == [Upload("a", NOW)]
 
 
 def test_it_is_found_ahead_once_also_within_one_instant() -> None:
@@ -129,11 +145,11 @@ def test_only_so_many_are_remembered() -> None:
     """The latest ones, and none that is too long ago to matter."""
     dates = RowDates()
     dates.date([Upload("a", NOW + YEAR + number) for number in range(MOST_AHEAD + 5)], NOW, is_new=True)
-    remembered = dates.ahead_since(NOW)
+    remembered = dates.ahead_since(NOW, is_trusted=True)
 
     assert len(remembered) == MOST_AHEAD
     assert remembered[0][1] == NOW + YEAR + 5
-    assert dates.ahead_since(NOW + 1) == dates.ahead_since(0) == []
+    assert dates.ahead_since(NOW + 1, is_trusted=True) == dates.ahead_since(0, is_trusted=True) == []
 
 
 @PROPERTY

@@ -521,10 +521,10 @@ def slow(tail):
         time.sleep(delay_s)
     return read(tail)
 
-async def read_again(intake, gap):
+async def read_again(intake, gap, **clock):
     global delay_s
     delay_s = 1.0
-    await reread(intake, gap)
+    await reread(intake, gap, **clock)
     delay_s = 0.0
 
 Tail.read, Intake.reread = slow, read_again
