@@ -81,7 +81,7 @@ class SourceOpener:
             settings: Receiver -> the settings of its index.
             wanted: What the indexes must show.
             before: The indexes that they replace; None at the start.
-            is_clock_trusted: If the clock was set, whether it was not known to be behind before; None if it was not set.
+            is_clock_trusted: If the clock was set, whether it was not known to be behind before; else None.
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
