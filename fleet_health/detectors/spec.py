@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from enum import Enum, IntEnum
+from enum import Enum, IntEnum, unique
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from fleet_health.model.subject import EVERY_HOST, is_host
@@ -239,6 +239,7 @@ class Sign(Enum):
     """There was none before, so any is new."""
 
 
+@unique
 class Stage(IntEnum):
     """The stage of a host's fault: a symptom of an earlier stage may be the cause of one of a later stage."""
 

@@ -75,6 +75,16 @@ def test_beyond_the_limit_the_least_often_opened_is_forgotten() -> None:
     assert (set(flapping.openings), set(flapping.flaps)) == ({often}, {often})
 
 
+def test_of_those_opened_as_often_the_latest_are_kept() -> None:
+    """By their last openings, whenever the first was."""
+    earlier, later = ("earlier", "silent"), ("later", "silent")
+    flapping = Flapping({earlier: [NOW - 3, NOW - 2], later: [NOW - 4, NOW - 1]}, {})
+
+    flapping.settle(NOW, HOUR_US, 1)
+
+    assert set(flapping.openings) == {later}
+
+
 def test_a_copy_does_not_change_with_its_original() -> None:
     """A preview uses the copy in another thread."""
     flapping = Flapping({PAIR: [NOW]}, {PAIR: Flap(NOW)}, {"gone": (NOW, NOW)})

@@ -25,6 +25,14 @@ def ended(host: str, symptom: str = "silent", state: str = "resolved", *, at: in
         ),
         pytest.param([ended("a")] * ENOUGH + [ended("a", "fatal-only", "forgotten")], {}, id="as another symptom says"),
         pytest.param([ended("a")] * ENOUGH + [ended("a", "unstamped", at=3)], {"a": ENOUGH}, id="at another time"),
+        pytest.param(
+            [ended("a", at=3)] * ENOUGH + [ended("a", "unstamped", at=2)],
+            {},
+            id="a refusal that ended as it fell silent",
+        ),
+        pytest.param(
+            [ended("a", at=3)] * ENOUGH + [ended("a", "unstamped", at=4)], {}, id="one that began as it came back"
+        ),
         pytest.param([ended("a")] * ENOUGH + [ended("b", "degraded")], {"a": ENOUGH}, id="another host was refused"),
         pytest.param([ended("learned")] * ENOUGH, {}, id="it has a limit of its own"),
     ],

@@ -34,6 +34,7 @@ def at(text: str) -> int:
         ),
         pytest.param("weekdays 09:00±30m", "2026-11-20T09:00", "2026-11-23T09:30", id="from Friday to Monday"),
         pytest.param("mon,thu 04:00 +- 2h", "2026-11-23T04:00", "2026-11-26T06:00", id="from Monday to Thursday"),
+        pytest.param("mon 04:00 +- 2h", "2026-11-23T02:00", "2026-11-30T06:00", id="from one Monday to the next"),
         pytest.param("hourly :15 +- 5m", "2026-11-23T12:14", "2026-11-23T13:20", id="every hour"),
         pytest.param("hourly :15 +- 5m", "2026-11-23T12:09", "2026-11-23T12:20", id="every hour, just before"),
         pytest.param(

@@ -66,3 +66,11 @@ def test_an_earlier_upload_is_kept_if_it_is_apart_from_both_neighbours(neighbour
     kept = list(recorded([ats[0], ats[2], between]).recent("pi-1"))
 
     assert (between in kept) == (not near_us)
+
+
+@pytest.mark.parametrize("kept", [15, 16])
+def test_an_upload_before_all_that_are_kept_is_kept_while_there_are_few(kept: int) -> None:
+    """From sixteen on, nothing is known of what was before."""
+    ats = [(number + 1) * APART_US for number in range(kept)]
+
+    assert (0 in recorded([*ats, 0]).recent("pi-1")) == (kept < 16)
