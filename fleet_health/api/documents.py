@@ -142,7 +142,7 @@ class Documents:
             async with self._intake.paused() as fleet:
                 some = hosts[begin : begin + _SLICE]
                 await wrap(series.add)(fleet, some, clock.now())
-        return await wrap(document)(measured, series, is_open=is_openmetrics, is_file=is_file)
+        return await wrap(document)(measured, series, is_openmetrics=is_openmetrics, is_file=is_file)
 
     def _measured(self) -> Measured:
         return Measured(
@@ -164,7 +164,7 @@ class Documents:
         """Return the explanation of a host, a receiver or the fleet; for the page with its incidents.
 
         Raises:
-            RequestError: It is not known.
+            RequestError: The host or receiver is not known.
 
         """
         host = subject_glob(host)
@@ -193,7 +193,7 @@ class Documents:
         try:
             source_problems = await call_at(SOURCES, _source_problems, self._settings, settings)
         except PathHangs as error:
-            source_problems = [f"the sources cannot be looked at: {error}"]
+            source_problems = [f"the sources cannot be checked: {error}"]
         await self._silencing.refresh(clock.now())
         async with self._intake.paused() as fleet:
             now = clock.now()
@@ -210,7 +210,7 @@ class Documents:
             )
 
     async def active_silences(self) -> dict[str, Any]:
-        """Return the silences that hold at present."""
+        """Return the active silences."""
         now = clock.now()
         await self._silencing.refresh(now)
         silences = self._silencing.silences or Silences()
@@ -255,7 +255,7 @@ class Documents:
 
     @asynccontextmanager
     async def _known(self) -> AsyncIterator[tuple[Knowledge, Fleet, Incidents]]:
-        """Pause the fleet; return what is known at present, the fleet and the incidents, for a thread."""
+        """Pause the fleet. Return what the service knows at present, the fleet and the incidents, for a thread."""
         suppressions = (
             await self._suppressions()
         )  # a silence that was just made is shown at once, not after the next tick

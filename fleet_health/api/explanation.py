@@ -38,7 +38,7 @@ _IN_WORDS = {
     Reason.NOTIFIED_LATER: "it was notified at a time that is ahead of the clock",
     Reason.REPEAT_NOT_DUE: "it was notified, and its next repeat is not due yet",
     Reason.WITHIN_GRACE: "it is within its grace period, and is notified if it lasts",
-    Reason.UNDECIDED: "nobody has uploaded since, so the receiver may be the cause: it is notified once another host"
+    Reason.UNDECIDED: "no host has uploaded since, so the receiver may be the cause: it is notified once another host"
     f" uploads, or `{receiver_down.SYMPTOM}` is notified instead",
     Reason.INHIBITED: "its cause is notified instead; it is notified if it lasts a tick longer than its cause",
     Reason.SILENCED: "a silence suppresses it",
@@ -47,8 +47,9 @@ _IN_WORDS = {
     Reason.RESOLVED_LATER: "it has recovered, and its resolution is notified when the suppression ends",
     Reason.FLAPPING: "it is flapping, and is notified again once it is stable",
     Reason.RECOVERING: "it is recovering, and resolves if that lasts",
-    Reason.UNCONFIRMED: "it is no longer found, but no newer fact shows that it has recovered",
-    Reason.LOST: "no sign of its host for the whole lookback; it is notified again if the host returns with it",
+    Reason.UNCONFIRMED: "it is no longer found, but no newer fact shows a recovery",
+    Reason.LOST: "its host has shown no sign for the whole lookback; it is notified again if the host returns and"
+    " still shows it",
 }
 """Reason -> why an incident is notified or not, for people; the detail follows in brackets."""
 
@@ -142,7 +143,7 @@ def subjects(settings: Settings) -> tuple[str, ...]:
 
 
 def _counting(known: Knowledge, fleet: Fleet, host: str, lookback_us: int) -> dict[str, Any]:
-    """Return in words how the host's responses are counted, if not all of them exactly."""
+    """Return how the responses of a host are counted: None each if all are known, and counted exactly."""
     window, until = fleet.traffic.window(host), fleet.traffic.incomplete_until(host)
     is_complete = not is_host(host) or fleet.is_complete(host, known.now - lookback_us)
     return {
@@ -158,7 +159,7 @@ def why(decision: Decision) -> str:
 
 
 def _no_input(known: Knowledge, symptom: str) -> str:
-    """Return why the configuration rules a symptom out for a host; empty if it does not."""
+    """Return that the rule for the input of a symptom is off in the configuration; empty if it is not."""
     has_rule = any(receiver.journal.unstamped_host is not None for receiver in known.settings.receivers)
     return OFF if symptom == unstamped.SYMPTOM and not has_rule else ""
 

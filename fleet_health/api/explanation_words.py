@@ -28,8 +28,8 @@ def facts(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "last row in the index", f"{upload or 'none known'}{age}"
     yield "last accepted upload", evidence.get("last_good_wall", "none known")
     yield "first refusal after that", evidence.get("first_bad_wall", "none")
-    answers = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
-    yield "known responses", answers or "none"
+    responses = ", ".join(f"{count} x {status}" for status, count in evidence.get("responses", {}).items())
+    yield "known responses", responses or "none"
     limit = document.get("silent_limit")
     if limit and limit["source"] != "fixed":
         yield "silent after", limit["words"]
@@ -61,7 +61,7 @@ def remarks(verdict: Mapping[str, Any]) -> Iterator[str]:
     if verdict["why"]:
         yield verdict["why"]
     if verdict["would_fire_wall"]:
-        yield f"it would be at {verdict['would_fire_wall']}, if nothing more is accepted"
+        yield f"it would be found at {verdict['would_fire_wall']} if no upload is accepted before"
     if verdict["next_alert_wall"]:
         yield f"notified next at {verdict['next_alert_wall']}, if it lasts"
 
@@ -72,4 +72,4 @@ def between_ticks(verdict: Mapping[str, Any], document: Mapping[str, Any]) -> st
     if verdict["holds_now"] == verdict["is_found"] or not last or not following:
         return ""
     now, then = ("holds", "did not find") if verdict["holds_now"] else ("does not hold", "found")
-    return f"as of now it {now}; the last evaluation, at {last}, {then} it; the next one is at {following}"
+    return f"it {now} now; the last evaluation, at {last}, {then} it; the next one is at {following}"

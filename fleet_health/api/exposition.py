@@ -39,9 +39,9 @@ class Family:
     kind: str
     help: str
 
-    def head(self, *, is_open: bool) -> str:
-        """Return the lines before its series. In OpenMetrics (`is_open`) a counter is named without its suffix."""
-        name = self.name.removesuffix(_TOTAL) if is_open and self.kind == "counter" else self.name
+    def head(self, *, is_openmetrics: bool) -> str:
+        """Return the lines before its series. The name of a counter has no suffix in OpenMetrics."""
+        name = self.name.removesuffix(_TOTAL) if is_openmetrics and self.kind == "counter" else self.name
         return f"# HELP {name} {self.help}\n# TYPE {name} {self.kind}\n"
 
     def sample(self, value: float | str, **labels: str) -> str:
@@ -52,10 +52,10 @@ class Family:
         """Return a series for each pair of labels and an instant, if that is known."""
         return (self.sample(seconds(at), **labels) for labels, at in instants if at is not None)
 
-    def text(self, samples: Iterable[str], *, is_open: bool) -> str:
+    def text(self, samples: Iterable[str], *, is_openmetrics: bool) -> str:
         """Return the whole metric; empty if it has no series."""
         lines = "".join(samples)
-        return self.head(is_open=is_open) + lines if lines else ""
+        return self.head(is_openmetrics=is_openmetrics) + lines if lines else ""
 
 
 def labelled(labels: Mapping[str, str]) -> str:

@@ -42,5 +42,5 @@ def _globs(wanted: Sequence[str]) -> HostGlobs:
         raise RequestError(f"expected up to {_GLOBS} globs in `host`, beside plain names, found {len(shapes)}")
     for glob in shapes:
         if problem := glob_problem(glob):
-            raise RequestError(f"expected short globs in `host`: of {printable(glob)[:80]}, {problem}")
+            raise RequestError(f"expected short globs in `host`, found {printable(glob)[:80]}: {problem}")
     return HostGlobs(tuple(wanted))

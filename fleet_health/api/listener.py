@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 CLIENT_LIMIT = 32
 """The most clients at a time."""
 RATE = 100
-"""How many connections are accepted, and how many requests answered, per second."""
+"""How many connections are accepted per second, and how many requests get a response."""
 BURST = 50
 """How many of them may come at once."""
 SHARE = 0.25
@@ -62,7 +62,7 @@ def passed_sockets() -> list[socket.socket]:
 
 
 class Rate:
-    """Limits a rate."""
+    """Limits the rate of events, with bursts."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._step = 1 / per_second
@@ -78,17 +78,17 @@ class Rate:
 
 
 class ReadOnly:
-    """Answers read-only requests with a known Host header, at a limited rate."""
+    """Responds to read-only requests with a trusted Host header, at a limited rate."""
 
     def __init__(self, respond: Respond) -> None:
-        """Take what answers requests."""
+        """Take what responds to requests."""
         self._respond = respond
         self._rate = Rate(RATE, BURST)
         self._making = asyncio.Lock()
         self._made: OrderedDict[tuple[str, str], tuple[float, Response]] = OrderedDict()
 
     async def __call__(self, request: Request) -> Response:
-        """Answer a request.
+        """Return the response to a request.
 
         Raises:
             RequestError: The response is an error.
@@ -97,8 +97,8 @@ class ReadOnly:
         await self._rate.take()
         if request.method not in {"GET", "HEAD"}:
             raise RequestError(
-                f"expected GET or HEAD on the read-only listener, found {request.method[:20]}; changes are asked for on"
-                " the control socket",
+                f"expected GET or HEAD on the read-only listener, found {request.method[:20]}; use the control"
+                " socket for changes",
                 HTTPStatus.METHOD_NOT_ALLOWED,
                 {"Allow": "GET, HEAD"},
             )
@@ -138,7 +138,7 @@ def _refuse_foreign(host: str) -> None:
         ipaddress.ip_address(name.strip("[]"))
         return
     raise RequestError(
-        f"expected a Host that is an address or localhost, found {host[:80]!r}; a proxy in front sends the address",
+        f"expected a Host that is an address or localhost, found {host[:80]!r}; have a proxy send the address",
         HTTPStatus.MISDIRECTED_REQUEST,
     )
 
@@ -147,7 +147,7 @@ class Listener(Server):
     """Serves on sockets that systemd passes in."""
 
     def __init__(self, respond: Respond) -> None:
-        """Take what answers requests."""
+        """Take what responds to requests."""
         super().__init__(ReadOnly(respond), CLIENT_LIMIT, idle_time=_IDLE_S, send_time=_SEND_S)
         self._rate = Rate(RATE, BURST)
         self._accepting: list[asyncio.Task[NoReturn]] = []

@@ -195,7 +195,7 @@ class HostSeries:
         ):
             pieces.append("".join(lines).encode())
 
-    def pieces(self, *, is_open: bool) -> Iterator[bytes]:
+    def pieces(self, *, is_openmetrics: bool) -> Iterator[bytes]:
         """Return the text, piece by piece."""
         for family, pieces in (
             (HOST_UPLOADED, self._uploaded),
@@ -203,7 +203,7 @@ class HostSeries:
             (HOST_STATE, self._states),
         ):
             if any(pieces):
-                yield family.head(is_open=is_open).encode()
+                yield family.head(is_openmetrics=is_openmetrics).encode()
                 yield from pieces
 
 
@@ -213,31 +213,31 @@ def hosts_of(fleet: Fleet, decisions: Iterable[Decision]) -> list[str]:
     return list(dict.fromkeys(fleet.hosts()) | dict.fromkeys(of_incidents))
 
 
-def document(measured: Measured, hosts: HostSeries, *, is_open: bool = False, is_file: bool = False) -> bytes:
+def document(measured: Measured, hosts: HostSeries, *, is_openmetrics: bool = False, is_file: bool = False) -> bytes:
     """Make the whole text.
 
     Args:
         measured: What the service knows apart from the hosts.
         hosts: The series of the hosts.
-        is_open: Whether to write OpenMetrics.
+        is_openmetrics: Whether to write OpenMetrics.
         is_file: Whether it is for node_exporter: then metrics of the process are left out.
 
     """
     families = (*(() if is_file else _of_process(measured)), *_of(measured))
-    texts = (family.text(lines, is_open=is_open) for family, lines in families)
+    texts = (family.text(lines, is_openmetrics=is_openmetrics) for family, lines in families)
     pieces = [text.encode("utf-8", "backslashreplace") for text in texts]
     # Every state, even those without a host: a series that comes and goes draws no line.
     by_state = (HOSTS.sample(hosts.by_state[state], state=state) for state in STATES)
-    pieces.append(HOSTS.text(by_state, is_open=is_open).encode())
+    pieces.append(HOSTS.text(by_state, is_openmetrics=is_openmetrics).encode())
     general = "".join(
         _incident(one, receiver=receiver_of(one.incident.host))
         for one in measured.open
         if not is_host(one.incident.host)
     )
     if general or any(hosts.incidents):
-        pieces += [INCIDENT.head(is_open=is_open).encode(), general.encode(), *hosts.incidents]
-    end = b"# EOF\n" if is_open else b""
-    return b"".join([*pieces, *hosts.pieces(is_open=is_open), end])
+        pieces += [INCIDENT.head(is_openmetrics=is_openmetrics).encode(), general.encode(), *hosts.incidents]
+    end = b"# EOF\n" if is_openmetrics else b""
+    return b"".join([*pieces, *hosts.pieces(is_openmetrics=is_openmetrics), end])
 
 
 def _of(measured: Measured) -> Iterator[tuple[Family, Iterable[str]]]:

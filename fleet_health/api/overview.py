@@ -103,7 +103,7 @@ def status_document(  # noqa: PLR0917 - callers pass them by name
         fleet: The fleet.
         wanted: Returns whether a host is selected.
         states: The states to list; empty for all.
-        limit: How many hosts to list at most, those in most trouble first; None for all.
+        limit: How many hosts to list at most, worst state first; None for all.
         offset: How many of these to skip first.
 
     """

@@ -116,19 +116,19 @@ def _found(evaluation: Evaluation, settings: Settings) -> dict[Pair, Finding]:
 
 def _unforeseen(old: Settings, new: Settings) -> Iterator[str]:
     """Return what can only be known once the new configuration is in force, because it is not read now."""
-    reach_old, reach_new = lookback_of(old.detectors()), lookback_of(new.detectors())
+    lookback_old, lookback_new = lookback_of(old.detectors()), lookback_of(new.detectors())
     if [(one.name, one.index) for one in old.receivers] != [(one.name, one.index) for one in new.receivers]:
-        yield "the index is read anew, from another place or in another way"
-    elif reach_new.uploads_us > reach_old.uploads_us:
-        yield "the index is read further back"
-    if reach_new.rhythm_us > reach_old.rhythm_us:
-        yield "the rhythms of the hosts are not learned yet: until then `detectors.silent.after` is the limit of each"
+        yield "the index will be read again, because its settings differ"
+    elif lookback_new.uploads_us > lookback_old.uploads_us:
+        yield "the index will be read further back"
+    if lookback_new.rhythm_us > lookback_old.rhythm_us:
+        yield "the rhythms of the hosts are not learned yet; until they are, the limit is `detectors.silent.after`"
     if [(one.name, one.journal) for one in old.receivers] != [(one.name, one.journal) for one in new.receivers]:
-        yield "the journal is read anew, from another place or in another way"
-    elif reach_new.traffic_us > reach_old.traffic_us:
-        yield "the journal is read further back"
+        yield "the journal will be read again, because its settings differ"
+    elif lookback_new.traffic_us > lookback_old.traffic_us:
+        yield "the journal will be read further back"
     if old.ignored.globs != new.ignored.globs:
-        yield "hosts that are ignored now, and then no longer, are not known yet"
+        yield "hosts that are no longer ignored are not known yet"
 
 
 def _follows(key: str, *settings: Mapping[str, Setting]) -> bool:

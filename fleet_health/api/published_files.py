@@ -78,7 +78,7 @@ class PublishedFiles:
             if directory is not None:
                 await call_at(directory, _replace, directory, contents, self._written)
             self._written = {path: hash(content) for path, content in contents.items()}
-        except SinkUnavailable as error:  # PathHangs is an OSError
+        except SinkUnavailable as error:  # PathHangs is one
             problem = str(error)
         except Exception as error:  # noqa: BLE001 - an extra must not end the service
             problem = f"{type(error).__name__}: {error}"

@@ -1,4 +1,4 @@
-"""The routes of the API: paths, their parameters, and what answers them."""
+"""The routes of the API: paths, their parameters, and the functions that respond."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LONGEST_WAIT_S = 300
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One method of one path, and what answers it.
+    """One method of one path.
 
     Attributes:
         method: The method; GET includes HEAD.
@@ -65,7 +65,7 @@ class Route:
 
 
 class Api:
-    """Answers requests. Makes one document at a time: that takes several times its size in memory."""
+    """Responds to requests. Makes one document at a time, because that takes several times its size in memory."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class Api:
         request_reload: Callable[[], None],
         share: float = 1.0,
     ) -> None:
-        """Take what responds.
+        """Respond to requests.
 
         Args:
             documents: Makes the documents.
@@ -116,7 +116,7 @@ class Api:
         )
 
     async def __call__(self, request: Request) -> Response:
-        """Answer a request.
+        """Return the response to a request.
 
         Raises:
             RequestError: The response is an error.
@@ -145,7 +145,7 @@ class Api:
         here = [route for route in self.routes if route.matches(parts)]
         if not here:
             paths = ", ".join(dict.fromkeys(route.path for route in self.routes))
-            raise RequestError(f"there is nothing at this path; there is {paths}", HTTPStatus.NOT_FOUND)
+            raise RequestError(f"there is nothing at this path; the paths are {paths}", HTTPStatus.NOT_FOUND)
         wanted = "GET" if method == "HEAD" else method
         for route in here:
             if route.method == wanted:
@@ -197,7 +197,7 @@ class Api:
         return await self._document(self._documents.explanation(host))
 
     async def _incidents(self, request: Request, _part: str) -> Response:
-        """Answer with the incidents. If the client has the latest ones, wait for the next evaluation."""
+        """Return the incidents. If the client has the latest ones already, wait for the next evaluation."""
         wait_s = request.number("wait", f"a number of seconds up to {_LONGEST_WAIT_S}", most=_LONGEST_WAIT_S)
         known = request.headers.get("if-none-match", "")
         if wait_s and known == self._tag:
@@ -251,11 +251,11 @@ def _user(request: Request) -> int:
     """Return the user who requests a change.
 
     Raises:
-        RequestError: The kernel does not know the user.
+        RequestError: The user is unknown, or may only read.
 
     """
     if request.uid is None:
-        raise RequestError("nothing can be changed here; use the control socket", HTTPStatus.FORBIDDEN)
+        raise RequestError("this listener is read-only; use the control socket", HTTPStatus.FORBIDDEN)
     if user_name(request.uid) == READER:
-        raise RequestError(f"{READER} may ask, and change nothing; do it as another user", HTTPStatus.FORBIDDEN)
+        raise RequestError(f"{READER} may only read; use another user", HTTPStatus.FORBIDDEN)
     return request.uid

@@ -46,7 +46,7 @@ class Server:
     """Serves a limited number of clients: an idle one makes room for a new one."""
 
     def __init__(self, respond: Respond, client_limit: int, *, idle_time: float, send_time: float) -> None:
-        """Take what answers, the most clients, and how many seconds each may take to send and to receive."""
+        """Take what responds, the most clients, and how many seconds each may take to send and to receive."""
         self._respond = respond
         self._client_limit = client_limit
         self._idle_time = idle_time
@@ -86,7 +86,7 @@ class Server:
             client.abort()
 
     async def _converse(self, client: Connection) -> None:
-        """Answer the requests of a client, one after the other, until it ends the connection."""
+        """Respond to the requests of a client, one after the other, until it ends the connection."""
         while client.can_go_on:
             self._idle[client] = None
             try:
@@ -107,7 +107,7 @@ class Server:
             return problem(error)
         except Exception as error:  # noqa: BLE001 - a request must not end the service
             _log.exception("request failed")
-            return problem(RequestError(f"the service failed to answer: {error}; its log has more", 500))
+            return problem(RequestError(f"the service failed to respond: {error}; see its log", 500))
 
     def _dismiss(self) -> bool:
         """Disconnect the client that has been idle the longest. Return False if all are being served."""
@@ -119,14 +119,14 @@ class Server:
         return True
 
     def _one_too_many(self) -> RequestError:
-        return RequestError(f"there are {self._client_limit} others already; try again", 503, {"Retry-After": "1"})
+        return RequestError(f"{self._client_limit} clients are connected already; try again", 503, {"Retry-After": "1"})
 
 
 class ControlSocket(Server):
     """Listens at a path, for the users who may write to it: its owner and the group."""
 
     def __init__(self, respond: Respond, *, idle_time: float = 30.0, send_time: float = 10.0) -> None:
-        """Take what answers, and how many seconds a client may take to send a request and to receive a response."""
+        """Take what responds, and how many seconds a client may take to send a request and to receive a response."""
         super().__init__(respond, CLIENT_LIMIT, idle_time=idle_time, send_time=send_time)
         self.problem = ""
         """Why the socket is not available; empty if it is."""

@@ -173,7 +173,7 @@ def acknowledging(
         symptom = "" if silence.symptom is None else f" {silence.symptom}"
         raise RequestError(
             f"{printable(silence.hosts)}{symptom} has no open incident that could be acknowledged"
-            " (`fleet-health status` shows them); silence what may come by --for instead"
+            " (`fleet-health status` shows them); use --for to silence future incidents"
         )
     return silence, covered
 

@@ -72,7 +72,7 @@ class Streams:
 
     def _refuse_one_too_many(self) -> None:
         if self._waiters >= _WAITING_LIMIT:
-            detail = f"{_WAITING_LIMIT} others wait already for what is to come; try again, or ask without waiting"
+            detail = f"{_WAITING_LIMIT} clients are waiting already; try again later, or without waiting"
             raise RequestError(detail, HTTPStatus.SERVICE_UNAVAILABLE, {"Retry-After": "5"})
 
     async def _follow(self, position: int, *, is_event: bool) -> AsyncGenerator[bytes]:

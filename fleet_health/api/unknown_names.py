@@ -1,4 +1,4 @@
-"""What is said about an unknown host: the name may be mistyped, or the host ignored, left out, or yet to come."""
+"""Messages about unknown hosts: the name may be mistyped, or the host ignored, left out, or yet to come."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ def metrics(overview: Overview) -> bytes:
         ),
         (DROPPED, [DROPPED.sample(one.standing.dropped, **_labels(one)) for one in rows]),
     )
-    return "".join(family.text(lines, is_open=False) for family, lines in samples).encode("utf-8", "backslashreplace")
+    return "".join(family.text(lines, is_openmetrics=False) for family, lines in samples).encode(
+        "utf-8", "backslashreplace"
+    )
 
 
 def _labels(row: Row) -> dict[str, str]:

@@ -20,8 +20,8 @@ OURS = "application/openmetrics-text;version=1.0.0"
 def test_any_label_comes_back(text: str) -> None:
     """As both parsers of the client library read it."""
     line = COUNTER.sample(3, host=text)
-    (plain,) = read_text(COUNTER.text([line], is_open=False))
-    (opened,) = read_openmetrics(COUNTER.text([line], is_open=True) + "# EOF\n")
+    (plain,) = read_text(COUNTER.text([line], is_openmetrics=False))
+    (opened,) = read_openmetrics(COUNTER.text([line], is_openmetrics=True) + "# EOF\n")
 
     assert [(one.name, one.labels, one.value) for one in plain.samples] == [("x_total", {"host": text}, 3)]
     assert [(one.name, one.labels, one.value) for one in opened.samples] == [("x_total", {"host": text}, 3)]
@@ -32,12 +32,14 @@ def test_a_metric_is_written_in_either_format() -> None:
     """A counter is named without its suffix in OpenMetrics; what has no series is left out, as is an empty label."""
     lines = [COUNTER.sample(1, a="b"), COUNTER.sample(2, a="")]
 
-    assert COUNTER.text(lines, is_open=False) == (
+    assert COUNTER.text(lines, is_openmetrics=False) == (
         '# HELP x_total Things.\n# TYPE x_total counter\nx_total{a="b"} 1\nx_total 2\n'
     )
-    assert COUNTER.text(lines, is_open=True) == '# HELP x Things.\n# TYPE x counter\nx_total{a="b"} 1\nx_total 2\n'
-    assert GAUGE.text([GAUGE.sample(4)], is_open=True) == "# HELP y Other things.\n# TYPE y gauge\ny 4\n"
-    assert GAUGE.text([], is_open=True) == ""
+    assert (
+        COUNTER.text(lines, is_openmetrics=True) == '# HELP x Things.\n# TYPE x counter\nx_total{a="b"} 1\nx_total 2\n'
+    )
+    assert GAUGE.text([GAUGE.sample(4)], is_openmetrics=True) == "# HELP y Other things.\n# TYPE y gauge\ny 4\n"
+    assert GAUGE.text([], is_openmetrics=True) == ""
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_an_instant_is_exact(instant: int, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("accept", "is_open"),
+    ("accept", "is_openmetrics"),
     [
         ("", False),
         ("*/*", False),
@@ -78,6 +80,6 @@ def test_an_instant_is_exact(instant: int, text: str) -> None:
         (f"{OURS};q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3", True),
     ],
 )
-def test_who_prefers_openmetrics_gets_it(accept: str, *, is_open: bool) -> None:
+def test_who_prefers_openmetrics_gets_it(accept: str, *, is_openmetrics: bool) -> None:
     """Nobody else does."""
-    assert is_openmetrics_wanted(accept) == is_open
+    assert is_openmetrics_wanted(accept) == is_openmetrics

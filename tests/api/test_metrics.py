@@ -87,7 +87,10 @@ def samples(known: Measured, fleet: Fleet, *, is_file: bool = False) -> dict[str
     series, hosts = HostSeries(known), hosts_of(fleet, known.open)
     for begin in range(0, len(hosts), 2):
         series.add(fleet, hosts[begin : begin + 2], NOW)
-    texts = [document(known, series, is_open=is_open, is_file=is_file).decode() for is_open in (False, True)]
+    texts = [
+        document(known, series, is_openmetrics=is_openmetrics, is_file=is_file).decode()
+        for is_openmetrics in (False, True)
+    ]
     plain, opened = (
         {
             (one.name, *(one.labels[name] for name in sorted(one.labels))): one.value

@@ -20,7 +20,7 @@ def test_the_user_who_dials_out_may_change_nothing(monkeypatch: pytest.MonkeyPat
     assert routes._user(request) == os.geteuid()
 
     monkeypatch.setattr(routes, "READER", user_name(os.geteuid()))
-    with pytest.raises(RequestError, match="may ask, and change nothing") as caught:
+    with pytest.raises(RequestError, match="may only read") as caught:
         routes._user(request)
     assert caught.value.status == 403
 

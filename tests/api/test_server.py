@@ -369,5 +369,5 @@ async def test_where_all_are_being_served_one_more_is_told_so(
         ((answered, _),) = await ask(path, request("a"))
         hang_up(crowd.pop()[1])
 
-    assert (refused, "others already" in json.loads(problem)["detail"]) == (503, True)
+    assert (refused, "connected already" in json.loads(problem)["detail"]) == (503, True)
     assert answered == 200

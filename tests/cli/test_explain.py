@@ -76,7 +76,7 @@ def test_every_figure_stands_against_its_limit(
     assert verdict(quiet, "silent")["figures"][0]["value"].startswith("45 min")
     assert well.startswith("well: well\n")
     assert "\nsilent: not found\n  [ ] last accepted upload: " in well
-    assert re.search(r"^  it would be at \S+ \S+\+00:00, if nothing more is accepted$", well, re.MULTILINE)
+    assert re.search(r"^  it would be found at \S+ \S+\+00:00 if no upload is accepted before$", well, re.MULTILINE)
     assert verdict(quiet, "silent")["would_fire_wall"] is None
     assert fleet.stdout.startswith("the fleet as a whole: well\n")
     assert "  [ ] systemd: the unit: nothing is known of it " in fleet.stdout
@@ -144,7 +144,10 @@ def test_a_share_of_refusals_is_explained_where_it_is_looked_for(
             "'hour'",
             0,
             1,
-            "no sign of its host for the whole lookback; it is notified again if the host returns with it",
+            (
+                "its host has shown no sign for the whole lookback; it is notified again if the host returns and still"
+                " shows it"
+            ),
         ),
     ],
     ids=["in this hour", "in the next one", "between two intervals", "when one is over", "lost"],

@@ -131,9 +131,9 @@ def test_what_cannot_be_foreseen_is_named(
         shown = reload("--dry-run").stdout
 
     assert [line for line in shown.splitlines() if line.startswith("not foreseen: ")] == [
-        "not foreseen: the index is read further back",
-        "not foreseen: the journal is read anew, from another place or in another way",
-        "not foreseen: hosts that are ignored now, and then no longer, are not known yet",
+        "not foreseen: the index will be read further back",
+        "not foreseen: the journal will be read again, because its settings differ",
+        "not foreseen: hosts that are no longer ignored are not known yet",
     ]
 
 

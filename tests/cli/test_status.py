@@ -651,8 +651,8 @@ def test_a_strange_request_is_refused_by_the_service(site: Site, start_service: 
 
     assert all(problem["status"] == status for status, problem in answers)
     assert [(status, problem["detail"].partition(",")[0]) for status, problem in answers] == [
-        (404, "there is nothing at this path; there is /healthz"),
-        (404, "there is nothing at this path; there is /healthz"),
+        (404, "there is nothing at this path; the paths are /healthz"),
+        (404, "there is nothing at this path; the paths are /healthz"),
         (405, "expected GET or HEAD at /v1/status"),
         (400, "expected parameters from host"),
         (400, "expected `state` to be one of firing"),

@@ -1,4 +1,4 @@
-"""The page: how the fleet fares, in a browser. It is made from the documents, and derives nothing that they do not say.
+"""The pages: the state of the fleet in a browser. They are made from the documents of the API, and derive nothing else.
 
-Only `pages` is imported by the service as it starts. The rest, and Jinja, come with the first page that is asked for.
+The service imports only `pages` when it starts. The rest, and Jinja, are imported for the first request for a page.
 """

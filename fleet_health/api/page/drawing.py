@@ -1,8 +1,8 @@
-"""What the pages draw: strips, the timeline of a host, the favicon and the badge, as SVG.
+"""The drawings of the pages, as SVG: strips, the timeline of a host, the favicon and the badge.
 
-The shape says as much as the colour. In a strip a full bar is an upload, a low one a refusal, a divided one both, and a
-line along the bottom neither; where nothing stands, nobody watched. What is drawn within a page takes its colours from
-the style sheet, by class; what is an image of its own has them within.
+Shapes show as much as colours. In a strip, a full bar is an upload, a low bar a refusal, a divided bar both, and a
+line along the bottom neither; where nothing is drawn, fleet-health did not watch. Drawings within a page get their
+colours from the style sheet, by class. Separate images contain their colours.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
-# What is drawn for each bin: the class of the stroke, its width, and where its middle is, in eighths of the height.
+# Kind of bin -> its strokes: the class, the width, and the vertical middle, both in eighths of the height.
 _STROKES = {
     UPLOADED: (("u", 8, 4.0),),
     BOTH: (("t", 4, 2.0), ("r", 3, 6.5)),
@@ -33,7 +33,7 @@ _STROKES = {
 
 @lru_cache(maxsize=4096)
 def strip(bins: str) -> Markup:
-    """Draw a strip, as `History` writes it."""
+    """Draw a strip, given as a string with one character for each bin; see `model.strip`."""
     runs: dict[tuple[str, int, float], str] = {}
     begin = 0
     for kind, run in groupby(bins):
@@ -48,7 +48,7 @@ def strip(bins: str) -> Markup:
 
 
 def strip_in_words(bins: str) -> str:
-    """Return what a strip shows, for who cannot see it."""
+    """Return what a strip shows, in words for screen readers."""
     uploaded, refused = (sum(bins.count(kind) for kind in kinds) for kinds in ((UPLOADED, BOTH), (REFUSED, BOTH)))
     watched = len(bins) - bins.count(UNSEEN)
     if not watched:
@@ -62,13 +62,13 @@ class Bar:
     """An incident on a timeline.
 
     Attributes:
-        lane: The symptom.
+        lane: Its symptom.
         state: Its state.
         begin: When it opened.
-        end: When it was over; None if it is open.
-        begin_wall: When it opened, as the document says it.
-        end_wall: Likewise when it was over.
-        lasted_s: How long it has lasted, in seconds.
+        end: When it ended; None if it is open.
+        begin_wall: When it opened, in ISO 8601.
+        end_wall: When it ended, in ISO 8601; None if it is open.
+        lasted_s: Its duration so far, in seconds.
 
     """
 
@@ -85,13 +85,13 @@ WIDTH, _LANE, _AXIS, _LEAST, _LABEL = 1000, 26, 22, 4, 40
 
 
 def timeline(bars: Sequence[Bar], since: Instant, until: Instant, ticks: Iterable[tuple[Instant, str]]) -> Markup:
-    """Draw incidents over time, a lane for each symptom.
+    """Draw incidents over time, with one lane for each symptom.
 
     Args:
         bars: The incidents.
-        since: Where it begins.
-        until: Where it ends.
-        ticks: Instants to be marked, each with a word.
+        since: The begin of the timeline.
+        until: The end of the timeline.
+        ticks: Instants to mark, each with a label.
 
     """
 
@@ -140,11 +140,11 @@ _OUTLINES = {
     "starting": '<rect x="0" y="7" width="32" height="18" rx="9"/>',
 }
 MOODS = tuple(_COLOURS)
-"""What a favicon or badge can show."""
+"""The moods: the states of the fleet that a favicon or a badge can show."""
 
 
 def favicon(mood: str) -> str:
-    """Draw the favicon: one shape and colour for each of `MOODS`."""
+    """Draw the favicon of a mood. Each mood has its own shape and colour."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32"><g fill="{_COLOURS[mood]}">{_OUTLINES[mood]}</g>'
         f"{_MARKS[mood]}</svg>\n"
@@ -155,7 +155,7 @@ _CHARACTER, _PADDING, _HEIGHT = 6.7, 8, 20
 
 
 def badge(mood: str, words: str) -> str:
-    """Draw a badge, as README files have them."""
+    """Draw a badge for README files."""
     name = "fleet"
     left, right = (round(len(text) * _CHARACTER) + 2 * _PADDING for text in (name, words))
     texts = Markup().join(

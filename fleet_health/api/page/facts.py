@@ -1,4 +1,4 @@
-"""What the pages show beside the documents of the API: each open incident with what to do about it, and why. Pure."""
+"""What the pages show beyond the documents of the API: each open incident with its suggested fix and reason. Pure."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ if TYPE_CHECKING:
     from fleet_health.model.subject import Pair
 
 INCIDENTS = 50
-"""How many open incidents a page shows at most; each of them is named beside its host as well."""
+"""How many open incidents a page shows at most. All of them are also listed with their hosts."""
 
 
 def open_incidents(known: Knowledge, wanted: Callable[[str], bool], states: frozenset[str]) -> dict[str, Any]:
-    """Return the open incidents of what is asked for, those in most trouble first, and how many there are.
+    """Return the selected open incidents, worst state first, and their number.
 
     Args:
         known: What the service knows.
-        wanted: Says of a host whether it is asked for; what is about no single host always is.
-        states: Which states are asked for; empty for all.
+        wanted: Returns whether a host is selected. Incidents of receivers and of the fleet always are.
+        states: The selected states; empty for all.
 
     """
     fixes = _fixes(known)
@@ -45,7 +45,7 @@ def open_incidents(known: Knowledge, wanted: Callable[[str], bool], states: froz
 
 
 def incidents_of(known: Knowledge, incidents: Incidents, host: str) -> dict[str, Any]:
-    """Return the incidents of one host: those that are open, and those that have ended of late."""
+    """Return the incidents of one host: the open ones, and the recently ended ones."""
     fixes = _fixes(known)
     return {
         "open": [_row(known, one, fixes) for one in sorted(known.decisions, key=_order) if one.incident.host == host],

@@ -1,7 +1,7 @@
-"""Serve the page: HTML, and the few resources that it needs.
+"""Serves the pages: HTML, and the few resources that they need.
 
-Everything is made off the loop, one document at a time, like the other documents. Nothing is loaded from elsewhere: the
-policy that goes with each page forbids it, and scripts and styles within the page as well.
+Pages are made in threads, one at a time, like the other documents. Their Content-Security-Policy forbids to load
+anything from elsewhere, and scripts and styles within a page.
 """
 
 from __future__ import annotations
@@ -37,15 +37,15 @@ _HEADERS = (("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referre
 
 
 class Pages:
-    """Makes the pages."""
+    """Responds with the pages."""
 
     def __init__(self, documents: Documents, one_at_a_time: AbstractAsyncContextManager[Any]) -> None:
-        """Take what makes the documents, and what is entered while one is made."""
+        """Make the pages from documents. Hold `one_at_a_time` while a page is made."""
         self._documents = documents
         self._one_at_a_time = one_at_a_time
 
     async def overview(self, request: Request, _part: str) -> Response:
-        """Answer with the overview of the fleet."""
+        """Return the overview of the fleet."""
         hosts = tuple(glob for text in request.query.get("host", ()) for glob in text.split())
         states = tuple(state for state in request.query.get("state", ()) if state)
         number = request.number("page", "a number from 1 on", least=1, most=_LAST_PAGE) or 1
@@ -59,7 +59,7 @@ class Pages:
         return await self._page(made)
 
     async def host(self, _request: Request, host: str) -> Response:
-        """Answer with the page of a host, of a receiver or of the fleet as a whole."""
+        """Return the page of a host, of a receiver or of the fleet as a whole."""
 
         async def made(rendering: Rendering) -> bytes:
             document = await self._documents.explanation(host, is_with_incidents=True)
@@ -69,19 +69,19 @@ class Pages:
         return await self._page(made)
 
     async def silences(self, _request: Request, _part: str) -> Response:
-        """Answer with the silences that hold."""
+        """Return the page of the active silences."""
         return await self._of_fleet(lambda rendering: rendering.silences)
 
     async def wall(self, _request: Request, _part: str) -> Response:
-        """Answer with the view for a wall screen."""
+        """Return the page for a wall screen."""
         return await self._of_fleet(lambda rendering: rendering.wall)
 
     async def badge(self, _request: Request, _part: str) -> Response:
-        """Answer with the badge."""
+        """Return the badge."""
         return await self._of_fleet(lambda rendering: rendering.badge, _SVG)
 
     async def _of_fleet(self, renderer: Callable[[Rendering], Callable[..., bytes]], kind: str = HTML) -> Response:
-        """Answer with something that shows the fleet without its hosts."""
+        """Return a page that shows the fleet without its list of hosts."""
 
         async def made(rendering: Rendering) -> bytes:
             return await wrap(renderer(rendering))(await self._documents.overview((), (), 0, 0))
@@ -93,13 +93,13 @@ class Pages:
             return Response(HTTPStatus.OK, await made(await wrap(_rendering)()), kind, _HEADERS)
 
     async def resource(self, request: Request, _part: str) -> Response:
-        """Answer with the style sheet or the script."""
+        """Return the style sheet or the script."""
         name = request.path[-1]
         content = await wrap((_STATIC / name).read_bytes)()
-        return _kept(request, content, _RESOURCES[name])
+        return _cacheable(request, content, _RESOURCES[name])
 
     async def icon(self, request: Request, name: str) -> Response:
-        """Answer with the favicon for one state of the fleet.
+        """Return the favicon for a mood.
 
         Raises:
             RequestError: There is no such icon.
@@ -109,14 +109,14 @@ class Pages:
         icons = {f"{mood}.svg": mood for mood in drawing.MOODS}
         if name not in icons:
             raise RequestError(f"expected one of {', '.join(icons)}, found {name[:80]!r}", HTTPStatus.NOT_FOUND)
-        return _kept(request, drawing.favicon(icons[name]).encode(), _SVG)
+        return _cacheable(request, drawing.favicon(icons[name]).encode(), _SVG)
 
     async def problem(self, error: RequestError, depth: int) -> Response:
-        """Answer with a page that says why something cannot be shown.
+        """Return a page with an error.
 
         Args:
-            error: What is wrong.
-            depth: How many directories deep the path is that was asked for.
+            error: The error.
+            depth: How many directories the path of the request has.
 
         """
         rendering = await wrap(_rendering)()
@@ -126,7 +126,7 @@ class Pages:
 
 
 async def page_files(documents: Documents) -> Mapping[str, bytes]:
-    """Return the page as files for a web server, by their names; hosts have no pages of their own there."""
+    """Return file name -> content: the pages as files for a web server, without those of single hosts."""
     rendering = await wrap(_rendering)()
     document = await documents.overview((), (), rendering.view.FILE_HOSTS, 0)
     files: dict[str, bytes] = await wrap(rendering.files)(document)
@@ -134,17 +134,17 @@ async def page_files(documents: Documents) -> Mapping[str, bytes]:
 
 
 def _rendering() -> Rendering:
-    """Return what makes the pages. It is imported here, off the loop: a service that nobody looks at does without."""
+    """Import and return the module that renders pages. A service without viewers does not need the memory for it."""
     from fleet_health.api.page import rendering  # noqa: PLC0415
 
     return rendering
 
 
-def _kept(request: Request, content: bytes, kind: str) -> Response:
-    """Return what a browser may keep, and asks again for by its tag."""
+def _cacheable(request: Request, content: bytes, kind: str) -> Response:
+    """Return a response that a browser may cache, and validates by its tag."""
     tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
     headers = (("ETag", tag), ("Cache-Control", "no-cache"), ("Content-Security-Policy", "default-src 'none'"))
     known = {one.strip().removeprefix("W/") for one in request.headers.get("if-none-match", "").split(",")}
-    if tag in known:  # a proxy that compresses makes it a weak one
+    if tag in known:  # a proxy that compresses makes the tag weak
         return Response(HTTPStatus.NOT_MODIFIED, b"", kind, headers)
     return Response(HTTPStatus.OK, content, kind, headers)

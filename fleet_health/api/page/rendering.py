@@ -1,6 +1,6 @@
-"""From documents to HTML: Jinja with everything escaped, and the few filters that the templates share.
+"""Renders documents as HTML: Jinja with everything escaped, and the few filters that the templates share.
 
-It is imported with the first page that is asked for, in a thread: a service that nobody looks at does without it.
+It is imported in a thread for the first request for a page. A service without viewers does not need the memory for it.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 REFRESH_S = 60
-"""How often a page is loaded again by a browser without JavaScript."""
+"""After how many seconds a browser without JavaScript reloads a page."""
 
 
 def _plain(text: str) -> str:
-    """Return a text as a person reads it, with nothing in it that misleads the eye."""
+    """Return a text with local times, and with characters escaped that could mislead a reader."""
     return localized(printable(text))
 
 
 def _prose(text: str) -> Markup:
-    """Return a sentence whose commands stand between backticks."""
+    """Return a sentence as HTML, with the parts between backticks as code."""
     parts = _plain(text).split("`")
-    if len(parts) % 2 == 0:  # one of them has no counterpart
+    if len(parts) % 2 == 0:  # a backtick has no counterpart
         return escape(_plain(text))
     return Markup().join(
         Markup("<code>{}</code>").format(part) if number % 2 else escape(part) for number, part in enumerate(parts)
@@ -41,7 +41,7 @@ def _prose(text: str) -> Markup:
 
 
 def _time(wall: str, now: str | None = None) -> Markup:
-    """Return a time; of one of the day of `now` the time of day."""
+    """Return a time as HTML: the time of day if it is on the same day as `now`, else date and time."""
     there, today = local_wall(wall), "" if now is None else local_wall(now)[:10]
     day, clock = there[:10], there[11:]
     words = there if now is None else clock[:8] if day == today else f"{day} {clock[:5]}"
@@ -90,30 +90,30 @@ def overview(document: Mapping[str, Any], wanted: view.Filter, **more: Any) -> b
 
     Args:
         document: The document `status`, with `health`, `open` and `open_matching`.
-        wanted: Which hosts are asked for.
-        more: What is different of a file.
+        wanted: The filter of the list of hosts.
+        more: Variables of the template that differ for a file.
 
     """
     return _page("overview.html", document, headline=view.headline(document), wanted=wanted, **more)
 
 
 def silences(document: Mapping[str, Any], **more: Any) -> bytes:
-    """Render the silences, of the document of the overview."""
+    """Render the page of the silences from the document of the overview."""
     return _page("silences.html", document, headline=view.headline(document), **more)
 
 
 def wall(document: Mapping[str, Any], **more: Any) -> bytes:
-    """Render the view for a wall screen, of the document of the overview."""
+    """Render the page for a wall screen from the document of the overview."""
     return _page("wall.html", document, headline=view.headline(document), wanted=view.Filter(), **more)
 
 
 def badge(document: Mapping[str, Any]) -> bytes:
-    """Draw the badge, of the document of the overview."""
+    """Draw the badge from the document of the overview."""
     return drawing.badge(view.headline(document).mood, view.badge_words(document)).encode()
 
 
 def files(document: Mapping[str, Any]) -> dict[str, bytes]:
-    """Render the pages that show the whole fleet for a web server: no form and no host's link leads anywhere there."""
+    """Return file name -> content: the pages of the whole fleet for a web server, without forms and links to hosts."""
     more = {"place": view.IN_FILES, "is_file": True}
     return {
         "index.html": overview(document, view.Filter(), **more),
@@ -125,7 +125,7 @@ def files(document: Mapping[str, Any]) -> dict[str, bytes]:
 
 
 def host(document: Mapping[str, Any]) -> bytes:
-    """Render the page of a host, of the document `explain` with `open` and `ended`."""
+    """Render the page of a host from the document `explain` with `open` and `ended`."""
     bars = view.bars(document)
     return _page(
         "host.html",
@@ -138,7 +138,7 @@ def host(document: Mapping[str, Any]) -> bytes:
 
 
 def problem(detail: str, status: int, title: str, root: str) -> bytes:
-    """Render why something cannot be shown."""
+    """Render a page with an error."""
     template = _ENVIRONMENT.get_template("problem.html")
     text = template.render(
         detail=detail, status=status, title=title, root=root, mood="blind", place=view.SERVED, is_file=False

@@ -1,4 +1,4 @@
-"""What the pages say: the words and the links that are made of a document. Pure; nothing here knows HTML."""
+"""The texts and links of the pages, made from the documents. Pure; without HTML."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ PAGE = 250
 """How many hosts are on a page."""
 
 FILE_HOSTS = 1_000
-"""How many hosts are on the page that is written to a file, which has no other pages."""
+"""How many hosts are on the page that is written to a file: it has no further pages."""
 
 MEANINGS: dict[str, str] = {
     State.FIRING: "an alert was sent, and the incident is open",
-    State.UNCONFIRMED: "the symptom is not found any more, and nothing yet shows the recovery",
+    State.UNCONFIRMED: "the symptom is no longer found, but no newer fact shows a recovery",
     UNKNOWN: "no incident, but a gap may hide a symptom",
     State.INHIBITED: "another incident is its cause, and is notified instead",
-    State.SILENCED: "a silence suppresses the alert, or it is acknowledged",
+    State.SILENCED: "a silence suppresses the alert, or acknowledges the incident",
     State.MUTED: "a mute window suppresses the alert",
-    State.FLAPPING: "the incident opens and resolves again and again",
-    State.PENDING: "the alert is not sent yet",
-    State.LOST: "an alert was sent, and there has been no sign of the host since",
+    State.FLAPPING: "the incident opens and resolves repeatedly",
+    State.PENDING: "the alert has not been sent yet",
+    State.LOST: "an alert was sent, and the host has shown no sign for the whole lookback",
     WELL: "no incident",
 }
-"""What each state of a host means."""
+"""State of a host -> its meaning."""
 
 TONES: dict[str, str] = {
     State.FIRING: "bad",
@@ -52,24 +52,24 @@ TONES: dict[str, str] = {
     State.PENDING: "doubt",
     WELL: "good",
 }
-"""State -> the colour of what is in it; what is not here is calm."""
+"""State -> its tone, which is a class of the style sheet; other states are `calm`."""
 
 MOODS_OF_HOSTS = {"bad": "firing", "doubt": "doubt", "good": "well", "calm": "starting"}
-"""Tone of a host -> the favicon of its page."""
+"""Tone of a host -> the mood of its page, which selects the favicon."""
 
 LOUD = frozenset({State.FIRING, State.UNCONFIRMED, State.FLAPPING})
-"""The states of incidents that are shown with all that is known; of the others that is folded away."""
+"""The states of incidents that are shown in full; the others are folded."""
 WALL = 9
 """How many incidents are shown on a wall screen."""
 WHOLE = 12
-"""How many incidents are shown with all that is known; of the others that is folded away."""
+"""How many incidents are shown in full; further ones are folded."""
 
 _TIMELINE_DAYS = 7
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the pages are, each from the root on; `icons` is what the name of an icon begins with."""
+    """The paths of the pages, relative to the root; `icons` is the prefix of the icons' paths."""
 
     fleet: str
     silences: str
@@ -78,9 +78,9 @@ class Place:
 
 
 SERVED = Place("", "silences", "wall", "icons/")
-"""Where they are if the service serves them."""
+"""The paths if the service serves the pages."""
 IN_FILES = Place("index.html", "silences.html", "wall.html", "icon-")
-"""Where they are if a web server serves files."""
+"""The paths if a web server serves them as files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,9 @@ class Headline:
     """The state of the fleet in a few words.
 
     Attributes:
-        mood: Which of the favicons shows it.
-        words: The words.
-        figures: The hosts by their states.
+        mood: The mood, one of `drawing.MOODS`.
+        words: The state.
+        figures: The numbers of hosts by state.
 
     """
 
@@ -112,7 +112,7 @@ def headline(document: Mapping[str, Any]) -> Headline:
 def _mood(document: Mapping[str, Any], total: int) -> tuple[str, str]:
     level = level_of(document)
     if document["health"] == "stuck":
-        found = "firing", "No evaluation since the last one was due"
+        found = "firing", "Evaluation overdue"
     elif not document["is_evaluated"]:
         found = "starting", "Starting: the sources are being read"
     elif level is Level.CRITICAL:
@@ -127,7 +127,7 @@ def _mood(document: Mapping[str, Any], total: int) -> tuple[str, str]:
     elif document["hosts_by_state"].get(WELL) == total:
         found = "well", "The only host is well" if total == 1 else f"All {total:,} hosts are well"
     else:
-        found = "well", "Nothing that needs you"
+        found = "well", "Nothing needs attention"
     return found
 
 
@@ -140,7 +140,7 @@ def _doubt(document: Mapping[str, Any]) -> str:
 
 
 def badge_words(document: Mapping[str, Any]) -> str:
-    """Return the state of the fleet for a badge."""
+    """Return the state of the fleet in a word or two, for a badge."""
     total, open_now = sum(document["hosts_by_state"].values()), document["incidents_by_state"]
     mood = headline(document).mood
     if firing := open_now.get(State.FIRING):
@@ -152,12 +152,12 @@ def badge_words(document: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which hosts are asked for.
+    """The filter of the list of hosts.
 
     Attributes:
         hosts: Names and globs; none for all.
         states: States; none for all.
-        number: Which page of them, from 1 on.
+        number: The number of the page, from 1 on.
 
     """
 
@@ -167,11 +167,11 @@ class Filter:
 
     @property
     def offset(self) -> int:
-        """How many hosts stand before its page."""
+        """How many hosts come before this page."""
         return (self.number - 1) * PAGE
 
     def query(self, **changes: Any) -> str:
-        """Return it as the query of a URL, with some of it changed."""
+        """Return the filter as the query of a URL, with some attributes changed; by default the first page."""
         wanted = replace(self, **{"number": 1, **changes})
         pairs = [("host", glob) for glob in wanted.hosts] + [("state", state) for state in wanted.states]
         pairs += [("page", str(wanted.number))] if wanted.number > 1 else []
@@ -179,13 +179,13 @@ class Filter:
 
     @property
     def is_any(self) -> bool:
-        """Whether less is asked for than all."""
+        """Whether the filter leaves out any hosts."""
         return bool(self.hosts or self.states)
 
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """A link to the hosts of one state; `state` is empty for all of them."""
+    """A link to the hosts in one state; `state` is empty for all hosts."""
 
     state: str
     count: int
@@ -194,7 +194,7 @@ class Chip:
 
 
 def chips(document: Mapping[str, Any], wanted: Filter) -> Iterator[Chip]:
-    """Return a link for each state that hosts are in, or that is asked for."""
+    """Return a link for each state that has hosts or is in the filter."""
     by_state = document["hosts_by_state"]
     yield Chip("", sum(by_state.values()), wanted.query(states=()), not wanted.states)
     for state in STATES:
@@ -205,7 +205,7 @@ def chips(document: Mapping[str, Any], wanted: Filter) -> Iterator[Chip]:
 
 @dataclass(frozen=True, slots=True)
 class Pager:
-    """Which hosts of how many are on the page, and the links to others; an empty link leads nowhere."""
+    """The position of the page in the list of hosts, and the links to its neighbours; empty without one."""
 
     first: int
     last: int
@@ -215,7 +215,7 @@ class Pager:
 
 
 def pager(document: Mapping[str, Any], wanted: Filter) -> Pager:
-    """Return where in the list of hosts the page is."""
+    """Return the position of the page in the list of hosts."""
     total = document["hosts_matching"]
     last = wanted.offset + len(document["hosts"])
     return Pager(
@@ -228,44 +228,44 @@ def pager(document: Mapping[str, Any], wanted: Filter) -> Pager:
 
 
 def host_href(host: str) -> str:
-    """Return the path of a host's page, from the root on."""
+    """Return the path of a host's page, relative to the root."""
     return f"hosts/{quote(host, safe='', errors='replace')}"
 
 
 def symptoms(host: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with a host, or cannot be ruled out."""
+    """Return the symptoms of a host; without incidents, those that cannot be ruled out, with a `?`."""
     return [one["symptom"] for one in host["incidents"]] or [f"{symptom}?" for symptom in host["hidden"]]
 
 
 def symptom_name(incident: Mapping[str, Any]) -> str:
-    """Return an incident's symptom, with the receiver that it is about."""
+    """Return the symptom of an incident, with its receiver if it is about one of several."""
     return named(incident["symptom"], receiver_of(incident["host"]))
 
 
 def window(document: Mapping[str, Any]) -> str:
-    """Return in which time responses are counted, in words; it may differ by host."""
+    """Return the window in which responses are counted, in words; it may differ by host."""
     windows = sorted({host["window_s"] for host in document["hosts"]})
     return " to ".join(map(short_duration, dict.fromkeys((windows[0], windows[-1])))) if windows else ""
 
 
 def commands(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Return commands about a host, a receiver or the fleet, each with what it is for."""
+    """Return purpose, command: the useful commands for a host, a receiver or the fleet."""
     subject = shlex.quote(document["host"])
-    yield "the same on the command line", f"fleet-health explain {subject}"
+    yield "show this page on the command line", f"fleet-health explain {subject}"
     if command := document["evidence"].get("command"):
-        yield "its lines in the journal", command
+        yield "show its lines in the journal", command
     silence = f"fleet-health silence {subject}"
     if not is_host(document["host"]):  # a silence of it must name the symptom
         for symptom in dict.fromkeys(one["symptom"] for one in document["open"]):
             yield f"acknowledge {symptom}", f"{silence} --symptom {symptom} --until-resolved --reason '…'"
         return
     if document["open"]:
-        yield "acknowledge what is open", f"{silence} --until-resolved --reason '…'"
-    yield "suppress its alerts for a while", f"{silence} --for 2h --reason '…'"
+        yield "acknowledge its open incidents", f"{silence} --until-resolved --reason '…'"
+    yield "suppress its alerts for two hours", f"{silence} --for 2h --reason '…'"
 
 
 def verdict_tone(verdict: Mapping[str, Any]) -> str:
-    """Return the tone of how it stands with a symptom."""
+    """Return the tone of a detector's result for a host."""
     if verdict["is_hidden"]:
         return "doubt"
     if verdict["incident"] is not None:
@@ -276,7 +276,7 @@ def verdict_tone(verdict: Mapping[str, Any]) -> str:
 
 
 def bars(document: Mapping[str, Any]) -> list[Bar]:
-    """Return the incidents of a host for its timeline, the one that opened first of them first."""
+    """Return the incidents of a host for its timeline, oldest first."""
     found = []
     for one in [*document["open"], *document["ended"]]:
         begin_wall, end_wall = one["opened_wall"], one.get("ended_wall")
@@ -287,7 +287,7 @@ def bars(document: Mapping[str, Any]) -> list[Bar]:
 
 
 def timeline_of(document: Mapping[str, Any], shown: Sequence[Bar]) -> Markup:
-    """Draw the incidents of a host over the last days, with the midnights in UTC."""
+    """Draw the incidents of a host over the last 7 days, with marks at midnight in UTC."""
     until, day = _instant(document["at_wall"]), 24 * HOUR_US
     since = until - _TIMELINE_DAYS * day
     midnights = range((since // day + 1) * day, until, day)

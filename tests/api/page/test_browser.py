@@ -158,4 +158,4 @@ def test_it_says_when_the_service_does_not_answer(tab: Tab, address: str) -> Non
     tab.open(address)
     tab.evaluate("window.fetch = () => Promise.reject(new TypeError()); 0")
 
-    assert tab.evaluate(_SAID % "does not answer")
+    assert tab.evaluate(_SAID % "does not respond")

@@ -55,7 +55,7 @@ def test_it_is_served_whole(site: Site, start_service: StartService) -> None:
     assert [one[0] for one in others] == [200] * 5
     assert all(
         words in one[2]
-        for one, words in zip(others, ("412", "as a whole", "None holds", "firing", "firing"), strict=True)
+        for one, words in zip(others, ("412", "as a whole", "None is active", "firing", "firing"), strict=True)
     )
     assert others[-1][1]["Content-Type"] == "image/svg+xml"
     assert [one[0] for one in wrong] == [400, 400, 404, 404]

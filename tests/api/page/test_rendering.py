@@ -182,7 +182,7 @@ def test_what_is_over_and_not_found_is_said() -> None:
     """An incident that is no longer found has nothing that was found, and nothing to do."""
     text = outline(document(open=[incident("unconfirmed", detail="", suggested_fix="")], open_matching=1)).text
 
-    assert "it is no longer found, but nothing new shows that it is over" in text
+    assert "no longer found, but no newer fact shows a recovery" in text
     assert "What to do" not in text
 
 
@@ -193,7 +193,7 @@ def test_what_is_over_and_not_found_is_said() -> None:
         pytest.param({"hosts_by_state": {"well": 1}}, "well", "The only host is well", "1 host", id="one host"),
         pytest.param({"hosts_by_state": {}}, "starting", "No host is known yet", "no hosts", id="empty"),
         pytest.param(
-            {"hosts_by_state": {"well": 1, "silenced": 1}}, "well", "Nothing that needs you", "2 hosts", id="silenced"
+            {"hosts_by_state": {"well": 1, "silenced": 1}}, "well", "Nothing needs attention", "2 hosts", id="silenced"
         ),
         pytest.param(
             {"incidents_by_state": {"firing": 1}}, "firing", "1 incident firing", "1 firing", id="one incident"
@@ -213,7 +213,7 @@ def test_what_is_over_and_not_found_is_said() -> None:
             "starting",
             id="just started",
         ),
-        pytest.param({"health": "stuck"}, "firing", "No evaluation since the last one was due", "stuck", id="stuck"),
+        pytest.param({"health": "stuck"}, "firing", "Evaluation overdue", "stuck", id="stuck"),
         pytest.param(
             {"incidents_by_state": {"flapping": 1, "unconfirmed": 2}, "hidden_by_symptom": {"silent": 3}},
             "doubt",
@@ -341,7 +341,7 @@ def test_files_lead_to_each_other_alone() -> None:
     for page in pages.values():
         assert "form" not in {tag for tag, _ in page.elements}
         assert {link for link in page.links if not link.startswith("#")} <= there
-    assert "1 to 1 of 1200, those in most trouble first" in pages["index.html"].text
+    assert "1 to 1 of 1200, worst state first" in pages["index.html"].text
     assert files["badge.svg"].startswith(b"<svg ")
 
 

@@ -1,4 +1,4 @@
-// Shows the page anew when the service says that something has changed. Without this script the browser loads it anew.
+// Updates the page when the service reports a change. Without this script, the browser reloads it every minute.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -11,13 +11,13 @@
     return isTyped || (selected !== null && !selected.isCollapsed);
   };
 
-  // Only where there is a clipboard: a page that came without TLS, and not from this machine, has none.
+  // Without TLS, browsers offer a clipboard only to pages of this machine.
   const offerCopies = (page) => {
     if (navigator.clipboard === undefined) return;
     for (const button of page.querySelectorAll(".copy")) button.hidden = false;
   };
 
-  // Takes over what is new, part by part: what stays keeps its focus and its place.
+  // Replaces the parts that have changed. The others keep the focus and the scroll position.
   const replace = (fresh) => {
     const open = new Set([...document.querySelectorAll("details[open]")].map((one) => one.id));
     const focused = document.activeElement?.id || document.activeElement?.getAttribute("href");
@@ -43,7 +43,7 @@
   const lost = (is) => {
     isLost = is;
     root.classList.toggle("lost", is);
-    document.getElementById("lost").textContent = is ? "The service does not answer. This is what it said last." : "";
+    document.getElementById("lost").textContent = is ? "The service does not respond. This page shows its last known state." : "";
   };
 
   const show = async () => {
@@ -51,11 +51,11 @@
     if (document.hidden || isBusy()) return later(LEAST);
     shownAt = Date.now();
     try {
-      // systemd keeps the socket open while the service is away, so that there may be no refusal, but no answer either.
+      // systemd keeps the socket open while the service is stopped, so a connection may get no response.
       const signal = AbortSignal.timeout(PATIENCE);
-      const answer = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal });
-      if (!answer.ok) throw new Error(answer.status);
-      replace(new DOMParser().parseFromString(await answer.text(), "text/html"));
+      const response = await fetch(location.href, { headers: { Accept: "text/html" }, cache: "no-store", signal });
+      if (!response.ok) throw new Error(response.status);
+      replace(new DOMParser().parseFromString(await response.text(), "text/html"));
       lost(false);
     } catch {
       lost(true);
@@ -70,7 +70,7 @@
 
   const soon = () => later(Math.max(0, shownAt + LEAST - Date.now()));
 
-  // A browser keeps few connections to one server, so a page that nobody sees has none.
+  // A browser opens few connections to one server, so hidden pages close theirs.
   const listen = () => {
     changes?.close();
     changes = null;
@@ -79,7 +79,7 @@
     changes.onmessage = soon;
     changes.onopen = () => { if (isLost) soon(); };
     changes.onerror = () => {
-      if (changes?.readyState === 2) setTimeout(listen, MOST); // it was refused, there are too many others
+      if (changes?.readyState === 2) setTimeout(listen, MOST); // refused: too many clients wait already
       soon();
     };
   };
