@@ -56,7 +56,11 @@ _LATER = {
     "detectors": ("tests/alerting", "tests/test_engine.py", "tests/config"),
     "alerting": ("tests/detectors", "tests/test_engine.py"),
     "parsing": ("tests/fuzz/test_fuzz.py",),
-    "sources": ("tests/replay",),
+    "sources": (
+        "tests/replay",
+        *("tests/faults/test_b_index_tail.py", "tests/faults/test_g_tail.py", "tests/faults/test_g_seeing.py"),
+        *("tests/security/test_s14_rotated.py", "tests/security/test_s01_links.py"),
+    ),
 }
 """The tests that also use a floor, besides its own."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from fleet_health.config.loading import load
 from fleet_health.model.coverage import SUPPRESSED, Gap, latest_run
@@ -213,3 +214,21 @@ async def test_what_may_be_missing_behind_a_broken_line_is_a_gap(site: Site) -> 
 
     assert observations == []
     assert [(gap.since, gap.until, gap.messages) for gap in state.gaps] == [(at + 1, at + 1, 1)]
+
+
+async def test_what_is_not_found_is_logged_once_and_so_is_the_end_of_the_backlog(site: Site) -> None:
+    """A unit without an entry is looked for again, and not logged again."""
+    site.journal.append("a line of another", at_us=now_us() - MINUTE, unit="other.service")
+    site.sync_journal()
+    settings = load(site.configure()).receivers[0].journal
+    follower = JournalFollower(settings, lookback_us=REACH, deliver=lambda _: None, clock=now_us)
+    with capture_logs() as logs:
+        for _ in range(3):
+            await follower.poll()
+    await follower.close()
+
+    assert follower.state.unheard
+    assert [one["event"] for one in logs] == [
+        *("receiver not found in the journal" for _ in follower.state.unheard),
+        "source caught up",
+    ]

@@ -573,3 +573,27 @@ def test_a_rotated_file_is_let_go_of_when_its_writer_has_had_time(
     assert lines == [b"old", b"one", *[b"next"] * 4]
     assert [name for name in open_files if name.startswith(str(path))] == [str(path)]
     tail.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "invocation", "is_hidden"),
+    [
+        ("/home/a/index.jsonl", "1", True),
+        ("/run/user/1000/index.jsonl", "1", True),
+        ("/srv/index.jsonl", "1", False),
+        ("/home/a/index.jsonl", "", False),
+    ],
+)
+def test_a_path_that_the_unit_hides_is_said_to_be(
+    path: str, invocation: str, *, is_hidden: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a service is hardened, and only some places are hidden from it."""
+    monkeypatch.delenv("INVOCATION_ID", raising=False)
+    if invocation:
+        monkeypatch.setenv("INVOCATION_ID", invocation)
+    tail = Tail(Path(path).with_name("missing-of-fleet-health"))
+
+    with pytest.raises(SourceUnavailable) as raised:
+        tail.read()
+
+    assert ("ProtectHome= or PrivateTmp=" in str(raised.value)) == is_hidden
