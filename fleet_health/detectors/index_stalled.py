@@ -8,6 +8,7 @@ from fleet_health.detectors import silent
 from fleet_health.detectors.disagreement import Disagreement, DisagreementLimits, contradictions, settings
 from fleet_health.detectors.spec import BOTH, DetectorSpec, Lookback, Subject
 from fleet_health.model.instant import describe
+from fleet_health.model.window import NEVER
 from fleet_health.model.words import plural
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ class IndexStalled(Disagreement):
 
     def _lacking(self, fleet: Fleet, since: Instant, now: Instant) -> Mapping[str, int]:
         limits = self._limits
-        # Of longer ago than the window, what was accepted before the index begins may have its row elsewhere.
-        known_since = min(since, fleet.since_begin("index", now - self._lookback_us))
+        # What was accepted before the index begins may have its row elsewhere. An index without any row never began.
+        begin = fleet.since_begin("index", now - self._lookback_us)
+        known_since = since if begin == NEVER else begin
         until = now - limits.slack_us
         newest_at = fleet.uploads.newest_at()
         since_any = known_since if newest_at is None else max(known_since, newest_at + limits.slack_us + 1)

@@ -199,6 +199,9 @@ def evaluated(
     fleet = _empty_fleet(watched, is_learning=bool(lookback.rhythm_us))
     fleet.register.uploads += (lambda host: since if host in uploaders else None,)
     fleet.skips, fleet.shutdowns = watched.skips, watched.shutdowns
+    # Before an index begins, any host may have uploaded.
+    begins = (one.begins_at for one in coverage if one.kind == "index" and one.begins_at is not None)
+    fleet.known_since = max((at for at in begins if at < NEVER), default=-NEVER)
     next_at = next_tick_at(since, tick_us)
     gaps_in_order = [sorted(one.gaps, key=_end_of) for one in coverage]
     feed = _Feed(fleet, watched_since, uploaders)

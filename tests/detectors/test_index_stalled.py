@@ -12,6 +12,7 @@ from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.model.coverage import Coverage, Gap
 from fleet_health.model.instant import SECOND_US
+from fleet_health.model.window import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -122,11 +123,17 @@ def test_a_row_some_seconds_before_or_after_its_response_is_no_finding(
 def test_what_was_accepted_before_the_index_begins_has_its_row_elsewhere(
     fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
-    """An index that was rotated where nobody finds it is not one that has stalled."""
-    fleet = fleet_of(responses=[("a", age * HOUR_US, 201) for age in (4, 3, 2, 1)])
-    fleet.coverage = (Coverage("index", begins_at=now - 2 * HOUR_US),)
+    """An index that was rotated where nobody finds it is not one that has stalled; nor is one that begins later."""
+    by_hour = fleet_of(responses=[("a", age * HOUR_US, 201) for age in (4, 3, 2, 1)])
+    of_late = fleet_of(responses=[("a", age * MINUTE_US, 201) for age in (20, 15, 10, 5)])
+    for fleet, begins_ago in ((by_hour, 2 * HOUR_US), (of_late, 11 * MINUTE_US), (of_late, -HOUR_US)):
+        fleet.coverage = (Coverage("index", begins_at=now - begins_ago),)
 
-    assert list(FROM_ONE_HOST_ON.find(fleet, now)) == []
+        assert list(FROM_ONE_HOST_ON.find(fleet, now)) == []
+    for begins_at in (None, NEVER, now - 16 * MINUTE_US):
+        of_late.coverage = (Coverage("index", begins_at=begins_at),)
+
+        assert len(list(FROM_ONE_HOST_ON.find(of_late, now))) == 1
 
 
 def test_a_finding_names_ten_hosts(fleet_of: Callable[..., Fleet], now: Instant) -> None:

@@ -377,6 +377,24 @@ def test_G5_a_replay_finds_a_journal_that_was_quiet(site: Site, run_command: Run
     assert incident["ended_wall"]
 
 
+@pytest.mark.fault("G4", rig="R3", says="a replay of a time of which the index holds nothing any more")
+def test_G4_what_is_before_the_indexs_begin_is_not_taken_for_missing(site: Site, run_command: RunCommand) -> None:
+    """The journal was kept for longer, of some hosts: no index has stalled, and no host has never uploaded before."""
+    site.configure('hosts.expected = ["c", "never"]', tick="5m")
+    now = now_us()
+    for minute in range(8 * 60, 0, -5):
+        for host in ("a", "b", "c"):
+            if minute < 4 * 60 or host != "c":
+                site.answer(host, 201, at_us=now - minute * MINUTE)
+            if minute < 4 * 60:
+                site.upload(host, at_us=now - minute * MINUTE)
+    site.sync_journal()
+    report = run_command("replay", "--config", site.config, "--since", "7h", "--json").documents[0]
+
+    assert [(one["host"], one["symptom"]) for one in report["incidents"]] == [("never", "never-seen")]
+    assert report["incidents"][0]["opened_wall"] > iso(now - 3 * 60 * MINUTE)
+
+
 @pytest.mark.fault("G23", rig="R3", says="journald drops about half of the lines, for hours, and then none")
 def test_G23_a_journal_that_lacks_about_half_of_the_uploads(site: Site, run_command: RunCommand) -> None:
     """One incident, however often the share crosses the limit; it ends when the journal has clearly more."""

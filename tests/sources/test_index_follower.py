@@ -86,7 +86,7 @@ async def test_of_a_host_every_upload_is_delivered_where_that_is_wanted(tmp_path
 @pytest.mark.parametrize(
     ("rows", "begins_at"),
     [
-        pytest.param([], None, id="no row"),
+        pytest.param([], None, id="without a row at first, it has no begin: all that came was seen"),
         pytest.param([("a", NOW - 2 * MINUTE_US), ("b", NOW)], NOW - 2 * MINUTE_US, id="its first row"),
         pytest.param([("a", NOW), ("b", NOW - 2 * MINUTE_US)], NOW, id="whichever is earlier"),
     ],
@@ -99,7 +99,7 @@ async def test_where_an_index_begins_is_known(rows: list[tuple[str, int]], begin
     index.write(("c", NOW - MINUTE_US))
     await index.look()
 
-    assert index.state.begins_at == (NOW - MINUTE_US if begins_at is None else begins_at)
+    assert index.state.begins_at == begins_at
 
 
 async def test_an_index_of_which_older_rows_are_skipped_reaches_back(index: Index) -> None:

@@ -127,6 +127,8 @@ class IndexFollower(Follower):
             self._take_in(block, *parsed)
             is_end = block.is_end and not block.event
             self._is_reading_new |= is_end
+            if is_end:
+                self._extent.note_end()
         return is_end
 
     def _read_block(self, plain_until: Instant) -> None:
@@ -266,7 +268,7 @@ class Extent:
     def __init__(self) -> None:
         self._first_at: Instant | None = None
         self.reaches_back = False
-        """Whether there are rows before those that are read."""
+        """Whether what is read is not the begin: there are rows before it, or the index was empty at first."""
 
     @property
     def begins_at(self) -> Instant | None:
@@ -278,6 +280,10 @@ class Extent:
         if self._first_at is None and not self.reaches_back:
             times = (parser.time_of(line) for line in lines.split(b"\n", _FIRST_ROWS)[:_FIRST_ROWS])
             self._first_at = next((at for at in times if at is not None), None)
+
+    def note_end(self) -> None:
+        """Record that the end was reached. If there was no row yet, whatever row comes later is read."""
+        self.reaches_back |= self._first_at is None
 
 
 def index_tail(
