@@ -1,4 +1,4 @@
-"""The command line's way in."""
+"""The entry point of the command line."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
     is_process, arguments = arguments is None, sys.argv[1:] if arguments is None else arguments
     if arguments[:1] in (["run"], ["notify"]):
-        # Before the slow imports: a reload asked for while we start would otherwise kill us. The daemon takes the
-        # signal over as soon as it can, and reads its configuration only then.
+        # Before the slow imports: a SIGHUP during the start would kill the process. The daemon handles the signal as
+        # soon as it can, and reads its configuration only then.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # structlog takes it for its tracebacks wherever it is installed: 4 MB that the service has no use for.
+        # structlog imports rich for tracebacks if it is installed: 4 MB that the service does not need.
         sys.modules["rich"] = None  # type: ignore[assignment]
     if (
         is_process
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         if (status := work_in_a_child()) is not None:
             return status
     if arguments[:1] == ["__complete"]:
-        # A shell asks, and somebody waits for each key: without the parser.
+        # A shell completes a word while a user waits, so do not import the parser.
         from fleet_health.cli.names import print_names  # noqa: PLC0415 - likewise
 
         return print_names(arguments[1:])

@@ -1,1 +1,1 @@
-"""The parts of the daemon: what runs, and how it speaks with systemd."""
+"""The parts of the daemon, and how they notify systemd."""

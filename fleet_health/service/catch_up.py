@@ -1,4 +1,4 @@
-"""Sends alerts to the journal that are only in the alert log, because the service was killed in between.
+"""Sends alerts to the journal that are only in the alert log, because the service was killed between the two writes.
 
 The journal is searched for them first, so none is sent twice. If it cannot be read, none is sent.
 """
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from fleet_health.records.alert_log import AlertLog
     from fleet_health.service.delivery import Delivery
 
-# How far back at most: an alert of yesterday is no news.
+# How far back at most: older alerts are not worth sending.
 _LONGEST_US = 24 * HOUR_US
-# For how many seconds we wait for a busy journald.
+# For how many seconds to wait for a busy journald.
 _PATIENCE = 10.0
 
 _log = structlog.get_logger("fleet_health.service")
@@ -57,9 +57,9 @@ async def catch_up(delivery: Delivery, entries: Sequence[Alert | Notice]) -> Non
 
 
 def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Alert | Notice]:
-    """Return what may not have been sent: rows of this hour, of the one before, and since the state was saved.
+    """Return the alerts and notices that the journal may lack: those of two hours, and those since the state was saved.
 
-    Return nothing if the alert log cannot be read; the caller that needs more of it logs that.
+    Return none if the alert log cannot be read; `past_alerts_or_none` logs that.
     """
     since = now - now % HOUR_US - HOUR_US
     if saved_at is not None:
@@ -68,7 +68,7 @@ def recorded(log: AlertLog, now: Instant, saved_at: Instant | None) -> list[Aler
 
 
 def recorded_since(log: AlertLog, since: Instant, now: Instant) -> list[Alert | Notice]:
-    """Return the alerts and notices from an instant up to now; nothing if the alert log cannot be read."""
+    """Return the alerts and notices from an instant up to now; none if the alert log cannot be read."""
     try:
         entries = log.entries_since(since)
     except SinkUnavailable:
@@ -84,7 +84,7 @@ def unsent(
     Args:
         entries: The alerts and notices.
         send_mark: Sends an entry with a mark to the journal.
-        patience: For how many seconds to wait for it.
+        patience: For how many seconds to wait for journald to write the mark.
 
     Raises:
         SourceUnavailable: The journal cannot be read.

@@ -1,4 +1,4 @@
-"""The wall clock, and how it is noticed that it was set. Only this module reads it; others are passed `now`."""
+"""Reads the wall clock, and notices that it was set. Other modules do not read it: they are passed `now`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SYNCHRONIZED = Path("/run/systemd/timesync/synchronized")
 def is_synchronized(now: Instant, file: Path | None = None) -> bool:
     """Return whether a time server has confirmed the clock within the hour.
 
-    The kernel knows it as well, for chrony too, but `ProtectClock=` denies the system call. If the clock was set back
+    The kernel also knows it, even with chrony, but `ProtectClock=` denies the system call. If the clock was set back
     since, the time of the file is ahead of the present and proves nothing.
     """
     try:
@@ -62,7 +62,7 @@ def confirmation_beside(control_path: Path) -> Path:
 def is_confirmed(now: Instant, file: Path) -> bool:
     """Return whether root or our own user has touched the file within the hour, which confirms the clock.
 
-    Only they may write to its directory. Even so, a file of another user proves nothing.
+    Only they may write to its directory. A file of another user is ignored all the same.
     """
     try:
         found = file.lstat()
@@ -73,7 +73,7 @@ def is_confirmed(now: Instant, file: Path) -> bool:
 
 
 class StepWatch:
-    """Notices that the wall clock and the monotonic clock diverge: it was set, or the machine was suspended."""
+    """Notices that the wall clock and the monotonic clock diverge: the clock was set, or the machine was suspended."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""The check of the clock against our own records: whether it can be right, and since when it cannot."""
+"""Checks the clock against our own records: whether it can be right, and since when it cannot."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class ClockCheck:
         self.is_behind = False
         """Whether the latest check found a contradiction."""
         self.first_at: Instant = 0
-        """While it is behind: what it showed when that was first found."""
+        """What the clock showed when it was first found to be behind; valid while it is."""
         self.latest_at: Instant = 0
-        """While it is behind: the latest instant of our own records."""
+        """The latest instant of our own records; valid while the clock is behind."""
         self.disproved_until: Instant = 0
-        """Up to when records are dated ahead by a clock that was confirmed to be wrong: they are no evidence."""
+        """Up to when records do not count, because they were dated by a clock that was wrong; 0 if all count."""
 
     def restore(self, *, disproved_until: Instant, alert_log_at: Instant | None) -> None:
         """Restore what is known from before the start.
@@ -119,7 +119,7 @@ class ClockCheck:
         Args:
             found: The record that contradicts the clock; None if none does.
             now: What the clock shows.
-            is_set: Whether it was set since the last check. Once is no problem; if it is set again and again, absence
+            is_set: Whether it was set since the last check. Once is no problem; if it happens again and again, absence
                 is never evaluated.
 
         """
@@ -135,7 +135,7 @@ class ClockCheck:
             self.latest_at = found.at
         elif is_first:
             return
-        # By the monotonic clock, shifted so that it agrees with the wall clock now.
+        # The begin by the monotonic clock, as an instant of the present wall clock.
         unseen_since = now - (self._monotonic() - self._began_us)
         reason = "set again and again" if found is None else str(found)
         self.state = SourceState("clock", Phase.BEHIND, reason, unseen_since)

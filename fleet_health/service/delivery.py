@@ -1,7 +1,7 @@
 """Delivers notifications: to the alert log, which is the record, and then to the journal.
 
 An alert that cannot be written goes to the journal at once, and to the alert log as soon as that can be written. The
-state is saved only when nothing waits: what it holds as notified must be in the alert log.
+state is saved only when nothing waits, because what the state shows as notified must be in the alert log.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Delivery:
         self.log = log
         self.state_file = state_file
         self.publication = Publication()
-        """What was notified, for clients that follow."""
+        """The published notifications, for clients that follow."""
         self.problem = ""
         """Why the alert log cannot be written; empty if it can."""
         self.state_problem = ""
@@ -83,18 +83,18 @@ class Delivery:
         self.state_file = None if state_file.path == self._unread_state else state_file
 
     def leave_state_alone(self, path: Path, problem: str) -> None:
-        """Never overwrite the state file at a path, because of a problem it could not be read for."""
+        """Never overwrite the state file at a path, because it could not be read; `problem` says why."""
         self._unread_state, self.state_file, self.state_problem = path, None, problem
 
     def deliver(
         self, recorded: Sequence[Alert | Notice], journal_only: Sequence[Notice] = (), *, state: bytes | None = None
     ) -> None:
-        """Queue the notifications of one evaluation. Without any, try the alert log, so that a fault is found in time.
+        """Queue the notifications of one evaluation. Without any, check that the alert log can be written.
 
         Args:
-            recorded: Those for the alert log and the journal.
-            journal_only: Those for the journal alone.
-            state: The state to save once all of them are written.
+            recorded: The notifications for the alert log and the journal.
+            journal_only: The notices for the journal alone.
+            state: The state to save once all notifications are written; None for none.
 
         """
         if recorded or journal_only:
@@ -131,7 +131,7 @@ class Delivery:
             self._schedule_retry()
 
     def send_what_waits(self) -> None:
-        """Send what still waits for the alert log to the journal, before the service ends."""
+        """Send the notifications that still wait for the alert log to the journal, before the service ends."""
         self._take_what_waits()
         self._send_on()
 
@@ -171,7 +171,9 @@ class Delivery:
             batch = self._batches[0]
             written = await call_at(self.log.path, self.log.append, batch.recorded)
             self._counters.deliveries["alert log", "delivered"] += len(written)
-            if self._batches and self._batches[0] is batch:  # else it was given up meanwhile, and is written now
+            if (
+                self._batches and self._batches[0] is batch
+            ):  # else it was dropped meanwhile, and is written all the same
                 self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)

@@ -36,7 +36,7 @@ class Notification:
     Attributes:
         id: Its identifier, the same after a restart.
         order: Its instant, or that of the one before it if that is later: setting the clock back changes no order.
-        line: Its row with `id` and `kind`, as a line of JSON.
+        line: Its row with `id` and `kind`, as a JSON line.
 
     """
 
@@ -117,9 +117,9 @@ class Publication:
         return self._kept[-1].id if self._kept else ""
 
     def position_after(self, id_: str) -> int:
-        """Return the position after a notification. If it is no longer kept, return the one after all before it.
+        """Return the position after a notification; if it is no longer kept, the position after all older ones.
 
-        The empty id is before all.
+        The empty id stands for the begin.
 
         Raises:
             ValueError: It is not an id.

@@ -69,12 +69,12 @@ class Pulse:
 
 async def feed_watchdog(interval: float, pulses: Iterable[Pulse]) -> NoReturn:
     """Feed systemd's watchdog as long as no pulse is overdue."""
-    said: set[str] = set()
+    reported: set[str] = set()
     while True:
         overdue = {pulse.part for pulse in pulses if pulse.is_overdue}
-        if overdue - said:
+        if overdue - reported:
             _log.error("part not responding, watchdog no longer fed", parts=sorted(overdue))
-        said = overdue
+        reported = overdue
         if not overdue:
             notify("WATCHDOG=1")
         await asyncio.sleep(interval / 3)

@@ -35,25 +35,25 @@ ASKED_FOR, WRITTEN = "a request over the socket", "silences.json, where the auth
 
 
 class Silencing:
-    """Knows which silences hold, and logs when they begin, change and end."""
+    """Holds the silences and the mute windows, and logs when silences begin, change and end."""
 
     def __init__(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...] = ()) -> None:
         self.file = file
         self.watch = SilenceWatch()
         self.problem = ""
-        """Why some or all silences cannot be used; empty if they can. Those that were read last stay in force."""
+        """Why silences cannot be used; empty if all can. Those that were read last stay in force."""
         self.silences: Silences | None = None
         """The silences that were read last; None if none ever were."""
         self.mute_windows = mute_windows
         """The mute windows of the configuration."""
         # The file that was read last, its content, and the silences in it, whether or not they are admitted.
         self._known: tuple[SilenceFile, bytes, list[Silence]] | None = None
-        # Made or ended over the socket, and already logged. In insertion order: the oldest are forgotten first.
+        # What was logged when it was requested over the socket, oldest first.
         self._logged: dict[str, None] = {}
         self._unended: frozenset[str] = frozenset()
-        """The silences until a resolution that has come, but whose end could not be written."""
+        """The ids of silences whose incidents are resolved, while the file with their end cannot be written."""
         self.are_incidents_known = True
-        """Whether all open incidents are known: not while the saved state cannot be read."""
+        """Whether all open incidents are known; False while the saved state cannot be read."""
 
     def switch(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...]) -> None:
         """Replace the file and the mute windows."""
@@ -100,7 +100,7 @@ class Silencing:
         return _muter(silences, active, in_window, now)
 
     def muter(self, now: Instant, mute_windows: tuple[MuteWindow, ...] | None = None) -> Suppressions:
-        """Return what suppresses alerts at an instant: the silences, and these mute windows, or ours by default."""
+        """Return what suppresses alerts at an instant: silences, and these mute windows, by default those in force."""
         return _muter(
             self.silences or Silences(),
             _active(self.mute_windows if mute_windows is None else mute_windows, now),
@@ -111,15 +111,15 @@ class Silencing:
     async def look(self, incidents: Mapping[Pair, Instant], now: Instant) -> None:
         """Log which silences were made, changed or removed since the last evaluation, and which have begun or ended.
 
-        End those that last until a resolution that has come.
+        End the silences that acknowledge only resolved incidents.
 
         Args:
-            incidents: Each open incident -> when it opened.
+            incidents: Open incident -> when it opened.
             now: The instant of the evaluation.
 
         """
         if self.silences is None:
-            return  # it may contain the silences that we know, so keep them
+            return  # the file may contain the silences that are known, so keep them
         changes = await wrap(self.watch.look)(self.silences, incidents, now)
         self._log_changes(changes)
         if changes.resolved and self.are_incidents_known:

@@ -40,7 +40,7 @@ def status_line(
     problems: Sequence[str],
     now: Instant,
 ) -> str:
-    """Return the status line: what is watched, how well, what is wrong, and when the next evaluation is due.
+    """Return the status line: problems, hosts, sources, incidents, and when the next evaluation is due.
 
     Args:
         hosts_by_state: State -> how many hosts are in it, in the order of the line.
@@ -66,7 +66,7 @@ def status_line(
         parts.append(f"last tick {local(last.at)[11:19]}")
     if next_at is not None:
         parts.append(f"next {local(next_at)[11:19]} {zone_at(next_at)}")
-    # First of all, because the end of a line may be cut off.
+    # Problems first, because the end of a line may be cut off.
     return _in_one_line([*problems, *parts])
 
 
@@ -75,9 +75,9 @@ def _incidents(decisions: Sequence[Decision]) -> str:
     counts = Counter(one.state for one in decisions)
     by_symptom = Counter(one.incident.symptom for one in decisions if one.state is State.FIRING)
     firing = ", ".join(f"{count} {symptom}" for symptom, count in sorted(by_symptom.items()))
-    said = [f"{by_symptom.total()} firing" + (f" ({firing})" if firing else "")]
-    said += [f"{counts[state]} {state}" for state in State if state not in _NOT_COUNTED and counts[state]]
-    return ", ".join(said)
+    parts = [f"{by_symptom.total()} firing" + (f" ({firing})" if firing else "")]
+    parts += [f"{counts[state]} {state}" for state in State if state not in _NOT_COUNTED and counts[state]]
+    return ", ".join(parts)
 
 
 def _in_one_line(parts: Iterable[str]) -> str:

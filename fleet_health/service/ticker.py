@@ -83,8 +83,28 @@ class Evaluator:
         counters: Counters,
         booted_at: Callable[[Instant], Instant] = booted_at,
     ) -> None:
+        """Prepare to evaluate.
+
+        Args:
+            intake: Reads the sources.
+            engine: Evaluates, and keeps the incidents.
+            delivery: Delivers the notifications.
+            pulse: Beats when the evaluator makes progress.
+            clock: Returns the present.
+            on_scheduled: Called after each evaluation, when the next one is scheduled.
+            step_watch: Notices that the clock was set.
+            witness: Adds evidence to alerts.
+            silencing: Returns the suppressions by operators.
+            snapshot: Returns the state to save, encoded; None if it is not worth a write.
+            is_synchronized: Returns whether a time server or root has confirmed the clock.
+            counters: The counters of the service.
+            booted_at: Returns when this machine booted, given the present.
+
+        """
         self.history = History()
+        """The history of the hosts."""
         self.next_at: Instant | None = None
+        """When the next evaluation is due; None before the first."""
         self._intake = intake
         self._engine = engine
         self._incidents = engine.incidents
@@ -100,7 +120,7 @@ class Evaluator:
         self._booted_at = booted_at
         self.clock_check = ClockCheck(is_synchronized)
         self.deciding = asyncio.Lock()
-        """Held from a decision until its notifications are handed to delivery: meanwhile the incidents are ahead."""
+        """Held from a decision until its notifications are queued: meanwhile the incidents are newer than the state."""
         self._are_notices_recorded = False
         self._retuned = asyncio.Event()
         """Set if the rules have changed since the latest evaluation began."""
@@ -134,7 +154,7 @@ class Evaluator:
         self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
         latest_at = None
         if self.clock_check.is_behind:
-            # Up to when facts are known. A state that was saved while the clock was ahead holds none.
+            # Up to when facts are known. Those of a state that was saved while the clock was ahead do not count.
             latest_at = max([now, *(state.newest_at for state in self._intake.states if state.newest_at is not None)])
         circumstances = Circumstances(self._intake.seen(now), is_stepped, latest_at)
         # In a thread: with many hosts it takes longer than a signal or the watchdog should wait.
@@ -169,7 +189,7 @@ class Evaluator:
         )
 
     def _log_dropped(self, outcome: Outcome) -> None:
-        """Log which notified incidents will never resolve, because the new configuration does not look for them."""
+        """Log notified incidents that will never resolve, because the new configuration does not look for them."""
         scope = self._engine.rules.scope
         for decision in outcome.decisions:
             is_over = decision.reason is not Reason.FORGOTTEN or decision.incident.last_notified_at is None
@@ -177,7 +197,7 @@ class Evaluator:
                 _log.warning("incident dropped", host=decision.incident.host, symptom=decision.incident.symptom)
 
     def _report_misfits(self, outcome: Outcome) -> None:
-        """Log each host once that has recovered without help so often that its limit does not fit."""
+        """Log hosts that recovered by themselves so often that their limits do not seem to fit, each of them once."""
         back = {one.host for one in outcome.notices if (one.status, one.symptom) == (RESOLVED, silent.SYMPTOM)}
         if not back:
             return
@@ -256,7 +276,7 @@ class Evaluator:
         await self._intake.reread(gap, is_clock_trusted=not was_behind)
         self._pulse.beat(_STRIDE)
         if is_redated:
-            # Rows that are dated ahead count as of when they were just read. To an incident they must be nothing new.
+            # Rows that are dated ahead count as of this read, so incidents must not be older than it.
             self._incidents.redate(self._clock())
         return True
 
@@ -270,18 +290,18 @@ class Evaluator:
             outcome = self._take(evaluation, suppressions)
             await self._silencing.look({pair: one.opened_at for pair, one in self._incidents.open.items()}, now)
             return outcome
-        # A silence that holds at the later of the two instants counts: it is the clock that is in the past.
+        # Silences that are active at the later instant count too, because the clock is behind.
         later = await self._silencing.match(pairs, self.clock_check.latest_at)
         return self._take(evaluation, lambda *incident: suppressions(*incident) or later(*incident))
 
     def _take(self, evaluation: Evaluation, suppressions: Suppressions) -> Outcome:
-        """Decide, and set the next tick in the same step: clients are shown both."""
+        """Decide, and set the next tick in the same step, because clients see both."""
         outcome = self._engine.decide(evaluation, suppressions)
         self.next_at = next_tick_at(evaluation.at, self._engine.rules.policy.tick_us)
         return outcome
 
     async def _with_evidence(self, alerts: Sequence[Alert]) -> Sequence[Alert]:
-        """Add what evidence there is. An alert must neither wait for a disk nor fail because of its evidence."""
+        """Add evidence as far as possible. An alert must neither wait for a disk nor fail because of its evidence."""
         if not alerts:
             return alerts
         try:

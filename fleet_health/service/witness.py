@@ -24,7 +24,7 @@ SAMPLES = Path("sample lines of the journal")
 
 
 class SettingsWitness:
-    """Adds evidence by the settings that are in force when it is called."""
+    """Adds evidence, with the settings that are in force at that time."""
 
     def __init__(self, configuration: Configuration) -> None:
         self._configuration = configuration
@@ -63,7 +63,7 @@ def with_evidence(
 
 
 def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings]) -> JournalSettings:
-    """Return the journal that shows a host best, the one with its latest response; or that of a receiver."""
+    """Return the journal with the latest response to a host, or the journal of a receiver."""
     if len(receivers) == 1:
         return receivers[0].journal
     name = fleet.answered_by(subject) if is_host(subject) else receiver_of(subject)
@@ -71,7 +71,7 @@ def _journal_of(subject: str, fleet: Fleet, receivers: Sequence[ReceiverSettings
 
 
 def with_samples(alerts: Sequence[Alert], receivers: Sequence[ReceiverSettings], lookback_us: int) -> list[Alert]:
-    """Return the alerts of one evaluation with some of the latest lines that show refusals of their hosts."""
+    """Return the alerts of one evaluation with some of the latest lines about refusals of their hosts."""
     refused = [one.finding.host for one in alerts if one.evidence is not None and one.evidence.reason]
     if not refused:
         return list(alerts)
