@@ -34,7 +34,7 @@ def with_allowed_service(options: argparse.Namespace, work: Callable[[Path], int
 
 
 def is_forbidden(error: NoAnswerError) -> bool:
-    """Return whether nobody answered because this user may not ask."""
+    """Return whether there was no response because this user may not ask."""
     return isinstance(error.__cause__, PermissionError)
 
 

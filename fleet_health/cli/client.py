@@ -43,7 +43,7 @@ _SOMEBODY_ELSE = "what answers there is not fleet-health; see `[control] path` i
 
 
 class NoAnswerError(FleetHealthError):
-    """The service does not answer; `str()` says why, and what to do."""
+    """The service does not respond; `str()` says why, and what to do."""
 
 
 class ForbiddenError(NoAnswerError):
@@ -80,7 +80,7 @@ def ask(
     *,
     patience_s: float = _PATIENCE,
 ) -> dict[str, Any]:
-    """Ask the service that listens at a path, and wait so many seconds; return the document that it answers.
+    """Send a request to the service at a path; return the document of its response.
 
     Raises:
         NoAnswerError: There is none, or it may not be asked, or it stands still.
@@ -204,7 +204,7 @@ class _Stream:
 
 
 def _connect(connection: socket.socket, path: Path) -> None:
-    """Connect to the socket at a path, and not to one that somebody else's link there leads to."""
+    """Connect to the socket at a path, without following a link of another user."""
     with SafeDirectory(path.parent) as directory:
         fd = os.open(path.name, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=directory.fd)
     try:

@@ -46,7 +46,7 @@ def run_command(arguments: list[str]) -> int:
     try:
         status: int = options.command(options)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever reads us has seen enough
+    except BrokenPipeError:  # the reader of our output has seen enough
         _let_stdout_go()
         return _EXIT_PIPE
     except OSError as error:
@@ -55,13 +55,13 @@ def run_command(arguments: list[str]) -> int:
         _let_stdout_go()
         print(f"stdout cannot be written: {error.strerror}", file=sys.stderr)  # noqa: T201
         return os.EX_IOERR
-    except KeyboardInterrupt:  # so has who calls us
+    except KeyboardInterrupt:  # the user interrupted us
         return _EXIT_INTERRUPT
     return status
 
 
 def _suggest(arguments: list[str]) -> None:
-    """Print which commands are nearest to a name that is none."""
+    """Print the command that is nearest to an unknown name."""
     from difflib import get_close_matches  # noqa: PLC0415 - see above
 
     word = next((one for one in arguments if not one.startswith("-")), "")
@@ -70,7 +70,7 @@ def _suggest(arguments: list[str]) -> None:
 
 
 def _have_streams() -> None:
-    """Let nothing fail for where it comes from or goes to: what is closed, or a terminal that lacks some letters."""
+    """Open streams that are closed, and escape characters that stdout cannot show, so that neither makes us fail."""
     if sys.stdin is None:
         sys.stdin = os.fdopen(os.open(os.devnull, os.O_RDONLY), encoding="utf-8")
     if sys.stdout is None:

@@ -33,7 +33,7 @@ def print_names(arguments: Sequence[str]) -> int:
             sys.stdout.write("".join(f"{name}\n" for name in found))
             sys.stdout.flush()
         except (FleetHealthError, OSError, KeyError, TypeError, ValueError):
-            # An answer that is not as expected is none either; it may be that of another release.
+            # An unexpected response does not count either; it may be that of another release.
             return 0
     return 0
 

@@ -1,4 +1,4 @@
-"""What several commands share: the options, and what is said of a configuration that cannot be used."""
+"""Options that several commands share, and the message about a configuration that cannot be used."""
 
 from __future__ import annotations
 

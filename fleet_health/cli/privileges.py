@@ -15,7 +15,7 @@ from fleet_health.files.safe_files import SafeDirectory, user_name
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-# Whoever is in it may read the journal.
+# Its members may read the journal.
 _JOURNAL_GROUP = "systemd-journal"
 _NOBODY = 65_534
 _STATUS = Path("/proc/self/status")
@@ -27,7 +27,7 @@ def become_owner_of(directory: Path) -> None:
     If the directory is root's, or missing, we stay root.
 
     Raises:
-        SinkUnavailable: Its path leads over somebody else's link, or root cannot be given up. We are still root then.
+        SinkUnavailable: Its path leads over a link of another user, or root cannot be given up. We are still root.
 
     """
     if os.geteuid() != 0:

@@ -30,7 +30,7 @@ _Written = TypeVar("_Written")
 
 @dataclass(frozen=True, slots=True)
 class SilenceAccess:
-    """The silences: by the service, to which the kernel names who asks; where none runs, in the file.
+    """Access to silences: through the service, which learns the user from the kernel; without a service, in the file.
 
     Raises:
         SinkUnavailable: In every method: they cannot be written, and not for want of a right to.
@@ -87,7 +87,7 @@ class SilenceAccess:
         return ended
 
     def _written(self, error: NoAnswerError, write: Callable[[], _Written]) -> _Written:
-        """Write the file where no service answers; for who may not, that there is none is the problem."""
+        """Write the file if no service responds. If this user may not, report that there is no service."""
         try:
             become_owner_of(self.file.path.parent)
             return write()
@@ -103,7 +103,7 @@ def _warn(warning: str) -> None:
 
 
 def _sudo_user() -> str | None:
-    """Return for whom sudo runs this command; None without sudo."""
+    """Return the user who runs this command by sudo; None without sudo."""
     return os.environ.get("SUDO_USER") or None
 
 

@@ -47,6 +47,6 @@ async def stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _dying_with_us() -> list[str]:
-    # Even a SIGKILL of the demo, which nobody can handle, ends its children then.
+    # Even a SIGKILL of the demo, which cannot be handled, then ends its children.
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL", "--"] if setpriv else []

@@ -55,7 +55,7 @@ HOSTS = (
 
 @dataclass(slots=True)
 class Tally:
-    """What a host was answered so far.
+    """The responses to a host so far.
 
     Attributes:
         accepted: Uploads answered 201.

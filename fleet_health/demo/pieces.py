@@ -46,7 +46,7 @@ def introduction(stage: Stage) -> RenderableType:
 
 
 def fleet(stage: Stage, alerts: Alerts) -> RenderableType:
-    """Show every host: what it does, what it was answered, and what the daemon says of it."""
+    """Show every host: what it does, the responses, and the daemon's verdict."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("host", no_wrap=True)
     table.add_column("what it does", no_wrap=True, style="dim")

@@ -25,7 +25,7 @@ _FRAME_S = 0.2
 
 
 class WentWrongError(FleetHealthError):
-    """What the demo is to show did not happen; `str()` says what is missing or too much, and the daemon's own log."""
+    """The demo did not show what it should; `str()` says what is missing or too much, with the daemon's log."""
 
 
 async def play(directory: Path, console: Console, *, seconds: float, kept: bool) -> None:

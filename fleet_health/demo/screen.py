@@ -62,7 +62,7 @@ class LiveScreen:
         self.print(pieces.alert_panel(stage, row))
 
     def end(self, stage: Stage, alerts: Alerts) -> None:
-        """Leave the table as it stands, and give the cursor back."""
+        """Leave the table as it is, and restore the cursor."""
         self.update(stage, alerts)
         self._live.stop()
 

@@ -105,7 +105,7 @@ class Files:
 
     @property
     def daemon_log(self) -> Path:
-        """What the daemon says on stderr."""
+        """The daemon's stderr."""
         return self.directory / "fleet-health.log"
 
 
@@ -120,7 +120,7 @@ class Stage:
         notify: What the daemon reports to its service manager.
         started_at: By `time.monotonic()`.
         processes: The programs that are to run all the time, by their names.
-        tasks: What is done within this process: hosts, recorder.
+        tasks: The tasks within this process: hosts, recorder.
 
     """
 

@@ -20,4 +20,4 @@ SUMMARIES = {
     "install-units": "put the units in place, for a program that pipx or uv has installed",
     "completion": "print the completion script of a shell",
 }
-"""Command -> what the list of commands says of it, which is shown without importing any."""
+"""Command -> its line in the list of commands, which is shown without importing them."""

@@ -166,7 +166,7 @@ def run(options: argparse.Namespace) -> int:
                 newest_at = no_later_than_written(dates.newest, receiver.index.path) or 0
             newest[INDEX] = max(newest[INDEX], newest_at)
         if saved is None or saved.at is None:
-            # Nobody has watched: before the index begins, anybody may have uploaded.
+            # No service has watched: before the index begins, any host may have uploaded.
             begins_at = fleet.since_begin("index", -NEVER)
             fleet.known_since = begins_at if begins_at <= now else -NEVER
     except SourceUnavailable as error:
@@ -206,7 +206,7 @@ def _behind(settings: Settings, state: SavedState, newest: Mapping[str, Instant]
 
 
 def _restore(fleet: Fleet, settings: Settings, state: SavedState, now: Instant) -> None:
-    """Let a fleet know who had uploaded, and when nobody could, as a service that starts does."""
+    """Record in a fleet which hosts had uploaded, and when none could, as a starting service does."""
     fleet.skips, fleet.shutdowns = tuple(state.skips), tuple(state.shutdowns)
     for receiver in settings.receivers:
         known = state.known_of(receiver)
@@ -279,7 +279,7 @@ def _read_index(
 
 
 def _read_accepted(fleet: Fleet, receiver: ReceiverSettings, since: Instant, until: Instant) -> None:
-    """Take in which uploads the journal shows from before the windows: a host may have no row."""
+    """Record the uploads that the journal shows before the windows: a host may have no row."""
     with suppress(SourceUnavailable):  # that is reported where the windows are read
         accepted: dict[str, list[Instant]] = {}
         for one in read_accepted(receiver.journal, since, until):
@@ -298,7 +298,7 @@ def _read_journal(
     rows_since: Instant,
     disproved_until: Instant,
 ) -> dict[str, Instant]:
-    """Take the journal of a receiver into the fleet; return its last entry, if that is later than what is known."""
+    """Read the journal of a receiver into the fleet; return its last entry, if that is later than the known one."""
     source = named("journal", receiver.name)
     until = NEVER if is_live else now  # an entry dated ahead shows that the clock is behind
 
@@ -418,7 +418,7 @@ def _evaluate(engine: Engine, fleet: Fleet, now: Instant, circumstances: Circums
 def _notify(
     engine: Engine, evaluation: Evaluation, fleet: Fleet, settings: Settings, options: argparse.Namespace
 ) -> tuple[list[Line], bool]:
-    """Write the alerts that the service would notify now; return what is printed, and whether something failed."""
+    """Write the alerts that the service would notify now; return the output, and whether something failed."""
     log, now = _alert_log(settings), evaluation.at
     silencing = Silencing(SilenceFile(settings.state_directory), settings.mute_windows)
     asyncio.run(silencing.refresh(now))

@@ -24,7 +24,7 @@ _FUNCTIONS = {
     "HOST-GLOB|list|expire": shell_names.SILENCED,
     "ID|HOST-GLOB": shell_names.SILENCES,
 }
-"""What an argument is called -> the shell's function that knows its names."""
+"""Name of an argument -> the shell function that completes it."""
 
 
 def add_parser(subparsers: Subparsers) -> None:

@@ -84,8 +84,8 @@ class _Found:
     Attributes:
         warnings: What its patterns and matches let others do.
         remedy: What to do about patterns that can be forged; empty if none can.
-        problems: What is wrong with its sources.
-        notes: What of these could not be looked at.
+        problems: The problems of its sources.
+        notes: The sources that could not be checked.
 
     """
 

@@ -162,7 +162,7 @@ def _line(row: Mapping[str, Any], paint: Paint) -> str:
 
 
 def _nobody_reads() -> bool:
-    """Return whether whoever read stdout by a pipe or socket has gone."""
+    """Return whether the reader of stdout, a pipe or a socket, has gone."""
     poll = select.poll()
     poll.register(sys.stdout.fileno(), 0)
     return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))

@@ -28,7 +28,7 @@ _OTHERS = {
     Path("/opt/fleet-health/current"): "packaging/install.sh has installed it here; run it again to upgrade",
     Path("/usr/lib/systemd/system/fleet-health.service"): "the Debian package is installed here, and has the units",
 }
-"""What shows that somebody else has put the units in place -> what is said then."""
+"""A file of another installation -> the message about it."""
 
 
 class _CannotInstallError(Exception):
@@ -129,7 +129,7 @@ def _install(program: Path, into: Path | None) -> None:
 
 
 def _texts(program: Path, made: Path) -> Iterator[tuple[Path, str]]:
-    """Yield where each file goes, and what is in it."""
+    """Yield the path and the content of each file."""
     # The parser of all commands is of no use to the others.
     from fleet_health.cli.setup.made import write_made  # noqa: PLC0415
 

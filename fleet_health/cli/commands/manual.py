@@ -37,7 +37,7 @@ EXAMPLES = (
     ("See what was sent about a host, and with which answer", "fleet-health notify history pi-03"),
     ("Read the alerts of today, with an explanation of each", "journalctl -x -u fleet-health -p warning --since today"),
 )
-"""What each does, and what is typed."""
+"""Each example: what it does, and what to type."""
 
 
 def write_pages(example: Path, directory: Path) -> None:
@@ -73,7 +73,7 @@ def command_page(parser: argparse.ArgumentParser, program: str) -> str:
 
 
 def _is_command(parser: argparse.ArgumentParser) -> bool:
-    """Return whether it does something by itself."""
+    """Return whether it is a command without subcommands."""
     return parser.get_default("command") is not None or not list(subcommands(parser))
 
 
@@ -113,7 +113,7 @@ def _value(action: argparse.Action) -> str:
 
 
 def _said(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Return the explanation of an argument, with its choices and its default if neither is said yet."""
+    """Return the explanation of an argument, with its choices and its default unless it names them."""
     said = explanation(parser, action)
     choices = [] if action.metavar is None else list(map(str, action.choices or ()))
     if not all(choice in said for choice in choices):

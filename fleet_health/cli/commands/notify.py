@@ -106,7 +106,7 @@ def _run(options: argparse.Namespace) -> int:
     except (StoreTaken, StoreUnavailable) as error:
         logs.complain(str(error))
         return _EXIT_RETRY
-    except Exception:  # noqa: BLE001 - the log says what it was
+    except Exception:  # noqa: BLE001 - the error is logged
         structlog.get_logger("fleet_health.notify").exception("service failed")
         return _EXIT_RETRY
     return 0

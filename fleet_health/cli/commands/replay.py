@@ -156,7 +156,7 @@ def replayed(
             settings.rules(), settings.mute_windows, settings.host_limit, settings.expected, settings.receiver_names
         )
     )
-    # For less it is not worth it to begin other processes. Where hosts are expected it matters who is lost by now.
+    # For less, other processes are not worthwhile. With expected hosts it matters which ones are lost by then.
     processes = processors() if until - since >= _WORTH_IT_US else 1
     spans = 1 if settings.expected else processes
     state = read_state(settings.state_directory) or SavedState()

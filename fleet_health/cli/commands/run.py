@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     except (SinkTaken, RestartNeeded) as error:
         logs.complain(str(error))
         return EXIT_RETRY
-    except Exception:  # noqa: BLE001 - the log says what it was
+    except Exception:  # noqa: BLE001 - the error is logged
         _log.exception("service failed")
         return EXIT_RETRY
     return 0

@@ -269,7 +269,7 @@ def _span(silence: Silence, now: Instant) -> str:
 
 
 def _refuse_more(options: argparse.Namespace, *names: str) -> None:
-    """End the command if it was given words that it has no use for: who gave them expects something of them."""
+    """End the command if it was given arguments that it would ignore: the user expects an effect."""
     given = [_WORDS[name] for name in names if getattr(options, name) not in {None, False}]
     if options.is_wide_meant and "length_us" in names:
         given.append("--all")
@@ -288,7 +288,7 @@ def _symptoms() -> Collection[str]:
 
 
 class _Symptoms:
-    """The symptoms, as choices of an argument that are known once somebody asks for them."""
+    """The symptoms as choices of an argument, which are imported only when they are needed."""
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(_symptoms()))

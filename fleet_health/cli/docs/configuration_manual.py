@@ -63,7 +63,7 @@ zone = "Europe/Berlin"
 }
 """What each configuration is for, and its text."""
 
-# What is listed of a table that may come several times; an override has no defaults of its own.
+# What is listed for a table that may occur several times; an override has no defaults.
 _LISTS = {
     "overrides": {"hosts": HOSTS_KEY, **{key: replace(entry, default=None) for key, entry in OVERRIDABLE.items()}},
     "quiet": QUIET_KEYS,

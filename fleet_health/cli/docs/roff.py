@@ -92,7 +92,7 @@ def reference(name: str, section: int) -> str:
 
 
 def bold(text: str) -> str:
-    """What is typed as it stands. A word too long for a line may be broken behind what groups a regular expression."""
+    """Format literal input. A word too long for a line may be broken after a group of a regular expression."""
     return f"\\fB{' '.join(map(_breakable, text.split(' ')))}\\fR"
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# argparse shows its tree to nobody, and yet everything that documents a command line has to read it.
+# argparse has no public access to its tree, but all documentation of a command line needs it.
 # ruff: noqa: SLF001
 
 
@@ -36,5 +36,5 @@ def arguments(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def explanation(parser: argparse.ArgumentParser, action: argparse.Action) -> str:
-    """Return what `--help` says of an argument."""
+    """Return the help of an argument, as `--help` shows it."""
     return (action.help or "") % {**vars(action), "prog": parser.prog}

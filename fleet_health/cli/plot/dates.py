@@ -48,7 +48,7 @@ def _instant(clock: int) -> Instant:
 
 
 def _label(clock: int, step: int, *, has_years: bool) -> str:
-    """Name what is new at a tick: the day at midnight, else the time."""
+    """Return the label of a tick: the day at midnight, else the time."""
     written = isoformat(clock)
     if clock % DAY_US == 0:
         return written[:10] if has_years else written[5:10]

@@ -25,11 +25,11 @@ FORMATS = ("svg", "png")
 
 
 class PlotError(FleetHealthError):
-    """A picture cannot be drawn or written; `str()` says what would mend it."""
+    """A picture cannot be drawn or written; `str()` says what would fix it."""
 
 
 def plot_format(text: str) -> Path:
-    """Take the file to draw into, as argparse wants it: its suffix says the format."""
+    """Parse the file to draw into, for argparse: its suffix decides the format."""
     path = Path(text)
     try:
         _format_of(path)
@@ -39,7 +39,7 @@ def plot_format(text: str) -> Path:
 
 
 def ensure_drawable(path: Path) -> None:
-    """Look whether a picture can be drawn into a file, for who would otherwise find out only after a lot of work.
+    """Check whether a picture can be drawn into a file, before a lot of work is done.
 
     Raises:
         PlotError: matplotlib is not installed, the suffix is unknown, or there is no writing there.
@@ -84,7 +84,7 @@ def _format_of(path: Path) -> str:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Put the picture in the place of an older one: whoever looks at it sees the one or the other, whole.
+    """Replace an older picture atomically: a reader sees one or the other.
 
     It is the caller's own file, so unlike what the service keeps it gets the mode that the caller's other files have.
     """

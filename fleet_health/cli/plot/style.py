@@ -1,4 +1,4 @@
-"""Colours and sizes of the picture of a timeline, and what is drawn alike in several places."""
+"""Colours and sizes of the picture of a timeline, and what several parts of it share."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TRAFFIC = {
     "unstamped": ("#7A1F6B", "refused unstamped"),
     "server_errors": ("#D1400C", "refused 5xx"),
 }
-"""What is counted -> its colour and what the legend says. Well is blue, and what is refused is not."""
+"""What is counted -> its colour and its words in the legend. Accepted uploads are blue, refused ones are not."""
 
 SYMPTOMS = {
     "silent": "#1A1A1A",
@@ -71,7 +71,7 @@ BETWEEN = 0.4
 """Between the band at the top and the hosts."""
 
 NARROWEST = 0.0025
-"""What is shorter is drawn as wide as this share of the whole, or it would not be seen."""
+"""Shorter incidents are drawn as wide as this share of the whole, so that they can be seen."""
 
 
 def drawable(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a `check` found, in words and as documents."""
+"""The result of `check`, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _NARROWEST = 40
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is shown of one finding, or of an alert without one.
+    """A finding, or an alert without one, as it is shown.
 
     Attributes:
         alert: The alert that it makes, notified or not.
@@ -52,7 +52,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a check found.
+    """The result of a check.
 
     Attributes:
         lines: The findings, by host and symptom.
@@ -120,7 +120,7 @@ def as_documents(report: Report) -> Iterator[dict[str, Any]]:
 def _wrapped(text: str, width: int | None) -> list[str]:
     if width is None:
         return [_INDENT + text]
-    # A name or a command is not divided: who copies it would copy half of it.
+    # A name or a command is not divided, so that it can be copied whole.
     wrapper = TextWrapper(
         max(width, _NARROWEST),
         initial_indent=_INDENT,

@@ -35,7 +35,7 @@ COLOURS: dict[str, tuple[str, ...]] = {
     State.PENDING: (YELLOW,),
     WELL: (),
 }
-"""State -> the colours of what is in it; what is not here is dim."""
+"""State -> the colours of hosts in it; others are dim."""
 
 TABLE_OTHERS = 3
 """How many lines of the table are no hosts: an empty one, the titles, the legend."""
@@ -85,7 +85,7 @@ class _Layout:
 
     Attributes:
         name: The host.
-        symptoms: What is wrong with it.
+        symptoms: Its symptoms.
         receiver: Where it uploads, if there are several.
         upload: The time since its last upload.
         counts: Each of the three counts of responses.
@@ -172,7 +172,7 @@ def is_own(host: Mapping[str, Any]) -> bool:
 
 
 def _symptoms(host: Mapping[str, Any], *, is_counting: bool = False) -> str:
-    """Return what is wrong with a host, the cause first; when counting, only that, and how much more there is."""
+    """Return the symptoms of a host, the cause first; shortened to the cause and the number of others."""
     hidden = [f"{name}?" for name in host.get("hidden", ())]
     symptoms = [incident["symptom"] for incident in host["incidents"]] or hidden
     if not symptoms and is_own(host):

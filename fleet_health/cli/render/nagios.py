@@ -55,7 +55,7 @@ def _unseen(document: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _worst(document: Mapping[str, Any]) -> Iterator[str]:
-    """Name what is open in the worst state: first what concerns no single host, then the first few hosts."""
+    """Name incidents in the worst state: first those about no single host, then the first few hosts."""
     for state in (State.FIRING, State.UNCONFIRMED, State.FLAPPING):
         general = [one for one in document["fleet_incidents"] if one["state"] == state]
         names = [named(one["symptom"], receiver_of(one["host"])) for one in general]

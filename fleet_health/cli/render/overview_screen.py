@@ -20,7 +20,7 @@ _TICKS = (("last tick", "last_tick_wall"), ("next tick", "next_tick_wall"))
 
 
 def screen(document: Mapping[str, Any], width: int, paint: Paint, height: int | None = None) -> list[str]:
-    """Lay out a status document in lines of up to so many columns; with a height, for as many hosts as that allows."""
+    """Lay out a status document for a width in columns; with a height, for as many hosts as fit."""
     head, foot = list(_head(document, width, paint)), list(_foot(document, width, paint))
     hosts = document["hosts"]
     if height is not None:
@@ -82,6 +82,6 @@ def _foot(document: Mapping[str, Any], width: int, paint: Paint, *, is_short: bo
 
 
 def _wrapped(text: str, width: int, paint: Paint, *codes: str) -> Iterator[str]:
-    """Return a sentence whole, in as many lines as it takes: what to do about it is often said at its end."""
+    """Return a whole sentence, in as many lines as it needs: its end often says what to do."""
     for line in wrapped(localized(printable(text)), width, "  "):
         yield paint(line, *codes)

@@ -32,7 +32,7 @@ VERSION = 1
 """The version of the document; keys are only ever added to it."""
 
 _KINDS = 10_000
-"""How many hosts and how many shapes are counted each by itself; the lines of others are counted together."""
+"""How many hosts and how many shapes are counted individually; other lines are counted together."""
 _SHOWN = 10
 _BATCH = 500
 
@@ -69,7 +69,7 @@ class Report:
         self.lines = 0
         self.response, self.unstamped = PatternCount(), PatternCount()
         self.accepted: set[str] = set()
-        """The hosts of which a 2xx was found."""
+        """The hosts with a 2xx."""
         self.index: tuple[Path, frozenset[str]] | None = None
         """The index of the receiver, and the hosts in it; None if it was not read."""
         self.uncounted: Counter[str] = Counter()
@@ -169,7 +169,7 @@ class Report:
 
 
 def as_lines(report: Report, columns: int) -> Iterator[str]:
-    """Return it in words, in lines of so many columns except for the samples."""
+    """Return it in words, wrapped to a width except for samples."""
     yield plural(report.lines, "line")
     yield from _pattern("journal.response", report.response, report, columns)
     if report.settings.unstamped_host is None:

@@ -1,4 +1,4 @@
-"""How far a command has come, on one line of a terminal; elsewhere nothing is said."""
+"""The progress of a command, on one line of a terminal; nothing elsewhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replay gave, in words and as a document."""
+"""The result of a replay, in words and as JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ VERSION = 1
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a replay gave.
+    """The result of a replay.
 
     Attributes:
         configuration: The configuration: its file, or what there is instead of one.
@@ -70,7 +70,7 @@ class Report:
 
 
 def as_lines(report: Report, old: Report | None, *, is_listed: bool = False) -> Iterator[str]:
-    """Return it in words: all that would have fired, or with another replay what is added, gone or changed.
+    """Return it in words: everything that would have fired, or what differs from another replay.
 
     Args:
         report: The replay.

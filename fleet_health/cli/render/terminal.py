@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 RED, GREEN, YELLOW, DIM, BOLD = "31", "32", "33", "2", "1"
 
 UNLIMITED = sys.maxsize
-"""The width of what is no terminal."""
+"""The width of an output that is not a terminal."""
 
 _PLAIN_WIDTH, _PLAIN_HEIGHT = 80, 24
 _NARROWEST = 8
@@ -46,7 +46,7 @@ def paint_for(stream: object) -> Paint:
 
 
 def width() -> int:
-    """Return the columns of the terminal; `UNLIMITED` if stdout is none: what a program reads is never cut."""
+    """Return the columns of the terminal; `UNLIMITED` if stdout is not one: output for programs is never cut."""
     return _size()[0] if sys.stdout.isatty() else UNLIMITED
 
 
@@ -65,7 +65,7 @@ def _size() -> tuple[int, int]:
 
 
 def _said(name: str) -> int:
-    """Return a size that stands in the environment; 0 if there is none."""
+    """Return a size from the environment; 0 without one."""
     text = os.environ.get(name, "")
     return int(text) if text.isdecimal() and text.isascii() else 0
 
@@ -94,19 +94,19 @@ def columns_of(text: str) -> int:
 
 
 def padded(text: str, columns: int) -> str:
-    """Fill a text up to so many columns."""
+    """Pad a text to a number of columns."""
     return text + " " * (columns - columns_of(text))
 
 
 def cut(text: str, columns: int) -> str:
-    """Cut a text without colours to so many columns, and show that it was."""
+    """Cut a text without colours to a number of columns, and mark the cut."""
     if columns_of(text) <= columns:
         return text
     return _beginning(text, max(0, columns - 1)) + ("…" if can_show("…") else "~")
 
 
 def _beginning(text: str, columns: int) -> str:
-    """Return as much of a text as so many columns can hold."""
+    """Return as much of a text as fits into a number of columns."""
     if text.isascii():
         return text[:columns]
     taken = 0
@@ -118,7 +118,7 @@ def _beginning(text: str, columns: int) -> str:
 
 
 def wrapped(text: str, columns: int, indent: str = "") -> Iterator[str]:
-    """Break a text between words into lines of up to so many columns; every line but the first is indented.
+    """Wrap a text between words at a number of columns; every line but the first is indented.
 
     Spaces stay as they are, but for those at which it is broken. A word that is longer than a line is broken itself,
     unless it is coloured.

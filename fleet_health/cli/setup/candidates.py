@@ -1,4 +1,4 @@
-"""Which of those who log look like a receiver: their lines are accesses of a known format, with a host in the path.
+"""Finds log sources that look like a receiver: their lines are accesses of a known format, with a host in the path.
 
 Everything here is a guess from lines that clients have a hand in, and is shown to the operator as one.
 """
@@ -27,10 +27,10 @@ _instance = re.compile(r"(?P<template>.+@).+(?P<kind>\.\w+)").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Somebody who logs as a receiver does.
+    """A log source that looks like a receiver.
 
     Attributes:
-        origin: Who that is; of instances of a template all of them, by a glob.
+        origin: The log source; for a template, all instances by a glob.
         known: The pattern that finds the most.
         words: The method, and the path up to the host.
         hosts: Host -> how many responses its uploads got.
@@ -56,10 +56,10 @@ class Candidate:
 
 
 def candidates(origins: Iterable[Origin], hosts: Collection[str] = ()) -> list[Candidate]:
-    """Return those who look like a receiver, the most likely first.
+    """Return the log sources that look like a receiver, the most likely first.
 
     Args:
-        origins: Who logs.
+        origins: The log sources.
         hosts: The hosts that stand in an index; they show which part of a path is the host.
 
     """
@@ -81,7 +81,7 @@ def by_template(origins: Iterable[Origin]) -> Iterator[Origin]:
 
 
 def candidate(origin: Origin, hosts: Collection[str] = ()) -> Candidate | None:
-    """Return what can be read of somebody's lines; None if no access of a known format names a host in its path."""
+    """Return the candidate by some lines; None if no access of a known format names a host in its path."""
     requests = [request for line in origin.lines if (request := upload_request(line)) is not None]
     if not requests:
         return None

@@ -32,7 +32,7 @@ class Choice:
     """A receiver as it is to be watched.
 
     Attributes:
-        candidate: Who logs.
+        candidate: The log source.
         index: The index; None if none was found.
         directory: A directory of journal files, instead of this machine's journal.
 

@@ -1,4 +1,4 @@
-"""What a new installation watches, and what to do next; the installer prints it at its end.
+"""Prints what a new installation watches, and what to do next; the installer ends with it.
 
 `python -m fleet_health.cli.setup.next_steps CONFIG [--not-started]` goes by a configuration file, and writes to stdout.
 """

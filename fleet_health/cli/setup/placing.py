@@ -1,4 +1,4 @@
-"""What an installation puts in place beside the program, as packaging/files lists it.
+"""The files that an installation adds beside the program, as packaging/files lists them.
 
 In a checkout `fleet_health/system` is a link to packaging/; a wheel has the files that the list names. The Debian
 package has none: dpkg has put them in place.

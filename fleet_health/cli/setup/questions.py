@@ -1,4 +1,4 @@
-"""Questions to a person at a terminal. What is typed otherwise than expected is asked again."""
+"""Asks questions at a terminal. An invalid answer is asked for again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class AnswerError(ValueError):
-    """An answer that is none; `str()` says what is wrong with it."""
+    """An invalid answer; `str()` says what is wrong."""
 
 
 def ask(question: str, default: str, read: Callable[[str], T]) -> T:
@@ -20,7 +20,7 @@ def ask(question: str, default: str, read: Callable[[str], T]) -> T:
 
     Args:
         question: The question, without a mark at its end.
-        default: What an empty answer stands for.
+        default: The meaning of an empty answer.
         read: Reads an answer; raises AnswerError.
 
     Raises:
@@ -49,7 +49,7 @@ def agrees(question: str, *, default: bool) -> bool:
 
 
 def some_of(question: str, default: str, count: int) -> list[int]:
-    """Ask for some of so many things by their numbers, which begin at 1; return them as they count from 0."""
+    """Ask for some of a number of items, which are shown from 1; return their indexes, from 0."""
 
     def read(answer: str) -> list[int]:
         words = answer.replace(",", " ").split()

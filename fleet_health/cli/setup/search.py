@@ -1,4 +1,4 @@
-"""One search for receivers on this machine: who logs as one does, and where the index of each may be."""
+"""Searches this machine for receivers: log sources that look like one, and where the index of each may be."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ _namespaced = re.compile(r"[0-9a-f]{32}\.(?P<name>.+)").fullmatch
 
 @dataclass(slots=True)
 class Search:
-    """What a search has found, and what it looked at.
+    """The result of a search, and what it looked at.
 
     Attributes:
-        origins: Who logs in the journal.
-        found: Who of them looks like a receiver, the most likely first.
+        origins: The log sources in the journal.
+        found: Those that look like a receiver, the most likely first.
         indexes: The indexes that each of these may have, in the same order, the most likely first.
         services: The services that systemd has loaded; None if it could not be asked.
 
@@ -53,7 +53,7 @@ class Search:
         return sum(len(one.lines) for one in self.origins)
 
     def unread(self) -> Iterator[tuple[Origin, str]]:
-        """Return who has lines about uploads that no known format matches, each with one of them."""
+        """Return the log sources that have lines about uploads in no known format, each with one of them."""
         known = {one.origin.name for one in self.found}
         for origin in self.origins:
             line = next((line for line in origin.lines if upload_request(line)), None)

@@ -1,4 +1,4 @@
-"""What the service will be able to read, whoever asks."""
+"""Finds out what the service will be able to read, whichever user asks."""
 
 from __future__ import annotations
 

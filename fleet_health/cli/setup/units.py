@@ -1,4 +1,4 @@
-"""What systemd says of the units of this machine."""
+"""The units of this machine, as systemd reports them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Unit:
         name: Its name.
         is_known: Whether systemd has a file for it, or has it loaded without one.
         state: `active`, `failed`, `inactive`, …
-        properties: What else systemd says of it, by the names of `systemctl show`.
+        properties: Further properties, by the names of `systemctl show`.
 
     """
 
