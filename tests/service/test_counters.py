@@ -19,7 +19,7 @@ def flat(row: dict[str, Any], path: str = "") -> dict[str, float]:
 
 
 def test_counters_never_go_backwards(site: Site, run_command: RunCommand, start_service: StartService) -> None:
-    """Over reloads that open both sources anew, and one that is refused."""
+    """Not even when reloads open both sources again, and one reload is refused."""
     site.configure()
     site.show_all_symptoms()
     site.journal.append('GET "PUT /v1/episodes/')
@@ -58,8 +58,8 @@ def test_counters_never_go_backwards(site: Site, run_command: RunCommand, start_
     assert (second["/reloads/taken"], third["/reloads/refused"]) == (1, 1)
 
 
-def test_what_has_two_labels_is_nested() -> None:
-    """In the order of the labels."""
+def test_counters_with_two_labels_are_nested() -> None:
+    """The document nests them in the order of the labels."""
     counters = Counters()
     counters.rejections.update({("journal", "no host"): 2, ("index", "not JSON"): 1, ("journal", "bad status"): 3})
 

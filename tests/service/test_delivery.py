@@ -67,7 +67,7 @@ def rig(tmp_path: Path) -> Iterator[Rig]:
 
 @asynccontextmanager
 async def delivering(delivery: Delivery) -> AsyncIterator[None]:
-    """Deliver for as long as the context lasts."""
+    """Deliver while the context lasts."""
     task = asyncio.create_task(delivery.run())
     try:
         yield
@@ -78,7 +78,7 @@ async def delivering(delivery: Delivery) -> AsyncIterator[None]:
 
 
 async def test_alerts_are_written_and_sent(rig: Rig) -> None:
-    """Once settled, every alert is a row and a journal entry."""
+    """Once delivery has settled, every alert is a row and a journal entry."""
     rig.alerts.parent.mkdir()
     async with delivering(rig.delivery):
         rig.delivery.deliver([alert("a"), alert("b")])
@@ -88,7 +88,7 @@ async def test_alerts_are_written_and_sent(rig: Rig) -> None:
 
 
 async def test_an_alert_that_the_log_holds_is_not_sent_again(rig: Rig) -> None:
-    """What was given this hour, by whomever, is neither written nor sent."""
+    """An alert of this hour is neither written nor sent again, even if another process wrote it."""
     rig.alerts.parent.mkdir()
     AlertLog(rig.alerts).append([alert("a")])
     async with delivering(rig.delivery):
@@ -98,10 +98,10 @@ async def test_an_alert_that_the_log_holds_is_not_sent_again(rig: Rig) -> None:
     assert (rig.written(), rig.sent()) == (2, 1)
 
 
-async def test_what_cannot_be_written_goes_to_the_journal_and_waits(
+async def test_alerts_that_cannot_be_written_go_to_the_journal_and_wait(
     rig: Rig, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is sent once, tried again and again, and written when there is a place for it."""
+    """They are sent once, retried with a backoff, and written when the alert log is writable."""
     monkeypatch.setattr("fleet_health.model.backoff._FIRST_S", 0.01)
     rig.delivery._backoff.wait_s = 0.01
     with capture_logs() as logs:
@@ -122,8 +122,8 @@ async def test_what_cannot_be_written_goes_to_the_journal_and_waits(
     assert [line["reason"] for line in said] == [problem]
 
 
-async def test_with_no_alert_the_log_is_tried(rig: Rig) -> None:
-    """A fault is known before an alert needs the file."""
+async def test_without_alerts_the_alert_log_is_probed(rig: Rig) -> None:
+    """A fault is reported before an alert needs the file."""
     async with delivering(rig.delivery):
         rig.delivery.deliver([])
         await rig.delivery.settle()
@@ -132,8 +132,8 @@ async def test_with_no_alert_the_log_is_tried(rig: Rig) -> None:
     assert rig.sent() == 0
 
 
-async def test_ticks_without_end_leave_one_retry_waiting(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """However many ticks pass while something waits, it is tried again at one pace, not once more for each."""
+async def test_any_number_of_ticks_leaves_one_retry_pending(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a batch waits, further ticks do not make the retries more frequent."""
     loop = asyncio.get_running_loop()
     original = loop.call_later
     timers: list[asyncio.TimerHandle] = []
@@ -155,8 +155,8 @@ async def test_ticks_without_end_leave_one_retry_waiting(rig: Rig, monkeypatch: 
     assert len(waiting) <= 1
 
 
-async def test_too_many_waiting_batches_are_given_up_loudly(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SavedState is bounded; what is given up is in the log in full."""
+async def test_the_queue_is_bounded_and_logs_what_it_drops(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The dropped batch is logged in full."""
     monkeypatch.setattr("fleet_health.service.delivery._BATCHES", 2)
     with capture_logs() as logs:
         for host in ("a", "b", "c"):
@@ -169,8 +169,8 @@ async def test_too_many_waiting_batches_are_given_up_loudly(rig: Rig, monkeypatc
     assert rig.written() == 2
 
 
-async def test_a_journal_that_stands_still_keeps_nothing_back(tmp_path: Path, rig: Rig) -> None:
-    """Alerts reach the file while nobody reads the journal's socket; they are sent when somebody does."""
+async def test_a_journald_that_hangs_delays_no_row(tmp_path: Path, rig: Rig) -> None:
+    """Alerts are written while journald does not read its socket, and sent when it does."""
     del tmp_path
     rig.alerts.parent.mkdir()
     alerts = [alert(f"h{number}") for number in range(1_000)]
@@ -186,10 +186,10 @@ async def test_a_journal_that_stands_still_keeps_nothing_back(tmp_path: Path, ri
     assert (written, is_waiting, sent) == (1_000, True, 1_000)
 
 
-async def test_a_journald_that_is_not_there_is_tried_ever_more_rarely(
+async def test_a_missing_journald_is_retried_with_a_backoff(
     rig: Rig, tmp_path: Path, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The alert log is left in peace meanwhile. When journald comes, it gets the alert."""
+    """The alert log is not probed for it. When journald starts, it gets the alert."""
     (tmp_path / "socket").rename(tmp_path / "gone")
     rig.alerts.parent.mkdir()
     waits: list[float] = []

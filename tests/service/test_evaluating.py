@@ -22,7 +22,7 @@ HOSTS = ("a", "b", "c")
 
 
 def systemd_says(site: Site, message: str, message_id: str, *, minutes_ago: float) -> None:
-    """Append PID 1's word on the receiver."""
+    """Append an entry of PID 1 about the receiver's unit."""
     site.journal.append(
         message,
         at_us=now_us() - round(minutes_ago * MINUTE),
@@ -33,8 +33,8 @@ def systemd_says(site: Site, message: str, message_id: str, *, minutes_ago: floa
     )
 
 
-def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_service: StartService) -> None:
-    """Its hosts are inhibited and named, over a restart too; those that outlive it are notified then."""
+def test_a_failing_receiver_is_one_alert_until_it_resolves(site: Site, start_service: StartService) -> None:
+    """Its hosts are inhibited and named, even after a restart. Incidents that outlast it are notified then."""
     site.configure("alerts.resolved = true")
     for host in HOSTS:
         site.answer(host, 503, times=12)
@@ -63,8 +63,8 @@ def test_a_failing_receiver_is_one_alert_until_it_is_over(site: Site, start_serv
     assert others[0]["detected_at_wall"] > second["detected_at_wall"]
 
 
-def test_without_the_receivers_detectors_the_hosts_are_told_of(site: Site, start_service: StartService) -> None:
-    """Then there are the three symptoms alone, each by itself."""
+def test_without_detectors_of_the_receiver_its_hosts_are_notified(site: Site, start_service: StartService) -> None:
+    """Each of the three symptoms is notified by itself."""
     site.configure("receiver.enabled = false")
     systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=40)
     for host in HOSTS:
@@ -79,7 +79,7 @@ def test_without_the_receivers_detectors_the_hosts_are_told_of(site: Site, start
 
 
 def test_a_receiver_that_systemd_has_stopped_is_down(site: Site, start_service: StartService) -> None:
-    """By systemd's word alone, while every host still looks well; and it is over when systemd has started it."""
+    """The entry of systemd is enough while every host still looks well; the entry about the start resolves it."""
     site.configure("alerts.resolved = true")
     systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=3)
     site.answer("a", 201, at_us=now_us() - 4 * MINUTE)
@@ -95,8 +95,8 @@ def test_a_receiver_that_systemd_has_stopped_is_down(site: Site, start_service: 
     assert site.alert_rows()[1]["status"] == "resolved"
 
 
-def test_a_receiver_is_down_though_its_index_is_gone_with_it(site: Site, start_service: StartService) -> None:
-    """They may have shared a disk: systemd's word is enough."""
+def test_a_receiver_is_down_if_its_index_is_missing_too(site: Site, start_service: StartService) -> None:
+    """They may share a disk, so the entry of systemd is enough."""
     site.configure()
     systemd_says(site, "Stopped Receiver.", STOPPED, minutes_ago=3)
     site.sync_journal()
@@ -107,8 +107,8 @@ def test_a_receiver_is_down_though_its_index_is_gone_with_it(site: Site, start_s
     assert status.startswith("silent, never-seen, index-stalled, journal-lossy;")
 
 
-def test_a_receiver_that_nobody_reaches_is_down(site: Site, start_service: StartService) -> None:
-    """All fell silent at once: one alert. Who had been silent before is notified by himself."""
+def test_a_receiver_without_uploads_is_down(site: Site, start_service: StartService) -> None:
+    """All hosts fell silent at once: one alert. A host that was silent before is notified by itself."""
     site.configure()
     site.answer("other", 201, at_us=now_us() - 50 * MINUTE)
     site.sync_journal()
@@ -122,8 +122,8 @@ def test_a_receiver_that_nobody_reaches_is_down(site: Site, start_service: Start
     assert site.alert_rows()[0]["detail"].endswith("; inhibits 3 alerts: a silent, b silent, c silent")
 
 
-def test_an_index_that_has_stopped_is_told_of(site: Site, start_service: StartService) -> None:
-    """Uploads that the journal accepted are in no row."""
+def test_a_stalled_index_is_notified(site: Site, start_service: StartService) -> None:
+    """Uploads that the journal shows as accepted have no row."""
     site.configure()
     for host in HOSTS:
         site.answer(host, 201, times=3, at_us=now_us() - 10 * MINUTE)
@@ -136,8 +136,8 @@ def test_an_index_that_has_stopped_is_told_of(site: Site, start_service: StartSe
     assert "a, b, c" in site.alert_rows()[0]["detail"]
 
 
-def test_a_journal_that_lacks_what_the_index_has_is_told_of(site: Site, start_service: StartService) -> None:
-    """Rows without an acceptance."""
+def test_a_journal_without_the_uploads_of_the_index_is_notified(site: Site, start_service: StartService) -> None:
+    """Rows have no accepted upload in the journal."""
     site.configure()
     site.answer("well", 201, at_us=now_us() - 40 * MINUTE)
     site.answer("well", 201)
@@ -149,10 +149,8 @@ def test_a_journal_that_lacks_what_the_index_has_is_told_of(site: Site, start_se
     assert "a, b, c" in site.alert_rows()[0]["detail"]
 
 
-def test_where_the_journal_is_not_whole_the_index_decides_who_is_refused(
-    site: Site, start_service: StartService
-) -> None:
-    """A row says that an acceptance was dropped; without one, the finding stands. Nothing ends in such a window."""
+def test_in_a_gap_of_the_journal_the_index_decides_who_is_refused(site: Site, start_service: StartService) -> None:
+    """A row refutes the finding, because the accepted upload was dropped. No incident resolves in such a window."""
     site.configure('alerts.resolved = true\n[detectors.fatal-only]\nwindow = "30m"\nmin_count = 3')
     for host in HOSTS:
         site.answer(host, 412, times=12, at_us=now_us() - 9 * MINUTE)
@@ -173,8 +171,8 @@ def test_where_the_journal_is_not_whole_the_index_decides_who_is_refused(
     assert site.alerted() == [("a", "fatal-only"), ("c", "fatal-only")]
 
 
-def test_an_alert_brings_its_evidence(site: Site, start_service: StartService) -> None:
-    """When it was well last, what went wrong first, how often and why; some lines, and the command for the rest."""
+def test_an_alert_contains_its_evidence(site: Site, start_service: StartService) -> None:
+    """The last accepted upload, the first refusal, counts and reason, sample lines, and the command for more."""
     site.configure()
     site.upload("refused", minutes_ago=40)
     site.answer("refused", 412, times=9)
@@ -191,10 +189,8 @@ def test_an_alert_brings_its_evidence(site: Site, start_service: StartService) -
         assert row["command"].endswith("--grep=refused")
 
 
-def test_in_a_quiet_window_nothing_is_told_and_afterwards_what_still_stands(
-    site: Site, start_service: StartService
-) -> None:
-    """Here the window ends with a reload; what is found in it stands in the status."""
+def test_a_mute_window_suppresses_alerts_until_it_ends(site: Site, start_service: StartService) -> None:
+    """The window ends with a reload. The status shows the incidents meanwhile."""
     site.configure('[[quiet]]\nfrom = "00:00"\nto = "00:00"')
     site.show_all_symptoms()
     site.sync_journal()
@@ -210,10 +206,10 @@ def test_in_a_quiet_window_nothing_is_told_and_afterwards_what_still_stands(
     assert site.alerted() == [("quiet", "silent"), ("unstamped", "unstamped")]
 
 
-def test_nobody_is_silent_while_the_index_takes_too_long_to_read(
+def test_no_host_is_silent_while_the_index_cannot_be_read(
     site: Site, start_altered_service: Callable[[Site, str], Service]
 ) -> None:
-    """A disk hangs, and the rows that are there cannot be seen: that is said, and nothing else is."""
+    """A disk hangs, so rows may be missing: that is reported, and nothing else is."""
     site.configure('alerts.resolved = true\n[detectors.silent]\nafter = "2s"')
     hang = site.directory / "hang"
     code = f"""
@@ -268,7 +264,7 @@ def test_an_alert_does_not_wait_for_its_evidence(
     site: Site,
     start_altered_service: Callable[[Site, str], Service],
 ) -> None:
-    """Whether that fails or hangs on a disk, the alert is given without it, and that is said."""
+    """Whether evidence fails or hangs on a disk, the alert is sent without it, and that is logged."""
     key, words = lacks
     site.configure()
     site.show_all_symptoms()

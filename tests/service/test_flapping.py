@@ -28,7 +28,7 @@ window = "1500ms"
 
 
 def incidents_of(site: Site) -> dict[str, Any]:
-    """Read what the saved state says of the incidents; nothing if there is none yet."""
+    """Return the incidents in the saved state; none before it is saved."""
     path = site.directory / "state" / "state.json"
     if not path.exists():
         return {"open": [], "flapping": []}
@@ -37,42 +37,42 @@ def incidents_of(site: Site) -> dict[str, Any]:
 
 
 def open_pairs(site: Site) -> set[tuple[str, str]]:
-    """Return what is open."""
+    """Return the open incidents."""
     return {(incident["host"], incident["symptom"]) for incident in incidents_of(site)["open"]}
 
 
 def flapping_pairs(site: Site) -> set[tuple[str, str]]:
-    """Return what has come too often, whether or not that was said."""
+    """Return the flapping incidents, whether or not they were notified."""
     return {(host, symptom) for (host, symptom), _ in incidents_of(site)["flapping"]}
 
 
-def told(site: Site) -> set[tuple[str, str]]:
-    """Return what was notified, however many hours had begun meanwhile."""
+def notified(site: Site) -> set[tuple[str, str]]:
+    """Return the notifications, without those that are repeated because an hour has begun."""
     return set(site.alerted())
 
 
 def warn(site: Site, host: str) -> None:
-    """Let a host upload without a stamp, often enough."""
+    """Let a host upload without a stamp, often enough for a finding."""
     site.warn_unstamped(host, times=12)
     site.sync_journal()
 
 
 def refuse_all(site: Site) -> None:
-    """Let the receiver fail for each of the hosts, often enough."""
+    """Let the receiver fail for each host, often enough for a finding."""
     for host in HOSTS:
         site.answer(host, 503, times=12)
     site.sync_journal()
 
 
 def accept_all(site: Site) -> None:
-    """Let the receiver accept from everybody; from so many others that it does not count as failing at once."""
+    """Let the receiver accept uploads from so many hosts that it does not count as failing."""
     for host in ("w", "x", "y", "z", *HOSTS):
         site.answer(host, 201)
     site.sync_journal()
 
 
-def test_a_silenced_host_is_told_of_as_flapping_when_the_silence_ends(site: Site, start_service: StartService) -> None:
-    """Who does not want to hear of it does not want to hear that either; but it is not forgotten over it."""
+def test_a_silenced_host_is_notified_as_flapping_when_the_silence_ends(site: Site, start_service: StartService) -> None:
+    """The silence also suppresses the alert about flapping, but only until it ends."""
     site.configure(CONFIGURATION)
     site.begin_journal()
     site.sync_journal()
@@ -82,7 +82,7 @@ def test_a_silenced_host_is_told_of_as_flapping_when_the_silence_ends(site: Site
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the opening")
         service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "the end")
         service.until(lambda: ("comes", "silent") in open_pairs(site), "the second opening")
-        flapping, silenced = flapping_pairs(site), told(site)
+        flapping, silenced = flapping_pairs(site), notified(site)
         end(site, one)
         service.until(site.alerted, "the alert")
         service.until_evaluated_anew()
@@ -106,7 +106,7 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
         service.do_until(lambda: site.upload("comes"), lambda: not open_pairs(site), "both ends")
         service.until(lambda: silent in open_pairs(site), "its second silence")
         service.do_until(lambda: warn(site, "comes"), lambda: both <= open_pairs(site), "both second openings")
-        flapping, silenced = flapping_pairs(site), told(site)
+        flapping, silenced = flapping_pairs(site), notified(site)
         end(site, one)
         service.do_until(lambda: warn(site, "comes"), site.alerted, "the alert")
 
@@ -117,31 +117,29 @@ def test_two_symptoms_of_a_host_that_flap_are_told_of_at_once(site: Site, start_
     )
 
 
-def test_a_flapping_receiver_makes_nobody_flap_and_holds_nobody_back(site: Site, start_service: StartService) -> None:
-    """It comes twice, and its hosts with it: that is said of it alone. Then each host is notified by itself."""
+def test_a_flapping_receiver_makes_no_host_flap_and_inhibits_none(site: Site, start_service: StartService) -> None:
+    """It and its hosts come and go twice, and only it is reported as flapping. Then each host is notified by itself."""
     site.configure(CONFIGURATION.replace('after = "1s"', 'after = "1h"'))
     with start_service(site) as service:
         service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
-        held = told(site)
+        held = notified(site)
         service.do_until(lambda: accept_all(site), lambda: not open_pairs(site), "the end")
-        service.do_until(lambda: refuse_all(site), lambda: told(site) >= {*REFUSED}, "the alerts")
+        service.do_until(lambda: refuse_all(site), lambda: notified(site) >= {*REFUSED}, "the alerts")
         flapping = service.until(lambda: flapping_pairs(site), "the state")
 
     assert held == {FAILING}
-    assert told(site) == {FAILING, ("*", "flapping"), *REFUSED}
+    assert notified(site) == {FAILING, ("*", "flapping"), *REFUSED}
     assert flapping == {FAILING}
 
 
-def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
-    site: Site, start_service: StartService
-) -> None:
-    """Nobody uploads, so it is not seen to be over either. In a new hour it is notified again."""
+def test_a_cause_that_is_no_longer_found_still_names_what_it_inhibits(site: Site, start_service: StartService) -> None:
+    """Without uploads it is not seen to recover either. In a new hour it is notified again."""
     site.configure('[receiver.failing]\nwindow = "1s"')
     with start_service(site) as service:
         service.do_until(lambda: refuse_all(site), lambda: {FAILING, *REFUSED} <= open_pairs(site), "the opening")
         service.until(lambda: "1 unconfirmed" in service.notify.status, "that it is not found")
         service.until_evaluated_anew()
-        before = told(site)
+        before = notified(site)
         service.process.kill()
         service.process.wait()
     site.begin_an_hour()
@@ -149,7 +147,7 @@ def test_a_cause_that_is_not_found_any_more_names_again_what_it_holds_back(
         service.until(site.alert_rows, "the alert")
         service.until_evaluated_anew()
 
-    assert (before, told(site)) == ({FAILING}, {FAILING})
+    assert (before, notified(site)) == ({FAILING}, {FAILING})
     assert site.alert_rows()[0]["detail"] == (
         "it is no longer found, but it has not been seen to recover;"
         " inhibits 3 alerts: a fatal-only, b fatal-only, c fatal-only"

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def outcomes(site: Site) -> list[tuple[str, str, str]]:
-    """Return the host, symptom and status of each row of the alert log, in order; an alert's status is empty."""
+    """Return host, symptom and status of each row of the alert log, in order; the status of an alert is empty."""
     return [(row["host"], row["symptom"], row.get("status", "")) for row in site.alert_rows()]
 
 
@@ -26,20 +26,20 @@ def state_of(site: Site) -> dict[str, Any]:
 
 
 def open_incidents(site: Site) -> list[tuple[str, str]]:
-    """Return what the saved state says is open."""
+    """Return the open incidents in the saved state."""
     if not (site.directory / "state" / "state.json").exists():
         return []
     return sorted((incident["host"], incident["symptom"]) for incident in state_of(site)["incidents"]["open"])
 
 
 def kill(service: Service) -> None:
-    """Kill it at once."""
+    """Kill the service with SIGKILL."""
     service.process.send_signal(signal.SIGKILL)
     service.process.wait()
 
 
-def test_an_end_is_told_when_it_is_seen(site: Site, start_service: StartService) -> None:
-    """A silent host uploads, a refused one is accepted: each is over two ticks later, and says how long it lasted."""
+def test_a_resolution_is_notified(site: Site, start_service: StartService) -> None:
+    """A silent host uploads, a refused one is accepted: each resolves two ticks later, and reports its duration."""
     site.configure("alerts.resolved = true")
     site.show_all_symptoms()
     site.sync_journal()
@@ -55,8 +55,8 @@ def test_an_end_is_told_when_it_is_seen(site: Site, start_service: StartService)
     assert all("it is over, after" in row["detail"] for row in site.alert_rows()[3:])
 
 
-def test_readers_of_the_alert_log_see_no_ends_by_default(site: Site, start_service: StartService) -> None:
-    """The log has alerts only; the service's own log counts the ends."""
+def test_the_alert_log_has_no_resolutions_by_default(site: Site, start_service: StartService) -> None:
+    """It has only alerts; the log of the service counts the resolutions."""
     site.configure()
     site.answer("well", 201)
     site.sync_journal()
@@ -69,8 +69,8 @@ def test_readers_of_the_alert_log_see_no_ends_by_default(site: Site, start_servi
     assert outcomes(site) == [("quiet", "silent", "")]
 
 
-def test_what_is_open_survives_a_kill(site: Site, start_service: StartService) -> None:
-    """No second opening after it, no false end; and an end that came meanwhile is told."""
+def test_open_incidents_survive_a_kill(site: Site, start_service: StartService) -> None:
+    """They do not open or resolve again. A recovery during the downtime is notified."""
     site.configure('alerts.resolved = true\nalerts.repeat = ["24h"]')
     site.show_all_symptoms()
     site.sync_journal()
@@ -92,8 +92,8 @@ def test_what_is_open_survives_a_kill(site: Site, start_service: StartService) -
     assert still == {host: at for host, at in opened_at.items() if host != "quiet"}
 
 
-def test_without_the_state_nothing_is_told_twice_within_the_hour(site: Site, start_service: StartService) -> None:
-    """The alert log alone says what was given; the state comes back from it."""
+def test_without_the_state_no_alert_is_repeated_within_the_hour(site: Site, start_service: StartService) -> None:
+    """The alert log shows which alerts were sent, and the state is rebuilt from it."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -112,8 +112,8 @@ def test_without_the_state_nothing_is_told_twice_within_the_hour(site: Site, sta
     assert len(site.alert_rows()) == 3
 
 
-def test_a_state_that_cannot_be_saved_is_said(site: Site, start_service: StartService) -> None:
-    """It stands in the status, and the alerts are given all the same."""
+def test_a_state_that_cannot_be_saved_is_reported(site: Site, start_service: StartService) -> None:
+    """The status shows it, and alerts are sent all the same."""
     (site.directory / "state").write_text("in the way")
     site.configure()
     site.show_all_symptoms()
@@ -124,8 +124,8 @@ def test_a_state_that_cannot_be_saved_is_said(site: Site, start_service: StartSe
         assert site.alerted() == site.EVERY_ALERT
 
 
-def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: StartService) -> None:
-    """It is said once and counted in the status; the alerts of it cease, as they ever did."""
+def test_a_silent_host_is_lost_after_the_lookback(site: Site, start_service: StartService) -> None:
+    """That is notified once and shown in the status; its alerts are not repeated."""
     configuration = (
         'alerts.resolved = true\nhosts.expected = ["quiet"]\n[detectors.silent]\nafter = "30m"\nlookback = "%s"'
     )
@@ -145,8 +145,8 @@ def test_a_silent_host_is_lost_beyond_its_lookback(site: Site, start_service: St
     assert open_incidents(site) == [("quiet", "silent")]  # and nobody says that it was never seen
 
 
-def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site, start_service: StartService) -> None:
-    """Its last upload is beyond the lookback when the service is back: an alert, once; who has uploaded is well."""
+def test_a_host_that_fell_silent_during_a_long_downtime_is_lost(site: Site, start_service: StartService) -> None:
+    """Its last upload is older than the lookback after the restart: one alert. A host that has uploaded is well."""
     site.configure('alerts.resolved = true\nhosts.expected = ["gone"]')
     site.upload("well", "gone")
     site.answer("well", 201)
@@ -170,8 +170,8 @@ def test_who_fell_silent_while_the_service_was_down_for_long_is_lost(site: Site,
     assert open_incidents(site) == [("gone", "silent")]
 
 
-def test_an_expected_host_that_never_uploads_is_told_of(site: Site, start_service: StartService) -> None:
-    """After its grace, which a restart does not begin anew; and that it came is told as well."""
+def test_an_expected_host_that_never_uploads_is_notified(site: Site, start_service: StartService) -> None:
+    """After its grace, which a restart does not start again. Its first upload resolves it."""
     configuration = 'alerts.resolved = true\nhosts.expected = ["pi-1", "b-*"]\n[detectors.never-seen]\ngrace = "%s"'
     site.configure(configuration % "1h")
     site.upload("b-1")
@@ -187,8 +187,8 @@ def test_an_expected_host_that_never_uploads_is_told_of(site: Site, start_servic
         service.until(lambda: ("pi-1", "never-seen", "resolved") in outcomes(site), "the end")
 
 
-def test_who_is_no_longer_expected_is_missed_no_longer(site: Site, start_service: StartService) -> None:
-    """Nor who is ignored. From the reload on; the others are as before."""
+def test_a_host_that_is_no_longer_expected_is_not_missed(site: Site, start_service: StartService) -> None:
+    """Neither is an ignored host, from the reload on. Other hosts are not affected."""
     site.configure('hosts.expected = ["pi-1", "pi-2", "spare-1", "bench-*"]\nhosts.ignore = ["spare-*", "bench-*"]')
     site.upload("other")
     with start_service(site) as service:
@@ -198,8 +198,8 @@ def test_who_is_no_longer_expected_is_missed_no_longer(site: Site, start_service
         service.until(lambda: open_incidents(site) == [("pi-1", "never-seen")], "the state")
 
 
-def test_in_a_quiet_window_nobody_is_told(site: Site, start_service: StartService) -> None:
-    """It stands in the status all the while; when the window is over what still stands is told."""
+def test_a_mute_window_suppresses_notifications(site: Site, start_service: StartService) -> None:
+    """The status shows the incidents. When the window ends, those that are still open are notified."""
     around = [datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (-5, 120)]
     begins, ends = (f"{moment:%H:%M}" for moment in around)
     site.configure(f'[[quiet]]\nfrom = "{begins}"\nto = "{ends}"\n')
@@ -216,8 +216,8 @@ def test_in_a_quiet_window_nobody_is_told(site: Site, start_service: StartServic
     assert "0 firing, 3 muted" in status
 
 
-def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartService) -> None:
-    """It is said once, in the place of the alert that would be one too many; then nothing, until it holds still."""
+def test_an_incident_that_opens_repeatedly_is_flapping(site: Site, start_service: StartService) -> None:
+    """One notification replaces the alert that would be one too many; then none follows until it is stable."""
     configuration = (
         'alerts.resolved = true\nalerts.repeat = ["24h"]\nalerts.flap_limit = 2\nalerts.flap_quiet = "%s"\n'
         '[detectors.silent]\nafter = "1s"'
@@ -235,18 +235,18 @@ def test_one_that_comes_and_goes_is_flapping(site: Site, start_service: StartSer
         service.until_ready()
         for _ in range(4):
             fall_silent_and_upload(service)
-        told = outcomes(site)
+        notified = outcomes(site)
         site.configure(configuration % "2s")
         service.process.send_signal(signal.SIGHUP)
         service.until(lambda: not state_of(site)["incidents"]["flapping"], "that it holds still")
 
-    assert told[:2] == [("comes", "silent", ""), ("comes", "silent", "resolved")]
-    assert told.count(("comes", "flapping", "")) == 1
-    assert told[-1] == ("comes", "flapping", "")
+    assert notified[:2] == [("comes", "silent", ""), ("comes", "silent", "resolved")]
+    assert notified.count(("comes", "flapping", "")) == 1
+    assert notified[-1] == ("comes", "flapping", "")
 
 
-def test_an_alert_is_repeated_when_the_configuration_says(site: Site, start_service: StartService) -> None:
-    """An hour after the opening, by the state: not before, not in between, and again an hour later."""
+def test_an_alert_is_repeated_as_configured(site: Site, start_service: StartService) -> None:
+    """An hour after the opening by the saved state, not before, and again an hour later."""
     site.configure('alerts.repeat = ["1h", "24h"]')
     site.answer("well", 201)
     site.sync_journal()
@@ -274,8 +274,8 @@ def test_an_alert_is_repeated_when_the_configuration_says(site: Site, start_serv
     assert [told_when_opened(seconds) for seconds in (3_500, 3_700)] == [0, 1]
 
 
-def test_who_is_ignored_is_not_there_from_a_reload_on(site: Site, start_service: StartService) -> None:
-    """Neither what is known of him nor what is open stays; and who is watched again is known at once."""
+def test_an_ignored_host_is_forgotten_at_the_reload(site: Site, start_service: StartService) -> None:
+    """Its uploads and incidents are dropped. When it is watched again, it is known at once."""
     site.configure()
     site.show_all_symptoms()
     site.sync_journal()
@@ -290,10 +290,8 @@ def test_who_is_ignored_is_not_there_from_a_reload_on(site: Site, start_service:
         service.until(lambda: open_incidents(site) == site.EVERY_ALERT, "the state")
 
 
-def test_what_was_never_seen_stays_so_over_a_restart(
-    site: Site, start_service: StartService, run_command: RunCommand
-) -> None:
-    """As long as it is looked at: a clock that was set, or a vacuum, is told by nothing but the state."""
+def test_gaps_survive_a_restart(site: Site, start_service: StartService, run_command: RunCommand) -> None:
+    """Only the state shows a step of the clock or a vacuumed journal, for as long as the lookback."""
     site.configure()
     site.upload("well")
     site.answer("well", 201)
@@ -316,10 +314,10 @@ def test_what_was_never_seen_stays_so_over_a_restart(
     assert state_of(site)["journal_gaps"] == [known | {"messages": 0, "gaps": 1}]
 
 
-def test_rows_that_are_gone_after_a_restart_are_remembered(
+def test_uploads_are_known_after_a_restart_without_their_rows(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
-    """The index was compressed away: who is silent is so still, and nobody is lost. Another index is another."""
+    """The index was compressed away: a silent host is still silent, and no host is lost. Another index starts empty."""
     site.configure()
     site.upload("well")
     site.upload("quiet", minutes_ago=45)

@@ -1,4 +1,4 @@
-"""The sources that fill the fleet: read before each evaluation, and never half."""
+"""The intake of the sources: they are read before each evaluation, and never in part."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def unhinted_intake() -> AsyncIterator[Intake]:
-    """Sources that look when they are polled, and not by themselves."""
+    """Sources that are only read when they are polled."""
     tasks: list[asyncio.Task[Any]] = []
 
     def start(work: Any) -> asyncio.Task[Any]:
@@ -57,14 +57,14 @@ async def unhinted_intake() -> AsyncIterator[Intake]:
 
 
 def uploaded(fleet: Fleet) -> list[str]:
-    """The hosts that have uploaded."""
+    """Return the hosts that have uploaded."""
     return [host for host, _ in fleet.uploads.items()]
 
 
-async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
+async def test_rows_that_a_slow_disk_returns_late_are_not_lost(
     site: Site, monkeypatch: pytest.MonkeyPatch, async_eventually: AsyncEventually
 ) -> None:
-    """An evaluation does not wait for a disk that hangs; what it reads in the end still counts."""
+    """An evaluation does not wait for a disk that hangs. Rows that are read later still count."""
     monkeypatch.setattr("fleet_health.service.intake._POLL_TIME", 0.05)
     is_free, is_waiting = threading.Event(), threading.Event()
     read = Tail.read
@@ -102,8 +102,8 @@ async def test_rows_that_a_slow_disk_gives_late_are_not_lost(
     assert not coverage.is_whole(now - 1, now)
 
 
-async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afterwards(site: Site) -> None:
-    """The evaluation sees one fleet from its first detector to its last, and nothing is lost by that."""
+async def test_observations_wait_while_another_thread_has_the_fleet(site: Site) -> None:
+    """The fleet does not change during an evaluation, and no observation is lost."""
     site.answer("a", 200)
     site.sync_journal()
     site.upload("a")
@@ -123,8 +123,8 @@ async def test_what_comes_in_while_another_thread_has_the_fleet_is_taken_in_afte
     assert taken_in == (["a", "b"], ["a", "b"])
 
 
-async def test_a_clock_that_was_set_leaves_a_gap_in_the_journal_for_a_window(site: Site) -> None:
-    """A gap known before stays known, though the entries around it are read anew; one that is out of reach does not."""
+async def test_a_step_of_the_clock_leaves_a_gap_in_the_journal(site: Site) -> None:
+    """Known gaps within the lookback stay known, although the journal is read again."""
     site.answer("a", 200)
     site.sync_journal()
     site.upload("a")
@@ -145,7 +145,7 @@ async def test_a_clock_that_was_set_leaves_a_gap_in_the_journal_for_a_window(sit
 
 
 async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], SavedState]:
-    """Start with a state; return the rhythms that are known then, and the state that is saved."""
+    """Start with a state. Return the rhythms that are known then, and the state that is saved."""
     settings = load(site.config)
     async with unhinted_intake() as intake:
         intake.restore(saved.known_past(settings.receivers, None))
@@ -160,7 +160,7 @@ async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], Sav
 
 
 async def test_rhythms_outlive_a_restart(site: Site) -> None:
-    """What the state knows and what came since make the same rhythms as the whole index."""
+    """Those of the state, with later rows, are the same as those of the whole index."""
     now, hour = now_us(), 3_600_000_000
     site.configure('[detectors.silent]\ncadence = "learned"')
     for age in range(500, 4, -1):
@@ -184,8 +184,8 @@ async def test_rhythms_outlive_a_restart(site: Site) -> None:
     assert first["hourly"].bits.bit_count() == 496
 
 
-async def test_rhythms_of_another_index_teach_nothing(site: Site) -> None:
-    """They are those of other hosts, perhaps."""
+async def test_rhythms_of_another_index_are_not_used(site: Site) -> None:
+    """They may be those of other hosts."""
     site.configure('[detectors.silent]\ncadence = "learned"')
     site.upload("a", at_us=now_us() - 10_000_000_000)
     site.answer("any", 404)
@@ -199,7 +199,7 @@ async def test_rhythms_of_another_index_teach_nothing(site: Site) -> None:
 
 
 async def test_learning_begins_and_ends_with_a_reload(site: Site) -> None:
-    """The index is read again, as far back as it takes; what is no longer asked for is dropped."""
+    """The index is read again, as far back as learning needs. Rhythms that are no longer needed are dropped."""
     now, hour = now_us(), 3_600_000_000
     for age in range(100, 0, -1):
         site.upload("hourly", at_us=now - age * hour)

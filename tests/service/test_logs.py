@@ -55,8 +55,8 @@ def run(stderr: int, *arguments: str, **environment: str) -> None:
     subprocess.run(command, stderr=stderr, env=os.environ | environment, check=True)
 
 
-def test_elsewhere_each_event_is_a_line_of_json() -> None:
-    """The event comes first, values of any type are written, a traceback stays within its line."""
+def test_other_programs_get_events_as_json_lines() -> None:
+    """The event comes first, values of any type are written, and a traceback stays on its line."""
     done = subprocess.run([sys.executable, "-c", PROGRAM], stderr=subprocess.PIPE, check=True)
     info, warning, error, notice = (json.loads(line) for line in done.stderr.splitlines())
 
@@ -69,7 +69,7 @@ def test_elsewhere_each_event_is_a_line_of_json() -> None:
 
 
 class Journald:
-    """Both sockets of a journald: that of entries, and the stream that stderr is."""
+    """Both sockets of a journald: the one for entries, and the stream that stderr is connected to."""
 
     def __init__(self, directory: Path, stack: ExitStack) -> None:
         self.path = str(directory / "socket")
@@ -79,7 +79,7 @@ class Journald:
         self.stream.setblocking(False)  # noqa: FBT003 - likewise
 
     def listen(self) -> None:
-        """Take entries."""
+        """Read entries."""
         self.entries.bind(self.path)
 
     def run(self) -> None:
@@ -106,13 +106,13 @@ class Journald:
 
 @pytest.fixture
 def journald(tmp_path: Path) -> Iterator[Journald]:
-    """Make a journald that takes no entries yet."""
+    """Make a journald that does not read entries yet."""
     with ExitStack() as stack:
         yield Journald(tmp_path, stack)
 
 
 def test_in_the_journal_an_event_is_an_entry(journald: Journald) -> None:
-    """Under systemd stderr leads to the journal: a sentence, its priority, and each value as a field of its own."""
+    """A sentence, its priority, and each value as a field of its own."""
     journald.listen()
     journald.run()
     info, warning, error, notice = journald.taken()
@@ -134,8 +134,8 @@ def test_in_the_journal_an_event_is_an_entry(journald: Journald) -> None:
     assert journald.lines() == []
 
 
-def test_what_the_journal_does_not_take_goes_to_stderr(journald: Journald) -> None:
-    """There is no socket of journald: each event is a line with its priority, which journald takes off, and whole."""
+def test_without_a_socket_of_journald_events_go_to_stderr(journald: Journald) -> None:
+    """Each event is written whole, as a line with its priority, which journald removes."""
     journald.run()
 
     assert journald.taken() == []
@@ -148,14 +148,14 @@ def test_what_the_journal_does_not_take_goes_to_stderr(journald: Journald) -> No
 
 
 def fill(one: socket.socket, data: bytes) -> None:
-    """Send until there is no more room."""
+    """Send until the socket is full."""
     with suppress(BlockingIOError):
         while True:
             one.send(data)
 
 
-def test_a_journald_that_stands_still_is_not_waited_for(journald: Journald) -> None:
-    """Both its sockets are full: the program comes to its end, and the stream's earlier lines stay whole."""
+def test_a_journald_that_hangs_does_not_block_the_program(journald: Journald) -> None:
+    """Both sockets are full: the program ends, and earlier lines of the stream stay whole."""
     journald.listen()
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.setblocking(False)  # noqa: FBT003 - its only argument
@@ -196,7 +196,7 @@ def test_on_a_terminal_it_is_text(no_color: str) -> None:
 
 @cache
 def logged() -> list[tuple[str, str, set[str] | None]]:
-    """Find each call in the source that logs an event: where, the event, and its fields if these are all known."""
+    """Find each call in the source that logs an event: its place, the event, and its fields if all are known."""
     found = []
     for path in sorted(PACKAGE.rglob("*.py")):
         if "demo" in path.relative_to(PACKAGE).parts or path.name == "logging.py":
@@ -221,7 +221,7 @@ def logged() -> list[tuple[str, str, set[str] | None]]:
 
 
 def test_every_event_has_a_sentence_and_every_sentence_an_event() -> None:
-    """And a sentence asks for no field that no call gives."""
+    """And no sentence uses a field that no call passes."""
     calls = logged()
     given: dict[str, set[str]] = defaultdict(set)
     is_known: dict[str, bool] = defaultdict(lambda: True)
@@ -239,7 +239,7 @@ def test_every_event_has_a_sentence_and_every_sentence_an_event() -> None:
 
 @pytest.mark.parametrize("event", SENTENCES)
 def test_no_value_of_an_event_is_lost(event: str) -> None:
-    """Each stands in a field of the entry, and in the line of a terminal."""
+    """Each value is in a field of the entry, and in the line on a terminal."""
     fields = {"more"} | fields_in(SENTENCES[event])
     fields |= {name for _, one, names in logged() if one == event for name in names or ()}
     values = {name: f"value-of-{name}" for name in fields}
@@ -253,7 +253,7 @@ def test_no_value_of_an_event_is_lost(event: str) -> None:
 
 
 def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
-    """Logging never fails, whatever is missing or is of another type."""
+    """Logging never fails, even if fields are missing or have another type."""
     for event in SENTENCES:
         assert sentence({"event": event})
         assert sentence({"event": event, **{key: [{"a": (1, 2.5)}] for key in fields_in(SENTENCES[event])}})
@@ -285,13 +285,13 @@ def test_an_event_without_its_fields_is_a_sentence_all_the_same() -> None:
         ({"event": "silence removed from silences.json", "id": "a1"}, "Silence a1 was removed from silences.json."),
     ],
 )
-def test_a_sentence_reads_as_one(event: dict[str, Any], expected: str) -> None:
-    """Numbers have their plural, what is missing leaves no trace, and a full stop stands once."""
+def test_a_sentence_is_well_formed(event: dict[str, Any], expected: str) -> None:
+    """Numbers have plurals, missing fields leave nothing behind, and it ends with one full stop."""
     assert sentence(event) == expected
 
 
-def test_of_a_group_of_errors_the_first_is_named() -> None:
-    """What ends the service is in a group, or in a group of groups; the sentence says what it was."""
+def test_the_sentence_names_the_first_error_of_a_group() -> None:
+    """Groups may contain groups."""
     group = ExceptionGroup("parts", [ExceptionGroup("more", [OSError("no disk")]), ValueError("other")])
     event = _describe_error(None, "", {"event": "service failed", "exc_info": group})
 
@@ -300,7 +300,7 @@ def test_of_a_group_of_errors_the_first_is_named() -> None:
 
 
 def test_a_hostile_value_stays_within_its_field() -> None:
-    """It ends no field, begins none, moves no cursor, and is as long as a datagram can hold."""
+    """It ends no field, begins none, moves no cursor, and fits into a datagram."""
     hostile = "\x1b[2J\nPRIORITY=0\n_UID=0\x00\u202e\udcff" + "x" * 1_000_000
     event = {"event": "lines rejected", "level": "warning", "latest": hostile, "reason": hostile, "count": 1}
     entry = journal_fields(event)
@@ -317,8 +317,8 @@ def test_a_hostile_value_stays_within_its_field() -> None:
     assert len(sent) < 100_000
 
 
-def test_the_names_of_fields_are_journalds() -> None:
-    """Letters, digits and underscores, at most 64 of them, none of them one that journald or systemd sets."""
+def test_names_of_fields_are_valid_in_the_journal() -> None:
+    """Letters, digits and underscores, at most 64 of them; none that journald or systemd sets."""
     names = {f"FLEET_{name.upper()}" for _, _, fields in logged() for name in fields or ()}
 
     assert all(name.isascii() and name.replace("_", "").isalnum() and len(name) <= 64 for name in names)

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 MINUTE = 60_000_000
 
 
-def test_what_arrives_late_from_one_machine_is_alerted(site: Site, start_service: StartService) -> None:
-    """Whatever has been read of the other machine, and also if nothing was known of the machine."""
+def test_late_entries_of_one_machine_are_alerted(site: Site, start_service: StartService) -> None:
+    """No matter how far the journal of the other machine was read, and whether this one was known."""
     directory = site.journal_directory
     directory.mkdir()
     site.configure()

@@ -26,7 +26,7 @@ TICK_S, TICKS = 4, 5
 
 
 class Metrics:
-    """What the service says of itself at one instant."""
+    """The metrics of the service at one instant."""
 
     def __init__(self, socket: Path) -> None:
         with ApiClient(socket) as client:
@@ -34,7 +34,7 @@ class Metrics:
             self._text = client.getresponse().read().decode()
 
     def of(self, name: str, label: str = "") -> float:
-        """Return the sum of a metric's series that have a label."""
+        """Return the sum of the series of a metric that have a label."""
         return sum(map(float, re.findall(rf"(?m)^{name}(?:{{.*{label}.*}})? (\S+)$", self._text)))
 
     @property
@@ -44,7 +44,7 @@ class Metrics:
 
     @property
     def evaluations(self) -> float:
-        """How often it was."""
+        """How many evaluations there were."""
         return self.of("fleet_health_evaluations_total")
 
 

@@ -25,7 +25,7 @@ STANDING = {("refused", "fatal-only"), ("old-worker", "unstamped")}
 
 
 def configure(site: Site, text: str = "") -> None:
-    """Configure the site; what one of the others says prevails."""
+    """Configure the site; the arguments take precedence."""
     site.configure("alerts.resolved = true\ndetectors.unknown-hosts.enabled = false\n")
     lines = site.config.read_text().splitlines()
     site.config.write_text(
@@ -35,7 +35,7 @@ def configure(site: Site, text: str = "") -> None:
 
 @contextmanager
 def changed_over(site: Site, start_service: StartService, how: str, text: str) -> Iterator[Service]:
-    """Let a service find what stands, and then read another source: after a reload, or a restart."""
+    """Let a service find incidents, and then read another source, after a reload or a restart."""
     configure(site)
     site.begin_journal()
     site.upload("old-worker")
@@ -59,14 +59,14 @@ def changed_over(site: Site, start_service: StartService, how: str, text: str) -
 
 
 def resolved(site: Site) -> list[tuple[str, str]]:
-    """Return what was notified to be over, by the alert log."""
+    """Return the resolutions in the alert log."""
     return [(row["host"], row["symptom"]) for row in site.alert_rows() if row.get("status") == "resolved"]
 
 
 @pytest.mark.parametrize("how", ["reload", "restart"])
 @pytest.mark.parametrize("text", [pytest.param(text, id=name) for name, text in OTHERS.items()])
 def test_a_change_of_source_resolves_nothing(how: str, text: str, site: Site, start_service: StartService) -> None:
-    """Though the hosts upload all the time: of the refusals the other source says nothing."""
+    """The hosts upload all the time, but the other source does not show whether they were refused."""
     if "elsewhere" in text:
         site.journal_directory = site.directory / "elsewhere"
         site.answer("somebody", 201, times=3)
@@ -81,8 +81,8 @@ def test_a_change_of_source_resolves_nothing(how: str, text: str, site: Site, st
 
 
 @pytest.mark.parametrize("how", ["reload", "restart"])
-def test_recovery_that_the_other_source_shows_resolves(how: str, site: Site, start_service: StartService) -> None:
-    """It is a fact there, newer than the change."""
+def test_a_recovery_in_the_other_source_resolves(how: str, site: Site, start_service: StartService) -> None:
+    """It is a fact that is newer than the change."""
     with changed_over(site, start_service, how, "journal.unit = ['other.service']") as service:
         site.upload("old-worker", "refused")
         service.until_evaluated_anew()
@@ -93,8 +93,8 @@ def test_recovery_that_the_other_source_shows_resolves(how: str, site: Site, sta
         service.until(lambda: set(resolved(site)) >= STANDING, "the recovery")
 
 
-def test_a_service_that_goes_back_resolves_by_what_it_sees_then(site: Site, start_service: StartService) -> None:
-    """The mistake is mended: what was found before is found again, and ends as it would have."""
+def test_after_a_change_back_incidents_resolve_as_before(site: Site, start_service: StartService) -> None:
+    """The findings of the first source are found again, and resolve as they would have."""
     with changed_over(site, start_service, "reload", OTHERS["a mistyped unit"]) as service:
         service.until_evaluated_anew()
         configure(site)
@@ -109,7 +109,7 @@ def test_a_service_that_goes_back_resolves_by_what_it_sees_then(site: Site, star
 
 
 def test_another_index_resolves_nothing(site: Site, start_service: StartService) -> None:
-    """A host that is silent is not in another index; that it uploads there, or to the receiver, is a recovery."""
+    """A silent host is not in the other index. Only an upload that this index or the receiver shows is a recovery."""
     configure(site)
     site.begin_journal()
     site.upload("quiet", minutes_ago=45)

@@ -53,7 +53,7 @@ class Receivers:
             site.sync_journal()
 
     def begin(self) -> None:
-        """Have both of them accept an upload, so that both have an index and a journal."""
+        """Let both receivers accept an upload, so that each has an index and a journal."""
         for name, site in (("at-a", self.a), ("at-b", self.b)):
             site.upload(name)
             site.answer(name, 201)
@@ -79,15 +79,15 @@ def service(receivers: Receivers, start_service: StartService) -> Iterator[Servi
 
 
 def hosts_of(run_command: RunCommand, site: Site) -> dict[str, dict[str, Any]]:
-    """Ask the service for its hosts."""
+    """Return the hosts in the status of the service."""
     document = json.loads(run_command("status", "--json", "--config", site.config).stdout)
     return {host["host"]: host for host in document["hosts"]}
 
 
-def test_a_host_moves_without_an_alert(
+def test_a_host_may_move_between_receivers(
     receivers: Receivers, start_service: StartService, run_command: RunCommand
 ) -> None:
-    """Its last upload is the latest over all, its responses are the sum; whoever uploads nowhere is silent."""
+    """Its last upload is the latest over all receivers, its responses are the sum. A host without uploads is silent."""
     receivers.begin()
     for host in ("moved", "gone"):
         receivers.a.upload(host, minutes_ago=40)
@@ -113,10 +113,8 @@ def test_a_host_moves_without_an_alert(
     assert hosts["moved"]["responses"] == {"2xx": 1, "4xx": 12, "5xx": 0, "unstamped": 0}
 
 
-def test_what_is_wrong_with_one_receiver_is_said_of_it(
-    receivers: Receivers, service: Service, run_command: RunCommand
-) -> None:
-    """Under host `*@NAME`, with a key as any other; `status` and `explain` name it, a silence of it works."""
+def test_incidents_of_one_receiver_name_it(receivers: Receivers, service: Service, run_command: RunCommand) -> None:
+    """They have the host `*@NAME` and a key like others; `status` and `explain` name it, and it can be silenced."""
     receivers.b.answer("at-b", 500, times=30)
     receivers.sync()
     service.until(receivers.a.alerted, "the alert")
@@ -152,10 +150,10 @@ def test_what_is_wrong_with_one_receiver_is_said_of_it(
     assert [one["state"] for one in json.loads(silenced)["fleet_incidents"]] == ["silenced"]
 
 
-def test_nothing_is_said_that_an_unseen_receiver_might_refute(
+def test_no_host_is_silent_while_a_receiver_cannot_be_seen(
     receivers: Receivers, service: Service, run_command: RunCommand
 ) -> None:
-    """An index that is away is `blind` of its receiver; who fell silent at the other may be uploading to it."""
+    """A missing index is `blind` for its receiver. Silent hosts of the other one may be uploading to it."""
     receivers.b.index.rename(away := receivers.b.index.with_name("away"))
     receivers.b.index.mkdir()
     receivers.a.upload("gone", minutes_ago=40)
@@ -173,7 +171,7 @@ def test_nothing_is_said_that_an_unseen_receiver_might_refute(
 
 
 def test_a_reload_adds_and_removes_a_receiver(receivers: Receivers, service: Service, run_command: RunCommand) -> None:
-    """What is open of one that is removed is dropped, which is foreseen and logged; the other's hosts stay known."""
+    """Incidents of a removed receiver are dropped, as the preview and the log report. Other hosts stay known."""
     receivers.b.answer("at-b", 500, times=30)
     receivers.sync()
     service.until(lambda: ("*@b", "receiver-failing") in receivers.a.alerted(), "the alert")
@@ -194,8 +192,8 @@ def test_a_reload_adds_and_removes_a_receiver(receivers: Receivers, service: Ser
     ]
 
 
-def test_each_receiver_is_remembered(receivers: Receivers, start_service: StartService) -> None:
-    """Uploads whose rows are gone are known after a restart, each by the index that had them."""
+def test_the_state_contains_each_receiver(receivers: Receivers, start_service: StartService) -> None:
+    """Uploads without rows are known after a restart, each for the index that had them."""
     receivers.begin()
     receivers.b.upload("in-the-index-alone")
     with start_service(receivers.a) as service:
@@ -216,8 +214,8 @@ def test_each_receiver_is_remembered(receivers: Receivers, start_service: StartS
     assert "Watching 3 hosts" in status
 
 
-def test_a_receiver_that_gets_a_name_is_remembered(receivers: Receivers, start_service: StartService) -> None:
-    """What was known while it was the only one is known by its index."""
+def test_a_receiver_that_gets_a_name_keeps_its_state(receivers: Receivers, start_service: StartService) -> None:
+    """Its state from the time when it was the only one is found by the index."""
     receivers.begin()
     receivers.a.upload("in-the-index-alone")
     receivers.a.configure()
@@ -235,7 +233,7 @@ def test_a_receiver_that_gets_a_name_is_remembered(receivers: Receivers, start_s
     assert "Watching 3 hosts" in status
 
 
-def test_check_replay_and_patterns_take_every_receiver(receivers: Receivers, run_command: RunCommand) -> None:
+def test_check_replay_and_patterns_use_every_receiver(receivers: Receivers, run_command: RunCommand) -> None:
     """They find what the service finds, under the same names."""
     receivers.begin()
     receivers.b.answer("at-b", 500, times=30)
@@ -259,8 +257,8 @@ def test_check_replay_and_patterns_take_every_receiver(receivers: Receivers, run
     assert "--receiver: expected one of a, b, found nothing" in nobody.stderr
 
 
-def test_an_entry_of_a_receiver_counts_once(receivers: Receivers) -> None:
-    """Two receivers that read the same lines, or the same index, are a mistake that is named."""
+def test_two_receivers_with_one_source_are_refused(receivers: Receivers) -> None:
+    """Two receivers that read the same lines or the same index are a mistake in the configuration."""
     text = receivers.a.config.read_text().replace(str(receivers.b.directory), str(receivers.a.directory))
     receivers.a.config.write_text(text)
     with pytest.raises(ConfigError) as raised:

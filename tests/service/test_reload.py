@@ -1,4 +1,4 @@
-"""Reloading: all of a configuration or nothing of it, while the watching goes on."""
+"""Reloading: a configuration is adopted as a whole or not at all, and the service goes on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def service(site: Site, start_service: StartService) -> Iterator[Service]:
-    """A service that finds every symptom and has given the alerts, as it must still be able to at the end."""
+    """A service that finds every symptom and has sent the alerts. It must still be able to do so at the end."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as one:
@@ -30,19 +30,19 @@ def service(site: Site, start_service: StartService) -> Iterator[Service]:
         assert one.stop() == 0
 
 
-def test_systemd_is_told_in_the_right_order(service: Service) -> None:
+def test_systemd_is_notified_in_the_right_order(service: Service) -> None:
     """RELOADING=1 comes with the monotonic clock in the same message, and READY=1 follows it."""
     before = len(service.notify.messages)
     service.reload()
-    told = [one for one in service.notify.messages[before:] if {"RELOADING", "READY"} & one.keys()]
+    messages = [one for one in service.notify.messages[before:] if {"RELOADING", "READY"} & one.keys()]
 
-    assert [sorted(one) for one in told] == [["MONOTONIC_USEC", "RELOADING", "STATUS"], ["READY", "STATUS"]]
-    assert told[0]["RELOADING"] == told[1]["READY"] == "1"
-    assert int(told[0]["MONOTONIC_USEC"]) > 0
+    assert [sorted(one) for one in messages] == [["MONOTONIC_USEC", "RELOADING", "STATUS"], ["READY", "STATUS"]]
+    assert messages[0]["RELOADING"] == messages[1]["READY"] == "1"
+    assert int(messages[0]["MONOTONIC_USEC"]) > 0
 
 
 def test_a_reload_evaluates_at_once(site: Site, start_service: StartService) -> None:
-    """Whoever has corrected the configuration sees what it finds, however long the tick is."""
+    """Operators who corrected the configuration see the result at once, however long the tick is."""
     site.show_all_symptoms()
     site.sync_journal()
     site.configure("journal.unit = 'another.service'", tick="1h", index=site.directory / "elsewhere.jsonl")
@@ -56,11 +56,8 @@ def test_a_reload_evaluates_at_once(site: Site, start_service: StartService) -> 
     assert before == []
 
 
-def test_new_limits_hold_from_the_next_evaluation_on(service: Service, site: Site) -> None:
-    """With other limits other hosts are found; what they resolved, and find again, is alerted again.
-
-    That the refused host was refused no more often cannot be seen in a journal that begins within the window.
-    """
+def test_new_limits_apply_from_the_next_evaluation_on(service: Service, site: Site) -> None:
+    """Other limits find other hosts. Incidents that they resolve, and that are found again, are alerted again."""
     site.configure("[detectors.silent]\nafter = '1h'\n[detectors.fatal-only]\nmin_count = 13\n")
     service.reload()
     service.until(lambda: "1 firing (1 unstamped)" in service.notify.status, "the new limits")
@@ -74,7 +71,7 @@ def test_new_limits_hold_from_the_next_evaluation_on(service: Service, site: Sit
     assert Counter(row["host"] for row in site.alert_rows())["refused"] == 1
 
 
-def test_a_new_tick_holds_at_once(service: Service, site: Site) -> None:
+def test_a_new_tick_applies_at_once(service: Service, site: Site) -> None:
     """A shorter or longer tick does not wait for the end of the old one."""
     site.configure(tick="1h")
     service.reload()
@@ -84,8 +81,8 @@ def test_a_new_tick_holds_at_once(service: Service, site: Site) -> None:
     service.until_evaluated_anew()
 
 
-def test_a_changed_index_is_opened_anew(service: Service, site: Site) -> None:
-    """The hosts of the new index are watched; one of the old one keeps its incident, for nobody saw it end."""
+def test_a_changed_index_is_opened(service: Service, site: Site) -> None:
+    """The hosts of the new index are watched. A host of the old one keeps its incident: no recovery was seen."""
     site.index = site.directory / "other.jsonl"
     site.upload("elsewhere", minutes_ago=40)
     site.configure()
@@ -101,7 +98,7 @@ def test_a_changed_index_is_opened_anew(service: Service, site: Site) -> None:
     service.until(lambda: ("later", "silent") in site.alerted(), "what is appended to the new index")
 
 
-def test_a_changed_journal_is_opened_anew(service: Service, site: Site) -> None:
+def test_a_changed_journal_is_opened(service: Service, site: Site) -> None:
     """The hosts of the new journal are evaluated, those of the old one are forgotten."""
     site.journal_directory = site.directory / "other"
     site.answer("elsewhere", 503, times=10)
@@ -113,7 +110,7 @@ def test_a_changed_journal_is_opened_anew(service: Service, site: Site) -> None:
 
 
 def test_a_changed_alert_log_is_used(service: Service, site: Site) -> None:
-    """New alerts go to the new file; what was given before is not given again there."""
+    """New alerts go to the new file. Alerts that were sent before are not repeated there."""
     site.alerts = site.directory / "other-alerts.jsonl"
     site.configure()
     service.reload()
@@ -124,7 +121,7 @@ def test_a_changed_alert_log_is_used(service: Service, site: Site) -> None:
 
 
 def test_a_longer_lookback_and_window_are_filled_from_the_past(site: Site, start_service: StartService) -> None:
-    """What lay outside the reach at the start is read after all."""
+    """The sources are read again, further back."""
     long_ago_us = 2 * 3_600_000_000
     site.upload("gone", minutes_ago=120)
     site.upload("well")
@@ -148,8 +145,8 @@ def test_a_longer_lookback_and_window_are_filled_from_the_past(site: Site, start
         assert service.stop() == 0
 
 
-def test_a_bad_configuration_is_refused_whole(service: Service, site: Site) -> None:
-    """The old one stays in force; every problem is logged, the status says it, and systemd is answered."""
+def test_a_bad_configuration_is_refused_as_a_whole(service: Service, site: Site) -> None:
+    """The old one stays in force, every problem is logged and in the status, and systemd gets READY=1."""
     site.config.write_text(
         "tick = '1h'\nticks = 5\n[detectors.silent]\nafter = 30\n[index]\npath = '/nowhere/index.jsonl'\n"
     )
@@ -170,8 +167,8 @@ def test_a_bad_configuration_is_refused_whole(service: Service, site: Site) -> N
 
 
 @pytest.mark.parametrize("spoil", ["missing", "directory", "empty TOML key"])
-def test_a_file_that_is_no_configuration_changes_nothing(spoil: str, service: Service, site: Site) -> None:
-    """A configuration that is not there is refused like a bad one: it is not taken for an empty one."""
+def test_a_missing_configuration_changes_nothing(spoil: str, service: Service, site: Site) -> None:
+    """It is refused like a bad one, and not taken for an empty one."""
     site.config.unlink()
     if spoil == "directory":
         site.config.mkdir()
@@ -185,8 +182,8 @@ def test_a_file_that_is_no_configuration_changes_nothing(spoil: str, service: Se
     assert "3 firing" in service.notify.status
 
 
-def test_an_alert_log_that_cannot_be_written_is_a_reason_to_refuse(service: Service, site: Site) -> None:
-    """Nobody changes over to a file that takes no alerts."""
+def test_a_configuration_with_an_unwritable_alert_log_is_refused(service: Service, site: Site) -> None:
+    """The service does not switch to a file that cannot take alerts."""
     site.configure(alerts=site.directory / "missing" / "alerts.jsonl")
     service.reload()
     (refused,) = service.events("configuration refused, previous one kept")
@@ -196,20 +193,20 @@ def test_an_alert_log_that_cannot_be_written_is_a_reason_to_refuse(service: Serv
 
 
 def test_many_reloads_at_once_are_few(service: Service) -> None:
-    """Signals that come while one is handled are one; the last of them is heeded."""
+    """Signals during a reload cause one more reload, which uses the last configuration."""
     before = len(service.notify.having("READY"))
     for _ in range(200):
         service.process.send_signal(signal.SIGHUP)
     service.until(lambda: len(service.notify.having("READY")) > before, "READY=1")
     service.until_evaluated_anew()
-    told = [one for one in service.notify.messages if {"RELOADING", "READY"} & one.keys()]
+    messages = [one for one in service.notify.messages if {"RELOADING", "READY"} & one.keys()]
 
-    assert "READY" in told[-1]
+    assert "READY" in messages[-1]
     assert len(service.notify.having("READY")) == len(service.notify.having("RELOADING")) + 1
 
 
-def test_a_source_that_was_changed_to_a_missing_one_is_waited_for(service: Service, site: Site, tmp_path: Path) -> None:
-    """A path that is not there is no bad configuration: it says so, and picks the file up when it comes."""
+def test_a_configuration_with_a_missing_source_is_adopted(service: Service, site: Site, tmp_path: Path) -> None:
+    """The status reports the missing source, and the service reads it when it appears."""
     site.index = tmp_path / "not-yet.jsonl"
     site.configure()
     service.reload()

@@ -1,4 +1,4 @@
-"""The service as a process, on a real journal and index: what it says, finds and writes."""
+"""The service as a process, on a real journal and index: its status, its findings and its files."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def service(
         assert one.stop() == 0
 
 
-def test_it_is_ready_only_when_it_has_seen_everything(service: Service) -> None:
-    """Before READY it says how far it is; with READY it watches every host, and its sources are followed."""
+def test_ready_is_sent_when_the_sources_have_caught_up(service: Service) -> None:
+    """Before READY=1, the status shows the progress. With it, every host is watched, and the sources are followed."""
     messages = service.notify.messages
     first_ready = next(number for number, message in enumerate(messages) if "READY" in message)
     before = [message["STATUS"] for message in messages[:first_ready] if "STATUS" in message]
@@ -58,21 +58,21 @@ def test_it_is_ready_only_when_it_has_seen_everything(service: Service) -> None:
     assert len(service.notify.having("READY")) == 1
 
 
-def test_while_starting_it_asks_for_time(service: Service) -> None:
-    """A long backlog must not run into the start limit."""
+def test_the_start_timeout_is_extended_while_reading(service: Service) -> None:
+    """A long backlog must not run into the timeout of the start."""
     assert service.notify.having("EXTEND_TIMEOUT_USEC")
     assert all("STATUS" in message for message in service.notify.having("EXTEND_TIMEOUT_USEC"))
 
 
 def test_the_first_evaluation_is_at_once(service: Service) -> None:
-    """Nobody waits a tick for the first verdict: it gives every alert."""
+    """It does not wait for a tick, and sends every alert."""
     first = service.events("evaluated")[0]
 
     assert (first["findings"], first["new_alerts"]) == (3, 3)
 
 
 def test_each_alert_is_a_row(service: Service) -> None:
-    """The six keys are there first, the hour and the key agree, and one evaluation has one instant."""
+    """The six keys come first, the key agrees with the hour, and all alerts of an evaluation have the same instant."""
     rows = service.site.alert_rows()
 
     assert [list(row)[:6] for row in rows] == [
@@ -86,7 +86,7 @@ def test_each_alert_is_a_row(service: Service) -> None:
         assert row["detected_at_wall"].endswith("+00:00")
 
 
-def test_an_alert_that_goes_on_is_given_once_an_hour(service: Service) -> None:
+def test_an_alert_is_sent_once_an_hour(service: Service) -> None:
     """Many ticks later each is in the file once; twice only if the hour has changed meanwhile."""
     service.until_evaluated_anew()
     keys = Counter(row["dedup_key"] for row in service.site.alert_rows())
@@ -94,8 +94,8 @@ def test_an_alert_that_goes_on_is_given_once_an_hour(service: Service) -> None:
     assert set(keys.values()) == {1}
 
 
-def test_a_host_that_recovers_and_a_new_one_in_trouble_are_seen_live(service: Service) -> None:
-    """What happens while it runs counts at the next tick."""
+def test_recoveries_and_new_findings_are_seen_live(service: Service) -> None:
+    """Uploads and refusals while the service runs count at the next tick."""
     service.site.answer("newly-refused", 500, times=10)
     service.site.upload("newly-quiet", minutes_ago=31)
     expected = {("newly-refused", "fatal-only"), ("newly-quiet", "silent")}
@@ -111,8 +111,8 @@ def test_a_host_that_recovers_and_a_new_one_in_trouble_are_seen_live(service: Se
     assert "the receiver before newly-refused" in row["suggested_fix"]
 
 
-def test_the_status_says_what_an_operator_asks_first(service: Service) -> None:
-    """Hosts, the lag of each source, what fires, the last tick and the next, in one line."""
+def test_the_status_line_of_a_running_service(service: Service) -> None:
+    """Hosts, the lag of each source, firing incidents, the last tick and the next, in one line."""
     pattern = (
         r"Watching \d+ hosts: 3 firing, \d+ well; index following, \d+ m?s behind; journal following, \d+ m?s behind;"
         r" incidents: 3 firing \(1 fatal-only, 1 silent, 1 unstamped\);"
@@ -124,7 +124,7 @@ def test_the_status_says_what_an_operator_asks_first(service: Service) -> None:
 
 
 def test_the_watchdog_is_fed(service: Service) -> None:
-    """While every part moves, systemd hears of it."""
+    """WATCHDOG=1 is sent while every part makes progress."""
     before = len(service.notify.having("WATCHDOG"))
     service.until(lambda: len(service.notify.having("WATCHDOG")) > before, "WATCHDOG=1")
 
@@ -132,7 +132,7 @@ def test_the_watchdog_is_fed(service: Service) -> None:
 
 
 def test_ticks_are_at_multiples_of_the_tick(service: Service, run_command: RunCommand) -> None:
-    """After the first evaluation the clock decides: with a tick of 100 ms, each tenth of a second has one."""
+    """After the first evaluation, the clock decides: with a tick of 100 ms, there is one at each tenth of a second."""
     service.until_evaluated_anew()
     documents = [run_command("status", "--json", "--config", service.site.config).documents[0] for _ in range(8)]
     ticks = [
@@ -146,14 +146,14 @@ def test_ticks_are_at_multiples_of_the_tick(service: Service, run_command: RunCo
 
 
 def test_each_line_of_its_log_is_json(service: Service) -> None:
-    """Whoever takes our stderr can read every line of it."""
+    """Programs that collect stderr can parse every line."""
     lines = [line for line in service.stderr.splitlines(keepends=True) if line.endswith("\n")]
 
     assert all({"event", "level"} <= set(json.loads(line)) for line in lines)
 
 
 def test_it_starts_no_child_and_holds_few_descriptors(service: Service) -> None:
-    """Neither journalctl nor anything else runs for it, and files are not left open at every tick."""
+    """It runs neither journalctl nor any other program, and leaves no file open at its ticks."""
     process = f"/proc/{service.process.pid}"
     with open(f"{process}/task/{service.process.pid}/children") as children:  # noqa: PTH123 - /proc
         assert children.read() == ""
@@ -164,10 +164,10 @@ def test_it_starts_no_child_and_holds_few_descriptors(service: Service) -> None:
     assert len(os.listdir(f"{process}/fd")) <= before + 1  # noqa: PTH208
 
 
-def test_a_killed_service_gives_no_alert_again(
+def test_a_killed_service_repeats_no_alert(
     tmp_path_factory: pytest.TempPathFactory, make_site: Callable[..., Site], start_service: StartService
 ) -> None:
-    """Started again after kill -9, it finds the same and writes nothing twice in the same hour."""
+    """Restarted after SIGKILL, it finds the same, and writes nothing twice in the same hour."""
     site = make_site(tmp_path_factory.mktemp("site"))
     site.configure()
     site.show_all_symptoms()

@@ -1,4 +1,4 @@
-"""When the state is saved."""
+"""When the state is saved, and how older states are restored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def state(at: int, *incidents: Incident) -> SavedState:
 
 
 def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
-    """That time goes on is no change; a clock that is set back does not stop it."""
+    """The passing of time is no change. A clock that is set back does not stop it."""
     saving = Saving()
     one = Incident("a", "silent", 0)
     states = [
@@ -43,7 +43,7 @@ def test_the_state_is_saved_when_it_changes_and_else_once_a_minute() -> None:
 
 
 def named(host: str, *, uploader: str, are_urls_undone: bool) -> SavedState:
-    """Make a state in which a host has an incident that inhibits another's, and a past."""
+    """Make a state in which an incident of a host inhibits that of another one, with a history."""
     pair = (host, "fatal-only")
     return SavedState(
         incidents=Snapshot(
@@ -57,8 +57,8 @@ def named(host: str, *, uploader: str, are_urls_undone: bool) -> SavedState:
     )
 
 
-def test_a_state_of_an_earlier_build_has_the_names_of_today() -> None:
-    """A name that stood encoded in an access line is undone; not so one that the index has, or a second time."""
+def test_names_in_a_state_from_before_0_1_0_are_decoded() -> None:
+    """A name with the encoding of an access line is decoded once, and not if the index has that name."""
     old = named(OLD, uploader=NEW, are_urls_undone=False)
     rest = [
         named(OLD, uploader=OLD, are_urls_undone=False),
@@ -70,8 +70,8 @@ def test_a_state_of_an_earlier_build_has_the_names_of_today() -> None:
     assert [with_present_names(one) for one in rest] == rest
 
 
-def test_punctuation_behind_a_name_is_dropped_from_a_state_of_an_earlier_build() -> None:
-    """Two hosts become one, which uploaded when the later of them did."""
+def test_punctuation_after_a_name_in_an_older_state_is_removed() -> None:
+    """Two hosts become one, with the later of both uploads."""
     old = named("pi-07:", uploader="pi-07.", are_urls_undone=True)
     old.uploads["pi-07"] = 0
     old.receivers["lab"] = SavedReceiver(uploads={"pi-07,": 2})

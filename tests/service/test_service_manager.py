@@ -1,4 +1,4 @@
-"""Speaking with systemd: messages, and the watchdog that is fed only while every part moves."""
+"""Messages to systemd, and the watchdog, which is fed only while every part makes progress."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 def test_the_watchdogs_interval(
     usec: str | None, pid: str | None, expected: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is what systemd asks of this very process."""
+    """It counts only if systemd set it for this process."""
     for name, value in (("WATCHDOG_USEC", usec), ("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)):
         if value is None:
             monkeypatch.delenv(name, raising=False)
@@ -41,8 +41,8 @@ def test_the_watchdogs_interval(
     assert watchdog_interval() == expected
 
 
-def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without a socket, or with one that has gone, nothing is said and nothing happens."""
+def test_without_a_service_manager_nothing_is_sent(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Neither without a socket nor with one that has gone is there an error."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     notify("READY=1")
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "gone"))
@@ -51,14 +51,14 @@ def test_nobody_listening_is_no_error(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.fixture
 def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The monotonic clock, which stands still until it is set."""
+    """A monotonic clock that stands still until it is set."""
     clock = [1000.0]
     monkeypatch.setattr("fleet_health.service.service_manager.time", SimpleNamespace(monotonic=lambda: clock[0]))
     return clock
 
 
-def test_a_part_is_overdue_after_what_it_said_and_some_patience(seconds: list[float]) -> None:
-    """On the deadline itself it is not."""
+def test_a_part_is_overdue_after_its_deadline(seconds: list[float]) -> None:
+    """The patience is part of the deadline. Exactly on it, the part is not overdue."""
     pulse = Pulse("part", 5.0)
     pulse.beat(10.0)
     overdue = []
@@ -72,7 +72,7 @@ def test_a_part_is_overdue_after_what_it_said_and_some_patience(seconds: list[fl
 
 
 def test_a_part_at_rest_is_never_overdue(seconds: list[float]) -> None:
-    """Until it is asked to do something again."""
+    """Until it beats again."""
     pulse = Pulse("part", 5.0)
     pulse.rest()
     seconds[0] += 1e9
@@ -84,7 +84,7 @@ def test_a_part_at_rest_is_never_overdue(seconds: list[float]) -> None:
 
 
 async def test_one_overdue_part_stops_the_feeding(seconds: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is named once in the log; when it moves again the feeding goes on."""
+    """It is logged once. When it beats again, the watchdog is fed again."""
     fed: list[tuple[str, ...]] = []
     monkeypatch.setattr("fleet_health.service.service_manager.notify", lambda *assignments: fed.append(assignments))
     go_on, has_stopped = asyncio.Event(), asyncio.Event()

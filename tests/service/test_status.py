@@ -1,4 +1,4 @@
-"""The status line: what an operator asks first, in one line. And the log, which says the same of the sources."""
+"""The status line, and the log, which agrees with it on the sources."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ open_file.os = Broken()
 
 
 def source(**rejected: int) -> SourceState:
-    """Make an index that follows, with so many rejections of each reason."""
+    """Make the state of an index that is followed, with so many rejections for each reason."""
     state = SourceState("index", phase=Phase.FOLLOWING, seen_until=NOW - 3_000_000)
     for reason, count in rejected.items():
         state.rejections.add([Rejection(reason.replace("_", " "), "x")] * count)
@@ -57,7 +57,7 @@ def source(**rejected: int) -> SourceState:
 
 
 def test_everything_is_in_one_line() -> None:
-    """Problems first, for the end may be cut off."""
+    """Problems come first, because the end may be cut off."""
     decisions = [
         Decision(Incident(host, symptom, NOW), state, Action.NONE, Reason.NOTIFIED_THIS_HOUR)
         for host, symptom, state in (
@@ -86,8 +86,8 @@ def test_everything_is_in_one_line() -> None:
     )
 
 
-def test_before_the_first_tick_nothing_is_claimed() -> None:
-    """Neither that nothing fires, nor when the last tick was."""
+def test_before_the_first_tick_the_line_has_no_incidents() -> None:
+    """It shows neither firing incidents nor the last tick."""
     line = status_line(
         hosts_by_state={"well": 1}, sources=[], last=None, next_at=None, decisions=[], problems=[], now=NOW
     )
@@ -96,7 +96,7 @@ def test_before_the_first_tick_nothing_is_claimed() -> None:
 
 
 def test_while_starting_the_progress_is_shown() -> None:
-    """How much each source has read."""
+    """How much of each source was read."""
     state = SourceState("journal", read=12_345)
 
     assert starting_line([state], NOW) == "Starting: journal catching up, 12345 read"
@@ -118,13 +118,13 @@ def test_while_starting_the_progress_is_shown() -> None:
     ],
 )
 def test_rejections_are_shown_by_reason(rejected: dict[str, int], words: str) -> None:
-    """The most common first, of which there are three at most; the others are counted together."""
+    """The three most common reasons first; the others are counted together."""
     assert source(**rejected).summary(NOW) == f"index following, 3 s behind{words}"
 
 
 @pytest.mark.parametrize("starting", [True, False])
 def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 - the case
-    """What an odd path brings along is escaped: to systemd a newline would be the end of the status."""
+    """Newlines in a path are escaped: systemd would end the status there."""
     states = [SourceState("index", phase=Phase.WAITING, reason="/srv/\n\x1b[31m\u202e: none")]
     line = (
         starting_line(states, NOW)
@@ -145,30 +145,30 @@ def test_a_path_cannot_break_the_line(starting: bool) -> None:  # noqa: FBT001 -
 
 
 def follow(site: Site) -> str:
-    """Return the index nothing to complain about."""
+    """Make an index that is read without problems."""
     site.upload("pi-01")
     return ""
 
 
 def fall_behind(site: Site) -> str:
-    """Return it more than one read takes in, from a slow disk."""
+    """Make an index on a slow disk, with more than one read returns."""
     site.upload(*(f"host-{number}" for number in range(9000)))
     return READ_SLOWLY
 
 
 def wait(_site: Site) -> str:
-    """Leave the index out."""
+    """Remove the index."""
     return ""
 
 
 def be_refused(site: Site) -> str:
-    """Put a directory in its place."""
+    """Replace the index by a directory."""
     site.index.mkdir()
     return ""
 
 
 def fail(site: Site) -> str:
-    """Put it on a disk that gives errors."""
+    """Put the index on a disk with errors."""
     site.upload("pi-01")
     return FAIL_TO_READ
 
@@ -186,7 +186,7 @@ def fail(site: Site) -> str:
 def test_each_state_of_a_source_is_in_the_status(
     bring_about: Callable[[Site], str], state: str, site: Site, start_altered_service: Callable[[Site, str], Service]
 ) -> None:
-    """Whichever of the five it is."""
+    """All five states are shown."""
     with start_altered_service(site, bring_about(site)) as service:
         service.until(lambda: f"index {state}" in service.notify.status, f"the status: {state}")
 
@@ -198,7 +198,7 @@ def test_each_state_of_a_source_is_in_the_status(
 def test_each_state_of_a_source_is_in_the_log(
     bring_about: Callable[[Site], str], state: str, site: Site, start_altered_service: Callable[[Site, str], Service]
 ) -> None:
-    """When it changes, with the reason; and as it stands when the service is ready."""
+    """With the reason, when it changes, and when the service is ready."""
     with start_altered_service(site, bring_about(site)) as service:
         service.until_ready()
         service.until(lambda: service.events("ready"), "the log")
@@ -211,7 +211,7 @@ def test_each_state_of_a_source_is_in_the_log(
 
 
 def test_rejections_are_in_the_log_by_reason_and_at_a_bounded_rate(site: Site, start_service: StartService) -> None:
-    """Each reason gets a line with its count and its latest example, once a minute; the status counts on meanwhile."""
+    """Each reason has a line with its count and latest example, once a minute. The status keeps counting."""
     garbage = b'not JSON\n{"host_id": "pi-01", "received_at_wall": "2026-11-23T00:00:00"}\nneither\x1b\n'
     site.index.write_bytes(garbage)
     with start_service(site) as service:
@@ -230,7 +230,7 @@ def test_rejections_are_in_the_log_by_reason_and_at_a_bounded_rate(site: Site, s
 
 @pytest.mark.usefixtures("in_berlin")
 def test_times_are_local() -> None:
-    """Those of the ticks, of a gap and of a problem: who reads the line also reads `fleet-health status`."""
+    """Those of ticks, gaps and problems, as in `fleet-health status`."""
     journal = SourceState("journal", phase=Phase.FOLLOWING, seen_until=NOW)
     journal.gaps = [Gap(NOW - 60_000_000, NOW, "suppressed")]
     line = status_line(

@@ -1,4 +1,4 @@
-"""How the service starts, stops and dies: signals, bad configurations, and what is left afterwards."""
+"""How the service starts, stops and dies: signals, bad configurations, and the files that remain."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_in_good_order(
+def test_a_stop_is_orderly(
     number: signal.Signals, site: Site, start_service: StartService, eventually: Eventually
 ) -> None:
-    """A stop is announced, comes to an end, and is a success."""
+    """STOPPING=1 is sent, and the exit status is 0."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
@@ -35,7 +35,7 @@ def test_it_stops_in_good_order(
 
 
 def test_a_stop_right_after_an_evaluation_loses_nothing(site: Site, start_service: StartService) -> None:
-    """Alerts that were found are written before the end."""
+    """Its alerts are written before the end."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
@@ -45,8 +45,8 @@ def test_a_stop_right_after_an_evaluation_loses_nothing(site: Site, start_servic
         assert site.alerted() == site.EVERY_ALERT
 
 
-def test_a_stop_while_it_starts_is_obeyed(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
-    """However long the backlog is, nobody waits for its end."""
+def test_a_stop_during_the_start(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
+    """It does not wait for the end of a long backlog."""
     code = """
 import asyncio
 from fleet_health.service.intake import Intake
@@ -65,10 +65,10 @@ Intake.adopt = read_for_ever
         assert not service.notify.having("READY")
 
 
-def test_a_writer_that_hangs_does_not_keep_it_from_ending(
+def test_an_alert_log_that_hangs_does_not_prevent_the_stop(
     site: Site, start_altered_service: Callable[[Site, str], Service]
 ) -> None:
-    """A disk that answers no more costs the last alerts, and not the end."""
+    """The last alerts are missing from the alert log, but the process ends."""
     code = """
 import time
 from fleet_health.daemon import composition
@@ -87,7 +87,7 @@ AlertLog.append = lambda *_: time.sleep(600)
 
 
 def test_a_second_signal_ends_it_at_once(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
-    """Who asks twice does not want to wait for the last alerts."""
+    """A second SIGTERM does not wait for the last alerts."""
     code = """
 import time
 from fleet_health.records.alert_log import AlertLog
@@ -106,7 +106,7 @@ AlertLog.append = lambda *_: time.sleep(600)
 
 @pytest.mark.fault("E4", rig="service")
 def test_E4_alerts_that_waited_are_tried_once_more_at_the_end(site: Site, start_service: StartService) -> None:
-    """The alert log may have become writable since the last try; nothing that can be written is lost."""
+    """The alert log may have become writable since the last retry."""
     alerts = site.directory / "later" / "alerts.jsonl"
     site.configure(alerts=alerts, tick="1h")
     site.show_all_symptoms()
@@ -127,7 +127,7 @@ def _ignores_or_handles(pid: int, number: int) -> bool:
 
 @pytest.mark.fault("D3", rig="service")
 def test_D3_a_reload_while_it_starts_does_not_kill_it(site: Site, start_service: StartService) -> None:
-    """From its first line on SIGHUP is survived, and the configuration is read again once it is ready."""
+    """SIGHUP is handled from the first line on, and the configuration is loaded again once the service is ready."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as service:
@@ -143,8 +143,8 @@ def test_D3_a_reload_while_it_starts_does_not_kill_it(site: Site, start_service:
         assert service.stop() == 0
 
 
-def test_a_bad_configuration_is_said_whole(site: Site, run_command: RunCommand) -> None:
-    """Every problem is on stderr, in a line with file and key, and the exit status is 2."""
+def test_every_problem_of_a_configuration_is_reported(site: Site, run_command: RunCommand) -> None:
+    """Each is a line on stderr with file and key, and the exit status is 2."""
     site.config.write_text('tick = "0s"\nticks = 5\n[detectors.silent]\nafter = 30\n[journal]\nresponse = "("\n')
     done = run_command("run", "--config", site.config)
     lines = done.stderr.splitlines()
@@ -164,10 +164,10 @@ def test_a_bad_configuration_is_said_whole(site: Site, run_command: RunCommand) 
         pytest.param(b'tick = "\xff"', "expected UTF-8", id="not UTF-8"),
     ],
 )
-def test_a_file_that_is_no_configuration_is_said(
+def test_an_unreadable_configuration_is_reported(
     content: bytes | None, said: str, site: Site, run_command: RunCommand
 ) -> None:
-    """The same holds for a file that cannot be read at all."""
+    """It is reported in the same way."""
     if content is None:
         site.config.unlink()
     else:
@@ -179,8 +179,8 @@ def test_a_file_that_is_no_configuration_is_said(
     assert "Traceback" not in done.stderr
 
 
-def test_a_service_manager_that_has_gone_is_no_reason_to_end(site: Site, start_service: StartService) -> None:
-    """Nobody listens on NOTIFY_SOCKET any more: the watching goes on."""
+def test_the_service_goes_on_without_a_service_manager(site: Site, start_service: StartService) -> None:
+    """NOTIFY_SOCKET may have no listener any more."""
     with start_service(site, NOTIFY_SOCKET=str(site.directory / "gone")) as service:
         service.until(lambda: service.evaluations() >= 2, "ticks")
 
@@ -188,7 +188,7 @@ def test_a_service_manager_that_has_gone_is_no_reason_to_end(site: Site, start_s
 
 
 def test_a_part_that_fails_ends_the_service(site: Site, start_altered_service: Callable[[Site, str], Service]) -> None:
-    """A programming error is no state to go on in: a traceback, and an exit status that says so."""
+    """After a programming error, it ends with a traceback and a failing exit status."""
     code = """
 from fleet_health.service.intake import Intake
 

@@ -1,4 +1,4 @@
-"""The service without its inputs, or without a place for its alerts: it says so, waits, and goes on by itself."""
+"""The service without its inputs or its alert log: it reports that, waits, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from tests.conftest import Site, StartService
 
 
-def test_it_is_ready_without_its_inputs_and_picks_them_up(site: Site, start_service: StartService) -> None:
-    """Missing inputs are known to be missing: that is READY, with a status that says what is waited for."""
+def test_missing_inputs_do_not_delay_readiness(site: Site, start_service: StartService) -> None:
+    """READY=1 is sent with a status that names them, and they are read when they appear."""
     with start_service(site) as service:
         service.until_ready()
         status = service.notify.having("READY")[0]["STATUS"]
@@ -32,7 +32,7 @@ def test_it_is_ready_without_its_inputs_and_picks_them_up(site: Site, start_serv
 
 
 def test_without_a_journal_silent_hosts_are_still_found(site: Site, start_service: StartService) -> None:
-    """What does not need the missing source is evaluated; what does is named."""
+    """Detectors that do not need the missing source run; the others are named."""
     site.upload("quiet", minutes_ago=45)
     with start_service(site) as service:
         service.until(lambda: site.alerted() == [("quiet", "silent")], "the alert")
@@ -42,8 +42,8 @@ def test_without_a_journal_silent_hosts_are_still_found(site: Site, start_servic
         assert service.stop() == 0
 
 
-def test_a_lost_index_makes_nobody_silent(site: Site, start_service: StartService) -> None:
-    """While the index cannot be seen, that a host's rows are missing says nothing about the host."""
+def test_a_missing_index_makes_no_host_silent(site: Site, start_service: StartService) -> None:
+    """While the index cannot be read, missing rows prove nothing."""
     site.configure("[detectors.silent]\nafter = '2s'\n")
     site.upload("well")
     with start_service(site) as service:
@@ -57,8 +57,8 @@ def test_a_lost_index_makes_nobody_silent(site: Site, start_service: StartServic
         assert service.stop() == 0
 
 
-def test_alerts_wait_for_a_place_to_be_written(site: Site, start_service: StartService, tmp_path: Path) -> None:
-    """An alert log that cannot be written is said; when it can, each alert is there once."""
+def test_alerts_wait_for_a_writable_alert_log(site: Site, start_service: StartService, tmp_path: Path) -> None:
+    """The problem is reported; when the alert log can be written, each alert is there once."""
     site.alerts = tmp_path / "later" / "alerts.jsonl"
     site.configure()
     site.show_all_symptoms()
@@ -75,7 +75,7 @@ def test_alerts_wait_for_a_place_to_be_written(site: Site, start_service: StartS
 
 
 def test_alerts_wait_for_room_on_a_full_disk(site: Site, start_service: StartService, small_disk: Path) -> None:
-    """A disk that is really full costs time, and no alert; no half row is ever seen."""
+    """A full disk delays alerts, but none is lost, and no partial row is ever visible."""
     site.alerts = small_disk / "alerts.jsonl"
     filler = small_disk / "filler"
     subprocess.run(["dd", "if=/dev/zero", f"of={filler}", "bs=4096"], capture_output=True, check=False)
@@ -91,7 +91,7 @@ def test_alerts_wait_for_room_on_a_full_disk(site: Site, start_service: StartSer
 
 
 def test_a_second_service_on_the_same_alert_log_is_refused(site: Site, start_service: StartService) -> None:
-    """It says who has the file, and the first one goes on as if nothing had been."""
+    """It reports which process has the file, and the first service is not affected."""
     site.show_all_symptoms()
     site.sync_journal()
     with start_service(site) as first:
