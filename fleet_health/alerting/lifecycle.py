@@ -174,6 +174,8 @@ def _notifications(facts: Fact, unless: Fact, state: State) -> tuple[Row, ...]:
     """Return the rows of an incident that nothing suppresses: when it is notified, and when again."""
     return (
         Row(facts | Fact.NOTIFIED_LATER, unless, state, Action.NONE, Reason.NOTIFIED_LATER),
+        # A grace that has become longer since makes nothing pending again that was notified.
+        Row(facts | Fact.WITHIN_GRACE | Fact.NOTIFIED, unless, state, Action.NONE, Reason.WITHIN_GRACE),
         Row(
             facts | Fact.WITHIN_GRACE,
             unless,
@@ -204,6 +206,13 @@ TABLE: tuple[Row, ...] = (
     Row(Fact.ACKNOWLEDGED, NOTHING, State.SILENCED, Action.NONE, Reason.ACKNOWLEDGED),
     Row(Fact.FLAPPING | Fact.WAS_SUPPRESSED, Fact.RECOVERING, State.FLAPPING, Action.NONE, Reason.FLAPPING),
     # Its host is lost. No detector finds it any more; if it was never notified, it is notified all the same.
+    Row(
+        Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY | Fact.NOTIFIED,
+        Fact.RECOVERING,
+        State.FIRING,
+        Action.NONE,
+        Reason.WITHIN_GRACE,
+    ),
     Row(Fact.LOST | Fact.LOSS_FIRES | Fact.TOO_EARLY, Fact.RECOVERING, State.PENDING, Action.NONE, Reason.WITHIN_GRACE),
     *_notifications(Fact.LOST | Fact.LOSS_FIRES, Fact.RECOVERING, State.FIRING),
     Row(Fact.LOST | Fact.LOSS_NOTIFIED, Fact.RECOVERING, State.LOST, Action.NONE, Reason.LOST),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from fleet_health.alerting.alert import LOST, RESOLVED, dedup_key
 from fleet_health.alerting.alert_policy import AlertPolicy
 from fleet_health.alerting.incidents import Incidents, Outcome
-from fleet_health.alerting.lifecycle import State
+from fleet_health.alerting.lifecycle import Reason, State
 from fleet_health.alerting.scope import Scope
 from fleet_health.alerting.snapshot import Snapshot
 from fleet_health.detectors.evaluation import Evaluation
@@ -664,3 +664,17 @@ def test_an_alert_is_foreseen_for_a_month(days: int, *, is_foreseen: bool) -> No
     (incident,) = watch.incidents.open.values()
 
     assert (watch.incidents.next_alert_at(incident, NOON + TICK) is not None) == is_foreseen
+
+
+def test_a_grace_that_becomes_longer_makes_nothing_pending_again() -> None:
+    """Whoever was notified is shown that it fires; it is not repeated within the new grace."""
+    watch = Watch(AlertPolicy(tick_us=TICK))
+    first = watch.tick(NOON, SILENT)
+    watch.incidents.tune(AlertPolicy(tick_us=TICK, grace_us=lambda *_: 3 * HOUR_US), Scope())
+    within = [watch.tick(NOON + age, SILENT) for age in (TICK, 2 * HOUR_US)]
+    after = watch.tick(NOON + 3 * HOUR_US, SILENT)
+
+    assert [told(one) for one in (first, *within, after)] == [[SILENT], [], [], [SILENT]]
+    assert {(one.state, one.reason) for outcome in within for one in outcome.decisions} == {
+        (State.FIRING, Reason.WITHIN_GRACE)
+    }

@@ -124,6 +124,7 @@ _FAULTS = {
     "G21": "One fault shows in two symptoms",
     "G22": "The time at which a host is expected passes while it cannot upload",
     "G23": "What is measured wavers around its limit, and its incident comes and goes",
+    "G24": "A reload changes the limits of what stands, and its state contradicts what was notified",
     "N1": "A destination refuses, resets or closes the connection, or speaks another protocol",
     "N2": "A destination hangs, or drips its answer without end",
     "N3": "A destination echoes a secret in its answer, and it is logged",

@@ -95,6 +95,27 @@ def test_G2_a_resolution_waits_for_the_end_of_the_mute_window(site: Site, start_
     assert outcomes(site) == [("told", "silent", ""), ("told", "silent", "resolved")]
 
 
+@pytest.mark.fault("G24", rig="service", says="the grace becomes longer after the alert")
+def test_G24_a_reload_makes_nothing_pending_that_was_notified(
+    site: Site, start_service: StartService, run_command: RunCommand
+) -> None:
+    """It still fires, as its alert said."""
+    limits = 'hosts.expected = ["never"]\ndetectors.never-seen.grace = "{}"\n'
+    site.configure(limits.format("1s"))
+    site.begin_journal()
+    site.sync_journal()
+    site.upload("well")
+    with start_service(site) as service:
+        service.until(lambda: site.alerted() == [("never", "never-seen")], "the alert")
+        site.configure(limits.format("6h"))
+        service.reload()
+        service.until_evaluated_anew()
+        status = run_command("status", "--config", site.config, "--json")
+
+    assert status.status == 1
+    assert json.loads(status.stdout)["incidents_by_state"] == {"firing": 1}
+
+
 @pytest.mark.fault("G3", rig="service")
 def test_G3_a_fault_that_returns_within_the_hour_is_told_of(
     site: Site, start_service: StartService, run_command: RunCommand
