@@ -5,6 +5,9 @@ from __future__ import annotations
 import signal
 import sys
 
+NOT_NEEDED = ("rich", "typing_extensions")
+"""What structlog and msgspec import if it is installed: 12 MiB that the service does not need."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; return its exit status."""
@@ -13,8 +16,8 @@ def main(arguments: list[str] | None = None) -> int:
         # Before the slow imports: a SIGHUP during the start would kill the process. The daemon handles the signal as
         # soon as it can, and reads its configuration only then.
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        # structlog imports rich for tracebacks if it is installed: 4 MB that the service does not need.
-        sys.modules["rich"] = None  # type: ignore[assignment]
+        for module in NOT_NEEDED:
+            sys.modules[module] = None  # type: ignore[assignment]
     if (
         is_process
         and arguments[:1] in (["check"], ["replay"], ["suggest"])

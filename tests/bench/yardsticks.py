@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from systemd import journal
 
+from fleet_health.__main__ import NOT_NEEDED
 from fleet_health.demo.journal import RECEIVER_UNIT
 from tests.bench.measuring import Missing, counted
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from tests.bench.data import JournalFacts
 
-IMPORTS = "import asyncio, structlog, systemd.journal, msgspec"
+IMPORTS = f"import sys; sys.modules |= dict.fromkeys({NOT_NEEDED}); import asyncio, structlog, systemd.journal, msgspec"
 """The least that the service has to load."""
 
 FAILREGEX = r'^\S* ?\S+ uvicorn\[\d+\]: INFO:\s+<ADDR>:\d+ - "PUT /v1/episodes/[^/]+/[^"]+ HTTP/1\.1" [45]\d\d'

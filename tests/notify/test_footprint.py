@@ -20,7 +20,8 @@ MOST = 1.5
 
 _IMPORTS = """
 import sys
-sys.modules["rich"] = None
+from fleet_health.__main__ import NOT_NEEDED
+sys.modules |= dict.fromkeys(NOT_NEEDED)
 import fleet_health.cli.main
 import fleet_health.cli.commands.notify
 import fleet_health.notify.process

@@ -27,6 +27,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fleet_health.__main__ import NOT_NEEDED
 from tests.rig.patience import lift_all_timeouts
 
 if TYPE_CHECKING:
@@ -217,7 +218,8 @@ def _serve(control_fd: int) -> None:
 
 def _import_everything() -> None:
     # As fleet_health.__main__ does for the service.
-    sys.modules["rich"] = None  # type: ignore[assignment]
+    for module in NOT_NEEDED:
+        sys.modules[module] = None  # type: ignore[assignment]
     from fleet_health.cli import main as parser  # noqa: F401, PLC0415 - this is what takes the time
     from fleet_health.cli.commands import run  # noqa: F401, PLC0415 - this is what takes the time
     from fleet_health.daemon import composition  # noqa: F401, PLC0415
@@ -255,7 +257,8 @@ def _become(request: Mapping[str, Any], standard: Sequence[int]) -> None:
         arguments = request["arguments"]
         sys.argv = ["fleet-health", *arguments]
         if arguments[:1] != ["run"]:
-            del sys.modules["rich"]
+            for module in NOT_NEEDED:
+                del sys.modules[module]
         exec(compile(request["prelude"], "<prelude>", "exec"), {"sys": sys})  # noqa: S102 - a test's own
         from fleet_health.__main__ import main  # noqa: PLC0415 - not before the fork: it is what runs
 
