@@ -17,8 +17,8 @@ OURS = "application/openmetrics-text;version=1.0.0"
 
 @tried(200)
 @given(st.text(st.characters(exclude_categories=["Cs"]), min_size=1))
-def test_any_label_comes_back(text: str) -> None:
-    """As both parsers of the client library read it."""
+def test_any_label_survives_both_parsers(text: str) -> None:
+    """Both parsers of the client library return it unchanged."""
     line = COUNTER.sample(3, host=text)
     (plain,) = read_text(COUNTER.text([line], is_openmetrics=False))
     (opened,) = read_openmetrics(COUNTER.text([line], is_openmetrics=True) + "# EOF\n")
@@ -29,7 +29,7 @@ def test_any_label_comes_back(text: str) -> None:
 
 
 def test_a_metric_is_written_in_either_format() -> None:
-    """A counter is named without its suffix in OpenMetrics; what has no series is left out, as is an empty label."""
+    """In OpenMetrics, a counter is named without its suffix. Metrics without series and empty labels are left out."""
     lines = [COUNTER.sample(1, a="b"), COUNTER.sample(2, a="")]
 
     assert COUNTER.text(lines, is_openmetrics=False) == (
@@ -53,7 +53,7 @@ def test_a_metric_is_written_in_either_format() -> None:
     ],
 )
 def test_an_instant_is_exact(instant: int, text: str) -> None:
-    """To the microsecond, and one before 1970 as well."""
+    """To the microsecond, also before 1970."""
     assert seconds(instant) == text
 
 
@@ -80,6 +80,6 @@ def test_an_instant_is_exact(instant: int, text: str) -> None:
         (f"{OURS};q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3", True),
     ],
 )
-def test_who_prefers_openmetrics_gets_it(accept: str, *, is_openmetrics: bool) -> None:
-    """Nobody else does."""
+def test_clients_that_prefer_openmetrics_get_it(accept: str, *, is_openmetrics: bool) -> None:
+    """Others get the text format."""
     assert is_openmetrics_wanted(accept) == is_openmetrics

@@ -21,7 +21,7 @@ FLAPS = ("a", flapping.SYMPTOM)
 
 @pytest.fixture(params=[False, True], ids=["one life", "a restart before each tick"])
 def watch(request: pytest.FixtureRequest) -> Watch:
-    """Watch a fleet whose incidents flap from the second opening on."""
+    """Evaluate a fleet whose incidents flap from the second opening on."""
     return Watch(AlertPolicy(resolve_after_us=0, flap_limit=1), restarts=request.param)
 
 
@@ -30,8 +30,8 @@ def listed(watch: Watch, outcome: Outcome, at: int) -> dict[str, Any]:
     return incidents_document(Evaluation(at, ()), outcome.decisions, watch.incidents)
 
 
-def test_an_unfound_incident_keeps_its_words(watch: Watch) -> None:
-    """And so does one that has ended."""
+def test_an_incident_keeps_its_detail_when_it_is_no_longer_found(watch: Watch) -> None:
+    """So does an incident that has ended."""
     watch.tick(NOON, SILENT)
     unfound = listed(watch, watch.tick(NOON + TICK), NOON + TICK)["open"]
     ended = listed(watch, watch.tick(NOON + 2 * TICK, over=[SILENT]), NOON + 2 * TICK)["ended"]
@@ -44,7 +44,7 @@ def test_an_unfound_incident_keeps_its_words(watch: Watch) -> None:
 
 
 def test_a_flapping_host_is_an_incident_of_its_own(watch: Watch) -> None:
-    """With one id from the alert that it flaps to the notice that it does no more, also while nothing is open."""
+    """It has one id from the alert to the notice of its end, even while no incident is open."""
     documents, at = [], NOON
     for number in range(5):
         at = NOON + number * TICK
@@ -71,7 +71,7 @@ def test_a_flapping_host_is_an_incident_of_its_own(watch: Watch) -> None:
 
 
 def test_an_older_symptom_that_settles_first_does_not_rename_a_flapping_host() -> None:
-    """What has begun to flap later goes on under the same id."""
+    """The incident keeps its id while another symptom is still flapping."""
     other = ("a", "fatal-only")
     watch = Watch(AlertPolicy(resolve_after_us=0, flap_limit=1, flap_quiet_us=3 * TICK))
     ids, start = set(), NOON + 9 * TICK  # that both flap is notified in different hours

@@ -43,7 +43,7 @@ def bound() -> socket.socket:
 
 @asynccontextmanager
 async def serving(respond: Callable[[Request], Any]) -> AsyncIterator[tuple[Listener, int]]:
-    """Listen for as long as the context lasts; gives the port too."""
+    """Listen while the context lasts; yield the port as well."""
     listening = bound()
     listener = Listener(respond)
     listener.open([listening])
@@ -54,7 +54,7 @@ async def serving(respond: Callable[[Request], Any]) -> AsyncIterator[tuple[List
 
 
 def ask(port: int, method: str, target: str, **headers: str) -> tuple[int, bytes]:
-    """Ask by a library of its own."""
+    """Send a request with another HTTP library."""
     client = HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     client.request(method, target, headers=headers)
     response = client.getresponse()
@@ -63,8 +63,8 @@ def ask(port: int, method: str, target: str, **headers: str) -> tuple[int, bytes
     return response.status, body
 
 
-async def test_it_changes_nothing() -> None:
-    """GET and HEAD are passed on, without a user; nothing else is."""
+async def test_only_reads_are_accepted() -> None:
+    """GET and HEAD are passed on, without a user; other methods are refused."""
     passed = []
 
     async def respond(request: Request) -> Response:
@@ -99,8 +99,8 @@ async def test_it_changes_nothing() -> None:
     ],
 )
 @pytest.mark.fault("S18", rig="service", says="a page of another origin gets nothing by a name that leads here")
-async def test_S18_a_name_that_leads_here_is_refused(host: str, status: int) -> None:
-    """A browser that was led here by somebody's name for this address shows them nothing."""
+async def test_S18_a_foreign_host_header_is_refused(host: str, status: int) -> None:
+    """A web site that points its name at this address cannot read anything (DNS rebinding)."""
 
     async def respond(_request: Request) -> Response:
         return Response(200, b"{}")
@@ -111,8 +111,8 @@ async def test_S18_a_name_that_leads_here_is_refused(host: str, status: int) -> 
     assert answer[0] == status
 
 
-async def test_a_document_is_made_once_for_all_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the same time, or soon after; another one is made after a rest."""
+async def test_a_document_is_made_once_for_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the same time or soon after. Another document is made after a rest."""
     monkeypatch.setattr(module, "FRESH_S", PATIENCE_S)
     made: list[str] = []
     begun, going = asyncio.Event(), asyncio.Event()
@@ -137,10 +137,8 @@ async def test_a_document_is_made_once_for_all_who_ask(monkeypatch: pytest.Monke
 
 
 @pytest.mark.fault("S18", rig="service", says="who stalls makes room for others")
-async def test_S18_who_sends_nothing_makes_room(
-    async_eventually: AsyncEventually, caplog: pytest.LogCaptureFixture
-) -> None:
-    """However many connect and wait, or send slowly: whoever asks is answered, and who was let go may go on sending."""
+async def test_S18_idle_clients_make_room(async_eventually: AsyncEventually, caplog: pytest.LogCaptureFixture) -> None:
+    """Many clients send incomplete requests slowly. A complete one gets its response, and nothing is logged."""
 
     async def respond(_request: Request) -> Response:
         return Response(200, b"{}")
@@ -168,7 +166,7 @@ async def test_S18_who_sends_nothing_makes_room(
 
 @contextmanager
 def activated(site: Site, listening: socket.socket) -> Iterator[subprocess.Popen[bytes]]:
-    """Run the service with a socket that was passed to it as systemd does."""
+    """Run the service with a socket that is passed to it as by systemd."""
     fd = str(listening.fileno())
     command = (
         sys.executable,
@@ -194,7 +192,7 @@ def activated(site: Site, listening: socket.socket) -> Iterator[subprocess.Popen
 
 @pytest.mark.fault("S18", rig="service", says="a flood delays no evaluation")
 def test_S18_a_flood_slows_no_tick(site: Site, eventually: Eventually) -> None:
-    """A service to which the socket was passed evaluates on, and its control socket answers, while it is flooded."""
+    """While the socket is flooded, the service evaluates on time, and its control socket responds."""
     site.configure()
     site.upload("well", "quiet", minutes_ago=50)
     site.upload("well")
@@ -239,6 +237,6 @@ def test_S18_a_flood_slows_no_tick(site: Site, eventually: Eventually) -> None:
 
 
 def on_control(site: Site) -> Any:
-    """Return what the control socket answers."""
+    """Return a response from the control socket."""
     with ApiClient(site.directory / "control.sock") as client:
         return client.ask("GET", "/healthz")[1]

@@ -68,7 +68,7 @@ def measured(decisions: Sequence[Decision] = (), hosts: str = "all") -> Measured
 
 
 def incident(host: str, symptom: str, state: State) -> Decision:
-    """Return what is decided about an incident."""
+    """Return the decision about an incident."""
     return Decision(Incident(host, symptom, opened_at=NOW - 60 * SECOND_US), state, Action.NONE, Reason.FIRST)
 
 
@@ -80,10 +80,7 @@ def fleet_of(*hosts: str) -> Fleet:
 
 
 def samples(known: Measured, fleet: Fleet, *, is_file: bool = False) -> dict[str, dict[tuple[str, ...], float]]:
-    """Return each metric with its series: the values of their labels in the order of their names -> the value.
-
-    Both formats say the same.
-    """
+    """Return metric -> values of its labels in the order of their names -> value. Both formats must agree."""
     series, hosts = HostSeries(known), hosts_of(fleet, known.open)
     for begin in range(0, len(hosts), 2):
         series.add(fleet, hosts[begin : begin + 2], NOW)
@@ -106,8 +103,8 @@ def samples(known: Measured, fleet: Fleet, *, is_file: bool = False) -> dict[str
     return found
 
 
-def test_what_there_is() -> None:
-    """Of a service with one host, a finding, a source that is read and one that is not."""
+def test_the_metrics_of_a_service() -> None:
+    """With one host, one finding, a source that is read and one that is not."""
     found = samples(
         measured([incident("a", "silent", State.FIRING), incident("*", "blind", State.MUTED)]), fleet_of("a")
     )
@@ -141,8 +138,8 @@ def test_what_there_is() -> None:
     assert set(found["fleet_health_symptom_evaluated"].values()) == {1}
 
 
-def test_a_file_leaves_the_process_to_its_reader() -> None:
-    """node_exporter has one of its own, and would refuse another."""
+def test_a_file_has_no_metrics_of_the_process() -> None:
+    """node_exporter has metrics of its own process by these names, and refuses others."""
     known = measured()
 
     assert [name for name in samples(known, fleet_of(), is_file=True) if name.startswith("process_")] == []
@@ -153,7 +150,7 @@ def test_a_file_leaves_the_process_to_its_reader() -> None:
     ("hosts", "given_hosts"), [("all", {"well", "quiet", "b"}), ("unwell", {"quiet", "b"}), ("none", set())]
 )
 def test_the_series_of_hosts_can_be_limited(hosts: str, given_hosts: set[str]) -> None:
-    """To those that are not well, or to none; they are counted in any case, and receivers have their incidents."""
+    """To hosts that are not well, or to none. They are counted in any case, and receivers keep their incidents."""
     known = measured([incident("quiet", "silent", State.FIRING), incident("*", "blind", State.FIRING)], hosts)
     found = samples(known, fleet_of("well", "quiet", "b"))
 
@@ -174,7 +171,7 @@ def test_the_series_of_hosts_can_be_limited(hosts: str, given_hosts: set[str]) -
 
 
 def test_a_hostile_name_is_a_label_and_nothing_else() -> None:
-    """As the sources make it safe, and also if they did not."""
+    """Whether or not the sources have escaped it."""
     for name in (HOSTILE, host_name(HOSTILE), host_name("b\u00fc ro"), "%", "x" * 500):
         found = samples(measured([incident(name, "silent", State.FIRING)]), fleet_of(name))
 
@@ -184,7 +181,7 @@ def test_a_hostile_name_is_a_label_and_nothing_else() -> None:
 
 
 def test_receivers_have_names() -> None:
-    """Where there are several: of sources, responses, and what is found of one of them."""
+    """If there are several: in the metrics of sources, responses and incidents."""
     known = measured([incident("*@lab", "receiver-down", State.FIRING)])
     known.counters.responses.record("lab", [Response("a", NOW, 201)])
     known.counters.read["index@lab"] += 3
@@ -201,7 +198,7 @@ def test_receivers_have_names() -> None:
     st.lists(st.tuples(st.sampled_from("abcxyz"), st.sampled_from(["silent", "unstamped"]), st.sampled_from(State))),
 )
 def test_hosts_are_counted_as_everywhere(hosts: set[str], found: list[tuple[str, str, State]]) -> None:
-    """Also those that have only an incident, and not by one that has ended."""
+    """Including hosts with only an incident, and not by incidents that have ended."""
     decisions = {(host, symptom): incident(host, symptom, state) for host, symptom, state in found}
     known, fleet = measured(list(decisions.values())), fleet_of(*hosts)
     states = host_states(known.settings, fleet, by_subject(known.open), frozenset("b"), NOW)
@@ -213,8 +210,8 @@ def test_hosts_are_counted_as_everywhere(hosts: set[str], found: list[tuple[str,
     assert {pair for pair, count in series["fleet_health_incidents"].items() if count} == open_states
 
 
-def test_names_are_by_the_conventions() -> None:
-    """Each begins with what it is of, and ends in its unit; nothing is an age."""
+def test_names_follow_the_conventions() -> None:
+    """Each has a prefix and ends in its unit; none is an age."""
     for family in FAMILIES:
         assert family.name.startswith(("fleet_health_", "process_"))
         assert family.name.endswith("_total") == (family.kind == "counter")
@@ -224,7 +221,7 @@ def test_names_are_by_the_conventions() -> None:
 
 
 def test_the_service_is_scraped(site: Site, start_service: StartService, do_without: DoWithout) -> None:
-    """In both formats; Prometheus's own linter finds nothing, and a restart counts nothing twice."""
+    """In both formats. The linter of Prometheus finds nothing, and a restart counts nothing twice."""
     site.configure('hosts.expected = ["absent"]')
     site.show_all_symptoms()
     site.upload(*(f"host-{number}" for number in range(1_200)))
@@ -263,7 +260,7 @@ def test_the_service_is_scraped(site: Site, start_service: StartService, do_with
 
 
 def scrape(site: Site, accept: str, kind: str) -> str:
-    """Ask for the metrics."""
+    """Request the metrics."""
     with ApiClient(site.directory / "control.sock") as client:
         client.request("GET", "/metrics", headers={"Accept": accept})
         response = client.getresponse()
@@ -278,14 +275,14 @@ def by_name(text: str) -> dict[str, Any]:
 
 
 def responses_to(site: Site, host: str) -> tuple[int, ...]:
-    """Return how many responses of 2xx, 4xx and 5xx a host got."""
+    """Return the numbers of 2xx, 4xx and 5xx responses to a host."""
     family = by_name(scrape(site, "text/plain", TEXT))["fleet_health_host_responses"]
     of_host = {one.labels["class"]: int(one.value) for one in family.samples if one.labels["host"] == host}
     return of_host["2xx"], of_host["4xx"], of_host["5xx"]
 
 
 def check(text: str, do_without: DoWithout) -> None:
-    """Have Prometheus's own linter look at metrics."""
+    """Run the linter of Prometheus on metrics."""
     try:
         done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -294,7 +291,7 @@ def check(text: str, do_without: DoWithout) -> None:
 
 
 def test_every_metric_is_documented() -> None:
-    """In the table of the manual, and no other one is."""
+    """The table in the manual has every metric, and no other."""
     page = (Path(__file__).parents[2] / "packaging/doc/prometheus.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| `")]
 

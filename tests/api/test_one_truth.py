@@ -51,10 +51,10 @@ SETTINGS = load(None, {"hosts.expected": ("--expected", ["a", "absent"])})
 
 @tried(60)
 @given(EVENTS, PAIRS, st.sampled_from([silenced, muted]))
-def test_every_screen_says_the_same(
+def test_every_output_agrees(
     events: list[Upload | Unstamped | Response], suppressed: set[tuple[str, str]], kind: object
 ) -> None:
-    """The status as text, as JSON and in one line, Nagios's line, and the explanation of each host."""
+    """The status as text, as JSON and in one line, the line for Nagios, and the explanation of each host."""
     known, fleet, engine, suppressions = known_of(events, kind(suppressed))  # type: ignore[operator]
     document = status_document(known, fleet, lambda _: True, frozenset(), None)
     text = screen(document, 200, Paint(is_on=False))
@@ -84,7 +84,7 @@ def test_every_screen_says_the_same(
 def known_of(
     events: list[Upload | Unstamped | Response], suppressions: Suppressions
 ) -> tuple[Knowledge, Fleet, Engine, Suppressions]:
-    """Evaluate what happened, twice, as a service does; return what it knows."""
+    """Evaluate some events twice, as a service does. Return what it knows."""
     rules = SETTINGS.rules()
     engine = Engine(rules)
     fleet = Fleet(SETTINGS.host_limit, expected=SETTINGS.expected)
@@ -111,7 +111,7 @@ def known_of(
 
 
 def line_of(known: Knowledge, fleet: Fleet) -> str:
-    """Return what `systemctl status` shows."""
+    """Return the line that `systemctl status` shows."""
     decisions = by_subject(known.decisions)
     hidden = hidden_of(known, fleet, (host for host in fleet.hosts() if host not in decisions))
     states = Counter(host_states(SETTINGS, fleet, decisions, hidden, NOW).values())

@@ -33,7 +33,7 @@ PARAMETERS = ("host", "state", "limit", "wait", "after", "follow", "dry_run", "x
 
 
 def strict(schema: Any) -> Any:
-    """Return a schema that allows no key beside those that it names: what is added must be described."""
+    """Return a schema that allows no other keys than those that it names, so that new keys must be described."""
     if isinstance(schema, list):
         return [strict(one) for one in schema]
     if not isinstance(schema, dict):
@@ -46,7 +46,7 @@ SCHEMAS = strict(copy.deepcopy(DOCUMENT["components"]))
 
 
 def check(document: Any, schema: dict[str, Any]) -> None:
-    """Hold a document against a schema of the description."""
+    """Validate a document against a schema of the description."""
     import jsonschema  # noqa: PLC0415 - it takes a second, in each process that collects the tests
 
     validator = jsonschema.Draft202012Validator(
@@ -56,7 +56,7 @@ def check(document: Any, schema: dict[str, Any]) -> None:
 
 
 def schema_of(path: str, method: str, status: int, kind: str) -> dict[str, Any]:
-    """Return what the description promises of an answer; fails if it knows none of its status."""
+    """Return the schema of a response in the description. Fail if it has none for the status."""
     responses = DOCUMENT["paths"][path][method.lower()]["responses"]
     response = responses[str(status)] if str(status) in responses else responses["default"]
     assert str(status) in responses or status >= 400
@@ -64,7 +64,7 @@ def schema_of(path: str, method: str, status: int, kind: str) -> dict[str, Any]:
 
 
 def test_every_route_is_described() -> None:
-    """With its parameters; and nothing is described that there is not."""
+    """With its parameters; and nothing else is described."""
     documents = cast("Documents", SimpleNamespace(publication=Publication()))
     api = Api(documents, cast("SilenceRequests", None), request_reload=lambda: None)
     routes = {(route.method, route.path): route.parameters for route in api.routes}
@@ -78,8 +78,8 @@ def test_every_route_is_described() -> None:
     assert routes == described
 
 
-def test_the_description_is_one() -> None:
-    """Each schema is one, and each reference leads to one."""
+def test_the_description_is_valid() -> None:
+    """Each schema is valid, and each reference has a target."""
     import jsonschema  # noqa: PLC0415
 
     for schema in DOCUMENT["components"]["schemas"].values():
@@ -90,8 +90,8 @@ def test_the_description_is_one() -> None:
     assert names == set(DOCUMENT["components"]["schemas"])
 
 
-def test_the_answers_are_as_described(site: Site, start_service: StartService) -> None:
-    """Of a service that has something of everything, to good requests and to any others."""
+def test_responses_match_the_description(site: Site, start_service: StartService) -> None:
+    """Those of a service with something of everything, to valid and invalid requests."""
     site.configure('hosts.expected = ["absent"]\nalerts.resolve_after = "1ms"')
     site.show_all_symptoms()
     site.upload("back", minutes_ago=50)
@@ -149,7 +149,7 @@ def test_the_answers_are_as_described(site: Site, start_service: StartService) -
 
 
 def ask(client: ApiClient, method: str, path: str, target: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
-    """Ask, and hold the answer against the description; return its status and its document."""
+    """Send a request, and validate the response. Return its status and document."""
     client.request(method, target, None if body is None else json.dumps(body))
     response = client.getresponse()
     content, kind = response.read(), response.headers["Content-Type"]

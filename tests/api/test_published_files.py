@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class Writing:
-    """A file that is kept up to date, in a test's hands."""
+    """A published file, under the control of a test."""
 
     def __init__(self, path: Path | None) -> None:
         self.publication, self.path, self.made = Publication(), path, 0
@@ -42,7 +42,7 @@ class Writing:
 
 @pytest.fixture
 async def writing(tmp_path: Path) -> AsyncIterator[Writing]:
-    """Return one whose directory is there; it runs."""
+    """Return a published file whose directory exists; it is being written."""
     one = Writing(tmp_path / "fleet.prom")
     task: asyncio.Task[None] = asyncio.create_task(one.files.run(one.publication))
     yield one
@@ -50,7 +50,7 @@ async def writing(tmp_path: Path) -> AsyncIterator[Writing]:
 
 
 async def test_it_is_replaced_after_each_evaluation(writing: Writing, async_eventually: AsyncEventually) -> None:
-    """Not before the first one; others can read it, and nothing else is left beside it."""
+    """Not before the first one. Other users can read it, and no temporary file remains."""
     path = writing.path
     assert path is not None
     old_umask = os.umask(0o077)
@@ -66,8 +66,8 @@ async def test_it_is_replaced_after_each_evaluation(writing: Writing, async_even
     assert [one.name for one in path.parent.iterdir()] == ["fleet.prom"]
 
 
-async def test_another_path_takes_the_old_file_away(writing: Writing, async_eventually: AsyncEventually) -> None:
-    """node_exporter would serve both; without a path there is none."""
+async def test_another_path_removes_the_old_file(writing: Writing, async_eventually: AsyncEventually) -> None:
+    """node_exporter would serve both. Without a path there is no file."""
     old = writing.path
     assert old is not None
     writing.publication.publish()
@@ -81,8 +81,8 @@ async def test_another_path_takes_the_old_file_away(writing: Writing, async_even
     await async_eventually(lambda: not new.exists())
 
 
-async def test_what_goes_wrong_is_a_problem_and_no_end(writing: Writing, async_eventually: AsyncEventually) -> None:
-    """It is logged once, and over when the file is written again."""
+async def test_a_failure_is_a_problem_of_the_service(writing: Writing, async_eventually: AsyncEventually) -> None:
+    """It is logged once, does not end the service, and is over when the file is written again."""
     path = writing.path
     assert path is not None
     with capture_logs() as logs:
@@ -106,7 +106,7 @@ async def test_what_goes_wrong_is_a_problem_and_no_end(writing: Writing, async_e
 
 
 def test_the_service_writes_it(site: Site, start_service: StartService) -> None:
-    """Also after a reload, at the new place alone."""
+    """After a reload, it is only at the new path."""
     first, second = site.directory / "first.prom", site.directory / "second.prom"
     site.configure(f'metrics.textfile = "{first}"')
     site.upload("well")
@@ -122,8 +122,8 @@ def test_the_service_writes_it(site: Site, start_service: StartService) -> None:
     assert 'host="well"' not in second.read_text()
 
 
-def test_the_page_is_written_whole(site: Site, start_service: StartService) -> None:
-    """All that it leads to stands beside it, and what stands in the directory already is left alone."""
+def test_the_page_is_written_with_its_resources(site: Site, start_service: StartService) -> None:
+    """Every file that it refers to is beside it, and other files in the directory stay."""
     directory = site.directory / "public"
     directory.mkdir()
     (directory / "robots.txt").touch()

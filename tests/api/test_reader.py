@@ -1,4 +1,4 @@
-"""Who sends notifications may ask the service, and change nothing."""
+"""The user that sends notifications may read from the service, and change nothing."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fleet_health.api.silence_requests import user_name
 PACKAGING = Path(__file__).parents[2] / "packaging"
 
 
-def test_the_user_who_dials_out_may_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not even what a member of the group may; anybody else is who the kernel says."""
+def test_the_user_of_notify_may_only_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may do less than members of the group. Other users are those that the kernel reports."""
     request = Request("POST", "/v1/silences", uid=os.geteuid())
     assert routes._user(request) == os.geteuid()
 
@@ -26,7 +26,7 @@ def test_the_user_who_dials_out_may_change_nothing(monkeypatch: pytest.MonkeyPat
 
 
 def test_the_unit_runs_as_that_user() -> None:
-    """And the user is made by the installation."""
+    """The installation creates that user."""
     unit = (PACKAGING / "fleet-health-notify.service").read_text()
 
     assert f"\nUser={routes.READER}\n" in unit

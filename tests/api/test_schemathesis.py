@@ -23,7 +23,7 @@ NOT_ALL_IN_THE_SCHEMA = "positive_data_acceptance"
 
 
 def test_schemathesis_finds_nothing(site: Site, start_service: StartService, tmp_path: Path) -> None:
-    """It tries each operation with values on every boundary, with others by chance, and in chains."""
+    """It tries each operation with boundary values, with random values, and in chains."""
     site.configure('hosts.expected = ["absent"]')
     site.show_all_symptoms()
     site.sync_journal()

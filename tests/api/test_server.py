@@ -34,7 +34,7 @@ LONG = b"x" * 8_000_000
 
 
 async def respond(request: Request) -> Response:
-    """Answer a few requests."""
+    """Respond to a few requests."""
     match request.path[0]:
         case "long":
             return Response(200, LONG)
@@ -55,7 +55,7 @@ async def _numbers() -> AsyncGenerator[bytes]:
 
 @asynccontextmanager
 async def listening(path: Path, **times: float) -> AsyncIterator[ControlSocket]:
-    """Listen for as long as the context lasts."""
+    """Listen while the context lasts."""
     control = ControlSocket(respond, **times)
     await control.open(path)
     try:
@@ -65,7 +65,7 @@ async def listening(path: Path, **times: float) -> AsyncIterator[ControlSocket]:
 
 
 async def ask(path: Path, *requests: bytes, chunk: int | None = None) -> list[tuple[int, bytes]]:
-    """Send requests by one connection, and read what is answered until the service hangs up or has answered each."""
+    """Send requests on one connection, and read until the service hangs up or has sent all responses."""
     reader, writer = await asyncio.open_unix_connection(path, limit=1 << 26)
     data = b"".join(requests)
     for begin in range(0, len(data), chunk or len(data) or 1):
@@ -95,12 +95,12 @@ async def ask(path: Path, *requests: bytes, chunk: int | None = None) -> list[tu
 
 
 def documents(answers: Sequence[tuple[int, bytes]]) -> list[Any]:
-    """Return the documents of some answers."""
+    """Return the documents of some responses."""
     return [json.loads(body) for _, body in answers]
 
 
 def hang_up(writer: asyncio.StreamWriter) -> None:
-    """Go without having taken what there is."""
+    """Disconnect without reading."""
     writer.transport.abort()
     writer.close()
 
@@ -111,8 +111,8 @@ def request(path: str, method: str = "GET", body: bytes = b"") -> bytes:
 
 
 @pytest.mark.parametrize("chunk", [None, 1, 7])
-async def test_each_request_is_answered_by_one(chunk: int | None, tmp_path: Path) -> None:
-    """Several on one connection, in order, though sent at once or byte by byte; a failure is an answer as well."""
+async def test_each_request_gets_one_response(chunk: int | None, tmp_path: Path) -> None:
+    """Several on one connection, in order, sent at once or byte by byte. Failures are responses as well."""
     path = tmp_path / "s"
     async with listening(path):
         answers = await ask(
@@ -138,8 +138,8 @@ async def test_each_request_is_answered_by_one(chunk: int | None, tmp_path: Path
     assert numbers == b"0\n1\n2\n"
 
 
-async def test_curl_speaks_with_it(tmp_path: Path) -> None:
-    """As the documentation shows; a client of HTTP/1.0 gets an answer that ends with the connection."""
+async def test_curl_works(tmp_path: Path) -> None:
+    """As in the documentation. A client of HTTP/1.0 gets a response that ends with the connection."""
     path = tmp_path / "s"
     outputs = []
     async with listening(path):
@@ -171,8 +171,8 @@ async def test_curl_speaks_with_it(tmp_path: Path) -> None:
         (request("%FF"), 400),
     ],
 )
-async def test_what_is_no_request_is_refused(sent: bytes, status: int, tmp_path: Path) -> None:
-    """By a problem document with a word on what was expected; the next client is answered."""
+async def test_an_invalid_request_is_refused(sent: bytes, status: int, tmp_path: Path) -> None:
+    """The response is a problem document that says what was expected. The next client is served."""
     path = tmp_path / "s"
     async with listening(path):
         ((refused, problem),) = await ask(path, sent)
@@ -184,8 +184,8 @@ async def test_what_is_no_request_is_refused(sent: bytes, status: int, tmp_path:
     assert answered == 200
 
 
-async def test_the_longest_request_is_answered(tmp_path: Path) -> None:
-    """With a head and a body as long as they may be."""
+async def test_the_longest_request_gets_a_response(tmp_path: Path) -> None:
+    """Its head and body are as long as allowed."""
     path = tmp_path / "s"
     async with listening(path):
         answers = await ask(path, request("x" * (HEAD_LIMIT - 100)), request("a", "POST", b"x" * BODY_LIMIT))
@@ -194,8 +194,8 @@ async def test_the_longest_request_is_answered(tmp_path: Path) -> None:
 
 
 @given(st.lists(st.binary(max_size=200) | st.sampled_from([b"GET /a HTTP/1.1\r\n", b"Host: x\r\n", b"\r\n"])))
-def test_nothing_that_is_sent_disturbs_the_next_client(pieces: list[bytes]) -> None:
-    """Whatever it is, and in whatever pieces."""
+def test_no_input_affects_the_next_client(pieces: list[bytes]) -> None:
+    """Whatever a client sends, and in whatever pieces."""
 
     async def send_it() -> None:
         here, there = socket.socketpair()
@@ -215,8 +215,8 @@ def test_nothing_that_is_sent_disturbs_the_next_client(pieces: list[bytes]) -> N
     asyncio.run(send_it())
 
 
-async def test_owner_and_group_may_use_it(tmp_path: Path) -> None:
-    """Nobody else; and it is gone afterwards."""
+async def test_owner_and_group_may_use_the_socket(tmp_path: Path) -> None:
+    """Others may not. It is removed at the end."""
     path = tmp_path / "s"
     async with listening(path):
         mode = os.stat(path).st_mode  # noqa: PTH116 - a look at a directory of the test's own
@@ -228,8 +228,8 @@ async def test_owner_and_group_may_use_it(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []  # noqa: PTH208
 
 
-async def test_what_a_killed_service_left_is_replaced(tmp_path: Path) -> None:
-    """A socket on which nobody listens; but not a file that somebody needs."""
+async def test_the_socket_of_a_killed_service_is_replaced(tmp_path: Path) -> None:
+    """But a file that is not a socket stays."""
     path, file = tmp_path / "s", tmp_path / "file"
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
@@ -245,14 +245,14 @@ async def test_what_a_killed_service_left_is_replaced(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["no/such/directory", "x" * 120])
-async def test_a_path_that_cannot_be_is_said(name: str, tmp_path: Path) -> None:
-    """The service goes on without."""
+async def test_an_unusable_path_is_reported(name: str, tmp_path: Path) -> None:
+    """The service goes on without a control socket."""
     async with listening(tmp_path / name) as control:
         assert str(tmp_path / name) in control.problem
 
 
-async def test_it_moves_when_it_is_told_to(tmp_path: Path) -> None:
-    """And stays where it is if not; a socket that was removed comes back with the next reload."""
+async def test_the_socket_follows_the_configuration(tmp_path: Path) -> None:
+    """It stays if its path does not change. A socket that was removed comes back with the next reload."""
     first, second = tmp_path / "1", tmp_path / "2"
     async with listening(first) as control:
         inode = first.stat().st_ino
@@ -270,7 +270,7 @@ async def test_it_moves_when_it_is_told_to(tmp_path: Path) -> None:
 
 
 async def test_the_socket_of_another_service_stays(tmp_path: Path) -> None:
-    """It was put in our place, so it is not ours to remove."""
+    """It was put in place of ours, so it is not removed."""
     path = tmp_path / "s"
     async with listening(path):
         other = ControlSocket(respond)
@@ -281,8 +281,8 @@ async def test_the_socket_of_another_service_stays(tmp_path: Path) -> None:
     assert status == 200
 
 
-async def test_who_is_being_served_when_it_closes_gets_the_answer(tmp_path: Path) -> None:
-    """And who only waits is let go."""
+async def test_a_client_that_is_being_served_at_the_end_gets_its_response(tmp_path: Path) -> None:
+    """Idle clients are disconnected."""
     path = tmp_path / "s"
     begun, go_on = asyncio.Event(), asyncio.Event()
 
@@ -307,8 +307,8 @@ async def test_who_is_being_served_when_it_closes_gets_the_answer(tmp_path: Path
     assert left == b""
 
 
-async def test_one_that_stands_still_disturbs_nobody(tmp_path: Path) -> None:
-    """Neither who never asks, nor who never takes the answer, nor who asks byte by byte; all are left in the end."""
+async def test_a_slow_client_does_not_affect_others(tmp_path: Path) -> None:
+    """Whether it sends nothing, reads nothing, or sends byte by byte: it is disconnected in the end."""
     path = tmp_path / "s"
     async with listening(path, idle_time=3.0, send_time=1.0):
         mute, writer = await asyncio.open_unix_connection(path)
@@ -333,8 +333,8 @@ async def test_one_that_stands_still_disturbs_nobody(tmp_path: Path) -> None:
     assert taken < len(LONG)
 
 
-async def test_there_are_no_more_clients_than_the_limit(tmp_path: Path, async_eventually: AsyncEventually) -> None:
-    """Who asks for nothing makes room, the one who has for the longest."""
+async def test_the_number_of_clients_is_limited(tmp_path: Path, async_eventually: AsyncEventually) -> None:
+    """The client that has been idle the longest makes room."""
     path = tmp_path / "s"
     async with listening(path) as control:
         crowd = [await asyncio.open_unix_connection(path) for _ in range(CLIENT_LIMIT)]
@@ -352,10 +352,10 @@ async def test_there_are_no_more_clients_than_the_limit(tmp_path: Path, async_ev
     assert still_served.startswith(b"HTTP/1.1 200 ")
 
 
-async def test_where_all_are_being_served_one_more_is_told_so(
+async def test_a_further_client_is_refused_if_all_are_being_served(
     tmp_path: Path, async_eventually: AsyncEventually, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When one goes there is room again."""
+    """When one leaves, there is room again."""
     monkeypatch.setattr(control, "CLIENT_LIMIT", 2)
     path = tmp_path / "s"
     async with listening(path) as listener:

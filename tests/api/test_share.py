@@ -11,7 +11,7 @@ from fleet_health.api.share import Share
 
 
 class Clock:
-    """Time that passes where somebody sleeps, and when it is told to."""
+    """A clock that only moves while someone sleeps, or by hand."""
 
     def __init__(self) -> None:
         self.now = 100.0
@@ -29,7 +29,7 @@ class Clock:
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """Put it in the place of the module's clock."""
+    """Replace the clock of the module."""
     clock = Clock()
     monkeypatch.setattr("fleet_health.api.share.time", clock)
     monkeypatch.setattr("fleet_health.api.share.sleep", clock.sleep)
@@ -38,7 +38,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 @pytest.mark.parametrize(("share", "rest"), [(0.25, 6.0), (0.5, 2.0), (1.0, 0.0)])
 async def test_there_is_a_rest_after_each(clock: Clock, share: float, rest: float) -> None:
-    """What took two seconds is followed by the rest that its share asks for; later there is none."""
+    """It follows from the share and from the time that the task took."""
     one = Share(share)
     async with one:
         clock.now += 2
@@ -52,7 +52,7 @@ async def test_there_is_a_rest_after_each(clock: Clock, share: float, rest: floa
 
 
 async def test_there_is_one_at_a_time(clock: Clock) -> None:
-    """Also after one has failed, or was given up while it rested."""
+    """Also after one has failed, or was cancelled during the rest."""
     one, order = Share(), []
 
     async def work(name: str) -> None:
@@ -70,7 +70,7 @@ async def test_there_is_one_at_a_time(clock: Clock) -> None:
     assert clock.slept == [0.0] * 3
 
 
-async def test_whoever_gives_up_while_it_rests_keeps_nobody_out() -> None:
+async def test_a_task_that_is_cancelled_while_it_waits_blocks_no_other() -> None:
     """The next one enters when the rest is over."""
     one = Share(1e-9)
     async with one:

@@ -47,8 +47,8 @@ def silences(tmp_path: Path) -> SilenceRequests:
     return SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents, tuple)
 
 
-async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRequests, tmp_path: Path) -> None:
-    """A user without a name is known by his number."""
+async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceRequests, tmp_path: Path) -> None:
+    """A user without a name is named by number."""
     row = (await silences.add(GOOD, os.geteuid()))["silence"]
     (kept,) = SilenceFile(tmp_path).load()
     by_nobody = (await silences.add(GOOD | {"symptom": None}, NOBODYS_UID))["silence"]
@@ -100,32 +100,32 @@ async def test_one_is_made_and_ended_in_the_name_of_who_asks(silences: SilenceRe
         ({"reason": "x" * 201}, "expected `reason` to be a text of up to 200 characters"),
     ],
 )
-async def test_what_is_asked_for_wrongly_is_refused(
+async def test_an_invalid_request_is_refused(
     change: dict[str, Any], complaint: str, silences: SilenceRequests, tmp_path: Path
 ) -> None:
-    """And nothing is written."""
+    """Nothing is written."""
     with pytest.raises(RequestError, match=complaint):
         await silences.add(GOOD | change, 0)
 
     assert SilenceFile(tmp_path).load() == []
 
 
-async def test_most_of_the_fleet_can_be_silenced_if_that_is_meant(silences: SilenceRequests) -> None:
-    """For longer than a day if `all` says so, for a day as ever."""
+async def test_most_of_the_fleet_can_be_silenced_on_purpose(silences: SilenceRequests) -> None:
+    """For longer than a day only with `all`."""
     for change in ({"for_s": 86_401, "all": True}, {"for_s": 86_400}, {"hosts": "bench-*", "for_s": 86_401}):
         assert (await silences.add(GOOD | change, 0))["silence"]["hosts"]
 
 
 async def test_a_trial_makes_nothing(silences: SilenceRequests, tmp_path: Path) -> None:
-    """It gives what would be made."""
+    """It returns the silence that would be made."""
     row = (await silences.add(GOOD | {"is_trial": True}, 0))["silence"]
 
     assert row["hosts"] == "pi-*"
     assert SilenceFile(tmp_path).load() == []
 
 
-async def test_what_is_not_there_cannot_be_ended(silences: SilenceRequests) -> None:
-    """Nor what has ended."""
+async def test_an_unknown_silence_cannot_be_ended(silences: SilenceRequests) -> None:
+    """Nor one that has ended."""
     row = (await silences.add(GOOD, 0))["silence"]
     await silences.end({"id": row["id"]}, 0)
     for name in (row["id"], "abc"):
@@ -133,7 +133,7 @@ async def test_what_is_not_there_cannot_be_ended(silences: SilenceRequests) -> N
             await silences.end({"id": name}, 0)
 
 
-async def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """With the reason."""
     (tmp_path / "silences.json").mkdir()
     silences = SilenceRequests(Silencing(SilenceFile(tmp_path)), known_hosts, Incidents, tuple)
@@ -144,8 +144,8 @@ async def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
             await request
 
 
-async def test_one_begins_later_if_that_is_asked_for(silences: SilenceRequests) -> None:
-    """It lasts from then on, or until a given time; what of it has passed already is left out."""
+async def test_a_silence_may_begin_later(silences: SilenceRequests) -> None:
+    """It has its length from then on, or lasts until a given time, without the part in the past."""
     later = (await silences.add(GOOD | {"starts_at_wall": in_hours(5)}, 0))["silence"]
     until = (await silences.add(GOOD | {"for_s": None, "ends_at_wall": in_hours(3)}, 0))["silence"]
     begun = (await silences.add(GOOD | {"starts_at_wall": in_hours(-0.9)}, 0))["silence"]
@@ -157,8 +157,8 @@ async def test_one_begins_later_if_that_is_asked_for(silences: SilenceRequests) 
     ]
 
 
-async def test_what_is_open_is_acknowledged_as_of_the_latest_evaluation(tmp_path: Path) -> None:
-    """What that has not found yet, nobody has seen; of several hosts each counts."""
+async def test_open_incidents_are_acknowledged_as_of_the_latest_evaluation(tmp_path: Path) -> None:
+    """The user has not seen later incidents. All matching hosts count."""
     evaluated_at = now_us() - HOUR_US // 60
     incidents = Incidents()
     opened = [("pi-1", "silent", 0), ("pi-1", "fatal-only", 1), ("pi-2", "silent", -5), ("x-1", "silent", -5)]
@@ -187,18 +187,18 @@ async def test_what_is_open_is_acknowledged_as_of_the_latest_evaluation(tmp_path
         (NOBODYS_UID, "root", str(NOBODYS_UID)),
     ],
 )
-async def test_only_root_acts_for_somebody_else(
+async def test_only_root_may_act_for_another_user(
     uid: int, claim: str | None, author: str, silences: SilenceRequests
 ) -> None:
-    """And is named beside them: that the kernel vouches for; of others what they claim is ignored."""
+    """Both are named then. Claims of other users are ignored."""
     row = (await silences.add(GOOD | {"on_behalf_of": claim}, uid))["silence"]
     ended = (await silences.end({"id": row["id"], "on_behalf_of": claim}, uid))["silence"]
 
     assert (row["author"], ended["ended_by"]) == (author, author)
 
 
-async def test_those_of_a_host_are_ended_by_its_name(silences: SilenceRequests) -> None:
-    """However it is written; those that also cover others are not."""
+async def test_silences_of_a_host_can_be_ended_by_its_name(silences: SilenceRequests) -> None:
+    """However the name is written. Silences that also cover other hosts stay."""
     for hosts in ("büro", "b%C3%BCr*", "pi-1"):
         await silences.add(GOOD | {"hosts": hosts}, 0)
     by_name = await silences.end({"id": "büro"}, 0)

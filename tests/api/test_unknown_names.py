@@ -1,4 +1,4 @@
-"""The warning about a silence for hosts that nobody knows."""
+"""The warning about a silence for unknown hosts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KNOWN = ("*", "*@lab", "pi-07", "bench-1")
 
 
 @pytest.mark.parametrize("glob", ["pi-07", "pi-*", "bench-[12]", "*", "*@lab", "?i-07"])
-def test_what_is_known_needs_no_warning(glob: str) -> None:
+def test_known_names_need_no_warning(glob: str) -> None:
     """A host, a glob that matches one, a receiver, or the fleet."""
     assert unknown_warning(glob, KNOWN) == ""
 
@@ -30,18 +30,18 @@ def test_what_is_known_needs_no_warning(glob: str) -> None:
         ("nosuch-*", "hosts that turn up later"),
     ],
 )
-def test_what_is_not_is_warned_of(glob: str, end: str) -> None:
-    """With the nearest name, if one is near."""
+def test_unknown_names_are_reported(glob: str, end: str) -> None:
+    """With a similar name if there is one."""
     warning = unknown_warning(glob, KNOWN)
 
     assert glob in warning
     assert warning.endswith(end)
 
 
-def test_a_silence_for_nobody_is_made_with_a_warning(
+def test_a_silence_for_an_unknown_host_is_made_with_a_warning(
     site: Site, start_service: StartService, run_command: RunCommand
 ) -> None:
-    """On stderr; for a host that is known there is none."""
+    """The warning is on stderr."""
     site.configure()
     site.upload("pi-07")
     site.answer("pi-07", 201)

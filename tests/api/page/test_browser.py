@@ -47,7 +47,7 @@ new Promise(done => {
 
 @pytest.fixture(scope="module")
 def site(make_site: Callable[[Path], Site], tmp_path_factory: pytest.TempPathFactory) -> Site:
-    """A receiver with something of everything, and a host whose name is meant to do harm."""
+    """A receiver with something of everything, and a host with a hostile name."""
     site = make_site(tmp_path_factory.mktemp("site"))
     site.configure('hosts.expected = ["absent"]')
     site.show_all_symptoms()
@@ -58,7 +58,7 @@ def site(make_site: Callable[[Path], Site], tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="module")
 def address(site: Site, eventually: Eventually) -> Iterator[str]:
-    """Where a real service serves the page."""
+    """The URL of the page of a real service."""
     with socket.create_server(("127.0.0.1", 0)) as listening, activated(site, listening):
         port = listening.getsockname()[1]
         eventually(lambda: ask(port, "GET", "/healthz")[0] == 200, "the first evaluation")
@@ -67,7 +67,7 @@ def address(site: Site, eventually: Eventually) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def tab(do_without: DoWithout) -> Iterator[Tab]:
-    """A tab of the one browser."""
+    """A tab of the only browser."""
     if shutil.which(PROGRAM) is None:
         do_without(f"there is no {PROGRAM}; packaging/bootstrap.sh installs it")
     with browsing() as tab:
@@ -76,7 +76,7 @@ def tab(do_without: DoWithout) -> Iterator[Tab]:
 
 @pytest.mark.parametrize(("width", "is_dark", "examined"), SIZES)
 def test_every_page_is_shown(tab: Tab, address: str, width: int, *, is_dark: bool, examined: tuple[str, ...]) -> None:
-    """Nothing on it is forbidden by its policy, hidden beside the screen, or an obstacle by axe's rules."""
+    """Nothing violates the page's policy, is outside the screen, or fails the rules of axe."""
     tab.size(width, 900, is_dark=is_dark)
     complaints, widths, obstacles = {}, {}, {}
     for path in PATHS:
@@ -94,7 +94,7 @@ def test_every_page_is_shown(tab: Tab, address: str, width: int, *, is_dark: boo
 
 
 def test_a_hostile_name_is_text(tab: Tab, address: str) -> None:
-    """It makes no element, and its page can be reached by its link."""
+    """It creates no element, and a link leads to its page."""
     tab.open(f"{address}/?host=*onerror*")
     images = tab.evaluate("document.images.length")
     tab.evaluate("document.querySelector('.hosts tbody a').click()")
@@ -104,8 +104,8 @@ def test_a_hostile_name_is_text(tab: Tab, address: str) -> None:
     assert tab.evaluate("document.querySelector('h1').textContent").startswith("%22%3E%3Cimg")
 
 
-def test_it_is_used_by_keyboard(tab: Tab, address: str) -> None:
-    """The first stop skips the head of the page; what is typed into the filter leads to its address."""
+def test_the_page_works_by_keyboard(tab: Tab, address: str) -> None:
+    """The first stop skips the header. Typing a filter and Enter changes the address."""
     tab.size(1600, 900)
     tab.open(address)
     tab.press("Tab")
@@ -123,8 +123,8 @@ def test_it_is_used_by_keyboard(tab: Tab, address: str) -> None:
     ]
 
 
-def test_it_shows_what_is_new_by_itself(tab: Tab, address: str, site: Site) -> None:
-    """Without being loaded again: what was unfolded and focused stays."""
+def test_the_page_updates_itself(tab: Tab, address: str, site: Site) -> None:
+    """Without a reload: unfolded and focused elements stay so."""
     tab.open(address)
     tab.evaluate("window.isSame = true; document.querySelector('#filter-host').focus()")
     tab.evaluate("document.querySelectorAll('details').forEach(one => { one.open = true; })")
@@ -138,8 +138,8 @@ def test_it_shows_what_is_new_by_itself(tab: Tab, address: str, site: Site) -> N
     assert opened == tab.evaluate("document.querySelectorAll('details[open]').length") > 0
 
 
-def test_it_is_whole_without_scripts(tab: Tab, address: str) -> None:
-    """Hosts, incidents and sources are there, and the browser reloads the page by itself."""
+def test_the_page_works_without_scripts(tab: Tab, address: str) -> None:
+    """Hosts, incidents and sources are there, and the browser reloads the page."""
     tab.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         tab.open(address, has_scripts=False)
@@ -152,8 +152,8 @@ def test_it_is_whole_without_scripts(tab: Tab, address: str) -> None:
     assert refresh == "60"
 
 
-def test_it_says_when_the_service_does_not_answer(tab: Tab, address: str) -> None:
-    """What is shown is then marked as old."""
+def test_the_page_reports_that_the_service_does_not_respond(tab: Tab, address: str) -> None:
+    """What it shows is marked as old."""
     tab.size(1600, 900)
     tab.open(address)
     tab.evaluate("window.fetch = () => Promise.reject(new TypeError()); 0")

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 def get(client: ApiClient, target: str, **headers: str) -> tuple[int, dict[str, str], str]:
-    """Return the status, the headers and the text of an answer."""
+    """Return status, headers and text of a response."""
     client.request("GET", target, headers={name.replace("_", "-"): value for name, value in headers.items()})
     response = client.getresponse()
     return response.status, dict(response.getheaders()), response.read().decode()
 
 
-def test_it_is_served_whole(site: Site, start_service: StartService) -> None:
-    """The page, what it needs, and a stream of changes; without anything that tracks or that may be stored."""
+def test_the_page_is_served_with_its_resources(site: Site, start_service: StartService) -> None:
+    """The page, its resources and a stream of changes; nothing tracks users or may be stored."""
     site.configure('hosts.expected = ["absent"]')
     site.show_all_symptoms()
     site.sync_journal()

@@ -35,7 +35,7 @@ HASHED = "$2a$04$abcdefghijklmnopqrstuuQCzP7jzWZS/E3GL4oF3LWbHm3pfKHH."
 
 
 class Proxy:
-    """A server before the page, as a browser reaches it."""
+    """A server in front of the page, as a browser reaches it."""
 
     def __init__(self, port: int, authority: trustme.CA) -> None:
         self._port = port
@@ -44,7 +44,7 @@ class Proxy:
         authority.configure_trust(self._trust)
 
     def get(self, target: str, login: str = LOGIN, method: str = "GET") -> tuple[int, http.client.HTTPResponse]:
-        """Ask by the name that the certificate is for; the body is not read yet."""
+        """Send a request with the name of the certificate. The body is not read yet."""
         connected = socket.create_connection(("127.0.0.1", self._port), PATIENCE_S)
         client = http.client.HTTPSConnection(NAME, timeout=PATIENCE_S)
         self._clients.append(client)
@@ -63,13 +63,13 @@ class Proxy:
 
 
 def example(language: str) -> str:
-    """Return the example for a server."""
+    """Return the documented example for a server."""
     (text,) = re.findall(rf"```{language}\n(.*?)```", EXAMPLES, re.DOTALL)
     return str(text)
 
 
 def replaced(text: str, changes: dict[str, str]) -> str:
-    """Put in what a test has instead of what an operator has; each must stand in it."""
+    """Replace texts of an example by those of a test. Each must occur in it."""
     for old, new in changes.items():
         assert old in text
         text = text.replace(old, new)
@@ -77,7 +77,7 @@ def replaced(text: str, changes: dict[str, str]) -> str:
 
 
 def nginx(directory: Path, port: int, upstream: str) -> list[str]:
-    """Configure nginx as documented; return how it is started."""
+    """Configure nginx as documented. Return the command that starts it."""
     (directory / "htpasswd").write_text(f"ann:{HASHED_BY_APACHE}\n")
     site = replaced(
         example("nginx"),
@@ -102,7 +102,7 @@ def nginx(directory: Path, port: int, upstream: str) -> list[str]:
 
 
 def caddy(directory: Path, port: int, upstream: str) -> list[str]:
-    """Configure Caddy as documented, but for where the certificate comes from; return how it is started."""
+    """Configure Caddy as documented, but with our certificate. Return the command that starts it."""
     text = re.sub(r"\$2a\$\S+", lambda _: HASHED, example("caddyfile"))
     site = replaced(
         text,
@@ -129,7 +129,7 @@ def upstream(make_site: Callable[[Path], Site], tmp_path_factory: pytest.TempPat
 
 @contextmanager
 def running(command: list[str], directory: Path) -> Iterator[None]:
-    """Run a server for as long as a context lasts."""
+    """Run a server while a context lasts."""
     environment = {**os.environ, "HOME": str(directory)}
     with (
         (directory / "log").open("wb") as log,
@@ -149,7 +149,7 @@ def test_the_example_works(
     eventually: Eventually,
     do_without: DoWithout,
 ) -> None:
-    """By TLS and after a login the page is there, whole and live; without a login there is nothing."""
+    """With TLS and a login the page is complete and live; without a login it is not served."""
     if shutil.which(server.__name__) is None:
         do_without(f"there is no {server.__name__}")
     authority = trustme.CA()

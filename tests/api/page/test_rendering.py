@@ -29,7 +29,7 @@ HOSTILE = (
 
 
 class Outline(HTMLParser):
-    """What elements a page has, with the names of their attributes, and its text."""
+    """The elements of a page with the names of their attributes, and its text."""
 
     def __init__(self, page: bytes) -> None:
         super().__init__(convert_charrefs=True)
@@ -40,7 +40,7 @@ class Outline(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note an element; that some text is divided by them is not of interest."""
+        """Note an element, except those that only divide text."""
         if tag not in {"code", "time"}:
             self.elements.append((tag, tuple(name for name, _ in attrs)))
         self.links += [value or "" for name, value in attrs if name in {"href", "src", "action"}]
@@ -51,7 +51,7 @@ class Outline(HTMLParser):
 
 
 def incident(state: str = "firing", text: str = "text", **more: Any) -> dict[str, Any]:
-    """Make an incident, with the same text wherever others have a say."""
+    """Make an incident, with a given text in all places that others control."""
     return {
         "id": "1",
         "host": text,
@@ -116,7 +116,7 @@ def document(*hosts: dict[str, Any], text: str = "text", **more: Any) -> dict[st
 
 
 def with_everything(text: str) -> dict[str, Any]:
-    """Make a document with the same text wherever others have a say."""
+    """Make a document with a given text in all places that others control."""
     states = ["firing", "pending"] * view.WHOLE
     silence = {
         "id": text,
@@ -142,14 +142,14 @@ def with_everything(text: str) -> dict[str, Any]:
 
 
 def outline(shown: dict[str, Any], wanted: view.Filter | None = None) -> Outline:
-    """Render an overview, and take it apart."""
+    """Render an overview, and parse it."""
     return Outline(rendering.overview(shown, wanted or view.Filter()))
 
 
 @tried(30)
 @given(st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=30))
 def test_no_text_becomes_markup(text: str) -> None:
-    """The same elements stand on the page whatever hosts are called, and whatever is said of them."""
+    """The page has the same elements whatever the hosts and texts are."""
     harmless = outline(with_everything("x"), view.Filter(("x",)))
     page = outline(with_everything(text), view.Filter((text,)))
 
@@ -159,7 +159,7 @@ def test_no_text_becomes_markup(text: str) -> None:
 
 
 def test_nothing_is_loaded_from_elsewhere() -> None:
-    """Neither are there scripts, styles or handlers within the page: the policy would stop them."""
+    """There are no scripts, styles or handlers within the page either: the policy forbids them."""
     page = outline(with_everything("x"))
     names = {name for _, attributes in page.elements for name in attributes}
 
@@ -168,8 +168,8 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
     assert [attributes for tag, attributes in page.elements if tag in {"script", "style"}] == [("src", "defer")]
 
 
-def test_each_incident_says_what_to_do_and_why() -> None:
-    """What was found, what to do, since when, and why it is notified or not."""
+def test_each_incident_shows_what_to_do_and_why() -> None:
+    """The finding, the suggested fix, the begin, and why it is notified or not."""
     one = incident(host="pi-7", detail="no upload", suggested_fix="run `reboot`", why="a silence suppresses it (6f2c)")
 
     text = outline(document(host("pi-7", "silenced"), open=[one], open_matching=1)).text
@@ -178,8 +178,8 @@ def test_each_incident_says_what_to_do_and_why() -> None:
         assert words in text
 
 
-def test_what_is_over_and_not_found_is_said() -> None:
-    """An incident that is no longer found has nothing that was found, and nothing to do."""
+def test_an_incident_that_is_no_longer_found() -> None:
+    """It has no finding and no suggested fix."""
     text = outline(document(open=[incident("unconfirmed", detail="", suggested_fix="")], open_matching=1)).text
 
     assert "no longer found, but no newer fact shows a recovery" in text
@@ -238,8 +238,8 @@ def test_the_state_is_in_one_line(changes: dict[str, Any], mood: str, words: str
     assert drawing.favicon(mood).startswith("<svg ")
 
 
-def test_a_source_that_is_being_read_is_no_fault_yet() -> None:
-    """While the service starts it is read; later, one that is not seen is shown as blind."""
+def test_a_source_that_is_still_being_read_is_no_problem() -> None:
+    """During the start it is shown as starting, later as blind."""
     unseen = {"name": "index", "is_seeing": False, "summary": "index catching up"}
     signs = [
         re.findall(r'<ul class="sources">\s*<li class="(\w+)">', rendering.overview(shown, view.Filter()).decode())
@@ -250,7 +250,7 @@ def test_a_source_that_is_being_read_is_no_fault_yet() -> None:
 
 
 def test_states_are_shapes_and_words() -> None:
-    """Each state has a sign of its own, and its word."""
+    """Each state has an icon of its own and its word."""
     page = rendering.overview(document(*(host(state, state) for state in STATES)), view.Filter()).decode()
     rows = page.partition("<tbody>")[2].partition("</tbody>")[0]
 
@@ -272,8 +272,8 @@ def test_states_are_shapes_and_words() -> None:
         ("   ", "", "not watched"),
     ],
 )
-def test_a_strip_is_drawn_and_said(bins: str, paths: str, words: str) -> None:
-    """A bar for each run, and the same in words."""
+def test_a_strip_is_drawn_and_described(bins: str, paths: str, words: str) -> None:
+    """One bar for each run, and the same in words."""
     drawn = str(drawing.strip(bins))
 
     assert re.sub(r"^<svg[^>]*>|</svg>$", "", drawn) == paths
@@ -281,15 +281,15 @@ def test_a_strip_is_drawn_and_said(bins: str, paths: str, words: str) -> None:
     assert f'viewBox="0 0 {len(bins)} 8"' in drawn
 
 
-def test_the_badge_says_what_it_shows() -> None:
-    """For a browser that shows no images, too."""
+def test_the_badge_has_a_text() -> None:
+    """For browsers that show no images."""
     drawn = drawing.badge("firing", "2 <firing>")
 
     assert "<title>fleet: 2 &lt;firing&gt;</title>" in drawn
 
 
 def test_filters_are_links() -> None:
-    """Each state links to its hosts, within the same globs, and pages go on with both."""
+    """Each state links to its hosts, within the same globs. Links to other pages keep both."""
     wanted = view.Filter(("pi-*", "a&b"), ("firing",), 2)
     shown = document(*[host()] * 3, hosts_by_state={"firing": 600, "well": 1}, hosts_matching=600)
     links = {chip.state: chip.href for chip in view.chips(shown, wanted)}
@@ -307,7 +307,7 @@ def test_filters_are_links() -> None:
 
 
 def test_the_first_and_the_last_page_lead_no_further() -> None:
-    """There is nothing before the one, nor after the other."""
+    """There is no link before the first page, and none after the last."""
     first = view.pager(document(*[host()] * 3), view.Filter())
     beyond = view.pager(document(hosts_matching=3), view.Filter(number=9))
 
@@ -315,8 +315,8 @@ def test_the_first_and_the_last_page_lead_no_further() -> None:
     assert beyond.later == ""
 
 
-def test_open_incidents_come_in_order_and_bounded() -> None:
-    """Those in most trouble first; and of hosts that are not asked for none."""
+def test_open_incidents_are_sorted_and_limited() -> None:
+    """Worst state first, without incidents of hosts that are not selected."""
     known, *_ = known_of([], lambda *_: None)
     all_of_them = open_incidents(known, lambda _: True, frozenset())
     none = open_incidents(known, lambda _: False, frozenset())
@@ -331,8 +331,8 @@ def test_open_incidents_come_in_order_and_bounded() -> None:
     assert NOW
 
 
-def test_files_lead_to_each_other_alone() -> None:
-    """There is no form, and no page of a host: what is served as a file answers no questions."""
+def test_files_only_link_to_each_other() -> None:
+    """They have no form and no pages of hosts."""
     files = rendering.files(document(host(), hosts_matching=1_200, open=[incident(host="pi-1")], open_matching=1))
     pages = {name: Outline(page) for name, page in files.items() if name.endswith(".html")}
     there = {f"./{name}" for name in files} | {"./page.css", "./page.js"}
@@ -346,7 +346,7 @@ def test_files_lead_to_each_other_alone() -> None:
 
 
 def explained(text: str = "text", **more: Any) -> dict[str, Any]:
-    """Make the document of a host, with the same text wherever others have a say."""
+    """Make the document of a host, with a given text in all places that others control."""
     figure = {"name": "uploads", "value": text, "limit": text, "is_met": True, "key": "a.b", "setting": text}
     verdict = {
         "symptom": "silent",
@@ -382,7 +382,7 @@ def explained(text: str = "text", **more: Any) -> dict[str, Any]:
 @tried(30)
 @given(st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=30))
 def test_no_text_of_a_host_becomes_markup(text: str) -> None:
-    """Neither does it on the pages of a host and of the silences, on the wall, and in the badge."""
+    """Neither on the pages of a host and of the silences, nor on the wall and in the badge."""
     for render in (rendering.silences, rendering.wall):
         assert Outline(render(with_everything(text))).elements == Outline(render(with_everything("x"))).elements
     page, harmless = Outline(rendering.host(explained(f"a{text}"))), Outline(rendering.host(explained("x")))
@@ -392,8 +392,8 @@ def test_no_text_of_a_host_becomes_markup(text: str) -> None:
     assert not re.search(r"[\x00\x1b\u202e]", page.text)
 
 
-def test_a_host_is_explained_whole() -> None:
-    """Its figures with their settings, its incidents with how long they lasted, its lines, and commands to copy."""
+def test_the_page_of_a_host() -> None:
+    """Figures with settings, incidents with durations, sample lines, and commands to copy."""
     page = rendering.host(explained("pi 7", host="pi-7", evidence={"samples": ["PUT 412"], "command": "journalctl -x"}))
     text = Outline(page).text
 
@@ -404,13 +404,13 @@ def test_a_host_is_explained_whole() -> None:
 
 
 def test_a_command_quotes_a_name() -> None:
-    """Whoever copies it runs nothing that a name holds."""
+    """A copied command runs nothing that is in a name."""
     (command, *_) = [words for _, words in view.commands(explained("x", host="*@eu;reboot", evidence={}))]
 
     assert command == "fleet-health explain '*@eu;reboot'"
 
 
-def test_what_is_about_no_host_has_no_strip() -> None:
+def test_the_page_of_the_fleet_has_no_strip() -> None:
     """The fleet as a whole uploads nothing."""
     page = rendering.host(explained(host="*", evidence={}, open=[], ended=[])).decode()
 
@@ -419,7 +419,7 @@ def test_what_is_about_no_host_has_no_strip() -> None:
 
 
 def test_a_timeline_keeps_within_its_bounds() -> None:
-    """What began before it is cut off, what goes on ends at its end, and what was short can still be seen."""
+    """Earlier begins are cut off, open incidents end at its end, and short ones stay visible."""
     shown = explained(
         open=[incident(opened_wall="2026-01-01T00:00:00+00:00")],
         ended=[{"symptom": "x", "state": "resolved", "opened_wall": WALL, "ended_wall": WALL}],
