@@ -24,6 +24,8 @@ _NAMES = 20_000
 
 _PIECE_SIZE = 1 << 17
 _LINE_BREAK = b"\nnull null\n"
+# How many objects within one row, which may be no rows, are tried to find the row that ends a line.
+_MOST_OBJECTS = 8
 _host_of_row, _time_of_row = attrgetter("host"), attrgetter("time")
 
 
@@ -76,7 +78,22 @@ class IndexParser:
                 uploads.append(result)
             else:
                 rejections.append(result)  # type: ignore[arg-type]
+                uploads += self._row_behind_torn(line)
         return uploads, rejections
+
+    def _row_behind_torn(self, line: bytes) -> list[Upload]:
+        """Return the row at the end of a line that is none; empty if there is none.
+
+        A power cut tears the last row, and the next one is appended right behind it. No text of a client is mistaken
+        for a row: within a string of JSON the quotation marks of a key are escaped.
+        """
+        begin = len(line)
+        for _ in range(_MOST_OBJECTS):
+            if (begin := line.rfind(b'{"', 1, begin)) < 0:
+                break
+            if isinstance(row := self.parse(line[begin:]), Upload):
+                return [row]
+        return []
 
     def parse_latest(self, block: bytes, until: Instant) -> tuple[list[Upload], list[Rejection], int]:
         r"""Read a block of whole lines, each ended by `\n`, for each host's latest upload.

@@ -143,7 +143,18 @@ def test_the_fields_are_configuration() -> None:
         pytest.param(GOOD, [UPLOAD], [], id="a last line without its end"),
         pytest.param(GOOD + b"\n" + GOOD + b"\n", [UPLOAD, UPLOAD], [], id="two rows"),
         pytest.param(GOOD + b"\r\n" + GOOD + b"\r\n", [UPLOAD, UPLOAD], [], id="rows ended as on Windows"),
-        pytest.param(GOOD + b"\r" + GOOD + b"\n", [], [NOT_JSON], id="a carriage return ends no line"),
+        pytest.param(GOOD + b"\r" + GOOD + b"\n", [UPLOAD], [NOT_JSON], id="a carriage return ends no line"),
+        pytest.param(GOOD[:20] + GOOD + b"\n", [UPLOAD], [NOT_JSON], id="a row behind a torn one"),
+        pytest.param(GOOD[:-1] + row(rest=', "meta": {"a": {}}') + b"\n", [UPLOAD], [NOT_JSON], id="one with objects"),
+        pytest.param(
+            row(rest=', "meta": ' + GOOD.decode() + ", x") + b"\n", [], [NOT_JSON], id="an object inside of one"
+        ),
+        pytest.param(
+            row(rest=', "x": NaN, "text": "' + GOOD.decode().replace('"', r"\"") + '"') + b"\n",
+            [],
+            [NOT_JSON],
+            id="a text that looks like a row",
+        ),
         pytest.param(b"\n\n" + GOOD + b"\n", [UPLOAD], ["blank line"] * 2, id="blank lines are counted, the rest kept"),
         pytest.param(b"x\n" + GOOD + b"\ny\n", [UPLOAD], [NOT_JSON] * 2, id="bad lines do not hurt the others"),
         pytest.param(
