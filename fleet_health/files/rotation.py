@@ -51,8 +51,8 @@ def without_compression(name: str) -> str:
 
 
 def matching(globs: Sequence[str], directory: Path) -> set[Path]:
-    """Return what matches a glob; a relative one begins at a directory."""
-    return {Path(found) for one in globs for found in glob.glob(os.path.join(directory, one))}  # noqa: PTH118, PTH207
+    """Return what matches a glob; a relative one begins at a directory, and `**` stands for any directories."""
+    return {Path(found) for one in globs for found in glob.glob(os.path.join(directory, one), recursive=True)}  # noqa: PTH118, PTH207
 
 
 def rotated_files(path: Path, globs: Sequence[str], since: Instant) -> list[Path]:

@@ -1,7 +1,8 @@
 """Reading compressed files: from their begin on, in pieces, with a bound on memory and on what may come out.
 
 gzip and bzip2 are in Python's library; for xz and zstd the program of that name is run, which reads from the open file
-and writes to a pipe. So nothing is ever written to a disk.
+and writes to a pipe. So nothing is ever written to a disk. Files of other programs are recognized, so that they are not
+taken for lines.
 """
 
 from __future__ import annotations
@@ -18,7 +19,16 @@ from typing import IO, TYPE_CHECKING, cast
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_MAGIC = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_READ = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd"}
+_NOT_READ = {
+    b"\x04\x22\x4d\x18": "lz4",
+    b"\x1f\x9d": "compress",
+    b"7z\xbc\xaf": "7z",
+    b"LZIP": "lzip",
+    b"PK\3\4": "zip",
+    b"\x89LZO": "lzop",
+}
+_MAGIC = _READ | _NOT_READ
 # Enough for what `xz -9` and `zstd --ultra -22` write.
 _PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "xz": ("--decompress", "--stdout", "--quiet", "--memlimit-decompress=128MiB"),
@@ -38,7 +48,7 @@ class UnpackingError(OSError):
 
 
 def packing_of(fd: int) -> str:
-    """Return by what an open file was compressed: gzip, bzip2, xz or zstd; empty if by none of them."""
+    """Return by what an open file was compressed, such as `gzip`, also if it cannot be read; empty if it was not."""
     head = os.pread(fd, max(map(len, _MAGIC)), 0)
     return next((packing for magic, packing in _MAGIC.items() if head.startswith(magic)), "")
 
@@ -120,6 +130,8 @@ class Unpacked:
     def _opened(self) -> IO[bytes]:
         if self._stream is not None:
             return self._stream
+        if self._packing in _NOT_READ.values():
+            raise UnpackingError(f"compressed by {self._packing}, which is not supported; use gzip, bzip2, xz or zstd")
         os.lseek(self._fd, 0, os.SEEK_SET)
         if self._packing in _PROGRAMS:
             self._stream = self._run(self._packing)

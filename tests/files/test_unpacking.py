@@ -120,3 +120,22 @@ def test_only_what_is_compressed_is_taken_for_it(tmp_path: Path) -> None:
         path.write_bytes(content)
         with path.open("rb") as file:
             assert packing_of(file.fileno()) == ""
+
+
+@pytest.mark.parametrize(
+    ("head", "packing"),
+    [
+        (b"\x04\x22\x4d\x18", "lz4"),
+        (b"\x1f\x9d", "compress"),
+        (b"7z\xbc\xaf\x27\x1c", "7z"),
+        (b"LZIP", "lzip"),
+        (b"PK\x03\x04", "zip"),
+        (b"\x89LZO", "lzop"),
+    ],
+)
+def test_what_is_compressed_by_another_program_is_named(head: bytes, packing: str, tmp_path: Path) -> None:
+    """It cannot be read, and is not taken for lines."""
+    path = tmp_path / "packed"
+    path.write_bytes(head + DATA)
+    with opened(path) as unpacked, pytest.raises(UnpackingError, match=f"compressed by {packing}, which is not supp"):
+        unpacked.read_at(0, 1)
