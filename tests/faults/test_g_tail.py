@@ -273,6 +273,92 @@ async def test_G17_files_that_match_a_glob(site: Site) -> None:
     assert sorted(await first_look(site, globs)) == ["monday", "now"]
 
 
+@pytest.mark.fault(
+    "G17", rig="files", says="moved to directories of their own, at any depth, which a glob with `**` finds"
+)
+async def test_G17_files_in_directories_of_any_depth(site: Site) -> None:
+    """`**` stands for any directories, none of them included."""
+    archive = site.directory / "archive"
+    (archive / "2026" / "11").mkdir(parents=True)
+    for name in ("2026/11/27.jsonl", "2026/old.jsonl", "older.jsonl"):
+        site.upload(name)
+        site.index.rename(archive / name)
+    site.upload("now")
+
+    assert sorted(await first_look(site, ["archive/**/*.jsonl"])) == [
+        "2026/11/27.jsonl".replace("/", "%2F"),
+        "2026%2Fold.jsonl",
+        "now",
+        "older.jsonl",
+    ]
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+@pytest.mark.parametrize("looks", [True, False])
+@pytest.mark.fault("G17", rig="files", says="all files begin with the same header")
+async def test_G17_files_that_begin_alike(site: Site, suffix: str, *, looks: bool) -> None:
+    """They are told apart: each row is given once, to a follower and to who begins later."""
+    header = json.dumps({"schema": "-" * 1000}).encode() + b"\n"
+    rig, seen = Rig(site), []
+    for number in range(3):
+        site.index.write_bytes(header)
+        if looks:
+            seen += await rig.look()
+        site.upload(f"host-{number}")
+        if looks or not number:
+            seen += await rig.look()
+        if number < 2:
+            rotated = site.index.rename(site.directory / f"index.jsonl.{2 - number}")
+            if suffix:
+                pack(str(rotated), f"{rotated}.gz")
+                rotated.unlink()
+    seen += await rig.look()
+    await rig.follower.close()
+
+    assert sorted(seen) == ["host-0", "host-1", "host-2"]
+    assert sorted(await first_look(site)) == sorted(seen)
+    assert sorted(read_once(site)[0]) == sorted(seen)
+
+
+@pytest.mark.fault("G17", rig="files", says="a rotation that is taken back, while its writer goes on")
+async def test_G17_a_file_that_comes_back_to_the_path(site: Site) -> None:
+    """It is read on where it was left, and nothing of it is counted again."""
+    rig, seen = Rig(site), []
+    site.upload("a", "b")
+    seen += await rig.look()
+    rotated = site.index.rename(site.directory / "index.jsonl.1")
+    site.upload("c")
+    seen += await rig.look()
+    rotated.rename(site.index)
+    site.upload("d")
+    seen += await rig.look()
+    site.upload("e")
+    seen += await rig.look()
+    await rig.follower.close()
+
+    assert seen == ["a", "b", "c", "d", "e"]
+    assert rig.state.read == len(seen)
+
+
+@pytest.mark.fault(
+    "G17", rig="files", says="a mirror of the index: every file in it is a new one, also the rotated ones"
+)
+async def test_G17_a_mirror_that_rotates_counts_nothing_again(site: Site) -> None:
+    """What was read of the file before it was rotated is known in the copy that comes under the rotated name."""
+    site.upload("a", "b")
+    rig = Rig(site)
+    seen = await rig.look()
+    site.upload("c")
+    shutil.copy(site.index, f"{site.index}.1")
+    (site.directory / "tmp").write_bytes(index_row("d", now_us()))
+    (site.directory / "tmp").rename(site.index)
+    seen += await rig.look()
+    await rig.follower.close()
+
+    assert seen == ["a", "b", "c", "d"]
+    assert rig.state.read == len(seen)
+
+
 @pytest.mark.fault("G17", rig="files", says="nothing at the path, and rotated files beside it")
 async def test_G17_rotated_away_before_the_first_look(site: Site) -> None:
     """It is no missing index: it is read, with what its writer still adds to it, until there is a new one."""
@@ -346,6 +432,22 @@ async def test_G18_compressed_rotations_are_read(suffix: str, site: Site) -> Non
 
     assert await first_look(site) == expected
     assert read_once(site) == (expected, {})
+
+
+@pytest.mark.fault("G18", rig="files", says="compressed by a program whose files are not read")
+async def test_G18_what_another_program_compressed_is_not_taken_for_lines(site: Site) -> None:
+    """It is named, and counts as no rejected rows."""
+    packed = site.directory / "index.jsonl.1.lz4"
+    packed.write_bytes(b"\x04\x22\x4d\x18" + bytes(range(256)) * 100)
+    site.upload("now")
+    rig = Rig(site)
+    reason = "compressed by lz4, which is not supported; use gzip, bzip2, xz or zstd"
+
+    assert await rig.look() == ["now"]
+    await rig.follower.close()
+    assert rig.state.rejections.total == 0
+    assert rig.state.unread == {str(packed): reason}
+    assert read_once(site) == (["now"], {packed: reason})
 
 
 @pytest.mark.parametrize("is_seen", [True, False])
@@ -495,6 +597,42 @@ async def test_G19_truncated_while_our_place_is_at_the_begin(site: Site, *, is_r
     await rig.follower.close()
 
     assert seen == written
+
+
+@pytest.mark.fault(
+    "G19", rig="files", says="truncated and as long as before within one step of the file system's clock"
+)
+async def test_G19_truncated_and_regrown_to_the_same_size_and_time(site: Site) -> None:
+    """It is noticed by what stands before our place, though neither size nor time show it."""
+    site.upload("a", "b")
+    rig = Rig(site)
+    seen = await rig.look()
+    before = site.index.stat()
+    shutil.copyfile(site.index, f"{site.index}.1")
+    os.truncate(site.index, 0)
+    site.upload("c", "d")
+    os.utime(site.index, ns=(before.st_atime_ns, before.st_mtime_ns))
+    seen += await rig.look()
+    await rig.follower.close()
+
+    assert site.index.stat().st_size == before.st_size
+    assert seen == ["a", "b", "c", "d"]
+
+
+@pytest.mark.fault(
+    "G19", rig="service", says="a power cut tears the last row, and the next is appended right behind it"
+)
+def test_G19_a_row_behind_a_torn_one_is_read(site: Site, start_service: StartService) -> None:
+    """Its host is known; the torn one is counted as rejected."""
+    site.upload("before", "torn")
+    os.truncate(site.index, site.index.stat().st_size - 20)
+    site.upload("behind")
+    site.configure()
+    with start_service(site) as service:
+        service.until_ready()
+        service.until(lambda: "2 hosts" in service.notify.status, "both hosts")
+
+    assert sorted(read_once(site)[0]) == ["before", "behind"]
 
 
 @pytest.mark.fault("G19", rig="files", says="copied, compressed and truncated behind our place")

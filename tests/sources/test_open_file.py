@@ -207,17 +207,17 @@ def test_damage_before_our_place_is_noticed(
 
 def test_a_compressed_file_is_entered_when_it_is_begun(path: Path, opened: Callable[..., OpenFile]) -> None:
     """What its lines begin with is known before that, and a program to unpack it is not kept."""
-    path.write_bytes(gzip.compress(b"one\ntwo\n" + b"x" * 300))
+    path.write_bytes(gzip.compress(b"one\ntwo\n" + b"x" * 5000))
     file = opened(packing="gzip")
     head = file.content_head()
     plain_head = file.head()
     file.begin()
 
-    assert head == (b"one\ntwo\n" + b"x" * 300)[:256]
+    assert head == (b"one\ntwo\n" + b"x" * 5000)[:4096]
     assert plain_head[:2] == b"\x1f\x8b"
     assert (file.is_packed, file.damage()) == (True, "")
     assert file.read_on().lines == b"one\ntwo\n"
-    assert last_line(file) == b"x" * 300 + b"\n"
+    assert last_line(file) == b"x" * 5000 + b"\n"
 
 
 @pytest.mark.parametrize(

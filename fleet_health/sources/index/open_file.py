@@ -28,6 +28,8 @@ _OVERLONG = Rejection(f"line longer than {LINE_LIMIT} bytes", "")
 # Each block costs a hop to a thread and back, where some thousand rows are parsed at once.
 _READ_SIZE = 1 << 20
 _FINGERPRINT_SIZE = 256
+# So much of their beginnings distinguishes files: each may begin with the same header.
+_HEAD_SIZE = 4096
 # So much of a line is hardly by chance in another file.
 _SHORTEST_MARK = 32
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -136,13 +138,13 @@ class OpenFile:
 
     def head(self) -> bytes:
         """Return the first bytes. They do not change while a file is only appended to."""
-        return os.pread(self._fd, _FINGERPRINT_SIZE, 0)
+        return os.pread(self._fd, _HEAD_SIZE, 0)
 
     def content_head(self) -> bytes:
         """Return what the lines begin with; of a compressed file, before anything of it has been read."""
         if self._unpacked is None:
             return self.head()
-        head = self._unpacked.read_at(0, _FINGERPRINT_SIZE)
+        head = self._unpacked.read_at(0, _HEAD_SIZE)
         self._unpacked.close()  # no program and no buffer while it waits for its turn
         return head
 
@@ -153,11 +155,10 @@ class OpenFile:
         state = self.state()
         if state.st_size < self._offset:
             return "truncated"
-        seen = (state.st_size, state.st_mtime_ns)
-        if seen != self._seen:
-            if not self.place.is_in(self._read_at, state.st_size):
-                return "rewritten"
-            self._seen = seen
+        # Whatever its size and time: many file systems keep time in steps, of up to two seconds.
+        if not self.place.is_in(self._read_at, state.st_size):
+            return "rewritten"
+        self._seen = (state.st_size, state.st_mtime_ns)
         return ""
 
     def may_have_begun_anew(self) -> bool:

@@ -159,9 +159,21 @@ class Tail:
                 raise
             self._go_on_with_latest()
             return Block(is_end=not self._left and self._file is None)
-        self._take_up_rotated()
-        self._file.recognize(self._last_place)
+        self._take_up_rotated(self._last_place)
+        if (left := self._left_as(self._file.number())) is not None:
+            self._file.close()
+            self._file = left.file
+        else:
+            self._file.recognize(self._last_place)
         return Block(event="opened")
+
+    def _left_as(self, number: tuple[int, int]) -> _Left | None:
+        """Return what was left and has come back to the path, which is not left any more; None if nothing has."""
+        for left in self._left:
+            if left.file.number() == number:
+                self._left.remove(left)
+                return left
+        return None
 
     def _look_at_path(self, file: OpenFile, block: Block) -> Block:
         """See whether the file that has been read to its end is still the one at the path; if not, leave it."""
