@@ -111,10 +111,6 @@ def strip_at(snapshot: HistorySnapshot, fleet: Fleet, host: str, now: Instant) -
 
 
 def _shifted(marks: dict[str, int], shift: int) -> dict[str, int]:
-    if not shift:
-        return dict(marks)
-    if shift >= BINS:
-        return {}
     kept = _ALL >> shift
     kept |= kept << BINS
     return {host: (bits & kept) << shift for host, bits in marks.items() if bits & kept}

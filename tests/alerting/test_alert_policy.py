@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
+
 import pytest
 
 from fleet_health.alerting.alert_policy import AlertPolicy
@@ -53,3 +55,12 @@ def test_repeats_are_due_at_their_age(notified_after: int | None, age: int, *, i
 def test_without_repeats_every_hour_may_have_its_alert() -> None:
     """That it is once an hour is not for this to say."""
     assert AlertPolicy(repeat=None).is_due(OPENED_AT, OPENED_AT, OPENED_AT)
+
+
+def test_a_policy_is_the_same_whoever_looks_limits_up() -> None:
+    """The functions are made anew from each configuration; what they return is compared elsewhere."""
+    functions = [one.name for one in fields(AlertPolicy) if callable(one.default)]
+
+    assert functions
+    assert all(replace(AlertPolicy(), **{name: lambda *_: 7}) == AlertPolicy() for name in functions)
+    assert AlertPolicy(tick_us=7) != AlertPolicy()

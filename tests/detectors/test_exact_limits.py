@@ -9,10 +9,11 @@ import pytest
 from fleet_health.config.loading import load
 from fleet_health.config.schema import KEYS
 from fleet_health.detectors.registry import DETECTORS
-from fleet_health.detectors.spec import Kind
+from fleet_health.detectors.spec import Kind, are_met
 from fleet_health.model.coverage import Coverage
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.observation import Response, UnitState, Unstamped, Upload
+from fleet_health.model.subject import EVERY_HOST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -177,3 +178,33 @@ def test_the_least_share_is_enough(symptom: str, setting: Setting) -> None:
 
     assert least / count == share
     assert [is_found(symptom, make(part, count), NOW) for part in (least - 1, least)] == [False, True]
+
+
+def test_without_any_observation_only_what_is_expected_is_missed() -> None:
+    """No limit is reached by nothing, and a share of nothing is none."""
+    fleet = fleet_of(known_since=NOW)
+    for symptom, detector in DETECTOR.items():
+        for host in (EVERY_HOST, "a", "expected"):
+            conditions = detector.conditions(fleet, host, NOW + 60 * MINUTE)
+            shares = {one.value for one in conditions if one.key.endswith(".ratio")}
+
+            assert not are_met(conditions), symptom
+            assert shares <= {"0.0%", "unknown"}, symptom
+
+
+def test_who_finds_that_something_is_missing_says_so() -> None:
+    """It finds it as time passes, and nothing else happens. So it is not asked when the clock was set.
+
+    But `blind` also says that the clock is wrong; and `slow` needs a rhythm, so it has no example here.
+    """
+    of_absence = {
+        spec.symptom
+        for spec in DETECTORS
+        for one in spec.settings
+        if one.key in DURATIONS
+        for (fleet, events), limit_us in [(DURATIONS[one.key], KEYS[one.key].read(one.default))]
+        for at in events
+        if not is_found(spec.symptom, fleet, at) and is_found(spec.symptom, fleet, at + limit_us + 1)
+    }
+
+    assert of_absence ^ {spec.symptom for spec in DETECTORS if spec.is_of_absence} == {"blind", "slow"}

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fleet_health.detectors.spec import PRESENT, Lookback
-from fleet_health.detectors.too_many_hosts import TooManyHosts
+from fleet_health.detectors.too_many_hosts import TooManyHosts, is_about_known_hosts
+from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US
-from fleet_health.model.observation import Upload
+from fleet_health.model.observation import Response, Upload
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
 
 
@@ -116,3 +116,18 @@ def test_hosts_that_turned_up_while_a_table_filled_are_inhibited(
     inhibited = {host for finding in TooManyHosts().find(fleet, now) for host, _ in finding.inhibits}
 
     assert inhibited == new
+
+
+@pytest.mark.parametrize(("age_us", "is_recent"), [(HOUR_US, True), (HOUR_US + 1, False)])
+def test_hosts_that_upload_or_may_be_expected_are_more_than_strangers(
+    age_us: int, now: Instant, *, is_recent: bool
+) -> None:
+    """If one was left out within the last hour; who has never uploaded, and is not expected, is a stranger."""
+    uploading, expected, strange = (Fleet(1, expected=["x-*"]) for _ in range(3))
+    uploading.uploads.record([Upload("a", now), Upload("b", now - age_us)])
+    expected.traffic.record([Response("x-1", now - age_us - 1, 412), Response("x-2", now - age_us, 412)])
+    strange.traffic.record([Response(f"s-{number}", now - age_us, 412) for number in range(10)])
+
+    assert is_about_known_hosts(uploading, now) == is_recent
+    assert is_about_known_hosts(expected, now) == is_recent
+    assert not is_about_known_hosts(strange, now)

@@ -259,3 +259,17 @@ def test_a_host_left_out_is_not_known_to_have_uploaded_last() -> None:
 def test_strangers_have_a_tenth_of_the_places(hosts: int, strangers: int) -> None:
     """At least one, and at most a thousand."""
     assert stranger_limit(hosts) == Fleet(hosts).traffic.stranger_limit == strangers
+
+
+def test_a_host_has_a_place_by_any_of_what_shows_it() -> None:
+    """That it has uploaded, that it is expected by its name, or that it was answered."""
+    fleet = Fleet(expected=["expected"])
+    fleet.uploads.record([Upload("uploading", 0)])
+    fleet.traffic.record([Response("refused", 0, 412)])
+
+    assert [fleet.has_place(host) for host in ("uploading", "expected", "refused", "other")] == [
+        True,
+        True,
+        True,
+        False,
+    ]

@@ -134,6 +134,7 @@ def test_the_default_reads_any_version_of_http(version: str) -> None:
         (receiver_patterns.RESPONSE, ('"PUT /v1/episodes/', "/", " HTTP/", '" '), DEFAULT_WORDS),
         (r"^(?P<host>\S+) -> (?P<status>\d+)$", (" -> ",), ()),
         (r'^(?:a|b) "POST (?:x)?/up/(?P<host>\w+)" (?P<status>\d+)', (' "POST ', "/up/", '" '), ("POST", "/up/")),
+        (r"^POST (?P<host>\w+) as PUT /up/ (?P<status>\d+)", ("POST ", " as PUT /up/ "), ("POST", "/up/")),
         (r"^host=(?P<host>\w+) path=/x (?:ok )+(?P<status>\d+)", ("host=", " path=/x ", "ok "), ()),
     ],
 )

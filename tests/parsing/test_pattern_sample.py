@@ -19,6 +19,7 @@ from fleet_health.parsing.pattern_sample import literals_of, samples
         (r"(?P<host>[a-z]{2,3})-\1{2}", {}, ["vv-vvvv"]),
         (r"[^\x00-\x7f]", {}, []),
         (r"[é-ü]", {}, ["é"]),
+        (r"[üé]x", {}, ["üx"]),
         (r"a++b*?(?>c)[^a]\W\D.", {}, ["acv vx"]),
         (r"(?<!x)a(?=b)b\b", {}, ["ab"]),
         (r"[^v]x", {}, ["1x"]),

@@ -334,3 +334,28 @@ def test_a_message_of_exactly_the_limit_is_read_whole() -> None:
 
     assert PARSER.parse(message, AT) == ([response()], [])
     assert len(PARSER.parse(b"x" + message, AT)[1]) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "missed"),
+    [
+        (access("2o1"), 1),
+        (b"PUT /v1/episodes/pi-1/e HTTP/1.1", 1),
+        (b"PUT /elsewhere HTTP/1.1 200", 0),
+        (b"GET /v1/episodes/pi-1/e HTTP/1.1 200", 0),
+        (b"started", 0),
+        (access(201), 0),
+    ],
+)
+def test_what_looks_like_an_upload_and_is_not_understood_is_counted(line: bytes, missed: int) -> None:
+    """It must have both the method and the path of one; and what is understood ends a row of them."""
+    parser = LogParser(re.compile(RESPONSE), MARKER, re.compile(MARKED_HOST))
+    parser.parse(line, AT)
+    of_one = parser.missed
+    parser.parse(line, AT)
+
+    assert (of_one, parser.missed, parser.missed_in_a_row) == (missed, 2 * missed, 2 * missed)
+
+    parser.parse(access(201), AT)
+
+    assert (parser.missed, parser.missed_in_a_row) == (2 * missed, 0)

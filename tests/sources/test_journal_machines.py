@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 
 from fleet_health.config.loading import load
 from fleet_health.demo.journal import JournalFile
-from fleet_health.errors import SourceRefused
+from fleet_health.errors import SourceFailing, SourceRefused
 from fleet_health.model.coverage import LEFT_OUT, REMOVED, Gap, Share
 from fleet_health.model.observation import UnitState
 from fleet_health.model.traffic import Traffic
+from fleet_health.sources.journal import machines
 from fleet_health.sources.journal.machines import MachineFiles
 from fleet_health.sources.journal.samples import sample_lines
 from fleet_health.sources.journal.source import JournalFollower
@@ -306,6 +308,20 @@ async def test_a_machine_whose_current_file_nobody_reads_is_reported(rig: Rig) -
     assert "remote-b.journal: libsystemd does not read this file" in state.reason
     with pytest.raises(SourceRefused, match=r"remote-b\.journal"):
         read_journal(rig.settings, NOW, NOW, rig.seen.extend)
+
+
+def test_a_directory_that_cannot_be_listed_is_a_failure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not an empty journal: the disk may be dying."""
+    rig.log("a", ("a1", 0))
+    files = MachineFiles(rig.settings)
+
+    def fail(_: Path) -> NoReturn:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(machines, "_listed", fail)
+
+    with pytest.raises(SourceFailing, match=r"^the journal cannot be read: Input/output error$"):
+        files.look()
 
 
 async def test_a_machine_whose_file_may_not_be_read(
