@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import structlog
 from aiofiles.os import wrap
 
-from fleet_health.alerting.silences import SilenceWatch
 from fleet_health.api.documents import Documents
 from fleet_health.api.listener import SHARE, Listener, passed_sockets
 from fleet_health.api.page.pages import page_files
@@ -26,7 +25,6 @@ from fleet_health.engine import Engine
 from fleet_health.errors import PathHangs, RestartNeeded, SinkTaken, SinkUnavailable
 from fleet_health.files.hanging_calls import call_at
 from fleet_health.model.counters import Counters
-from fleet_health.model.history import History
 from fleet_health.records.alert_log import AlertLog
 from fleet_health.records.journal_sink import JournalSink
 from fleet_health.records.silence_file import SilenceFile
@@ -222,17 +220,13 @@ class Daemon:
         self._pulses["evaluator"].rest()
         state = await self._restored_state()
         self._incidents.restore(state.incidents)
-        self._silencing.watch = SilenceWatch(state.silences)
-        self._evaluator.history = History(state.history)
-        now = clock.now()
-        alert_log = await alert_log_at_start(self._delivery.log, now, self._incidents.at)
-        self._delivery.publication.restore(alert_log.recent, state.notices)
+        self._silencing.restore(state.silences)
+        alert_log = await alert_log_at_start(self._delivery.log, clock.now(), self._incidents.at)
         alert_log.past.restore_to(self._incidents)
-        self._intake.restore(state.known_past(self._settings.receivers, self._incidents.at))
-        self._evaluator.clock_check.restore(disproved_until=state.disproved_until, alert_log_at=alert_log.ahead_at)
-        # Before the sources are read: the journal may hold a flood of invented names.
-        self._intake.protect(self._incidents.anchored, self._incidents.once_uploaded)
-        await self._intake.adopt(self._settings, self._engine.lookback)
+        self._delivery.publication.restore(alert_log.recent, state.notices)
+        self._evaluator.restore(state.history, disproved_until=state.disproved_until, alert_log_at=alert_log.ahead_at)
+        known = state.known_past(self._settings.receivers, self._incidents)
+        await self._intake.start(self._settings, self._engine.lookback, known)
         self._is_ready = True
         self._report.send_ready()
         _log.info("ready", sources=[state.summary(clock.now()) for state in self._intake.states])

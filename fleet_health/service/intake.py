@@ -101,13 +101,23 @@ class Intake:
         """Up to when entries that are ahead of the clock are dropped: they were dated by a clock that was wrong."""
         return self._opener.disproved_until
 
-    def restore(self, known: KnownPast) -> None:
-        """Restore what the saved state shows about the sources. Call this before the first `adopt`."""
+    async def start(self, settings: Settings, lookback: Lookback, known: KnownPast) -> None:
+        """Open the sources of some settings for the first time, and read them to their end.
+
+        Args:
+            settings: The settings.
+            lookback: How far back the sources are read.
+            known: What the saved state shows about them.
+
+        """
         self._opener.known = known
         self.distrust(after=known.latest_at, until=known.disproved_until)
         self._identities = known.identities
         self.fleet.exchanged = dict(known.exchanged)
         self.fleet.skips, self.fleet.shutdowns = tuple(known.skips), tuple(known.shutdowns)
+        # Before the sources are read: the journal may contain a flood of invented names.
+        self.protect(known.protected, known.lost)
+        await self.adopt(settings, lookback)
 
     def distrust(self, *, after: Instant | None, until: Instant) -> None:
         """Set which dates come from a clock that was wrong.

@@ -65,6 +65,8 @@ class KnownPast:
         shutdowns: The stretches of time in which the machine was off or suspended, each as begin and end.
         latest_at: The latest instant of our own records; None if there are none. Uploads that are later than both this
             and the present are dropped.
+        protected: The hosts that must keep their places in the tables; see `Fleet.protect`.
+        lost: The hosts that are lost.
         disproved_until: Up to when entries are dated ahead by a clock that was wrong; 0 if none is.
 
     """
@@ -78,6 +80,8 @@ class KnownPast:
     skips: Sequence[tuple[Instant, Instant]] = ()
     shutdowns: Sequence[tuple[Instant, Instant]] = ()
     latest_at: Instant | None = None
+    protected: Sequence[str] = ()
+    lost: frozenset[str] = frozenset()
     disproved_until: Instant = 0
 
 

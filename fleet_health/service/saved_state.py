@@ -20,6 +20,7 @@ from fleet_health.service.receiver_sources import KnownPast, KnownSources, ident
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from fleet_health.alerting.incidents import Incidents
     from fleet_health.config.schema import ReceiverSettings
 
 
@@ -100,12 +101,12 @@ class SavedState(SavedReceiver):
         """Return what is known about the sources of a receiver."""
         return self._saved_of(receiver).known_by(receiver)
 
-    def known_past(self, receivers: Sequence[ReceiverSettings], latest_at: Instant | None) -> KnownPast:
+    def known_past(self, receivers: Sequence[ReceiverSettings], incidents: Incidents) -> KnownPast:
         """Return what is known about the sources of all receivers; about hosts only if an index is the same.
 
         Args:
             receivers: The receivers.
-            latest_at: The latest instant of our own records; None if there are none.
+            incidents: The incidents, restored from the state and the alert log.
 
         """
         is_same = any(self._saved_of(one).is_of(one) for one in receivers)
@@ -118,7 +119,9 @@ class SavedState(SavedReceiver):
             cadence=self.known_cadence(receivers),
             skips=self.skips,
             shutdowns=self.shutdowns,
-            latest_at=latest_at,
+            latest_at=incidents.at,
+            protected=incidents.anchored,
+            lost=incidents.once_uploaded,
             disproved_until=self.disproved_until,
         )
 

@@ -55,6 +55,10 @@ class Silencing:
         self.are_incidents_known = True
         """Whether all open incidents are known; False while the saved state cannot be read."""
 
+    def restore(self, records: dict[str, SilenceRecord]) -> None:
+        """Restore what the saved state shows about silences, by their ids."""
+        self.watch = SilenceWatch(records)
+
     def switch(self, file: SilenceFile, mute_windows: tuple[MuteWindow, ...]) -> None:
         """Replace the file and the mute windows."""
         self.file, self.mute_windows = file, mute_windows

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from fleet_health.engine import Engine
     from fleet_health.model.counters import Counters
     from fleet_health.model.fleet import Fleet
+    from fleet_health.model.history import HistorySnapshot
     from fleet_health.model.instant import Instant
     from fleet_health.service.clock import StepWatch
     from fleet_health.service.delivery import Delivery
@@ -124,6 +125,11 @@ class Evaluator:
         self._are_notices_recorded = False
         self._retuned = asyncio.Event()
         """Set if the rules have changed since the latest evaluation began."""
+
+    def restore(self, history: HistorySnapshot, *, disproved_until: Instant, alert_log_at: Instant | None) -> None:
+        """Restore the history of the hosts and what is known about the clock; see `ClockCheck.restore`."""
+        self.history = History(history)
+        self.clock_check.restore(disproved_until=disproved_until, alert_log_at=alert_log_at)
 
     def switch(self, *, are_notices_recorded: bool) -> None:
         """Evaluate by the rules that are in force now: at once, and then at each multiple of their tick.

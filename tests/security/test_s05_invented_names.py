@@ -355,11 +355,11 @@ async def test_S5_an_index_that_hangs_does_not_keep_the_journal_unread(
     intake = Intake(
         clock=now_us, start=start, index_pulse=Pulse("i", 1e9), journal_pulse=Pulse("j", 1e9), counters=Counters()
     )
-    intake.restore(KnownPast(sources={"": KnownSources(uploads={"known": now_us() - MINUTE})}))
-    adopting = asyncio.create_task(intake.adopt(settings, lookback_of(settings.detectors())))
+    known = KnownPast(sources={"": KnownSources(uploads={"known": now_us() - MINUTE})})
+    starting = asyncio.create_task(intake.start(settings, lookback_of(settings.detectors()), known))
     await async_eventually(lambda: any(one.name == "journal" and one.read >= 300 for one in intake.states))
     is_free.set()
-    await adopting
+    await starting
     window = intake.fleet.traffic.window("known")
 
     assert window is not None

@@ -148,8 +148,8 @@ async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], Sav
     """Start with a state. Return the rhythms that are known then, and the state that is saved."""
     settings = load(site.config)
     async with unhinted_intake() as intake:
-        intake.restore(saved.known_past(settings.receivers, None))
-        await intake.adopt(settings, lookback_of(settings.detectors()))
+        known = saved.known_past(settings.receivers, Incidents())
+        await intake.start(settings, lookback_of(settings.detectors()), known)
         fleet = intake.fleet
         assert fleet.cadence is not None
         rhythms = {host: fleet.cadence.rhythm(host) for host in fleet.cadence.hosts()}

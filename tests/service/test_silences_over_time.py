@@ -177,7 +177,7 @@ def test_an_acknowledgement_that_nobody_resolves_ends_in_a_notification(life: Li
 def test_what_is_well_cannot_be_acknowledged(life: Life) -> None:
     """It is said what to do instead, and nothing is written."""
     life.tick()
-    with pytest.raises(RequestError, match=r"well has no open incident that could be ack.*; silence .* by --for"):
+    with pytest.raises(RequestError, match=r"well has no open incident that could be ack.*; use --for to silence"):
         life.silence(WELL, is_until_resolved=True)
 
     assert not life.state.exists()
