@@ -328,6 +328,10 @@ class Fleet:
         if since < until and (since, until) not in self.shutdowns:
             self.shutdowns = (*self.shutdowns, (since, until))[-_MOST_SKIPS:]
 
+    def end_shutdowns(self, latest: Instant) -> None:
+        """Let no shutdown end later than an instant: a boot that is dated later was dated by a clock that was ahead."""
+        self.shutdowns = tuple((since, min(until, latest)) for since, until in self.shutdowns if since < latest)
+
     def pauses(self, host: str, now: Instant) -> tuple[Pause, ...]:
         """Return over which time no absence of a host counts, in order; of `EVERY_HOST` what concerns all hosts."""
         if (view := self._receiver_view(host)) is not self:

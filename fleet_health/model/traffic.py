@@ -189,10 +189,13 @@ class Traffic:
             for at in instants:
                 self.accepted.take(host, at)
 
-    def adopt_unit(self, other: Traffic) -> None:
-        """Take over what another table knows of the unit, before anything is recorded in this one."""
-        self.unit = other.unit
-        self.unit_history.adopt(other.unit_history)
+    def adopt_unit(self, other: Traffic, latest: Instant) -> None:
+        """Take over what another table knows of the unit, before anything is recorded in this one.
+
+        What is dated later than `latest` counts as of then.
+        """
+        self.unit = None if other.unit is None else UnitState(min(other.unit.at, latest), other.unit.is_running)
+        self.unit_history.adopt(other.unit_history, latest)
 
     def admit(self, host: str) -> None:
         """Record that a host has become known."""

@@ -40,9 +40,14 @@ class UnitHistory:
             self._states[place + 1 :] = [one for one in self._states[place + 1 :] if one[1]]
         del self._states[:-_MOST_STATES]
 
-    def adopt(self, other: UnitHistory) -> None:
-        """Take over what another one knows, before anything is recorded here."""
-        self._states, self.seen_until = other._states.copy(), other.seen_until
+    def adopt(self, other: UnitHistory, latest: Instant) -> None:
+        """Take over what another one knows, before anything is recorded here.
+
+        States that are dated later than `latest` come from a clock that was ahead, and count as of then: a start that
+        is still to come would excuse every absence until its time.
+        """
+        self._states = [(min(at, latest), is_running) for at, is_running in other._states]
+        self.seen_until = min(other.seen_until, latest)
 
     def starts_after(self, at: Instant, now: Instant) -> list[Instant]:
         """Return the starts with `at < t <= now`, in order."""

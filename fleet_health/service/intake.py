@@ -259,6 +259,7 @@ class Intake:
     async def _reread(self, gap: Gap, *, is_clock_trusted: bool) -> None:
         # A source that was exchanged while the clock was ahead may have a time in the future.
         self.fleet.exchanged = {kind: min(at, self._clock()) for kind, at in self.fleet.exchanged.items()}
+        self.fleet.end_shutdowns(self._opener.latest)
         if self._index is not None and self._journal is not None:
             gaps_before = self._gaps
             lookback = Lookback(self._index.lookback_us, self._journal.lookback_us)

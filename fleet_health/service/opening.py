@@ -85,7 +85,7 @@ class SourceOpener:
             is_learning: Whether the rhythms of the hosts are learned from the rows.
 
         """
-        latest, lookback, fleet = self._latest, wanted.lookback, self._gate.fleet
+        latest, lookback, fleet = self.latest, wanted.lookback, self._gate.fleet
         known = {name: self._known_uploads(name, one, before) for name, one in settings.items()}
         sources: IndexSources = sources_for(
             settings, lambda: Uploads(wanted.host_limit, wanted.ignored, fleet.register), lookback.uploads_us
@@ -166,7 +166,7 @@ class SourceOpener:
         return sources
 
     @property
-    def _latest(self) -> Instant:
+    def latest(self) -> Instant:
         """The present or the latest instant of our own records, whichever is later."""
         now = self._clock()
         return now if self.horizon is None else max(now, self.horizon)
@@ -236,10 +236,10 @@ class SourceOpener:
         same: Source[JournalFollower, JournalSettings, Traffic] | None,
     ) -> None:
         """Record what the saved state, or the same journal before it is reopened, shows about a receiver."""
-        latest, accepted = self._latest, saved.accepted
+        latest, accepted = self.latest, saved.accepted
         if same is not None:
             accepted = {host: same.table.accepted.latest(host) for host, _ in same.table.accepted.items()}
-            source.table.adopt_unit(same.table)
+            source.table.adopt_unit(same.table, latest)
         elif saved.journal_seen_until is not None:
             source.table.unit_history.seen_until = saved.journal_seen_until
         # Uploads that are dated ahead come from a clock that was wrong.

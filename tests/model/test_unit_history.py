@@ -51,7 +51,7 @@ def test_another_table_goes_on_with_what_is_known() -> None:
     """A journal that is read anew shows the latest states again, and not what came long before."""
     old, new = Traffic(), Traffic()
     old.record([UnitState(5, is_running=False), UnitState(9, is_running=True)])
-    new.adopt_unit(old)
+    new.adopt_unit(old, 20)
     new.record([UnitState(9, is_running=True), UnitState(12, is_running=True)])
 
     assert [(one.since, one.until) for one in new.unit_history.pauses(new.latest_before)] == [(5, 9), (9, 12)]
@@ -75,3 +75,13 @@ def test_a_unit_that_starts_for_ever_takes_little_room() -> None:
         history.record(UnitState(at, is_running=True))
 
     assert len(history.starts_after(-1, 3_000)) == 1_000
+
+
+def test_a_start_by_a_clock_that_was_ahead_counts_as_of_now() -> None:
+    """It excuses no absence until its time comes; that the unit runs, and when it did before, stays known."""
+    old, new = Traffic(), Traffic()
+    old.record([UnitState(5, is_running=False), UnitState(9, is_running=True), UnitState(99, is_running=True)])
+    new.adopt_unit(old, 20)
+
+    assert [(one.since, one.until) for one in new.unit_history.pauses(new.latest_before)] == [(5, 9), (9, 20)]
+    assert new.unit == UnitState(20, is_running=True)

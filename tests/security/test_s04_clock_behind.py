@@ -420,6 +420,32 @@ def test_S4_what_a_clock_that_was_ahead_has_dated(clock: FakeClock, site: Site) 
     assert ("quiet", "silent") in alone[1]
 
 
+@pytest.mark.fault("S4", rig="libfaketime", says="the receiver started by a clock that was ahead, and is set right")
+def test_S4_a_start_by_a_clock_that_was_ahead_excuses_nobody(clock: FakeClock, site: Site) -> None:
+    """A host that falls silent afterwards is alerted in time, not once the start has come."""
+    site.configure('[detectors.silent]\nafter = "3s"\n')
+    clock.set(2 * 60 * MINUTE)
+    ahead_us = now_us() + 2 * HOUR_US
+    site.journal.append(
+        "Started Receiver.",
+        at_us=ahead_us,
+        unit="init.scope",
+        _PID="1",
+        UNIT="cis490-receiver.service",
+        MESSAGE_ID="39f53479d3a045ac8e11786248231fbf",
+    )
+    code = "import sys\nfrom fleet_health.__main__ import main\nfrom fleet_health.service import clock_check"
+    program = f"{code}\nclock_check.STATE_ALONE_US = 1_000_000\nsys.exit(main())"
+    with Service(site, clock.environment, "-c", program) as service:
+        service.until(lambda: service.evaluations() > 1, "two evaluations")
+        clock.set(0)
+        service.until(lambda: "behind the" in service.notify.status, "the status")
+        service.do_until(
+            lambda: site.upload("well"), lambda: "the clock is" not in service.notify.status, "the clock is believed"
+        )
+        service.until(lambda: ("well", "silent") in site.alerted(), "the alert")
+
+
 @pytest.mark.fault("S4", rig="service", says="refusals that merely stop are no end")
 def test_S4_refusals_that_stop_are_no_end(site: Site, start_service: StartService) -> None:
     """Nor is an accepted upload that is older than the opening, read late. One that is newer ends it."""

@@ -144,6 +144,27 @@ async def test_a_step_of_the_clock_leaves_a_gap_in_the_journal(site: Site) -> No
     assert gaps == {"index": [], "journal": [known, set_by]}
 
 
+async def test_a_boot_that_is_dated_ahead_excuses_nobody_to_come(site: Site) -> None:
+    """A clock that was ahead has dated it; what our own records reach is not ahead, though the clock is behind now."""
+    site.upload("a")
+    settings, now = load(site.config), now_us()
+    hour_us = 3_600_000_000
+    found = []
+    async with unhinted_intake() as intake:
+        await intake.adopt(settings, lookback_of(settings.detectors()))
+        intake.fleet.shut_down(now - hour_us, now + hour_us)
+        intake.fleet.shut_down(now + hour_us, now + 2 * hour_us)
+        for known_until in (now + hour_us, None):
+            intake.distrust(after=known_until, until=0)
+            await intake.reread(Gap(0, 1, "the clock was set"))
+            found.append(intake.fleet.shutdowns)
+
+    assert found[0] == ((now - hour_us, now + hour_us),)
+    ((since, until),) = found[1]
+    assert since == now - hour_us
+    assert now <= until <= now_us()
+
+
 async def rhythms_of(site: Site, saved: SavedState) -> tuple[dict[str, Any], SavedState]:
     """Start with a state. Return the rhythms that are known then, and the state that is saved."""
     settings = load(site.config)
