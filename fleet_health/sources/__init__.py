@@ -1,1 +1,1 @@
-"""The sources of observations. A source knows no detector: it delivers what it reads, and its own state."""
+"""The sources of observations. A source knows no detectors: it delivers observations, and reports its own state."""

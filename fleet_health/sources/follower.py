@@ -1,7 +1,7 @@
-"""What following an input is, whichever input: read to the end, wait for a hint, and again; or wait until it is there.
+"""The loop that follows any input: read to its end, wait for a hint that there is more, repeat; retry while it is away.
 
-`poll` may be called at any time beside `follow`: the evaluation calls it, so that what was written before its instant
-is in.
+`poll` may be called at any time beside `follow`. Each evaluation calls it, so that it includes everything written
+before its instant.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from fleet_health.model.instant import Instant
     from fleet_health.parsing.rejection import Rejection
 
-# A burst of hints costs one look; a source that is away is soon found again; one that fails is not hammered.
+# Seconds. A burst of hints causes one read; a source that is away is looked for again soon.
 _REST = 0.25
 LOOK_AGAIN = 2.0
 
@@ -49,10 +49,10 @@ class Follower(ABC):
     """Follows one input.
 
     Attributes:
-        state: How well it sees.
-        counters: Where it counts entries, rejections and retries.
-        on_progress: Called whenever it has moved: read something, or seen that there is nothing to read.
-        longest_wait: After how many seconds it looks again though nothing hinted at it.
+        state: The state of the source: its phase, its gaps, and how much of it was understood.
+        counters: Counts of entries, rejections and retries.
+        on_progress: Called after each read, including one that found nothing.
+        longest_wait: After how many seconds without a hint it reads again.
 
     """
 
@@ -68,7 +68,7 @@ class Follower(ABC):
 
     @property
     def rest(self) -> float:
-        """How many seconds at most it rests before it looks again, if all is well."""
+        """The longest time until the next read, in seconds, unless a call hangs."""
         match self.state.phase:
             case Phase.CATCHING_UP:
                 return 0.0
@@ -80,10 +80,11 @@ class Follower(ABC):
                 return LOOK_AGAIN
 
     async def poll(self, *, is_hinted: bool = False) -> None:
-        """Read everything that is there now, or see that there is nothing to read.
+        """Read to the present end of the input, and update the state.
 
         Args:
-            is_hinted: Whether there is a hint at something new. Without one it is not enough that none is heard of.
+            is_hinted: Whether something indicates new entries. Without a hint, the source also looks for entries that
+                were not signalled.
 
         """
         async with self._turn:
@@ -97,7 +98,7 @@ class Follower(ABC):
             self.on_progress()
 
     async def follow(self) -> NoReturn:
-        """Follow the input for ever."""
+        """Follow the input until cancelled."""
         is_hinted = False
         while True:
             await self.poll(is_hinted=is_hinted)
@@ -113,7 +114,7 @@ class Follower(ABC):
                 self._backoff.grow()
 
     def _count(self, count: int, rejections: Sequence[Rejection]) -> None:
-        """Count what was read, and which of it was rejected."""
+        """Count entries that were read, and their rejections."""
         name, counters = self.state.name, self.counters
         self.state.read += count
         self.state.rejections.add(rejections)
@@ -121,7 +122,7 @@ class Follower(ABC):
         counters.rejections.update((name, rejection.reason) for rejection in rejections)
 
     def _progress(self) -> None:
-        """Note that something was read, and that there is more."""
+        """Record that part of the backlog was read, and that there is more."""
         if self.state.phase not in (Phase.FOLLOWING, Phase.CATCHING_UP):
             self.state.phase = Phase.CATCHING_UP
             _log.info("source catching up", source=self.state.name)
@@ -129,19 +130,19 @@ class Follower(ABC):
 
     @abstractmethod
     async def _read_to_end(self, *, is_hinted: bool) -> None:
-        """Read to the present end, opening the input if need be; raises SourceUnavailable."""
+        """Read to the present end; open the input first if it is not open. Raise SourceUnavailable if that fails."""
 
     @abstractmethod
     async def _has_hint(self) -> bool:
-        """Wait for a hint that there is more; False if none came within `longest_wait`."""
+        """Wait for a hint that there is more; return False if none came within `longest_wait`."""
 
     @abstractmethod
     async def _let_go(self) -> None:
-        """Close the input; the next look opens it again."""
+        """Close the input; the next read opens it again."""
 
     @abstractmethod
     async def close(self) -> None:
-        """Let go of everything. To be called when `follow` has ended."""
+        """Close the input. Call it after `follow` has ended."""
 
     def _gain(self, seen_until: Instant) -> None:
         state = self.state
@@ -157,5 +158,5 @@ class Follower(ABC):
         state.phase, state.reason = phase, reason
         if state.unseen_since is None:
             state.unseen_since = self._clock()
-        if not isinstance(error, PathHangs):  # what hangs still has it
+        if not isinstance(error, PathHangs):  # the call that hangs still uses the input
             await self._let_go()

@@ -1,6 +1,6 @@
-"""Whether the sources that a configuration names are there, and are those of a receiver, as far as that can be seen.
+"""Checks that the sources in a configuration exist and belong to a receiver.
 
-A wrong setting may be one that can be used: a mistyped unit has no entries, and so no trouble.
+A wrong setting need not fail by itself: a mistyped unit has no entries, and so causes no error.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ _ROWS_BACK_US, _LINES_BACK_US = 24 * HOUR_US, HOUR_US // 2
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was seen of the sources of a receiver.
+    """The result of checking the sources of a receiver.
 
     Attributes:
-        problems: What is wrong with them, in a sentence each.
-        notes: What could not be looked at, and why, likewise.
-        of_service: What is wrong with them if it is the service that looks: it must be able to read them.
+        problems: One sentence for each problem.
+        notes: One sentence for each source that could not be checked, with the reason.
+        of_service: One sentence for each problem if the service itself checks: it must be able to read all sources.
 
     """
 
@@ -42,7 +42,7 @@ class Inspection:
 
 
 def inspected(receiver: ReceiverSettings, now: Instant) -> Inspection:
-    """Look at the sources of a receiver. If neither is there, this is not its machine, and nothing is wrong."""
+    """Check the sources of a receiver. If neither exists, this is not its machine, and there is no problem."""
     rows: list[Instant] = []
     errors: list[SourceUnavailable] = []
     problems: list[str] = []

@@ -1,4 +1,4 @@
-"""Reading the sources once, to their present end, without an event loop: for who evaluates and is done."""
+"""Reads the sources once, to their present end, without an event loop: for commands that evaluate and end."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 STATES_BACK_US = 92 * 24 * HOUR_US
-"""How far back from where reading begins an outage of the receiver is looked for."""
+"""How far before the start of reading to look for an outage of the receiver, in microseconds."""
 
 _BATCH = 10_000
-# Reading so many takes about two seconds.
+# Reading this many entries takes about two seconds.
 _MOST_ACCEPTED = 200_000
 _FIRST_STRETCH_US = HOUR_US
 _GAP_US = 60 * SECOND_US
@@ -52,11 +52,11 @@ _GAP_US = 60 * SECOND_US
 
 @dataclass(frozen=True, slots=True)
 class IndexPast:
-    """What was learned of the index beside the uploads.
+    """What reading the index showed besides the uploads.
 
     Attributes:
-        rejections: What could not be read, by reason.
-        coverage: Where it begins, and how much of it was understood.
+        rejections: The rows that were rejected, by reason.
+        coverage: Where the index begins, and how much of it was understood.
         unread: The rotated files that could not be read, or not to their end, each with the reason.
 
     """
@@ -68,16 +68,16 @@ class IndexPast:
 
 @dataclass(frozen=True, slots=True)
 class JournalPast:
-    """What was learned of the journal beside what was observed.
+    """What reading the journal showed besides the observations.
 
     Attributes:
-        rejections: What could not be read, by reason.
-        coverage: Where it begins, what it does not show, how much of it was understood, and whether it holds anything
-            of the receiver at all.
-        last_at: Its last entry, or since when it was read.
-        first_at: Its first entry; None if there is none.
+        rejections: The entries that were rejected, by reason.
+        coverage: Where the journal begins, its gaps, how much of it was understood, and whether it has any entry of the
+            receiver.
+        last_at: The time of the last entry; without entries, the start of reading.
+        first_at: The time of the first entry; None if there is none.
         count: How many entries were read.
-        skips: Over which time the clock was set ahead.
+        skips: The stretches over which the clock was set ahead.
 
     """
 
@@ -99,17 +99,17 @@ def read_index(
     now: Instant | None = None,
     dates: RowDates | None = None,
 ) -> IndexPast:
-    """Deliver the uploads of the index and its rotated files that count at `since` or later.
+    """Deliver the uploads at or after `since` in the index and its rotated files.
 
-    Of several uploads of a host before `every_since` it may be only the latest; those after it are handed on each.
+    If a host has several uploads before `every_since`, only the latest may be delivered. All later uploads are.
 
     Args:
-        settings: Where the index is, and how a row is read.
-        since: How far back to begin.
-        until: The instant that matters.
+        settings: Where the index is, and how to parse a row.
+        since: How far back to read.
+        until: The instant of the evaluation.
         deliver: Takes the uploads.
-        every_since: From when on every upload matters; `until` if it is not given.
-        now: The present, by which rows are dated ahead; `until` if it is not given.
+        every_since: From when on to deliver every upload; default `until`.
+        now: The present; a row with a later time is dated ahead. Default `until`.
         dates: Dates the rows; None if no row is known to have been dated ahead.
 
     Raises:
@@ -136,12 +136,11 @@ def read_every_row(
     """Deliver every upload of the index and its rotated files, in the order of the rows.
 
     Args:
-        settings: Where the index is, and how a row is read.
-        since: How far back to begin; an upload must count then or later.
+        settings: Where the index is, and how to parse a row.
+        since: How far back to read.
         deliver: Takes the uploads.
-        now: The present, by which rows are dated ahead.
+        now: The present; a row with a later time is dated ahead.
         dates: Dates the rows; None if no row is known to have been dated ahead.
-
 
     Raises:
         SourceUnavailable: The index is missing, or cannot be read.
@@ -197,7 +196,7 @@ def _look_for_misses(
     rows: list[Upload],
     rejected: list[Rejection],
 ) -> None:
-    """Note which rows of a block were understood; row by row only if some were not."""
+    """Record which rows of a block were understood; go row by row only if some were rejected."""
     if not rejected:
         for row in rows[:1] + rows[-1:]:
             understanding.note(row.at)
@@ -218,12 +217,12 @@ def read_journal(
     deliver: Callable[[Iterable[LogObservation | UnitState]], None],
     states_since: Instant | None = None,
 ) -> JournalPast:
-    """Hand on what the journal's entries with `since <= t <= until` say, and before it systemd's words on the units.
+    """Deliver the states of the receiver's units, then the observations with `since <= t <= until`.
 
-    These begin with how the units were at `states_since`; without that it is the latest one before `since`.
+    The states begin with the one at `states_since`, or at `since` if that is None, and continue to `until`.
 
     Raises:
-        SourceUnavailable: The journal is missing, or cannot be read; what came before that has been handed on.
+        SourceUnavailable: The journal is missing, or cannot be read; the entries before the error have been delivered.
 
     """
     parser, rejections, gaps = log_parser(settings), RejectionCount(), list[Gap]()
@@ -276,7 +275,7 @@ def read_journal(
                         hand_on()
                 last_of_each[reader] = at
     finally:
-        hand_on()  # also what came before the reader failed
+        hand_on()  # also the entries before an error
     last_at = max(last_of_each.values(), default=since)
     coverage = Coverage(
         "journal",
@@ -293,11 +292,11 @@ def read_journal(
 
 
 class _Seen:
-    """Counts entries in order of time, and notes between which of them nothing came for long.
+    """Counts entries in order of time, and records long stretches without any.
 
     Attributes:
-        first_at: The first one; None before it.
-        count: How many there were.
+        first_at: The time of the first entry; None before there is one.
+        count: How many entries there were.
         quiet: The stretches without an entry that are longer than the clocks of journal and index may differ.
 
     """
@@ -318,7 +317,7 @@ class _Seen:
 
 
 class _Jumps:
-    """Finds out when the clock of each machine was set, also just before reading begins."""
+    """Detects when the clock of each machine was set, even just before the start of reading."""
 
     def __init__(self, readers: Iterable[JournalReader], since: Instant) -> None:
         self._of_each = {reader: ClockJumps() for reader in readers}
@@ -342,8 +341,8 @@ def read_accepted(
 ) -> list[Response]:
     """Return the accepted uploads with `since <= t < until` that the journal shows, in order.
 
-    They show hosts without a row. A journal may hold many times more than rows, so what is latest is read first,
-    and nothing from before the stretch that would make it more than so many entries.
+    They show hosts that have no row. A journal may have many times more entries than the index has rows, so the latest
+    stretch is read first, and reading stops before the stretch that would exceed `most` entries.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -362,7 +361,7 @@ def read_accepted(
         stretches.append(accepted)
         if past.coverage.begins_at is not None and past.coverage.begins_at >= begin:
             break
-        # The stretch before it, which is twice as long, has about twice as many.
+        # A stretch twice as long has about twice as many entries.
         left -= past.count
         if past.count > left:
             break
@@ -371,7 +370,7 @@ def read_accepted(
 
 
 def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instant) -> list[UnitState]:
-    """Return the receiver's state at an instant, if it is known, and its changes from then on to another one."""
+    """Return the receiver's state at `since`, if it is known, and its changes up to `until`."""
     states = UnitStates()
     for message in in_time(reader.latest_unit_messages(since) for reader in readers):
         states.record(message)
@@ -384,7 +383,7 @@ def _unit_states(readers: Sequence[JournalReader], since: Instant, until: Instan
 
 
 def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
-    """Make gaps of the lines that may be missing behind broken ones: a client can make many, so one a minute."""
+    """Return gaps for lines that may be missing after broken ones: at most one a minute, as a client can cause many."""
     gaps: list[Gap] = []
     for at in instants:
         gap = Gap(at, at, BROKEN, 1)
@@ -396,14 +395,14 @@ def _behind_broken(instants: Iterable[Instant]) -> list[Gap]:
 
 
 def allow_many_files() -> None:
-    """Let this process have as many files open as it may: an index has a rotated file for each hour, perhaps."""
+    """Raise the limit of open files to its maximum: an index may have a rotated file for each hour."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Instant) -> None:
-    """Open both sources, and no more: for who would otherwise find out only after a lot of work.
+    """Open and close both sources, so that a command fails before it has done a lot of work.
 
     Args:
         index: Where the index is.
@@ -423,7 +422,7 @@ def ensure_readable(index: IndexSettings, journal: JournalSettings, since: Insta
 
 
 def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> list[UnitState]:
-    """Look up the receiver's state at an instant, if it is known, and its changes from then on to another one.
+    """Read the receiver's state at `since`, if it is known, and its changes up to `until`.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.
@@ -436,7 +435,7 @@ def unit_states(settings: JournalSettings, since: Instant, until: Instant) -> li
 
 
 def _with_progress(entries: Iterable[T]) -> Iterator[T]:
-    """Return entries of a journal as they are read, and show that they are."""
+    """Yield the entries of a journal, and report progress to the hang watch."""
     for number, entry in enumerate(entries):
         if not number % _BATCH:
             note_progress()
@@ -444,12 +443,12 @@ def _with_progress(entries: Iterable[T]) -> Iterator[T]:
 
 
 def _place_of(settings: JournalSettings) -> Path:
-    """Return where the files of a journal are; if they are this machine's, where the persistent ones are as a rule."""
+    """Return the directory of a journal; for this machine's journal, the usual one of persistent files."""
     return settings.directory or Path("/var/log/journal")
 
 
 def read_messages(settings: JournalSettings, since: Instant, until: Instant) -> Iterator[bytes]:
-    """Return the lines of the receiver's units with `since <= t <= until`, without those of journald about them.
+    """Yield the lines of the receiver's units with `since <= t <= until`, without journald's own messages about them.
 
     Raises:
         SourceUnavailable: The journal is missing, or cannot be read.

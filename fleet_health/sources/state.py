@@ -1,4 +1,4 @@
-"""How well a source sees at present, in words and figures for the log, the status line and the watchdog."""
+"""The present state of a source, for the log, the status line and the watchdog."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from fleet_health.model.instant import Instant
 
-# Each is a text of our own, so with a few of them the words stay short, whatever is sent in.
+# Each reason is one of our own texts, so a few of them stay short, whatever a client sends.
 _REASONS_NAMED = 3
 _GAPS = 100
 
@@ -26,17 +26,17 @@ class Phase(StrEnum):
     """The phase of a source."""
 
     CATCHING_UP = "catching up"
-    """It reads the backlog."""
+    """It is reading the backlog."""
     FOLLOWING = "following"
-    """It has seen everything, and waits for more."""
+    """It was read to its end, and waits for more."""
     WAITING = "waiting"
-    """There is nothing to read; it looks again and again."""
+    """The input does not exist; it retries."""
     REFUSED = "refused"
-    """It may not read the input, or that is not what it should be; it retries."""
+    """It may not read the input, or the input is of the wrong kind; it retries."""
     FAILING = "failing"
-    """Reading fails; it tries again, less and less often."""
+    """Reading fails; it retries with a backoff."""
     BEHIND = "behind"
-    """Of the clock: it contradicts our own records."""
+    """The phase of the clock when it contradicts our own records."""
 
 
 @dataclass(slots=True)
@@ -45,24 +45,25 @@ class SourceState:
 
     Attributes:
         name: `journal` or `index`.
-        phase: What it is doing.
+        phase: What the source is doing.
         reason: Why it cannot be read; empty if it can.
         unseen_since: Since when it cannot be read; None while it can.
-        seen_until: Everything up to this instant has been seen; None if that was never so.
+        seen_until: The instant up to which everything was read; None if it was never read to its end.
         read: How many entries or rows were read.
-        rejections: What could not be read, by reason.
-        gaps: What was never seen, in order; the oldest are put together when there are many. In front of those that
-            are recent is one in the place of those that lead up to them.
-        begins_at: The source holds nothing that is dated before this; None if it reaches back far enough.
-        share: How much of what came in was understood.
-        void_since: Since when it is known to hold nothing of the receiver at all; None if it does.
+        rejections: The entries or rows that were rejected, by reason.
+        gaps: The stretches that were never seen, in order; the oldest are joined when there are many. One gap before
+            the recent ones stands for all that lead up to them.
+        begins_at: The time of the oldest entry; None if the source reaches back far enough.
+        share: How much of the input was understood.
+        void_since: Since when it is known to have no entry of the receiver; None if it has any.
         unheard: One sentence for each configured unit or match that has no entry in the journal.
-        unmatched: In a sentence that what came in has shown no response, though it should have; else empty.
-        read_since: From when on it was read; None if it was not yet, or that does not matter.
-        window_us: How far back is looked from an evaluation, in microseconds; 0 if that is not known.
+        unmatched: A sentence if no line was recognised as a response though uploads came in; else empty.
+        read_since: The instant from which it was read; None if it was not read yet, or that does not matter.
+        window_us: How far back an evaluation looks, in microseconds; 0 if that is not known.
         late_us: How long before it was written the latest row is dated, in microseconds; 0 if it is dated as usual.
-        unread: Which rotated files could not be read, or not to their end: the path, and why.
-        newest_at: The timestamp of what was written last, as far as it shows what the clock was then; None if nothing.
+        unread: Path -> why, for each rotated file that could not be read to its end.
+        newest_at: The time of the latest entry or row, as far as it shows what the clock was then; None if there is
+            none.
 
     """
 
@@ -86,32 +87,32 @@ class SourceState:
     unread: dict[str, str] = field(default_factory=dict)
 
     def is_seen(self, now: Instant) -> bool:
-        """Return whether everything up to an instant was read; not so while a read takes too long."""
+        """Return whether everything up to an instant was read; False while a read takes too long."""
         return self.phase is Phase.FOLLOWING and self.seen_until is not None and self.seen_until >= now
 
     @property
     def is_seeing(self) -> bool:
-        """Whether the source can be read, is the receiver's as far as that is known, and is understood."""
+        """Whether the source can be read, is understood, and seems to be that of the receiver."""
         return self.unseen_since is None and self.share.is_understood and not self.problems
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Why it is not that of the receiver, or not all of it, though it can be read; in a sentence each."""
+        """One sentence for each sign that a readable source is not that of the receiver, or not all of it."""
         return (*self.unheard, *([self.unmatched] if self.unmatched else []))
 
     def note(self, share: Share) -> None:
-        """Note how much was understood of what came in after the rest."""
+        """Add how much of the latest input was understood."""
         self.share = self.share.followed_by(share)
 
     def coverage(self, now: Instant) -> Coverage:
-        """Return what an evaluation must know."""
+        """Return what the source showed and did not show, for an evaluation at `now`."""
         known = self.known_coverage()
         if self.unseen_since is None and self.seen_until is not None and self.seen_until < now:
             return replace(known, unseen_since=self.seen_until, reason="reading it takes too long")
         return known
 
     def known_coverage(self) -> Coverage:
-        """Return what is known between two evaluations, when a source need not have been read to the present."""
+        """Return the coverage between two evaluations, when the source need not have been read to the present."""
         return Coverage(
             self.name,
             self.unseen_since,
@@ -127,7 +128,7 @@ class SourceState:
         )
 
     def lack(self, gap: Gap, since: Instant) -> None:
-        """Record a gap, unless it is known, and forget those that end before an instant and lead up to none."""
+        """Record a gap, unless it is known. Forget gaps that end before `since` and lead up to no later one."""
         if any(known.covers(gap) for known in self.gaps):
             return
         self.gaps = recent([*self.gaps, gap], since, self.window_us)
@@ -135,7 +136,7 @@ class SourceState:
             self._put_together(since)
 
     def _put_together(self, since: Instant) -> None:
-        """Make one gap of the two oldest of those that are recent; what of it is not recent leads up to it."""
+        """Join the two oldest recent gaps. The part before `since` becomes a gap that leads up to it."""
         number = next(number for number, gap in enumerate(self.gaps) if gap.until >= since)
         before, (first, second, *others) = self.gaps[:number], self.gaps[number:]
         both = first.joined(second)
@@ -146,7 +147,7 @@ class SourceState:
         self.gaps = [*before, both, *others]
 
     def summary(self, now: Instant) -> str:
-        """Return it in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
+        """Return the state in a few words: `index following, 0 s behind, 1 rejected (1 not JSON)`."""
         words = f"{self.name} {self.phase}"
         if self.phase is Phase.FOLLOWING and self.seen_until is not None:
             words += f", {describe(max(0, now - self.seen_until))} behind"
@@ -172,7 +173,7 @@ class SourceState:
         return words
 
     def _gaps_in_words(self, now: Instant) -> str:
-        """Return how many gaps the window has, and which: `, 2 gaps in the last 30 min (…, from … to …)`."""
+        """Return the number, cause and extent of recent gaps: `, 2 gaps in the last 30 min (…, from … to …)`."""
         gaps = [gap for gap in self.gaps if not self.window_us or gap.until >= now - self.window_us]
         if not gaps:
             return ""
@@ -185,10 +186,10 @@ class SourceState:
 
 
 def no_later_than_written(at: Instant | None, path: Path) -> Instant | None:
-    """Return a row's time, but none later than that of its file; None if either is not known.
+    """Return the earlier of a row's time and its file's modification time; None if either is not known.
 
-    One alone proves nothing of the clock: a row's time comes from a host or a receiver that may be wrong, and a file's
-    from anybody who touches it.
+    Neither alone shows what the clock was: a row's time comes from a host or receiver that may be wrong, and anybody
+    who touches the file can change its time.
     """
     if at is None:
         return None

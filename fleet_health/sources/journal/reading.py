@@ -1,8 +1,8 @@
-"""Reading the journal, each call in a thread: what a slice of time finds, and what has become of the journal's files.
+"""Reads the journal in calls that each run in a thread and last one slice of time.
 
-Each machine whose journal is in a directory has its own reader and read position, and they are read one after another.
-Calls must not overlap, because libsystemd lets only one thread use a reader. A call leaves its results in `found`, for
-the loop to deliver.
+A directory may hold the journals of several machines. Each machine has its own reader and read position; they are read
+one after another. Calls must not overlap, because libsystemd lets only one thread use a reader. A call leaves its
+results in `found`, for the event loop to deliver.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from fleet_health.parsing.rejection import Rejection
     from fleet_health.sources.state import SourceState
 
-# How often results are delivered, in seconds, however long the backlog.
+# How long a slice lasts, in seconds. Results are delivered after each, however long the backlog.
 _SLICE = 0.01
 # How often, in seconds, to look again for configured units and matches that had no entry.
 _ASK_AGAIN = 2.0
@@ -58,13 +58,13 @@ class Part:
     """The journal of one machine, and how far it has been read.
 
     Attributes:
-        files: What the reader was opened on.
+        files: The files that the reader was opened on.
         reader: Its reader; None while it is not open.
-        cursor: The entry that was read last; None if none was.
-        since: Where reading is to begin, as long as none was.
+        cursor: The cursor of the last entry that was read; None if none was.
+        since: Where to begin reading while there is no cursor.
         seen_until: Up to when it was read, also by an earlier process; None if that is not known.
-        units: The units whose lines are read.
-        after_unit_message: Behind which cursor, or from when on, what systemd reports is to be read; 0 at first.
+        units: The units to read lines of.
+        after_unit_message: The cursor or instant after which to read systemd's messages; 0 at first.
 
     """
 
@@ -82,11 +82,11 @@ OpenPart: TypeAlias = tuple[Part, JournalReader]
 
 @dataclass(slots=True)
 class Look:
-    """A look at the journal, from where it was read to up to the present end.
+    """One read of the journal, from the read position to the present end.
 
     Attributes:
         unread: The entries that are still to be read, of each machine.
-        is_end: Whether that is nothing.
+        is_end: Whether all entries were read.
         outdated: At the end, the parts whose files have changed.
         is_outdated: At the end, whether there are such parts, or a machine without an open part.
 
@@ -104,10 +104,10 @@ class Slice:
 
     Attributes:
         count: How many entries.
-        rejections: Those that gave no observation, though they should have.
-        behind_broken: When lines may have been lost that stood behind a part of a broken one.
-        observations: What the others show.
-        newest_at: The latest instant up to which any machine's journal was read by then; None if none was.
+        rejections: The entries that were rejected.
+        behind_broken: When lines may have been lost because they followed a part of a broken line.
+        observations: The observations from the other entries.
+        newest_at: The latest read position of any machine's journal at the end of the slice; None if there is none.
         share: How many of the lines were understood.
 
     """
@@ -121,7 +121,7 @@ class Slice:
 
 
 class Taker(Protocol):
-    """Takes the results; called by the loop."""
+    """Takes the results; called from the event loop."""
 
     def take(self, read: Slice) -> None:
         """Take the entries of one slice of time."""
@@ -133,15 +133,15 @@ class Taker(Protocol):
         """Take a gap."""
 
     def take_unheard(self, unheard: tuple[str, ...]) -> None:
-        """Take a sentence for each configured unit or match without an entry."""
+        """Take one sentence for each configured unit or match without an entry."""
 
 
 class JournalReading:
     """Reads the journal, in calls that each last a slice of time.
 
     Attributes:
-        state: Where it notes how far back the journal reaches.
-        found: The results that are to be delivered, in order, including those of a call that was late.
+        state: The source's state, in which to record how far back the journal reaches.
+        found: The results to deliver, in order, including those of a call that was late.
 
     """
 
@@ -160,7 +160,7 @@ class JournalReading:
 
         Args:
             settings: Which journal, which units, and how their lines are read.
-            state: Where it notes how far back the journal reaches.
+            state: The source's state, in which to record how far back the journal reaches.
             taker: Takes the results.
             lookback_us: How far back from the present to begin.
             states_us: How much further back than the rest the starts and stops of the unit are read.
@@ -191,10 +191,11 @@ class JournalReading:
         return list(self._parts.values())
 
     def begin(self, is_hinted: bool) -> Look:  # noqa: FBT001 - for a thread
-        """Begin a look with a slice of time, opening the journal if it is not.
+        """Begin to read, for one slice of time; open the journal first if it is not open.
 
         Args:
-            is_hinted: Whether there is a hint at something new. Without one it is not enough that none is heard of.
+            is_hinted: Whether something indicates new entries. Without a hint, entries that were not signalled are
+                looked for as well.
 
         """
         if not self.open_parts():
@@ -210,7 +211,7 @@ class JournalReading:
         return self.read_slice(_look_at(parts))
 
     def begin_with_new(self) -> Look:
-        """Begin a look at the parts that are there and not open."""
+        """Open the parts that are not open, and begin to read them."""
         return self.read_slice(_look_at(self._open()))
 
     def read_slice(self, look: Look) -> Look:
@@ -239,7 +240,7 @@ class JournalReading:
         return [(part, part.reader) for part in list(self._parts.values()) if part.reader is not None]
 
     def leave(self, parts: Iterable[Part]) -> bool:
-        """Leave the readers of some parts to be closed; return whether there are any."""
+        """Detach the readers of some parts, for `close_left` to close; return whether there are any to close."""
         for part in parts:
             if part.reader is not None:
                 self._left.append(part.reader)
@@ -247,7 +248,7 @@ class JournalReading:
         return bool(self._left)
 
     def close_left(self) -> None:
-        """Close the readers that were left."""
+        """Close the readers that were detached."""
         while self._left:
             self._left.pop().close()
 
@@ -275,22 +276,22 @@ class JournalReading:
                     return True
             return False
         finally:
-            # Also when the reader failed: what came before is good. But only together with the place behind it, or
-            # it would be read and counted again; if that cannot be had, all of the slice is read again instead.
+            # Entries before an error count as well, but only with a known cursor, or they would be counted twice.
+            # Without a cursor the whole slice is read again.
             if count:
                 part.cursor = reader.cursor()
-                part.seen_until = last_at  # in the order of reading, which is that of writing
+                part.seen_until = last_at  # entries are read in the order in which they were written
                 share = share_of(self._parser, missed_before, observations)
                 read = Slice(count, rejections, behind_broken, observations, self._newest_at(), share)
                 self.found.append(partial(self._taker.take, read))
 
     def _newest_at(self) -> Instant | None:
-        """Return the latest instant up to which any machine's journal was read; None if none was."""
+        """Return the latest read position of any machine's journal; None if there is none."""
         read = [part.seen_until for part in self._parts.values() if part.cursor is not None]
         return max((at for at in read if at is not None), default=None)
 
     def _open(self) -> list[OpenPart]:
-        """Open the parts that are there and not open; return them."""
+        """Open the parts that are not open; return them."""
         now = self._clock()
         since = now - self._lookback_us
         self._files = MachineFiles(self._settings)  # for a file may have become damaged
@@ -317,7 +318,7 @@ class JournalReading:
         seen_until = self._seen_until if is_first else None
         if is_first:
             self.state.read_since = since
-        # What has been gone for so long is not read twice when it comes back.
+        # A part is kept while it is gone, so that it is not read twice when it comes back.
         self._parts = {
             machine: part
             for machine, part in self._parts.items()
@@ -327,7 +328,7 @@ class JournalReading:
         for machine, files in files_of_each.items():
             part = self._parts.setdefault(machine, Part(seen_until=seen_until))
             if part.reader is None:
-                # Ours from the first: if anything fails from here on, `_let_go` closes it.
+                # Kept in the part at once: if anything fails from here on, `_let_go` closes it.
                 is_watching = sum(reader.fd is not None for _, reader in self.open_parts()) < WATCHED
                 part.files, part.reader = files, JournalReader(self._settings, files, is_watching=is_watching)
                 if part.cursor is None:
@@ -336,22 +337,22 @@ class JournalReading:
         return opened
 
     def _find_gaps(self, opened: Sequence[OpenPart], since: Instant) -> None:
-        """Find out what was removed before it was read, and what libsystemd does not read."""
+        """Find the gaps: entries that were removed before they were read, and files that libsystemd does not read."""
         left_out = left_out_gaps(self._files, [reader for _, reader in opened])
         gaps = [gap for gap in left_out if gap.until >= since]
         for part, reader in opened:
             if part.cursor is not None:
                 gaps += _removed(part.seen_until, [reader])
         if opened and len(opened) == len(self._parts) and all(part.cursor is None for part, _ in opened):
-            # Up to when an earlier process has read each of them is not known: a machine may be new.
+            # How far an earlier process has read each of them is not known: a machine may be new.
             gaps += _removed(self._seen_until, [reader for _, reader in opened])
         self.found += [partial(self._taker.take_gap, gap) for gap in gaps]
 
     def _note_extent(self, now: Instant) -> None:
-        """Note how far back the journal reaches, and whether it holds anything of the receiver at all."""
+        """Record how far back the journal reaches, and whether it has any entry of the receiver."""
         state, readers = self.state, [reader for _, reader in self.open_parts()]
         oldest_at = oldest_of(readers)
-        # What began later when it was opened first was missed; that it is removed since, after it was read, is no flaw.
+        # Only the begin at the first opening counts: entries that were removed after they were read are no loss.
         begins_at = now if oldest_at is None else min(oldest_at, now)
         if state.begins_at is None or begins_at < state.begins_at:
             state.begins_at = begins_at
@@ -361,13 +362,13 @@ class JournalReading:
             state.void_since = now
 
     def _note_unheard(self) -> None:
-        """Note what of the settings the journal has no entry of; a unit may be installed, or log its first line."""
+        """Record which configured units and matches have no entry; a unit may be installed, or log its first line."""
         self._ask_again_at = time.monotonic() + _ASK_AGAIN
         unheard = unheard_in([reader for _, reader in self.open_parts()], self._settings)
         self.found.append(partial(self._taker.take_unheard, tuple(unheard)))
 
     def _read_latest_unit_messages(self, opened: Sequence[OpenPart], since: Instant) -> None:
-        """Read what systemd reported last on the units of parts that are new."""
+        """Read systemd's latest messages about the units, in parts that are new."""
         new = [(part, reader) for part, reader in opened if not part.after_unit_message]
         known = self._states.latest
         for message in in_time(reader.latest_unit_messages(since) for _, reader in new):
@@ -380,7 +381,7 @@ class JournalReading:
             self._states.expect(reader.active)
 
     def _read_unit_messages(self, parts: Sequence[OpenPart]) -> None:
-        """Read on what systemd reports on the units, and what instances that are new have logged up to our place."""
+        """Read systemd's new messages about the units, and what new instances have logged up to the read position."""
         messages_of_each = [self._new_unit_messages(part, reader) for part, reader in parts]
         changes = [state for one in in_time(messages_of_each) if (state := self._states.record(one)) is not None]
         if changes:

@@ -1,7 +1,7 @@
 """Follows the receiver's journal, in slices of time: each in a thread, because the journal's disk may hang.
 
-libsystemd lets one thread at a time use a reader. So whatever touches one (`reading`) goes through `_call`, which
-begins no call before the last one has returned, and takes in what it has found.
+libsystemd lets one thread at a time use a reader. So every call that uses one (module `reading`) goes through `_call`,
+which begins no call before the last one has returned, and delivers its results.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from fleet_health.parsing.receiver_log import LogObservation
     from fleet_health.sources.journal.reading import Look, Part, Slice
 
-# Named where the configuration names no directory.
+# Named in errors if no directory is configured.
 _JOURNAL = Path("/var/log/journal")
 
 T = TypeVar("T")
@@ -40,9 +40,9 @@ _log = structlog.get_logger("fleet_health.sources")
 
 
 class JournalFollower(Follower):
-    """Follows the lines of the receiver's units and the messages about these, and hands on what they report."""
+    """Follows the lines of the receiver's units and the messages about them, and delivers observations."""
 
-    longest_wait = 60.0  # entries can be readable without a sign from the descriptor; every evaluation looks
+    longest_wait = 60.0  # an entry may arrive without a signal from the descriptor; every evaluation reads as well
 
     def __init__(
         self,
@@ -142,7 +142,7 @@ class JournalFollower(Follower):
         self.state.lack(gap, self._clock() - self._lookback_us)
 
     def take_unheard(self, unheard: tuple[str, ...]) -> None:
-        """Take a sentence for each configured unit or match without an entry."""
+        """Take one sentence for each configured unit or match without an entry."""
         if unheard != self.state.unheard:
             for sentence in unheard:
                 _log.error("receiver not found in the journal", source=self.state.name, reason=sentence)
@@ -188,10 +188,10 @@ class JournalFollower(Follower):
 
     async def _let_go(self, parts: Collection[Part] | None = None) -> None:
         going = self._reading.parts if parts is None else parts
-        # In this order: the loop must never watch a descriptor that is closed.
+        # Before closing: the loop must never watch a closed descriptor.
         for part in going:
             if part.reader is not None and part.reader.fd is not None:
                 asyncio.get_running_loop().remove_reader(part.reader.fd)
         if self._reading.leave(going):
-            with suppress(PathHangs):  # then that call closes them
+            with suppress(PathHangs):  # the call that hangs closes them when it returns
                 await self._call(self._reading.close_left)
