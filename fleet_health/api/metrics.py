@@ -167,7 +167,7 @@ class HostSeries:
         """Make the series of some hosts of a fleet, at an instant."""
         settings, responses = self._measured.settings, self._measured.counters.responses
         wanted, decisions, hidden = settings.metrics.hosts, self._decisions, self._hidden
-        uploaded, answered, states, incidents = [], [], [], []
+        uploaded, responded, states, incidents = [], [], [], []
         for host in hosts:
             state = host_state(settings, fleet, host, decisions.get(host, ()), now, is_hidden=host in hidden)
             self.by_state[state] += 1
@@ -178,7 +178,7 @@ class HostSeries:
                 uploaded.append(f"{HOST_UPLOADED.name}{label}}} {seconds(at)}\n")
             ok, refused, failed = responses.of(host)
             name = HOST_RESPONSES.name
-            answered.append(
+            responded.append(
                 f'{name}{label},class="2xx"}} {ok}\n'
                 f'{name}{label},class="4xx"}} {refused}\n'
                 f'{name}{label},class="5xx"}} {failed}\n'
@@ -189,7 +189,7 @@ class HostSeries:
                 incidents += [_incident(one, host=host, receiver=receiver) for one in decisions[host]]
         for lines, pieces in (
             (uploaded, self._uploaded),
-            (answered, self._responses),
+            (responded, self._responses),
             (states, self._states),
             (incidents, self.incidents),
         ):

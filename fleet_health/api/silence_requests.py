@@ -80,9 +80,9 @@ class SilenceRequests:
         elif not request.get("all", False):
             await self._refuse_wide(silence)
         warning = await wrap(unknown_warning)(silence.hosts, await self._known_names())
-        answer = {"silence": silence.row(), "incidents": acknowledged, "warning": warning}
+        document = {"silence": silence.row(), "incidents": acknowledged, "warning": warning}
         if request.get("is_trial", False):
-            return answer
+            return document
         file = self._silencing.file
         try:
             await call_at(file.path, file.add, silence, now)
@@ -91,7 +91,7 @@ class SilenceRequests:
         except SinkUnavailable as error:
             raise RequestError(f"the silences cannot be written: {error}", 500) from error
         self._silencing.log_made(silence)
-        return answer
+        return document
 
     async def end(self, request: Mapping[str, Any], uid: int) -> Mapping[str, Any]:
         """End the silence with an `id`, or those of exactly a host or glob; return their rows.
@@ -214,7 +214,9 @@ def _span(request: Mapping[str, Any], now: Instant, *, is_until_resolved: bool) 
     starts_at = _instant(request, "starts_at_wall")
     ends_at = _instant(request, "ends_at_wall")
     if is_until_resolved and starts_at is not None:
-        raise RequestError("expected no `starts_at_wall` with `is_until_resolved`: it covers what is open now")
+        raise RequestError(
+            "expected no `starts_at_wall` with `is_until_resolved`: it covers the incidents that are open now"
+        )
     if ends_at is not None and request.get("for_s") is not None:
         raise RequestError("expected `for_s` or `ends_at_wall`, found both")
     begins_at = now if starts_at is None else starts_at

@@ -171,9 +171,8 @@ class Delivery:
             batch = self._batches[0]
             written = await call_at(self.log.path, self.log.append, batch.recorded)
             self._counters.deliveries["alert log", "delivered"] += len(written)
-            if (
-                self._batches and self._batches[0] is batch
-            ):  # else it was dropped meanwhile, and is written all the same
+            # A batch that was dropped from the queue meanwhile is written all the same.
+            if self._batches and self._batches[0] is batch:
                 self._batches.popleft()
             if not batch.is_in_journal:
                 self._journal.take(written)

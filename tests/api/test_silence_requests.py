@@ -94,7 +94,7 @@ async def test_a_silence_names_the_user_who_makes_and_ends_it(silences: SilenceR
         ({"starts_at_wall": in_hours(24 * 91)}, "expected a silence that begins within 90 d, found a begin at 20"),
         ({"is_until_resolved": "yes"}, "expected `is_until_resolved` to be true or false, found 'yes'"),
         ({"is_until_resolved": True}, "pi-\\* silent has no open incident that could be acknowledged"),
-        ({"is_until_resolved": True, "starts_at_wall": in_hours(1)}, "it covers what is open now"),
+        ({"is_until_resolved": True, "starts_at_wall": in_hours(1)}, "it covers the incidents that are open now"),
         ({"on_behalf_of": 5}, "expected `on_behalf_of` to be a user's name, found 5"),
         ({"reason": "  "}, "expected `reason` to be a text of up to 200 characters"),
         ({"reason": "x" * 201}, "expected `reason` to be a text of up to 200 characters"),
