@@ -22,7 +22,7 @@ from fleet_health.detectors.spec import (
     Subject,
 )
 from fleet_health.detectors.wording import how_long_ago
-from fleet_health.model.cadence import KEPT_US, LearnedLimit
+from fleet_health.model.cadence import KEPT_US
 from fleet_health.model.instant import HOUR_US, describe, isoformat
 from fleet_health.model.pauses import latest_before, passed_us
 from fleet_health.model.subject import EVERY_HOST
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from fleet_health.detectors.limits import HostLimits
     from fleet_health.detectors.suggested_fix import SuggestedFix
     from fleet_health.detectors.unstamped import UnstampedLimits
+    from fleet_health.model.cadence import LearnedLimit
     from fleet_health.model.fleet import Fleet
     from fleet_health.model.instant import Instant
     from fleet_health.model.upload_schedule import UploadSchedule
@@ -43,9 +44,11 @@ SYMPTOM = "silent"
 TRIES = "it tries, and is refused"
 """Part of a finding's detail: the host has been refused since its last upload."""
 _REFUSED = 400
-# A host of a learned rhythm is well when it keeps to it, for two limits: one that is away again is found after one. But
-# nobody waits for a day because of a host that uploads once a day. Whoever comes and goes has to prove it for longer.
-_PROOF_LIMITS, _PROOF_MOST_US, _PROOF_LONGEST_US = 2, 2 * HOUR_US, 8 * HOUR_US
+# A host of a learned rhythm is well when it keeps to it for some limits, and uploads as much as usual meanwhile: of one
+# that gets through now and then each upload would end its silence. But nobody waits for a day because of a host that
+# uploads once a day, and one that uploads less from now on for good is well after a day.
+_PROOF_LIMITS, _PROOF_MOST_US, _PROOF_LONGEST_US = 6, 3 * HOUR_US, 24 * HOUR_US
+_AS_USUAL = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,7 +323,10 @@ class Silent(Rule):
     def proof_us(self, fleet: Fleet, host: str) -> int:
         """Return for how long a host must keep to its learned rhythm, in microseconds; 0 if none is learned."""
         learned = self._limits.of(host).learned(fleet, host)
-        return 0 if learned is None else proof_us(learned)
+        if learned is None:
+            return 0
+        proof_us = min(_PROOF_LIMITS * learned.limit_us, _PROOF_MOST_US)
+        return proof_us if fleet.share_of_usual(host, proof_us) >= _AS_USUAL else _PROOF_LONGEST_US
 
     def sign_at(self, fleet: Fleet, host: str) -> Instant | None:
         """Return the newest accepted upload in either source."""
@@ -332,17 +338,6 @@ class Silent(Rule):
         own = f" {limits.after_max_us} learned" if limits.is_learned else ""
         own = own if limits.expected is None else f" {limits.expected.text}"
         return f"{limits.after_us} {limits.lookback_us}{own}"
-
-
-def proof_us(learned: LearnedLimit) -> int:
-    """Return for how long a host must keep to its rhythm to recover: twice as long for each further absence of a day.
-
-    Args:
-        learned: Its limit, and how often it was absent for longer.
-
-    """
-    once_us = min(_PROOF_LIMITS * learned.limit_us, _PROOF_MOST_US)
-    return min(once_us << max(0, learned.absences - 1), _PROOF_LONGEST_US)
 
 
 def _refused_since(fleet: Fleet, host: str, last_at: Instant, now: Instant) -> str:

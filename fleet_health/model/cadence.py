@@ -129,7 +129,6 @@ class LearnedLimit:
         usual_us: The longest usual interval; None if none is known, or the floor is the limit for another reason.
         reason: Why it is this one, in a few words.
         is_known: Whether enough is known of the host; else the limit is the floor.
-        absences: How many intervals of the day up to its newest upload were longer than the limit.
 
     """
 
@@ -138,7 +137,6 @@ class LearnedLimit:
     usual_us: int | None
     reason: str
     is_known: bool
-    absences: int = 0
 
     def in_words(self) -> str:
         """Return where the limit comes from, in a few words."""
@@ -373,6 +371,11 @@ class Cadence:
         self._days[host] = past, hash(out), now, day
         return day
 
+    def share_of_usual(self, host: str, length_us: int) -> float:
+        """Return how much a host uploaded up to its newest upload, compared with the days before. See there."""
+        rhythm = self._rhythms.get(host)
+        return 1.0 if rhythm is None else share_of_usual(rhythm, length_us)
+
     def intervals_of(self, host: str, outages: Rhythm, least_us: int = BIN_US) -> list[Interval]:
         """Return the intervals of a host that were longer than a time, the oldest first."""
         rhythm = self._rhythms.get(host)
@@ -413,9 +416,7 @@ def learned_limit(rhythm: Rhythm, out: int, floor_us: int, ceiling_us: int) -> L
     intervals = _intervals(rhythm, out, floor_us // BIN_US)
 
     def limited(limit_us: int, reason: str, *, usual_us: int | None = None, is_known: bool = True) -> LearnedLimit:
-        longest, since = limit_us // BIN_US, rhythm.newest - _DAY
-        absences = sum(one.length > longest and one.end > since for one in intervals)
-        return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known, absences)
+        return LearnedLimit(limit_us, len(intervals), usual_us, reason, is_known)
 
     known = rhythm.bits.bit_length() - 1
     if known < _ENOUGH:
@@ -459,6 +460,22 @@ def compared_day(rhythm: Rhythm, out: int, now: Instant) -> ComparedDay:
             late_bins, late_usual = bins, usual
     day = ComparedDay(parts, bins, usual, late_bins, late_usual)
     return NOT_COMPARED if bins < usual and _has_changed_lately(rhythm, out) else day
+
+
+def share_of_usual(rhythm: Rhythm, length_us: int) -> float:
+    """Return how much a host uploaded in a stretch of time up to its newest upload, as a share of what is usual then.
+
+    Args:
+        rhythm: The rhythm.
+        length_us: The length of the stretch, in microseconds.
+
+    Returns:
+        The share of the median of the days before on which it uploaded at that time; 1 if there are too few.
+
+    """
+    stretch = (1 << length_us // BIN_US) - 1
+    counts = [count for day in range(_DAY, _BINS, _DAY) if (count := (rhythm.bits >> day & stretch).bit_count())]
+    return (rhythm.bits & stretch).bit_count() / median_low(counts) if len(counts) >= _LEAST_DAYS else 1.0
 
 
 def _has_changed_lately(rhythm: Rhythm, out: int) -> bool:

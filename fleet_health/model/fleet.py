@@ -262,6 +262,11 @@ class Fleet:
         cadence = whole.cadence or Cadence(0)
         return cadence.compared_day(host, whole.once("outages", cadence.outages), now)
 
+    def share_of_usual(self, host: str, length_us: int) -> float:
+        """Return how much a host uploaded lately, as a share of what is usual. See `Cadence.share_of_usual`."""
+        cadence = self.whole.cadence
+        return 1.0 if cadence is None else cadence.share_of_usual(host, length_us)
+
     def upload_intervals(self, host: str) -> list[tuple[int, int]]:
         """Return how long the intervals between a host's uploads were. See `histogram`; empty if that is not known."""
         cadence = self.whole.cadence

@@ -11,12 +11,12 @@ from fleet_health.alerting.rules import Rules
 from fleet_health.config.values import upload_schedule
 from fleet_health.detectors.fatal_only import FatalOnlyLimits
 from fleet_health.detectors.limits import HostLimits, Override
-from fleet_health.detectors.silent import Silent, SilentLimits, proof_us
+from fleet_health.detectors.silent import Silent, SilentLimits
 from fleet_health.detectors.spec import Finding, Lookback
 from fleet_health.detectors.suggested_fix import SuggestedFix
 from fleet_health.detectors.unstamped import UnstampedLimits
 from fleet_health.engine import Engine
-from fleet_health.model.cadence import KEPT_US, Cadence, LearnedLimit
+from fleet_health.model.cadence import KEPT_US, Cadence
 from fleet_health.model.fleet import Fleet
 from fleet_health.model.instant import HOUR_US, SECOND_US
 from fleet_health.model.observation import Upload
@@ -252,26 +252,22 @@ def test_a_stop_of_the_receiver_does_not_give_a_day_anew(
 
 
 @pytest.mark.parametrize(
-    ("limit_us", "absences", "expected_us"),
+    ("step_us", "quiet_us", "expected_us"),
     [
-        pytest.param(30 * MINUTE_US, 0, HOUR_US, id="twice its limit"),
-        pytest.param(30 * MINUTE_US, 1, HOUR_US, id="after the absence that it is back from"),
-        pytest.param(30 * MINUTE_US, 2, 2 * HOUR_US, id="twice as long after the second one of a day"),
-        pytest.param(30 * MINUTE_US, 3, 4 * HOUR_US, id="and so on"),
-        pytest.param(30 * MINUTE_US, 9, 8 * HOUR_US, id="eight hours at most"),
-        pytest.param(30 * HOUR_US, 1, 2 * HOUR_US, id="a host of every night is not waited for until the next one"),
+        pytest.param(5 * MINUTE_US, 0, 3 * HOUR_US, id="six limits"),
+        pytest.param(24 * HOUR_US, 0, 3 * HOUR_US, id="a host of every night is not waited for until the next one"),
+        pytest.param(5 * MINUTE_US, 30 * MINUTE_US, 24 * HOUR_US, id="a day if it uploads less than usual"),
     ],
 )
-def test_a_host_must_keep_to_its_rhythm_to_be_well(limit_us: int, absences: int, expected_us: int) -> None:
-    """For two limits, and for longer the more often it was away within a day."""
-    assert proof_us(LearnedLimit(limit_us, 1, None, "", True, absences)) == expected_us  # noqa: FBT003 - as it is made
+def test_a_host_must_keep_to_its_rhythm_to_be_well(
+    step_us: int, quiet_us: int, expected_us: int, fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
+    """For six limits, three hours at most, and upload as much as usual; by a fixed limit, one upload is enough."""
+    fleet = learning(fleet_of(uploads=[("pi-1", 1)]), now, quiet_us, step_us)
+    assert fleet.cadence is not None
+    fleet.cadence.note("pi-1", now - 1)
 
-
-def test_only_a_learned_rhythm_has_to_be_kept_to(fleet_of: Callable[..., Fleet], now: Instant) -> None:
-    """By a fixed limit, or a schedule, one upload ends the silence."""
-    fleet = learning(fleet_of(uploads=[("pi-1", 1)]), now, 1)
-
-    assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1") == 2 * HOUR_US
+    assert Silent(HostLimits(LEARNED)).proof_us(fleet, "pi-1") == expected_us
     assert Silent(HostLimits(LIMITS)).proof_us(fleet, "pi-1") == 0
 
 
@@ -300,9 +296,9 @@ BEGIN = 1_795_392_000_000_000
     [
         pytest.param(
             [BEGIN, *range(BEGIN + 2 * HOUR_US, BEGIN + 12 * HOUR_US, 5 * MINUTE_US)],
-            [(35, 180)],
+            [(35, 300)],
             1,
-            id="one that is back for good is well after two limits",
+            id="one that is back for good is well after three hours",
         ),
         pytest.param(
             [BEGIN + hour * HOUR_US + minute * MINUTE_US for hour in range(9) for minute in (0, 5, 10)],
@@ -311,10 +307,10 @@ BEGIN = 1_795_392_000_000_000
             id="one that comes and goes is one incident",
         ),
         pytest.param(
-            list(range(BEGIN, BEGIN + 30 * HOUR_US, HOUR_US)),
-            [(35, 720)],
+            list(range(BEGIN, BEGIN + 40 * HOUR_US, HOUR_US)),
+            [(35, 2040)],
             6,
-            id="one that uploads more rarely from now on is one incident, until that has held",
+            id="one that uploads more rarely from now on is one incident, until that has held for a day",
         ),
     ],
 )

@@ -445,27 +445,31 @@ def test_a_limit_is_between_the_floor_and_the_ceiling(ages: set[int], floor: int
 
 
 @pytest.mark.parametrize(
-    ("instants", "absences"),
+    ("instants", "share"),
     [
-        pytest.param(every(5 * MINUTE_US, FOUR_WEEKS, MONDAY), 0, id="a steady host"),
-        pytest.param(every(HOUR_US, FOUR_WEEKS, MONDAY), 0, id="a host that keeps to its rhythm"),
-        pytest.param(steady_then([MONDAY]), 1, id="one that was away"),
+        pytest.param(every(5 * MINUTE_US, FOUR_WEEKS, MONDAY + 1), 1, id="a steady host"),
+        pytest.param(steady_then(every(15 * MINUTE_US, MONDAY - 2 * HOUR_US, MONDAY + 1)), 0.5, id="half of it"),
         pytest.param(
-            steady_then([at for hour in (2, 1, 0) for at in every(5 * MINUTE_US, *coming_and_going(hour))]),
-            3,
-            id="one that comes and goes",
+            [*every(5 * MINUTE_US, MONDAY - 5 * DAY_US - 3 * HOUR_US, MONDAY - 3 * HOUR_US), MONDAY],
+            1 / 16,
+            id="once, of five days",
         ),
         pytest.param(
-            steady_then(every(5 * MINUTE_US, MONDAY - DAY_US, MONDAY)), 1, id="one that was away just within the day"
+            [*every(5 * MINUTE_US, MONDAY - 4 * DAY_US - 3 * HOUR_US, MONDAY - 3 * HOUR_US), MONDAY],
+            1,
+            id="once, of four days",
         ),
         pytest.param(
-            steady_then(every(5 * MINUTE_US, MONDAY - DAY_US - BIN_US, MONDAY)), 0, id="one that was away before it"
+            [*by_day((20, 24), FOUR_WEEKS, MONDAY - 3 * DAY_US), MONDAY], 1 / 15, id="days without uploads do not count"
         ),
     ],
 )
-def test_absences_of_the_day_are_counted(instants: list[int], absences: int) -> None:
-    """Those that were longer than the limit, if they ended within the day up to the newest upload."""
-    assert limit_of(instants).absences == absences
+def test_what_a_host_uploaded_lately_is_compared_with_other_days(instants: list[int], share: float) -> None:
+    """With the median of those on which it uploaded at that time, if there are five; a host of fewer is as usual."""
+    cadence = cadence_of(a=instants)
+
+    assert cadence.share_of_usual("a", 2 * HOUR_US) == share
+    assert cadence.share_of_usual("b", 2 * HOUR_US) == 1
 
 
 @pytest.mark.parametrize(("known_us", "is_known"), [(12 * HOUR_US - BIN_US, False), (12 * HOUR_US, True)])
