@@ -120,7 +120,7 @@ def evaluate(
             unseen = [host for host in missing if not detector.can_evaluate(fleet.kinds_seen_anew(host))]
             nobodies = [(host, symptom) for host in missing if goes_by_journal and fleet.is_forgotten(host)]
             needed = {host: detector.proof_us(fleet, host) for host in well} if isinstance(detector, SlowToEnd) else {}
-            waiting = detector.may_explain(fleet, now) if isinstance(detector, SlowToFind) else ()
+            waiting = detector.may_inhibit(fleet, now) if isinstance(detector, SlowToFind) else ()
         except Exception as error:  # noqa: BLE001 - a detector may be anybody's; its failure is part of the result
             failures.append(DetectorFailure(symptom, error))
         else:

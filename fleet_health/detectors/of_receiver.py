@@ -80,8 +80,8 @@ class OfReceiver:
         del host
         return self._detector.limits_of(EVERY_HOST)
 
-    def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
+    def may_inhibit(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
         """Return which findings of the receiver's hosts may turn out to have it as their cause."""
         if not isinstance(self._detector, SlowToFind):
             return frozenset()
-        return self._detector.may_explain(fleet.of(self._receiver), now)
+        return self._detector.may_inhibit(fleet.of(self._receiver), now)

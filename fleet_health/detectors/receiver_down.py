@@ -298,7 +298,7 @@ class ReceiverDown(Rule):
         after_us = self._silent_limits.default.after_us
         return f"{limits.after_us} {limits.min_hosts} {limits.ratio} {after_us} {limits.starts} {limits.window_us}"
 
-    def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
+    def may_inhibit(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
         """Return which hosts may be silent because the receiver hangs.
 
         A receiver that hangs is found when the last upload of all is longer ago than the limit of most hosts. Hosts

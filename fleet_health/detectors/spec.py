@@ -179,7 +179,7 @@ class Foreseeing(Protocol):
 class SlowToFind(Protocol):
     """A detector that may find a cause after other detectors have found its effects."""
 
-    def may_explain(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
+    def may_inhibit(self, fleet: Fleet, now: Instant) -> frozenset[Pair]:
         """Return which findings of hosts may turn out to have this symptom as their cause.
 
         They stay pending until that is decided, which must be soon: this symptom is found, or a fact refutes it.

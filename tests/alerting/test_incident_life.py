@@ -185,7 +185,7 @@ def test_intervals_count_from_the_opening_and_the_last_recurs(watch: Watch) -> N
     assert hours == [0, 1, 4, 24, 48, 72]
 
 
-def test_a_cause_holds_back_what_it_explains_and_names_it(watch: Watch) -> None:
+def test_a_cause_inhibits_its_effects_and_names_them(watch: Watch) -> None:
     """One alert rather than forty; what it does not inhibit is notified as ever."""
     hosts = [(f"host-{number:02}", "silent") for number in range(12)]
     news = watch.tick(NOON, DOWN, *hosts, ("other", "fatal-only"), inhibits=hosts)

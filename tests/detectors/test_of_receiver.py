@@ -46,7 +46,7 @@ def found(fleet: Fleet, settings: Settings, now: Instant) -> set[tuple[str, str]
     return {(one.host, one.symptom) for one in evaluate(fleet, settings.detectors(), now).findings}
 
 
-def test_a_receiver_that_stopped_explains_only_the_hosts_that_uploaded_to_it_last(
+def test_a_receiver_that_stopped_inhibits_only_the_hosts_that_uploaded_to_it_last(
     fleet: Fleet, settings: Settings, now: Instant
 ) -> None:
     """Who has gone to the other one since has another reason to be silent."""

@@ -124,7 +124,7 @@ def test_a_receiver_that_refuses_is_up(
     fleet = fleet_of(uploads=named([HOUR_US] * 10), responses=refused)
 
     assert [finding.host for finding in DETECTOR.find(fleet, now)] == ["*"] * is_found
-    assert not DETECTOR.may_explain(fleet, now)
+    assert not DETECTOR.may_inhibit(fleet, now)
 
 
 def test_what_most_hosts_may_be_silent_for_counts(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -152,7 +152,7 @@ def test_a_host_in_a_mute_window_of_its_own_proves_nothing(fleet_of: Callable[..
     assert [finding.host for finding in DETECTOR.find(fleet, now)] == ["*"]
 
 
-def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_by_the_index_it_inhibits_hosts_that_fell_silent_with_it(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Not who was silent already when the last host uploaded."""
     newest = 40 * MINUTE_US
     uploads = [
@@ -178,7 +178,9 @@ def test_by_the_index_it_explains_who_fell_silent_with_it(fleet_of: Callable[...
     ]
 
 
-def test_by_systemds_word_it_explains_who_uploaded_until_then(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_by_systemds_word_it_inhibits_hosts_that_uploaded_until_then(
+    fleet_of: Callable[..., Fleet], now: Instant
+) -> None:
     """Not who was silent already when the unit stopped."""
     stopped = 5 * MINUTE_US
     fleet = fleet_of(
@@ -314,7 +316,7 @@ def test_who_may_be_silent_for_a_receiver_that_hangs(
     uploads: list[tuple[str, int]], waiting: set[str], fleet_of: Callable[..., Fleet], now: Instant
 ) -> None:
     """Who was due since the last upload of any host, as long as that is not too long ago to be decided."""
-    assert DETECTOR.may_explain(fleet_of(uploads=uploads), now) == {(host, "silent") for host in waiting}
+    assert DETECTOR.may_inhibit(fleet_of(uploads=uploads), now) == {(host, "silent") for host in waiting}
 
 
 def test_nobody_waits_where_the_index_was_not_seen_whole(fleet_of: Callable[..., Fleet], now: Instant) -> None:
@@ -322,7 +324,7 @@ def test_nobody_waits_where_the_index_was_not_seen_whole(fleet_of: Callable[...,
     fleet = fleet_of(uploads=[*SLOW, *named([5 * MINUTE_US] * 2)])
     fleet.coverage = (Coverage("index", gaps=(Gap(now - 2, now - 1, "lost"),)),)
 
-    assert DETECTOR.may_explain(fleet, now) == frozenset()
+    assert DETECTOR.may_inhibit(fleet, now) == frozenset()
 
 
 def test_time_in_which_nobody_could_upload_does_not_make_silent_before(

@@ -72,7 +72,7 @@ def test_strangers_that_are_refused_hide_it_from_nobody(
     assert [finding.host for finding in DETECTOR.find(fleet, now)] == ["*"] * is_found
 
 
-def test_it_explains_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet], now: Instant) -> None:
+def test_it_inhibits_the_hosts_that_got_mostly_5xx(fleet_of: Callable[..., Fleet], now: Instant) -> None:
     """Those and no other one; and it says how many of how many, and with which statuses."""
     hosts = [FAILS, [(1, 503), (1, 500)], [(1, 503), (2, 503), (3, 412)], WORKS, [(1, 412)]]
 
