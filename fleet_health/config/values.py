@@ -381,7 +381,11 @@ def field(raw: Any) -> str:
 
 
 def units(raw: Any) -> tuple[str, ...]:
-    """Read names or globs of systemd units, one or a list; like systemctl, take one without suffix for a service."""
+    """Read names or globs of systemd units, one or a list.
+
+    Like systemctl, take one without suffix for a service. A template stands for its instances: nothing runs, or logs,
+    under its own name.
+    """
     named = raw if isinstance(raw, list) else [raw]
     if not named or not all(isinstance(one, str) and _is_unit_glob(one) for one in named):
         raise ValueError('the name or a glob of a systemd unit, such as "receiver.service", or a list of them')
@@ -391,7 +395,7 @@ def units(raw: Any) -> tuple[str, ...]:
 def _with_suffix(name: str) -> str:
     _, dot, suffix = name.rpartition(".")
     is_whole = suffix in _UNIT_TYPES or (dot and suffix == "*")
-    return name if is_whole else f"{name}.service"
+    return (name if is_whole else f"{name}.service").replace("@.", "@*.")
 
 
 def matches(raw: Any) -> tuple[tuple[str, ...], ...]:

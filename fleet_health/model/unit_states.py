@@ -31,6 +31,7 @@ class UnitMessage:
         invocation: The id of the run that it is about; empty if there was no run, None if it is not known.
         machine: The machine's id; empty if it is not known.
         boot: The boot's id; empty if it is not known.
+        is_failed_start: Whether it reports that a start came to nothing.
 
     """
 
@@ -40,6 +41,7 @@ class UnitMessage:
     invocation: str | None = None
     machine: str = ""
     boot: str = ""
+    is_failed_start: bool = False
 
     def is_start_after(self, earlier: UnitMessage) -> bool:
         """Return whether it reports that a run began, given the message before it about the same unit.
@@ -49,6 +51,15 @@ class UnitMessage:
         """
         has_ended = not earlier.is_running and earlier.invocation == self.invocation
         return self.is_running and self.invocation != "" and not (self.invocation and has_ended)
+
+    def ends_no_run_of(self, earlier: UnitMessage) -> bool:
+        """Return whether it leaves a unit running, given the message before it about the same unit.
+
+        A unit that runs can be started again, as when its target is; if a dependency fails then, that start does,
+        and the unit goes on.
+        """
+        is_same_run = bool(self.invocation) and earlier.invocation == self.invocation
+        return self.is_failed_start and earlier.is_running and is_same_run
 
 
 _NOTHING = UnitMessage("", 0, is_running=False)
@@ -97,6 +108,8 @@ class UnitStates:
     def _record(self, message: UnitMessage) -> None:
         key = message.machine, message.unit
         known = self._units.get(key)
+        if known is not None and message.ends_no_run_of(known):
+            return
         is_running = message.is_start_after(known or _NOTHING)
         if known is None or is_running or known.is_running:
             self._units[key] = replace(message, is_running=is_running)

@@ -61,6 +61,7 @@ SECOND, MINUTE, HOUR, DAY = 1_000_000, 60_000_000, 3_600_000_000, 86_400_000_000
         (values.units, "lab.receiver", ("lab.receiver.service",)),
         (values.units, "cis490.slice", ("cis490.slice",)),
         (values.units, "receiver@*", ("receiver@*.service",)),
+        (values.units, ["receiver@", "b@.service", "b@.socket"], ("receiver@*.service", "b@*.service", "b@*.socket")),
         (values.units, ["a", "b@[12].service", "c.*", "a"], ("a.service", "b@[12].service", "c.*")),
         (values.matches, "CONTAINER_NAME=a b", (("CONTAINER_NAME=a b",),)),
         (values.matches, ["_UID=1", "A=", "+", "B=x=y"], (("_UID=1", "A="), ("B=x=y",))),

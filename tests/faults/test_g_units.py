@@ -60,6 +60,31 @@ def test_G10_a_start_that_fails_again_and_again(site: Site, start_service: Start
         service.until(has_alert, "the alert, while it fails on")
 
 
+@pytest.mark.fault("G10", rig="R3", says="a unit is started while it runs, and a dependency fails")
+def test_G10_a_start_that_fails_while_it_runs(site: Site, start_service: StartService) -> None:
+    """It is not down, neither as the service follows it nor after a restart; a later stop is seen."""
+    unit = "cis490-receiver.service"
+    site.configure(_QUICK)
+    site.upload("well")
+    report(site, _STARTED, unit, INVOCATION_ID="a" * 32)
+    with start_service(site) as service:
+        service.until_ready()
+        report(site, _NOT_STARTED, unit, INVOCATION_ID="a" * 32, JOB_RESULT="dependency")
+        site.sync_journal()
+        service.until_evaluated_anew()
+        service.until_evaluated_anew()
+        while_it_follows = site.alerted()
+        assert service.stop() == 0
+    with start_service(site) as service:
+        service.until_ready()
+        service.until_evaluated_anew()
+        after_a_restart = site.alerted()
+        report(site, _STOPPED, unit, INVOCATION_ID="a" * 32)
+        service.until(lambda: site.alerted() == _DOWN, "the alert")
+
+    assert (while_it_follows, after_a_restart) == ([], [])
+
+
 @pytest.mark.fault("G11", rig="R3", says="instances stop one after the other, while the service runs")
 def test_G11_one_instance_after_the_other(site: Site, start_service: StartService) -> None:
     """The receiver is down with the last of them, also if that one was started only later, and its socket."""

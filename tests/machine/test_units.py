@@ -140,12 +140,32 @@ def test_G10_a_start_that_comes_to_nothing(systemd: Systemd) -> None:
     systemd.control("stop", *_NOTHING)
 
 
+@pytest.mark.fault("G10", rig="R2", says="a unit is started while it runs, and a dependency fails")
+def test_G10_a_start_that_fails_ends_no_run(systemd: Systemd) -> None:
+    """It runs on, whatever comes of that start; once it has ended, it is down."""
+    systemd.write("/etc/systemd/system/false.service", "[Service]\nType=oneshot\nExecStart=/bin/false\n")
+    systemd.service("needy.service")
+    systemd.control("daemon-reload")
+    systemd.control("start", "needy")
+    systemd.write("/etc/systemd/system/needy.service.d/x.conf", "[Unit]\nRequires=false.service\nAfter=false.service\n")
+    systemd.control("daemon-reload")
+    settings = 'journal.unit = "needy"'
+
+    systemd.control("start", "needy", check=False)
+    assert systemd.properties("needy.service", "SubState")["SubState"] == "running"
+    assert "Dependency failed" in systemd.run("journalctl", "--unit=needy", "--quiet").stdout
+    assert systemd.read(settings) == [(True, [])]
+    systemd.control("stop", "needy")
+    systemd.control("start", "needy", check=False)
+    assert systemd.read(settings) == [(False, [])]
+
+
 @pytest.mark.fault("G11", rig="R2", says="one of two instances of a template stops")
 def test_G11_the_instances_of_a_template(systemd: Systemd) -> None:
     """They are one receiver: all their lines count, and it is down when the last of them is."""
     systemd.service("receiver@.service", response("host-%i"))
     systemd.control("daemon-reload")
-    settings = 'journal.unit = "receiver@*.service"'
+    settings = 'journal.unit = "receiver@"'
     systemd.control("start", "receiver@1", "receiver@2")
     eventually(lambda: systemd.hosts(settings) == ["host-1", "host-2"], "their lines")
 

@@ -24,6 +24,11 @@ def stopped(unit: str, at: int, invocation: str | None = None, boot: str = "") -
     return UnitMessage(unit, at, is_running=False, invocation=invocation, boot=boot)
 
 
+def not_started(unit: str, at: int, invocation: str | None = None) -> UnitMessage:
+    """Report a start that failed."""
+    return replace(stopped(unit, at, invocation), is_failed_start=True)
+
+
 def after(*messages: UnitMessage) -> tuple[int, bool] | None:
     """Return since when the receiver is in its state after these messages, and whether it runs."""
     states = UnitStates()
@@ -53,6 +58,11 @@ def after(*messages: UnitMessage) -> tuple[int, bool] | None:
         pytest.param([stopped(A, 1, "i"), started(A, 2, "i")], (1, False), id="skipped for ExecCondition="),
         pytest.param([stopped(A, 1, "i"), started(A, 2, "j")], (2, True), id="another run"),
         pytest.param([stopped(A, 1, "i"), stopped(A, 2, "j"), started(A, 3, "j")], (1, False), id="skipped again"),
+        pytest.param([started(A, 1, "i"), not_started(A, 2, "i")], (1, True), id="started while it runs"),
+        pytest.param([started(A, 1, "i"), stopped(A, 2, "i"), not_started(A, 3, "i")], (2, False), id="after its end"),
+        pytest.param([started(A, 1, "i"), not_started(A, 2, "j")], (2, False), id="another run could not be started"),
+        pytest.param([started(A, 1), not_started(A, 2)], (2, False), id="of an unknown run"),
+        pytest.param([not_started(A, 1, "i")], (1, False), id="nothing is known of it before"),
         pytest.param([started(A, 1, boot="x"), stopped("", 5, boot="y")], (5, False), id="not started after a boot"),
         pytest.param([started(SOCKET, 1, boot="x"), started(A, 5, boot="y"), stopped(A, 6, boot="y")], (6, False),
                      id="no socket in this boot"),

@@ -55,7 +55,7 @@ from fleet_health.sources.journal.matches import (
     unit_matches,
     watched_units,
 )
-from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, RUNNING_BY_ID
+from fleet_health.sources.journal.system_messages import BOOTED_IDS, DROPPED_ID, FAILED_START_ID, RUNNING_BY_ID
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -441,6 +441,7 @@ class JournalReader:
             invocation=self._text(invocation) if self._has(invocation) else None,
             machine=self._text("_MACHINE_ID"),
             boot=self._text("_BOOT_ID"),
+            is_failed_start=message_id == FAILED_START_ID,
         )
 
     def _text(self, name: str) -> str:

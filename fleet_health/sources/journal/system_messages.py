@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from fleet_health.config.schema import JournalSettings
     from fleet_health.model.instant import Instant
 
+FAILED_START_ID = "be02cf6855d2428ba40df7e9d022f03d"
+"""The MESSAGE_ID of the message that a start failed, also because a dependency or an assertion did."""
+
 # Others show no state. A process that exited or was killed for want of memory (98e32220…, fe6faa94…) may be one of
 # several, or a reload; if the unit stops because of it, one of these follows.
 RUNNING_BY_ID = {
     "39f53479d3a045ac8e11786248231fbf": True,  # started; also a start that was skipped, see `UnitStates`
     "9d1aaa27d60140bd96365438aad20286": False,  # stopped
-    "be02cf6855d2428ba40df7e9d022f03d": False,  # failed to start, also because a dependency or an assertion failed
+    FAILED_START_ID: False,
     "7ad2d189f7e94e70a38c781354912448": False,  # deactivated successfully
     "d9b373ed55a64feb8242e02dbe79a49c": False,  # failed with a result
     "0e4284a0caca4bfc81c0bb6786972673": False,  # skipped for ExecCondition=
