@@ -310,6 +310,23 @@ async def test_a_machine_whose_current_file_nobody_reads_is_reported(rig: Rig) -
         read_journal(rig.settings, NOW, NOW, rig.seen.extend)
 
 
+@pytest.mark.parametrize(("before_us", "is_missed"), [(0, True), (1, False)])
+async def test_only_a_file_that_reaches_into_the_lookback_is_missed(
+    before_us: int, rig: Rig, *, is_missed: bool
+) -> None:
+    """Up to its very beginning; and how far back the journal reaches is known from what can be read."""
+    at = NOW - LOOKBACK_US // 2 - before_us
+    with JournalFile(rig.directory / "old.journal", machine=MACHINES["a"]) as file:
+        file.append(access("old"), at_us=at)
+    make_unknown(rig.directory / "old.journal")
+    rig.log("a", ("a1", 0))
+    await rig.look()
+    await rig.follower.close()
+
+    assert rig.follower.state.gaps == ([Gap(at, at, LEFT_OUT)] if is_missed else [])
+    assert rig.follower.state.begins_at == NOW
+
+
 def test_a_directory_that_cannot_be_listed_is_a_failure(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not an empty journal: the disk may be dying."""
     rig.log("a", ("a1", 0))

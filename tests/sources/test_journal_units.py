@@ -246,3 +246,24 @@ async def test_the_state_is_the_same_live_and_after_a_restart(
     await later.close()
 
     assert rig.state == live
+
+
+@pytest.mark.parametrize(
+    ("logged", "unheard"),
+    [
+        ([{}, {"CONTAINER_NAME": "up"}], []),
+        ([{}], ["no entry of the journal of receiver.service has CONTAINER_NAME=up; see `journal.match`"]),
+        ([{"unit": "x.service"}], ["receiver.service: the journal has no entry of it; see `journal.unit`"]),
+    ],
+)
+async def test_what_the_journal_has_no_entry_of_is_said_of_each_unit_and_match(
+    logged: list[dict[str, str]], unheard: list[str], directory: Path
+) -> None:
+    """What it has an entry of is not named; and if it has none of any unit, whether the rest matches is not known."""
+    rig = Rig(directory, "receiver.service", match=("CONTAINER_NAME=up",))
+    for fields in logged:
+        rig.log("a", **({"unit": "receiver.service"} | fields))
+    await rig.follower.poll()
+    await rig.follower.close()
+
+    assert list(rig.follower.state.unheard) == unheard

@@ -260,3 +260,55 @@ def test_a_copy_is_entered_behind_a_place(
     path.write_bytes(content)
 
     assert opened(behind(file.place, from_start)).read_on().lines == first
+
+
+def test_how_long_an_end_has_stood_goes_by_where_it_is(
+    path: Path, opened: Callable[..., OpenFile], wait: Callable[[float], None]
+) -> None:
+    """Not by how much stands behind our place: as much may have been read, and as much come, in between."""
+    append(path, b"x" * (len(ROW) - 1))
+    file = opened()
+    file.read_on()
+    wait(STANDING_S)
+    append(path, b"\n" + ROW)
+    file.read_on()
+    at_once = file.read_on()
+    wait(STANDING_S)
+
+    assert at_once == Block(is_end=True)
+    assert file.read_on().lines == ROW + b"\n"
+
+
+@pytest.mark.parametrize(("length", "is_found"), [(31, False), (32, True)])
+def test_a_line_is_found_again_alone_if_it_is_long_enough(
+    length: int, path: Path, opened: Callable[..., OpenFile], *, is_found: bool
+) -> None:
+    """With its newline; a shorter one may stand in another file by chance."""
+    line = b"y" * (length - 1) + b"\n"
+    append(path, b"one\n" + line)
+    file = opened()
+    file.read_on()
+    place = file.place
+    path.write_bytes(line + b"new\n")
+    file.begin()
+    file.recognize(place)
+
+    assert file.read_on().is_again == is_found
+
+
+def test_before_our_place_nothing_shows_that_a_file_began_anew(path: Path, opened: Callable[..., OpenFile]) -> None:
+    """So it is asked only while nothing has been read of it; and then not without a change."""
+    append(path, b"piece")
+    file = opened()
+    before = file.may_have_begun_anew()
+    file.read_on()
+    file.damage()
+    unchanged = file.may_have_begun_anew()
+    append(path, b" and more")
+    changed = file.may_have_begun_anew()
+    append(path, b"\n")
+    file.read_on()
+    file.damage()
+    append(path, b"next\n")
+
+    assert (before, unchanged, changed, file.may_have_begun_anew()) == (False, False, True, False)
